@@ -1,0 +1,137 @@
+//! `gatepost demo`: the example config in a real Envoy, ten events, and what a receiver verified of them.
+
+use std::fs;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde::Deserialize;
+
+use crate::envoy::{Envoy, Launch};
+use crate::example::{AUTHORIZATION, Example, LISTENER};
+use crate::receiver::{Options as ReceiverOptions, Receiver, Record};
+use crate::{envoy, http};
+
+/// The arguments of `gatepost demo`.
+#[derive(clap::Args)]
+pub struct Options {
+    /// Leave Envoy and the receiver running until Ctrl-C, and print their URLs
+    #[arg(long)]
+    keep: bool,
+}
+
+/// Runs the demo.
+///
+/// # Errors
+/// When something it needs is missing, or not every delivery was verified.
+pub fn run(options: &Options) -> Result<()> {
+    eprintln!("Building the filter");
+    let mut example = Example::load()?;
+    let binary = envoy::find()?;
+    eprintln!("Starting Envoy ({}) and the receiver", binary.display());
+    let mut secrets = Vec::new();
+    for (endpoint, variable) in ENDPOINTS {
+        secrets.push((endpoint, example.variable(variable)?));
+    }
+    let endpoints: Vec<(&str, &str)> = secrets.iter().map(|(name, secret)| (*name, secret.as_str())).collect();
+    let receiver = Receiver::start(&endpoints, &ReceiverOptions::default())?;
+    example.use_free_ports()?;
+    for (endpoint, _) in ENDPOINTS {
+        example.set_cluster(endpoint, receiver.address())?;
+    }
+    let launch = Launch { config: example.config().clone(), workers: WORKERS, env: vec![], arguments: vec![] };
+    let mut envoy = Envoy::start(&launch)?;
+    let url = format!("http://{}/events", envoy.listener(LISTENER)?);
+    let sent = send_samples(&url)?;
+    let problems = show(&receiver, &sent)?;
+    ensure!(problems.is_empty(), "not everything was delivered and verified:\n{}", problems.join("\n"));
+    if options.keep {
+        keep_running(&mut envoy, &receiver, &url)?;
+    }
+    Ok(())
+}
+
+/// An event that was accepted.
+struct Sent {
+    id: String,
+    event: String,
+}
+
+fn send_samples(url: &str) -> Result<Vec<Sent>> {
+    #[derive(Deserialize)]
+    struct Sample {
+        event: String,
+    }
+    #[derive(Deserialize)]
+    struct Accepted {
+        id: String,
+    }
+    let path = crate::workspace().join("envoy/testdata/events.jsonl");
+    let samples = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+    let client = http();
+    let mut sent = Vec::new();
+    for line in samples.lines() {
+        let Sample { event } = serde_json::from_str(line)?;
+        let request = client.post(format!("{url}/{event}")).header("authorization", AUTHORIZATION);
+        let mut response = request.content_type("application/json").send(line)?;
+        let status = response.status();
+        let answer = response.body_mut().read_to_string()?;
+        ensure!(status == 202, "{event} was answered {status}: {answer}");
+        let Accepted { id } = serde_json::from_str(&answer).with_context(|| answer.clone())?;
+        sent.push(Sent { id, event });
+    }
+    println!("{} events accepted at {url}", sent.len());
+    Ok(sent)
+}
+
+/// Waits for the deliveries, prints the table, and gives back what is wrong with it.
+fn show(receiver: &Receiver, sent: &[Sent]) -> Result<Vec<String>> {
+    let mut problems = Vec::new();
+    let mut verified = 0;
+    println!("\n{:<18} {:<36} {:<9} {:<8} signature", "event", "id", "endpoint", "attempt");
+    for (endpoint, _) in ENDPOINTS {
+        let records = receiver.wait_for(endpoint, sent.len(), DELIVERED)?;
+        for record in &records {
+            let (event, attempt) = (record.header("x-webhook-event"), record.header("x-webhook-attempt"));
+            let signature = record.problem.as_deref().unwrap_or("verified");
+            println!("{event:<18} {:<36} {endpoint:<9} {attempt:<8} {signature}", record.id);
+        }
+        for event in sent {
+            match records.iter().find(|record| record.id == event.id) {
+                Some(Record { problem: None, .. }) => verified += 1,
+                Some(_) => problems.push(format!("{} did not verify at {endpoint}", event.id)),
+                None => problems.push(format!("{} ({}) did not reach {endpoint}", event.id, event.event)),
+            }
+        }
+    }
+    println!("\n{verified} of {} deliveries verified by the receiver", sent.len() * ENDPOINTS.len());
+    Ok(problems)
+}
+
+fn keep_running(envoy: &mut Envoy, receiver: &Receiver, url: &str) -> Result<()> {
+    println!("\nevents     {url}/<event type>");
+    println!("metrics    http://{}/stats/prometheus", envoy.admin_address()?);
+    for (endpoint, _) in ENDPOINTS {
+        println!("received   http://{}/-/{endpoint}/records", receiver.address());
+    }
+    println!("\ncurl -i {url}/payment_verified -H 'authorization: {AUTHORIZATION}' -d '{{\"amount\": 42}}'");
+    println!("\nCtrl-C ends it.");
+    let (stop, stopped) = mpsc::channel();
+    // The receiving end is gone only when we are past waiting for it.
+    ctrlc::set_handler(move || {
+        let _ = stop.send(());
+    })?;
+    while stopped.recv_timeout(Duration::from_secs(1)).is_err() {
+        if let Some(status) = envoy.exited()? {
+            bail!("Envoy ended with {status}");
+        }
+    }
+    Ok(())
+}
+
+/// The endpoints of the example, and the variables their secrets are in.
+const ENDPOINTS: [(&str, &str); 2] = [("billing", "BILLING_WEBHOOK_SECRET"), ("audit", "AUDIT_WEBHOOK_SECRET")];
+/// Two, so that the example is seen with state shared between workers.
+const WORKERS: u32 = 2;
+/// The receiver answers at once: what takes longer than all three attempts of the example will not come.
+const DELIVERED: Duration = Duration::from_secs(15);

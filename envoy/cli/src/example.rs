@@ -1,0 +1,128 @@
+//! `envoy/envoy.yaml`, as a value that can be changed: what the demo and the tests run is what a user copies.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, anyhow};
+use serde_json::{Value, json};
+
+use crate::artifact;
+
+/// The listener that takes events.
+pub const LISTENER: &str = "public";
+/// What a producer sends to be let in: the value of its `authorization` header.
+pub const AUTHORIZATION: &str = "Basic c2hvcDpkZW1v";
+
+/// A whole Envoy config.
+#[derive(Clone, Debug)]
+pub struct Example {
+    config: Value,
+}
+
+impl Example {
+    /// The example as it is in the repository, with the filter built from this source.
+    ///
+    /// # Errors
+    /// When the file is not YAML of the shape we know, or the filter does not build.
+    pub fn load() -> Result<Self> {
+        let path = crate::workspace().join("envoy/envoy.yaml");
+        let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+        let mut example = Self { config: serde_saphyr::from_str(&text).context("envoy/envoy.yaml")? };
+        example.set_wasm(&artifact::wasm("gatepost")?)?;
+        Ok(example)
+    }
+
+    /// The config, to hand to Envoy.
+    pub fn config(&self) -> &Value {
+        &self.config
+    }
+
+    /// The config, to change what has no method here.
+    pub fn config_mut(&mut self) -> &mut Value {
+        &mut self.config
+    }
+
+    /// Lets Envoy choose its ports: `Envoy::listener` and `Envoy::admin_address` tell which.
+    ///
+    /// # Errors
+    /// When the config has no listener or admin address.
+    pub fn use_free_ports(&mut self) -> Result<()> {
+        *at(&mut self.config, "/admin/address/socket_address/port_value")? = json!(0);
+        *at(&mut self.config, "/static_resources/listeners/0/address/socket_address/port_value")? = json!(0);
+        Ok(())
+    }
+
+    /// The filter's own config: what PRODUCT calls routes, endpoints, limits.
+    ///
+    /// # Errors
+    /// When the config has no such filter.
+    pub fn plugin(&mut self) -> Result<&mut Value> {
+        at(self.wasm()?, "/configuration/value")
+    }
+
+    /// The value of an environment variable that the config gives to the filter.
+    ///
+    /// # Errors
+    /// When there is none of that name.
+    pub fn variable(&mut self, name: &str) -> Result<String> {
+        let value = at(self.wasm()?, "/vm_config/environment_variables/key_values")?.get(name);
+        Ok(value.and_then(Value::as_str).with_context(|| format!("no variable {name} in the example"))?.to_owned())
+    }
+
+    /// Runs this file as the filter.
+    ///
+    /// # Errors
+    /// When the config has no such filter.
+    pub fn set_wasm(&mut self, path: &Path) -> Result<()> {
+        *at(self.wasm()?, "/vm_config/code/local/filename")? = json!(path);
+        Ok(())
+    }
+
+    /// Sends what a cluster is asked for to this address, `host:port`.
+    ///
+    /// # Errors
+    /// When the config has no such cluster, or the address no port.
+    pub fn set_cluster(&mut self, name: &str, address: &str) -> Result<()> {
+        let (host, port) = address.rsplit_once(':').with_context(|| format!("no port in {address}"))?;
+        let socket = json!({"address": host, "port_value": port.parse::<u16>()?});
+        let cluster = named(at(&mut self.config, CLUSTERS)?, name)?;
+        *at(cluster, "/load_assignment/endpoints/0/lb_endpoints/0/endpoint/address/socket_address")? = socket;
+        Ok(())
+    }
+
+    /// Adds a cluster of this name, a copy of the first one, unless there is one.
+    ///
+    /// # Errors
+    /// When the config has no cluster to copy.
+    pub fn add_cluster(&mut self, name: &str) -> Result<()> {
+        let clusters = at(&mut self.config, CLUSTERS)?;
+        if named(clusters, name).is_err() {
+            let mut copy = at(clusters, "/0")?.clone();
+            *at(&mut copy, "/name")? = json!(name);
+            *at(&mut copy, "/load_assignment/cluster_name")? = json!(name);
+            clusters.as_array_mut().context("clusters are a list")?.push(copy);
+        }
+        Ok(())
+    }
+
+    /// The `PluginConfig` of the filter.
+    ///
+    /// # Errors
+    /// When the config has no such filter.
+    pub fn wasm(&mut self) -> Result<&mut Value> {
+        let filters = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config/http_filters";
+        at(named(at(&mut self.config, filters)?, "gatepost")?, "/typed_config/config")
+    }
+}
+
+fn at<'a>(value: &'a mut Value, pointer: &str) -> Result<&'a mut Value> {
+    value.pointer_mut(pointer).ok_or_else(|| anyhow!("the example has no {pointer}"))
+}
+
+fn named<'a>(list: &'a mut Value, name: &str) -> Result<&'a mut Value> {
+    let entries = list.as_array_mut().into_iter().flatten();
+    let mut found = entries.filter(|entry| entry.get("name").and_then(Value::as_str) == Some(name));
+    found.next().ok_or_else(|| anyhow!("the example has nothing named {name}"))
+}
+
+const CLUSTERS: &str = "/static_resources/clusters";

@@ -1,0 +1,33 @@
+//! The command line of Gatepost, as a library: the tests run a real Envoy with the same parts as `cargo demo`.
+//!
+//! - [`artifact`]: builds a filter of this workspace and says where its wasm is.
+//! - [`envoy`]: finds or downloads Envoy, starts it, asks its admin interface, ends it.
+//! - [`example`]: `envoy/envoy.yaml`, with ports and plugin config replaced.
+//! - [`receiver`]: starts the verifying receiver and talks to its control surface.
+//! - [`wait`]: waits for a condition, with a deadline.
+//! - [`demo`], [`bench`]: the commands of those names.
+
+pub mod artifact;
+pub mod bench;
+pub mod demo;
+pub mod envoy;
+pub mod example;
+pub mod receiver;
+pub mod wait;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The root of the workspace this was built in; the commands work on its files.
+pub fn workspace() -> PathBuf {
+    // CARGO_MANIFEST_DIR is envoy/cli.
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+}
+
+/// An HTTP client for loopback. A status of 400 and above is an answer, not an error.
+pub fn http() -> ureq::Agent {
+    ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(HTTP_TIMEOUT)).build().into()
+}
+
+/// Longer than any answer on loopback takes, `ack: delivered` included.
+const HTTP_TIMEOUT: Duration = Duration::from_secs(60);

@@ -1,0 +1,38 @@
+//! `gatepost`: see `gatepost --help`.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use gatepost_cli::{bench, demo};
+
+/// Webhooks delivered by Envoy itself.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Start Envoy with the example config and a verifying receiver, send ten events, show what was verified
+    Demo(demo::Options),
+    /// Compare what an event costs with plain forwarding through Envoy; needs wrk
+    Bench(bench::Options),
+}
+
+fn main() -> ExitCode {
+    // `cargo demo -- --keep` arrives here as `gatepost demo -- --keep`.
+    let arguments = std::env::args_os().enumerate().filter(|(place, word)| !(*place == 2 && word == "--"));
+    let done = match Arguments::parse_from(arguments.map(|(_, word)| word)).command {
+        Command::Demo(options) => demo::run(&options),
+        Command::Bench(options) => bench::run(&options),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

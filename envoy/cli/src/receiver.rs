@@ -1,0 +1,173 @@
+//! The verifying receiver `envoy/receivers/receiver.py`, as a process of ours.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::wait;
+
+/// A running receiver; it ends when this is dropped.
+pub struct Receiver {
+    child: Child,
+    address: String,
+    http: ureq::Agent,
+}
+
+/// A request, as the receiver saw it.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Record {
+    /// Seconds since the Unix epoch, when it had arrived whole.
+    pub wall: f64,
+    /// The same moment on the monotonic clock, in seconds.
+    pub monotonic: f64,
+    /// Its `X-Webhook-Id`; empty when it had none.
+    pub id: String,
+    /// What is wrong with its signature, timestamp or headers; `None` when it verified.
+    pub problem: Option<String>,
+    /// Its headers in the order they came; empty in compact mode.
+    #[serde(default)]
+    pub headers: Vec<(String, String)>,
+    /// Its body, one character a byte (Latin-1); empty in compact mode.
+    #[serde(default)]
+    body: String,
+}
+
+impl Record {
+    /// The bytes of its body; none in compact mode.
+    pub fn body(&self) -> Vec<u8> {
+        self.body.chars().filter_map(|byte| u8::try_from(byte).ok()).collect()
+    }
+
+    /// The first value of a header, by its name in lower case; empty when there is none.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map_or("", |(_, value)| value)
+    }
+}
+
+/// What an endpoint of the receiver has counted since its last reset.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+pub struct Counters {
+    /// All requests.
+    pub requests: u64,
+    /// Those whose signature, timestamp and headers were good.
+    pub verified: u64,
+    /// Those answered 401 because they were not.
+    pub refused: u64,
+    /// Different ids answered 2xx.
+    pub delivered: u64,
+    /// Requests for an id that had been answered 2xx before.
+    pub duplicates: u64,
+}
+
+/// How to start a receiver.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// The port, or 0 for any free one.
+    pub port: u16,
+    /// Remember ids and times only.
+    pub compact: bool,
+}
+
+impl Receiver {
+    /// Starts a receiver with these endpoints, `(name, secret)`, and waits until it listens.
+    ///
+    /// # Errors
+    /// When there is no Python 3, or the receiver does not come up.
+    pub fn start(endpoints: &[(&str, &str)], options: &Options) -> Result<Self> {
+        let mut command = Command::new("python3");
+        command.arg(crate::workspace().join("envoy/receivers/receiver.py"));
+        command.args(["--port", &options.port.to_string()]);
+        command.args(options.compact.then_some("--compact"));
+        for (name, secret) in endpoints {
+            command.args(["--endpoint", &format!("{name}={secret}")]);
+        }
+        let spawned = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
+        let mut child = spawned.context("python3 does not start; install Python 3")?;
+        let stdout = child.stdout.take().context("the receiver has no stdout")?;
+        // From here on a failure drops the receiver, and with it the process.
+        let mut receiver = Self { child, address: String::new(), http: crate::http() };
+        let mut line = String::new();
+        BufReader::new(stdout).read_line(&mut line)?;
+        let address = line.trim().strip_prefix("listening on http://");
+        receiver.address = address.with_context(|| format!("the receiver did not start: {line:?}"))?.to_owned();
+        Ok(receiver)
+    }
+
+    /// `host:port`.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Says how an endpoint answers; the form is documented in the receiver.
+    ///
+    /// # Errors
+    /// When the receiver refuses the script.
+    pub fn script(&self, endpoint: &str, script: &Value) -> Result<()> {
+        let mut response = self.http.put(self.url(endpoint, "script")).send_json(script)?;
+        ensure!(response.status() == 200, "script: {}", response.body_mut().read_to_string()?);
+        Ok(())
+    }
+
+    /// What an endpoint has received since its last reset, without the first `since`.
+    ///
+    /// # Errors
+    /// When the receiver does not answer.
+    pub fn records(&self, endpoint: &str, since: usize) -> Result<Vec<Record>> {
+        self.read(&format!("{}?since={since}", self.url(endpoint, "records")))
+    }
+
+    /// Waits until an endpoint has received at least this many requests, and gives them all back.
+    ///
+    /// # Errors
+    /// When they do not arrive within `deadline`.
+    pub fn wait_for(&self, endpoint: &str, requests: usize, deadline: Duration) -> Result<Vec<Record>> {
+        let what = format!("{requests} requests at {endpoint}");
+        wait::until(&what, deadline, || Ok((self.counters(endpoint)?.requests >= requests as u64).then_some(())))?;
+        self.records(endpoint, 0)
+    }
+
+    /// Lets an endpoint forget what it has received and counted.
+    ///
+    /// # Errors
+    /// When the receiver does not answer.
+    pub fn forget(&self, endpoint: &str) -> Result<()> {
+        let response = self.http.delete(self.url(endpoint, "records")).call()?;
+        ensure!(response.status() == 200, "forget: {}", response.status());
+        Ok(())
+    }
+
+    /// What an endpoint has counted.
+    ///
+    /// # Errors
+    /// When the receiver does not answer, or has no such endpoint.
+    pub fn counters(&self, endpoint: &str) -> Result<Counters> {
+        let all: Value = self.read(&format!("http://{}/-/endpoints", self.address))?;
+        let one = all.get(endpoint).with_context(|| format!("the receiver has no endpoint {endpoint}"))?;
+        Ok(Counters::deserialize(one)?)
+    }
+
+    fn url(&self, endpoint: &str, what: &str) -> String {
+        format!("http://{}/-/{endpoint}/{what}", self.address)
+    }
+
+    fn read<T: DeserializeOwned>(&self, url: &str) -> Result<T> {
+        let mut response = self.http.get(url).call()?;
+        Ok(response.body_mut().with_config().limit(RECORDS_BYTES_MAX).read_json()?)
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        // It may have ended by itself; either way there is nothing left to do about it.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// 100,000 compact records of 150 bytes, twelve times over.
+const RECORDS_BYTES_MAX: u64 = 192 * 1024 * 1024;

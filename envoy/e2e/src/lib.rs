@@ -1,0 +1,14 @@
+//! What the tests of this crate need to run Gatepost in a real Envoy with two workers.
+//!
+//! - [`gateway`]: the example config with a plugin config of the test's own, running.
+//! - [`client`]: producers: connections held by the test, over HTTP/1.1, HTTP/2 or a raw socket.
+//! - [`load`]: many events over many connections.
+//!
+//! Envoy gives new connections to its workers in turn here (`exact_balance`), so two connections are two workers.
+
+pub mod client;
+pub mod gateway;
+pub mod load;
+
+pub use client::{Answer, Connection, Event, Protocol};
+pub use gateway::{Gateway, Setup, endpoint};

@@ -1,0 +1,93 @@
+//! Many events over many connections.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result, ensure};
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::client::{Event, Protocol, Sender};
+use crate::gateway::Gateway;
+
+/// An event that was accepted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Accepted {
+    /// Its id.
+    pub id: String,
+    /// Seconds since the Unix epoch, just before it was sent.
+    pub sent: f64,
+}
+
+/// How to send.
+#[derive(Clone, Copy, Debug)]
+pub struct Load {
+    /// The protocol of every connection.
+    pub protocol: Protocol,
+    /// Connections, each with one event under way.
+    pub connections: u32,
+    /// Events on each connection.
+    pub events: u32,
+    /// The time from one event to the next on each connection; `None`: as fast as they are answered.
+    pub every: Option<Duration>,
+}
+
+impl Load {
+    /// Sends the same event over and over, and gives back those accepted: all of them.
+    ///
+    /// # Errors
+    /// When a connection breaks, or an event is answered anything but 202.
+    pub fn run(self, gateway: &Gateway, event: &Event) -> Result<Vec<Accepted>> {
+        gateway.runtime().block_on(async {
+            let mut tasks = Vec::new();
+            for _ in 0..self.connections {
+                let sender = Sender::open(gateway.address(), self.protocol).await?;
+                tasks.push(tokio::spawn(self.send_all(sender, event.clone())));
+            }
+            let mut accepted = Vec::new();
+            for task in tasks {
+                accepted.extend(task.await.context("a task of the load")??);
+            }
+            Ok(accepted)
+        })
+    }
+
+    async fn send_all(self, mut sender: Sender, event: Event) -> Result<Vec<Accepted>> {
+        let mut pace = self.every.map(interval);
+        if let Some(pace) = &mut pace {
+            pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        }
+        let mut accepted = Vec::new();
+        for _ in 0..self.events {
+            if let Some(pace) = &mut pace {
+                pace.tick().await;
+            }
+            let sent = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs_f64();
+            let answer = sender.send(&event).await?;
+            ensure!(answer.status == 202, "answered {}: {}", answer.status, answer.text());
+            accepted.push(Accepted { id: answer.id()?, sent });
+        }
+        Ok(accepted)
+    }
+}
+
+/// Sends one event on each of so many connections at the same moment, and gives back the answers.
+///
+/// # Errors
+/// When a connection breaks.
+pub fn at_once(gateway: &Gateway, connections: u32, event: &Event) -> Result<Vec<crate::Answer>> {
+    gateway.runtime().block_on(async {
+        let mut senders = Vec::new();
+        for _ in 0..connections {
+            senders.push(Sender::open(gateway.address(), Protocol::Http1).await?);
+        }
+        let mut tasks = Vec::new();
+        for mut sender in senders {
+            let event = event.clone();
+            tasks.push(tokio::spawn(async move { sender.send(&event).await }));
+        }
+        let mut answers = Vec::new();
+        for task in tasks {
+            answers.push(task.await.context("a task of the load")??);
+        }
+        Ok(answers)
+    })
+}

@@ -1,0 +1,100 @@
+//! Configs that must not run.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use gatepost_cli::envoy::Envoy;
+use gatepost_cli::receiver::{Options, Receiver};
+use gatepost_cli::wait;
+use gatepost_e2e::{Event, Gateway, Setup, endpoint};
+use serde_json::{Value, json};
+
+const DEADLINE: Duration = Duration::from_secs(60);
+const SECRET: &str = "a-secret-that-no-log-may-show";
+
+/// The paths of the ten mistakes of [`ten_mistakes`].
+const MISTAKES: [&str; 10] = [
+    "enabld",
+    "routes[0].mode",
+    "routes[0].event",
+    "routes[0].ack_timeout",
+    "endpoints[0].cluster",
+    "endpoints[0].url",
+    "endpoints[0].secrets[1].env",
+    "endpoints[0].retry.jitter",
+    "endpoints[0].breaker.failures",
+    "limits.body",
+];
+
+fn ten_mistakes() -> Value {
+    json!({
+        "enabld": true,
+        "routes": [{
+            "name": "ingest", "match": {"path": "/events/{event}"}, "event": "{evnt}",
+            "mode": "dispach", "ack_timeout": "soon",
+        }],
+        "endpoints": [{
+            "name": "a", "url": "receiver.test/a", "secrets": [{"value": SECRET}, {"env": "GATEPOST_NOT_SET"}],
+            "retry": {"jitter": 2}, "breaker": {"failures": 0},
+        }],
+        "limits": {"body": "lots"},
+    })
+}
+
+/// One line for each mistake, each with its path.
+fn assert_ten_lines(log: &str) {
+    let problems: Vec<&str> = log.lines().filter(|line| line.contains("; expected ")).collect();
+    for path in MISTAKES {
+        let about = problems.iter().filter(|line| line.contains(&format!(" {path}: "))).count();
+        assert_eq!(about, 1, "{path} in:\n{}", problems.join("\n"));
+    }
+    assert_eq!(problems.len(), MISTAKES.len(), "{}", problems.join("\n"));
+    assert!(!log.contains(SECRET));
+}
+
+#[test]
+fn a_config_with_ten_mistakes_gives_ten_lines_and_envoy_does_not_start() -> Result<()> {
+    let receiver = Receiver::start(&[("a", SECRET)], &Options::default())?;
+    let setup = Setup::new(&receiver, &[]).without("enabled").with(ten_mistakes());
+    for setup in [setup.clone(), setup.as_text()] {
+        let mut envoy = Envoy::spawn(&setup.launch()?)?;
+        let status = wait::until("Envoy ends", DEADLINE, || envoy.exited())?;
+        assert!(!status.success(), "{status}");
+        assert_ten_lines(&envoy.log()?);
+    }
+    Ok(())
+}
+
+#[test]
+fn a_dynamic_update_with_a_bad_config_keeps_the_old_one_delivering() -> Result<()> {
+    let receiver = Receiver::start(&[("a", SECRET)], &Options::default())?;
+    let good = Setup::new(&receiver, &[endpoint("a", SECRET, json!({}))]);
+    let gateway = Gateway::start_dynamic(&good)?;
+    assert_eq!(gateway.send(&Event::new("before", "{}"))?.status, 202);
+    gateway.update(&good.clone().without("enabled").with(ten_mistakes()))?;
+    wait::until("Envoy refuses the update", DEADLINE, || {
+        Ok((gateway.envoy.stat("listener_manager.lds.update_rejected")? >= 1).then_some(()))
+    })?;
+    assert_ten_lines(&gateway.envoy.log()?);
+    assert_eq!(gateway.send(&Event::new("after", "{}"))?.status, 202);
+    let records = receiver.wait_for("a", 2, DEADLINE)?;
+    assert!(records.iter().all(|record| record.problem.is_none()));
+    assert_eq!(gateway.traps()?, 0);
+    Ok(())
+}
+
+#[test]
+fn a_secret_from_the_environment_and_a_config_as_text_work_like_the_example() -> Result<()> {
+    let receiver = Receiver::start(&[("a", SECRET)], &Options::default())?;
+    let secrets = json!({"secrets": [{"env": "GATEPOST_TEST_SECRET"}]});
+    let setup = Setup::new(&receiver, &[endpoint("a", "", secrets)]).with_env("GATEPOST_TEST_SECRET", SECRET);
+    for setup in [setup.clone(), setup.as_text()] {
+        receiver.forget("a")?;
+        let gateway = Gateway::start(&setup)?;
+        assert_eq!(gateway.send(&Event::new("payment_verified", "{}"))?.status, 202);
+        let records = receiver.wait_for("a", 1, DEADLINE)?;
+        assert_eq!(records[0].problem, None);
+        assert!(!gateway.envoy.log()?.contains(SECRET));
+    }
+    Ok(())
+}

@@ -1,0 +1,21 @@
+//! Gatepost in a real Envoy with two workers, delivering to a receiver that verifies with code of its own.
+
+// The harness is a library; everything here is a test, and may fail as one.
+#[cfg(test)]
+mod bad_config;
+#[cfg(test)]
+mod bad_input;
+#[cfg(test)]
+mod breaker;
+#[cfg(test)]
+mod idempotency;
+#[cfg(test)]
+mod isolation;
+#[cfg(test)]
+mod outcomes;
+#[cfg(test)]
+mod sample_events;
+#[cfg(test)]
+mod switched_off;
+#[cfg(test)]
+mod volume;

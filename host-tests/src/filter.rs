@@ -1,0 +1,79 @@
+//! A filter, compiled once and run by any number of processes.
+
+use std::path::Path;
+
+use wasmtime::{Config, Engine, ExternType, Instance, InstancePre, Linker, Module, Result, Store, bail};
+
+use crate::imports;
+use crate::vm::Guest;
+use crate::wasi;
+
+/// What the Rust SDK imports into every filter and this host does not simulate. Calling one is a fault that names it.
+const NOT_SIMULATED: [&str; 7] = [
+    "proxy_call_foreign_function",
+    "proxy_get_status",
+    "proxy_grpc_call",
+    "proxy_grpc_cancel",
+    "proxy_grpc_close",
+    "proxy_grpc_send",
+    "proxy_grpc_stream",
+];
+
+/// A compiled filter; a clone is cheap.
+#[derive(Clone)]
+pub struct Filter {
+    instance: InstancePre<Guest>,
+}
+
+impl Filter {
+    /// Reads and compiles a `.wasm` file.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read, is not WebAssembly, or imports what Envoy does not have.
+    pub fn load(path: &Path) -> Result<Self> {
+        Self::compile(&std::fs::read(path)?)
+    }
+
+    /// Compiles the bytes of a `.wasm` file.
+    ///
+    /// # Errors
+    ///
+    /// They are not WebAssembly, or import what Envoy does not have.
+    pub fn compile(wasm: &[u8]) -> Result<Self> {
+        let mut config = Config::new();
+        // Work is counted in fuel, so that a regression in speed shows without a clock.
+        config.consume_fuel(true);
+        let engine = Engine::new(&config)?;
+        let module = Module::from_binary(&engine, wasm)?;
+        let mut linker = Linker::new(&engine);
+        imports::link(&mut linker)?;
+        wasi::link(&mut linker)?;
+        refuse_unsimulated(&mut linker, &module)?;
+        Ok(Self { instance: linker.instantiate_pre(&module)? })
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        self.instance.module().engine()
+    }
+
+    pub(crate) fn instantiate(&self, store: &mut Store<Guest>) -> Result<Instance> {
+        // Initialisers of data and tables burn fuel too.
+        store.set_fuel(u64::MAX)?;
+        self.instance.instantiate(store)
+    }
+}
+
+/// Puts a fault in the place of each import that is known but not simulated; one that is not known at all fails when
+/// the imports are resolved, by name.
+fn refuse_unsimulated(linker: &mut Linker<Guest>, module: &Module) -> Result<()> {
+    for import in module.imports() {
+        let name = import.name();
+        if let Some(name) = NOT_SIMULATED.into_iter().find(|known| *known == name)
+            && let ExternType::Func(signature) = import.ty()
+        {
+            linker.func_new(import.module(), name, signature, move |_, _, _| bail!("{name} is not simulated"))?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,30 @@
+//! Which context a host call acts upon.
+
+use wasmtime::{Caller, Linker, Result, bail};
+
+use super::define;
+use crate::abi::Status;
+use crate::memory::HostCall;
+use crate::vm::Guest;
+
+pub(super) fn link(linker: &mut Linker<Guest>) -> Result<()> {
+    define!(linker, "env", [proxy_set_effective_context, proxy_done]);
+    Ok(())
+}
+
+/// A context that is gone, such as a stream whose client left, is a bad argument.
+fn proxy_set_effective_context(caller: Caller<'_, Guest>, id: u32) -> Result<u32> {
+    let mut call = HostCall::enter(caller, "proxy_set_effective_context");
+    let guest = call.guest();
+    if !guest.contexts.contains_key(&id) {
+        return Ok(Status::BadArgument.code());
+    }
+    guest.effective = Some(id);
+    Ok(Status::Ok.code())
+}
+
+/// No context is asked to finish yet, so none can be done.
+fn proxy_done(caller: Caller<'_, Guest>) -> Result<u32> {
+    HostCall::enter(caller, "proxy_done");
+    bail!("no on_done is waiting for it")
+}

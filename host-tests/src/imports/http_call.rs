@@ -1,0 +1,80 @@
+//! HTTP calls to clusters. The upstream's script decides a call's end when it is made.
+
+use std::time::Duration;
+
+use wasmtime::{Caller, Linker, Result};
+
+use super::define;
+use crate::abi::Status;
+use crate::memory::HostCall;
+use crate::scheduler::Event;
+use crate::trace::What;
+use crate::upstream::{Call, Fate};
+use crate::vm::{Guest, PendingCall};
+
+/// Without them Envoy cannot make a request.
+const REQUIRED: [&str; 3] = [":method", ":path", ":authority"];
+
+pub(super) fn link(linker: &mut Linker<Guest>) -> Result<()> {
+    define!(linker, "env", [proxy_http_call]);
+    Ok(())
+}
+
+#[expect(clippy::too_many_arguments, reason = "the ABI has them")]
+fn proxy_http_call(
+    caller: Caller<'_, Guest>,
+    cluster_at: u32,
+    cluster_size: u32,
+    headers_at: u32,
+    headers_size: u32,
+    body_at: u32,
+    body_size: u32,
+    _trailers_at: u32,
+    _trailers_size: u32,
+    timeout_ms: u32,
+    token_at: u32,
+) -> Result<u32> {
+    let mut call = HostCall::enter(caller, "proxy_http_call");
+    let headers = call.pairs(headers_at, headers_size)?;
+    let clock = call.world().clock;
+    let request = Call {
+        at: clock.elapsed(),
+        wall_millis: clock.wall_nanos() / 1_000_000,
+        thread: call.guest().thread,
+        cluster: call.text(cluster_at, cluster_size)?,
+        body: call.bytes(body_at, body_size)?,
+        timeout: Duration::from_millis(u64::from(timeout_ms)),
+        headers,
+    };
+    if REQUIRED.iter().any(|name| request.headers.first(name).is_none()) {
+        return Ok(Status::BadArgument.code());
+    }
+    match send(&mut call, request) {
+        Ok(token) => {
+            call.put_u32(token_at, token)?;
+            Ok(Status::Ok.code())
+        }
+        Err(status) => Ok(status.code()),
+    }
+}
+
+fn send(call: &mut HostCall<'_>, request: Call) -> std::result::Result<u32, Status> {
+    let (context, _) = call.context();
+    let (thread, vm) = (call.guest().thread, call.guest().vm);
+    let cluster = request.cluster.clone();
+    let (wait, response) = match call.world().upstreams.call(request) {
+        Fate::UnknownCluster => return Err(Status::BadArgument),
+        Fate::Refused => {
+            call.world().note(thread, What::Refused { cluster });
+            return Err(Status::InternalFailure);
+        }
+        Fate::Hangs => (None, None),
+        Fate::Ends { wait, response } => (Some(wait), response),
+    };
+    let token = call.guest().add_call(PendingCall { context, response });
+    if let Some(wait) = wait {
+        call.world().put_after(wait, Event::CallEnd { thread, vm, token });
+    }
+    call.world().note(thread, What::Called { cluster, token });
+    Ok(token)
+}

@@ -1,0 +1,75 @@
+//! Logging.
+
+use std::time::Duration;
+
+use wasmtime::{Caller, Linker, Result, format_err};
+
+use super::define;
+use crate::abi::Status;
+use crate::memory::HostCall;
+use crate::trace::What;
+use crate::vm::Guest;
+use crate::world::Thread;
+
+/// What Envoy logs at by default, and what the filter is told.
+const LEVEL: Level = Level::Info;
+
+/// How grave a line is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Level {
+    Trace,
+    Debug,
+    Info,
+    Warn,
+    Error,
+    Critical,
+}
+
+impl Level {
+    fn from_code(code: u32) -> Option<Self> {
+        [Self::Trace, Self::Debug, Self::Info, Self::Warn, Self::Error, Self::Critical]
+            .into_iter()
+            .find(|level| *level as u32 == code)
+    }
+}
+
+/// A line the filter logged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogLine {
+    /// Virtual time since the start of the process.
+    pub at: Duration,
+    /// The thread of the VM that logged it.
+    pub thread: Thread,
+    /// How grave it is.
+    pub level: Level,
+    /// The text.
+    pub message: String,
+}
+
+pub(super) fn link(linker: &mut Linker<Guest>) -> Result<()> {
+    define!(linker, "env", [proxy_log, proxy_get_log_level]);
+    Ok(())
+}
+
+fn proxy_log(caller: Caller<'_, Guest>, level: u32, message_at: u32, message_size: u32) -> Result<u32> {
+    let mut call = HostCall::enter(caller, "proxy_log");
+    let level = Level::from_code(level).ok_or_else(|| format_err!("no log level has the number {level}"))?;
+    let message = String::from_utf8_lossy(&call.bytes(message_at, message_size)?).into_owned();
+    let thread = call.guest().thread;
+    if level == Level::Critical {
+        // A panic comes this way: it belongs into the fault that follows.
+        call.guest().stderr.push_str(&message);
+    }
+    let world = call.world();
+    let at = world.clock.elapsed();
+    world.note(thread, What::Logged { message: message.clone() });
+    world.log.push(LogLine { at, thread, level, message });
+    Ok(Status::Ok.code())
+}
+
+fn proxy_get_log_level(caller: Caller<'_, Guest>, level_at: u32) -> Result<u32> {
+    let mut call = HostCall::enter(caller, "proxy_get_log_level");
+    call.put_u32(level_at, LEVEL as u32)?;
+    Ok(Status::Ok.code())
+}

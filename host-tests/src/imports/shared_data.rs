@@ -1,0 +1,124 @@
+//! Shared data: the keys and values all VMs of the process see.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use wasmtime::{Caller, Linker, Result};
+
+use super::define;
+use crate::abi::Status;
+use crate::memory::HostCall;
+use crate::vm::Guest;
+use crate::world::Thread;
+
+/// The keys of one process. There is no way to delete one, and none to list them from inside the filter.
+#[derive(Debug, Default)]
+pub(crate) struct SharedData {
+    values: BTreeMap<String, Entry>,
+    last_cas: u32,
+}
+
+#[derive(Debug, Default)]
+struct Entry {
+    value: Vec<u8>,
+    cas: u32,
+    writers: BTreeSet<Thread>,
+}
+
+impl SharedData {
+    fn get(&self, key: &str) -> Option<(&[u8], u32)> {
+        self.values.get(key).map(|entry| (entry.value.as_slice(), entry.cas))
+    }
+
+    /// A missing key takes any CAS number; 0 overwrites whatever is there.
+    fn set(&mut self, writer: Thread, key: String, value: Vec<u8>, cas: u32) -> Status {
+        if cas != 0 && self.values.get(&key).is_some_and(|entry| entry.cas != cas) {
+            return Status::CasMismatch;
+        }
+        // One counter for all keys, and never 0.
+        self.last_cas = self.last_cas.checked_add(1).unwrap_or(1);
+        let entry = self.values.entry(key).or_default();
+        (entry.value, entry.cas) = (value, self.last_cas);
+        entry.writers.insert(writer);
+        Status::Ok
+    }
+
+    /// The threads that have written a key.
+    pub(crate) fn writers(&self, key: &str) -> impl Iterator<Item = Thread> {
+        self.values.get(key).into_iter().flat_map(|entry| entry.writers.iter().copied())
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.values.iter().map(|(key, entry)| (key.as_str(), entry.value.as_slice()))
+    }
+}
+
+pub(super) fn link(linker: &mut Linker<Guest>) -> Result<()> {
+    define!(linker, "env", [proxy_get_shared_data, proxy_set_shared_data]);
+    Ok(())
+}
+
+fn proxy_get_shared_data(
+    caller: Caller<'_, Guest>,
+    key_at: u32,
+    key_size: u32,
+    value_at: u32,
+    value_size_at: u32,
+    cas_at: u32,
+) -> Result<u32> {
+    let mut call = HostCall::enter(caller, "proxy_get_shared_data");
+    let key = call.text(key_at, key_size)?;
+    let Some((value, cas)) = call.world().shared_data.get(&key).map(|(value, cas)| (value.to_vec(), cas)) else {
+        return Ok(Status::NotFound.code());
+    };
+    call.put_u32(cas_at, cas)?;
+    call.give(&value, value_at, value_size_at)
+}
+
+fn proxy_set_shared_data(
+    caller: Caller<'_, Guest>,
+    key_at: u32,
+    key_size: u32,
+    value_at: u32,
+    value_size: u32,
+    cas: u32,
+) -> Result<u32> {
+    let mut call = HostCall::enter(caller, "proxy_set_shared_data");
+    let key = call.text(key_at, key_size)?;
+    let value = call.bytes(value_at, value_size)?;
+    let writer = call.guest().thread;
+    Ok(call.world().shared_data.set(writer, key, value, cas).code())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(data: &mut SharedData, key: &str, cas: u32) -> Status {
+        data.set(Thread::Main, key.to_owned(), b"value".to_vec(), cas)
+    }
+
+    #[test]
+    fn a_missing_key_takes_any_cas_number() {
+        assert_eq!(set(&mut SharedData::default(), "lease", u32::MAX), Status::Ok);
+    }
+
+    #[test]
+    fn an_existing_key_takes_its_own_cas_number_or_none() {
+        let mut data = SharedData::default();
+        set(&mut data, "lease", 0);
+        let (_, cas) = data.get("lease").unwrap();
+        assert_eq!(set(&mut data, "lease", cas + 1), Status::CasMismatch);
+        assert_eq!(set(&mut data, "lease", cas), Status::Ok);
+        assert_eq!(set(&mut data, "lease", cas), Status::CasMismatch);
+        assert_eq!(set(&mut data, "lease", 0), Status::Ok);
+    }
+
+    #[test]
+    fn cas_numbers_are_shared_by_all_keys_and_skip_zero_when_they_wrap() {
+        let mut data = SharedData { last_cas: u32::MAX - 1, ..SharedData::default() };
+        set(&mut data, "a", 0);
+        set(&mut data, "b", 0);
+        assert_eq!(data.get("a").unwrap().1, u32::MAX);
+        assert_eq!(data.get("b").unwrap().1, 1);
+    }
+}

@@ -1,0 +1,98 @@
+//! A host call's view of the VM that makes it: the guest's memory, its context, and the world lent to it. Every import
+//! starts with [`HostCall::enter`], so that a fault can name the last host call.
+
+use wasmtime::{AsContext, AsContextMut, Caller, Result, bail, format_err};
+
+use crate::abi::{self, Status};
+use crate::headers::Headers;
+use crate::vm::{Context, Guest};
+use crate::world::World;
+
+/// One host call under way.
+pub(crate) struct HostCall<'a> {
+    caller: Caller<'a, Guest>,
+}
+
+impl<'a> HostCall<'a> {
+    pub(crate) fn enter(mut caller: Caller<'a, Guest>, name: &'static str) -> Self {
+        caller.data_mut().host_call = Some(name);
+        Self { caller }
+    }
+
+    pub(crate) fn guest(&mut self) -> &mut Guest {
+        self.caller.data_mut()
+    }
+
+    pub(crate) fn world(&mut self) -> &mut World {
+        &mut self.caller.data_mut().world
+    }
+
+    /// The context the call acts upon: the effective one, where it was set, else the one the callback is for.
+    pub(crate) fn context(&mut self) -> (u32, Context) {
+        let guest = self.guest();
+        let id = guest.effective.unwrap_or(guest.current);
+        (id, guest.contexts.get(&id).copied().unwrap_or(Context::Root))
+    }
+
+    /// The root context the call belongs to: its own, or that of its stream.
+    pub(crate) fn root(&mut self) -> u32 {
+        match self.context() {
+            (id, Context::Root) => id,
+            (_, Context::Stream(stream)) => self.world().streams.get(&stream).map_or(0, |stream| stream.root),
+        }
+    }
+
+    /// Bytes of the guest.
+    pub(crate) fn bytes(&self, at: u32, size: u32) -> Result<Vec<u8>> {
+        let end = u64::from(at) + u64::from(size);
+        let range = usize::try_from(at)?..usize::try_from(end)?;
+        let memory = self.caller.data().memory()?;
+        match memory.data(self.caller.as_context()).get(range) {
+            Some(bytes) => Ok(bytes.to_vec()),
+            None => bail!("{size} bytes at {at:#x} are outside the guest's memory"),
+        }
+    }
+
+    pub(crate) fn get_u32(&self, at: u32) -> Result<u32> {
+        let bytes = self.bytes(at, 4)?;
+        Ok(u32::from_le_bytes(bytes.as_slice().try_into()?))
+    }
+
+    /// Bytes of the guest that Envoy takes for text.
+    pub(crate) fn text(&self, at: u32, size: u32) -> Result<String> {
+        String::from_utf8(self.bytes(at, size)?).map_err(|error| format_err!("not UTF-8: {error}"))
+    }
+
+    /// A header map of the guest.
+    pub(crate) fn pairs(&self, at: u32, size: u32) -> Result<Headers> {
+        abi::decode_pairs(&self.bytes(at, size)?).ok_or_else(|| format_err!("a malformed header map"))
+    }
+
+    pub(crate) fn put(&mut self, at: u32, bytes: &[u8]) -> Result<()> {
+        let memory = self.caller.data().memory()?;
+        Ok(memory.write(self.caller.as_context_mut(), usize::try_from(at)?, bytes)?)
+    }
+
+    pub(crate) fn put_u32(&mut self, at: u32, value: u32) -> Result<()> {
+        self.put(at, &value.to_le_bytes())
+    }
+
+    pub(crate) fn put_u64(&mut self, at: u32, value: u64) -> Result<()> {
+        self.put(at, &value.to_le_bytes())
+    }
+
+    /// Hands bytes over in memory the guest allocates, as a pointer and a size. No bytes are a null pointer.
+    pub(crate) fn give(&mut self, bytes: &[u8], pointer_at: u32, size_at: u32) -> Result<u32> {
+        let size = u32::try_from(bytes.len())?;
+        let pointer = if bytes.is_empty() {
+            0
+        } else {
+            let allocate = self.caller.data().allocate()?;
+            allocate.call(self.caller.as_context_mut(), size)?
+        };
+        self.put(pointer, bytes)?;
+        self.put_u32(pointer_at, pointer)?;
+        self.put_u32(size_at, size)?;
+        Ok(Status::Ok.code())
+    }
+}

@@ -1,0 +1,218 @@
+//! One simulated Envoy process: a VM on the main thread and one on each worker, over one [`World`].
+//!
+//! Nothing happens by itself. A request runs its callbacks at once; ticks, queue wake-ups and the ends of HTTP calls
+//! happen while [`Process::advance`] or [`Process::run_until`] move the clock.
+
+mod builder;
+mod events;
+mod streams;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use wasmtime::{WasmParams, WasmResults};
+
+pub use builder::Builder;
+
+use crate::clock::Clock;
+use crate::fault::{Fault, StartError};
+use crate::filter::Filter;
+use crate::imports::log::LogLine;
+use crate::stream::{Answer, Forwarded, StreamId};
+use crate::trace::{Trace, What};
+use crate::upstream::{Call, Upstream};
+use crate::vm::{Guest, Identity, Vm};
+use crate::world::{Thread, World};
+
+/// From a VM's end to the moment a new stream may rebuild it: Envoy's `reload_config.backoff.base_interval`.
+const RELOAD_BACKOFF: Duration = Duration::from_secs(1);
+/// What starting one VM takes.
+const START: Duration = Duration::from_millis(1);
+
+/// A simulated Envoy process with one filter.
+pub struct Process {
+    filter: Filter,
+    identity: Arc<Identity>,
+    config: Arc<[u8]>,
+    world: Box<World>,
+    slots: BTreeMap<Thread, Slot>,
+    /// Fuel burnt by VMs that are gone.
+    fuel_of_the_lost: u64,
+}
+
+/// The place of a thread's VM.
+#[derive(Default)]
+struct Slot {
+    vm: Option<Vm>,
+    lost_at: Option<Duration>,
+}
+
+impl Process {
+    /// Starts to describe a process that runs `filter`.
+    pub fn builder(filter: &Filter) -> Builder {
+        Builder::new(filter)
+    }
+
+    /// The virtual clocks.
+    pub fn clock(&self) -> Clock {
+        self.world.clock
+    }
+
+    /// What the client of this request was answered; `None` while it waits, and when it left.
+    pub fn answer(&self, stream: StreamId) -> Option<&Answer> {
+        self.world.streams.get(&stream).filter(|stream| !stream.open).and_then(|stream| stream.response.as_ref())
+    }
+
+    /// What of this request went on to the application; `None` when nothing did.
+    pub fn forwarded(&self, stream: StreamId) -> Option<&Forwarded> {
+        self.world.streams.get(&stream).and_then(|stream| stream.forwarded.as_ref())
+    }
+
+    /// Every call a cluster received, in order.
+    pub fn calls(&self, cluster: &str) -> Vec<&Call> {
+        self.world.upstreams.calls.iter().filter(|call| call.cluster == cluster).collect()
+    }
+
+    /// Gives a cluster another script, or adds a cluster.
+    pub fn set_upstream(&mut self, cluster: &str, upstream: Upstream) {
+        self.world.upstreams.set(cluster, upstream);
+    }
+
+    /// Everything the filter logged, in order.
+    pub fn log(&self) -> &[LogLine] {
+        &self.world.log
+    }
+
+    /// A counter's or gauge's value; `None` when the filter has defined none of this name.
+    pub fn metric(&self, name: &str) -> Option<u64> {
+        self.world.metrics.value(name)
+    }
+
+    /// What a histogram was given, in order; `None` when the filter has defined none of this name.
+    pub fn histogram(&self, name: &str) -> Option<&[u64]> {
+        self.world.metrics.samples(name)
+    }
+
+    /// The names of all metrics, sorted.
+    pub fn metrics(&self) -> impl Iterator<Item = &str> {
+        self.world.metrics.names()
+    }
+
+    /// Every key of shared data with its value, sorted by key.
+    pub fn shared_data(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.world.shared_data.iter()
+    }
+
+    /// The threads that have written a key of shared data.
+    pub fn writers(&self, key: &str) -> impl Iterator<Item = Thread> {
+        self.world.shared_data.writers(key)
+    }
+
+    /// The names of all shared queues, sorted.
+    pub fn queues(&self) -> impl Iterator<Item = &str> {
+        self.world.queues.names()
+    }
+
+    /// Fuel burnt so far by all VMs: one unit for most instructions, so a measure of work without a clock.
+    pub fn fuel(&self) -> u64 {
+        self.fuel_of_the_lost + self.slots.values().filter_map(|slot| slot.vm.as_ref()).map(|vm| vm.fuel).sum::<u64>()
+    }
+
+    /// What happened so far, in order.
+    pub fn trace(&self) -> &Trace {
+        &self.world.trace
+    }
+
+    /// Ends a VM as a trap does: its ticks and calls stop, its streams are answered 503, shared data stays. Under
+    /// `FAIL_RELOAD` a worker's is rebuilt at the first new stream a second later, the main thread's never.
+    pub fn kill_vm(&mut self, thread: Thread) {
+        let now = self.world.clock.elapsed();
+        let Some(slot) = self.slots.get_mut(&thread) else { return };
+        let Some(vm) = slot.vm.take() else { return };
+        slot.lost_at = Some(now);
+        self.fuel_of_the_lost += vm.fuel;
+        self.world.note(thread, What::Lost);
+        for stream in self.world.streams.values_mut().filter(|stream| stream.open && stream.thread == thread) {
+            stream.response = Some(streams::failed());
+            stream.open = false;
+        }
+    }
+
+    /// Pushes another configuration: a canary tries it, then every VM gets a new root context beside the old ones,
+    /// which go on ticking; new streams go to the new root.
+    ///
+    /// # Errors
+    ///
+    /// The canary refuses it or goes wrong, and everything stays as it was; or another VM does.
+    pub fn update_config(&mut self, config: impl Into<Vec<u8>>) -> Result<(), StartError> {
+        let config: Arc<[u8]> = config.into().into();
+        self.canary(&config)?;
+        self.config = Arc::clone(&config);
+        for (thread, slot) in &mut self.slots {
+            if let Some(vm) = &mut slot.vm {
+                configure(vm, &mut self.world, &config, &thread.to_string())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts a VM, configures it and throws it away, as Envoy does to try a configuration.
+    fn canary(&mut self, config: &Arc<[u8]>) -> Result<(), StartError> {
+        let mut vm = self.instantiate(Thread::Main)?;
+        configure(&mut vm, &mut self.world, config, "canary")
+    }
+
+    fn boot(&mut self, thread: Thread) -> Result<(), StartError> {
+        let mut vm = self.instantiate(thread)?;
+        configure(&mut vm, &mut self.world, &self.config, &thread.to_string())?;
+        self.slots.insert(thread, Slot { vm: Some(vm), lost_at: None });
+        self.world.note(thread, What::Started);
+        Ok(())
+    }
+
+    fn instantiate(&mut self, thread: Thread) -> Result<Vm, Fault> {
+        let now = self.world.clock.elapsed();
+        self.world.clock.move_to(now + START);
+        let guest = Guest::new(Arc::clone(&self.identity), thread, self.world.next_vm());
+        Vm::new(&self.filter, guest, &mut self.world)
+    }
+
+    /// Runs a callback in a thread's VM; `None` when there is no VM or no such callback. A VM that goes wrong is lost.
+    fn enter<P: WasmParams, R: WasmResults>(
+        &mut self,
+        thread: Thread,
+        callback: &'static str,
+        context: u32,
+        params: P,
+    ) -> Result<Option<R>, Fault> {
+        let Some(vm) = self.slots.get_mut(&thread).and_then(|slot| slot.vm.as_mut()) else { return Ok(None) };
+        let result = vm.call(&mut self.world, callback, context, params);
+        if result.is_err() {
+            self.kill_vm(thread);
+        }
+        result
+    }
+
+    fn guest(&mut self, thread: Thread) -> Option<&mut Guest> {
+        Some(self.slots.get_mut(&thread)?.vm.as_mut()?.guest())
+    }
+}
+
+/// Makes a root context with this configuration.
+fn configure(vm: &mut Vm, world: &mut Box<World>, config: &Arc<[u8]>, name: &str) -> Result<(), StartError> {
+    let logged = world.log.len();
+    let size = u32::try_from(config.len()).unwrap_or(u32::MAX);
+    let root = vm.guest().add_root(Arc::clone(config));
+    vm.call::<_, ()>(world, "proxy_on_context_create", root, (root, 0))?;
+    let started: Option<u32> = vm.call(world, "proxy_on_vm_start", root, (root, 0))?;
+    let configured = match started {
+        Some(0) => Some(0),
+        _ => vm.call::<_, u32>(world, "proxy_on_configure", root, (root, size))?,
+    };
+    if configured == Some(0) {
+        let log = world.log.iter().skip(logged).cloned().collect();
+        return Err(StartError::Refused { vm: name.to_owned(), log });
+    }
+    Ok(())
+}

@@ -1,0 +1,285 @@
+//! The life of a stream, with `allow_on_headers_stop_iteration: true`: a pause in the headers holds the request back
+//! but lets its body arrive.
+
+use wasmtime::{WasmParams, WasmResults};
+
+use super::{Process, RELOAD_BACKOFF};
+use crate::abi::Action;
+use crate::fault::{Fault, StartError};
+use crate::headers::Headers;
+use crate::stream::{Answer, Protocol, Request, Stream, StreamId};
+use crate::trace::What;
+use crate::vm::{Context, Deferred};
+use crate::world::{Thread, VmId};
+
+/// How much of an HTTP/1 body Envoy holds for a filter that pauses: the listener's default buffer limit.
+const BUFFER_LIMIT_BYTES: usize = 1 << 20;
+
+impl Process {
+    /// Makes a request on a worker and runs it as far as it goes without time passing.
+    ///
+    /// # Errors
+    ///
+    /// The filter went wrong, or there is no such worker.
+    pub fn request(&mut self, worker: usize, request: Request) -> Result<StreamId, Fault> {
+        let thread = Thread::Worker(worker);
+        let Request { headers, chunks, trailers, protocol } = request;
+        let id = self.open(thread, headers);
+        if !self.revive(thread)? {
+            self.finish(id, Some(failed()));
+            return Ok(id);
+        }
+        self.create_context(thread, id)?;
+        let bodiless = chunks.is_empty() && trailers.is_empty();
+        if self.headers(id, bodiless)? && !bodiless {
+            self.body(id, chunks, &trailers, protocol)?;
+        }
+        Ok(id)
+    }
+
+    /// The client of a request leaves.
+    ///
+    /// # Errors
+    ///
+    /// The filter went wrong.
+    pub fn disconnect(&mut self, stream: StreamId) -> Result<(), Fault> {
+        let Some(open) = self.world.streams.get(&stream).filter(|stream| stream.open) else { return Ok(()) };
+        let thread = open.thread;
+        self.world.note(thread, What::Disconnected { stream });
+        self.close(stream)?;
+        self.settle(thread)
+    }
+
+    /// Does what host calls asked for while a callback ran.
+    pub(super) fn settle(&mut self, thread: Thread) -> Result<(), Fault> {
+        loop {
+            let Some(guest) = self.guest(thread).filter(|guest| !guest.deferred.is_empty()) else { return Ok(()) };
+            match guest.deferred.remove(0) {
+                Deferred::Reply(stream, answer) => self.respond(stream, answer)?,
+                Deferred::Continue(stream) => self.resume(stream)?,
+                Deferred::Close(stream) => self.close(stream)?,
+            }
+        }
+    }
+
+    fn open(&mut self, thread: Thread, request_headers: Headers) -> StreamId {
+        let connection = u64::try_from(self.world.streams.len()).unwrap_or(u64::MAX);
+        let id = StreamId(connection);
+        let text = |name| request_headers.get(name).unwrap_or_default().to_owned();
+        let what = What::Request { stream: id, method: text(":method"), path: text(":path") };
+        self.world.note(thread, what);
+        let stream = Stream {
+            thread,
+            vm: VmId::default(),
+            root: 0,
+            context: 0,
+            connection,
+            request_headers,
+            request_trailers: Headers::default(),
+            buffered: Vec::new(),
+            arrived: false,
+            forwarded: None,
+            response: None,
+            open: true,
+        };
+        self.world.streams.insert(id, stream);
+        id
+    }
+
+    /// Rebuilds the worker's VM if it is lost and the back-off is over; says whether there is one.
+    fn revive(&mut self, thread: Thread) -> Result<bool, Fault> {
+        let now = self.world.clock.elapsed();
+        let no_worker = || Fault {
+            thread,
+            callback: "request",
+            host_call: None,
+            reason: "the process has no such worker".to_owned(),
+        };
+        let slot = self.slots.get(&thread).ok_or_else(no_worker)?;
+        match slot.lost_at {
+            Some(lost_at) if now < lost_at + RELOAD_BACKOFF => return Ok(false),
+            Some(_) => {}
+            None => return Ok(true),
+        }
+        match self.boot(thread) {
+            Ok(()) => Ok(true),
+            Err(StartError::Fault(fault)) => Err(fault),
+            // Envoy then serves with the filter failed.
+            Err(StartError::Refused { .. }) => Ok(false),
+        }
+    }
+
+    fn create_context(&mut self, thread: Thread, id: StreamId) -> Result<(), Fault> {
+        let Some(guest) = self.guest(thread) else { return Ok(()) };
+        let (vm, root) = (guest.vm, guest.newest_root().unwrap_or_default());
+        let context = guest.add_context(Context::Stream(id));
+        if let Some(stream) = self.world.streams.get_mut(&id) {
+            (stream.vm, stream.root, stream.context) = (vm, root, context);
+        }
+        self.enter::<_, ()>(thread, "proxy_on_context_create", context, (context, root))?;
+        self.settle(thread)
+    }
+
+    fn headers(&mut self, id: StreamId, end: bool) -> Result<bool, Fault> {
+        let count = self.world.streams.get(&id).map_or(0, |stream| stream.request_headers.len());
+        self.receive(id, "proxy_on_request_headers", |context| (context, size(count), u32::from(end)), end)
+    }
+
+    fn body(
+        &mut self,
+        id: StreamId,
+        chunks: Vec<Vec<u8>>,
+        trailers: &Headers,
+        protocol: Protocol,
+    ) -> Result<(), Fault> {
+        let last = chunks.len().saturating_sub(1);
+        for (number, chunk) in chunks.into_iter().enumerate() {
+            let end = number == last && protocol == Protocol::Http2 && trailers.is_empty();
+            if !self.piece(id, &chunk, protocol, end)? {
+                return Ok(());
+            }
+        }
+        if !trailers.is_empty() {
+            if let Some(stream) = self.world.streams.get_mut(&id) {
+                stream.request_trailers = trailers.clone();
+            }
+            let count = size(trailers.len());
+            self.receive(id, "proxy_on_request_trailers", |context| (context, count), true)?;
+        } else if protocol == Protocol::Http1 {
+            self.piece(id, &[], protocol, true)?;
+        }
+        Ok(())
+    }
+
+    fn piece(&mut self, id: StreamId, bytes: &[u8], protocol: Protocol, end: bool) -> Result<bool, Fault> {
+        let Some(stream) = self.world.streams.get_mut(&id) else { return Ok(false) };
+        let thread = stream.thread;
+        stream.buffered.extend_from_slice(bytes);
+        let buffered = stream.buffered.len();
+        if protocol == Protocol::Http1 && buffered > BUFFER_LIMIT_BYTES {
+            self.respond(id, Answer::local(413, &Headers::default(), b"Payload Too Large".to_vec()))?;
+            self.settle(thread)?;
+            return Ok(false);
+        }
+        self.receive(id, "proxy_on_request_body", |context| (context, size(buffered), u32::from(end)), end)
+    }
+
+    /// Hands a part of the request to the filter and follows its answer; says whether the stream goes on.
+    fn receive<P: WasmParams>(
+        &mut self,
+        id: StreamId,
+        callback: &'static str,
+        params: impl FnOnce(u32) -> P,
+        end: bool,
+    ) -> Result<bool, Fault> {
+        let Some(stream) = self.world.streams.get_mut(&id).filter(|stream| stream.open) else { return Ok(false) };
+        let (thread, context) = (stream.thread, stream.context);
+        stream.arrived = end;
+        let action = self.action(thread, callback, context, params(context))?;
+        self.settle(thread)?;
+        if action == Action::Continue {
+            self.resume(id)?;
+            self.settle(thread)?;
+        }
+        Ok(self.is_open(id))
+    }
+
+    /// Lets what has arrived go on; once that is everything, the application answers.
+    fn resume(&mut self, id: StreamId) -> Result<(), Fault> {
+        let Some(stream) = self.world.streams.get_mut(&id).filter(|stream| stream.open) else { return Ok(()) };
+        stream.forward();
+        if stream.arrived {
+            self.respond(id, Answer::local(200, &Headers::default(), Vec::new()))?;
+        }
+        Ok(())
+    }
+
+    /// Sends an answer through the filter's response callbacks to the client. The first answer is the only one.
+    fn respond(&mut self, id: StreamId, answer: Answer) -> Result<(), Fault> {
+        let (headers, body) = (size(answer.headers.len()), size(answer.body.len()));
+        let Some(stream) = self.world.streams.get_mut(&id) else { return Ok(()) };
+        if !stream.open || stream.response.is_some() {
+            return Ok(());
+        }
+        stream.response = Some(answer);
+        let (thread, context) = (stream.thread, stream.context);
+        self.pass(thread, "proxy_on_response_headers", context, (context, headers, u32::from(body == 0)))?;
+        if body > 0 {
+            self.pass(thread, "proxy_on_response_body", context, (context, body, 1))?;
+        }
+        self.close(id)
+    }
+
+    /// Runs a response callback. None may pause: no filter here does so yet, and it would wait for ever.
+    fn pass<P: WasmParams>(
+        &mut self,
+        thread: Thread,
+        callback: &'static str,
+        context: u32,
+        params: P,
+    ) -> Result<(), Fault> {
+        match self.action(thread, callback, context, params)? {
+            Action::Continue => Ok(()),
+            Action::Pause => {
+                self.kill_vm(thread);
+                Err(wrong(thread, callback, "pausing an answer is not simulated"))
+            }
+        }
+    }
+
+    fn action<P: WasmParams>(
+        &mut self,
+        thread: Thread,
+        callback: &'static str,
+        context: u32,
+        params: P,
+    ) -> Result<Action, Fault>
+    where
+        u32: WasmResults,
+    {
+        let Some(code) = self.enter::<_, u32>(thread, callback, context, params)? else { return Ok(Action::Continue) };
+        Action::from_code(code).ok_or_else(|| wrong(thread, callback, "it answered with no action the ABI knows"))
+    }
+
+    /// Ends a stream: its last callbacks run, its context is gone, and the client has what answer there is.
+    fn close(&mut self, id: StreamId) -> Result<(), Fault> {
+        let Some(stream) = self.world.streams.get(&id).filter(|stream| stream.open) else { return Ok(()) };
+        let (thread, context) = (stream.thread, stream.context);
+        self.enter::<_, ()>(thread, "proxy_on_log", context, context)?;
+        self.enter::<_, u32>(thread, "proxy_on_done", context, context)?;
+        self.enter::<_, ()>(thread, "proxy_on_delete", context, context)?;
+        if let Some(guest) = self.guest(thread) {
+            guest.remove_context(context);
+        }
+        self.finish(id, None);
+        Ok(())
+    }
+
+    fn finish(&mut self, id: StreamId, answer: Option<Answer>) {
+        let Some(stream) = self.world.streams.get_mut(&id) else { return };
+        stream.response = answer.or(stream.response.take());
+        stream.open = false;
+        let thread = stream.thread;
+        if let Some(status) = stream.response.as_ref().map(Answer::status) {
+            self.world.note(thread, What::Answered { stream: id, status });
+        }
+    }
+
+    fn is_open(&self, id: StreamId) -> bool {
+        self.world.streams.get(&id).is_some_and(|stream| stream.open)
+    }
+}
+
+/// What Envoy answers on a worker whose VM is lost.
+pub(super) fn failed() -> Answer {
+    Answer::local(503, &Headers::default(), Vec::new())
+}
+
+fn wrong(thread: Thread, callback: &'static str, reason: &str) -> Fault {
+    Fault { thread, callback, host_call: None, reason: reason.to_owned() }
+}
+
+/// A count as the ABI passes it.
+fn size(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,69 @@
+//! What will happen, and when: one list for the whole process, so that a run has one order and the same run has it
+//! again. Events of the same instant happen in the order they were put in.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::world::{QueueId, Thread, VmId};
+
+/// Something that happens to a VM. One that no longer finds its VM, root or call does nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Event {
+    /// A root's timer fires, unless it was set again since (`armed` differs).
+    Tick { thread: Thread, vm: VmId, root: u32, armed: u64 },
+    /// A queue's registrant is told of an item. Envoy finds it by thread and context, not by VM: one rebuilt in
+    /// between is told in the place of the dead one.
+    QueueReady { thread: Thread, root: u32, queue: QueueId },
+    /// An HTTP call ends.
+    CallEnd { thread: Thread, vm: VmId, token: u32 },
+}
+
+/// The list of events, by time.
+#[derive(Debug, Default)]
+pub(crate) struct Schedule {
+    events: BTreeMap<(Duration, u64), Event>,
+    next_sequence: u64,
+}
+
+impl Schedule {
+    /// Puts an event in, `at` after the start of the process.
+    pub(crate) fn put(&mut self, at: Duration, event: Event) {
+        self.events.insert((at, self.next_sequence), event);
+        self.next_sequence += 1;
+    }
+
+    /// Takes the next event out, if it is due by `until`.
+    pub(crate) fn take(&mut self, until: Duration) -> Option<(Duration, Event)> {
+        let entry = self.events.first_entry()?;
+        let (at, _) = *entry.key();
+        (at <= until).then(|| (at, entry.remove()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tick(armed: u64) -> Event {
+        Event::Tick { thread: Thread::Main, vm: VmId(0), root: 1, armed }
+    }
+
+    #[test]
+    fn events_come_by_time_and_at_one_instant_in_the_order_they_were_put_in() {
+        let mut schedule = Schedule::default();
+        schedule.put(Duration::from_secs(2), tick(1));
+        schedule.put(Duration::from_secs(1), tick(2));
+        schedule.put(Duration::from_secs(1), tick(3));
+        let taken: Vec<_> =
+            std::iter::from_fn(|| schedule.take(Duration::from_secs(2))).map(|(_, event)| event).collect();
+        assert_eq!(taken, [tick(2), tick(3), tick(1)]);
+    }
+
+    #[test]
+    fn an_event_stays_until_it_is_due() {
+        let mut schedule = Schedule::default();
+        schedule.put(Duration::from_secs(2), tick(1));
+        assert_eq!(schedule.take(Duration::from_millis(1999)), None);
+        assert!(schedule.take(Duration::from_secs(2)).is_some());
+    }
+}

@@ -1,0 +1,66 @@
+//! What happened in a process, in order: what a failed test prints. The same seed gives the same trace.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::stream::StreamId;
+use crate::world::Thread;
+
+/// Everything that happened, except ticks: they come a thousand times as often as anything else.
+#[derive(Debug, Default)]
+pub struct Trace {
+    moments: Vec<Moment>,
+}
+
+impl Trace {
+    pub(crate) fn push(&mut self, at: Duration, thread: Thread, what: What) {
+        self.moments.push(Moment { at, thread, what });
+    }
+}
+
+#[derive(Debug)]
+struct Moment {
+    at: Duration,
+    thread: Thread,
+    what: What,
+}
+
+/// One thing that happened.
+#[derive(Debug)]
+pub(crate) enum What {
+    Started,
+    Lost,
+    Request { stream: StreamId, method: String, path: String },
+    Answered { stream: StreamId, status: u16 },
+    Disconnected { stream: StreamId },
+    Called { cluster: String, token: u32 },
+    Refused { cluster: String },
+    CallEnded { token: u32, status: Option<u16> },
+    Logged { message: String },
+}
+
+impl fmt::Display for Trace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for Moment { at, thread, what } in &self.moments {
+            writeln!(f, "{:>12.6} {thread}: {what}", at.as_secs_f64())?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Started => f.write_str("VM started"),
+            Self::Lost => f.write_str("VM lost"),
+            Self::Request { stream, method, path } => write!(f, "{stream} {method} {path}"),
+            Self::Answered { stream, status } => write!(f, "{stream} answered {status}"),
+            Self::Disconnected { stream } => write!(f, "{stream} left by its client"),
+            Self::Called { cluster, token } => write!(f, "call {token} to {cluster}"),
+            Self::Refused { cluster } => write!(f, "call to {cluster} refused"),
+            Self::CallEnded { token, status: Some(status) } => write!(f, "call {token} answered {status}"),
+            Self::CallEnded { token, status: None } => write!(f, "call {token} reset"),
+            Self::Logged { message } => write!(f, "log: {message}"),
+        }
+    }
+}

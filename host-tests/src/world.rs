@@ -1,0 +1,92 @@
+//! What all VMs of one process share. While a callback runs, the process lends its world to that VM's store: there is
+//! no global, no lock and no reference count, and a host call finds everything in its own store.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::clock::Clock;
+use crate::imports::log::LogLine;
+use crate::imports::metrics::Metrics;
+use crate::imports::queue::Queues;
+use crate::imports::shared_data::SharedData;
+use crate::scheduler::{Event, Schedule};
+use crate::stream::{Stream, StreamId};
+use crate::trace::{Trace, What};
+use crate::upstream::Upstreams;
+
+/// A thread of the process; each runs a VM of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Thread {
+    /// Ticks and calls, but no requests.
+    Main,
+    /// Numbered from 0.
+    Worker(usize),
+}
+
+impl std::fmt::Display for Thread {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Main => f.write_str("main"),
+            Self::Worker(number) => write!(f, "worker {number}"),
+        }
+    }
+}
+
+/// One life of a VM; the one rebuilt after a trap has another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct VmId(pub u64);
+
+/// A queue of the process, as the filter names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct QueueId(pub u32);
+
+/// The shared part of a process.
+#[derive(Default)]
+pub(crate) struct World {
+    pub(crate) clock: Clock,
+    pub(crate) schedule: Schedule,
+    pub(crate) shared_data: SharedData,
+    pub(crate) queues: Queues,
+    pub(crate) metrics: Metrics,
+    pub(crate) log: Vec<LogLine>,
+    pub(crate) entropy: Entropy,
+    pub(crate) upstreams: Upstreams,
+    pub(crate) streams: BTreeMap<StreamId, Stream>,
+    pub(crate) trace: Trace,
+    vms: u64,
+}
+
+impl World {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self { entropy: Entropy(fastrand::Rng::with_seed(seed)), ..Self::default() }
+    }
+
+    /// A number no other VM has had.
+    pub(crate) fn next_vm(&mut self) -> VmId {
+        self.vms += 1;
+        VmId(self.vms)
+    }
+
+    pub(crate) fn put_after(&mut self, wait: Duration, event: Event) {
+        self.schedule.put(self.clock.elapsed() + wait, event);
+    }
+
+    pub(crate) fn note(&mut self, thread: Thread, what: What) {
+        self.trace.push(self.clock.elapsed(), thread, what);
+    }
+}
+
+/// The one source of randomness of a process.
+pub(crate) struct Entropy(fastrand::Rng);
+
+impl Entropy {
+    pub(crate) fn fill(&mut self, bytes: &mut [u8]) {
+        self.0.fill(bytes);
+    }
+}
+
+impl Default for Entropy {
+    fn default() -> Self {
+        Self(fastrand::Rng::with_seed(0))
+    }
+}

@@ -1,0 +1,157 @@
+//! What a producer is answered: the receipts of an event, and problems (RFC 9457).
+
+use serde::Serialize;
+
+use crate::idempotency::Finished;
+use crate::message::EventId;
+
+/// The header that carries an event's id.
+pub const ID_HEADER: &str = "x-webhook-id";
+
+/// The header that marks an answer given before.
+pub const REPLAYED_HEADER: &str = "idempotent-replayed";
+
+/// A whole HTTP answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// Header names and values, `content-type` included.
+    pub headers: Vec<(&'static str, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// What became of an event, or of a delivery in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Kept; its deliveries go on.
+    Accepted,
+    /// Waits for its next attempt, or is being attempted.
+    Pending,
+    /// Waits until its endpoint is enabled.
+    Held,
+    /// The receiver has it.
+    Delivered,
+    /// Failed for good; kept as a dead letter.
+    Failed,
+    /// The filter is off: nothing is kept or sent.
+    Disabled,
+    /// No endpoint wants it: nothing is kept or sent.
+    NoSubscriber,
+}
+
+/// An event, as its producer sees it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Receipt<'a> {
+    /// The event's id.
+    #[serde(serialize_with = "displayed")]
+    pub id: EventId,
+    /// The event's type.
+    pub event: &'a str,
+    /// What became of it.
+    pub status: Status,
+    /// One for each endpoint.
+    pub deliveries: Vec<DeliveryReceipt<'a>>,
+}
+
+/// A delivery, as its producer sees it.
+#[derive(Clone, Debug, Serialize)]
+pub struct DeliveryReceipt<'a> {
+    /// The endpoint's name.
+    pub endpoint: &'a str,
+    /// Where it stands.
+    pub status: Status,
+    /// Attempts made (`ack: delivered`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attempts: Option<u32>,
+    /// The status of the last answered attempt (`ack: delivered`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub response_status: Option<u16>,
+}
+
+fn displayed<S: serde::Serializer>(id: &EventId, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(id)
+}
+
+impl Answer {
+    /// The receipt of an event.
+    pub fn receipt(status: u16, receipt: &Receipt<'_>) -> Self {
+        Self {
+            status,
+            headers: vec![("content-type", "application/json".into()), (ID_HEADER, receipt.id.to_string())],
+            // A receipt is plain data: it always serialises.
+            body: serde_json::to_vec(receipt).unwrap_or_default(),
+        }
+    }
+
+    /// The answer that was given to the first request with the same idempotency key.
+    pub fn replayed(first: Finished) -> Self {
+        Self {
+            status: first.status,
+            headers: vec![
+                ("content-type", "application/json".into()),
+                (ID_HEADER, first.id.to_string()),
+                (REPLAYED_HEADER, "true".into()),
+            ],
+            body: first.body,
+        }
+    }
+
+    /// A problem: `title` is the status in words, `detail` what this request can do about it.
+    pub fn problem(status: u16, title: &str, detail: &str) -> Self {
+        #[derive(Serialize)]
+        struct Problem<'a> {
+            r#type: &'a str,
+            title: &'a str,
+            status: u16,
+            detail: &'a str,
+        }
+        let problem = Problem { r#type: "about:blank", title, status, detail };
+        Self {
+            status,
+            headers: vec![("content-type", "application/problem+json".into())],
+            body: serde_json::to_vec(&problem).unwrap_or_default(),
+        }
+    }
+
+    /// The same with one header more.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    /// 405: the path makes events, but not by this method.
+    pub fn method_not_allowed(allow: &[String]) -> Self {
+        let allow = allow.join(", ");
+        Self::problem(405, "Method Not Allowed", &format!("events are sent here with {allow}")).with("allow", allow)
+    }
+
+    /// 413: the body is over `limits.body`.
+    pub fn too_large(limit: usize) -> Self {
+        Self::problem(413, "Content Too Large", &format!("the body is over the limit of {limit} bytes"))
+    }
+
+    /// 400.
+    pub fn bad_request(detail: &str) -> Self {
+        Self::problem(400, "Bad Request", detail)
+    }
+
+    /// 503, worth trying again after `seconds`.
+    pub fn unavailable(seconds: u64, detail: &str) -> Self {
+        Self::problem(503, "Service Unavailable", detail).with("retry-after", seconds.to_string())
+    }
+
+    /// 409: the idempotency key is being used by another request at this moment.
+    pub fn in_progress() -> Self {
+        Self::problem(409, "Conflict", "another request with this Idempotency-Key is in progress")
+            .with("retry-after", "1")
+    }
+
+    /// 422: the idempotency key was used for another body.
+    pub fn other_body() -> Self {
+        Self::problem(422, "Unprocessable Content", "this Idempotency-Key was used with another body")
+    }
+}

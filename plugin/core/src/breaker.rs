@@ -1,0 +1,235 @@
+//! The circuit breaker of an endpoint: one for all workers, kept in shared data.
+//!
+//! ```text
+//!              `failures` within `window`
+//!   ┌────────┐ ─────────────────────────────▶ ┌──────┐
+//!   │ Closed │                                │ Open │ ◀──────────┐
+//!   └────────┘                                └──────┘            │
+//!       ▲                                         │ `open` is over│ the probe failed
+//!       │            ┌──────────┐                 ▼               │
+//!       └─────────── │ HalfOpen │ ◀─── one VM claims the probe    │
+//!  the probe         └──────────┘                                 │
+//!  was answered           └───────────────────────────────────────┘
+//! ```
+//!
+//! The record is read before every attempt and written only when it changes, so a healthy endpoint costs one read.
+//! Compare-and-swap makes the claim of the probe exclusive. Should the VM that holds it die, the claim lapses at its
+//! deadline and any VM may claim again. A result counts only in the epoch that admitted its attempt: an answer that
+//! comes back after the breaker has opened and closed again says nothing about the receiver as it is now.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::{BreakerPolicy, Count};
+use crate::outcome::Ending;
+use crate::time::Instant;
+
+/// A probe may take the endpoint's timeout and this much more before another VM takes its place.
+pub const PROBE_GRACE: Duration = Duration::from_secs(5);
+
+/// The breaker of one endpoint.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Breaker {
+    state: State,
+    /// Counts transitions.
+    epoch: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum State {
+    /// Attempts leave. When each of the last failures happened, oldest first.
+    Closed { failures: Vec<Instant> },
+    /// No attempt leaves.
+    Open { until: Instant },
+    /// One attempt, the probe, decides.
+    HalfOpen { probe: Option<Probe> },
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self::Closed { failures: Vec::new() }
+    }
+}
+
+/// The right to make the one attempt of a half-open breaker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Probe {
+    /// The nonce of the VM that makes it.
+    pub owner: u64,
+    /// When the claim lapses.
+    pub deadline: Instant,
+}
+
+/// The position of a breaker, as metrics and logs name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Position {
+    /// 0
+    Closed,
+    /// 1
+    Open,
+    /// 2
+    HalfOpen,
+}
+
+/// May an attempt leave?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// Yes, with this permit.
+    Admit(Permit),
+    /// The probe is free: whoever wins [`Breaker::claim_probe`] may send.
+    Probe,
+    /// Not before `until`, unless the breaker changes first.
+    Wait {
+        /// When to ask again at the latest.
+        until: Instant,
+    },
+}
+
+/// What an attempt was admitted under; its result is reported with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Permit {
+    /// A closed breaker, in this epoch.
+    Closed {
+        /// The epoch.
+        epoch: u32,
+    },
+    /// The probe of a half-open breaker.
+    Probe(Probe),
+}
+
+/// What an attempt says of the receiver's health.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// It took the delivery.
+    Success,
+    /// It is in trouble.
+    Failure,
+    /// It is there, but refused this one: no sign of trouble, no success either.
+    Neutral,
+}
+
+impl Signal {
+    /// A 2xx is a success; a lost connection, a timeout and the policy's statuses are failures.
+    pub fn of(ending: Ending, policy: &BreakerPolicy) -> Self {
+        match ending {
+            Ending::Status(200..=299) => Self::Success,
+            Ending::Status(status) if !policy.statuses.contains(status) => Self::Neutral,
+            Ending::Status(_) | Ending::Timeout | Ending::Reset | Ending::Connect => Self::Failure,
+        }
+    }
+}
+
+/// What a report changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Nothing: no write is needed.
+    Unchanged,
+    /// The count of failures.
+    Counted,
+    /// The position, to this one.
+    Moved(Position),
+}
+
+impl Breaker {
+    /// Where the breaker stands.
+    pub fn position(&self) -> Position {
+        match self.state {
+            State::Closed { .. } => Position::Closed,
+            State::Open { .. } => Position::Open,
+            State::HalfOpen { .. } => Position::HalfOpen,
+        }
+    }
+
+    /// May an attempt leave now?
+    pub fn admission(&self, now: Instant) -> Admission {
+        match self.state {
+            State::Closed { .. } => Admission::Admit(Permit::Closed { epoch: self.epoch }),
+            State::Open { until } if until > now => Admission::Wait { until },
+            State::HalfOpen { probe: Some(probe) } if probe.deadline > now => {
+                Admission::Wait { until: probe.deadline }
+            }
+            State::Open { .. } | State::HalfOpen { .. } => Admission::Probe,
+        }
+    }
+
+    /// Takes the free probe for `owner`; `None` when somebody else was faster or the breaker has moved on.
+    pub fn claim_probe(&mut self, now: Instant, owner: u64, timeout: Duration) -> Option<(Probe, Effect)> {
+        if self.admission(now) != Admission::Probe {
+            return None;
+        }
+        let effect = match self.state {
+            State::HalfOpen { .. } => Effect::Counted,
+            State::Open { .. } | State::Closed { .. } => {
+                self.epoch = self.epoch.wrapping_add(1);
+                Effect::Moved(Position::HalfOpen)
+            }
+        };
+        let probe = Probe { owner, deadline: now.plus(timeout).plus(PROBE_GRACE) };
+        self.state = State::HalfOpen { probe: Some(probe) };
+        Some((probe, effect))
+    }
+
+    /// Gives a probe back that was never sent.
+    pub fn release_probe(&mut self, probe: Probe) -> Effect {
+        if self.state != (State::HalfOpen { probe: Some(probe) }) {
+            return Effect::Unchanged;
+        }
+        self.state = State::HalfOpen { probe: None };
+        Effect::Counted
+    }
+
+    /// Reports how an attempt ended. `ended` says whether the delivery has failed for good with it, which is what
+    /// [`Count::Deliveries`] counts; a probe decides by its attempt whatever is counted.
+    pub fn report(
+        &mut self,
+        now: Instant,
+        permit: Permit,
+        signal: Signal,
+        ended: bool,
+        policy: &BreakerPolicy,
+    ) -> Effect {
+        match (&mut self.state, permit) {
+            (State::Closed { failures }, Permit::Closed { epoch }) if epoch == self.epoch => {
+                let counted = policy.count == Count::Attempts || ended;
+                match signal {
+                    Signal::Failure if counted => {
+                        let horizon = now.minus(policy.window);
+                        failures.retain(|at| *at > horizon);
+                        failures.push(now);
+                        if failures.len() < policy.failures as usize {
+                            return Effect::Counted;
+                        }
+                        self.open(now, policy)
+                    }
+                    Signal::Success if !failures.is_empty() => {
+                        failures.remove(0);
+                        Effect::Counted
+                    }
+                    Signal::Success | Signal::Failure | Signal::Neutral => Effect::Unchanged,
+                }
+            }
+            (State::HalfOpen { probe: Some(current) }, Permit::Probe(probe)) if *current == probe => match signal {
+                Signal::Failure => self.open(now, policy),
+                // It answered: it is there again.
+                Signal::Success | Signal::Neutral => self.close(),
+            },
+            _ => Effect::Unchanged,
+        }
+    }
+
+    fn open(&mut self, now: Instant, policy: &BreakerPolicy) -> Effect {
+        self.epoch = self.epoch.wrapping_add(1);
+        self.state = State::Open { until: now.plus(policy.open) };
+        Effect::Moved(Position::Open)
+    }
+
+    fn close(&mut self) -> Effect {
+        self.epoch = self.epoch.wrapping_add(1);
+        self.state = State::default();
+        Effect::Moved(Position::Closed)
+    }
+}
+
+#[cfg(test)]
+mod tests;

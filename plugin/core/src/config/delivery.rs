@@ -1,0 +1,79 @@
+//! What an endpoint's entry says about failing: `retry`, `breaker` and `rate`.
+
+use std::time::Duration;
+
+use super::reader::{Node, Object, all};
+use super::values::{choice, duration, statuses};
+use super::{BreakerPolicy, Count, Rate, RetryPolicy};
+use crate::outcome::StatusSet;
+
+/// Each attempt is part of the delivery's state: 20 x 16 B.
+const ATTEMPTS_MAX: usize = 20;
+const DAY: Duration = Duration::from_secs(24 * 3600);
+/// Faster than one Envoy worker can send by an order of magnitude.
+const PER_SECOND_MAX: f64 = 1_000_000.0;
+/// One attempt in a quarter of an hour.
+const PER_SECOND_MIN: f64 = 0.001;
+
+impl Default for RetryPolicy {
+    /// Three attempts within six seconds bridge a restart; the statuses are those that say "later" (RFC 9110, RFC 6585).
+    fn default() -> Self {
+        Self {
+            delays: [0, 2, 4].map(Duration::from_secs).to_vec(),
+            jitter: 0.0,
+            statuses: StatusSet::default().with([408, 429]).with_class(5),
+        }
+    }
+}
+
+impl Default for BreakerPolicy {
+    /// Five failures in two minutes are no accident; after a minute one probe costs little.
+    fn default() -> Self {
+        Self {
+            failures: 5,
+            window: Duration::from_secs(120),
+            open: Duration::from_secs(60),
+            count: Count::Attempts,
+            statuses: StatusSet::default().with_class(5),
+        }
+    }
+}
+
+pub(super) fn retry(endpoint: &Object<'_>) -> Option<RetryPolicy> {
+    let default = RetryPolicy::default();
+    endpoint.or("retry", default.clone(), |node| {
+        let object = node.object(&["delays", "jitter", "statuses"], &[])?;
+        let delays = object.or("delays", default.delays, |node| {
+            const EXPECTED: &str = "the wait before each attempt, the first included, such as [0s, 2s, 4s]";
+            all(&node.some_list(ATTEMPTS_MAX, EXPECTED)?, |node| duration(node, Duration::ZERO..=DAY))
+        });
+        let jitter = object.or("jitter", default.jitter, |node| node.number(0.0..=1.0));
+        let statuses = object.or("statuses", default.statuses, statuses);
+        Some(RetryPolicy { delays: delays?, jitter: jitter?, statuses: statuses? })
+    })
+}
+
+pub(super) fn breaker(endpoint: &Object<'_>) -> Option<BreakerPolicy> {
+    let default = BreakerPolicy::default();
+    endpoint.or("breaker", default.clone(), |node| {
+        let object = node.object(&["failures", "window", "open", "count", "statuses"], &[])?;
+        // Each failure's time is kept: 100 x 8 B.
+        let failures = object.or("failures", default.failures, |node| node.integer(1..=100));
+        let window = object.or("window", default.window, |node| duration(node, Duration::from_secs(1)..=DAY));
+        let open = object.or("open", default.open, |node| duration(node, Duration::from_millis(100)..=DAY));
+        let count = object.or("count", default.count, |node| {
+            choice(node, &[("attempts", Count::Attempts), ("deliveries", Count::Deliveries)], &[])
+        });
+        let statuses = object.or("statuses", default.statuses, statuses);
+        Some(BreakerPolicy { failures: failures?, window: window?, open: open?, count: count?, statuses: statuses? })
+    })
+}
+
+pub(super) fn rate(node: &Node<'_>) -> Option<Rate> {
+    let object = node.object(&["per_second", "burst"], &[])?;
+    let per_second = object.required("per_second", "attempts a second", |node| node.number(PER_SECOND_MIN..=PER_SECOND_MAX));
+    // A second's worth: what would leave in that second at an even pace may leave at its start.
+    let second = per_second.map_or(1, |rate| (rate.ceil() as u32).max(1));
+    let burst = object.or("burst", second, |node| node.integer(1..=1_000_000));
+    Some(Rate { per_second: per_second?, burst: burst? })
+}

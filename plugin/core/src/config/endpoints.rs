@@ -1,0 +1,228 @@
+//! The section `endpoints`: who they are, where they are, and how they are signed for. What is done when they fail is
+//! in [`delivery`](super::delivery).
+
+use std::time::Duration;
+
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::delivery::{breaker, rate, retry};
+use super::error::shown;
+use super::reader::{Node, Object, all};
+use super::values::{choice, cluster, duration, literal_or_env, name, url};
+use super::{Endpoint, HeaderValue, Limits, OnGone, Overflow, Sink};
+use crate::headers;
+use crate::secret::Secret;
+use crate::signature::timestamped::{DEFAULT_PREFIX, Timestamped};
+use crate::subscription::EventPattern;
+
+/// An endpoint takes about 2 KiB in each VM: 4096 x 2 KiB = 8 MiB.
+pub(super) const ENDPOINTS_MAX: usize = 4096;
+/// Every attempt signs the body once for each: 8 x 77 µs for 16 KiB.
+const SECRETS_MAX: usize = 8;
+/// 64 patterns of 128 bytes are 8 KiB of trie for an endpoint that says everything twice.
+const EVENTS_MAX: usize = 64;
+/// Sent with every attempt.
+const HEADERS_MAX: usize = 32;
+/// Envoy allows 1024 requests under way to a cluster unless its circuit breaker says otherwise.
+const MAX_IN_FLIGHT_MAX: u32 = 1024;
+/// A call holds its in-flight place as long.
+const TIMEOUT_MAX: Duration = Duration::from_secs(300);
+/// A month: past it nobody waits for an event any more.
+const MAX_AGE_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// An endpoint and what it subscribes to.
+pub(super) struct EndpointEntry {
+    pub(super) endpoint: Endpoint,
+    pub(super) events: Vec<EventPattern>,
+}
+
+/// Reads the section. An empty list is one: its routes answer that nobody subscribes.
+pub(super) fn endpoints(nodes: &[Node<'_>], limits: &Limits) -> Option<Vec<EndpointEntry>> {
+    all(nodes, |node| entry(node, limits))
+}
+
+fn entry(node: &Node<'_>, limits: &Limits) -> Option<EndpointEntry> {
+    let keys = [
+        "name", "cluster", "url", "events", "secrets", "signature", "timeout", "retry", "breaker", "rate",
+        "max_in_flight", "max_age", "pending", "overflow", "on_gone", "headers", "disabled", "dead_letter",
+    ];
+    let object = node.object(&keys, &[])?;
+    let name = object.required("name", "a name, unique among the endpoints", name);
+    let cluster = object.required("cluster", "the name of a cluster in Envoy's configuration", cluster);
+    let url = object.required("url", "an absolute URL such as \"https://api.example.com/webhooks\"", url);
+    let events = events(&object);
+    let secrets = object.required("secrets", "a list with at least one {env: NAME}", secrets);
+    let signature = object.or("signature", Timestamped::default(), signature);
+    let timeout = object.or("timeout", Duration::from_secs(10), |node| {
+        duration(node, Duration::from_millis(10)..=TIMEOUT_MAX)
+    });
+    let retry = retry(&object);
+    let breaker = breaker(&object);
+    let rate = object.optional("rate", rate);
+    let max_in_flight = object.or("max_in_flight", 64, |node| node.integer(1..=MAX_IN_FLIGHT_MAX));
+    let max_age = object.or("max_age", Duration::from_secs(24 * 3600), |node| {
+        duration(node, Duration::from_secs(1)..=MAX_AGE_MAX)
+    });
+    let pending = object.or("pending", (limits.pending / 4).max(1), |node| node.integer(1..=limits.pending));
+    let overflow = object.or("overflow", Overflow::Reject, |node| {
+        choice(node, &[("reject", Overflow::Reject), ("dead_letter", Overflow::DeadLetter)], &[])
+    });
+    let on_gone = object.or("on_gone", OnGone::Disable, |node| {
+        choice(node, &[("disable", OnGone::Disable), ("fail", OnGone::Fail)], &[])
+    });
+    let headers = object.or("headers", Vec::new(), |node| extra_headers(node, signature.as_ref()));
+    let disabled = object.or("disabled", false, Node::boolean);
+    let dead_letter = object.optional("dead_letter", sink);
+    let endpoint = Endpoint {
+        name: name?.to_owned(),
+        cluster: cluster?,
+        url: url?,
+        secrets: secrets?,
+        signature: signature?,
+        timeout: timeout?,
+        retry: retry?,
+        breaker: breaker?,
+        rate: rate?,
+        max_in_flight: max_in_flight?,
+        max_age: max_age?,
+        pending: pending?,
+        overflow: overflow?,
+        on_gone: on_gone?,
+        headers: headers?,
+        disabled: disabled?,
+        dead_letter: dead_letter?,
+        digest: digest(node.value()),
+    };
+    outlasts_its_delays(&object, &endpoint)?;
+    Some(EndpointEntry { endpoint, events: events? })
+}
+
+fn outlasts_its_delays(object: &Object<'_>, endpoint: &Endpoint) -> Option<()> {
+    let delays: Duration = endpoint.retry.delays.iter().sum();
+    if endpoint.max_age > delays {
+        return Some(());
+    }
+    let node = object.get("max_age").unwrap_or_else(|| object.node().clone());
+    node.problem(
+        format!("max_age is {:?}, so the last attempt would never be made", endpoint.max_age),
+        format!("more than the sum of retry.delays, {delays:?}"),
+    )
+}
+
+fn events(object: &Object<'_>) -> Option<Vec<EventPattern>> {
+    const EXPECTED: &str = "a pattern of event types such as \"payment_*\" or \"match.**\"";
+    let everything = EventPattern::parse("**").map_or_else(|_| Vec::new(), |pattern| vec![pattern]);
+    object.or("events", everything, |node| {
+        all(&node.some_list(EVENTS_MAX, EXPECTED)?, |node| {
+            EventPattern::parse(node.text(EXPECTED)?).map_err(|reason| node.problem::<()>(reason, EXPECTED)).ok()
+        })
+    })
+}
+
+fn secrets(node: &Node<'_>) -> Option<Vec<Secret>> {
+    all(&node.some_list(SECRETS_MAX, "at least one {env: NAME}: a webhook without a signature proves nothing")?, secret)
+}
+
+fn secret(node: &Node<'_>) -> Option<Secret> {
+    const EXPECTED: &str = "{env: NAME} or {value: \"..\"}";
+    let object = node.object(&["env", "value"], &["not_before", "not_after"])?;
+    let (text, node) = match (object.get("env"), object.get("value")) {
+        (Some(env), None) => (env.environment()?, env),
+        (None, Some(value)) => (value.text("a string")?.to_owned(), value),
+        (None, None) => return node.problem("is empty", EXPECTED),
+        (Some(_), Some(_)) => return node.problem("has both env and value", EXPECTED),
+    };
+    if text.trim().is_empty() {
+        return node.problem("gives an empty secret", "a secret that is not empty");
+    }
+    Secret::new(text.into_bytes())
+}
+
+fn signature(node: &Node<'_>) -> Option<Timestamped> {
+    const LATER: [&str; 4] = ["standard", "github", "stripe", "slack"];
+    if let Value::Array(_) = node.value() {
+        return node.problem("is a list of schemes, which is not yet supported", "one {scheme: timestamped}");
+    }
+    let object = node.object(&["scheme", "header_prefix"], &[])?;
+    let scheme = object.or("scheme", (), |node| choice(node, &[("timestamped", ())], &LATER));
+    let prefix = object.or("header_prefix", DEFAULT_PREFIX, |node| {
+        const EXPECTED: &str = "the beginning of a header name, such as \"X-Webhook-\"";
+        let text = node.text(EXPECTED)?;
+        let fits = text.len() <= 64 && headers::is_name(text) && !is_envoys(&text.to_ascii_lowercase());
+        if fits { Some(text) } else { node.problem(format!("is {}", shown(text)), EXPECTED) }
+    });
+    scheme?;
+    prefix.map(Timestamped::new)
+}
+
+/// Names in lower case, in the order of the tree.
+fn extra_headers(node: &Node<'_>, signature: Option<&Timestamped>) -> Option<Vec<(String, HeaderValue)>> {
+    let entries = node.entries(HEADERS_MAX, "an object of header names and values")?;
+    let mut seen = Vec::new();
+    let read: Vec<_> = entries
+        .iter()
+        .map(|(name, node)| {
+            let name = name.to_ascii_lowercase();
+            if seen.contains(&name) {
+                return node.problem("stands twice, in upper and lower case", "each header once");
+            }
+            seen.push(name.clone());
+            extra_header(name, node, signature)
+        })
+        .collect();
+    read.into_iter().collect()
+}
+
+fn extra_header(name: String, node: &Node<'_>, signature: Option<&Timestamped>) -> Option<(String, HeaderValue)> {
+    const EXPECTED: &str = "a string or {env: NAME}, without control characters";
+    if !headers::is_name(&name) {
+        return node.problem("is not the name of a header", "a header name such as x-api-key");
+    }
+    let signs = signature.is_some_and(|signature| signature.names().contains(&name.as_str()));
+    if signs || OURS.contains(&name.as_str()) || is_envoys(&name) {
+        return node.problem("is a header that the gateway sets itself", "another header");
+    }
+    let value = literal_or_env(node, EXPECTED)?;
+    if value.is_empty() || value.trim() != value || !headers::is_value(value.as_bytes()) {
+        return node.problem("is empty, or holds what no header may, or space at an end", EXPECTED);
+    }
+    Some((name, HeaderValue(value)))
+}
+
+fn is_envoys(name: &str) -> bool {
+    name.starts_with("x-envoy-")
+}
+
+fn sink(node: &Node<'_>) -> Option<Sink> {
+    let object = node.object(&["cluster", "url"], &[])?;
+    let cluster = object.required("cluster", "the name of a cluster in Envoy's configuration", cluster);
+    let url = object.required("url", "an absolute URL such as \"https://dlq.internal/failed\"", url);
+    Some(Sink { cluster: cluster?, url: url? })
+}
+
+/// Of the entry as it stands in the tree, whose keys are sorted: the same entry gives the same digest in every worker,
+/// from JSON and from a Struct. A cryptographic hash, since literal secrets are part of it.
+fn digest(entry: &Value) -> u64 {
+    let hash = Sha256::digest(entry.to_string());
+    hash.iter().take(8).fold(0, |digest, byte| digest << 8 | u64::from(*byte))
+}
+
+/// Headers that belong to the connection (RFC 9110, section 7.6.1) or to the request itself, and those that every
+/// delivery carries.
+const OURS: [&str; 14] = [
+    "connection",
+    "content-length",
+    "content-type",
+    "host",
+    "keep-alive",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "traceparent",
+    "tracestate",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "user-agent",
+];

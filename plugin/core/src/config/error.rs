@@ -1,0 +1,35 @@
+//! What is wrong with a configuration.
+
+use std::fmt;
+
+/// Everything that is wrong with a configuration, in the order it was read.
+pub type Problems = Vec<Problem>;
+
+/// One thing that is wrong. It prints as one line, and never holds the value of a secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Where: `endpoints[1].secrets[0].env`.
+    pub path: String,
+    /// What is wrong there.
+    pub what: String,
+    /// What would be right.
+    pub expected: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}; expected {}", self.path, self.what, self.expected)
+    }
+}
+
+/// A name or key of the config as an error may show it: quoted, on one line, and not too long.
+pub(super) fn shown(text: &str) -> String {
+    let mut start: String = text.chars().take(SHOWN_MAX).collect();
+    if start.len() < text.len() {
+        start.push('…');
+    }
+    format!("{start:?}")
+}
+
+/// Long enough to recognise a name.
+const SHOWN_MAX: usize = 64;

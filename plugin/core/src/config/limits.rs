@@ -1,0 +1,76 @@
+//! The section `limits`: the worst-case memory of the filter is the sum of what stands beside each maximum.
+
+use super::Limits;
+use super::reader::{Node, Object};
+use super::values::size;
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            // Above what webhook receivers accept as a rule, below the 1 MiB that Envoy buffers by default.
+            body: 256 << 10,
+            // A minute and a half of 100 events a second.
+            pending: 10_000,
+            // With 256 KiB bodies 256 events; with 6 KiB bodies all 10,000.
+            pending_bytes: 64 << 20,
+            dead_letters: 1000,
+            dead_letter_bytes: 64 << 20,
+            idempotency_keys: 100_000,
+            history: 1000,
+        }
+    }
+}
+
+/// A body exists up to three times in a VM: received, as a record, as sent. 3 x 16 MiB is 5 % of a VM's 1 GiB.
+const BODY_MAX: usize = 16 << 20;
+/// A pending event takes two keys of 200 B and about 300 B of state: 100,000 x 0.7 KiB = 70 MiB a worker.
+const PENDING_MAX: u32 = 100_000;
+/// Shared data, counted in full: 1 GiB a worker.
+const PENDING_BYTES_MAX: u64 = 1 << 30;
+/// A dead letter takes a key of 200 B and about 300 B besides its body: 100,000 x 0.5 KiB = 50 MiB.
+const DEAD_LETTERS_MAX: u32 = 100_000;
+/// Shared data, counted in full: 1 GiB.
+const DEAD_LETTER_BYTES_MAX: u64 = 1 << 30;
+/// A key takes a record of about 0.5 KiB with the answer it repeats: 1,000,000 x 0.5 KiB = 500 MiB.
+const IDEMPOTENCY_KEYS_MAX: u32 = 1_000_000;
+/// An event takes about 1 KiB with its attempts: 100,000 x 1 KiB = 100 MiB.
+const HISTORY_MAX: u32 = 100_000;
+
+/// Reads the section.
+pub(super) fn limits(node: &Node<'_>) -> Option<Limits> {
+    let keys =
+        ["body", "pending", "pending_bytes", "dead_letters", "dead_letter_bytes", "idempotency_keys", "history"];
+    let object = node.object(&keys, &[])?;
+    let default = Limits::default();
+    let body = object.or("body", default.body, |node| size(node, 1..=BODY_MAX));
+    let pending = object.or("pending", default.pending, |node| node.integer(1..=PENDING_MAX));
+    let pending_bytes =
+        object.or("pending_bytes", default.pending_bytes, |node| size(node, 1..=PENDING_BYTES_MAX));
+    let dead_letters = object.or("dead_letters", default.dead_letters, |node| node.integer(1..=DEAD_LETTERS_MAX));
+    let dead_letter_bytes =
+        object.or("dead_letter_bytes", default.dead_letter_bytes, |node| size(node, 1..=DEAD_LETTER_BYTES_MAX));
+    let idempotency_keys =
+        object.or("idempotency_keys", default.idempotency_keys, |node| node.integer(1..=IDEMPOTENCY_KEYS_MAX));
+    let history = object.or("history", default.history, |node| node.integer(1..=HISTORY_MAX));
+    let limits = Limits {
+        body: body?,
+        pending: pending?,
+        pending_bytes: pending_bytes?,
+        dead_letters: dead_letters?,
+        dead_letter_bytes: dead_letter_bytes?,
+        idempotency_keys: idempotency_keys?,
+        history: history?,
+    };
+    holds_one_body(&object, "pending_bytes", limits.pending_bytes, limits.body)?;
+    holds_one_body(&object, "dead_letter_bytes", limits.dead_letter_bytes, limits.body)?;
+    Some(limits)
+}
+
+/// A store that could not hold the largest body would refuse it for ever.
+fn holds_one_body(limits: &Object<'_>, key: &str, bytes: u64, body: usize) -> Option<()> {
+    if u64::try_from(body).is_ok_and(|body| body <= bytes) {
+        return Some(());
+    }
+    let node = limits.get(key).unwrap_or_else(|| limits.node().clone());
+    node.problem(format!("{key} is {bytes} bytes"), format!("at least limits.body, {body} bytes"))
+}

@@ -1,0 +1,230 @@
+//! A walk over the tree of a configuration that knows where it is and collects every problem on the way.
+//!
+//! Each step gives `Option`: `None` means that a problem has been noted, so callers read all they can before they give
+//! up with `?`, and the user sees all mistakes at once.
+
+use std::cell::RefCell;
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+
+use serde_json::Value;
+
+use super::document::WHOLE;
+use super::error::{Problem, Problems, shown};
+
+/// Collects the problems of one configuration, and knows the environment.
+pub(super) struct Reader<'a> {
+    env: &'a dyn Fn(&str) -> Option<String>,
+    problems: RefCell<Problems>,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(env: &'a dyn Fn(&str) -> Option<String>) -> Self {
+        Self { env, problems: RefCell::default() }
+    }
+
+    pub(super) fn root(&'a self, value: &'a Value) -> Node<'a> {
+        Node { reader: self, path: String::new(), value }
+    }
+
+    pub(super) fn into_problems(self) -> Problems {
+        self.problems.into_inner()
+    }
+}
+
+/// A value and its place.
+#[derive(Clone)]
+pub(super) struct Node<'a> {
+    reader: &'a Reader<'a>,
+    path: String,
+    value: &'a Value,
+}
+
+impl<'a> Node<'a> {
+    pub(super) fn path(&self) -> &str {
+        if self.path.is_empty() { WHOLE } else { &self.path }
+    }
+
+    pub(super) fn value(&self) -> &'a Value {
+        self.value
+    }
+
+    /// Notes a problem here.
+    pub(super) fn problem<T>(&self, what: impl Into<String>, expected: impl Into<String>) -> Option<T> {
+        self.note(self.path().to_owned(), what.into(), expected.into())
+    }
+
+    /// Notes that the value is of another type than the expected one; the value itself is not shown.
+    pub(super) fn wrong_type<T>(&self, expected: impl Into<String>) -> Option<T> {
+        let kind = match self.value {
+            Value::Null => "null",
+            Value::Bool(_) => "a boolean",
+            Value::Number(_) => "a number",
+            Value::String(_) => "a string",
+            Value::Array(_) => "a list",
+            Value::Object(_) => "an object",
+        };
+        self.problem(format!("is {kind}"), expected)
+    }
+
+    pub(super) fn text(&self, expected: &str) -> Option<&'a str> {
+        self.value.as_str().or_else(|| self.wrong_type(expected))
+    }
+
+    pub(super) fn boolean(&self) -> Option<bool> {
+        self.value.as_bool().or_else(|| self.wrong_type("true or false"))
+    }
+
+    /// A whole number in a range.
+    pub(super) fn integer<T: TryFrom<u64> + PartialOrd + Display>(&self, range: RangeInclusive<T>) -> Option<T> {
+        let expected = format!("a whole number from {} to {}", range.start(), range.end());
+        let Value::Number(number) = self.value else {
+            return self.wrong_type(expected);
+        };
+        let within = number.as_u64().and_then(|number| T::try_from(number).ok()).filter(|number| range.contains(number));
+        within.or_else(|| self.problem(format!("is {number}"), expected))
+    }
+
+    /// Any number in a range.
+    pub(super) fn number(&self, range: RangeInclusive<f64>) -> Option<f64> {
+        let expected = format!("a number from {} to {}", range.start(), range.end());
+        let Value::Number(number) = self.value else {
+            return self.wrong_type(expected);
+        };
+        let within = number.as_f64().filter(|number| range.contains(number));
+        within.or_else(|| self.problem(format!("is {number}"), expected))
+    }
+
+    /// The items of a list with at most `max` of them.
+    pub(super) fn list(&self, max: usize, expected: &str) -> Option<Vec<Node<'a>>> {
+        let Value::Array(items) = self.value else {
+            return self.wrong_type(expected);
+        };
+        if items.len() > max {
+            return self.problem(format!("has {} items", items.len()), format!("at most {max}"));
+        }
+        let item = |(at, value)| Node { reader: self.reader, path: format!("{}[{at}]", self.path), value };
+        Some(items.iter().enumerate().map(item).collect())
+    }
+
+    /// The same, with at least one item.
+    pub(super) fn some_list(&self, max: usize, expected: &str) -> Option<Vec<Node<'a>>> {
+        let items = self.list(max, expected)?;
+        if items.is_empty() { self.problem("is empty", expected) } else { Some(items) }
+    }
+
+    /// The fields of an object whose keys the user chooses.
+    pub(super) fn entries(&self, max: usize, expected: &str) -> Option<Vec<(&'a str, Node<'a>)>> {
+        let Value::Object(fields) = self.value else {
+            return self.wrong_type(expected);
+        };
+        if fields.len() > max {
+            return self.problem(format!("has {} entries", fields.len()), format!("at most {max}"));
+        }
+        Some(fields.iter().map(|(key, value)| (key.as_str(), self.child(key, value))).collect())
+    }
+
+    /// An object with these keys. Any other is a problem, and so are those of `later`, which are known but not yet
+    /// supported: a key that is ignored in silence is a promise broken in silence.
+    pub(super) fn object(&self, keys: &[&str], later: &[&str]) -> Option<Object<'a>> {
+        let Value::Object(fields) = self.value else {
+            return self.wrong_type(format!("an object with {}", keys.join(", ")));
+        };
+        for (key, value) in fields {
+            let child = self.child(key, value);
+            if later.contains(&key.as_str()) {
+                child.problem::<()>("is not yet supported", "it to be left out");
+            } else if !keys.contains(&key.as_str()) {
+                child.problem::<()>(unknown(key, keys.iter().chain(later)), format!("one of {}", keys.join(", ")));
+            }
+        }
+        Some(Object { node: self.clone() })
+    }
+
+    /// A field, if this is an object that has it.
+    pub(super) fn field(&self, key: &str) -> Option<Node<'a>> {
+        self.value.get(key).map(|value| self.child(key, value))
+    }
+
+    /// The value of the environment variable that this text names.
+    pub(super) fn environment(&self) -> Option<String> {
+        let name = self.text("the name of an environment variable")?;
+        if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+            return self.problem("is not the name of a variable", "letters, digits and '_'");
+        }
+        (self.reader.env)(name).or_else(|| {
+            self.problem(
+                format!("{name} is not set"),
+                "an environment variable that Envoy's environment_variables.host_env_keys passes on",
+            )
+        })
+    }
+
+    fn child(&self, key: &str, value: &'a Value) -> Node<'a> {
+        Node { reader: self.reader, path: self.child_path(key), value }
+    }
+
+    /// A key that is not a plain word is quoted, so that a path is always one line and tells its parts.
+    fn child_path(&self, key: &str) -> String {
+        let plain = key.len() <= 64 && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
+        let key = if plain { key.to_owned() } else { shown(key) };
+        if self.path.is_empty() { key } else { format!("{}.{key}", self.path) }
+    }
+
+    fn note<T>(&self, path: String, what: String, expected: String) -> Option<T> {
+        self.reader.problems.borrow_mut().push(Problem { path, what, expected });
+        None
+    }
+}
+
+/// An object whose keys are known.
+pub(super) struct Object<'a> {
+    node: Node<'a>,
+}
+
+impl<'a> Object<'a> {
+    pub(super) fn node(&self) -> &Node<'a> {
+        &self.node
+    }
+
+    pub(super) fn get(&self, key: &str) -> Option<Node<'a>> {
+        self.node.field(key)
+    }
+
+    /// Reads a key that must be there.
+    pub(super) fn required<T>(&self, key: &str, expected: &str, read: impl FnOnce(&Node<'a>) -> Option<T>) -> Option<T> {
+        match self.get(key) {
+            Some(node) => read(&node),
+            None => self.node.note(self.node.child_path(key), "is missing".to_owned(), expected.to_owned()),
+        }
+    }
+
+    /// Reads a key that has a default.
+    pub(super) fn or<T>(&self, key: &str, default: T, read: impl FnOnce(&Node<'a>) -> Option<T>) -> Option<T> {
+        self.get(key).map_or(Some(default), |node| read(&node))
+    }
+
+    /// Reads a key that may be left out.
+    pub(super) fn optional<T>(&self, key: &str, read: impl FnOnce(&Node<'a>) -> Option<T>) -> Option<Option<T>> {
+        self.get(key).map_or(Some(None), |node| read(&node).map(Some))
+    }
+}
+
+/// Reads every item, however many have problems.
+pub(super) fn all<'a, T>(nodes: &[Node<'a>], read: impl FnMut(&Node<'a>) -> Option<T>) -> Option<Vec<T>> {
+    let items: Vec<Option<T>> = nodes.iter().map(read).collect();
+    items.into_iter().collect()
+}
+
+fn unknown<'k>(key: &str, known: impl Iterator<Item = &'k &'k str>) -> String {
+    let near = known.map(|known| (strsim::levenshtein(key, known), known)).min();
+    match near {
+        Some((distance, known)) if distance <= NEAR_MAX && distance < known.len() => {
+            format!("is not a known key (did you mean {known}?)")
+        }
+        _ => "is not a known key".to_owned(),
+    }
+}
+
+/// A slip or two of the finger.
+const NEAR_MAX: usize = 2;

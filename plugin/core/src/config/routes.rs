@@ -1,0 +1,208 @@
+//! The section `routes`.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::error::shown;
+use super::reader::{Node, Object, all};
+use super::values::{choice, duration, header_name, name, names};
+use super::{Ack, EndpointId, MetadataValue, Payload, Route};
+use crate::headers;
+use crate::message::{EVENT_TYPE_MAX, is_event_type_byte};
+use crate::route::PathPattern;
+use crate::template::Template;
+
+/// A route takes about 1 KiB in each VM: 4096 x 1 KiB = 4 MiB.
+const ROUTES_MAX: usize = 4096;
+/// Each is 128 B or so in the router.
+const HEADERS_MAX: usize = 16;
+/// Each name and value is written into every envelope of the route.
+const METADATA_MAX: usize = 64;
+/// A producer's connection is held as long.
+const ACK_TIMEOUT_MAX: Duration = Duration::from_secs(300);
+/// Longer than the first two attempts at an endpoint that answers slowly, shorter than most clients' own timeout.
+const ACK_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A route and the pattern of its path.
+pub(super) struct RouteEntry {
+    pub(super) route: Route,
+    pub(super) pattern: PathPattern,
+}
+
+/// Reads the section; `endpoints` are the endpoints' names and numbers.
+pub(super) fn routes(node: &Node<'_>, endpoints: &BTreeMap<&str, usize>) -> Option<Vec<RouteEntry>> {
+    let nodes = node.some_list(ROUTES_MAX, "at least one route: a filter without routes does nothing")?;
+    names(&nodes);
+    let entries: Vec<_> = nodes.iter().map(|node| entry(node, endpoints)).collect();
+    let mut earlier: BTreeMap<String, Vec<&Route>> = BTreeMap::new();
+    for (node, entry) in nodes.iter().zip(&entries) {
+        let Some(RouteEntry { route, pattern }) = entry else {
+            continue;
+        };
+        let same_paths = earlier.entry(pattern.shape()).or_default();
+        if let Some(first) = same_paths.iter().find(|first| hides(first, route)) {
+            node.problem::<()>(
+                format!("can never match: route {} comes first and takes the same requests", shown(&first.name)),
+                "another path, other methods or further headers",
+            );
+        }
+        same_paths.push(route);
+    }
+    entries.into_iter().collect()
+}
+
+/// Of two routes on the same paths, does every request that `later` matches match `first` as well?
+fn hides(first: &Route, later: &Route) -> bool {
+    later.methods.iter().all(|method| first.methods.contains(method))
+        && first.headers.iter().all(|header| later.headers.contains(header))
+}
+
+fn entry(node: &Node<'_>, endpoints: &BTreeMap<&str, usize>) -> Option<RouteEntry> {
+    let keys = ["name", "mode", "match", "event", "payload", "metadata", "ack", "ack_timeout", "endpoints", "idempotency_scope"];
+    let object = node.object(&keys, &[])?;
+    let name = object.required("name", "a name, unique among the routes", name);
+    let mode = object.or("mode", (), |node| choice(node, &[("dispatch", ())], &["forward", "tap"]));
+    let matching = object.required("match", "an object with path", matching);
+    // Without a path it is not known which captures there are: the templates are then not looked at.
+    let pattern = matching.as_ref().map(|(pattern, _, _)| pattern);
+    let event = pattern.and_then(|pattern| {
+        object.required("event", "the event type: a literal or a template such as \"{event}\"", |node| event(node, pattern))
+    });
+    let payload = pattern.and_then(|pattern| payload(&object, pattern));
+    let ack = ack(&object);
+    let endpoints = object.optional("endpoints", |node| references(node, endpoints));
+    let idempotency_scope = object.optional("idempotency_scope", header_name);
+    mode?;
+    let (pattern, methods, headers) = matching?;
+    let route = Route {
+        name: name?.to_owned(),
+        methods,
+        headers,
+        event: event?,
+        payload: payload?,
+        ack: ack?,
+        endpoints: endpoints?,
+        idempotency_scope: idempotency_scope?,
+    };
+    Some(RouteEntry { route, pattern })
+}
+
+type Match = (PathPattern, Vec<String>, Vec<(String, String)>);
+
+fn matching(node: &Node<'_>) -> Option<Match> {
+    let object = node.object(&["path", "methods", "headers"], &[])?;
+    let path = object.required("path", "a path such as \"/events/{event}\"", path);
+    let methods = object.or("methods", vec!["POST".to_owned()], |node| {
+        all(&node.some_list(16, "at least one method")?, method)
+    });
+    let headers = object.or("headers", Vec::new(), required_headers);
+    Some((path?, methods?, headers?))
+}
+
+fn path(node: &Node<'_>) -> Option<PathPattern> {
+    const EXPECTED: &str = "a path such as \"/events/{event}\" or \"/hooks/**\"";
+    PathPattern::parse(node.text(EXPECTED)?).map_err(|reason| node.problem::<()>(reason, EXPECTED)).ok()
+}
+
+fn method(node: &Node<'_>) -> Option<String> {
+    const EXPECTED: &str = "a method such as \"POST\"";
+    let text = node.text(EXPECTED)?;
+    let fits = (1..=32).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'-');
+    if fits { Some(text.to_ascii_uppercase()) } else { node.problem(format!("is {}", shown(text)), EXPECTED) }
+}
+
+/// Sorted by name: the order in the config means nothing.
+fn required_headers(node: &Node<'_>) -> Option<Vec<(String, String)>> {
+    let entries = node.entries(HEADERS_MAX, "an object of header names and values")?;
+    let pairs: Vec<_> = entries.iter().map(|(name, node)| required_header(name, node)).collect();
+    let mut pairs = pairs.into_iter().collect::<Option<Vec<_>>>()?;
+    pairs.sort();
+    match pairs.windows(2).find(|pair| pair.first().map(|one| &one.0) == pair.last().map(|two| &two.0)) {
+        Some(_) => node.problem("has a header twice, in upper and lower case", "each header once"),
+        None => Some(pairs),
+    }
+}
+
+fn required_header(name: &str, node: &Node<'_>) -> Option<(String, String)> {
+    if !headers::is_name(name) {
+        return node.problem("is not the name of a header", "a header name such as x-tenant");
+    }
+    let value = node.text("the value the header must equal")?;
+    if !headers::is_value(value.as_bytes()) || value.trim() != value {
+        return node.problem("can never equal a header's value", "no control characters, and no space at either end");
+    }
+    Some((name.to_ascii_lowercase(), value.to_owned()))
+}
+
+fn template(node: &Node<'_>, pattern: &PathPattern) -> Option<Template> {
+    const EXPECTED: &str = "text with {segment}, {header:name} or {body:/json/pointer}";
+    Template::parse(node.text(EXPECTED)?, pattern.captures())
+        .map_err(|reason| node.problem::<()>(reason, EXPECTED))
+        .ok()
+}
+
+fn event(node: &Node<'_>, pattern: &PathPattern) -> Option<Template> {
+    let template = template(node, pattern)?;
+    let literals: String = template.literals().collect();
+    let fits = literals.len() <= EVENT_TYPE_MAX && literals.bytes().all(is_event_type_byte);
+    if !fits || node.value().as_str() == Some("") {
+        return node.problem("can never be an event type", "1 to 128 characters of A-Z a-z 0-9 _ . : -");
+    }
+    Some(template)
+}
+
+fn payload(object: &Object<'_>, pattern: &PathPattern) -> Option<Payload> {
+    let envelope = object.or("payload", false, |node| choice(node, &[("envelope", true), ("raw", false)], &[]));
+    let metadata = object.or("metadata", Vec::new(), |node| metadata(node, pattern));
+    if envelope == Some(false) && let Some(node) = object.get("metadata") {
+        return node.problem("has no place in a raw payload", "payload: envelope beside it");
+    }
+    let metadata = metadata?;
+    Some(if envelope? { Payload::Envelope { metadata } } else { Payload::Raw })
+}
+
+fn metadata(node: &Node<'_>, pattern: &PathPattern) -> Option<Vec<(String, MetadataValue)>> {
+    let entries = node.entries(METADATA_MAX, "an object of names and values")?;
+    let values: Vec<_> = entries
+        .iter()
+        .map(|(name, node)| metadata_value(node, pattern).map(|value| ((*name).to_owned(), value)))
+        .collect();
+    let mut values = values.into_iter().collect::<Option<Vec<_>>>()?;
+    values.sort_by(|(one, _), (other, _)| one.cmp(other));
+    Some(values)
+}
+
+fn metadata_value(node: &Node<'_>, pattern: &PathPattern) -> Option<MetadataValue> {
+    match node.value() {
+        Value::String(_) => template(node, pattern).map(MetadataValue::Template),
+        Value::Null | Value::Bool(_) | Value::Number(_) => Some(MetadataValue::Literal(node.value().to_string())),
+        Value::Array(_) | Value::Object(_) => node.wrong_type("a string, number, boolean or null"),
+    }
+}
+
+fn ack(object: &Object<'_>) -> Option<Ack> {
+    let delivered = object.or("ack", false, |node| choice(node, &[("accepted", false), ("delivered", true)], &[]));
+    let timeout = object.or("ack_timeout", ACK_TIMEOUT, |node| {
+        duration(node, Duration::from_millis(10)..=ACK_TIMEOUT_MAX)
+    });
+    if delivered == Some(false) && let Some(node) = object.get("ack_timeout") {
+        return node.problem("has no meaning when the answer waits for nothing", "ack: delivered beside it");
+    }
+    let timeout = timeout?;
+    Some(if delivered? { Ack::Delivered { timeout } } else { Ack::Accepted })
+}
+
+fn references(node: &Node<'_>, endpoints: &BTreeMap<&str, usize>) -> Option<Vec<EndpointId>> {
+    const EXPECTED: &str = "the name of an endpoint";
+    let nodes = node.some_list(endpoints.len().max(1), "names of endpoints; left out, it means all that subscribe")?;
+    let mut ids = all(&nodes, |node| {
+        let name = node.text(EXPECTED)?;
+        let id = endpoints.get(name).copied().map(EndpointId);
+        id.or_else(|| node.problem(format!("names {}, which is no endpoint", shown(name)), EXPECTED))
+    })?;
+    ids.sort_unstable();
+    ids.dedup();
+    Some(ids)
+}

@@ -1,0 +1,113 @@
+//! JSON and Struct are two ways to say the same.
+
+use proptest::prelude::*;
+use prost::Message;
+use prost_types::value::Kind;
+
+use super::*;
+
+/// A tree as Envoy hands it over from YAML.
+fn message(tree: &Value) -> prost_types::Struct {
+    match kind(tree) {
+        Kind::StructValue(message) => message,
+        _ => panic!("only an object is a Struct"),
+    }
+}
+
+fn kind(tree: &Value) -> Kind {
+    let value = |tree: &Value| prost_types::Value { kind: Some(kind(tree)) };
+    match tree {
+        Value::Null => Kind::NullValue(0),
+        Value::Bool(value) => Kind::BoolValue(*value),
+        Value::Number(number) => Kind::NumberValue(number.as_f64().unwrap()),
+        Value::String(text) => Kind::StringValue(text.clone()),
+        Value::Array(items) => Kind::ListValue(prost_types::ListValue { values: items.iter().map(value).collect() }),
+        Value::Object(fields) => Kind::StructValue(prost_types::Struct {
+            fields: fields.iter().map(|(key, field)| (key.clone(), value(field))).collect(),
+        }),
+    }
+}
+
+fn one_line(bytes: &[u8]) -> String {
+    let lines = lines(&parse(bytes, &env).unwrap_err());
+    assert_eq!(lines.len(), 1, "{lines:#?}");
+    lines.concat()
+}
+
+#[test]
+fn a_struct_means_what_the_same_json_means() {
+    for tree in [minimal(), full()] {
+        let from_struct = parse(&message(&tree).encode_to_vec(), &env).unwrap();
+        assert_eq!(format!("{from_struct:?}"), format!("{:?}", good(&tree)));
+    }
+}
+
+#[test]
+fn an_empty_configuration_is_answered_with_a_minimal_one() {
+    for bytes in [&b""[..], b" \n"] {
+        let line = one_line(bytes);
+        assert!(line.starts_with("configuration: is empty; expected "), "{line}");
+        let (_, example) = line.split_once("such as ").unwrap();
+        assert!(parse(example.as_bytes(), &env).unwrap().enabled);
+    }
+}
+
+#[test]
+fn text_that_is_meant_as_json_is_told_where_it_breaks() {
+    let line = one_line(b"{\n  \"enabled\": yes\n}");
+    assert!(line.starts_with("configuration: is not valid JSON: expected value at line 2 column 14; expected JSON"), "{line}");
+}
+
+#[test]
+fn what_is_neither_json_nor_a_struct_is_told_both_reasons() {
+    let line = one_line(b"enabled: true");
+    assert!(line.contains("is neither JSON (") && line.contains(") nor a google.protobuf.Struct ("), "{line}");
+    assert!(one_line(b"[]").starts_with("configuration: is a list; expected an object with enabled,"));
+}
+
+#[test]
+fn a_key_that_stands_twice_in_json_is_refused() {
+    let line = one_line(br#"{"enabled":true,"limits":{"body":1,"body":2}}"#);
+    assert!(line.contains("the key \"body\" stands twice at line 1 column"), "{line}");
+}
+
+#[test]
+fn a_number_that_is_not_finite_is_refused_with_its_path() {
+    let mut config = message(&full());
+    let infinite = prost_types::Value { kind: Some(Kind::NumberValue(f64::INFINITY)) };
+    let list = Kind::ListValue(prost_types::ListValue { values: vec![infinite] });
+    config.fields.insert("limits".to_owned(), prost_types::Value { kind: Some(list) });
+    assert_eq!(one_line(&config.encode_to_vec()), "limits[0]: is not finite; expected a number");
+}
+
+#[test]
+fn nesting_however_deep_costs_no_stack() {
+    let open = br#"{"a":"#.repeat(100_000);
+    assert!(one_line(&open).contains("recursion limit exceeded"));
+    // Struct {fields {key: "" value: Struct {..}}}, wrapped again and again; each wrapping has a longer length.
+    let mut bytes = Vec::new();
+    for _ in 0..200 {
+        let value = prost_types::Value { kind: None };
+        let inner = [value.encode_to_vec(), vec![0x2a], varint(bytes.len()), bytes].concat();
+        let entry = [vec![0x12], varint(inner.len()), inner].concat();
+        bytes = [vec![0x0a], varint(entry.len()), entry].concat();
+    }
+    assert!(one_line(&bytes).contains("recursion limit reached"));
+}
+
+fn varint(number: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    prost::encoding::encode_varint(number as u64, &mut bytes);
+    bytes
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_the_parser_panic_and_every_problem_is_one_line(bytes: Vec<u8>, text in "\\PC{0,40}") {
+        for bytes in [bytes, format!("{{{text:?}:1}}").into_bytes(), text.into_bytes()] {
+            for line in lines(&parse(&bytes, &env).unwrap_err()) {
+                prop_assert!(!line.contains(['\n', '\r']), "{line:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! The top level of a configuration.
+
+use serde_json::Value;
+
+use super::endpoints::{ENDPOINTS_MAX, endpoints};
+use super::error::Problems;
+use super::limits::limits;
+use super::reader::{Node, Reader};
+use super::routes::routes;
+use super::values::{literal_or_env, names};
+use super::{Config, Limits, document};
+use crate::headers;
+use crate::route::Router;
+use crate::subscription::Subscriptions;
+
+/// Sections that are known and come later.
+const LATER: [&str; 4] = ["rollout", "payload_guard", "inbound", "admin"];
+
+/// Reads a configuration: the bytes that Envoy hands to the filter, JSON or a serialised `google.protobuf.Struct`. `env`
+/// looks up environment variables.
+///
+/// # Errors
+/// All that is wrong with it, each with its path. No secret is shown.
+pub fn parse(bytes: &[u8], env: &dyn Fn(&str) -> Option<String>) -> Result<Config, Problems> {
+    let tree = document::decode(bytes).map_err(|problem| vec![problem])?;
+    let reader = Reader::new(env);
+    let config = config(&reader.root(&tree));
+    let problems = reader.into_problems();
+    match config {
+        Some(config) if problems.is_empty() => Ok(config),
+        _ => Err(problems),
+    }
+}
+
+fn config(root: &Node<'_>) -> Option<Config> {
+    let object = root.object(&["enabled", "user_agent", "routes", "endpoints", "limits"], &LATER)?;
+    let enabled = object.or("enabled", false, enabled);
+    let default_agent = concat!("Gatepost/", env!("CARGO_PKG_VERSION")).to_owned();
+    let user_agent = object.or("user_agent", default_agent, user_agent);
+    let limits = object.or("limits", Limits::default(), limits);
+    let nodes = object.required("endpoints", "a list of endpoints", |node| node.list(ENDPOINTS_MAX, "a list of endpoints"));
+    let names = names(nodes.as_deref().unwrap_or_default());
+    // With bad limits the endpoints are read against the default ones, to find what else is wrong.
+    let endpoints = nodes.and_then(|nodes| endpoints(&nodes, &limits.unwrap_or_default()));
+    let routes = object.required("routes", "a list of routes: a filter without routes does nothing", |node| {
+        routes(node, &names)
+    });
+    let (endpoints, routes) = (endpoints?, routes?);
+    let router = Router::build(routes.iter().map(|entry| (&entry.pattern, entry.route.headers.as_slice())));
+    let subscriptions = Subscriptions::build(endpoints.iter().map(|entry| entry.events.as_slice()));
+    Some(Config {
+        enabled: enabled?,
+        user_agent: user_agent?,
+        routes: routes.into_iter().map(|entry| entry.route).collect(),
+        endpoints: endpoints.into_iter().map(|entry| entry.endpoint).collect(),
+        limits: limits?,
+        router,
+        subscriptions,
+    })
+}
+
+fn enabled(node: &Node<'_>) -> Option<bool> {
+    const EXPECTED: &str = "true, false or {env: NAME}";
+    if let Value::Bool(enabled) = node.value() {
+        return Some(*enabled);
+    }
+    if let Value::String(_) = node.value() {
+        return node.wrong_type(EXPECTED);
+    }
+    match literal_or_env(node, EXPECTED)?.to_ascii_lowercase().as_str() {
+        "true" => Some(true),
+        "false" => Some(false),
+        _ => node.problem("names a variable that holds neither true nor false", "true or false in it"),
+    }
+}
+
+fn user_agent(node: &Node<'_>) -> Option<String> {
+    const EXPECTED: &str = "1 to 256 characters that a header may hold";
+    let text = node.text(EXPECTED)?;
+    let fits = (1..=256).contains(&text.len()) && text.trim() == text && headers::is_value(text.as_bytes());
+    if fits { Some(text.to_owned()) } else { node.problem("is empty, too long or no header value", EXPECTED) }
+}

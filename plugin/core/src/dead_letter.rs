@@ -1,0 +1,198 @@
+//! What has failed for good: a ring of dead letters with their bodies, one for all workers.
+//!
+//! `<name>/dead/index` lists the used slots, oldest first, with their sizes; `<name>/dead/<i>` holds a letter. The
+//! index is changed by compare-and-swap, and only by what ends a delivery, so contention is rare and a few kilobytes
+//! a change do not matter. When a letter more, or its bytes, would pass the limits, the oldest go.
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::Limits;
+use crate::delivery::{EventMeta, with_payload};
+use crate::store::{FREED, Record, SharedStore, StoreError, Write, update};
+use crate::time::WallTime;
+
+/// Why a delivery became a dead letter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reason {
+    /// A final answer, or the schedule at its end.
+    Failed,
+    /// Older than `max_age`.
+    Expired,
+    /// The endpoint's share of the queue was full (`overflow: dead_letter`).
+    Overflow,
+    /// The endpoint is no longer in the config.
+    EndpointRemoved,
+}
+
+impl Reason {
+    /// The word in logs, headers and answers.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Failed => "failed",
+            Self::Expired => "expired",
+            Self::Overflow => "overflow",
+            Self::EndpointRemoved => "endpoint_removed",
+        }
+    }
+}
+
+/// A dead letter; its payload stands behind it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Letter {
+    /// The event.
+    pub meta: EventMeta,
+    /// The endpoint that did not get it.
+    pub endpoint: String,
+    /// Why.
+    pub reason: Reason,
+    /// Attempts made.
+    pub attempts: u32,
+    /// The status of the last one that was answered.
+    pub response_status: Option<u16>,
+    /// When the event was accepted.
+    pub accepted: WallTime,
+    /// When the delivery ended.
+    pub died: WallTime,
+}
+
+impl Record for Letter {
+    const VERSION: u8 = 1;
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Index {
+    /// Slot and size of each letter, oldest first.
+    letters: Vec<(u32, u64)>,
+}
+
+impl Record for Index {
+    const VERSION: u8 = 1;
+}
+
+impl Index {
+    /// Makes room for a letter: its slot, and the slots that were given up for it.
+    fn push(&mut self, size: u64, limits: &Limits) -> (u32, Vec<u32>) {
+        let mut evicted = Vec::new();
+        let mut total: u64 = self.letters.iter().map(|(_, size)| size).sum();
+        while !self.letters.is_empty()
+            && (self.letters.len() >= limits.dead_letters as usize || total + size > limits.dead_letter_bytes)
+        {
+            let (slot, size) = self.letters.remove(0);
+            total -= size;
+            evicted.push(slot);
+        }
+        let mut used: Vec<u32> = self.letters.iter().map(|(slot, _)| *slot).collect();
+        used.sort_unstable();
+        let slot = (0u32..).zip(&used).find(|(free, used)| free != *used).map_or(used.len() as u32, |(free, _)| free);
+        self.letters.push((slot, size));
+        (slot, evicted)
+    }
+}
+
+/// Keeps a letter; returns how many older ones had to go.
+///
+/// # Errors
+/// The store's; the letter is not kept then.
+pub fn keep(
+    store: &mut dyn SharedStore,
+    prefix: &str,
+    letter: &Letter,
+    payload: &[u8],
+    limits: &Limits,
+) -> Result<u32, StoreError> {
+    let bytes = with_payload(letter, payload);
+    let (slot, evicted) = update(store, &format!("{prefix}/dead/index"), |index: &mut Index| {
+        (Write::Yes, index.push(bytes.len() as u64, limits))
+    })?;
+    store.set(&letter_key(prefix, slot), &bytes, None)?;
+    for old in evicted.iter().filter(|old| **old != slot) {
+        store.set(&letter_key(prefix, *old), &[FREED], None)?;
+    }
+    Ok(evicted.len() as u32)
+}
+
+fn letter_key(prefix: &str, slot: u32) -> String {
+    format!("{prefix}/dead/{slot}")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::delivery::split_payload;
+    use crate::message::EventId;
+    use crate::store::memory::MemoryStore;
+
+    fn limits(dead_letters: u32, dead_letter_bytes: u64) -> Limits {
+        Limits {
+            body: 1024,
+            pending: 1,
+            pending_bytes: 1,
+            dead_letters,
+            dead_letter_bytes,
+            idempotency_keys: 1,
+            history: 1,
+        }
+    }
+
+    fn letter(id: u8) -> Letter {
+        Letter {
+            meta: EventMeta {
+                id: EventId::from_random([id; 16]),
+                event_type: "a".into(),
+                content_type: None,
+                traceparent: None,
+                tracestate: None,
+            },
+            endpoint: "billing".into(),
+            reason: Reason::Failed,
+            attempts: 3,
+            response_status: Some(503),
+            accepted: WallTime::from_millis(1),
+            died: WallTime::from_millis(2),
+        }
+    }
+
+    /// The letters that the index lists, oldest first.
+    fn listed(store: &mut MemoryStore) -> Vec<(Letter, Vec<u8>)> {
+        let index: Index = crate::store::read(store, "g/dead/index").unwrap().unwrap_or_default();
+        let read = |(slot, _): &(u32, u64)| store.values[&letter_key("g", *slot)].0.clone();
+        index.letters.iter().map(read).map(|bytes| split_payload(bytes).unwrap()).collect()
+    }
+
+    #[test]
+    fn a_letter_keeps_its_body() {
+        let mut store = MemoryStore::default();
+        assert_eq!(keep(&mut store, "g", &letter(1), b"body", &limits(10, 10_000)), Ok(0));
+        assert_eq!(listed(&mut store), vec![(letter(1), b"body".to_vec())]);
+    }
+
+    #[test]
+    fn when_the_ring_is_full_the_oldest_goes_and_is_counted() {
+        let mut store = MemoryStore::default();
+        let evicted: Vec<_> =
+            (0..5).map(|id| keep(&mut store, "g", &letter(id), b"", &limits(3, 10_000)).unwrap()).collect();
+        assert_eq!(evicted, [0, 0, 0, 1, 1]);
+        let kept: Vec<_> = listed(&mut store).into_iter().map(|(letter, _)| letter).collect();
+        assert_eq!(kept, [letter(2), letter(3), letter(4)]);
+    }
+
+    proptest! {
+        #[test]
+        fn neither_the_number_nor_the_bytes_nor_the_keys_pass_their_limits(
+            sizes in proptest::collection::vec(0usize..400, 0..60), most in 1u32..8, bytes in 500u64..2000,
+        ) {
+            let mut store = MemoryStore::default();
+            for (id, size) in sizes.iter().enumerate() {
+                keep(&mut store, "g", &letter(id as u8), &vec![0; *size], &limits(most, bytes)).unwrap();
+                let stored = |(key, (value, _)): (&String, &(Vec<u8>, _))| (key != "g/dead/index").then_some(value.len());
+                let total: usize = store.values.iter().filter_map(stored).filter(|len| *len > 1).sum();
+                prop_assert!(total as u64 <= bytes);
+                prop_assert!(store.values.len() <= most as usize + 1);
+                prop_assert_eq!(listed(&mut store).last().map(|(l, p)| (l.meta.id, p.len())),
+                    Some((letter(id as u8).meta.id, *size)));
+            }
+        }
+    }
+}

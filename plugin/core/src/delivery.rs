@@ -1,0 +1,263 @@
+//! One event with its deliveries, as a worker holds it and as shared data keeps it.
+//!
+//! ```text
+//!                 retried, held back                  answered 2xx
+//!                  ┌──────────┐        ┌──────────────────────────────────────▶ Delivered
+//!   accepted       ▼          │        │
+//!  ──────────▶ Waiting ──▶ in flight ──┤ final status, schedule at its end      no sink
+//!                  │                   ├──────────────────────┬───────────────▶ Dead
+//!                  │ older than        │                      │                  ▲
+//!                  └───────────────────┘        kept in the   ▼                  │ sent, or its
+//!                    `max_age`                  ring first  Sinking ─────────────┘ schedule at its end
+//! ```
+//!
+//! "In flight" is known only to the worker that sent the attempt: should it die, the record still says `Waiting` and
+//! the attempt is made again, with the same id. That is the whole of "at least once".
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::EndpointId;
+use crate::dead_letter::Reason;
+use crate::message::EventId;
+use crate::store::{Record, StoreError};
+use crate::time::{Instant, WallTime};
+
+/// Where a delivery stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Stage {
+    /// Its next attempt is made at `due`, or later if something holds it back.
+    Waiting {
+        /// The earliest time of the attempt.
+        due: Instant,
+    },
+    /// A dead letter on its way to the endpoint's sink.
+    Sinking {
+        /// Attempts made at the sink.
+        attempts: u32,
+        /// Why the delivery died.
+        reason: Reason,
+        /// The earliest time of the next one.
+        due: Instant,
+    },
+    /// The receiver has it.
+    Delivered,
+    /// A dead letter, kept in the ring.
+    Dead,
+}
+
+impl Stage {
+    /// Is there nothing left to do?
+    pub fn is_settled(self) -> bool {
+        matches!(self, Self::Delivered | Self::Dead)
+    }
+}
+
+/// A delivery in a worker's memory.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    /// Where it goes.
+    pub endpoint: EndpointId,
+    /// Attempts that have ended.
+    pub attempts: u32,
+    /// The status of the last one that was answered.
+    pub response_status: Option<u16>,
+    /// Where it stands.
+    pub stage: Stage,
+    /// Which entry of its lane's queue is this delivery's; others are left-overs.
+    pub ticket: u64,
+    /// Held back when it was accepted: its producer does not wait for it.
+    pub held: bool,
+}
+
+impl Delivery {
+    /// A delivery to `endpoint` as shared data has it.
+    pub fn from_record(endpoint: EndpointId, record: &DeliveryRecord<String>) -> Self {
+        let DeliveryRecord { attempts, response_status, stage, .. } = *record;
+        Self { endpoint, attempts, response_status, stage, ticket: 0, held: false }
+    }
+}
+
+/// An event in a worker's memory.
+#[derive(Clone, Debug)]
+pub struct Pending {
+    /// Its id.
+    pub id: EventId,
+    /// When it was accepted, for `max_age` and the duration of the delivery.
+    pub accepted: Instant,
+    /// The same on the wall clock, for the dead letter.
+    pub accepted_wall: WallTime,
+    /// The bytes of its payload, as counted by `limits.pending_bytes`.
+    pub bytes: u64,
+    /// One for each endpoint.
+    pub deliveries: Vec<Delivery>,
+    /// The producer that waits for the end (`ack: delivered`).
+    pub pledge: Option<crate::engine::Pledge>,
+}
+
+impl Pending {
+    /// Is there nothing left to do?
+    pub fn is_settled(&self) -> bool {
+        self.deliveries.iter().all(|delivery| delivery.stage.is_settled())
+    }
+
+    /// Has every delivery ended that the producer waits for? A dead letter on its way to the sink has.
+    pub fn is_answerable(&self) -> bool {
+        self.deliveries.iter().all(|delivery| delivery.held || !matches!(delivery.stage, Stage::Waiting { .. }))
+    }
+}
+
+/// An event's changing part in shared data: small, rewritten at each change. `N` is the name of an endpoint, borrowed
+/// when written. It names its body's id: a body with another id belongs to an event that is gone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StateRecord<N> {
+    /// The event's id.
+    pub id: EventId,
+    /// When it was accepted.
+    pub accepted: Instant,
+    /// The same on the wall clock.
+    pub accepted_wall: WallTime,
+    /// One for each endpoint.
+    pub deliveries: Vec<DeliveryRecord<N>>,
+}
+
+/// A delivery in shared data.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeliveryRecord<N> {
+    /// The endpoint's name: its number changes with the config.
+    pub endpoint: N,
+    /// Attempts that have ended.
+    pub attempts: u32,
+    /// The status of the last one that was answered.
+    pub response_status: Option<u16>,
+    /// Where it stands.
+    pub stage: Stage,
+}
+
+impl Record for StateRecord<String> {
+    const VERSION: u8 = 1;
+}
+
+impl StateRecord<&str> {
+    /// The bytes to store; [`StateRecord<String>`] reads them.
+    pub fn encode(&self) -> Vec<u8> {
+        postcard::to_extend(self, vec![<StateRecord<String> as Record>::VERSION]).unwrap_or_default()
+    }
+}
+
+/// What is known of an event besides its payload; written once, with the payload behind it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventMeta {
+    /// The event's id.
+    pub id: EventId,
+    /// Its type.
+    pub event_type: String,
+    /// The `content-type` of the payload, when it has one.
+    pub content_type: Option<Vec<u8>>,
+    /// The producer's trace context.
+    pub traceparent: Option<Vec<u8>>,
+    /// The rest of the producer's trace context.
+    pub tracestate: Option<Vec<u8>>,
+}
+
+impl Record for EventMeta {
+    const VERSION: u8 = 1;
+}
+
+/// A record with bytes of any length behind it, which are copied once instead of passing through the serialiser.
+pub fn with_payload(record: &impl Record, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = record.encode();
+    bytes.extend_from_slice(payload);
+    bytes
+}
+
+/// Splits what [`with_payload`] joined.
+///
+/// # Errors
+/// [`StoreError::UnknownFormat`].
+pub fn split_payload<R: Record>(mut bytes: Vec<u8>) -> Result<(R, Vec<u8>), StoreError> {
+    let (record, payload) = R::decode(&bytes)?;
+    let head = bytes.len() - payload.len();
+    bytes.drain(..head);
+    Ok((record, bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn stage() -> impl Strategy<Value = Stage> {
+        prop_oneof![
+            any::<u64>().prop_map(|due| Stage::Waiting { due: Instant::from_nanos(due) }),
+            any::<(u32, u64)>().prop_map(|(attempts, due)| Stage::Sinking {
+                attempts,
+                reason: Reason::Expired,
+                due: Instant::from_nanos(due),
+            }),
+            Just(Stage::Delivered),
+            Just(Stage::Dead),
+        ]
+    }
+
+    fn delivery() -> impl Strategy<Value = DeliveryRecord<String>> {
+        ("[a-z]{1,12}", any::<u32>(), any::<Option<u16>>(), stage()).prop_map(
+            |(endpoint, attempts, response_status, stage)| DeliveryRecord { endpoint, attempts, response_status, stage },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn a_state_reads_back_as_it_was_written(
+            id: [u8; 16], at: u64, wall: u64, deliveries in proptest::collection::vec(delivery(), 0..5),
+        ) {
+            let written = StateRecord {
+                id: EventId::from_random(id),
+                accepted: Instant::from_nanos(at),
+                accepted_wall: WallTime::from_nanos(wall),
+                deliveries: deliveries.iter().map(|d| DeliveryRecord {
+                    endpoint: d.endpoint.as_str(),
+                    attempts: d.attempts,
+                    response_status: d.response_status,
+                    stage: d.stage,
+                }).collect(),
+            };
+            let (read, rest) = StateRecord::<String>::decode(&written.encode()).unwrap();
+            prop_assert!(rest.is_empty());
+            prop_assert_eq!(read.deliveries, deliveries);
+            prop_assert_eq!((read.id, read.accepted), (written.id, written.accepted));
+        }
+
+        #[test]
+        fn a_payload_of_any_bytes_comes_back_whole(payload: Vec<u8>, event_type in "[a-z.]{1,20}") {
+            let meta = EventMeta {
+                id: EventId::from_random([1; 16]),
+                event_type,
+                content_type: Some(b"text/plain".to_vec()),
+                traceparent: None,
+                tracestate: None,
+            };
+            prop_assert_eq!(split_payload(with_payload(&meta, &payload)), Ok((meta, payload)));
+        }
+
+        #[test]
+        fn bytes_that_are_no_record_are_refused_and_never_trap(bytes: Vec<u8>) {
+            let _ = StateRecord::<String>::decode(&bytes);
+            let _ = split_payload::<EventMeta>(bytes);
+        }
+    }
+
+    #[test]
+    fn a_record_of_another_version_is_left_alone() {
+        let meta = EventMeta {
+            id: EventId::from_random([1; 16]),
+            event_type: "a".into(),
+            content_type: None,
+            traceparent: None,
+            tracestate: None,
+        };
+        let mut bytes = meta.encode();
+        bytes[0] = 200;
+        assert_eq!(split_payload::<EventMeta>(bytes), Err(StoreError::UnknownFormat));
+    }
+}

@@ -1,0 +1,190 @@
+//! What all workers know of an endpoint, in shared data: its breaker, whether it is gone, and its token bucket.
+//!
+//! `<name>/breaker/<endpoint>` is read before every attempt, so the breaker and a 410 cost one read together;
+//! `<name>/rate/<endpoint>` exists only for endpoints with a `rate`.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::breaker::{Admission, Breaker, Effect, Permit, Position, Probe, Signal};
+use crate::config::Endpoint;
+use crate::rate::Bucket;
+use crate::store::{Record, SharedStore, StoreError, Write, read, update};
+use crate::time::Instant;
+
+/// A shut gate is looked at again at least this often: another worker, or an operator, may have opened it.
+pub const RECHECK: Duration = Duration::from_secs(1);
+
+/// While another worker's probe is out its end is near, so it is looked for more often.
+pub const RECHECK_PROBE: Duration = Duration::from_millis(100);
+
+/// The shared record of an endpoint.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shared {
+    /// Its breaker.
+    pub breaker: Breaker,
+    /// The digest of the config entry whose receiver answered 410.
+    gone: Option<u64>,
+}
+
+impl Record for Shared {
+    const VERSION: u8 = 1;
+}
+
+impl Shared {
+    /// Has the receiver said 410 to the endpoint as it is configured now? A changed entry is given another chance.
+    pub fn is_gone(&self, endpoint: &Endpoint) -> bool {
+        self.gone == Some(endpoint.digest)
+    }
+}
+
+/// May an attempt leave now?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gate {
+    /// Yes.
+    Open(Permit),
+    /// Not before then; what waits costs no attempt.
+    Shut {
+        /// When to ask again.
+        until: Instant,
+    },
+}
+
+/// The keys of one endpoint.
+#[derive(Clone, Debug)]
+pub struct Keys {
+    breaker: String,
+    rate: String,
+}
+
+impl Keys {
+    /// The keys of `endpoint` for the plugin `prefix`.
+    pub fn new(prefix: &str, endpoint: &str) -> Self {
+        Self { breaker: format!("{prefix}/breaker/{endpoint}"), rate: format!("{prefix}/rate/{endpoint}") }
+    }
+
+    /// What is known of the endpoint.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn shared(&self, store: &mut dyn SharedStore) -> Result<Shared, StoreError> {
+        Ok(read(store, &self.breaker)?.unwrap_or_default())
+    }
+
+    /// Asks for an attempt in the name of the worker `owner`: disabled, gone, breaker, rate. Also says where the
+    /// breaker has moved with it.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn pass(
+        &self,
+        store: &mut dyn SharedStore,
+        endpoint: &Endpoint,
+        owner: u64,
+        now: Instant,
+    ) -> Result<(Gate, Option<Position>), StoreError> {
+        let recheck = Gate::Shut { until: now.plus(RECHECK) };
+        if endpoint.disabled {
+            return Ok((recheck, None));
+        }
+        let shared = self.shared(store)?;
+        if shared.is_gone(endpoint) {
+            return Ok((recheck, None));
+        }
+        let admission = shared.breaker.admission(now);
+        if let Admission::Wait { until } = admission {
+            let recheck = if shared.breaker.position() == Position::HalfOpen { RECHECK_PROBE } else { RECHECK };
+            return Ok((Gate::Shut { until: until.min(now.plus(recheck)) }, None));
+        }
+        if let Some(until) = self.take_token(store, endpoint, now)? {
+            return Ok((Gate::Shut { until }, None));
+        }
+        match admission {
+            Admission::Admit(permit) => Ok((Gate::Open(permit), None)),
+            Admission::Probe | Admission::Wait { .. } => self.claim_probe(store, endpoint, owner, now),
+        }
+    }
+
+    /// Reports how an attempt ended; says where the breaker has moved with it.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn report(
+        &self,
+        store: &mut dyn SharedStore,
+        endpoint: &Endpoint,
+        now: Instant,
+        permit: Permit,
+        signal: Signal,
+        ended: bool,
+    ) -> Result<Option<Position>, StoreError> {
+        self.change(store, |breaker| breaker.report(now, permit, signal, ended, &endpoint.breaker))
+    }
+
+    /// Gives back a probe that was never sent.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn release_probe(&self, store: &mut dyn SharedStore, probe: Probe) -> Result<(), StoreError> {
+        self.change(store, |breaker| breaker.release_probe(probe)).map(|_| ())
+    }
+
+    /// Remembers that the receiver answered 410; says whether that is news.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn set_gone(&self, store: &mut dyn SharedStore, endpoint: &Endpoint) -> Result<bool, StoreError> {
+        update(store, &self.breaker, |shared: &mut Shared| {
+            let is_news = !shared.is_gone(endpoint);
+            shared.gone = Some(endpoint.digest);
+            (if is_news { Write::Yes } else { Write::No }, is_news)
+        })
+    }
+
+    fn claim_probe(
+        &self,
+        store: &mut dyn SharedStore,
+        endpoint: &Endpoint,
+        owner: u64,
+        now: Instant,
+    ) -> Result<(Gate, Option<Position>), StoreError> {
+        update(store, &self.breaker, |shared: &mut Shared| match shared.breaker.claim_probe(now, owner, endpoint.timeout) {
+            Some((probe, effect)) => (Write::Yes, (Gate::Open(Permit::Probe(probe)), moved(effect))),
+            None => (Write::No, (Gate::Shut { until: now.plus(RECHECK_PROBE) }, None)),
+        })
+    }
+
+    /// Takes a token of the endpoint's `rate`, or says when there will be one.
+    fn take_token(
+        &self,
+        store: &mut dyn SharedStore,
+        endpoint: &Endpoint,
+        now: Instant,
+    ) -> Result<Option<Instant>, StoreError> {
+        let Some(rate) = &endpoint.rate else { return Ok(None) };
+        update(store, &self.rate, |bucket: &mut Bucket| match bucket.take(now, rate) {
+            Ok(()) => (Write::Yes, None),
+            Err(until) => (Write::No, Some(until)),
+        })
+    }
+
+    fn change(
+        &self,
+        store: &mut dyn SharedStore,
+        mut change: impl FnMut(&mut Breaker) -> Effect,
+    ) -> Result<Option<Position>, StoreError> {
+        update(store, &self.breaker, |shared: &mut Shared| {
+            let effect = change(&mut shared.breaker);
+            let write = if effect == Effect::Unchanged { Write::No } else { Write::Yes };
+            (write, moved(effect))
+        })
+    }
+}
+
+fn moved(effect: Effect) -> Option<Position> {
+    match effect {
+        Effect::Moved(position) => Some(position),
+        Effect::Unchanged | Effect::Counted => None,
+    }
+}

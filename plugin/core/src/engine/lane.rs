@@ -1,0 +1,164 @@
+//! The queues of a worker: a lane for each endpoint and one for its sink, so that none waits for another.
+//!
+//! A lane is ready at the time its first delivery is due, or when what blocks it ends, whichever is later; with all its
+//! attempts under way it is not ready at all. The ready times of all lanes stand in one ordered set, so the next lane
+//! is found without looking at the others.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, BinaryHeap};
+
+use crate::config::{Endpoint, EndpointId};
+use crate::time::Instant;
+
+/// A lane: an endpoint's deliveries, or its dead letters on their way to the sink.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LaneId {
+    /// Whose.
+    pub endpoint: EndpointId,
+    /// The sink's?
+    pub sink: bool,
+}
+
+impl LaneId {
+    /// The lane of an endpoint's deliveries.
+    pub fn of(endpoint: EndpointId) -> Self {
+        Self { endpoint, sink: false }
+    }
+
+    /// The lane of an endpoint's sink.
+    pub fn sink(endpoint: EndpointId) -> Self {
+        Self { endpoint, sink: true }
+    }
+
+    fn index(self) -> usize {
+        self.endpoint.0 * 2 + usize::from(self.sink)
+    }
+}
+
+/// A delivery in a lane. Ordered by due time, then by arrival.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Entry {
+    /// The earliest time of its attempt.
+    pub due: Instant,
+    /// Its turn; a delivery whose own ticket is another has moved on since.
+    pub ticket: u64,
+    /// The event's slot.
+    pub slot: u32,
+    /// The delivery's place in the event.
+    pub index: usize,
+}
+
+#[derive(Debug, Default)]
+struct Lane {
+    waiting: BinaryHeap<Reverse<Entry>>,
+    in_flight: u32,
+    max_in_flight: u32,
+    blocked_until: Instant,
+    /// Where the lane stands in the schedule.
+    ready: Option<Instant>,
+}
+
+impl Lane {
+    fn ready_at(&self) -> Option<Instant> {
+        let Reverse(first) = self.waiting.peek()?;
+        (self.in_flight < self.max_in_flight).then(|| first.due.max(self.blocked_until))
+    }
+}
+
+/// All lanes of a worker.
+#[derive(Debug)]
+pub struct Lanes {
+    lanes: Vec<Lane>,
+    schedule: BTreeSet<(Instant, LaneId)>,
+    last_ticket: u64,
+}
+
+impl Lanes {
+    /// Empty lanes for these endpoints.
+    pub fn new(endpoints: &[Endpoint]) -> Self {
+        let lane = |endpoint: &Endpoint| Lane { max_in_flight: endpoint.max_in_flight, ..Lane::default() };
+        Self {
+            lanes: endpoints.iter().flat_map(|endpoint| [lane(endpoint), lane(endpoint)]).collect(),
+            schedule: BTreeSet::new(),
+            last_ticket: 0,
+        }
+    }
+
+    /// Forgets all that waits and all that is under way.
+    pub fn clear(&mut self) {
+        self.schedule.clear();
+        for lane in &mut self.lanes {
+            *lane = Lane { max_in_flight: lane.max_in_flight, ..Lane::default() };
+        }
+    }
+
+    /// Adds a delivery; returns its ticket.
+    pub fn push(&mut self, id: LaneId, due: Instant, slot: u32, index: usize) -> u64 {
+        self.last_ticket += 1;
+        self.put_back(id, Entry { due, ticket: self.last_ticket, slot, index });
+        self.last_ticket
+    }
+
+    /// Adds an entry again that [`pop`](Self::pop) returned: its turn is kept.
+    pub fn put_back(&mut self, id: LaneId, entry: Entry) {
+        self.change(id, |lane| lane.waiting.push(Reverse(entry)));
+    }
+
+    /// The lane that has been ready for longest, if one is.
+    pub fn ready(&self, now: Instant) -> Option<LaneId> {
+        self.schedule.first().filter(|(at, _)| *at <= now).map(|(_, id)| *id)
+    }
+
+    /// When the next lane is ready.
+    pub fn next_ready(&self) -> Option<Instant> {
+        self.schedule.first().map(|(at, _)| *at)
+    }
+
+    /// Takes the first entry of a lane, if it is due.
+    pub fn pop(&mut self, id: LaneId, now: Instant) -> Option<Entry> {
+        self.change(id, |lane| {
+            let due = lane.waiting.peek().is_some_and(|Reverse(first)| first.due <= now);
+            if due { lane.waiting.pop().map(|Reverse(entry)| entry) } else { None }
+        })
+        .flatten()
+    }
+
+    /// Lets nothing out of a lane before `until`.
+    pub fn block(&mut self, id: LaneId, until: Instant) {
+        self.change(id, |lane| lane.blocked_until = until);
+    }
+
+    /// Counts an attempt that has left.
+    pub fn started(&mut self, id: LaneId) {
+        self.change(id, |lane| lane.in_flight += 1);
+    }
+
+    /// Counts an attempt that has ended.
+    pub fn ended(&mut self, id: LaneId) {
+        self.change(id, |lane| lane.in_flight = lane.in_flight.saturating_sub(1));
+    }
+
+    /// Drops the entries that stand for nothing any more.
+    pub fn retain(&mut self, live: impl Fn(&Entry) -> bool) {
+        for index in 0..self.lanes.len() {
+            let id = LaneId { endpoint: EndpointId(index / 2), sink: index % 2 == 1 };
+            self.change(id, |lane| lane.waiting.retain(|Reverse(entry)| live(entry)));
+        }
+    }
+
+    fn change<T>(&mut self, id: LaneId, change: impl FnOnce(&mut Lane) -> T) -> Option<T> {
+        let lane = self.lanes.get_mut(id.index())?;
+        let result = change(lane);
+        let ready = lane.ready_at();
+        if ready != lane.ready {
+            if let Some(at) = lane.ready {
+                self.schedule.remove(&(at, id));
+            }
+            if let Some(at) = ready {
+                self.schedule.insert((at, id));
+            }
+            lane.ready = ready;
+        }
+        Some(result)
+    }
+}

@@ -1,0 +1,139 @@
+//! Producers that wait for the end of their event's deliveries (`ack: delivered`).
+
+use std::collections::BTreeSet;
+
+use super::{Action, Engine, World};
+use crate::answer::{Answer, DeliveryReceipt, Receipt, Status};
+use crate::delivery::{Delivery, Pending, Stage};
+use crate::idempotency::Key;
+use crate::notice::Notice;
+use crate::time::Instant;
+
+/// An answer that is owed.
+#[derive(Clone, Debug)]
+pub struct Pledge {
+    /// The stream to answer; `None` once its client is gone.
+    pub stream: Option<u32>,
+    /// When the answer is given at the latest.
+    pub deadline: Instant,
+    /// The event's type.
+    pub event_type: String,
+    /// The idempotency key to settle with it.
+    pub key: Option<Key>,
+}
+
+/// When which event's answer is owed, by slot.
+#[derive(Debug, Default)]
+pub struct Pledges(BTreeSet<(Instant, u32)>);
+
+impl Pledges {
+    /// The next deadline.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.0.first().map(|(deadline, _)| *deadline)
+    }
+}
+
+impl Engine {
+    /// The client of a stream is gone: its event goes on, nobody is answered.
+    pub fn client_gone(&mut self, stream: u32) {
+        for pledge in self.events.values_mut().filter_map(|event| event.pledge.as_mut()) {
+            if pledge.stream == Some(stream) {
+                pledge.stream = None;
+            }
+        }
+    }
+
+    /// Owes the producer of an event an answer.
+    pub(super) fn pledge(&mut self, slot: u32, pledge: Pledge) {
+        self.pledges.0.insert((pledge.deadline, slot));
+        if let Some(event) = self.events.get_mut(&slot) {
+            event.pledge = Some(pledge);
+        }
+    }
+
+    /// Answers the producers whose time is over.
+    pub(super) fn expire_pledges(&mut self, world: &mut World<'_>) {
+        while let Some((deadline, slot)) = self.pledges.0.first().copied() {
+            if deadline > world.now.mono {
+                return;
+            }
+            self.keep_pledge(world, slot);
+        }
+    }
+
+    /// Answers the producer of an event, if one waits, by how its deliveries stand now.
+    pub(super) fn keep_pledge(&mut self, world: &mut World<'_>, slot: u32) {
+        let Some(event) = self.events.get_mut(&slot) else { return };
+        let Some(pledge) = event.pledge.take() else { return };
+        self.pledges.0.remove(&(pledge.deadline, slot));
+        let Some(event) = self.events.get(&slot) else { return };
+        let answer = self.standing(event, &pledge.event_type);
+        if let Some(key) = &pledge.key {
+            self.settle_key(world, key, &answer);
+        }
+        if let Some(stream) = pledge.stream {
+            self.outbox.push_back(Action::Answer { stream, answer });
+        }
+    }
+
+    /// The deliveries are another worker's now; their producers learn that they go on.
+    pub(super) fn abandon_pledges(&mut self) {
+        for (_, slot) in std::mem::take(&mut self.pledges).0 {
+            let Some(event) = self.events.get_mut(&slot) else { continue };
+            let Some(pledge) = event.pledge.take() else { continue };
+            let Some(stream) = pledge.stream else { continue };
+            let Some(event) = self.events.get(&slot) else { continue };
+            let answer = Answer::receipt(202, &self.receipt(event, &pledge.event_type, Status::Pending, true));
+            self.outbox.push_back(Action::Answer { stream, answer });
+        }
+    }
+
+    /// The answer to a producer that waited: 200 when all is delivered, 502 when something failed for good, else 202.
+    pub(super) fn standing(&self, event: &Pending, event_type: &str) -> Answer {
+        let any = |status| event.deliveries.iter().any(|delivery| delivery_status(delivery) == status);
+        let (code, status) = if any(Status::Pending) {
+            (202, Status::Pending)
+        } else if any(Status::Failed) {
+            (502, Status::Failed)
+        } else if any(Status::Held) {
+            (202, Status::Accepted)
+        } else {
+            (200, Status::Delivered)
+        };
+        Answer::receipt(code, &self.receipt(event, event_type, status, true))
+    }
+
+    /// Remembers the answer for the key if it is a 2xx; after any other the next request tries again.
+    pub(super) fn settle_key(&mut self, world: &mut World<'_>, key: &Key, answer: &Answer) {
+        let kept = (200..300).contains(&answer.status).then_some((answer.status, answer.body.as_slice()));
+        if let Err(error) = self.idempotency.finish(world.store, key, kept) {
+            self.note(Notice::Store { doing: "settling an idempotency key", error });
+        }
+    }
+
+    /// An event as its producer sees it; `detailed` adds attempts and statuses.
+    pub(super) fn receipt<'a>(
+        &'a self,
+        event: &Pending,
+        event_type: &'a str,
+        status: Status,
+        detailed: bool,
+    ) -> Receipt<'a> {
+        let deliveries = event.deliveries.iter().map(|delivery| DeliveryReceipt {
+            endpoint: self.endpoint(delivery.endpoint).map_or("", |(endpoint, _)| &endpoint.name),
+            status: delivery_status(delivery),
+            attempts: detailed.then_some(delivery.attempts),
+            response_status: if detailed { delivery.response_status } else { None },
+        });
+        Receipt { id: event.id, event: event_type, status, deliveries: deliveries.collect() }
+    }
+}
+
+fn delivery_status(delivery: &Delivery) -> Status {
+    match delivery.stage {
+        Stage::Waiting { .. } if delivery.held => Status::Held,
+        Stage::Waiting { .. } => Status::Pending,
+        Stage::Delivered => Status::Delivered,
+        Stage::Sinking { .. } | Stage::Dead => Status::Failed,
+    }
+}

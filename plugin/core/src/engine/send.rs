@@ -1,0 +1,215 @@
+//! An attempt leaves: what must be open for it, and what is sent.
+
+use std::time::Duration;
+
+use super::lane::{Entry, LaneId};
+use super::settle::is_live;
+use super::{Action, Engine, World};
+use crate::breaker::Permit;
+use crate::config::{Config, EndpointId};
+use crate::dead_letter::Reason;
+use crate::delivery::{EventMeta, Stage};
+use crate::endpoint::{Gate, RECHECK};
+use crate::message::{Attempt, CallHeaders, attempt_headers, sink_headers};
+use crate::notice::Notice;
+use crate::store::StoreError;
+use crate::time::{Instant, WallTime};
+
+/// Envoy reports the end of every call; one that is this much overdue is taken for timed out.
+pub(super) const CALLBACK_GRACE: Duration = Duration::from_secs(5);
+
+/// The wait after Envoy refused to send, doubled with each refusal in a row up to [`RECHECK`].
+const REFUSAL_WAIT: Duration = Duration::from_millis(100);
+
+/// An attempt under way.
+#[derive(Debug)]
+pub(super) struct Flight {
+    pub lane: LaneId,
+    pub entry: Entry,
+    /// What the breaker admitted it under; a sink has none.
+    pub permit: Option<Permit>,
+    pub started: Instant,
+    /// When its end should have been reported.
+    pub overdue: Instant,
+}
+
+/// A request to send.
+#[derive(Debug)]
+pub struct Call {
+    /// Names the attempt when its end is reported.
+    pub attempt: u64,
+    /// The body, byte for byte as signed.
+    pub body: Vec<u8>,
+    endpoint: EndpointId,
+    /// For a sink: why the delivery died.
+    reason: Option<Reason>,
+    number: u32,
+    at: WallTime,
+    meta: EventMeta,
+}
+
+impl Call {
+    /// The Envoy cluster to call.
+    pub fn cluster<'a>(&self, config: &'a Config) -> Option<&'a str> {
+        let endpoint = config.endpoints.get(self.endpoint.0)?;
+        match self.reason {
+            None => Some(&endpoint.cluster),
+            Some(_) => endpoint.dead_letter.as_ref().map(|sink| sink.cluster.as_str()),
+        }
+    }
+
+    /// How long the receiver may take.
+    pub fn timeout(&self, config: &Config) -> Duration {
+        config.endpoints.get(self.endpoint.0).map_or(Duration::ZERO, |endpoint| endpoint.timeout)
+    }
+
+    /// The headers, signed with every live secret.
+    pub fn headers<'a>(&'a self, config: &'a Config) -> Option<CallHeaders<'a>> {
+        let endpoint = config.endpoints.get(self.endpoint.0)?;
+        let attempt = Attempt {
+            id: self.meta.id,
+            number: self.number,
+            at: self.at,
+            event_type: &self.meta.event_type,
+            content_type: self.meta.content_type.as_deref(),
+            traceparent: self.meta.traceparent.as_deref(),
+            tracestate: self.meta.tracestate.as_deref(),
+            body: &self.body,
+        };
+        match self.reason {
+            None => Some(attempt_headers(endpoint, &config.user_agent, &attempt)),
+            Some(reason) => {
+                let sink = endpoint.dead_letter.as_ref()?;
+                Some(sink_headers(sink, endpoint, &config.user_agent, &attempt, reason.label()))
+            }
+        }
+    }
+}
+
+impl Engine {
+    /// Lets the next attempt of a lane leave, if something is due and nothing holds it back.
+    pub(super) fn start(&mut self, world: &mut World<'_>, lane: LaneId) {
+        let now = world.now.mono;
+        while let Some(entry) = self.lanes.pop(lane, now) {
+            if !is_live(&self.events, &entry) {
+                continue;
+            }
+            if !lane.sink && let Some(reason) = self.has_ended(now, &entry) {
+                self.bury(world, entry.slot, entry.index, reason);
+                continue;
+            }
+            let permit = match self.gate(world, lane) {
+                Gate::Open(permit) => permit,
+                Gate::Shut { until } => {
+                    self.lanes.put_back(lane, entry);
+                    self.lanes.block(lane, until);
+                    return;
+                }
+            };
+            return self.launch(world, lane, entry, (!lane.sink).then_some(permit));
+        }
+    }
+
+    /// Envoy would not send: not an attempt. The delivery keeps its turn, and the lane tries again shortly.
+    pub fn refused(&mut self, world: &mut World<'_>, attempt: u64) {
+        let Some(flight) = self.flights.remove(&attempt) else { return };
+        let endpoint = flight.lane.endpoint;
+        self.lanes.ended(flight.lane);
+        self.release(world, &flight);
+        let times = self.refusals.get_mut(endpoint.0).map_or(1, |times| {
+            *times = times.saturating_add(1);
+            *times
+        });
+        let wait = REFUSAL_WAIT.saturating_mul(1 << (times - 1).min(8)).min(RECHECK);
+        self.lanes.put_back(flight.lane, flight.entry);
+        self.lanes.block(flight.lane, world.now.mono.plus(wait));
+        self.note(Notice::Refused { endpoint, times });
+    }
+
+    /// Why a delivery is not to be attempted any more: too old, or its attempts are all made (its ring could not be
+    /// written then, or its schedule has become shorter).
+    fn has_ended(&self, now: Instant, entry: &Entry) -> Option<Reason> {
+        let event = self.events.get(&entry.slot)?;
+        let delivery = event.deliveries.get(entry.index)?;
+        let (endpoint, _) = self.endpoint(delivery.endpoint)?;
+        if now.since(event.accepted) >= endpoint.max_age {
+            return Some(Reason::Expired);
+        }
+        (delivery.attempts as usize >= endpoint.retry.delays.len()).then_some(Reason::Failed)
+    }
+
+    /// Asks all that may hold an attempt back. A sink has no gate: what comes to it has waited long enough.
+    fn gate(&mut self, world: &mut World<'_>, lane: LaneId) -> Gate {
+        let now = world.now.mono;
+        if lane.sink {
+            return Gate::Open(Permit::Closed { epoch: 0 });
+        }
+        let owner = self.partition.as_ref().map_or(0, |partition| partition.nonce());
+        let Some((endpoint, keys)) = self.endpoint(lane.endpoint) else {
+            return Gate::Shut { until: now.plus(RECHECK) };
+        };
+        match keys.pass(world.store, endpoint, owner, now) {
+            Ok((gate, moved)) => {
+                self.note_breaker(lane.endpoint, moved);
+                gate
+            }
+            Err(error) => {
+                self.note(Notice::Store { doing: "asking a circuit breaker", error });
+                Gate::Shut { until: now.plus(RECHECK) }
+            }
+        }
+    }
+
+    fn launch(&mut self, world: &mut World<'_>, lane: LaneId, entry: Entry, permit: Option<Permit>) {
+        let now = world.now;
+        let timeout = self.endpoint(lane.endpoint).map_or(Duration::ZERO, |(endpoint, _)| endpoint.timeout);
+        let overdue = now.mono.plus(timeout).plus(CALLBACK_GRACE);
+        let flight = Flight { lane, entry, permit, started: now.mono, overdue };
+        let Some(event) = self.events.get(&entry.slot) else { return self.release(world, &flight) };
+        let Some(delivery) = event.deliveries.get(entry.index) else { return self.release(world, &flight) };
+        let (number, reason) = match delivery.stage {
+            Stage::Sinking { attempts, reason, .. } => (attempts + 1, Some(reason)),
+            Stage::Waiting { .. } | Stage::Delivered | Stage::Dead => (delivery.attempts + 1, None),
+        };
+        let (meta, body) = match self.body(world, entry.slot) {
+            Ok(found) => found,
+            Err(error) => {
+                self.note(Notice::Store { doing: "reading an event", error });
+                self.release(world, &flight);
+                if error == StoreError::UnknownFormat {
+                    return self.bury(world, entry.slot, entry.index, Reason::Failed);
+                }
+                self.lanes.put_back(lane, entry);
+                return self.lanes.block(lane, now.mono.plus(RECHECK));
+            }
+        };
+        self.last_attempt += 1;
+        let attempt = self.last_attempt;
+        self.flights.insert(attempt, flight);
+        self.lanes.started(lane);
+        let call = Call { attempt, body, endpoint: lane.endpoint, reason, number, at: now.wall, meta };
+        self.outbox.push_back(Action::Call(Box::new(call)));
+    }
+
+    /// The bytes of an event.
+    pub(super) fn body(&self, world: &mut World<'_>, slot: u32) -> Result<(EventMeta, Vec<u8>), StoreError> {
+        let (partition, event) =
+            self.partition.as_ref().zip(self.events.get(&slot)).ok_or(StoreError::UnknownFormat)?;
+        partition.body(world.store, slot, event.id)
+    }
+
+    /// Gives back what an attempt that was never sent had taken.
+    fn release(&mut self, world: &mut World<'_>, flight: &Flight) {
+        let Some(Permit::Probe(probe)) = flight.permit else { return };
+        let Some((_, keys)) = self.endpoint(flight.lane.endpoint) else { return };
+        if let Err(error) = keys.release_probe(world.store, probe) {
+            self.note(Notice::Store { doing: "giving a probe back", error });
+        }
+    }
+
+    pub(super) fn note_breaker(&mut self, endpoint: EndpointId, moved: Option<crate::breaker::Position>) {
+        if let Some(position) = moved {
+            self.note(Notice::Breaker { endpoint, position });
+        }
+    }
+}

@@ -1,0 +1,344 @@
+//! The end of an attempt, of a delivery, of an event.
+//!
+//! The order of writes is what makes a crash harmless: a dead letter is kept in the ring before its delivery is
+//! written as dead, and a slot is freed last. A worker that dies in between leaves work that is done again.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+use super::lane::{Entry, LaneId};
+use super::send::Flight;
+use super::{Engine, World};
+use crate::breaker::Signal;
+use crate::config::{Config, Endpoint, EndpointId, OnGone, RetryPolicy};
+use crate::dead_letter::{self, Letter, Reason};
+use crate::delivery::{Delivery, DeliveryRecord, Pending, Stage, StateRecord};
+use crate::endpoint::RECHECK;
+use crate::notice::{DeliveryResult, Notice};
+use crate::outcome::{Ending, Verdict, retry_after};
+use crate::retry;
+use crate::store::StoreError;
+use crate::time::Instant;
+
+/// What follows from the end of an attempt.
+#[derive(Clone, Copy)]
+enum Next {
+    Delivered,
+    Again { due: Instant },
+    Fail { gone: bool },
+}
+
+impl Engine {
+    /// An attempt ended. `retry_after_header` is the receiver's, if it sent one.
+    pub fn ended(&mut self, world: &mut World<'_>, attempt: u64, ending: Ending, retry_after_header: Option<&[u8]>) {
+        let Some(flight) = self.flights.remove(&attempt) else { return };
+        self.lanes.ended(flight.lane);
+        if let Some(times) = self.refusals.get_mut(flight.lane.endpoint.0) {
+            *times = 0;
+        }
+        if !is_live(&self.events, &flight.entry) {
+            return;
+        }
+        if flight.lane.sink {
+            return self.sink_ended(world, &flight, ending);
+        }
+        let took = world.now.mono.since(flight.started);
+        self.note(Notice::Attempt { endpoint: flight.lane.endpoint, ending, took });
+        let Some(next) = self.count_attempt(world, &flight, ending, retry_after_header) else { return };
+        self.report(world, &flight, ending, matches!(next, Next::Fail { .. }));
+        let Entry { slot, index, .. } = flight.entry;
+        match next {
+            Next::Delivered => {
+                self.settle(slot, index, Stage::Delivered);
+                self.note_delivery(world, slot, index, DeliveryResult::Delivered);
+                self.persist(world, slot);
+            }
+            Next::Again { due } => {
+                self.requeue(flight.lane, slot, index, Stage::Waiting { due }, due);
+                self.persist(world, slot);
+            }
+            Next::Fail { gone } => {
+                if gone {
+                    self.disable(world, flight.lane.endpoint);
+                }
+                self.bury(world, slot, index, Reason::Failed);
+            }
+        }
+    }
+
+    /// Ends what has waited too long, and attempts whose end was never reported.
+    pub(super) fn sweep(&mut self, world: &mut World<'_>) {
+        let now = world.now.mono;
+        let overdue = self.flights.iter().filter(|(_, flight)| flight.overdue <= now);
+        for attempt in overdue.map(|(attempt, _)| *attempt).collect::<Vec<_>>() {
+            self.ended(world, attempt, Ending::Timeout, None);
+        }
+        let expired = self.expired(now);
+        for (slot, index) in &expired {
+            self.bury(world, *slot, *index, Reason::Expired);
+        }
+        if !expired.is_empty() {
+            // What was buried left its entry behind, perhaps in a lane that stays shut for days.
+            let events = &self.events;
+            self.lanes.retain(|entry| is_live(events, entry));
+        }
+    }
+
+    /// Deliveries older than their endpoint's `max_age`, but for those being attempted right now.
+    fn expired(&self, now: Instant) -> Vec<(u32, usize)> {
+        let under_way: BTreeSet<u64> = self.flights.values().map(|flight| flight.entry.ticket).collect();
+        let mut expired = Vec::new();
+        for (slot, event) in &self.events {
+            for (index, delivery) in event.deliveries.iter().enumerate() {
+                let max_age = self.endpoint(delivery.endpoint).map(|(endpoint, _)| endpoint.max_age);
+                if matches!(delivery.stage, Stage::Waiting { .. })
+                    && max_age.is_some_and(|max_age| now.since(event.accepted) >= max_age)
+                    && !under_way.contains(&delivery.ticket)
+                {
+                    expired.push((*slot, index));
+                }
+            }
+        }
+        expired
+    }
+
+    /// Ends a delivery for good: into the ring first, then on to the sink where there is one. If the ring cannot be
+    /// written now it is tried again shortly: nothing is dropped for a store that has a bad moment.
+    pub(super) fn bury(&mut self, world: &mut World<'_>, slot: u32, index: usize, reason: Reason) {
+        let now = world.now;
+        let Some(event) = self.events.get(&slot) else { return };
+        let Some(delivery) = event.deliveries.get(index) else { return };
+        let Some((endpoint, _)) = self.endpoint(delivery.endpoint) else { return };
+        let id = delivery.endpoint;
+        let stage = buried(endpoint, now.mono, reason);
+        let letter = |meta| Letter {
+            meta,
+            endpoint: endpoint.name.clone(),
+            reason,
+            attempts: delivery.attempts,
+            response_status: delivery.response_status,
+            accepted: event.accepted_wall,
+            died: now.wall,
+        };
+        let kept = match self.body(world, slot) {
+            Ok((meta, payload)) => {
+                let letter = letter(meta);
+                self.keep_letter(world, &letter, &payload)
+            }
+            Err(error) => self.store_failed("reading an event", error),
+        };
+        // Bytes that are no event will not become one: the delivery ends without a letter.
+        if kept.is_err_and(|error| error != StoreError::UnknownFormat) {
+            let due = now.mono.plus(RECHECK);
+            return self.requeue(LaneId::of(id), slot, index, Stage::Waiting { due }, due);
+        }
+        let result = if reason == Reason::Expired { DeliveryResult::Expired } else { DeliveryResult::Failed };
+        self.note_delivery(world, slot, index, result);
+        match stage {
+            Stage::Sinking { due, .. } => self.requeue(LaneId::sink(id), slot, index, stage, due),
+            Stage::Waiting { .. } | Stage::Delivered | Stage::Dead => self.settle(slot, index, stage),
+        }
+        self.persist(world, slot);
+    }
+
+    /// Puts a letter into the ring.
+    pub(super) fn keep_letter(
+        &mut self,
+        world: &mut World<'_>,
+        letter: &Letter,
+        payload: &[u8],
+    ) -> Result<(), StoreError> {
+        match dead_letter::keep(world.store, &self.prefix, letter, payload, &self.config.limits) {
+            Ok(evicted) => {
+                self.note(Notice::DeadLetter {
+                    id: letter.meta.id,
+                    endpoint: letter.endpoint.clone(),
+                    reason: letter.reason,
+                    attempts: letter.attempts,
+                    response_status: letter.response_status,
+                    evicted,
+                });
+                Ok(())
+            }
+            Err(error) => self.store_failed("keeping a dead letter", error),
+        }
+    }
+
+    /// Writes how an event stands, or frees its slot when nothing is left to do.
+    pub(super) fn persist(&mut self, world: &mut World<'_>, slot: u32) {
+        let Some(event) = self.events.get(&slot) else { return };
+        let is_settled = event.is_settled();
+        let config = Rc::clone(&self.config);
+        let Some(partition) = &mut self.partition else { return };
+        let written = if is_settled {
+            partition.free(world.store, slot)
+        } else {
+            partition.write(world.store, slot, &state(&config, event))
+        };
+        if event.is_answerable() {
+            self.keep_pledge(world, slot);
+        }
+        if is_settled && let Some(event) = self.events.remove(&slot) {
+            self.bytes -= event.bytes;
+        }
+        if let Err(error) = written {
+            self.note(Notice::Store { doing: "writing how an event stands", error });
+        }
+    }
+
+    /// Counts an attempt, and decides what follows from its end.
+    fn count_attempt(
+        &mut self,
+        world: &mut World<'_>,
+        flight: &Flight,
+        ending: Ending,
+        retry_after_header: Option<&[u8]>,
+    ) -> Option<Next> {
+        let config = Rc::clone(&self.config);
+        let endpoint = config.endpoints.get(flight.lane.endpoint.0)?;
+        let delivery = self.delivery(&flight.entry)?;
+        delivery.attempts += 1;
+        delivery.response_status = ending.status().or(delivery.response_status);
+        let made = delivery.attempts;
+        Some(match ending.verdict(&endpoint.retry.statuses) {
+            Verdict::Delivered => Next::Delivered,
+            Verdict::Failed => Next::Fail { gone: false },
+            Verdict::Gone => Next::Fail { gone: true },
+            Verdict::Retry => {
+                let asked = match ending {
+                    Ending::Status(429 | 503) => retry_after_header.and_then(|value| retry_after(value, world.now.wall)),
+                    _ => None,
+                };
+                match retry::next_wait(&endpoint.retry, made, asked, chance(world, &endpoint.retry)) {
+                    Some(wait) => Next::Again { due: world.now.mono.plus(wait) },
+                    None => Next::Fail { gone: false },
+                }
+            }
+        })
+    }
+
+    /// Tells the breaker how the attempt ended; `failed` says that the delivery has failed with it.
+    fn report(&mut self, world: &mut World<'_>, flight: &Flight, ending: Ending, failed: bool) {
+        let Some(permit) = flight.permit else { return };
+        let Some((endpoint, keys)) = self.endpoint(flight.lane.endpoint) else { return };
+        let signal = Signal::of(ending, &endpoint.breaker);
+        match keys.report(world.store, endpoint, world.now.mono, permit, signal, failed) {
+            Ok(moved) => self.note_breaker(flight.lane.endpoint, moved),
+            Err(error) => self.note(Notice::Store { doing: "telling a circuit breaker", error }),
+        }
+    }
+
+    /// The receiver answered 410.
+    fn disable(&mut self, world: &mut World<'_>, id: EndpointId) {
+        let Some((endpoint, keys)) = self.endpoint(id) else { return };
+        if endpoint.on_gone == OnGone::Fail {
+            return;
+        }
+        match keys.set_gone(world.store, endpoint) {
+            Ok(true) => self.note(Notice::Gone { endpoint: id }),
+            Ok(false) => {}
+            Err(error) => self.note(Notice::Store { doing: "disabling an endpoint", error }),
+        }
+    }
+
+    fn sink_ended(&mut self, world: &mut World<'_>, flight: &Flight, ending: Ending) {
+        let Entry { slot, index, .. } = flight.entry;
+        let Some(Stage::Sinking { attempts, reason, .. }) = self.delivery(&flight.entry).map(|delivery| delivery.stage)
+        else {
+            return;
+        };
+        let attempts = attempts + 1;
+        let policy = self.endpoint(flight.lane.endpoint).map(|(endpoint, _)| endpoint.retry.clone());
+        let verdict = policy.as_ref().map(|policy| ending.verdict(&policy.statuses));
+        let wait = policy.filter(|_| verdict == Some(Verdict::Retry));
+        let wait = wait.and_then(|policy| retry::next_wait(&policy, attempts, None, chance(world, &policy)));
+        if let Some(wait) = wait {
+            let due = world.now.mono.plus(wait);
+            self.requeue(flight.lane, slot, index, Stage::Sinking { attempts, reason, due }, due);
+        } else {
+            let delivered = verdict == Some(Verdict::Delivered);
+            if let Some(event) = self.events.get(&slot) {
+                let (endpoint, id) = (flight.lane.endpoint, event.id);
+                self.note(Notice::Sink { endpoint, id, delivered });
+            }
+            self.settle(slot, index, Stage::Dead);
+        }
+        self.persist(world, slot);
+    }
+
+    fn delivery(&mut self, entry: &Entry) -> Option<&mut Delivery> {
+        self.events.get_mut(&entry.slot)?.deliveries.get_mut(entry.index)
+    }
+
+    /// Moves a delivery to a stage that waits, and into its lane.
+    fn requeue(&mut self, lane: LaneId, slot: u32, index: usize, stage: Stage, due: Instant) {
+        let ticket = self.lanes.push(lane, due, slot, index);
+        if let Some(delivery) = self.events.get_mut(&slot).and_then(|event| event.deliveries.get_mut(index)) {
+            delivery.stage = stage;
+            delivery.ticket = ticket;
+        }
+    }
+
+    /// Moves a delivery to a stage with nothing left to do.
+    fn settle(&mut self, slot: u32, index: usize, stage: Stage) {
+        let Some(delivery) = self.events.get_mut(&slot).and_then(|event| event.deliveries.get_mut(index)) else {
+            return;
+        };
+        delivery.stage = stage;
+        if let Some(count) = self.waiting.get_mut(delivery.endpoint.0) {
+            *count = count.saturating_sub(1);
+            self.waiting_total = self.waiting_total.saturating_sub(1);
+        }
+    }
+
+    fn note_delivery(&mut self, world: &World<'_>, slot: u32, index: usize, result: DeliveryResult) {
+        let Some(event) = self.events.get(&slot) else { return };
+        let Some(delivery) = event.deliveries.get(index) else { return };
+        let took = world.now.mono.since(event.accepted);
+        self.note(Notice::Delivery { endpoint: delivery.endpoint, result, took });
+    }
+
+    fn store_failed<T>(&mut self, doing: &'static str, error: StoreError) -> Result<T, StoreError> {
+        self.note(Notice::Store { doing, error });
+        Err(error)
+    }
+}
+
+/// Where a delivery goes that has failed for good.
+pub(super) fn buried(endpoint: &Endpoint, now: Instant, reason: Reason) -> Stage {
+    match endpoint.dead_letter {
+        Some(_) => Stage::Sinking { attempts: 0, reason, due: now },
+        None => Stage::Dead,
+    }
+}
+
+/// An event as shared data keeps it.
+pub(super) fn state<'a>(config: &'a Config, event: &Pending) -> StateRecord<&'a str> {
+    let deliveries = event.deliveries.iter().map(|delivery| DeliveryRecord {
+        endpoint: config.endpoints.get(delivery.endpoint.0).map_or("", |endpoint| endpoint.name.as_str()),
+        attempts: delivery.attempts,
+        response_status: delivery.response_status,
+        stage: delivery.stage,
+    });
+    StateRecord {
+        id: event.id,
+        accepted: event.accepted,
+        accepted_wall: event.accepted_wall,
+        deliveries: deliveries.collect(),
+    }
+}
+
+/// Does this entry of a lane still stand for its delivery?
+pub(super) fn is_live(events: &BTreeMap<u32, Pending>, entry: &Entry) -> bool {
+    let delivery = events.get(&entry.slot).and_then(|event| event.deliveries.get(entry.index));
+    delivery.is_some_and(|delivery| delivery.ticket == entry.ticket && !delivery.stage.is_settled())
+}
+
+/// Uniform in 0..1, drawn only where there is jitter.
+fn chance(world: &mut World<'_>, policy: &RetryPolicy) -> f64 {
+    if policy.jitter == 0.0 {
+        return 0.0;
+    }
+    let [a, b, c, d, ..] = (world.random)();
+    f64::from(u32::from_le_bytes([a, b, c, d])) / (f64::from(u32::MAX) + 1.0)
+}

@@ -1,0 +1,109 @@
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+
+fn read(pointer: &str, body: &str) -> Result<Found, BodyFault> {
+    Pointer::parse(pointer).unwrap().read(body.as_bytes())
+}
+
+fn text(value: &str) -> Result<Found, BodyFault> {
+    Ok(Found::Scalar(value.to_owned()))
+}
+
+#[test]
+fn the_pointers_of_rfc_6901_section_5_find_what_it_says() {
+    let body = r#"{"foo":["bar","baz"],"":0,"a/b":1,"c%d":2,"e^f":3,"g|h":4,"i\\j":5,"k\"l":6," ":7,"m~n":8}"#;
+    assert_eq!(read("", body), Ok(Found::Composite));
+    assert_eq!(read("/foo", body), Ok(Found::Composite));
+    assert_eq!(read("/foo/0", body), text("bar"));
+    let numbers = ["/", "/a~1b", "/c%d", "/e^f", "/g|h", "/i\\j", "/k\"l", "/ ", "/m~0n"];
+    for (number, pointer) in numbers.into_iter().enumerate() {
+        assert_eq!(read(pointer, body), text(&number.to_string()), "{pointer}");
+    }
+}
+
+#[test]
+fn a_scalar_is_read_as_text_and_a_number_as_it_was_written() {
+    let body = r#"{"s":"a\u00e9\n","t":true,"n":null,"f":1.50,"big":123456789012345678901234567890}"#;
+    assert_eq!(read("/s", body), text("aé\n"));
+    assert_eq!(read("/t", body), text("true"));
+    assert_eq!(read("/f", body), text("1.50"));
+    assert_eq!(read("/big", body), text("123456789012345678901234567890"));
+    assert_eq!(read("/n", body), Ok(Found::Nothing));
+}
+
+#[test]
+fn what_is_not_there_is_nothing() {
+    let body = r#"{"a":[1,{"b":2}],"s":"x"}"#;
+    for pointer in ["/b", "/a/2", "/a/01", "/a/-", "/a/+0", "/a/x", "/s/0", "/a/0/b", "/a/99999999999999999999"] {
+        assert_eq!(read(pointer, body), Ok(Found::Nothing), "{pointer}");
+    }
+    assert_eq!(read("/a/1/b", body), text("2"));
+}
+
+#[test]
+fn the_last_of_repeated_keys_counts() {
+    assert_eq!(read("/a", r#"{"a":1,"b":0,"a":2}"#), text("2"));
+    assert_eq!(read("/a/b", r#"{"a":{"b":1},"a":3}"#), Ok(Found::Nothing));
+}
+
+#[test]
+fn a_body_that_is_not_json_is_refused_even_behind_the_value() {
+    for body in [r#"{"a":1"#, r#"{"a":1} x"#, r#"{"a":1,"b":tru}"#, "\u{feff}{}", "{'a':1}"] {
+        assert!(matches!(read("/a", body), Err(BodyFault::NotJson { .. })), "{body}");
+        assert!(matches!(check(body.as_bytes()), Err(BodyFault::NotJson { .. })), "{body}");
+    }
+    assert_eq!(check(b""), Err(BodyFault::Empty));
+    assert_eq!(check(b"{\"a\":\"\xff\"}"), Err(BodyFault::NotUtf8 { at: 6 }));
+}
+
+#[test]
+fn a_fault_says_where_and_quotes_nothing_of_the_body() {
+    let fault = check(b"{\n\"secret\": secret}").unwrap_err().to_string();
+    assert_eq!(fault, "the body is not JSON: expected value at line 2 column 11");
+}
+
+#[test]
+fn nesting_however_deep_costs_no_stack() {
+    let depth = 1_000_000;
+    let body = format!("{{\"deep\":{}{},\"a\":1}}", "[".repeat(depth), "]".repeat(depth));
+    assert!(check(body.as_bytes()).is_ok());
+    assert_eq!(read("/a", &body), text("1"));
+    assert_eq!(read("/deep/0/0", &body), Ok(Found::Composite));
+}
+
+#[test]
+fn a_pointer_that_is_none_is_refused() {
+    for pointer in ["a", "/~", "/~2", "/a~", &"/x".repeat(33)] {
+        assert!(Pointer::parse(pointer).is_err(), "{pointer}");
+    }
+}
+
+fn documents() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        "\\PC{0,8}".prop_map(Value::from),
+    ];
+    leaf.prop_recursive(4, 32, 4, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::btree_map("[ab/~]{1,2}", inner, 0..4).prop_map(|map| json!(map)),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn a_pointer_finds_what_a_parsed_tree_has_there(document in documents(), pointer in "(/([ab0123]|~0|~1){0,2}){0,4}") {
+        let expected = match document.pointer(&pointer) {
+            None | Some(Value::Null) => Found::Nothing,
+            Some(Value::Array(_) | Value::Object(_)) => Found::Composite,
+            Some(Value::String(text)) => Found::Scalar(text.clone()),
+            Some(other) => Found::Scalar(other.to_string()),
+        };
+        prop_assert_eq!(read(&pointer, &document.to_string()), Ok(expected));
+    }
+}

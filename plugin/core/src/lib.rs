@@ -1,0 +1,49 @@
+//! The policy of Gatepost, without a host: a deterministic state machine that turns events into signed deliveries.
+//!
+//! Clocks, randomness and shared data come in as arguments. So every decision can be tested as a value, and the same
+//! code runs in Envoy's workers and under a simulated clock. The binding in `plugin/` turns callbacks into calls of
+//! [`engine::Engine`], performs its actions, and decides nothing.
+//!
+//! # Where to look
+//! | question | module |
+//! |---|---|
+//! | What may a config say, and what is its default? | [`config`] |
+//! | Is this request an event, and of which type? | [`route`], [`template`], [`json`], [`message`] |
+//! | Which endpoints want it? | [`subscription`] |
+//! | What does a receiver get? | [`message`], [`signature`], [`secret`] |
+//! | What does the end of an attempt mean? | [`outcome`], [`retry`], [`breaker`], [`rate`], [`endpoint`] |
+//! | How does a delivery live and die? | [`delivery`], [`dead_letter`] |
+//! | What survives a worker? | [`store`], [`ledger`] |
+//! | What does a producer get? | [`answer`], [`idempotency`] |
+//! | Who holds it all together? | [`engine`], [`notice`] |
+//!
+//! # Invariants
+//! - An event that was accepted stands in shared data until each of its deliveries is delivered or a dead letter.
+//! - No attempt leaves while its endpoint's breaker is open; in half-open one leaves, over all workers.
+//! - A delivery has one id, and at most as many attempts as its schedule, never sooner than the schedule says.
+//! - A signature is made at the moment of its attempt, over the bytes that are sent.
+//! - Keys in shared data are fixed, numbered slots: their number is bounded by the limits of the config.
+
+pub mod answer;
+pub mod breaker;
+pub mod config;
+pub mod dead_letter;
+pub mod delivery;
+pub mod endpoint;
+pub mod engine;
+pub mod headers;
+pub mod idempotency;
+pub mod json;
+pub mod ledger;
+pub mod message;
+pub mod notice;
+pub mod outcome;
+pub mod rate;
+pub mod retry;
+pub mod route;
+pub mod secret;
+pub mod signature;
+pub mod store;
+pub mod subscription;
+pub mod template;
+pub mod time;

@@ -1,0 +1,148 @@
+//! What happened, for metrics and logs. The engine says it once; the binding counts it and writes it down.
+
+use std::time::Duration;
+
+use crate::breaker::Position;
+use crate::config::EndpointId;
+use crate::dead_letter::Reason;
+use crate::message::EventId;
+use crate::outcome::Ending;
+use crate::store::StoreError;
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// An attempt ended.
+    Attempt {
+        /// Where it went.
+        endpoint: EndpointId,
+        /// How it ended.
+        ending: Ending,
+        /// How long it took.
+        took: Duration,
+    },
+    /// Envoy would not send (no host, overflow, unknown cluster): not an attempt.
+    Refused {
+        /// Where it should have gone.
+        endpoint: EndpointId,
+        /// How often in a row.
+        times: u32,
+    },
+    /// A delivery ended.
+    Delivery {
+        /// Where it went.
+        endpoint: EndpointId,
+        /// How.
+        result: DeliveryResult,
+        /// Since the event was accepted.
+        took: Duration,
+    },
+    /// A delivery became a dead letter.
+    DeadLetter {
+        /// The event.
+        id: EventId,
+        /// The endpoint's name; it may be gone from the config.
+        endpoint: String,
+        /// Why.
+        reason: Reason,
+        /// Attempts made.
+        attempts: u32,
+        /// The status of the last one that was answered.
+        response_status: Option<u16>,
+        /// Older letters that had to go for it.
+        evicted: u32,
+    },
+    /// A dead letter's way to the sink ended.
+    Sink {
+        /// The endpoint whose sink it is.
+        endpoint: EndpointId,
+        /// The event.
+        id: EventId,
+        /// Did the sink take it?
+        delivered: bool,
+    },
+    /// A breaker moved.
+    Breaker {
+        /// Whose.
+        endpoint: EndpointId,
+        /// Where to.
+        position: Position,
+    },
+    /// The endpoint answered 410 and is disabled.
+    Gone {
+        /// Which.
+        endpoint: EndpointId,
+    },
+    /// This worker took a partition of the shared data.
+    Claimed {
+        /// Its number.
+        partition: u32,
+        /// Events found there, whose worker had died.
+        recovered: usize,
+    },
+    /// This worker was taken for dead; what it held is another's now.
+    Lost {
+        /// The partition's number.
+        partition: u32,
+    },
+    /// The shared data did not do what was asked.
+    Store {
+        /// What was being done.
+        doing: &'static str,
+        /// Why it failed.
+        error: StoreError,
+    },
+}
+
+/// What became of a request on an event route; the label `result` of `gatepost_events_total`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum EventResult {
+    /// Kept.
+    Accepted,
+    /// The filter is off.
+    Disabled,
+    /// No endpoint wants it.
+    NoSubscriber,
+    /// An idempotency key's answer, given again.
+    Replayed,
+    /// 400, 405, 409, 413 or 422: the request cannot be taken.
+    Invalid,
+    /// 503: it may be tried again.
+    Unavailable,
+}
+
+impl EventResult {
+    /// The label's value.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Disabled => "disabled",
+            Self::NoSubscriber => "no_subscriber",
+            Self::Replayed => "replayed",
+            Self::Invalid => "invalid",
+            Self::Unavailable => "unavailable",
+        }
+    }
+}
+
+/// How a delivery ended; the label `result` of `gatepost_deliveries_total`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum DeliveryResult {
+    /// The receiver has it.
+    Delivered,
+    /// It failed for good.
+    Failed,
+    /// It grew older than `max_age`.
+    Expired,
+}
+
+impl DeliveryResult {
+    /// The label's value.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::Failed => "failed",
+            Self::Expired => "expired",
+        }
+    }
+}

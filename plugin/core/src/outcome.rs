@@ -1,0 +1,236 @@
+//! What an attempt came to, decided in one place: status, timeout, reset or connect failure, and `Retry-After`.
+
+use std::time::Duration;
+
+use crate::time::WallTime;
+
+/// A receiver's `Retry-After` is followed up to here: past it an operator would rather see a dead letter.
+pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
+
+/// A set of HTTP statuses, 100 to 599.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub struct StatusSet {
+    bits: [u64; 8],
+}
+
+impl StatusSet {
+    /// The set with these statuses added; those outside 100..=599 are passed over.
+    #[must_use]
+    pub fn with(mut self, statuses: impl IntoIterator<Item = u16>) -> Self {
+        for status in statuses {
+            if (100..600).contains(&status)
+                && let Some(word) = self.bits.get_mut(usize::from((status - 100) / 64))
+            {
+                *word |= 1 << ((status - 100) % 64);
+            }
+        }
+        self
+    }
+
+    /// The set with a whole class added: `with_class(5)` adds 500..=599.
+    #[must_use]
+    pub fn with_class(self, class: u16) -> Self {
+        self.with(class * 100..class * 100 + 100)
+    }
+
+    /// Is this status in the set?
+    pub fn contains(&self, status: u16) -> bool {
+        (100..600).contains(&status)
+            && self.bits.get(usize::from((status - 100) / 64)).is_some_and(|word| word >> ((status - 100) % 64) & 1 == 1)
+    }
+}
+
+impl std::fmt::Debug for StatusSet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries((100..600).filter(|status| self.contains(*status))).finish()
+    }
+}
+
+/// How a call ended, as the gateway reports it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// The receiver answered with this status.
+    Status(u16),
+    /// No answer within the endpoint's `timeout`.
+    Timeout,
+    /// The connection broke after the request had begun, or the answer was too large to hold.
+    Reset,
+    /// No connection could be made.
+    Connect,
+}
+
+/// What an ending means for the delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// 2xx: done.
+    Delivered,
+    /// Worth another attempt, if the schedule has one.
+    Retry,
+    /// Final: another attempt would be answered alike.
+    Failed,
+    /// 410: final, and the endpoint asks for no more (`on_gone`).
+    Gone,
+}
+
+impl Ending {
+    /// The rules of delivery: 2xx is success; a timeout, reset or connect failure is always retried; of the other
+    /// statuses those in `retried` are, and the rest are final. A 3xx is never followed.
+    pub fn verdict(self, retried: &StatusSet) -> Verdict {
+        match self {
+            Self::Status(200..=299) => Verdict::Delivered,
+            Self::Status(status) if retried.contains(status) => Verdict::Retry,
+            Self::Status(410) => Verdict::Gone,
+            Self::Status(_) => Verdict::Failed,
+            Self::Timeout | Self::Reset | Self::Connect => Verdict::Retry,
+        }
+    }
+
+    /// The status the receiver answered with, if it did.
+    pub fn status(self) -> Option<u16> {
+        match self {
+            Self::Status(status) => Some(status),
+            Self::Timeout | Self::Reset | Self::Connect => None,
+        }
+    }
+
+    /// The value of the `outcome` label of `gatepost_attempts_total`.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Status(..=299) => "2xx",
+            Self::Status(300..=399) => "3xx",
+            Self::Status(400..=499) => "4xx",
+            Self::Status(_) => "5xx",
+            Self::Timeout => "timeout",
+            Self::Reset => "reset",
+            Self::Connect => "connect",
+        }
+    }
+}
+
+/// How the gateway ended a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallEnd {
+    /// It was an attempt, and ended so.
+    Ended(Ending),
+    /// It never left the gateway: no attempt.
+    NotSent,
+}
+
+impl CallEnd {
+    /// Tells a receiver's answer from one that Envoy made up: `status` is `None` when there were no headers, and
+    /// `from_upstream` says that the answer carried `x-envoy-upstream-service-time`, which Envoy's own never do. `text`
+    /// is the beginning of the body, which names the reason (source/common/router/router.cc of Envoy).
+    pub fn of(status: Option<u16>, from_upstream: bool, text: &[u8]) -> Self {
+        let says = |words: &str| text.windows(words.len()).any(|window| window == words.as_bytes());
+        let Some(status) = status else { return Self::Ended(Ending::Reset) };
+        Self::Ended(match status {
+            _ if from_upstream => Ending::Status(status),
+            503 if says("no healthy upstream") || says("reset reason: overflow") => return Self::NotSent,
+            503 if says("connection failure") || says("connection timeout") => Ending::Connect,
+            503 if says("upstream connect error or disconnect/reset before headers") => Ending::Reset,
+            504 if says("upstream request timeout") => Ending::Timeout,
+            _ => Ending::Status(status),
+        })
+    }
+}
+
+/// How long a `Retry-After` value asks to wait: seconds, or a date (RFC 9110, section 10.2.3) against the wall clock.
+/// A value that is neither, and a date that has passed, ask for nothing; more than [`RETRY_AFTER_MAX`] is cut to it.
+pub fn retry_after(value: &[u8], now: WallTime) -> Option<Duration> {
+    let text = std::str::from_utf8(value).ok()?.trim();
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        // More digits than a u64 holds is a very long time.
+        let seconds = text.parse().unwrap_or(u64::MAX);
+        return Some(Duration::from_secs(seconds).min(RETRY_AFTER_MAX));
+    }
+    let date = httpdate::parse_http_date(text).ok()?;
+    let date = date.duration_since(std::time::UNIX_EPOCH).ok()?;
+    let wait = date.saturating_sub(Duration::from_nanos(now.as_millis().saturating_mul(1_000_000)));
+    (!wait.is_zero()).then(|| wait.min(RETRY_AFTER_MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn retried() -> StatusSet {
+        StatusSet::default().with([408, 429]).with_class(5)
+    }
+
+    #[test]
+    fn only_a_2xx_delivers_and_only_listed_statuses_and_lost_connections_are_tried_again() {
+        for status in 100..600 {
+            let expected = match status {
+                200..=299 => Verdict::Delivered,
+                410 => Verdict::Gone,
+                408 | 429 | 500..=599 => Verdict::Retry,
+                _ => Verdict::Failed,
+            };
+            assert_eq!(Ending::Status(status).verdict(&retried()), expected, "{status}");
+        }
+        for lost in [Ending::Timeout, Ending::Reset, Ending::Connect] {
+            assert_eq!(lost.verdict(&StatusSet::default()), Verdict::Retry);
+        }
+    }
+
+    #[test]
+    fn envoys_own_answers_are_not_taken_for_the_receivers() {
+        let before = "upstream connect error or disconnect/reset before headers. ";
+        let remote = format!("{before}retried and the latest reset reason: remote connection failure");
+        for (status, from_upstream, text, expected) in [
+            (None, false, "", CallEnd::Ended(Ending::Reset)),
+            (Some(200), true, "", CallEnd::Ended(Ending::Status(200))),
+            (Some(503), true, "no healthy upstream", CallEnd::Ended(Ending::Status(503))),
+            (Some(503), false, "no healthy upstream", CallEnd::NotSent),
+            (Some(503), false, &format!("{before}reset reason: overflow"), CallEnd::NotSent),
+            (Some(503), false, &format!("{before}reset reason: connection failure"), CallEnd::Ended(Ending::Connect)),
+            (Some(503), false, &remote, CallEnd::Ended(Ending::Connect)),
+            (Some(503), false, &format!("{before}reset reason: connection timeout"), CallEnd::Ended(Ending::Connect)),
+            (Some(503), false, &format!("{before}reset reason: connection termination"), CallEnd::Ended(Ending::Reset)),
+            (Some(504), false, "upstream request timeout", CallEnd::Ended(Ending::Timeout)),
+            (Some(403), false, "RBAC: access denied", CallEnd::Ended(Ending::Status(403))),
+        ] {
+            assert_eq!(CallEnd::of(status, from_upstream, text.as_bytes()), expected, "{status:?} {text}");
+        }
+    }
+
+    #[test]
+    fn retry_after_is_read_as_seconds_or_as_a_date() {
+        // 2015-10-21 07:28:00 UTC, the date RFC 9110 uses in its own example headers.
+        let now = WallTime::from_millis(1_445_412_480_000);
+        for (value, expected) in [
+            ("3", Some(3)),
+            ("0", Some(0)),
+            (" 120 ", Some(120)),
+            ("86400", Some(3600)),
+            ("99999999999999999999999", Some(3600)),
+            ("Wed, 21 Oct 2015 07:28:05 GMT", Some(5)),
+            ("Wed, 21 Oct 2015 07:27:00 GMT", None),
+            ("Thu, 01 Jan 2099 00:00:00 GMT", Some(3600)),
+            ("-1", None),
+            ("3s", None),
+            ("1.5", None),
+            ("", None),
+            ("soon", None),
+        ] {
+            assert_eq!(retry_after(value.as_bytes(), now), expected.map(Duration::from_secs), "{value:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_retry_after_value_waits_longer_than_the_limit(value: Vec<u8>, millis in 0u64..4_102_444_800_000) {
+            if let Some(wait) = retry_after(&value, WallTime::from_millis(millis)) {
+                prop_assert!(wait <= RETRY_AFTER_MAX);
+            }
+        }
+
+        #[test]
+        fn a_set_holds_what_was_put_in_and_nothing_else(statuses: Vec<u16>, probe: u16) {
+            let set = StatusSet::default().with(statuses.iter().copied());
+            prop_assert_eq!(set.contains(probe), (100..600).contains(&probe) && statuses.contains(&probe));
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! Which requests are events: path patterns in a trie, then headers, then methods.
+//!
+//! A request costs its own path, whatever the number of routes: the trie is walked segment by segment, and the routes of
+//! one pattern are found by hash of the header values they ask for. In each place a literal goes before a capture and
+//! a capture before `/**`; what the more specific pattern cannot serve is left to the less specific one.
+//!
+//! It takes two steps, so that a request that is no event costs a look at its path and nothing else:
+//! [`Router::lookup`] with the path, and only if that finds something [`Router::select`] with method and headers.
+
+use std::collections::HashMap;
+use std::collections::hash_map::DefaultHasher;
+use std::hash::BuildHasherDefault;
+
+use percent_encoding::percent_decode_str;
+
+use crate::config::{Route, RouteId};
+use crate::headers::Headers;
+
+mod pattern;
+
+pub use pattern::{PathPattern, SEGMENTS_MAX};
+use pattern::Segment;
+
+/// A map that hashes alike in every run: this crate has no entropy, and the keys come from the config.
+type FixedMap<K, V> = HashMap<K, V, BuildHasherDefault<DefaultHasher>>;
+
+/// All routes, by path.
+#[derive(Debug, Default)]
+pub struct Router {
+    /// Node 0 is the root.
+    nodes: Vec<Node>,
+}
+
+#[derive(Debug, Default)]
+struct Node {
+    literals: FixedMap<String, usize>,
+    capture: Option<usize>,
+    /// Routes whose pattern ends here.
+    exact: Leaf,
+    /// Routes whose pattern has `/**` here.
+    rest: Leaf,
+}
+
+/// The routes of one pattern: a group for each set of header names they ask for.
+type Leaf = Vec<Group>;
+
+#[derive(Debug)]
+struct Group {
+    names: Vec<String>,
+    /// By the values of those headers, see [`Group::key`]; ids ascend.
+    routes: FixedMap<Vec<u8>, Vec<RouteId>>,
+}
+
+/// What [`Router::lookup`] found: patterns that match the path, the most specific first.
+#[derive(Clone, Debug, Default)]
+pub struct Candidates(Vec<Candidate>);
+
+#[derive(Clone, Debug)]
+struct Candidate {
+    node: usize,
+    rest: bool,
+    captures: Vec<String>,
+}
+
+impl Candidates {
+    /// Does no route match the path?
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// What a request is to the routes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Selection {
+    /// No event: it passes through untouched.
+    NoRoute,
+    /// Path and headers are those of an event, the method is not.
+    MethodNotAllowed {
+        /// The methods that would be, in the order of the config.
+        allow: Vec<String>,
+    },
+    /// An event.
+    Event {
+        /// Its route.
+        route: RouteId,
+        /// What the captures of the route's path matched, percent-decoded, in the order of the path.
+        captures: Vec<String>,
+    },
+}
+
+impl Router {
+    /// Builds the trie from each route's pattern and required headers (names in lower case), in the order of the config.
+    pub fn build<'a>(routes: impl IntoIterator<Item = (&'a PathPattern, &'a [(String, String)])>) -> Self {
+        let mut router = Self { nodes: vec![Node::default()] };
+        for (id, (pattern, headers)) in routes.into_iter().enumerate() {
+            router.insert(RouteId(id), pattern, headers);
+        }
+        router
+    }
+
+    /// The patterns that match a request's `:path`; its query does not count.
+    pub fn lookup(&self, path: &str) -> Candidates {
+        let path = path.split_once(['?', '#']).map_or(path, |(path, _)| path);
+        let mut candidates = Candidates::default();
+        if let Some(path) = path.strip_prefix('/') {
+            self.walk(0, Some(path), &mut Vec::new(), &mut candidates);
+        }
+        candidates
+    }
+
+    /// The first route, of the most specific pattern, whose headers and method the request has.
+    pub fn select(&self, routes: &[Route], candidates: Candidates, method: &str, headers: &Headers) -> Selection {
+        let mut allow: Vec<String> = Vec::new();
+        for candidate in candidates.0 {
+            for id in self.with_headers(&candidate, headers) {
+                let methods = routes.get(id.0).map_or(&[][..], |route| &route.methods);
+                if methods.iter().any(|allowed| allowed == method) {
+                    return Selection::Event { route: id, captures: candidate.captures };
+                }
+                for method in methods {
+                    if !allow.contains(method) {
+                        allow.push(method.clone());
+                    }
+                }
+            }
+        }
+        if allow.is_empty() { Selection::NoRoute } else { Selection::MethodNotAllowed { allow } }
+    }
+
+    /// The candidate's routes whose headers all equal the request's, in the order of the config.
+    fn with_headers(&self, candidate: &Candidate, headers: &Headers) -> Vec<RouteId> {
+        let Some(node) = self.nodes.get(candidate.node) else {
+            return Vec::new();
+        };
+        let leaf = if candidate.rest { &node.rest } else { &node.exact };
+        let mut ids = Vec::new();
+        for group in leaf {
+            ids.extend_from_slice(group.routes_for(headers).unwrap_or_default());
+        }
+        ids.sort_unstable();
+        ids
+    }
+
+    /// Collects the patterns below `node` that match `path`: what is left after the segments that led here, `None` when
+    /// nothing is.
+    fn walk<'p>(&self, node: usize, path: Option<&'p str>, captured: &mut Vec<&'p str>, found: &mut Candidates) {
+        let Some(here) = self.nodes.get(node) else {
+            return;
+        };
+        if let Some(path) = path {
+            let (segment, tail) = match path.split_once('/') {
+                Some((segment, tail)) => (segment, Some(tail)),
+                None => (path, None),
+            };
+            if let Some(child) = here.literals.get(segment) {
+                self.walk(*child, tail, captured, found);
+            }
+            if let Some(child) = here.capture
+                && !segment.is_empty()
+            {
+                captured.push(segment);
+                self.walk(child, tail, captured, found);
+                captured.pop();
+            }
+        } else if !here.exact.is_empty() {
+            found.0.push(Candidate::new(node, false, captured));
+        }
+        if !here.rest.is_empty() {
+            found.0.push(Candidate::new(node, true, captured));
+        }
+    }
+
+    fn insert(&mut self, id: RouteId, pattern: &PathPattern, headers: &[(String, String)]) {
+        let mut at = 0;
+        for segment in &pattern.segments {
+            let fresh = self.nodes.len();
+            let Some(node) = self.nodes.get_mut(at) else {
+                return;
+            };
+            at = match segment {
+                Segment::Literal(text) => *node.literals.entry(text.clone()).or_insert(fresh),
+                Segment::Capture => *node.capture.get_or_insert(fresh),
+            };
+            if at == fresh {
+                self.nodes.push(Node::default());
+            }
+        }
+        if let Some(node) = self.nodes.get_mut(at) {
+            let leaf = if pattern.rest { &mut node.rest } else { &mut node.exact };
+            Group::insert(leaf, id, headers);
+        }
+    }
+}
+
+impl Candidate {
+    fn new(node: usize, rest: bool, captured: &[&str]) -> Self {
+        Self { node, rest, captures: captured.iter().map(|raw| decoded(raw)).collect() }
+    }
+}
+
+impl Group {
+    fn insert(leaf: &mut Leaf, id: RouteId, headers: &[(String, String)]) {
+        let mut headers: Vec<_> = headers.iter().collect();
+        headers.sort();
+        let names: Vec<String> = headers.iter().map(|(name, _)| name.clone()).collect();
+        let key = Self::key(headers.iter().map(|(_, value)| Some(value.as_bytes()))).unwrap_or_default();
+        if !leaf.iter().any(|group| group.names == names) {
+            leaf.push(Self { names: names.clone(), routes: FixedMap::default() });
+        }
+        if let Some(group) = leaf.iter_mut().find(|group| group.names == names) {
+            group.routes.entry(key).or_default().push(id);
+        }
+    }
+
+    fn routes_for(&self, headers: &Headers) -> Option<&[RouteId]> {
+        let key = Self::key(self.names.iter().map(|name| headers.get(name)))?;
+        self.routes.get(&key).map(Vec::as_slice)
+    }
+
+    /// The values one after another, each ended by a byte that no header value holds; `None` when one is missing.
+    fn key(values: impl Iterator<Item = Option<impl AsRef<[u8]>>>) -> Option<Vec<u8>> {
+        let mut key = Vec::new();
+        for value in values {
+            key.extend_from_slice(value?.as_ref());
+            key.push(b'\n');
+        }
+        Some(key)
+    }
+}
+
+/// A captured segment without its percent-encoding; as it came, if that hides no UTF-8.
+fn decoded(raw: &str) -> String {
+    percent_decode_str(raw).decode_utf8().map_or_else(|_| raw.to_owned(), Into::into)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,86 @@
+//! A signing key: never printed, wiped when dropped.
+
+use std::fmt;
+
+use hmac::{Hmac, KeyInit};
+use sha2::Sha256;
+use zeroize::Zeroizing;
+
+/// A signing key, as the state of HMAC-SHA256 (RFC 2104) after the key went in: prepared once, copied for each
+/// signature, so that signing never hashes the key again. The key itself is not kept.
+#[derive(Clone)]
+pub struct Secret(Hmac<Sha256>);
+
+impl Secret {
+    /// Prepares a key from its bytes, which are wiped; `None` for an empty one, which would sign nothing.
+    pub fn new(bytes: Vec<u8>) -> Option<Self> {
+        let bytes = Zeroizing::new(bytes);
+        if bytes.is_empty() {
+            return None;
+        }
+        // HMAC takes keys of any length; were it to refuse one, there would be no secret rather than a weak one.
+        Hmac::new_from_slice(&bytes).ok().map(Self)
+    }
+
+    /// An HMAC-SHA256 under this key, with no message yet.
+    pub fn hmac(&self) -> Hmac<Sha256> {
+        self.0.clone()
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hmac::Mac;
+
+    use super::*;
+
+    fn hmac(key: &[u8], data: &[u8]) -> String {
+        let mut hmac = Secret::new(key.to_vec()).unwrap().hmac();
+        hmac.update(data);
+        hex::encode(hmac.finalize().into_bytes())
+    }
+
+    /// RFC 4231, sections 4.2 to 4.8; test case 5 truncates its output.
+    #[test]
+    fn the_vectors_of_rfc_4231_hold() {
+        let counting: Vec<u8> = (1..=25).collect();
+        let cases: [(&[u8], &[u8], &str); 7] = [
+            (&[0x0b; 20], b"Hi There", "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7"),
+            (b"Jefe", b"what do ya want for nothing?", "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"),
+            (&[0xaa; 20], &[0xdd; 50], "773ea91e36800e46854db8ebd09181a72959098b3ef8c122d9635514ced565fe"),
+            (&counting, &[0xcd; 50], "82558a389a443c0ea4cc819899f2083a85f0faa3e578f8077a2e3ff46729665b"),
+            (&[0x0c; 20], b"Test With Truncation", "a3b6167473100ee06e0c796c2955552b"),
+            (
+                &[0xaa; 131],
+                b"Test Using Larger Than Block-Size Key - Hash Key First",
+                "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54",
+            ),
+            (
+                &[0xaa; 131],
+                b"This is a test using a larger than block-size key and a larger than block-size data. The key \
+                  needs to be hashed before being used by the HMAC algorithm.",
+                "9b09ffa71b942fcb27635fbcd5b0e944bfdc63644f0713938a7f51535c3a35e2",
+            ),
+        ];
+        for (key, data, expected) in cases {
+            assert!(hmac(key, data).starts_with(expected), "{expected}");
+        }
+    }
+
+    #[test]
+    fn an_empty_key_is_no_secret() {
+        assert!(Secret::new(Vec::new()).is_none());
+    }
+
+    #[test]
+    fn a_secret_is_never_printed() {
+        let printed = format!("{:?}", Secret::new(b"hunter2".to_vec()));
+        assert_eq!(printed, "Some([redacted])");
+    }
+}

@@ -1,0 +1,3 @@
+//! Signatures, one scheme a file: what is signed, and which headers say so.
+
+pub mod timestamped;

@@ -1,0 +1,137 @@
+//! The scheme `timestamped`: HMAC-SHA256 over `timestamp + "." + body`, in lower-case hex.
+//!
+//! The timestamp is that of the attempt, so a receiver can refuse a signature that is old without refusing a retry.
+
+use hmac::Mac;
+
+use crate::secret::Secret;
+use crate::time::WallTime;
+
+/// The prefix of the header names unless the config says otherwise.
+pub const DEFAULT_PREFIX: &str = "X-Webhook-";
+
+/// The scheme with its header names, in lower case as HTTP/2 wants them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timestamped {
+    /// Carries the signature under the current secret.
+    pub signature: String,
+    /// While secrets rotate: carries the signatures under the others. A header of its own, so that a receiver that
+    /// compares the whole of the first one never breaks.
+    pub signature_also: String,
+    /// Carries the time of the attempt, Unix milliseconds.
+    pub timestamp: String,
+    /// Carries the event's id.
+    pub id: String,
+    /// Carries the event type.
+    pub event: String,
+    /// Carries the number of the attempt, from 1.
+    pub attempt: String,
+    /// At a sink: carries the name of the endpoint that did not get the event.
+    pub endpoint: String,
+    /// At a sink: carries why.
+    pub dead_letter: String,
+}
+
+impl Timestamped {
+    /// The scheme with header names that begin with this prefix.
+    pub fn new(prefix: &str) -> Self {
+        let name = |suffix: &str| format!("{prefix}{suffix}").to_ascii_lowercase();
+        Self {
+            signature: name("signature"),
+            signature_also: name("signature-also"),
+            timestamp: name("timestamp"),
+            id: name("id"),
+            event: name("event"),
+            attempt: name("attempt"),
+            endpoint: name("endpoint"),
+            dead_letter: name("dead-letter"),
+        }
+    }
+
+    /// All header names of the scheme.
+    pub fn names(&self) -> [&str; 8] {
+        [
+            &self.signature, &self.signature_also, &self.timestamp, &self.id, &self.event, &self.attempt,
+            &self.endpoint, &self.dead_letter,
+        ]
+    }
+}
+
+impl Default for Timestamped {
+    fn default() -> Self {
+        Self::new(DEFAULT_PREFIX)
+    }
+}
+
+/// The signature of a body sent at this time: 64 lower-case hex digits.
+pub fn sign(secret: &Secret, at: WallTime, body: &[u8]) -> String {
+    let mut hmac = secret.hmac();
+    hmac.update(at.as_millis().to_string().as_bytes());
+    hmac.update(b".");
+    hmac.update(body);
+    hex::encode(hmac.finalize().into_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Deserialize)]
+    struct Vector {
+        secret: String,
+        timestamp: u64,
+        body: String,
+        signature: String,
+    }
+
+    fn signed(secret: &[u8], millis: u64, body: &[u8]) -> String {
+        let secret = Secret::new(secret.to_vec()).unwrap();
+        sign(&secret, WallTime::from_millis(millis), body)
+    }
+
+    #[test]
+    fn the_published_vectors_are_signed_as_published() {
+        let vectors = include_str!("../../testdata/timestamped.json");
+        let vectors: Vec<Vector> = serde_json::from_str(vectors).unwrap();
+        assert!(!vectors.is_empty());
+        for vector in vectors {
+            let signature = signed(vector.secret.as_bytes(), vector.timestamp, vector.body.as_bytes());
+            assert_eq!(signature, vector.signature);
+        }
+    }
+
+    #[test]
+    fn header_names_follow_the_prefix_in_lower_case() {
+        assert_eq!(
+            Timestamped::default().names(),
+            [
+                "x-webhook-signature",
+                "x-webhook-signature-also",
+                "x-webhook-timestamp",
+                "x-webhook-id",
+                "x-webhook-event",
+                "x-webhook-attempt",
+                "x-webhook-endpoint",
+                "x-webhook-dead-letter",
+            ]
+        );
+        assert_eq!(Timestamped::new("Acme-").signature, "acme-signature");
+    }
+
+    proptest! {
+        #[test]
+        fn another_secret_time_or_body_gives_another_signature(
+            secret in prop::collection::vec(any::<u8>(), 1..64), millis in 0u64..4_102_444_800_000, body: Vec<u8>,
+        ) {
+            let signature = signed(&secret, millis, &body);
+            prop_assert!(signature.len() == 64 && signature.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte)));
+            let other = |bytes: &[u8]| [bytes, b"x"].concat();
+            prop_assert_ne!(&signature, &signed(&other(&secret), millis, &body));
+            prop_assert_ne!(&signature, &signed(&secret, millis + 1, &body));
+            prop_assert_ne!(&signature, &signed(&secret, millis, &other(&body)));
+        }
+    }
+}

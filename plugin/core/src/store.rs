@@ -1,0 +1,179 @@
+//! The key-value store that all VMs of the process share, as the engine sees it.
+//!
+//! It mirrors the proxy-wasm ABI: whole values, no delete, no listing, compare-and-swap by a number that comes with
+//! each read. Envoy holds one mutex over it, so every call is atomic by itself.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// How often a contended update is tried before it is given up: each try loses only to another VM's success, so with
+/// a few VMs this is never reached by honest contention.
+const UPDATE_TRIES: u32 = 64;
+
+/// The number that comes with a value and guards its replacement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cas(pub u32);
+
+impl Cas {
+    /// For a key that was just seen to be missing: Envoy lets any number create it, and only one caller does.
+    pub const CREATE: Self = Self(u32::MAX);
+}
+
+/// Why the store could not do what was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreError {
+    /// Somebody else wrote the key since it was read.
+    CasMismatch,
+    /// A contended key was lost to others too many times in a row.
+    Contended,
+    /// The value has a format this version does not know; it is left alone.
+    UnknownFormat,
+    /// The host refused, with this status of the ABI.
+    Host(u32),
+}
+
+impl std::fmt::Display for StoreError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::CasMismatch => f.write_str("somebody else wrote the key first"),
+            Self::Contended => write!(f, "the key was lost to others {UPDATE_TRIES} times in a row"),
+            Self::UnknownFormat => f.write_str("the value was written by another version"),
+            Self::Host(status) => write!(f, "the host answered status {status}"),
+        }
+    }
+}
+
+/// Data shared by all VMs of one Envoy process.
+pub trait SharedStore {
+    /// The value of a key with its CAS number, or `None` if the key was never set.
+    ///
+    /// # Errors
+    /// [`StoreError::Host`] when the host refuses.
+    fn get(&mut self, key: &str) -> Result<Option<(Vec<u8>, Cas)>, StoreError>;
+
+    /// Sets a key: unconditionally, or only while its CAS number is still `cas`.
+    ///
+    /// # Errors
+    /// [`StoreError::CasMismatch`] when somebody else wrote it; [`StoreError::Host`] when the host refuses.
+    fn set(&mut self, key: &str, value: &[u8], cas: Option<Cas>) -> Result<(), StoreError>;
+}
+
+/// A value in the store: a format version, then [postcard](https://postcard.jamesmunns.com/wire-format).
+pub trait Record: Serialize + DeserializeOwned {
+    /// Raised whenever the fields change; a reader leaves other versions alone. Never [`FREED`].
+    const VERSION: u8;
+
+    /// The bytes to store.
+    fn encode(&self) -> Vec<u8> {
+        // Serialising plain data into a growing vector cannot fail; an empty record would be read as unknown.
+        postcard::to_extend(self, vec![Self::VERSION]).unwrap_or_default()
+    }
+
+    /// Reads what [`encode`](Self::encode) wrote, and the bytes behind it.
+    ///
+    /// # Errors
+    /// [`StoreError::UnknownFormat`] for another version or bytes that are no such record.
+    fn decode(bytes: &[u8]) -> Result<(Self, &[u8]), StoreError> {
+        match bytes.split_first() {
+            Some((version, rest)) if *version == Self::VERSION => {
+                postcard::take_from_bytes(rest).map_err(|_| StoreError::UnknownFormat)
+            }
+            _ => Err(StoreError::UnknownFormat),
+        }
+    }
+}
+
+/// The one byte that a freed slot holds, since a key cannot be deleted.
+pub const FREED: u8 = 0;
+
+/// Was this slot freed?
+pub fn is_freed(value: &[u8]) -> bool {
+    value == [FREED]
+}
+
+/// Reads a record; `None` when the key is missing or freed.
+///
+/// # Errors
+/// The store's, and [`StoreError::UnknownFormat`].
+pub fn read<R: Record>(store: &mut dyn SharedStore, key: &str) -> Result<Option<R>, StoreError> {
+    match store.get(key)? {
+        Some((bytes, _)) if !is_freed(&bytes) => R::decode(&bytes).map(|(record, _)| Some(record)),
+        _ => Ok(None),
+    }
+}
+
+/// Changes a record under compare-and-swap, from its default when there is none yet. `change` sees the newest value
+/// and says whether to write it; it may run several times. Returns what its last run returned.
+///
+/// # Errors
+/// The store's, [`StoreError::UnknownFormat`], and [`StoreError::Contended`].
+pub fn update<R: Record + Default, T>(
+    store: &mut dyn SharedStore,
+    key: &str,
+    mut change: impl FnMut(&mut R) -> (Write, T),
+) -> Result<T, StoreError> {
+    for _ in 0..UPDATE_TRIES {
+        let (mut record, cas) = match store.get(key)? {
+            Some((bytes, cas)) if is_freed(&bytes) => (R::default(), cas),
+            Some((bytes, cas)) => (R::decode(&bytes)?.0, cas),
+            None => (R::default(), Cas::CREATE),
+        };
+        let (write, result) = change(&mut record);
+        if write == Write::No {
+            return Ok(result);
+        }
+        match store.set(key, &record.encode(), Some(cas)) {
+            Ok(()) => return Ok(result),
+            Err(StoreError::CasMismatch) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Err(StoreError::Contended)
+}
+
+/// Does an update need writing?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Write {
+    /// Yes.
+    Yes,
+    /// The record is as it was.
+    No,
+}
+
+/// A store in memory, with Envoy's rules, for tests of this crate.
+#[cfg(test)]
+pub mod memory {
+    use std::collections::BTreeMap;
+
+    use super::{Cas, SharedStore, StoreError};
+
+    /// See [`SharedStore`].
+    #[derive(Default)]
+    pub struct MemoryStore {
+        /// What is stored.
+        pub values: BTreeMap<String, (Vec<u8>, Cas)>,
+        last_cas: u32,
+        /// Sets that are refused from now on.
+        pub refuse_sets: bool,
+    }
+
+    impl SharedStore for MemoryStore {
+        fn get(&mut self, key: &str) -> Result<Option<(Vec<u8>, Cas)>, StoreError> {
+            Ok(self.values.get(key).cloned())
+        }
+
+        fn set(&mut self, key: &str, value: &[u8], cas: Option<Cas>) -> Result<(), StoreError> {
+            if self.refuse_sets {
+                return Err(StoreError::Host(10));
+            }
+            if let (Some(cas), Some((_, current))) = (cas, self.values.get(key))
+                && cas != *current
+            {
+                return Err(StoreError::CasMismatch);
+            }
+            self.last_cas += 1;
+            self.values.insert(key.to_owned(), (value.to_vec(), Cas(self.last_cas)));
+            Ok(())
+        }
+    }
+}

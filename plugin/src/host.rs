@@ -1,0 +1,236 @@
+//! The only file that names host calls. A status of the host becomes a value here; nothing in it panics.
+
+use std::time::Duration;
+
+use gatepost_core::answer::Answer;
+use gatepost_core::config::Config;
+use gatepost_core::engine::Call;
+use gatepost_core::headers::Headers;
+use gatepost_core::outcome::CallEnd;
+use gatepost_core::store::{Cas, SharedStore, StoreError};
+use gatepost_core::time::{Instant, Now, WallTime};
+use proxy_wasm::hostcalls;
+use proxy_wasm::types::{BufferType, LogLevel, Status};
+
+mod abi;
+
+/// What a counter, gauge or histogram is called by the ABI.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MetricKind {
+    /// Only ever grows.
+    Counter = 0,
+    /// Stands at a value.
+    Gauge = 1,
+    /// Spreads values over buckets.
+    Histogram = 2,
+}
+
+/// Both clocks.
+pub fn now() -> Now {
+    Now {
+        mono: Instant::from_nanos(abi::clock(abi::MONOTONIC)),
+        wall: WallTime::from_nanos(abi::clock(abi::REALTIME)),
+    }
+}
+
+/// Sixteen bytes of the host's randomness.
+pub fn random() -> [u8; 16] {
+    let mut bytes = [0; 16];
+    // Envoy's source of randomness (BoringSSL) does not fail; it would abort the process.
+    if let Err(error) = getrandom::fill(&mut bytes) {
+        log(LogLevel::Critical, &format!("the host gives no randomness: {error}"));
+    }
+    bytes
+}
+
+/// The data that all VMs of the process share.
+pub struct SharedData;
+
+impl SharedStore for SharedData {
+    fn get(&mut self, key: &str) -> Result<Option<(Vec<u8>, Cas)>, StoreError> {
+        match abi::get_shared_data(key) {
+            Ok((value, cas)) => Ok(Some((value, Cas(cas)))),
+            Err(abi::NOT_FOUND) => Ok(None),
+            Err(status) => Err(StoreError::Host(status)),
+        }
+    }
+
+    fn set(&mut self, key: &str, value: &[u8], cas: Option<Cas>) -> Result<(), StoreError> {
+        match abi::set_shared_data(key, value, cas.map_or(0, |cas| cas.0)) {
+            Ok(()) => Ok(()),
+            Err(abi::CAS_MISMATCH) => Err(StoreError::CasMismatch),
+            Err(status) => Err(StoreError::Host(status)),
+        }
+    }
+}
+
+/// A queue that wakes its worker.
+#[derive(Clone, Copy, Debug)]
+pub struct Queue(u32);
+
+impl Queue {
+    /// Makes the calling root the one that this queue wakes.
+    pub fn register(name: &str) -> Option<Self> {
+        match abi::register_queue(name) {
+            Ok(id) => Some(Self(id)),
+            Err(status) => {
+                log(LogLevel::Error, &format!("no queue, deliveries wait for the next tick: host status {status}"));
+                None
+            }
+        }
+    }
+
+    /// Wakes the worker; says whether it will be.
+    pub fn wake(self) -> bool {
+        abi::enqueue(self.0, &[1]).is_ok()
+    }
+
+    /// Takes off what has been put on the queue with this id.
+    pub fn drain(id: u32) {
+        while abi::dequeue(id).is_ok() {}
+    }
+}
+
+/// The name of the plugin in Envoy's config; it begins every key in shared data.
+pub fn plugin_name() -> String {
+    match hostcalls::get_property(vec!["plugin_name"]) {
+        Ok(Some(name)) if !name.is_empty() => String::from_utf8_lossy(&name).into_owned(),
+        _ => "gatepost".to_owned(),
+    }
+}
+
+/// A variable of the environment, as far as `host_env_keys` and `key_values` let it through.
+pub fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// The path of the request of the current context.
+pub fn request_path() -> Option<String> {
+    abi::header(abi::REQUEST_HEADERS, ":path").ok().and_then(|path| String::from_utf8(path).ok())
+}
+
+/// The headers of the request of the current context.
+pub fn request_headers() -> Headers {
+    Headers::new(header_map(abi::REQUEST_HEADERS))
+}
+
+/// The first `len` bytes of the body of the request of the current context.
+pub fn request_body(len: usize) -> Vec<u8> {
+    match hostcalls::get_buffer(BufferType::HttpRequestBody, 0, len) {
+        Ok(Some(body)) => body,
+        Ok(None) | Err(_) => Vec::new(),
+    }
+}
+
+/// Answers the request of the current context.
+pub fn answer(answer: &Answer) -> bool {
+    let mut headers = Vec::with_capacity(256);
+    let count = answer.headers.len() as u32;
+    headers.extend_from_slice(&count.to_le_bytes());
+    for (name, value) in &answer.headers {
+        headers.extend_from_slice(&(name.len() as u32).to_le_bytes());
+        headers.extend_from_slice(&(value.len() as u32).to_le_bytes());
+    }
+    for (name, value) in &answer.headers {
+        for text in [*name, value] {
+            headers.extend_from_slice(text.as_bytes());
+            headers.push(0);
+        }
+    }
+    abi::send_local_response(u32::from(answer.status), &headers, &answer.body).is_ok()
+}
+
+/// Answers the paused request of another context, from the root `root`; says whether its client was still there.
+pub fn answer_stream(root: u32, stream: u32, with: &Answer) -> bool {
+    let answered = abi::set_effective_context(stream).is_ok() && answer(with);
+    if let Err(status) = abi::set_effective_context(root) {
+        log(LogLevel::Error, &format!("cannot return to the root context: host status {status}"));
+    }
+    answered
+}
+
+/// Sends an attempt; its token. An error: Envoy would not send it.
+pub fn call(call: &Call, config: &Config) -> Result<u32, Status> {
+    let cluster = call.cluster(config).ok_or(Status::BadArgument)?;
+    let headers = call.headers(config).ok_or(Status::BadArgument)?;
+    // The SDK takes text. What is not UTF-8 was not accepted from a producer and cannot come from a config.
+    let headers = headers.iter().filter_map(|(name, value)| Some((*name, std::str::from_utf8(value).ok()?)));
+    hostcalls::dispatch_http_call(cluster, headers.collect(), Some(&call.body), Vec::new(), call.timeout(config))
+}
+
+/// How the call ended whose response the current callback brings.
+pub fn call_end(headers: usize, body: usize) -> (CallEnd, Option<Vec<u8>>) {
+    if headers == 0 {
+        return (CallEnd::of(None, false, b""), None);
+    }
+    let headers = Headers::new(header_map(abi::CALL_RESPONSE_HEADERS));
+    let status = headers.single(":status").and_then(|status| std::str::from_utf8(status).ok()?.parse().ok());
+    let from_upstream = headers.single("x-envoy-upstream-service-time").is_some();
+    // Only Envoy's own answers are told apart by their text.
+    let text = if from_upstream { Vec::new() } else { response_text(body) };
+    let retry_after = headers.single("retry-after").map(<[u8]>::to_vec);
+    (CallEnd::of(status, from_upstream, &text), retry_after)
+}
+
+fn response_text(len: usize) -> Vec<u8> {
+    const TEXT_MAX: usize = 512;
+    match hostcalls::get_buffer(BufferType::HttpCallResponseBody, 0, len.min(TEXT_MAX)) {
+        Ok(Some(text)) => text,
+        Ok(None) | Err(_) => Vec::new(),
+    }
+}
+
+/// Sets when the root's next tick is.
+pub fn set_tick(period: Duration) {
+    // The SDK panics on any status but success, and Envoy knows no other here.
+    let _ = hostcalls::set_tick_period(period);
+}
+
+/// Defines a metric once and returns its id.
+pub fn define_metric(kind: MetricKind, name: &str) -> Option<u32> {
+    abi::define_metric(kind as u32, name).ok()
+}
+
+/// Adds to a counter; zero is no addition, which Envoy would refuse.
+pub fn count(metric: u32, by: u32) {
+    if by > 0 {
+        let _ = abi::increment_metric(metric, i64::from(by));
+    }
+}
+
+/// Sets a gauge, or adds a value to a histogram.
+pub fn record(metric: u32, value: u64) {
+    let _ = abi::record_metric(metric, value);
+}
+
+/// Writes a line to Envoy's log.
+pub fn log(level: LogLevel, message: &str) {
+    let _ = hostcalls::log(level, message);
+}
+
+/// Reads a serialised map: the number of pairs, the lengths, then each name and value with a zero byte behind it. A
+/// name that is no UTF-8 is no name of a header; its pair is passed over.
+fn header_map(map: u32) -> Vec<(String, Vec<u8>)> {
+    let Ok(bytes) = abi::header_map(map) else { return Vec::new() };
+    parse_map(&bytes).unwrap_or_default()
+}
+
+fn parse_map(bytes: &[u8]) -> Option<Vec<(String, Vec<u8>)>> {
+    let number = |at: usize| {
+        let word = bytes.get(at..at + 4)?;
+        Some(u32::from_le_bytes(word.try_into().ok()?) as usize)
+    };
+    let count = number(0)?;
+    let mut pairs = Vec::with_capacity(count.min(256));
+    let mut at = 4 + 8 * count;
+    for pair in 0..count {
+        let (name_len, value_len) = (number(4 + 8 * pair)?, number(8 + 8 * pair)?);
+        let name = bytes.get(at..at + name_len)?;
+        let value = bytes.get(at + name_len + 1..at + name_len + 1 + value_len)?;
+        at += name_len + value_len + 2;
+        if let Ok(name) = std::str::from_utf8(name) {
+            pairs.push((name.to_owned(), value.to_vec()));
+        }
+    }
+    Some(pairs)
+}

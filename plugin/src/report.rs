@@ -1,0 +1,56 @@
+//! What happened, as lines for Envoy's log: one for each thing an operator would ask about, none for what goes well.
+
+use gatepost_core::breaker::Position;
+use gatepost_core::config::{Config, EndpointId};
+use gatepost_core::notice::Notice;
+use proxy_wasm::types::LogLevel;
+
+/// The line for a notice, if it is worth one.
+pub fn line(config: &Config, notice: &Notice) -> Option<(LogLevel, String)> {
+    let name = |endpoint: &EndpointId| config.endpoints.get(endpoint.0).map_or("", |endpoint| &endpoint.name);
+    Some(match notice {
+        Notice::Attempt { .. } | Notice::Delivery { .. } => return None,
+        // The first of a row: the others say nothing new.
+        Notice::Refused { times, .. } if *times > 1 => return None,
+        Notice::Refused { endpoint, .. } => (
+            LogLevel::Warn,
+            format!(
+                "endpoint {}: Envoy will not send (unknown cluster, no host, or its circuit breaker's limits); \
+                 deliveries wait",
+                name(endpoint)
+            ),
+        ),
+        Notice::DeadLetter { id, endpoint, reason, attempts, response_status, evicted: _ } => {
+            let status = response_status.map_or_else(|| "none".to_owned(), |status| status.to_string());
+            let reason = reason.label();
+            (
+                LogLevel::Warn,
+                format!("endpoint {endpoint}: event {id} is a dead letter: {reason}, {attempts} attempts, last status {status}"),
+            )
+        }
+        Notice::Sink { delivered: true, .. } => return None,
+        Notice::Sink { endpoint, id, delivered: false } => (
+            LogLevel::Warn,
+            format!("endpoint {}: the sink did not take event {id}; it is kept as a dead letter", name(endpoint)),
+        ),
+        Notice::Breaker { endpoint, position } => {
+            let (level, position) = match position {
+                Position::Closed => (LogLevel::Info, "closed"),
+                Position::Open => (LogLevel::Warn, "open"),
+                Position::HalfOpen => (LogLevel::Info, "half-open"),
+            };
+            (level, format!("endpoint {}: breaker {position}", name(endpoint)))
+        }
+        Notice::Gone { endpoint } => {
+            (LogLevel::Warn, format!("endpoint {}: answered 410 and is disabled; its deliveries wait", name(endpoint)))
+        }
+        Notice::Claimed { recovered: 0, .. } => return None,
+        Notice::Claimed { partition, recovered } => {
+            (LogLevel::Warn, format!("partition {partition}: took over {recovered} events of a worker that died"))
+        }
+        Notice::Lost { partition } => {
+            (LogLevel::Warn, format!("partition {partition}: taken over by another worker while this one stalled"))
+        }
+        Notice::Store { doing, error } => (LogLevel::Error, format!("{doing}: {error}")),
+    })
+}

@@ -1,0 +1,137 @@
+//! The root context: configuration, time, and the ends of calls.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use gatepost_core::config;
+use gatepost_core::engine::Action;
+use gatepost_core::outcome::CallEnd;
+use proxy_wasm::traits::{Context, HttpContext, RootContext};
+use proxy_wasm::types::{ContextType, LogLevel};
+
+use crate::stream::Stream;
+use crate::worker::Worker;
+use crate::{host, report};
+
+/// The idle tick: renews the lease and looks for what has grown too old.
+const TICK_MAX: Duration = Duration::from_secs(1);
+
+/// Envoy rounds a shorter period to zero, which ends the ticks for good.
+const TICK_MIN: Duration = Duration::from_millis(1);
+
+/// The root context of one configuration in one VM.
+pub struct Root {
+    id: u32,
+    worker: Option<Rc<Worker>>,
+    /// The attempts of calls under way, by token.
+    calls: RefCell<HashMap<u32, u64>>,
+    tick: Duration,
+}
+
+impl Root {
+    /// A root that is not configured yet.
+    pub fn new(id: u32) -> Self {
+        Self { id, worker: None, calls: RefCell::default(), tick: Duration::ZERO }
+    }
+
+    /// Performs what the engine wants done, then sets when it wants to be called next.
+    fn pump(&mut self) {
+        let Some(worker) = self.worker.clone() else { return };
+        while let Some(action) = worker.engine(|engine, world| engine.poll_action(world)) {
+            self.perform(&worker, action);
+        }
+        let next = worker.engine(|engine, world| {
+            engine.poll_timeout().map_or(TICK_MAX, |at| at.since(world.now.mono).clamp(TICK_MIN, TICK_MAX))
+        });
+        if next != self.tick {
+            self.tick = next;
+            host::set_tick(next);
+        }
+    }
+
+    fn perform(&self, worker: &Worker, action: Action) {
+        match action {
+            Action::Call(call) => match host::call(&call, &worker.config) {
+                Ok(token) => {
+                    self.calls.borrow_mut().insert(token, call.attempt);
+                }
+                Err(_) => worker.engine(|engine, world| engine.refused(world, call.attempt)),
+            },
+            Action::Answer { stream, answer } => {
+                // A client that is gone needs none; its event goes on.
+                host::answer_stream(self.id, stream, &answer);
+            }
+            Action::Notice(notice) => {
+                worker.metrics.borrow_mut().notice(&worker.config, &notice);
+                if let Some((level, line)) = report::line(&worker.config, &notice) {
+                    host::log(level, &line);
+                }
+            }
+        }
+    }
+}
+
+impl Context for Root {
+    fn on_http_call_response(&mut self, token: u32, headers: usize, body: usize, _trailers: usize) {
+        let Some(attempt) = self.calls.borrow_mut().remove(&token) else { return };
+        let Some(worker) = self.worker.clone() else { return };
+        let (end, retry_after) = host::call_end(headers, body);
+        worker.engine(|engine, world| match end {
+            CallEnd::Ended(ending) => engine.ended(world, attempt, ending, retry_after.as_deref()),
+            CallEnd::NotSent => engine.refused(world, attempt),
+        });
+        self.pump();
+    }
+
+    fn on_done(&mut self) -> bool {
+        if let Some(worker) = &self.worker {
+            worker.engine(|engine, world| engine.close(world));
+        }
+        true
+    }
+}
+
+impl RootContext for Root {
+    /// A pure function of the configuration and the environment: it also runs in a canary VM that then dies.
+    fn on_configure(&mut self, _size: usize) -> bool {
+        let bytes = self.get_plugin_configuration().unwrap_or_default();
+        match config::parse(&bytes, &host::environment) {
+            Ok(config) => {
+                self.worker = Some(Rc::new(Worker::new(config, host::plugin_name())));
+                self.tick = TICK_MAX;
+                host::set_tick(self.tick);
+                true
+            }
+            Err(problems) => {
+                for problem in problems.iter() {
+                    host::log(LogLevel::Error, &format!("gatepost config: {problem}"));
+                }
+                false
+            }
+        }
+    }
+
+    fn on_tick(&mut self) {
+        let Some(worker) = &self.worker else { return };
+        worker.arrived();
+        worker.engine(|engine, world| engine.tick(world));
+        self.pump();
+    }
+
+    fn on_queue_ready(&mut self, queue: u32) {
+        let Some(worker) = &self.worker else { return };
+        host::Queue::drain(queue);
+        worker.arrived();
+        self.pump();
+    }
+
+    fn get_type(&self) -> Option<ContextType> {
+        Some(ContextType::HttpContext)
+    }
+
+    fn create_http_context(&self, id: u32) -> Option<Box<dyn HttpContext>> {
+        Some(Box::new(Stream::new(id, self.worker.clone())))
+    }
+}

@@ -1,0 +1,177 @@
+//! One HTTP request: is it an event, has all of it come, what is it answered.
+
+use std::rc::Rc;
+
+use gatepost_core::answer::Answer;
+use gatepost_core::config::RouteId;
+use gatepost_core::engine::Offer;
+use gatepost_core::headers::Headers;
+use gatepost_core::idempotency::{KEY_LEN_MAX, Key};
+use gatepost_core::message;
+use gatepost_core::notice::EventResult;
+use gatepost_core::route::Selection;
+use proxy_wasm::traits::{Context, HttpContext};
+use proxy_wasm::types::Action;
+
+use crate::host;
+use crate::worker::Worker;
+
+/// A request.
+pub struct Stream {
+    id: u32,
+    worker: Option<Rc<Worker>>,
+    state: State,
+}
+
+enum State {
+    /// Not looked at yet, or no event: it passes through untouched.
+    Passing,
+    /// An event whose body is coming; so many bytes of it are here.
+    Collecting { event: Box<Incoming>, size: usize },
+    /// Its producer waits for the deliveries.
+    Waiting,
+    /// Answered.
+    Answered,
+}
+
+/// An event whose body is coming.
+struct Incoming {
+    route: RouteId,
+    captures: Vec<String>,
+    headers: Headers,
+}
+
+impl Stream {
+    /// A request that nothing is known of. Without a worker the filter is not configured, and Envoy would not have
+    /// let it get this far.
+    pub fn new(id: u32, worker: Option<Rc<Worker>>) -> Self {
+        Self { id, worker, state: State::Passing }
+    }
+
+    /// Looks at the request line and the headers.
+    fn begin(&mut self, worker: &Worker, end_of_stream: bool) -> Action {
+        let Some(path) = host::request_path() else { return Action::Continue };
+        let router = &worker.config.router;
+        let candidates = router.lookup(&path);
+        if candidates.is_empty() {
+            return Action::Continue;
+        }
+        let headers = host::request_headers();
+        let method = headers.single(":method").and_then(|method| std::str::from_utf8(method).ok()).unwrap_or_default();
+        match router.select(&worker.config.routes, candidates, method, &headers) {
+            Selection::NoRoute => Action::Continue,
+            Selection::MethodNotAllowed { allow } => self.answer(&Answer::method_not_allowed(&allow)),
+            Selection::Event { route, captures } => {
+                let announced = headers.single("content-length").and_then(|len| std::str::from_utf8(len).ok());
+                let too_large = announced
+                    .and_then(|len| len.parse::<u64>().ok())
+                    .is_some_and(|len| len > worker.config.limits.body as u64);
+                self.state =
+                    State::Collecting { event: Box::new(Incoming { route, captures, headers }), size: 0 };
+                if too_large {
+                    return self.refuse(worker, route, &Answer::too_large(worker.config.limits.body));
+                }
+                if end_of_stream { self.finish(worker) } else { Action::Pause }
+            }
+        }
+    }
+
+    /// Takes in more of the body.
+    fn collect(&mut self, worker: &Worker, total: usize, end_of_stream: bool) -> Action {
+        let State::Collecting { event, size } = &mut self.state else { return self.resting() };
+        *size = total;
+        let limit = worker.config.limits.body;
+        if total > limit {
+            let route = event.route;
+            return self.refuse(worker, route, &Answer::too_large(limit));
+        }
+        if end_of_stream { self.finish(worker) } else { Action::Pause }
+    }
+
+    /// All of the request is here.
+    fn finish(&mut self, worker: &Worker) -> Action {
+        let State::Collecting { event, size } = std::mem::replace(&mut self.state, State::Answered) else {
+            return self.resting();
+        };
+        let Incoming { route, captures, headers } = *event;
+        let Some(rules) = worker.config.routes.get(route.0) else { return Action::Continue };
+        let body = if size == 0 { Vec::new() } else { host::request_body(size) };
+        let key = match idempotency_key(rules, &headers, &body) {
+            Ok(key) => key,
+            Err(detail) => return self.refuse(worker, route, &Answer::bad_request(detail)),
+        };
+        let event = match message::event(rules, &captures, &headers, body) {
+            Ok(event) => event,
+            Err(rejection) => return self.refuse(worker, route, &Answer::bad_request(&rejection.to_string())),
+        };
+        match worker.offer(Offer { stream: self.id, route, event, key }) {
+            Some(answer) => self.answer(&answer),
+            None => {
+                self.state = State::Waiting;
+                Action::Pause
+            }
+        }
+    }
+
+    fn refuse(&mut self, worker: &Worker, route: RouteId, answer: &Answer) -> Action {
+        worker.count(route, EventResult::Invalid);
+        self.answer(answer)
+    }
+
+    fn answer(&mut self, answer: &Answer) -> Action {
+        self.state = State::Answered;
+        host::answer(answer);
+        Action::Pause
+    }
+
+    /// What a callback returns that changes nothing.
+    fn resting(&self) -> Action {
+        if matches!(self.state, State::Passing) { Action::Continue } else { Action::Pause }
+    }
+}
+
+impl Context for Stream {}
+
+impl HttpContext for Stream {
+    fn on_http_request_headers(&mut self, _count: usize, end_of_stream: bool) -> Action {
+        match self.worker.clone() {
+            Some(worker) => self.begin(&worker, end_of_stream),
+            None => Action::Continue,
+        }
+    }
+
+    fn on_http_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
+        match self.worker.clone() {
+            Some(worker) => self.collect(&worker, size, end_of_stream),
+            None => Action::Continue,
+        }
+    }
+
+    /// HTTP/2 with trailers never marks the end of the body.
+    fn on_http_request_trailers(&mut self, _count: usize) -> Action {
+        match self.worker.clone() {
+            Some(worker) => self.finish(&worker),
+            None => Action::Continue,
+        }
+    }
+
+    fn on_log(&mut self) {
+        if let (State::Waiting, Some(worker)) = (&self.state, &self.worker) {
+            worker.engine(|engine, _| engine.client_gone(self.id));
+        }
+    }
+}
+
+/// The request's idempotency key in its scope.
+fn idempotency_key(
+    route: &gatepost_core::config::Route,
+    headers: &Headers,
+    body: &[u8],
+) -> Result<Option<Key>, &'static str> {
+    let Some(key) = headers.get("idempotency-key") else { return Ok(None) };
+    if key.is_empty() || key.len() > KEY_LEN_MAX {
+        return Err("Idempotency-Key must have 1 to 256 bytes");
+    }
+    let scope = route.idempotency_scope.as_deref().and_then(|name| headers.get(name));
+    Ok(Some(Key::new(&route.name, scope.as_deref(), &key, body)))
+}

@@ -1,0 +1,92 @@
+//! What the root and the streams of one worker share: the engine, the metrics, and the queue that wakes the root.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use gatepost_core::config::{Config, RouteId};
+use gatepost_core::engine::{Engine, Offer, World};
+use gatepost_core::notice::EventResult;
+
+use crate::host::{self, Queue, SharedData};
+use crate::metrics::Metrics;
+
+/// One worker under one configuration.
+pub struct Worker {
+    /// The configuration.
+    pub config: Rc<Config>,
+    /// The plugin's name.
+    pub name: String,
+    engine: RefCell<Engine>,
+    /// Never borrowed across a host call that could come back here.
+    pub metrics: RefCell<Metrics>,
+    /// The partition whose queue was registered, and that queue.
+    queue: Cell<Option<(u32, Option<Queue>)>>,
+    /// The root has been woken and has not come yet.
+    woken: Cell<bool>,
+}
+
+impl Worker {
+    /// A worker with nothing to do; touches nothing shared.
+    pub fn new(config: Config, name: String) -> Self {
+        let config = Rc::new(config);
+        Self {
+            engine: RefCell::new(Engine::new(Rc::clone(&config), &name)),
+            config,
+            name,
+            metrics: RefCell::default(),
+            queue: Cell::new(None),
+            woken: Cell::new(false),
+        }
+    }
+
+    /// Runs the engine in the world of this callback. The borrow ends with it: no host call in there comes back.
+    pub fn engine<T>(&self, run: impl FnOnce(&mut Engine, &mut World<'_>) -> T) -> T {
+        let mut world = World { now: host::now(), store: &mut SharedData, random: &mut host::random };
+        run(&mut self.engine.borrow_mut(), &mut world)
+    }
+
+    /// Hands an event to the engine, and wakes the root for what is to be done: a call that a stream dispatches would
+    /// lose its end with the stream.
+    pub fn offer(&self, offer: Offer) -> Option<gatepost_core::answer::Answer> {
+        let route = offer.route;
+        let reply = self.engine(|engine, world| engine.offer(world, offer));
+        self.count(route, reply.result);
+        self.wake();
+        reply.answer
+    }
+
+    /// Counts an answered request on an event route.
+    pub fn count(&self, route: RouteId, result: EventResult) {
+        self.metrics.borrow_mut().event(&self.config, route, result);
+    }
+
+    /// The root is here.
+    pub fn arrived(&self) {
+        self.woken.set(false);
+    }
+
+    /// Makes sure that the root comes soon, if the engine wants it.
+    fn wake(&self) {
+        let (partition, wanted) = {
+            let engine = self.engine.borrow();
+            (engine.partition(), engine.poll_timeout().is_some())
+        };
+        let Some(queue) = self.queue(partition) else { return };
+        if wanted && !self.woken.get() {
+            self.woken.set(queue.wake());
+        }
+    }
+
+    /// The queue of the worker's partition, registered when the partition is new.
+    fn queue(&self, partition: Option<u32>) -> Option<Queue> {
+        let partition = partition?;
+        if let Some((registered, queue)) = self.queue.get()
+            && registered == partition
+        {
+            return queue;
+        }
+        let queue = Queue::register(&format!("{}/wake/{partition}", self.name));
+        self.queue.set(Some((partition, queue)));
+        queue
+    }
+}
