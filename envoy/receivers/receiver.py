@@ -287,6 +287,8 @@ def main():
         asyncio.run(serve(parser.parse_args()))
     except KeyboardInterrupt:
         pass
+    except OSError as problem:
+        sys.exit(f"receiver.py: {problem}")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
 //! HTTP headers as Envoy keeps them: in order, names in lower case, values any bytes.
 
+use std::fmt;
+
 /// Headers or trailers, in the order they came.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Headers {
     pairs: Vec<(String, Vec<u8>)>,
 }
@@ -46,6 +48,12 @@ impl Headers {
     /// Takes out every pair of this name.
     pub fn remove(&mut self, name: &str) {
         self.pairs.retain(|(key, _)| !key.eq_ignore_ascii_case(name));
+    }
+}
+
+impl fmt::Debug for Headers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter().map(|(name, value)| (name, String::from_utf8_lossy(value)))).finish()
     }
 }
 

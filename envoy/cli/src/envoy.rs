@@ -101,9 +101,11 @@ impl Envoy {
         Ok(String::from_utf8_lossy(&fs::read(self.directory.path().join("log"))?).into_owned())
     }
 
+    /// The last lines that say what went wrong.
     fn log_tail(&self) -> Result<String> {
         let log = self.log()?;
-        let lines: Vec<&str> = log.lines().rev().take(LOG_TAIL_LINES).collect();
+        let lines = log.lines().filter(|line| !line.contains("[info]")).rev();
+        let lines: Vec<&str> = lines.take(LOG_TAIL_LINES).collect();
         Ok(lines.into_iter().rev().collect::<Vec<_>>().join("\n"))
     }
 

@@ -15,13 +15,13 @@ pub mod example;
 pub mod receiver;
 pub mod wait;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The root of the workspace this was built in; the commands work on its files.
 pub fn workspace() -> PathBuf {
-    // CARGO_MANIFEST_DIR is envoy/cli.
-    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+    // This crate is in envoy/cli.
+    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap_or(Path::new(".")).to_owned()
 }
 
 /// An HTTP client for loopback. A status of 400 and above is an answer, not an error.

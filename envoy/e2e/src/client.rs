@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpStream as StdStream};
+use std::net::TcpStream as StdStream;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -205,19 +205,17 @@ impl Sender {
     }
 }
 
-/// Sends these bytes over a socket of their own and gives back all that is answered until the gateway is silent: for
-/// requests no client library would make.
+/// Sends these bytes over a socket of their own and gives back all that is answered until the gateway closes it: for
+/// requests no client library would make. They must ask for `connection: close`, or be ones after which Envoy closes.
 ///
 /// # Errors
-/// When the gateway does not accept the connection.
+/// When the gateway does not accept the connection, or does not close it within a minute.
 pub fn send_raw(address: &str, bytes: &[u8]) -> Result<String> {
     let mut stream = StdStream::connect(address)?;
     stream.set_read_timeout(Some(ANSWER))?;
-    // Envoy may refuse before it has read everything; what it answered by then is what counts.
-    let _ = stream.write_all(bytes);
-    let _ = stream.shutdown(Shutdown::Write);
+    stream.write_all(bytes)?;
     let mut answer = Vec::new();
-    let _ = stream.read_to_end(&mut answer);
+    stream.read_to_end(&mut answer)?;
     Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 

@@ -165,6 +165,8 @@ impl Gateway {
         merge(
             &mut launch.config,
             json!({
+                // Envoy asks whoever uses dynamic config to name the process.
+                "node": {"id": "e2e", "cluster": "e2e"},
                 "static_resources": {"listeners": []},
                 "dynamic_resources": {"lds_config": source},
             }),

@@ -1,6 +1,8 @@
 //! A filter that buffers the whole body and lets it pass unchanged: the floor under what any wasm filter that looks
 //! at bodies costs. The benchmark puts it beside Gatepost.
 
+#![allow(missing_docs, reason = "the function that proxy_wasm::main! makes is the ABI's, not ours to describe")]
+
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{Action, ContextType};
 

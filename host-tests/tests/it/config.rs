@@ -5,7 +5,9 @@ use prost::Message;
 use prost_types::value::Kind;
 use serde_json::{Value, json};
 
-use crate::support::{accept, advance, answer, attempts, body, config, endpoint, event, gateway, millis, seconds, start, with};
+use crate::support::{
+    accept, advance, answer, attempts, body, config, endpoint, event, gateway, millis, seconds, start, with,
+};
 
 /// What a process that must not start with `config` logs.
 fn refusal(config: &Value) -> Vec<LogLine> {

@@ -1,5 +1,18 @@
 //! The built filter in the simulated Envoy: a module a behaviour.
 #![cfg(test)]
 
+mod acknowledge;
+mod answers;
+mod breaker;
+mod config;
+mod dead_letters;
+mod delivery;
+mod disabled;
+mod fuel;
+mod idempotency;
+mod matching;
+mod queue_share;
+mod signing;
 mod simulator;
+mod state;
 mod support;

@@ -3,9 +3,7 @@
 use host_tests::{Process, Request};
 use serde_json::{Value, json};
 
-use crate::support::{
-    BODY, accept, advance, answer, attempts, body, config, endpoint, event, millis, start, with,
-};
+use crate::support::{BODY, accept, advance, answer, attempts, body, config, endpoint, event, millis, start, with};
 
 fn route(name: &str, path: &str, event: &str, more: Value) -> Value {
     with(json!({"name": name, "match": {"path": path}, "event": event}), more)
@@ -13,7 +11,7 @@ fn route(name: &str, path: &str, event: &str, more: Value) -> Value {
 
 /// One endpoint that wants everything, and these routes.
 fn routed<const N: usize>(routes: [Value; N]) -> Process {
-    start(&with(config([endpoint("billing")]), json!({"routes": routes})))
+    start(&with(config([endpoint("billing")]), json!({"routes": routes.to_vec()})))
 }
 
 /// The event types that arrived, sorted.
@@ -135,7 +133,8 @@ fn an_event_nobody_wants_is_answered_202_and_kept_nowhere() {
 fn a_raw_payload_is_the_exact_bytes() {
     let mut process = start(&config([endpoint("billing")]));
     let bytes: Vec<u8> = (0..=255).collect();
-    let request = Request::post("/events/binary").header("content-type", "application/octet-stream").body(bytes.clone());
+    let request =
+        Request::post("/events/binary").header("content-type", "application/octet-stream").body(bytes.clone());
     accept(&mut process, 0, request);
     advance(&mut process, millis(10));
     assert_eq!(attempts(&process, "billing")[0].body, bytes);
@@ -144,15 +143,20 @@ fn a_raw_payload_is_the_exact_bytes() {
 
 #[test]
 fn an_envelope_holds_the_type_the_body_and_the_metadata() {
-    let metadata = json!({"tenant": "{header:x-tenant-id}", "kind": "{event}", "version": 2, "missing": "{header:x-none}"});
+    let metadata =
+        json!({"tenant": "{header:x-tenant-id}", "kind": "{event}", "version": 2, "missing": "{header:x-none}"});
     let more = json!({"payload": "envelope", "metadata": metadata});
     let mut process = routed([route("ingest", "/events/{event}", "{event}", more)]);
-    let request = event("payment_verified").header("x-tenant-id", "acme").body("{\"amount\": 1.50, \"b\": \"\\u00e9\"}\n");
+    let request =
+        event("payment_verified").header("x-tenant-id", "acme").body("{\"amount\": 1.50, \"b\": \"\\u00e9\"}");
     accept(&mut process, 0, request);
     advance(&mut process, millis(10));
     let sent = attempts(&process, "billing").remove(0).body;
     let text = String::from_utf8(sent).expect("JSON");
-    assert!(text.starts_with(r#"{"event":"payment_verified","data":{"amount": 1.50, "b": "\u00e9"},"metadata":{"#), "{text}");
+    assert!(
+        text.starts_with(r#"{"event":"payment_verified","data":{"amount": 1.50, "b": "\u00e9"},"metadata":{"#),
+        "{text}"
+    );
     let value: Value = serde_json::from_str(&text).expect("JSON");
     assert_eq!(value["metadata"], json!({"kind": "payment_verified", "missing": null, "tenant": "acme", "version": 2}));
     assert_eq!(process.calls("billing")[0].header("content-type"), "application/json");

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use host_tests::{Reply, Upstream};
 use serde_json::json;
 
-use crate::support::{BODY, accept, advance, attempts, config, endpoint, event, gateway, seconds, signature, start, with};
+use crate::support::{
+    BODY, accept, advance, attempts, config, endpoint, event, gateway, seconds, signature, start, with,
+};
 
 #[test]
 fn a_receiver_sees_these_headers_and_no_other() {
@@ -21,8 +23,7 @@ fn a_receiver_sees_these_headers_and_no_other() {
     advance(&mut process, seconds(1));
 
     let call = process.calls("billing")[0];
-    let received: BTreeMap<&str, &str> =
-        call.headers.iter().map(|(name, _)| (name, call.header(name))).collect();
+    let received: BTreeMap<&str, &str> = call.headers.iter().map(|(name, _)| (name, call.header(name))).collect();
     let timestamp = call.wall_millis.to_string();
     let agent = concat!("Gatepost/", env!("CARGO_PKG_VERSION"));
     let signature = signature(call, "billing-secret");

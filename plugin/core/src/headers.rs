@@ -36,26 +36,18 @@ impl Headers {
     }
 
     fn values<'a, 'n>(&'a self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
-        self.0
-            .iter()
-            .filter(move |(other, _)| other == name)
-            .map(|(_, value)| value.as_slice())
+        self.0.iter().filter(move |(other, _)| other == name).map(|(_, value)| value.as_slice())
     }
 }
 
 /// Is this a header name: a token of RFC 9110, section 5.6.2?
 pub fn is_name(name: &str) -> bool {
-    !name.is_empty()
-        && name
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
 }
 
 /// May these bytes be sent as a header value? Control characters may not: a CR or LF would begin another header.
 pub fn is_value(value: &[u8]) -> bool {
-    value
-        .iter()
-        .all(|byte| *byte == b'\t' || (*byte >= b' ' && *byte != 0x7f))
+    value.iter().all(|byte| *byte == b'\t' || (*byte >= b' ' && *byte != 0x7f))
 }
 
 #[cfg(test)]

@@ -128,11 +128,7 @@ fn event_type(route: &Route, source: &Source<'_>) -> Result<String, Rejection> {
 }
 
 /// `{"event":..,"data":<body>,"metadata":{..}}`, with the body's own bytes in the middle.
-fn envelope(
-    event_type: &str,
-    metadata: &[(String, MetadataValue)],
-    source: &Source<'_>,
-) -> Result<Vec<u8>, Rejection> {
+fn envelope(event_type: &str, metadata: &[(String, MetadataValue)], source: &Source<'_>) -> Result<Vec<u8>, Rejection> {
     let data = json::check(source.body).map_err(Rejection::Body)?;
     let mut text = String::with_capacity(data.len() + 128 + 64 * metadata.len());
     text.push_str("{\"event\":\"");

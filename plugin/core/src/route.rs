@@ -18,8 +18,8 @@ use crate::headers::Headers;
 
 mod pattern;
 
-pub use pattern::{PathPattern, SEGMENTS_MAX};
 use pattern::Segment;
+pub use pattern::{PathPattern, SEGMENTS_MAX};
 
 /// A map that hashes alike in every run: this crate has no entropy, and the keys come from the config.
 type FixedMap<K, V> = HashMap<K, V, BuildHasherDefault<DefaultHasher>>;

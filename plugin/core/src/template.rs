@@ -116,13 +116,11 @@ impl Template {
 impl Part {
     fn parse(placeholder: &str, captures: &[String]) -> Result<Self, String> {
         match placeholder.split_once(':') {
-            Some(("header", name)) if headers::is_name(name) => {
-                Ok(Self::Header(name.to_ascii_lowercase()))
-            }
+            Some(("header", name)) if headers::is_name(name) => Ok(Self::Header(name.to_ascii_lowercase())),
             Some(("header", name)) => Err(format!("names {name:?}, which is not a header name")),
-            Some(("body", pointer)) => {
-                Pointer::parse(pointer).map(Self::Body).map_err(|reason| format!("has {{body:{pointer}}}, but {reason}"))
-            }
+            Some(("body", pointer)) => Pointer::parse(pointer)
+                .map(Self::Body)
+                .map_err(|reason| format!("has {{body:{pointer}}}, but {reason}")),
             Some((source, _)) => Err(format!("reads from {source:?}, which is neither header nor body")),
             None => captures
                 .iter()
@@ -154,10 +152,7 @@ mod tests {
 
     fn render(text: &str, body: &[u8]) -> Result<String, Absent> {
         let captures = ["event".to_owned(), "id".to_owned()];
-        let headers = Headers::new(vec![
-            ("x-tenant".into(), b"acme".to_vec()),
-            ("x-bytes".into(), b"\xff".to_vec()),
-        ]);
+        let headers = Headers::new(vec![("x-tenant".into(), b"acme".to_vec()), ("x-bytes".into(), b"\xff".to_vec())]);
         let source = Source { captures: &["paid".to_owned(), "7".to_owned()], headers: &headers, body };
         Template::parse(text, &captures).unwrap().render(&source)
     }
@@ -166,10 +161,7 @@ mod tests {
     fn captures_headers_and_body_values_fill_any_mix() {
         let body = br#"{"order":{"kind":"card"}}"#;
         assert_eq!(render("order.{event}", body).as_deref(), Ok("order.paid"));
-        assert_eq!(
-            render("{id}:{header:X-Tenant}-{body:/order/kind}!", body).as_deref(),
-            Ok("7:acme-card!")
-        );
+        assert_eq!(render("{id}:{header:X-Tenant}-{body:/order/kind}!", body).as_deref(), Ok("7:acme-card!"));
         assert_eq!(render("plain", b"").as_deref(), Ok("plain"));
         assert_eq!(render("", b"").as_deref(), Ok(""));
     }
@@ -191,7 +183,9 @@ mod tests {
 
     #[test]
     fn a_template_that_can_never_be_filled_is_refused() {
-        for text in ["{event", "event}", "{}", "{other}", "{query:x}", "{header:}", "{header:a b}", "{body:a}", "{{event}}"] {
+        for text in
+            ["{event", "event}", "{}", "{other}", "{query:x}", "{header:}", "{header:a b}", "{body:a}", "{{event}}"]
+        {
             assert!(Template::parse(text, &["event".to_owned()]).is_err(), "{text}");
         }
     }

@@ -31,7 +31,7 @@ fn ten_mistakes() -> Value {
         "enabld": true,
         "routes": [{
             "name": "ingest", "match": {"path": "/events/{event}"}, "event": "{evnt}",
-            "mode": "dispach", "ack_timeout": "soon",
+            "mode": "dispach", "ack": "delivered", "ack_timeout": "soon",
         }],
         "endpoints": [{
             "name": "a", "url": "receiver.test/a", "secrets": [{"value": SECRET}, {"env": "GATEPOST_NOT_SET"}],

@@ -1,6 +1,5 @@
 //! What an attempt's end does to a delivery.
 
-use std::net::TcpStream;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -8,6 +7,7 @@ use gatepost_cli::receiver::{Options, Receiver, Record};
 use gatepost_cli::wait;
 use gatepost_e2e::{Event, Gateway, Setup, endpoint};
 use serde_json::{Value, json};
+use tokio::net::TcpSocket;
 
 const DEADLINE: Duration = Duration::from_secs(30);
 /// What an attempt may be late: the gateway's ticks and this machine's load, not its schedule.
@@ -90,8 +90,10 @@ fn a_connection_broken_before_or_within_the_answer_is_tried_again() -> Result<()
 #[test]
 fn a_refused_connection_is_tried_again_until_the_receiver_is_there() -> Result<()> {
     let receiver = Receiver::start(&[("a", "secret-of-a")], &Options::default())?;
-    // The port of a connection that is open: nobody else gets it, and nobody listens there.
-    let held = TcpStream::connect(receiver.address())?;
+    // Bound, so that nobody else gets the port, but not listening; the receiver may bind it as well and listen.
+    let held = TcpSocket::new_v4()?;
+    held.set_reuseaddr(true)?;
+    held.bind("127.0.0.1:0".parse()?)?;
     let address = held.local_addr()?;
     let schedule = json!({"retry": {"delays": ["0s", "0.5s", "2s", "2s", "2s", "2s"]}, "breaker": {"failures": 100}});
     let setup = Setup::new(&receiver, &[endpoint("a", "secret-of-a", schedule)]);
@@ -100,7 +102,6 @@ fn a_refused_connection_is_tried_again_until_the_receiver_is_there() -> Result<(
     wait::until("two attempts are refused", DEADLINE, || {
         Ok((gateway.envoy.stat("cluster.a.upstream_cx_connect_fail")? >= 2).then_some(()))
     })?;
-    drop(held);
     let late = Receiver::start(&[("a", "secret-of-a")], &Options { port: address.port(), compact: false })?;
     let records = late.wait_for("a", 1, DEADLINE)?;
     assert_eq!((&records[0].id, &records[0].problem), (&id, &None));

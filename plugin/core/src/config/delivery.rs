@@ -71,7 +71,8 @@ pub(super) fn breaker(endpoint: &Object<'_>) -> Option<BreakerPolicy> {
 
 pub(super) fn rate(node: &Node<'_>) -> Option<Rate> {
     let object = node.object(&["per_second", "burst"], &[])?;
-    let per_second = object.required("per_second", "attempts a second", |node| node.number(PER_SECOND_MIN..=PER_SECOND_MAX));
+    let per_second =
+        object.required("per_second", "attempts a second", |node| node.number(PER_SECOND_MIN..=PER_SECOND_MAX));
     // A second's worth: what would leave in that second at an even pace may leave at its start.
     let second = per_second.map_or(1, |rate| (rate.ceil() as u32).max(1));
     let burst = object.or("burst", second, |node| node.integer(1..=1_000_000));

@@ -1,7 +1,7 @@
 //! The bytes of a configuration as one tree, whether they are JSON or a serialised `google.protobuf.Struct`.
 //!
-//! Envoy hands over either, and does not say which. No text is both: a Struct that is not empty begins with a line feed
-//! and a length, which no JSON object does.
+//! Envoy hands over either, and does not say which. The first bytes do not tell: a Struct begins with a line feed and a
+//! length, which may be the code of `{`. So each is decoded to its end before the other is tried.
 
 use std::fmt;
 
@@ -14,7 +14,7 @@ use serde_json::{Map, Number, Value};
 use super::error::{Problem, shown};
 
 /// A configuration that sends, as short as it can be.
-pub const MINIMAL: &str = r#"{"enabled":true,"routes":[{"name":"ingest","match":{"path":"/events/{event}"},"event":"{event}"}],"endpoints":[{"name":"billing","cluster":"billing","url":"https://api.example.com/webhooks","secrets":[{"env":"WEBHOOK_SECRET"}]}]}"#;
+pub(super) const MINIMAL: &str = r#"{"enabled":true,"routes":[{"name":"ingest","match":{"path":"/events/{event}"},"event":"{event}"}],"endpoints":[{"name":"billing","cluster":"billing","url":"https://api.example.com/webhooks","secrets":[{"env":"WEBHOOK_SECRET"}]}]}"#;
 
 /// Where a problem is that concerns the whole.
 pub(super) const WHOLE: &str = "configuration";
@@ -28,15 +28,16 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Value, Problem> {
         Ok(tree) => return Ok(tree.0),
         Err(error) => error,
     };
-    if bytes.trim_ascii_start().starts_with(b"{") {
-        return Err(whole(format!("is not valid JSON: {json_error}")));
-    }
-    match prost_types::Struct::decode(bytes) {
-        Ok(message) => object(message, &mut String::new()).map(Value::Object),
-        Err(struct_error) => {
-            Err(whole(format!("is neither JSON ({json_error}) nor a google.protobuf.Struct ({struct_error})")))
-        }
-    }
+    let struct_error = match prost_types::Struct::decode(bytes) {
+        Ok(message) if !message.fields.is_empty() => return object(message, &mut String::new()).map(Value::Object),
+        Ok(_) => "it has no fields".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    Err(whole(if bytes.trim_ascii_start().starts_with(b"{") {
+        format!("is not valid JSON: {json_error}")
+    } else {
+        format!("is neither JSON ({json_error}) nor a google.protobuf.Struct ({struct_error})")
+    }))
 }
 
 fn whole(what: String) -> Problem {

@@ -44,8 +44,24 @@ pub(super) fn endpoints(nodes: &[Node<'_>], limits: &Limits) -> Option<Vec<Endpo
 
 fn entry(node: &Node<'_>, limits: &Limits) -> Option<EndpointEntry> {
     let keys = [
-        "name", "cluster", "url", "events", "secrets", "signature", "timeout", "retry", "breaker", "rate",
-        "max_in_flight", "max_age", "pending", "overflow", "on_gone", "headers", "disabled", "dead_letter",
+        "name",
+        "cluster",
+        "url",
+        "events",
+        "secrets",
+        "signature",
+        "timeout",
+        "retry",
+        "breaker",
+        "rate",
+        "max_in_flight",
+        "max_age",
+        "pending",
+        "overflow",
+        "on_gone",
+        "headers",
+        "disabled",
+        "dead_letter",
     ];
     let object = node.object(&keys, &[])?;
     let name = object.required("name", "a name, unique among the endpoints", name);
@@ -54,16 +70,14 @@ fn entry(node: &Node<'_>, limits: &Limits) -> Option<EndpointEntry> {
     let events = events(&object);
     let secrets = object.required("secrets", "a list with at least one {env: NAME}", secrets);
     let signature = object.or("signature", Timestamped::default(), signature);
-    let timeout = object.or("timeout", Duration::from_secs(10), |node| {
-        duration(node, Duration::from_millis(10)..=TIMEOUT_MAX)
-    });
+    let timeout =
+        object.or("timeout", Duration::from_secs(10), |node| duration(node, Duration::from_millis(10)..=TIMEOUT_MAX));
     let retry = retry(&object);
     let breaker = breaker(&object);
     let rate = object.optional("rate", rate);
     let max_in_flight = object.or("max_in_flight", 64, |node| node.integer(1..=MAX_IN_FLIGHT_MAX));
-    let max_age = object.or("max_age", Duration::from_secs(24 * 3600), |node| {
-        duration(node, Duration::from_secs(1)..=MAX_AGE_MAX)
-    });
+    let max_age = object
+        .or("max_age", Duration::from_secs(24 * 3600), |node| duration(node, Duration::from_secs(1)..=MAX_AGE_MAX));
     let pending = object.or("pending", (limits.pending / 4).max(1), |node| node.integer(1..=limits.pending));
     let overflow = object.or("overflow", Overflow::Reject, |node| {
         choice(node, &[("reject", Overflow::Reject), ("dead_letter", Overflow::DeadLetter)], &[])

@@ -38,14 +38,12 @@ const HISTORY_MAX: u32 = 100_000;
 
 /// Reads the section.
 pub(super) fn limits(node: &Node<'_>) -> Option<Limits> {
-    let keys =
-        ["body", "pending", "pending_bytes", "dead_letters", "dead_letter_bytes", "idempotency_keys", "history"];
+    let keys = ["body", "pending", "pending_bytes", "dead_letters", "dead_letter_bytes", "idempotency_keys", "history"];
     let object = node.object(&keys, &[])?;
     let default = Limits::default();
     let body = object.or("body", default.body, |node| size(node, 1..=BODY_MAX));
     let pending = object.or("pending", default.pending, |node| node.integer(1..=PENDING_MAX));
-    let pending_bytes =
-        object.or("pending_bytes", default.pending_bytes, |node| size(node, 1..=PENDING_BYTES_MAX));
+    let pending_bytes = object.or("pending_bytes", default.pending_bytes, |node| size(node, 1..=PENDING_BYTES_MAX));
     let dead_letters = object.or("dead_letters", default.dead_letters, |node| node.integer(1..=DEAD_LETTERS_MAX));
     let dead_letter_bytes =
         object.or("dead_letter_bytes", default.dead_letter_bytes, |node| size(node, 1..=DEAD_LETTER_BYTES_MAX));

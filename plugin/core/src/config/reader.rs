@@ -81,7 +81,8 @@ impl<'a> Node<'a> {
         let Value::Number(number) = self.value else {
             return self.wrong_type(expected);
         };
-        let within = number.as_u64().and_then(|number| T::try_from(number).ok()).filter(|number| range.contains(number));
+        let within =
+            number.as_u64().and_then(|number| T::try_from(number).ok()).filter(|number| range.contains(number));
         within.or_else(|| self.problem(format!("is {number}"), expected))
     }
 
@@ -172,6 +173,8 @@ impl<'a> Node<'a> {
     }
 
     fn note<T>(&self, path: String, what: String, expected: String) -> Option<T> {
+        // What is wrong may quote the config; a problem stays one line of the log all the same.
+        let what = what.replace(char::is_control, "\u{fffd}");
         self.reader.problems.borrow_mut().push(Problem { path, what, expected });
         None
     }
@@ -192,7 +195,12 @@ impl<'a> Object<'a> {
     }
 
     /// Reads a key that must be there.
-    pub(super) fn required<T>(&self, key: &str, expected: &str, read: impl FnOnce(&Node<'a>) -> Option<T>) -> Option<T> {
+    pub(super) fn required<T>(
+        &self,
+        key: &str,
+        expected: &str,
+        read: impl FnOnce(&Node<'a>) -> Option<T>,
+    ) -> Option<T> {
         match self.get(key) {
             Some(node) => read(&node),
             None => self.node.note(self.node.child_path(key), "is missing".to_owned(), expected.to_owned()),

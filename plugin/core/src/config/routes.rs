@@ -60,45 +60,62 @@ fn hides(first: &Route, later: &Route) -> bool {
 }
 
 fn entry(node: &Node<'_>, endpoints: &BTreeMap<&str, usize>) -> Option<RouteEntry> {
-    let keys = ["name", "mode", "match", "event", "payload", "metadata", "ack", "ack_timeout", "endpoints", "idempotency_scope"];
+    let keys = [
+        "name",
+        "mode",
+        "match",
+        "event",
+        "payload",
+        "metadata",
+        "ack",
+        "ack_timeout",
+        "endpoints",
+        "idempotency_scope",
+    ];
     let object = node.object(&keys, &[])?;
     let name = object.required("name", "a name, unique among the routes", name);
     let mode = object.or("mode", (), |node| choice(node, &[("dispatch", ())], &["forward", "tap"]));
     let matching = object.required("match", "an object with path", matching);
     // Without a path it is not known which captures there are: the templates are then not looked at.
-    let pattern = matching.as_ref().map(|(pattern, _, _)| pattern);
+    let pattern = matching.as_ref().and_then(|matching| matching.pattern.as_ref());
     let event = pattern.and_then(|pattern| {
-        object.required("event", "the event type: a literal or a template such as \"{event}\"", |node| event(node, pattern))
+        object.required("event", "the event type: a literal or a template such as \"{event}\"", |node| {
+            event(node, pattern)
+        })
     });
     let payload = pattern.and_then(|pattern| payload(&object, pattern));
     let ack = ack(&object);
     let endpoints = object.optional("endpoints", |node| references(node, endpoints));
     let idempotency_scope = object.optional("idempotency_scope", header_name);
     mode?;
-    let (pattern, methods, headers) = matching?;
+    let Match { pattern, methods, headers } = matching?;
     let route = Route {
         name: name?.to_owned(),
-        methods,
-        headers,
+        methods: methods?,
+        headers: headers?,
         event: event?,
         payload: payload?,
         ack: ack?,
         endpoints: endpoints?,
         idempotency_scope: idempotency_scope?,
     };
-    Some(RouteEntry { route, pattern })
+    Some(RouteEntry { route, pattern: pattern? })
 }
 
-type Match = (PathPattern, Vec<String>, Vec<(String, String)>);
+/// What could be read of `match`.
+struct Match {
+    pattern: Option<PathPattern>,
+    methods: Option<Vec<String>>,
+    headers: Option<Vec<(String, String)>>,
+}
 
 fn matching(node: &Node<'_>) -> Option<Match> {
     let object = node.object(&["path", "methods", "headers"], &[])?;
-    let path = object.required("path", "a path such as \"/events/{event}\"", path);
-    let methods = object.or("methods", vec!["POST".to_owned()], |node| {
-        all(&node.some_list(16, "at least one method")?, method)
-    });
+    let pattern = object.required("path", "a path such as \"/events/{event}\"", path);
+    let methods =
+        object.or("methods", vec!["POST".to_owned()], |node| all(&node.some_list(16, "at least one method")?, method));
     let headers = object.or("headers", Vec::new(), required_headers);
-    Some((path?, methods?, headers?))
+    Some(Match { pattern, methods, headers })
 }
 
 fn path(node: &Node<'_>) -> Option<PathPattern> {
@@ -129,6 +146,9 @@ fn required_header(name: &str, node: &Node<'_>) -> Option<(String, String)> {
     if !headers::is_name(name) {
         return node.problem("is not the name of a header", "a header name such as x-tenant");
     }
+    if name.eq_ignore_ascii_case("host") {
+        return node.problem("never reaches a filter as a header", "the virtual host's domains in Envoy's routes");
+    }
     let value = node.text("the value the header must equal")?;
     if !headers::is_value(value.as_bytes()) || value.trim() != value {
         return node.problem("can never equal a header's value", "no control characters, and no space at either end");
@@ -156,7 +176,9 @@ fn event(node: &Node<'_>, pattern: &PathPattern) -> Option<Template> {
 fn payload(object: &Object<'_>, pattern: &PathPattern) -> Option<Payload> {
     let envelope = object.or("payload", false, |node| choice(node, &[("envelope", true), ("raw", false)], &[]));
     let metadata = object.or("metadata", Vec::new(), |node| metadata(node, pattern));
-    if envelope == Some(false) && let Some(node) = object.get("metadata") {
+    if envelope == Some(false)
+        && let Some(node) = object.get("metadata")
+    {
         return node.problem("has no place in a raw payload", "payload: envelope beside it");
     }
     let metadata = metadata?;
@@ -184,10 +206,11 @@ fn metadata_value(node: &Node<'_>, pattern: &PathPattern) -> Option<MetadataValu
 
 fn ack(object: &Object<'_>) -> Option<Ack> {
     let delivered = object.or("ack", false, |node| choice(node, &[("accepted", false), ("delivered", true)], &[]));
-    let timeout = object.or("ack_timeout", ACK_TIMEOUT, |node| {
-        duration(node, Duration::from_millis(10)..=ACK_TIMEOUT_MAX)
-    });
-    if delivered == Some(false) && let Some(node) = object.get("ack_timeout") {
+    let timeout =
+        object.or("ack_timeout", ACK_TIMEOUT, |node| duration(node, Duration::from_millis(10)..=ACK_TIMEOUT_MAX));
+    if delivered == Some(false)
+        && let Some(node) = object.get("ack_timeout")
+    {
         return node.problem("has no meaning when the answer waits for nothing", "ack: delivered beside it");
     }
     let timeout = timeout?;

@@ -38,13 +38,13 @@ fn config(root: &Node<'_>) -> Option<Config> {
     let default_agent = concat!("Gatepost/", env!("CARGO_PKG_VERSION")).to_owned();
     let user_agent = object.or("user_agent", default_agent, user_agent);
     let limits = object.or("limits", Limits::default(), limits);
-    let nodes = object.required("endpoints", "a list of endpoints", |node| node.list(ENDPOINTS_MAX, "a list of endpoints"));
+    let nodes =
+        object.required("endpoints", "a list of endpoints", |node| node.list(ENDPOINTS_MAX, "a list of endpoints"));
     let names = names(nodes.as_deref().unwrap_or_default());
     // With bad limits the endpoints are read against the default ones, to find what else is wrong.
     let endpoints = nodes.and_then(|nodes| endpoints(&nodes, &limits.unwrap_or_default()));
-    let routes = object.required("routes", "a list of routes: a filter without routes does nothing", |node| {
-        routes(node, &names)
-    });
+    let routes = object
+        .required("routes", "a list of routes: a filter without routes does nothing", |node| routes(node, &names));
     let (endpoints, routes) = (endpoints?, routes?);
     let router = Router::build(routes.iter().map(|entry| (&entry.pattern, entry.route.headers.as_slice())));
     let subscriptions = Subscriptions::build(endpoints.iter().map(|entry| entry.events.as_slice()));

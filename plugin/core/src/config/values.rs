@@ -26,7 +26,8 @@ pub(super) fn name<'a>(node: &Node<'a>) -> Option<&'a str> {
 pub(super) fn names<'a>(entries: &[Node<'a>]) -> BTreeMap<&'a str, usize> {
     let mut names = BTreeMap::new();
     for (number, node) in entries.iter().enumerate() {
-        let Some((node, name)) = node.field("name").and_then(|node| Some((node.clone(), node.value().as_str()?))) else {
+        let Some((node, name)) = node.field("name").and_then(|node| Some((node.clone(), node.value().as_str()?)))
+        else {
             continue;
         };
         let first = *names.entry(name).or_insert(number);
@@ -67,8 +68,11 @@ pub(super) fn choice<T: Copy>(node: &Node<'_>, choices: &[(&str, T)], later: &[&
 
 /// A duration: a decimal number and `ms`, `s`, `m` or `h`.
 pub(super) fn duration(node: &Node<'_>, range: RangeInclusive<Duration>) -> Option<Duration> {
-    let expected =
-        format!("a duration from {:?} to {:?}, such as \"2s\", \"0.25s\", \"5m\" or \"24h\"", range.start(), range.end());
+    let expected = format!(
+        "a duration from {:?} to {:?}, such as \"2s\", \"0.25s\", \"5m\" or \"24h\"",
+        range.start(),
+        range.end()
+    );
     let text = node.text(&expected)?;
     let parsed = parse_duration(text);
     match parsed {
@@ -92,13 +96,13 @@ fn parse_duration(text: &str) -> Option<Duration> {
 /// A number of bytes: a whole number, or a string with `B`, `KiB`, `MiB` or `GiB`.
 pub(super) fn size<T: TryFrom<u64> + PartialOrd + Display>(node: &Node<'_>, range: RangeInclusive<T>) -> Option<T> {
     let expected = format!("a size from {} to {} bytes, such as \"64KiB\" or \"1MiB\"", range.start(), range.end());
-    let bytes = match node.value() {
-        Value::Number(number) => number.as_u64(),
-        Value::String(text) => parse_size(text),
+    let (bytes, written) = match node.value() {
+        Value::Number(number) => (number.as_u64(), number.to_string()),
+        Value::String(text) => (parse_size(text), shown(text)),
         _ => return node.wrong_type(expected),
     };
     let within = bytes.and_then(|bytes| T::try_from(bytes).ok()).filter(|bytes| range.contains(bytes));
-    within.or_else(|| node.problem(format!("is {}", shown(node.value().as_str().unwrap_or("out of range"))), expected))
+    within.or_else(|| node.problem(format!("is {written}"), expected))
 }
 
 fn parse_size(text: &str) -> Option<u64> {
@@ -133,7 +137,9 @@ pub(super) fn statuses(node: &Node<'_>) -> Option<StatusSet> {
     const EXPECTED: &str = "statuses from 300 to 599, \"3xx\", \"4xx\" or \"5xx\"";
     let ranges = all(&node.list(300, EXPECTED)?, |item| {
         let range = match item.value() {
-            Value::Number(number) => number.as_u64().and_then(|status| u16::try_from(status).ok()).map(|status| status..=status),
+            Value::Number(number) => {
+                number.as_u64().and_then(|status| u16::try_from(status).ok()).map(|status| status..=status)
+            }
             Value::String(text) => match text.as_str() {
                 "3xx" => Some(300..=399),
                 "4xx" => Some(400..=499),
@@ -166,9 +172,14 @@ pub(super) fn url(node: &Node<'_>) -> Option<Url> {
         return node.problem("has another scheme than http and https", EXPECTED);
     }
     if authority.as_str().contains('@') {
-        return node.problem("holds a user name or password", "them in a header, such as {\"authorization\": {\"env\": NAME}}");
+        return node.problem(
+            "holds a user name or password",
+            "them in a header, such as {\"authorization\": {\"env\": NAME}}",
+        );
     }
-    if authority.host().is_empty() || authority.as_str().len() != authority.host().len() && authority.port_u16().is_none() {
+    if authority.host().is_empty()
+        || authority.as_str().len() != authority.host().len() && authority.port_u16().is_none()
+    {
         return node.problem("has no host, or a port that is none", EXPECTED);
     }
     let path = uri.path_and_query().map_or("/", |path| path.as_str());

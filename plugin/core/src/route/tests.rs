@@ -17,10 +17,8 @@ impl Table {
         let pairs = |headers: &[(&str, &str)]| -> Vec<(String, String)> {
             headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
         };
-        let patterns: Vec<_> = rules
-            .iter()
-            .map(|(path, _, headers)| (PathPattern::parse(path).unwrap(), pairs(headers)))
-            .collect();
+        let patterns: Vec<_> =
+            rules.iter().map(|(path, _, headers)| (PathPattern::parse(path).unwrap(), pairs(headers))).collect();
         let routes = rules
             .iter()
             .map(|(path, methods, headers)| Route {
@@ -44,8 +42,7 @@ impl Table {
     }
 
     fn select(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Selection {
-        let headers =
-            headers.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect();
+        let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect();
         self.router.select(&self.routes, self.router.lookup(path), method, &Headers::new(headers))
     }
 
@@ -173,9 +170,10 @@ fn naive(pattern: &str, path: &str) -> bool {
     let wanted: Vec<&str> = pattern.split('/').collect();
     let found: Vec<&str> = path.split('/').collect();
     (found.len() == wanted.len() || rest && found.len() > wanted.len())
-        && wanted.iter().zip(&found).all(|(wanted, found)| {
-            wanted == found || wanted.starts_with('{') && !found.is_empty()
-        })
+        && wanted
+            .iter()
+            .zip(&found)
+            .all(|(wanted, found)| wanted == found || wanted.starts_with('{') && !found.is_empty())
 }
 
 /// More specific patterns sort first: by segment, a literal, a capture, an end, any rest.

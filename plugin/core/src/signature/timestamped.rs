@@ -51,8 +51,14 @@ impl Timestamped {
     /// All header names of the scheme.
     pub fn names(&self) -> [&str; 8] {
         [
-            &self.signature, &self.signature_also, &self.timestamp, &self.id, &self.event, &self.attempt,
-            &self.endpoint, &self.dead_letter,
+            &self.signature,
+            &self.signature_also,
+            &self.timestamp,
+            &self.id,
+            &self.event,
+            &self.attempt,
+            &self.endpoint,
+            &self.dead_letter,
         ]
     }
 }

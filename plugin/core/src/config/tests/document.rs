@@ -43,6 +43,17 @@ fn a_struct_means_what_the_same_json_means() {
 }
 
 #[test]
+fn a_struct_that_begins_like_json_is_still_a_struct() {
+    let agent = |length: usize| {
+        let fields = [("user_agent".to_owned(), Value::from("x".repeat(length)))];
+        message(&Value::Object(fields.into_iter().collect())).encode_to_vec()
+    };
+    let bytes = (1..123).map(agent).find(|bytes| bytes.starts_with(b"\n{")).unwrap();
+    let lines = lines(&parse(&bytes, &env).unwrap_err());
+    assert!(lines[0].starts_with("endpoints: is missing"), "{lines:#?}");
+}
+
+#[test]
 fn an_empty_configuration_is_answered_with_a_minimal_one() {
     for bytes in [&b""[..], b" \n"] {
         let line = one_line(bytes);
@@ -55,13 +66,17 @@ fn an_empty_configuration_is_answered_with_a_minimal_one() {
 #[test]
 fn text_that_is_meant_as_json_is_told_where_it_breaks() {
     let line = one_line(b"{\n  \"enabled\": yes\n}");
-    assert!(line.starts_with("configuration: is not valid JSON: expected value at line 2 column 14; expected JSON"), "{line}");
+    assert!(
+        line.starts_with("configuration: is not valid JSON: expected value at line 2 column 14; expected JSON"),
+        "{line}"
+    );
 }
 
 #[test]
 fn what_is_neither_json_nor_a_struct_is_told_both_reasons() {
     let line = one_line(b"enabled: true");
     assert!(line.contains("is neither JSON (") && line.contains(") nor a google.protobuf.Struct ("), "{line}");
+    assert!(one_line(b"\x7a\x00").contains("(it has no fields)"));
     assert!(one_line(b"[]").starts_with("configuration: is a list; expected an object with enabled,"));
 }
 

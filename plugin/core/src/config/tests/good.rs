@@ -114,7 +114,11 @@ fn every_limit_has_its_effect() {
 #[test]
 fn an_event_goes_to_the_endpoints_that_subscribe_and_that_its_route_feeds() {
     let mut config = full();
-    put(&mut config, "/endpoints/-", json!({"name": "all", "cluster": "c", "url": "http://h", "secrets": [{"value": "s"}]}));
+    put(
+        &mut config,
+        "/endpoints/-",
+        json!({"name": "all", "cluster": "c", "url": "http://h", "secrets": [{"value": "s"}]}),
+    );
     put(&mut config, "/routes/-", json!({"name": "open", "match": {"path": "/open"}, "event": "{header:x-event}"}));
     let config = good(&config);
     let ids = |route: usize, event: &str| -> Vec<usize> {
@@ -134,7 +138,8 @@ fn routes_without_endpoints_are_allowed_when_the_list_is_there() {
 
 #[test]
 fn a_digest_changes_with_its_entry_and_with_nothing_else() {
-    let digests = |config: &Value| -> Vec<u64> { good(config).endpoints.iter().map(|endpoint| endpoint.digest).collect() };
+    let digests =
+        |config: &Value| -> Vec<u64> { good(config).endpoints.iter().map(|endpoint| endpoint.digest).collect() };
     let before = digests(&full());
     let mut changed = full();
     put(&mut changed, "/endpoints/1/timeout", json!("9s"));
@@ -151,7 +156,9 @@ fn durations_and_sizes_are_read_in_every_unit() {
         let config = good(&with("/endpoints/0/timeout", json!(text)));
         assert_eq!(config.endpoints[0].timeout, Duration::from_millis(expected), "{text}");
     }
-    for (size, expected) in [(json!(7), 7), (json!("7B"), 7), (json!("0.5KiB"), 512), (json!("2MiB"), 2 << 20), (json!(9.0), 9)] {
+    for (size, expected) in
+        [(json!(7), 7), (json!("7B"), 7), (json!("0.5KiB"), 512), (json!("2MiB"), 2 << 20), (json!(9.0), 9)]
+    {
         assert_eq!(good(&with("/limits", json!({"body": size}))).limits.body, expected);
     }
 }

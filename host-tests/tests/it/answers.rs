@@ -1,0 +1,146 @@
+//! What a producer is answered when its event is taken or not.
+
+use host_tests::{Answer, Request};
+use serde_json::{Value, json};
+
+use crate::support::{accept, advance, answer, body, config, endpoint, event, seconds, start, with};
+
+fn assert_problem(answer: &Answer, status: u16) {
+    assert_eq!(answer.status(), status, "{answer:?}");
+    assert_eq!(answer.header("content-type"), "application/problem+json");
+    let body = body(answer);
+    assert_eq!(body["status"], status);
+    assert!(body["title"].is_string() && body["type"].is_string(), "{body}");
+}
+
+fn envelope() -> Value {
+    let mut config = config([endpoint("billing")]);
+    config["routes"][0]["payload"] = json!("envelope");
+    config
+}
+
+#[test]
+fn an_accepted_event_is_answered_with_its_id_type_and_deliveries() {
+    let mut process = start(&config([endpoint("billing"), endpoint("audit")]));
+    let answer = answer(&mut process, 0, event("payment_verified"));
+    assert_eq!(answer.status(), 202);
+    assert_eq!(answer.header("content-type"), "application/json");
+    let id = answer.header("x-webhook-id");
+    let expected = json!({
+        "id": id,
+        "event": "payment_verified",
+        "status": "accepted",
+        "deliveries": [{"endpoint": "billing", "status": "pending"}, {"endpoint": "audit", "status": "pending"}],
+    });
+    assert_eq!(body(&answer), expected);
+}
+
+#[test]
+fn a_body_over_the_limit_is_413() {
+    let mut config = config([endpoint("billing")]);
+    config["limits"] = json!({"body": 1000});
+    let mut process = start(&config);
+    accept(&mut process, 0, event("payment_verified").body(vec![b'x'; 1000]));
+    assert_problem(&answer(&mut process, 0, event("payment_verified").body(vec![b'x'; 1001])), 413);
+    let chunked = event("payment_verified").chunks([vec![b'x'; 600], vec![b'x'; 600]]);
+    assert_problem(&answer(&mut process, 0, chunked.clone()), 413);
+    assert_problem(&answer(&mut process, 0, chunked.http2()), 413);
+}
+
+#[test]
+fn a_body_that_must_be_json_and_is_not_is_400() {
+    let mut process = start(&envelope());
+    let deep = "[".repeat(100_000) + &"]".repeat(100_000);
+    for bad in ["", "{", "{\"a\": 1}}", "nope", "{'a': 1}", "[1,]", "\u{feff}{}", &deep] {
+        let answer = answer(&mut process, 0, event("payment_verified").body(bad));
+        assert_eq!(answer.status(), 400, "{:.100}", bad);
+        assert_problem(&answer, 400);
+    }
+    assert_problem(&answer(&mut process, 0, event("payment_verified").body(b"\"\xff\"".to_vec())), 400);
+    assert_problem(&answer(&mut process, 0, Request::post("/events/payment_verified")), 400);
+    accept(&mut process, 0, event("payment_verified"));
+}
+
+#[test]
+fn no_event_type_or_a_bad_one_is_400() {
+    let mut config = config([endpoint("billing")]);
+    config["routes"] = json!([
+        {"name": "header", "match": {"path": "/header"}, "event": "{header:x-event-type}"},
+        {"name": "body", "match": {"path": "/body"}, "event": "{body:/event}"},
+        {"name": "path", "match": {"path": "/events/{event}"}, "event": "{event}"},
+    ]);
+    let mut process = start(&config);
+    let header = |value: &[u8]| Request::post("/header").header("x-event-type", value).body("{}");
+    let cases = [
+        Request::post("/header").body("{}"),
+        header(b""),
+        header(b"a b"),
+        header(b"a\r\nx-injected: 1"),
+        header(b"\xff\xfe"),
+        header("a".repeat(129).as_bytes()),
+        header("a".repeat(10_000).as_bytes()),
+        Request::post("/body").body("{}"),
+        Request::post("/body").body(r#"{"event": 1}"#),
+        Request::post("/body").body(r#"{"event": "a\u0000b"}"#),
+        Request::post("/body").body("not json"),
+        Request::post("/body"),
+        Request::post("/events/a%20b").body("{}"),
+        Request::post("/events/a%0d%0ab").body("{}"),
+    ];
+    for request in cases {
+        let answer = answer(&mut process, 0, request.clone());
+        assert_eq!(answer.status(), 400, "{request:?}");
+        assert_problem(&answer, 400);
+    }
+    accept(&mut process, 0, header("a".repeat(128).as_bytes()));
+    advance(&mut process, seconds(1));
+    assert_eq!(process.calls("billing").len(), 1);
+}
+
+#[test]
+fn another_method_on_an_event_path_is_405() {
+    let mut process = start(&config([endpoint("billing")]));
+    for method in ["GET", "PUT", "DELETE", "HEAD"] {
+        let answer = answer(&mut process, 0, Request::new(method, "/events/payment_verified"));
+        assert_problem(&answer, 405);
+        assert_eq!(answer.header("allow"), "POST");
+    }
+}
+
+#[test]
+fn a_raw_event_may_have_no_body_and_any_bytes() {
+    let mut process = start(&config([endpoint("billing")]));
+    accept(&mut process, 0, Request::post("/events/ping"));
+    accept(&mut process, 0, Request::post("/events/ping").body(b"\xff\x00\xfe".to_vec()));
+    advance(&mut process, seconds(1));
+    let bodies: Vec<&[u8]> = process.calls("billing").into_iter().map(|call| call.body.as_slice()).collect();
+    assert_eq!(bodies, [b"".as_slice(), b"\xff\x00\xfe"]);
+}
+
+#[test]
+fn trailers_and_repeated_headers_do_no_harm() {
+    let mut process = start(&envelope());
+    let request = event("payment_verified")
+        .header("content-type", "text/plain")
+        .header("traceparent", "junk")
+        .header("traceparent", "more junk")
+        .header("x-strange", b"\xff\xfe".as_slice())
+        .trailers([("x-checksum", "1")]);
+    accept(&mut process, 0, request);
+    accept(&mut process, 0, event("payment_verified"));
+    advance(&mut process, seconds(1));
+    assert_eq!(process.calls("billing").len(), 2);
+}
+
+#[test]
+fn a_bad_event_is_kept_nowhere_and_the_worker_lives_on() {
+    let mut process = start(&with(envelope(), json!({"limits": {"body": 1000}})));
+    for _ in 0..3 {
+        answer(&mut process, 0, event("payment_verified").body("nope"));
+        answer(&mut process, 0, event("payment_verified").body(vec![b' '; 2000]));
+    }
+    advance(&mut process, seconds(10));
+    assert!(process.calls("billing").is_empty());
+    assert!(!process.shared_data().any(|(key, _)| key.contains("/body/")));
+    accept(&mut process, 0, event("payment_verified"));
+}

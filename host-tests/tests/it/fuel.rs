@@ -1,0 +1,43 @@
+//! The work an event costs, in fuel: about one unit for each instruction, so a regression shows without a clock.
+//!
+//! When a change is meant, `cargo test -p host-tests fuel -- --nocapture` prints what to write here.
+
+use crate::support::{accept, advance, config, endpoint, event, millis, seconds, start};
+
+/// Fuel from the request's headers to the 202, for 1 KiB that one endpoint wants.
+const PER_ACCEPTED_EVENT: u64 = 0;
+/// Fuel from there until the event is delivered and its slot is free.
+const PER_DELIVERED_EVENT: u64 = 0;
+
+const EVENTS: u64 = 200;
+
+#[test]
+fn an_event_costs_no_more_fuel_than_it_did() {
+    let mut process = start(&config([endpoint("billing")]));
+    let request = event("payment_verified").body(format!("{{\"text\": \"{}\"}}", "x".repeat(1011)));
+    // The first events claim the partition and grow the memory.
+    for _ in 0..20 {
+        accept(&mut process, 0, request.clone());
+        advance(&mut process, millis(5));
+    }
+    advance(&mut process, seconds(2));
+
+    let (mut accepting, mut delivering) = (0, 0);
+    for _ in 0..EVENTS {
+        let start = process.fuel();
+        accept(&mut process, 0, request.clone());
+        accepting += process.fuel() - start;
+        let start = process.fuel();
+        advance(&mut process, millis(2));
+        delivering += process.fuel() - start;
+    }
+    assert_eq!(process.calls("billing").len() as u64, 20 + EVENTS);
+    let (accepting, delivering) = (accepting / EVENTS, delivering / EVENTS);
+    println!("PER_ACCEPTED_EVENT: {accepting}, PER_DELIVERED_EVENT: {delivering}");
+    assert_near(accepting, PER_ACCEPTED_EVENT);
+    assert_near(delivering, PER_DELIVERED_EVENT);
+}
+
+fn assert_near(measured: u64, recorded: u64) {
+    assert!(measured.abs_diff(recorded) * 10 <= recorded, "{measured} is not within 10 % of {recorded}");
+}

@@ -1,0 +1,81 @@
+//! What an event costs before and at its delivery. Matching stands beside itself with a hundred times the config: the two
+//! lines should not differ by more than the memory caches do.
+
+#![allow(clippy::expect_used, reason = "a benchmark of nothing should stop")]
+
+use std::hint::black_box;
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use gatepost_core::config::{Config, parse};
+use gatepost_core::headers::Headers;
+use gatepost_core::message::{Attempt, EventId, attempt_headers};
+use gatepost_core::signature::timestamped::sign;
+use gatepost_core::time::WallTime;
+use serde_json::{Value, json};
+
+/// `count` routes, each with a path of its own, and `count` endpoints, each with an event of its own.
+fn config(count: usize) -> Config {
+    let routes: Vec<Value> = (0..count)
+        .map(|n| json!({"name": format!("r{n}"), "match": {"path": format!("/t{n}/events/{{event}}")}, "event": "{event}"}))
+        .collect();
+    let endpoints: Vec<Value> = (0..count)
+        .map(|n| {
+            json!({
+                "name": format!("e{n}"), "cluster": "c", "url": "https://api.example.com/webhooks",
+                "events": [format!("t{n}.payment_*")], "secrets": [{"value": "bench"}],
+            })
+        })
+        .collect();
+    let config = json!({"enabled": true, "routes": routes, "endpoints": endpoints});
+    parse(config.to_string().as_bytes(), &|_| None).expect("a valid config")
+}
+
+fn matching(c: &mut Criterion) {
+    let headers = Headers::new(vec![("content-type".to_owned(), b"application/json".to_vec())]);
+    for count in [10, 1000] {
+        let config = config(count);
+        let mut group = c.benchmark_group("match");
+        group.bench_function(BenchmarkId::new("event", count), |b| {
+            b.iter(|| {
+                let candidates = config.router.lookup(black_box("/t7/events/payment_made?trace=1"));
+                config.router.select(&config.routes, candidates, "POST", &headers)
+            });
+        });
+        group.bench_function(BenchmarkId::new("no_event", count), |b| {
+            b.iter(|| config.router.lookup(black_box("/t7/orders/payment_made?trace=1")));
+        });
+        group.bench_function(BenchmarkId::new("subscriptions", count), |b| {
+            b.iter(|| config.subscriptions.matching(black_box("t7.payment_made")));
+        });
+    }
+}
+
+fn signing(c: &mut Criterion) {
+    let config = config(1);
+    let endpoint = config.endpoints.first().expect("an endpoint");
+    let secret = endpoint.secrets.first().expect("a secret");
+    let mut group = c.benchmark_group("sign");
+    for size in [1 << 10, 16 << 10] {
+        let body = vec![b'x'; size];
+        group.throughput(Throughput::Bytes(size as u64));
+        group.bench_function(BenchmarkId::new("signature", size), |b| {
+            b.iter(|| sign(secret, WallTime::from_millis(1_700_000_000_000), black_box(&body)));
+        });
+        let attempt = Attempt {
+            id: EventId::from_random([7; 16]),
+            number: 1,
+            at: WallTime::from_millis(1_700_000_000_000),
+            event_type: "t0.payment_made",
+            content_type: Some(b"application/json"),
+            traceparent: None,
+            tracestate: None,
+            body: &body,
+        };
+        group.bench_function(BenchmarkId::new("attempt_headers", size), |b| {
+            b.iter(|| attempt_headers(endpoint, &config.user_agent, black_box(&attempt)).len());
+        });
+    }
+}
+
+criterion_group!(benches, matching, signing);
+criterion_main!(benches);
