@@ -13,8 +13,8 @@ use crate::stream::{Answer, StreamId};
 use crate::upstream::Response;
 use crate::world::{Thread, VmId, World};
 
-/// More than any callback needs (seconds of real work): a callback that burns it loops for ever.
-const FUEL_PER_CALLBACK: u64 = 20_000_000_000;
+/// More than any callback needs (about a second of real work): a callback that burns it loops for ever.
+const FUEL_PER_CALLBACK: u64 = 2_000_000_000;
 
 /// What every VM of a process is told about it.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 use host_tests::{Answer, Request};
 use serde_json::{Value, json};
 
-use crate::support::{accept, advance, answer, body, config, endpoint, event, seconds, start, with};
+use crate::support::{BODY, accept, advance, answer, body, config, endpoint, event, seconds, start, with};
 
 fn assert_problem(answer: &Answer, status: u16) {
     assert_eq!(answer.status(), status, "{answer:?}");
@@ -50,8 +50,7 @@ fn a_body_over_the_limit_is_413() {
 #[test]
 fn a_body_that_must_be_json_and_is_not_is_400() {
     let mut process = start(&envelope());
-    let deep = "[".repeat(100_000) + &"]".repeat(100_000);
-    for bad in ["", "{", "{\"a\": 1}}", "nope", "{'a': 1}", "[1,]", "\u{feff}{}", &deep] {
+    for bad in ["", "{", "{\"a\": 1}}", "nope", "{'a': 1}", "[1,]", "\u{feff}{}"] {
         let answer = answer(&mut process, 0, event("payment_verified").body(bad));
         assert_eq!(answer.status(), 400, "{:.100}", bad);
         assert_problem(&answer, 400);
@@ -80,7 +79,7 @@ fn no_event_type_or_a_bad_one_is_400() {
         header("a".repeat(129).as_bytes()),
         header("a".repeat(10_000).as_bytes()),
         Request::post("/body").body("{}"),
-        Request::post("/body").body(r#"{"event": 1}"#),
+        Request::post("/body").body(r#"{"event": {}}"#),
         Request::post("/body").body(r#"{"event": "a\u0000b"}"#),
         Request::post("/body").body("not json"),
         Request::post("/body"),
@@ -115,6 +114,37 @@ fn a_raw_event_may_have_no_body_and_any_bytes() {
     advance(&mut process, seconds(1));
     let bodies: Vec<&[u8]> = process.calls("billing").into_iter().map(|call| call.body.as_slice()).collect();
     assert_eq!(bodies, [b"".as_slice(), b"\xff\x00\xfe"]);
+}
+
+#[test]
+fn json_nested_to_any_depth_is_json() {
+    let mut process = start(&envelope());
+    let deep = "[".repeat(100_000) + &"]".repeat(100_000);
+    accept(&mut process, 0, event("payment_verified").body(deep.clone()));
+    let unended = event("payment_verified").body("[".repeat(100_000));
+    assert_problem(&answer(&mut process, 0, unended), 400);
+    advance(&mut process, seconds(1));
+    let sent = String::from_utf8(process.calls("billing")[0].body.clone()).expect("JSON");
+    assert!(sent.contains(&deep));
+}
+
+#[test]
+fn an_event_is_the_same_however_its_body_is_framed() {
+    let mut process = start(&config([endpoint("billing")]));
+    let pieces = ["{\"amount\"", ": ", "42}"];
+    for request in [
+        event("payment_verified"),
+        event("payment_verified").http2(),
+        event("payment_verified").chunks(pieces),
+        event("payment_verified").chunks(pieces).http2(),
+        event("payment_verified").chunks(pieces).trailers([("x-checksum", "1")]),
+    ] {
+        accept(&mut process, 0, request);
+    }
+    advance(&mut process, seconds(1));
+    let calls = process.calls("billing");
+    assert_eq!(calls.len(), 5);
+    assert!(calls.iter().all(|call| call.body == BODY.as_bytes()));
 }
 
 #[test]

@@ -3,7 +3,9 @@
 use host_tests::{LogLine, Process, Reply, Thread, Upstream};
 use serde_json::{Value, json};
 
-use crate::support::{about, accept, advance, attempts, config, endpoint, event, gateway, millis, seconds, wait, with};
+use crate::support::{
+    about, accept, advance, attempts, config, endpoint, event, gateway, letters, millis, seconds, wait, with,
+};
 
 /// One attempt a delivery, so that each failure is one event; opens after 5 failures, for 60 s.
 fn start(more: Value, upstream: Upstream) -> Process {
@@ -115,6 +117,32 @@ fn when_the_vm_that_sent_the_probe_dies_another_probes_after_its_deadline() {
     assert!((seconds(15)..seconds(17)).contains(&between), "{between:?}");
     advance(&mut process, seconds(1));
     assert_eq!(state(&process), Some(0));
+}
+
+#[test]
+fn a_probe_that_envoy_refuses_to_send_is_made_again_shortly() {
+    let mut process = start(json!({}), failing());
+    open(&mut process);
+    for worker in [0, 1] {
+        accept(&mut process, worker, event("payment_verified"));
+    }
+    process.set_upstream("billing", Upstream::replies([Reply::refused(), Reply::refused()]));
+    advance(&mut process, seconds(65));
+    assert_eq!(state(&process), Some(0));
+    assert_eq!(calls(&process), 7, "the probe and the other delivery");
+}
+
+#[test]
+fn what_waits_behind_an_open_breaker_longer_than_max_age_becomes_a_dead_letter() {
+    let mut process = start(json!({"max_age": "30s"}), failing());
+    open(&mut process);
+    accept(&mut process, 0, event("payment_verified").body("too late"));
+    advance(&mut process, seconds(29));
+    assert_eq!(letters(&process, "too late"), 0);
+    advance(&mut process, seconds(4));
+    assert_eq!(letters(&process, "too late"), 1);
+    advance(&mut process, seconds(60));
+    assert_eq!(calls(&process), 5);
 }
 
 #[test]

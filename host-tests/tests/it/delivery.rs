@@ -170,6 +170,39 @@ fn what_envoy_refuses_to_send_is_no_attempt_and_is_tried_again_shortly() {
 }
 
 #[test]
+fn an_endpoint_whose_cluster_envoy_does_not_know_waits_until_it_does() {
+    let config = config([with(endpoint("billing"), json!({"cluster": "later"})), endpoint("audit")]);
+    let unknown = with(config.clone(), json!({"endpoints": [config["endpoints"][1]]}));
+    let mut process = gateway(&unknown).config(config.to_string()).start().expect("it starts");
+    accept(&mut process, 0, event("payment_verified"));
+    advance(&mut process, seconds(60));
+    assert_eq!(attempts(&process, "audit").len(), 1, "the other endpoint has it");
+    process.set_upstream("later", Upstream::always(Reply::status(200)));
+    advance(&mut process, seconds(2));
+    assert_eq!(process.calls("later").len(), 1);
+    assert_eq!(process.calls("later")[0].header("x-webhook-attempt"), "1");
+}
+
+#[test]
+fn every_accepted_event_arrives_once_at_every_endpoint() {
+    let mut process = gateway(&config([endpoint("billing"), endpoint("audit")])).start().expect("it starts");
+    let mut accepted = Vec::new();
+    for number in 0..1000 {
+        accepted.push(accept(&mut process, number % 2, event("payment_verified")));
+        if number % 7 == 0 {
+            advance(&mut process, millis(1));
+        }
+    }
+    advance(&mut process, seconds(5));
+    accepted.sort();
+    for endpoint in ["billing", "audit"] {
+        let mut arrived: Vec<String> = attempts(&process, endpoint).into_iter().map(|attempt| attempt.id).collect();
+        arrived.sort();
+        assert!(arrived == accepted, "{} arrived of {}", arrived.len(), accepted.len());
+    }
+}
+
+#[test]
 fn a_rate_is_shared_by_all_workers_and_nothing_is_dropped() {
     let more = json!({"rate": {"per_second": 10, "burst": 5}});
     let mut process = gateway(&config([with(endpoint("billing"), more)])).start().expect("it starts");

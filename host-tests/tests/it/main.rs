@@ -11,6 +11,7 @@ mod disabled;
 mod fuel;
 mod idempotency;
 mod matching;
+mod metrics;
 mod queue_share;
 mod signing;
 mod simulator;

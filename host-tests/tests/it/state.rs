@@ -94,6 +94,22 @@ fn what_a_worker_accepted_before_it_died_is_still_in_shared_data() {
 }
 
 #[test]
+fn once_a_dead_workers_lease_is_over_the_next_to_claim_its_partition_delivers_what_is_in_it() {
+    let hanging = Upstream::always(Reply::hang());
+    let mut process = gateway(&config([endpoint("billing")])).cluster("billing", hanging).start().expect("it starts");
+    let id = accept(&mut process, 0, event("payment_verified"));
+    advance(&mut process, millis(10));
+    process.kill_vm(Thread::Worker(0));
+    process.set_upstream("billing", Upstream::always(Reply::status(200)));
+    advance(&mut process, seconds(11));
+    accept(&mut process, 0, event("payment_verified"));
+    advance(&mut process, seconds(2));
+    let times = attempts(&process, "billing").into_iter().filter(|attempt| attempt.id == id).count();
+    assert_eq!(times, 2, "once before, once after");
+    assert_eq!(stored(&process, BODY), 0);
+}
+
+#[test]
 fn a_worker_whose_vm_was_rebuilt_takes_and_delivers_events_again() {
     let mut process = start(&config([endpoint("billing")]));
     accept(&mut process, 0, event("payment_verified"));

@@ -194,8 +194,7 @@ impl Breaker {
                 let counted = policy.count == Count::Attempts || ended;
                 match signal {
                     Signal::Failure if counted => {
-                        let horizon = now.minus(policy.window);
-                        failures.retain(|at| *at > horizon);
+                        failures.retain(|at| now.since(*at) < policy.window);
                         failures.push(now);
                         if failures.len() < policy.failures as usize {
                             return Effect::Counted;

@@ -222,10 +222,11 @@ mod tests {
                     stage: d.stage,
                 }).collect(),
             };
-            let (read, rest) = StateRecord::<String>::decode(&written.encode()).unwrap();
+            let bytes = written.encode();
+            let (read, rest) = StateRecord::<String>::decode(&bytes).unwrap();
             prop_assert!(rest.is_empty());
-            prop_assert_eq!(read.deliveries, deliveries);
             prop_assert_eq!((read.id, read.accepted), (written.id, written.accepted));
+            prop_assert_eq!(read.deliveries, deliveries.clone());
         }
 
         #[test]

@@ -178,6 +178,21 @@ fn while_secrets_rotate_the_others_sign_in_a_header_of_their_own() {
     );
 }
 
+#[test]
+fn a_sink_can_verify_a_dead_letter_and_gets_none_of_the_endpoints_own_headers() {
+    let config = config(json!({}));
+    let url = Url { scheme: "http".into(), authority: "dlq".into(), path: "/failed".into() };
+    let sink = Sink { cluster: "dlq".into(), url };
+    let attempt = attempt(None, None);
+    let headers = printed(sink_headers(&sink, &config.endpoints[1], &config.user_agent, &attempt, "expired"));
+    assert_eq!(headers[..4], [":method: POST", ":scheme: http", ":authority: dlq", ":path: /failed"]);
+    assert!(headers.contains(&format!("acme-signature: {SIGNATURE}")));
+    assert!(
+        headers.contains(&"acme-endpoint: two".to_owned()) && headers.contains(&"acme-dead-letter: expired".to_owned())
+    );
+    assert!(!headers.iter().any(|header| header.starts_with("x-key:")));
+}
+
 proptest! {
     #[test]
     fn an_envelope_is_json_that_gives_the_body_back(text in "\\PC{0,20}", tenant in "\\PC{0,20}", number: i64) {

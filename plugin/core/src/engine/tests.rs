@@ -1,0 +1,160 @@
+//! The engine against a store in memory and a clock that the test moves. Two engines over one store are two workers.
+
+use super::*;
+use crate::config;
+use crate::message::Event;
+use crate::notice::EventResult;
+use crate::outcome::Ending;
+use crate::store::memory::MemoryStore;
+use crate::time::WallTime;
+
+mod acks;
+mod breaker;
+mod endings;
+mod limits;
+
+const EPOCH_MILLIS: u64 = 1_700_000_000_000;
+
+/// Some workers of one process.
+struct Process {
+    store: MemoryStore,
+    workers: Vec<Engine>,
+    millis: u64,
+    drawn: u128,
+}
+
+/// An attempt that has left.
+#[derive(Debug)]
+struct Sent {
+    worker: usize,
+    call: Box<Call>,
+}
+
+impl Process {
+    fn new(workers: usize, endpoints: &str) -> Self {
+        Self::with(workers, "", endpoints)
+    }
+
+    /// `route` and `endpoints` are the insides of JSON.
+    fn with(workers: usize, route: &str, endpoints: &str) -> Self {
+        let text = format!(
+            r#"{{"enabled": true, "routes": [{{"name": "ingest", "match": {{"path": "/events/{{event}}"}}, "event": "{{event}}" {route}}}],
+                "endpoints": [{endpoints}]}}"#
+        );
+        let parse = || config::parse(text.as_bytes(), &|_| None).unwrap_or_else(|problems| panic!("{problems:?}"));
+        let workers = (0..workers).map(|_| Engine::new(Rc::new(parse()), "g")).collect();
+        Self { store: MemoryStore::default(), workers, millis: 1000, drawn: 0 }
+    }
+
+    fn run<T>(&mut self, worker: usize, run: impl FnOnce(&mut Engine, &mut World<'_>) -> T) -> T {
+        let now = Now {
+            mono: Instant::from_nanos(self.millis * 1_000_000),
+            wall: WallTime::from_millis(EPOCH_MILLIS + self.millis),
+        };
+        let drawn = &mut self.drawn;
+        let mut random = || {
+            *drawn += 1;
+            drawn.to_le_bytes()
+        };
+        run(&mut self.workers[worker], &mut World { now, store: &mut self.store, random: &mut random })
+    }
+
+    fn offer(&mut self, worker: usize, stream: u32) -> Reply {
+        self.offer_event(worker, stream, "paid", b"{}")
+    }
+
+    fn offer_event(&mut self, worker: usize, stream: u32, event_type: &str, payload: &[u8]) -> Reply {
+        let event = Event {
+            event_type: event_type.into(),
+            payload: payload.into(),
+            content_type: None,
+            traceparent: None,
+            tracestate: None,
+        };
+        let offer = Offer { stream, route: config::RouteId(0), event, key: None };
+        self.run(worker, |engine, world| engine.offer(world, offer))
+    }
+
+    /// Lets all workers do what they can now: the attempts that leave, and all else.
+    fn poll(&mut self) -> (Vec<Sent>, Vec<Action>) {
+        let (mut sent, mut others) = (Vec::new(), Vec::new());
+        for worker in 0..self.workers.len() {
+            self.run(worker, Engine::tick);
+            while let Some(action) = self.run(worker, Engine::poll_action) {
+                match action {
+                    Action::Call(call) => sent.push(Sent { worker, call }),
+                    other => others.push(other),
+                }
+            }
+        }
+        (sent, others)
+    }
+
+    fn sent(&mut self) -> Vec<Sent> {
+        self.poll().0
+    }
+
+    fn only(&mut self) -> Sent {
+        let mut sent = self.sent();
+        assert_eq!(sent.len(), 1, "{sent:?}");
+        sent.remove(0)
+    }
+
+    fn end(&mut self, sent: &Sent, ending: Ending) {
+        self.run(sent.worker, |engine, world| engine.ended(world, sent.call.attempt, ending, None));
+    }
+
+    /// Lets time pass in steps of 50 ms; what leaves meanwhile, with when it left.
+    fn pass(&mut self, millis: u64) -> Vec<(u64, Sent)> {
+        let end = self.millis + millis;
+        let mut sent = Vec::new();
+        while self.millis < end {
+            self.millis += 50;
+            let now = self.millis;
+            sent.extend(self.sent().into_iter().map(|sent| (now, sent)));
+        }
+        sent
+    }
+
+    /// Ends every attempt that leaves within some time; how many there were.
+    fn answer_all(&mut self, millis: u64, ending: Ending) -> usize {
+        let end = self.millis + millis;
+        let mut count = 0;
+        while self.millis < end {
+            let sent = self.sent();
+            count += sent.len();
+            sent.iter().for_each(|sent| self.end(sent, ending));
+            self.millis += 50;
+        }
+        count
+    }
+
+    /// Letters in the ring that were never freed.
+    fn letters(&self) -> usize {
+        let is_letter = |(key, (value, _)): &(&String, &(Vec<u8>, _))| {
+            key.starts_with("g/dead/") && *key != "g/dead/index" && value.len() > 1
+        };
+        self.store.values.iter().filter(is_letter).count()
+    }
+
+    /// Bytes of bodies in shared data: one for each slot that is free.
+    fn body_bytes(&self) -> usize {
+        self.store.values.iter().filter(|(key, _)| key.starts_with("g/body/")).map(|(_, (value, _))| value.len()).sum()
+    }
+}
+
+fn endpoint(name: &str, rest: &str) -> String {
+    format!(
+        r#"{{"name": "{name}", "cluster": "{name}", "url": "http://{name}.test/", "secrets": [{{"value": "secret-of-{name}"}}] {rest}}}"#
+    )
+}
+
+fn billing(rest: &str) -> String {
+    endpoint("billing", rest)
+}
+
+fn header<'a>(sent: &'a Sent, config: &'a Config, name: &str) -> Option<String> {
+    let headers = sent.call.headers(config)?;
+    let (_, value) = headers.into_iter().find(|(other, _)| *other == name)?;
+    Some(String::from_utf8(value.into_owned()).unwrap())
+}

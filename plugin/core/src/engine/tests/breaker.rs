@@ -1,0 +1,107 @@
+use super::*;
+
+const QUICK: &str = r#", "retry": {"delays": ["0s"]}, "breaker": {"failures": 5, "open": "60s"}, "timeout": "10s""#;
+
+/// Two workers, five failures behind them, and three deliveries waiting in each.
+fn opened() -> Process {
+    let mut process = Process::new(2, &billing(QUICK));
+    for worker in [0, 1, 0, 1, 0] {
+        process.offer(worker, 1);
+        let sent = process.only();
+        process.end(&sent, Ending::Status(500));
+    }
+    for worker in [0, 1, 0, 1, 0, 1] {
+        process.offer(worker, 1);
+    }
+    assert!(process.sent().is_empty());
+    process
+}
+
+#[test]
+fn nothing_leaves_while_it_is_open_whichever_worker_counted_the_failures() {
+    let mut process = opened();
+    assert!(process.pass(59_900).is_empty());
+}
+
+#[test]
+fn then_one_probe_leaves_although_both_workers_have_deliveries_waiting() {
+    let mut process = opened();
+    let probes = process.pass(70_000);
+    assert_eq!(probes.iter().map(|(at, _)| *at).collect::<Vec<_>>(), [61_000]);
+}
+
+#[test]
+fn its_success_closes_the_breaker_and_everything_that_waited_is_delivered() {
+    let mut process = opened();
+    let mut probes = process.pass(60_000);
+    let (_, probe) = probes.remove(0);
+    process.end(&probe, Ending::Status(200));
+    assert_eq!(process.answer_all(1000, Ending::Status(200)), 5);
+    assert_eq!(process.letters(), 5);
+}
+
+#[test]
+fn its_failure_opens_the_breaker_again_and_costs_only_the_probe() {
+    let mut process = opened();
+    let (_, probe) = process.pass(60_000).remove(0);
+    process.end(&probe, Ending::Timeout);
+    assert!(process.pass(59_900).is_empty());
+    let (_, probe) = process.pass(200).remove(0);
+    process.end(&probe, Ending::Status(200));
+    assert_eq!(process.answer_all(1000, Ending::Status(200)), 4);
+}
+
+#[test]
+fn a_probe_whose_worker_died_is_made_again_by_another_once_its_claim_has_lapsed() {
+    let mut process = opened();
+    let (at, probe) = process.pass(60_000).remove(0);
+    let dead = probe.worker;
+    process.workers.remove(dead);
+    let sent = process.pass(20_000);
+    assert_eq!(sent.iter().map(|(again, _)| again - at).collect::<Vec<_>>(), [15_000]);
+}
+
+#[test]
+fn a_probe_that_envoy_would_not_send_is_free_for_the_other_worker() {
+    let mut process = opened();
+    let (_, probe) = process.pass(60_000).remove(0);
+    process.run(probe.worker, |engine, world| engine.refused(world, probe.call.attempt));
+    let (_, second) = process.pass(300).remove(0);
+    process.end(&second, Ending::Status(200));
+    assert_eq!(process.answer_all(1000, Ending::Status(200)), 5);
+}
+
+#[test]
+fn each_transition_is_said_once() {
+    let mut process = opened();
+    let said = |actions: Vec<Action>| {
+        actions.into_iter().filter(|action| matches!(action, Action::Notice(Notice::Breaker { .. }))).count()
+    };
+    // The opening was said while the failures came in.
+    let mut count = 0;
+    let mut probe = None;
+    for _ in 0..1300 {
+        process.millis += 50;
+        let (sent, others) = process.poll();
+        probe = sent.into_iter().next().or(probe);
+        count += said(others);
+    }
+    assert_eq!(count, 1, "half-open");
+    process.end(&probe.unwrap(), Ending::Status(200));
+    assert_eq!(said(process.poll().1), 1, "closed");
+}
+
+#[test]
+fn an_endpoint_with_an_open_breaker_does_not_hold_up_another() {
+    let both = format!("{}, {}", endpoint("dead", QUICK), endpoint("alive", QUICK));
+    let mut process = Process::new(1, &both);
+    let config = Rc::clone(process.workers[0].config());
+    for _ in 0..20 {
+        process.offer(0, 1);
+        for sent in process.sent() {
+            let dead = sent.call.cluster(&config) == Some("dead");
+            process.end(&sent, if dead { Ending::Connect } else { Ending::Status(200) });
+        }
+    }
+    assert_eq!(process.workers[0].waiting, [15, 0]);
+}

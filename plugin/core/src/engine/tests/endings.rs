@@ -1,0 +1,182 @@
+use super::*;
+
+#[test]
+fn an_accepted_event_stands_in_shared_data_before_its_producer_is_answered_and_is_gone_once_delivered() {
+    let mut process = Process::new(1, &billing(""));
+    let answer = process.offer(0, 1).answer.unwrap();
+    assert_eq!(answer.status, 202);
+    assert!(process.store.values["g/body/0/0"].0.ends_with(b"{}"));
+    let sent = process.only();
+    process.end(&sent, Ending::Status(204));
+    assert_eq!(process.body_bytes(), 1);
+    assert!(process.pass(60_000).is_empty());
+}
+
+#[test]
+fn a_failed_attempt_is_made_again_two_and_four_seconds_after_the_one_before_it_ended_and_then_no_more() {
+    let mut process = Process::new(1, &billing(""));
+    process.offer(0, 1);
+    let first = process.only();
+    process.millis += 700;
+    process.end(&first, Ending::Status(503));
+    let ended = process.millis;
+    let mut second = process.pass(10_000);
+    assert_eq!(second.iter().map(|(at, _)| at - ended).collect::<Vec<_>>(), [2000]);
+    let (_, second) = second.remove(0);
+    process.end(&second, Ending::Timeout);
+    let ended = process.millis;
+    let mut third = process.pass(10_000);
+    assert_eq!(third.iter().map(|(at, _)| at - ended).collect::<Vec<_>>(), [4000]);
+    let (_, third) = third.remove(0);
+    process.end(&third, Ending::Connect);
+    assert!(process.pass(60_000).is_empty());
+    assert_eq!(process.letters(), 1);
+}
+
+#[test]
+fn each_attempt_is_signed_anew_with_one_id_and_its_own_number() {
+    let mut process = Process::new(1, &billing(""));
+    process.offer(0, 1);
+    let first = process.only();
+    process.end(&first, Ending::Reset);
+    let (_, second) = process.pass(2000).remove(0);
+    let config = Rc::clone(process.workers[0].config());
+    let of = |sent: &Sent, name: &str| header(sent, &config, name).unwrap();
+    assert_eq!(of(&first, "x-webhook-id"), of(&second, "x-webhook-id"));
+    assert_eq!([&first, &second].map(|sent| of(sent, "x-webhook-attempt")), ["1", "2"]);
+    assert_ne!(of(&first, "x-webhook-timestamp"), of(&second, "x-webhook-timestamp"));
+    assert_ne!(of(&first, "x-webhook-signature"), of(&second, "x-webhook-signature"));
+}
+
+#[test]
+fn a_4xx_ends_the_delivery_at_once() {
+    let mut process = Process::new(1, &billing(""));
+    process.offer(0, 1);
+    let sent = process.only();
+    process.end(&sent, Ending::Status(400));
+    assert!(process.pass(60_000).is_empty());
+    assert_eq!((process.letters(), process.body_bytes()), (1, 1));
+}
+
+#[test]
+fn retry_after_lengthens_the_wait() {
+    let mut process = Process::new(1, &billing(""));
+    process.offer(0, 1);
+    let sent = process.only();
+    process.run(0, |engine, world| engine.ended(world, sent.call.attempt, Ending::Status(429), Some(b"3")));
+    let ended = process.millis;
+    assert_eq!(process.pass(5000).iter().map(|(at, _)| at - ended).collect::<Vec<_>>(), [3000]);
+}
+
+#[test]
+fn what_envoy_refuses_to_send_costs_no_attempt_and_is_tried_again_shortly() {
+    let mut process = Process::new(1, &billing(""));
+    process.offer(0, 1);
+    for _ in 0..20 {
+        let (_, sent) = process.pass(1100).pop().unwrap_or_else(|| (0, process.only()));
+        process.run(0, |engine, world| engine.refused(world, sent.call.attempt));
+    }
+    let (_, sent) = process.pass(1100).remove(0);
+    let config = Rc::clone(process.workers[0].config());
+    assert_eq!(header(&sent, &config, "x-webhook-attempt").as_deref(), Some("1"));
+    process.end(&sent, Ending::Status(200));
+    assert_eq!((process.letters(), process.body_bytes()), (0, 1));
+}
+
+#[test]
+fn an_attempt_whose_end_is_never_reported_counts_as_timed_out() {
+    let mut process = Process::new(1, &billing(r#", "timeout": "10s""#));
+    process.offer(0, 1);
+    process.only();
+    let sent = process.pass(20_000);
+    assert_eq!(sent.len(), 1);
+    assert!(sent[0].0 >= 1000 + 15_000 + 2000, "{}", sent[0].0);
+}
+
+#[test]
+fn a_report_of_an_attempt_that_is_unknown_or_over_changes_nothing() {
+    let mut process = Process::new(1, &billing(""));
+    process.offer(0, 1);
+    let sent = process.only();
+    process.run(0, |engine, world| engine.ended(world, 999, Ending::Status(200), None));
+    process.end(&sent, Ending::Status(200));
+    process.end(&sent, Ending::Status(500));
+    process.run(0, |engine, world| engine.refused(world, sent.call.attempt));
+    assert!(process.pass(60_000).is_empty());
+}
+
+#[test]
+fn a_410_disables_the_endpoint_for_all_workers_and_what_comes_next_is_held_until_it_is_too_old() {
+    let mut process = Process::new(2, &billing(r#", "max_age": "60s""#));
+    process.offer(0, 1);
+    let sent = process.only();
+    process.end(&sent, Ending::Status(410));
+    let answer = process.offer(1, 2).answer.unwrap();
+    assert!(String::from_utf8(answer.body).unwrap().contains(r#""status":"held""#));
+    assert!(process.pass(59_000).is_empty());
+    assert_eq!(process.letters(), 1);
+    assert!(process.pass(3000).is_empty());
+    assert_eq!((process.letters(), process.workers[1].waiting_total), (2, 0));
+}
+
+#[test]
+fn a_410_is_only_a_failure_where_the_config_says_so() {
+    let mut process = Process::new(1, &billing(r#", "on_gone": "fail""#));
+    process.offer(0, 1);
+    let sent = process.only();
+    process.end(&sent, Ending::Status(410));
+    process.offer(0, 2);
+    assert_eq!(process.sent().len(), 1);
+}
+
+#[test]
+fn a_dead_letter_goes_to_the_sink_by_the_same_schedule_and_is_kept_either_way() {
+    let sink = r#", "dead_letter": {"cluster": "dlq", "url": "http://dlq.test/failed"}"#;
+    let mut process = Process::new(1, &billing(sink));
+    process.offer(0, 1);
+    let sent = process.only();
+    process.end(&sent, Ending::Status(404));
+    let first = process.only();
+    let config = Rc::clone(process.workers[0].config());
+    assert_eq!(first.call.cluster(&config), Some("dlq"));
+    assert_eq!(header(&first, &config, "x-webhook-dead-letter").as_deref(), Some("failed"));
+    assert_eq!(header(&first, &config, "x-webhook-endpoint").as_deref(), Some("billing"));
+    process.end(&first, Ending::Status(500));
+    let (_, second) = process.pass(2500).remove(0);
+    process.end(&second, Ending::Status(200));
+    assert!(process.pass(60_000).is_empty());
+    assert_eq!((process.letters(), process.body_bytes()), (1, 1));
+}
+
+#[test]
+fn whoever_takes_over_a_dead_workers_partition_delivers_what_was_accepted_with_the_same_id() {
+    let mut process = Process::new(1, &billing(""));
+    process.offer(0, 1);
+    let sent = process.only();
+    let config = Rc::clone(process.workers[0].config());
+    let id = header(&sent, &config, "x-webhook-id");
+    // The worker dies with its attempt under way; another root claims the partition once the lease has lapsed.
+    process.workers[0] = Engine::new(Rc::clone(&config), "g");
+    process.millis += 10_000;
+    let again = process.only();
+    assert_eq!(header(&again, &config, "x-webhook-id"), id);
+    process.end(&again, Ending::Status(200));
+    assert_eq!(process.body_bytes(), 1);
+}
+
+#[test]
+fn a_worker_that_was_taken_for_dead_forgets_what_it_held() {
+    let mut process = Process::new(2, &billing(""));
+    process.run(0, Engine::tick);
+    process.offer(0, 1);
+    // Worker 0 sends, then stalls for longer than its lease.
+    let stalled = process.run(0, Engine::poll_action);
+    assert!(matches!(stalled, Some(Action::Notice(_)) | Some(Action::Call(_))));
+    process.millis += 11_000;
+    process.run(1, Engine::tick);
+    assert_eq!(process.workers[1].partition(), Some(0));
+    process.run(0, Engine::tick);
+    assert_eq!(process.workers[0].partition(), Some(1));
+    assert_eq!(process.workers[0].waiting_total, 0);
+    assert_eq!(process.sent().len(), 1);
+}
