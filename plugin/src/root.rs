@@ -1,7 +1,5 @@
 //! The root context: configuration, time, and the ends of calls.
 
-use std::cell::RefCell;
-use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -25,15 +23,15 @@ const TICK_MIN: Duration = Duration::from_millis(1);
 pub struct Root {
     id: u32,
     worker: Option<Rc<Worker>>,
-    /// The attempts of calls under way, by token.
-    calls: RefCell<HashMap<u32, u64>>,
+    /// The tokens of calls under way, with their attempts: a few dozen at most for each endpoint.
+    calls: Vec<(u32, u64)>,
     tick: Duration,
 }
 
 impl Root {
     /// A root that is not configured yet.
     pub fn new(id: u32) -> Self {
-        Self { id, worker: None, calls: RefCell::default(), tick: Duration::ZERO }
+        Self { id, worker: None, calls: Vec::new(), tick: Duration::ZERO }
     }
 
     /// Performs what the engine wants done, then sets when it wants to be called next.
@@ -51,12 +49,10 @@ impl Root {
         }
     }
 
-    fn perform(&self, worker: &Worker, action: Action) {
+    fn perform(&mut self, worker: &Worker, action: Action) {
         match action {
             Action::Call(call) => match host::call(&call, &worker.config) {
-                Ok(token) => {
-                    self.calls.borrow_mut().insert(token, call.attempt);
-                }
+                Ok(token) => self.calls.push((token, call.attempt)),
                 Err(_) => worker.engine(|engine, world| engine.refused(world, call.attempt)),
             },
             Action::Answer { stream, answer } => {
@@ -75,7 +71,8 @@ impl Root {
 
 impl Context for Root {
     fn on_http_call_response(&mut self, token: u32, headers: usize, body: usize, _trailers: usize) {
-        let Some(attempt) = self.calls.borrow_mut().remove(&token) else { return };
+        let Some(place) = self.calls.iter().position(|(sent, _)| *sent == token) else { return };
+        let (_, attempt) = self.calls.swap_remove(place);
         let Some(worker) = self.worker.clone() else { return };
         let (end, retry_after) = host::call_end(headers, body);
         worker.engine(|engine, world| match end {

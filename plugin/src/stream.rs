@@ -28,8 +28,8 @@ enum State {
     Passing,
     /// An event whose body is coming; so many bytes of it are here.
     Collecting { event: Box<Incoming>, size: usize },
-    /// Its producer waits for the deliveries.
-    Waiting,
+    /// Its producer waits for the end of the event in this slot.
+    Waiting { slot: u32 },
     /// Answered.
     Answered,
 }
@@ -105,9 +105,9 @@ impl Stream {
             Err(rejection) => return self.refuse(worker, route, &Answer::bad_request(&rejection.to_string())),
         };
         match worker.offer(Offer { stream: self.id, route, event, key }) {
-            Some(answer) => self.answer(&answer),
-            None => {
-                self.state = State::Waiting;
+            Ok(answer) => self.answer(&answer),
+            Err(slot) => {
+                self.state = State::Waiting { slot };
                 Action::Pause
             }
         }
@@ -156,8 +156,8 @@ impl HttpContext for Stream {
     }
 
     fn on_log(&mut self) {
-        if let (State::Waiting, Some(worker)) = (&self.state, &self.worker) {
-            worker.engine(|engine, _| engine.client_gone(self.id));
+        if let (State::Waiting { slot }, Some(worker)) = (&self.state, &self.worker) {
+            worker.engine(|engine, _| engine.stream_over(self.id, *slot));
         }
     }
 }

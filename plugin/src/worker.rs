@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
+use gatepost_core::answer::Answer;
 use gatepost_core::config::{Config, RouteId};
 use gatepost_core::engine::{Engine, Offer, World};
 use gatepost_core::notice::EventResult;
@@ -31,9 +32,9 @@ impl Worker {
         let config = Rc::new(config);
         Self {
             engine: RefCell::new(Engine::new(Rc::clone(&config), &name)),
+            metrics: RefCell::new(Metrics::new(&config)),
             config,
             name,
-            metrics: RefCell::default(),
             queue: Cell::new(None),
             woken: Cell::new(false),
         }
@@ -46,8 +47,8 @@ impl Worker {
     }
 
     /// Hands an event to the engine, and wakes the root for what is to be done: a call that a stream dispatches would
-    /// lose its end with the stream.
-    pub fn offer(&self, offer: Offer) -> Option<gatepost_core::answer::Answer> {
+    /// lose its end with the stream. Answers, or names the slot of the event whose end brings the answer.
+    pub fn offer(&self, offer: Offer) -> Result<Answer, u32> {
         let route = offer.route;
         let reply = self.engine(|engine, world| engine.offer(world, offer));
         self.count(route, reply.result);

@@ -81,11 +81,19 @@ impl Index {
             total -= size;
             evicted.push(slot);
         }
-        let mut used: Vec<u32> = self.letters.iter().map(|(slot, _)| *slot).collect();
-        used.sort_unstable();
-        let slot = (0u32..).zip(&used).find(|(free, used)| free != *used).map_or(used.len() as u32, |(free, _)| free);
+        let slot = self.lowest_free();
         self.letters.push((slot, size));
         (slot, evicted)
+    }
+
+    fn lowest_free(&self) -> u32 {
+        let mut used = vec![false; self.letters.len() + 1];
+        for (slot, _) in &self.letters {
+            if let Some(used) = used.get_mut(*slot as usize) {
+                *used = true;
+            }
+        }
+        used.iter().position(|used| !used).unwrap_or_default() as u32
     }
 }
 

@@ -65,6 +65,8 @@ pub struct Delivery {
     pub stage: Stage,
     /// Which entry of its lane's queue is this delivery's; others are left-overs.
     pub ticket: u64,
+    /// An attempt is under way.
+    pub under_way: bool,
     /// Held back when it was accepted: its producer does not wait for it.
     pub held: bool,
 }
@@ -73,7 +75,7 @@ impl Delivery {
     /// A delivery to `endpoint` as shared data has it.
     pub fn from_record(endpoint: EndpointId, record: &DeliveryRecord<String>) -> Self {
         let DeliveryRecord { attempts, response_status, stage, .. } = *record;
-        Self { endpoint, attempts, response_status, stage, ticket: 0, held: false }
+        Self { endpoint, attempts, response_status, stage, ticket: 0, under_way: false, held: false }
     }
 }
 

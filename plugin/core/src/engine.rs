@@ -14,9 +14,9 @@
 //! | `send` | the gates before an attempt, and the attempt itself |
 //! | `settle` | the end of an attempt, of a delivery, of an event |
 //! | `pledge` | producers that wait for the end |
-//! | `lane` | the queues |
+//! | `lane`, `table` | the queues, and the other collections |
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -36,13 +36,13 @@ mod lane;
 mod pledge;
 mod send;
 mod settle;
+mod table;
 
 pub use accept::{Offer, Reply};
 use lane::{LaneId, Lanes};
 pub use pledge::Pledge;
-use pledge::Pledges;
 pub use send::Call;
-use send::Flight;
+use table::{Events, Flights, Timers};
 
 /// How often what has grown too old is looked for.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -80,7 +80,7 @@ pub struct Engine {
     keys: Vec<Keys>,
     idempotency: Table,
     partition: Option<Partition>,
-    events: BTreeMap<u32, Pending>,
+    events: Events,
     /// Bytes of the payloads in `events`.
     bytes: u64,
     /// Deliveries in `events` that have not ended, for each endpoint.
@@ -88,11 +88,12 @@ pub struct Engine {
     /// Their sum.
     waiting_total: usize,
     lanes: Lanes,
-    flights: BTreeMap<u64, Flight>,
+    flights: Flights,
     last_attempt: u64,
     /// Refusals in a row, for each endpoint.
     refusals: Vec<u32>,
-    pledges: Pledges,
+    /// When which event's producer is answered at the latest, by slot.
+    pledges: Timers,
     outbox: VecDeque<Action>,
     swept: Instant,
 }
@@ -109,14 +110,14 @@ impl Engine {
             config,
             prefix: prefix.to_owned(),
             partition: None,
-            events: BTreeMap::new(),
+            events: Events::default(),
             bytes: 0,
             waiting: vec![0; endpoints],
             waiting_total: 0,
-            flights: BTreeMap::new(),
+            flights: Flights::default(),
             last_attempt: 0,
             refusals: vec![0; endpoints],
-            pledges: Pledges::default(),
+            pledges: Timers::default(),
             outbox: VecDeque::new(),
             swept: Instant::default(),
         }
@@ -160,12 +161,7 @@ impl Engine {
         if !self.outbox.is_empty() {
             return Some(Instant::default());
         }
-        [self.lanes.next_ready(), self.pledges.next_deadline()].into_iter().flatten().min()
-    }
-
-    /// The attempts under way, for whoever wants to wait for them.
-    pub fn in_flight(&self) -> usize {
-        self.flights.len()
+        [self.lanes.next_ready(), self.pledges.first().map(|(deadline, _)| deadline)].into_iter().flatten().min()
     }
 
     /// Gives the partition back if nothing is in it; one that holds deliveries waits for its lease to lapse, so that
@@ -208,13 +204,13 @@ impl Engine {
     fn forget_all(&mut self, partition: u32) {
         self.note(Notice::Lost { partition });
         self.partition = None;
+        self.abandon_pledges();
         self.events.clear();
         self.bytes = 0;
         self.waiting.fill(0);
         self.waiting_total = 0;
         self.lanes.clear();
         self.flights.clear();
-        self.abandon_pledges();
     }
 
     /// Takes up an event whose worker died. Its endpoints are known by name; a delivery whose endpoint is gone from

@@ -63,7 +63,7 @@ fn half(hash: &[u8]) -> [u8; 16] {
 /// What a key stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Claim {
-    /// This request is the first, or the first after a failure: go on, with this id, and [`finish`].
+    /// This request is the first, or the first after a failure: go on, with this id, and [`Table::finish`].
     Granted(EventId),
     /// It was answered: answer the same.
     Replay(Finished),

@@ -34,8 +34,8 @@ pub struct Offer {
 /// What a producer gets, and the label to count it under.
 #[derive(Debug)]
 pub struct Reply {
-    /// The answer; `None`: it comes later, as an action.
-    pub answer: Option<Answer>,
+    /// The answer, or the slot of the event whose end brings it, as an action.
+    pub answer: Result<Answer, u32>,
     /// What became of the request.
     pub result: EventResult,
 }
@@ -68,7 +68,7 @@ impl Engine {
             Ok(Claim::Granted(id)) => {
                 let reply = self.take(world, offer, id, &wanted, route.ack);
                 // An answer that comes later settles the key then.
-                if let Some(answer) = &reply.answer {
+                if let Ok(answer) = &reply.answer {
                     self.settle_key(world, &key, answer);
                 }
                 reply
@@ -99,23 +99,22 @@ impl Engine {
             return refuse(&refusal);
         }
         let answer = match ack {
-            Ack::Accepted => {
-                Some(Answer::receipt(202, &self.receipt(&pending, &meta.event_type, Status::Accepted, false)))
-            }
-            Ack::Delivered { .. } if pending.is_answerable() => Some(self.standing(&pending, &meta.event_type)),
-            Ack::Delivered { .. } => None,
+            Ack::Accepted => Answer::receipt(202, &self.receipt(&pending, &meta.event_type, Status::Accepted, false)),
+            Ack::Delivered { .. } => self.standing(&pending, &meta.event_type),
         };
-        if !pending.is_settled() {
-            let slot = match self.keep(world, &meta, &payload, pending) {
-                Ok(slot) => slot,
-                Err(refusal) => return refuse(&refusal),
-            };
-            if let (None, Ack::Delivered { timeout }) = (&answer, ack) {
+        let (is_answerable, is_settled) = (pending.is_answerable(), pending.is_settled());
+        if is_settled {
+            return reply(answer, EventResult::Accepted);
+        }
+        match (self.keep(world, &meta, &payload, pending), ack) {
+            (Err(refusal), _) => refuse(&refusal),
+            (Ok(slot), Ack::Delivered { timeout }) if !is_answerable => {
                 let deadline = world.now.mono.plus(timeout);
                 self.pledge(slot, Pledge { stream: Some(stream), deadline, event_type: meta.event_type, key });
+                Reply { answer: Err(slot), result: EventResult::Accepted }
             }
+            (Ok(_), _) => reply(answer, EventResult::Accepted),
         }
-        Reply { answer, result: EventResult::Accepted }
     }
 
     /// What the event will be, if there is room for it.
@@ -157,7 +156,7 @@ impl Engine {
             (true, Overflow::DeadLetter) => buried(endpoint, now, Reason::Overflow),
             (false, _) => Stage::Waiting { due: now.plus(first) },
         };
-        Ok(Delivery { endpoint: id, attempts: 0, response_status: None, stage, ticket: 0, held })
+        Ok(Delivery { endpoint: id, attempts: 0, response_status: None, stage, ticket: 0, under_way: false, held })
     }
 
     /// Keeps as dead letters the deliveries that found their endpoint's share of the queue full.
@@ -212,7 +211,7 @@ impl Engine {
 const STORE_REFUSAL: Refusal = Refusal { seconds: 1, detail: "the event could not be kept" };
 
 fn reply(answer: Answer, result: EventResult) -> Reply {
-    Reply { answer: Some(answer), result }
+    Reply { answer: Ok(answer), result }
 }
 
 fn refuse(refusal: &Refusal) -> Reply {

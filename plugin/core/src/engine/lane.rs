@@ -5,8 +5,9 @@
 //! is found without looking at the others.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap};
+use std::collections::BinaryHeap;
 
+use super::table::Timers;
 use crate::config::{Endpoint, EndpointId};
 use crate::time::Instant;
 
@@ -30,8 +31,12 @@ impl LaneId {
         Self { endpoint, sink: true }
     }
 
-    fn index(self) -> usize {
-        self.endpoint.0 * 2 + usize::from(self.sink)
+    fn number(self) -> u32 {
+        self.endpoint.0 as u32 * 2 + u32::from(self.sink)
+    }
+
+    fn numbered(number: u32) -> Self {
+        Self { endpoint: EndpointId(number as usize / 2), sink: number % 2 == 1 }
     }
 }
 
@@ -69,7 +74,8 @@ impl Lane {
 #[derive(Debug)]
 pub struct Lanes {
     lanes: Vec<Lane>,
-    schedule: BTreeSet<(Instant, LaneId)>,
+    /// Ready times, by the numbers of lanes.
+    schedule: Timers,
     last_ticket: u64,
 }
 
@@ -79,7 +85,7 @@ impl Lanes {
         let lane = |endpoint: &Endpoint| Lane { max_in_flight: endpoint.max_in_flight, ..Lane::default() };
         Self {
             lanes: endpoints.iter().flat_map(|endpoint| [lane(endpoint), lane(endpoint)]).collect(),
-            schedule: BTreeSet::new(),
+            schedule: Timers::default(),
             last_ticket: 0,
         }
     }
@@ -106,12 +112,12 @@ impl Lanes {
 
     /// The lane that has been ready for longest, if one is.
     pub fn ready(&self, now: Instant) -> Option<LaneId> {
-        self.schedule.first().filter(|(at, _)| *at <= now).map(|(_, id)| *id)
+        self.schedule.first().filter(|(at, _)| *at <= now).map(|(_, number)| LaneId::numbered(number))
     }
 
     /// When the next lane is ready.
     pub fn next_ready(&self) -> Option<Instant> {
-        self.schedule.first().map(|(at, _)| *at)
+        self.schedule.first().map(|(at, _)| at)
     }
 
     /// Takes the first entry of a lane, if it is due.
@@ -140,22 +146,21 @@ impl Lanes {
 
     /// Drops the entries that stand for nothing any more.
     pub fn retain(&mut self, live: impl Fn(&Entry) -> bool) {
-        for index in 0..self.lanes.len() {
-            let id = LaneId { endpoint: EndpointId(index / 2), sink: index % 2 == 1 };
-            self.change(id, |lane| lane.waiting.retain(|Reverse(entry)| live(entry)));
+        for number in 0..self.lanes.len() as u32 {
+            self.change(LaneId::numbered(number), |lane| lane.waiting.retain(|Reverse(entry)| live(entry)));
         }
     }
 
     fn change<T>(&mut self, id: LaneId, change: impl FnOnce(&mut Lane) -> T) -> Option<T> {
-        let lane = self.lanes.get_mut(id.index())?;
+        let lane = self.lanes.get_mut(id.number() as usize)?;
         let result = change(lane);
         let ready = lane.ready_at();
         if ready != lane.ready {
             if let Some(at) = lane.ready {
-                self.schedule.remove(&(at, id));
+                self.schedule.remove(at, id.number());
             }
             if let Some(at) = ready {
-                self.schedule.insert((at, id));
+                self.schedule.insert(at, id.number());
             }
             lane.ready = ready;
         }

@@ -1,7 +1,5 @@
 //! Producers that wait for the end of their event's deliveries (`ack: delivered`).
 
-use std::collections::BTreeSet;
-
 use super::{Action, Engine, World};
 use crate::answer::{Answer, DeliveryReceipt, Receipt, Status};
 use crate::delivery::{Delivery, Pending, Stage};
@@ -22,38 +20,27 @@ pub struct Pledge {
     pub key: Option<Key>,
 }
 
-/// When which event's answer is owed, by slot.
-#[derive(Debug, Default)]
-pub struct Pledges(BTreeSet<(Instant, u32)>);
-
-impl Pledges {
-    /// The next deadline.
-    pub fn next_deadline(&self) -> Option<Instant> {
-        self.0.first().map(|(deadline, _)| *deadline)
-    }
-}
-
 impl Engine {
-    /// The client of a stream is gone: its event goes on, nobody is answered.
-    pub fn client_gone(&mut self, stream: u32) {
-        for pledge in self.events.values_mut().filter_map(|event| event.pledge.as_mut()) {
-            if pledge.stream == Some(stream) {
-                pledge.stream = None;
-            }
+    /// A stream that waited for the event in `slot` is over. If its producer has not been answered, it is gone: the
+    /// event goes on, and nobody is answered.
+    pub fn stream_over(&mut self, stream: u32, slot: u32) {
+        let pledge = self.events.get_mut(slot).and_then(|event| event.pledge.as_mut());
+        if let Some(pledge) = pledge.filter(|pledge| pledge.stream == Some(stream)) {
+            pledge.stream = None;
         }
     }
 
     /// Owes the producer of an event an answer.
     pub(super) fn pledge(&mut self, slot: u32, pledge: Pledge) {
-        self.pledges.0.insert((pledge.deadline, slot));
-        if let Some(event) = self.events.get_mut(&slot) {
+        self.pledges.insert(pledge.deadline, slot);
+        if let Some(event) = self.events.get_mut(slot) {
             event.pledge = Some(pledge);
         }
     }
 
     /// Answers the producers whose time is over.
     pub(super) fn expire_pledges(&mut self, world: &mut World<'_>) {
-        while let Some((deadline, slot)) = self.pledges.0.first().copied() {
+        while let Some((deadline, slot)) = self.pledges.first() {
             if deadline > world.now.mono {
                 return;
             }
@@ -63,10 +50,10 @@ impl Engine {
 
     /// Answers the producer of an event, if one waits, by how its deliveries stand now.
     pub(super) fn keep_pledge(&mut self, world: &mut World<'_>, slot: u32) {
-        let Some(event) = self.events.get_mut(&slot) else { return };
+        let Some(event) = self.events.get_mut(slot) else { return };
         let Some(pledge) = event.pledge.take() else { return };
-        self.pledges.0.remove(&(pledge.deadline, slot));
-        let Some(event) = self.events.get(&slot) else { return };
+        self.pledges.remove(pledge.deadline, slot);
+        let Some(event) = self.events.get(slot) else { return };
         let answer = self.standing(event, &pledge.event_type);
         if let Some(key) = &pledge.key {
             self.settle_key(world, key, &answer);
@@ -78,14 +65,13 @@ impl Engine {
 
     /// The deliveries are another worker's now; their producers learn that they go on.
     pub(super) fn abandon_pledges(&mut self) {
-        for (_, slot) in std::mem::take(&mut self.pledges).0 {
-            let Some(event) = self.events.get_mut(&slot) else { continue };
-            let Some(pledge) = event.pledge.take() else { continue };
+        for (_, event) in self.events.iter() {
+            let Some(pledge) = &event.pledge else { continue };
             let Some(stream) = pledge.stream else { continue };
-            let Some(event) = self.events.get(&slot) else { continue };
             let answer = Answer::receipt(202, &self.receipt(event, &pledge.event_type, Status::Pending, true));
             self.outbox.push_back(Action::Answer { stream, answer });
         }
+        self.pledges.clear();
     }
 
     /// The answer to a producer that waited: 200 when all is delivered, 502 when something failed for good, else 202.

@@ -24,6 +24,7 @@ const REFUSAL_WAIT: Duration = Duration::from_millis(100);
 /// An attempt under way.
 #[derive(Debug)]
 pub(super) struct Flight {
+    pub attempt: u64,
     pub lane: LaneId,
     pub entry: Entry,
     /// What the breaker admitted it under; a sink has none.
@@ -112,10 +113,13 @@ impl Engine {
 
     /// Envoy would not send: not an attempt. The delivery keeps its turn, and the lane tries again shortly.
     pub fn refused(&mut self, world: &mut World<'_>, attempt: u64) {
-        let Some(flight) = self.flights.remove(&attempt) else { return };
+        let Some(flight) = self.flights.remove(attempt) else { return };
         let endpoint = flight.lane.endpoint;
         self.lanes.ended(flight.lane);
-        self.release(world, &flight);
+        self.release(world, endpoint, flight.permit);
+        if let Some(delivery) = self.delivery(&flight.entry) {
+            delivery.under_way = false;
+        }
         let times = self.refusals.get_mut(endpoint.0).map_or(1, |times| {
             *times = times.saturating_add(1);
             *times
@@ -129,7 +133,7 @@ impl Engine {
     /// Why a delivery is not to be attempted any more: too old, or its attempts are all made (its ring could not be
     /// written then, or its schedule has become shorter).
     fn has_ended(&self, now: Instant, entry: &Entry) -> Option<Reason> {
-        let event = self.events.get(&entry.slot)?;
+        let event = self.events.get(entry.slot)?;
         let delivery = event.deliveries.get(entry.index)?;
         let (endpoint, _) = self.endpoint(delivery.endpoint)?;
         if now.since(event.accepted) >= endpoint.max_age {
@@ -162,20 +166,11 @@ impl Engine {
 
     fn launch(&mut self, world: &mut World<'_>, lane: LaneId, entry: Entry, permit: Option<Permit>) {
         let now = world.now;
-        let timeout = self.endpoint(lane.endpoint).map_or(Duration::ZERO, |(endpoint, _)| endpoint.timeout);
-        let overdue = now.mono.plus(timeout).plus(CALLBACK_GRACE);
-        let flight = Flight { lane, entry, permit, started: now.mono, overdue };
-        let Some(event) = self.events.get(&entry.slot) else { return self.release(world, &flight) };
-        let Some(delivery) = event.deliveries.get(entry.index) else { return self.release(world, &flight) };
-        let (number, reason) = match delivery.stage {
-            Stage::Sinking { attempts, reason, .. } => (attempts + 1, Some(reason)),
-            Stage::Waiting { .. } | Stage::Delivered | Stage::Dead => (delivery.attempts + 1, None),
-        };
         let (meta, body) = match self.body(world, entry.slot) {
             Ok(found) => found,
             Err(error) => {
                 self.note(Notice::Store { doing: "reading an event", error });
-                self.release(world, &flight);
+                self.release(world, lane.endpoint, permit);
                 if error == StoreError::UnknownFormat {
                     return self.bury(world, entry.slot, entry.index, Reason::Failed);
                 }
@@ -183,9 +178,17 @@ impl Engine {
                 return self.lanes.block(lane, now.mono.plus(RECHECK));
             }
         };
+        let timeout = self.endpoint(lane.endpoint).map_or(Duration::ZERO, |(endpoint, _)| endpoint.timeout);
+        let Some(delivery) = self.delivery(&entry) else { return };
+        let (number, reason) = match delivery.stage {
+            Stage::Sinking { attempts, reason, .. } => (attempts + 1, Some(reason)),
+            Stage::Waiting { .. } | Stage::Delivered | Stage::Dead => (delivery.attempts + 1, None),
+        };
+        delivery.under_way = true;
         self.last_attempt += 1;
         let attempt = self.last_attempt;
-        self.flights.insert(attempt, flight);
+        let overdue = now.mono.plus(timeout).plus(CALLBACK_GRACE);
+        self.flights.push(Flight { attempt, lane, entry, permit, started: now.mono, overdue });
         self.lanes.started(lane);
         let call = Call { attempt, body, endpoint: lane.endpoint, reason, number, at: now.wall, meta };
         self.outbox.push_back(Action::Call(Box::new(call)));
@@ -194,14 +197,14 @@ impl Engine {
     /// The bytes of an event.
     pub(super) fn body(&self, world: &mut World<'_>, slot: u32) -> Result<(EventMeta, Vec<u8>), StoreError> {
         let (partition, event) =
-            self.partition.as_ref().zip(self.events.get(&slot)).ok_or(StoreError::UnknownFormat)?;
+            self.partition.as_ref().zip(self.events.get(slot)).ok_or(StoreError::UnknownFormat)?;
         partition.body(world.store, slot, event.id)
     }
 
     /// Gives back what an attempt that was never sent had taken.
-    fn release(&mut self, world: &mut World<'_>, flight: &Flight) {
-        let Some(Permit::Probe(probe)) = flight.permit else { return };
-        let Some((_, keys)) = self.endpoint(flight.lane.endpoint) else { return };
+    fn release(&mut self, world: &mut World<'_>, endpoint: EndpointId, permit: Option<Permit>) {
+        let Some(Permit::Probe(probe)) = permit else { return };
+        let Some((_, keys)) = self.endpoint(endpoint) else { return };
         if let Err(error) = keys.release_probe(world.store, probe) {
             self.note(Notice::Store { doing: "giving a probe back", error });
         }

@@ -3,11 +3,11 @@
 //! The order of writes is what makes a crash harmless: a dead letter is kept in the ring before its delivery is
 //! written as dead, and a slot is freed last. A worker that dies in between leaves work that is done again.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use super::lane::{Entry, LaneId};
 use super::send::Flight;
+use super::table::Events;
 use super::{Engine, World};
 use crate::breaker::Signal;
 use crate::config::{Config, Endpoint, EndpointId, OnGone, RetryPolicy};
@@ -31,14 +31,13 @@ enum Next {
 impl Engine {
     /// An attempt ended. `retry_after_header` is the receiver's, if it sent one.
     pub fn ended(&mut self, world: &mut World<'_>, attempt: u64, ending: Ending, retry_after_header: Option<&[u8]>) {
-        let Some(flight) = self.flights.remove(&attempt) else { return };
+        let Some(flight) = self.flights.remove(attempt) else { return };
         self.lanes.ended(flight.lane);
         if let Some(times) = self.refusals.get_mut(flight.lane.endpoint.0) {
             *times = 0;
         }
-        if !is_live(&self.events, &flight.entry) {
-            return;
-        }
+        let Some(delivery) = self.delivery(&flight.entry) else { return };
+        delivery.under_way = false;
         if flight.lane.sink {
             return self.sink_ended(world, &flight, ending);
         }
@@ -69,8 +68,8 @@ impl Engine {
     /// Ends what has waited too long, and attempts whose end was never reported.
     pub(super) fn sweep(&mut self, world: &mut World<'_>) {
         let now = world.now.mono;
-        let overdue = self.flights.iter().filter(|(_, flight)| flight.overdue <= now);
-        for attempt in overdue.map(|(attempt, _)| *attempt).collect::<Vec<_>>() {
+        let overdue = self.flights.iter().filter(|flight| flight.overdue <= now);
+        for attempt in overdue.map(|flight| flight.attempt).collect::<Vec<_>>() {
             self.ended(world, attempt, Ending::Timeout, None);
         }
         let expired = self.expired(now);
@@ -86,16 +85,15 @@ impl Engine {
 
     /// Deliveries older than their endpoint's `max_age`, but for those being attempted right now.
     fn expired(&self, now: Instant) -> Vec<(u32, usize)> {
-        let under_way: BTreeSet<u64> = self.flights.values().map(|flight| flight.entry.ticket).collect();
         let mut expired = Vec::new();
-        for (slot, event) in &self.events {
+        for (slot, event) in self.events.iter() {
             for (index, delivery) in event.deliveries.iter().enumerate() {
                 let max_age = self.endpoint(delivery.endpoint).map(|(endpoint, _)| endpoint.max_age);
                 if matches!(delivery.stage, Stage::Waiting { .. })
                     && max_age.is_some_and(|max_age| now.since(event.accepted) >= max_age)
-                    && !under_way.contains(&delivery.ticket)
+                    && !delivery.under_way
                 {
-                    expired.push((*slot, index));
+                    expired.push((slot, index));
                 }
             }
         }
@@ -106,7 +104,7 @@ impl Engine {
     /// written now it is tried again shortly: nothing is dropped for a store that has a bad moment.
     pub(super) fn bury(&mut self, world: &mut World<'_>, slot: u32, index: usize, reason: Reason) {
         let now = world.now;
-        let Some(event) = self.events.get(&slot) else { return };
+        let Some(event) = self.events.get(slot) else { return };
         let Some(delivery) = event.deliveries.get(index) else { return };
         let Some((endpoint, _)) = self.endpoint(delivery.endpoint) else { return };
         let id = delivery.endpoint;
@@ -166,7 +164,7 @@ impl Engine {
 
     /// Writes how an event stands, or frees its slot when nothing is left to do.
     pub(super) fn persist(&mut self, world: &mut World<'_>, slot: u32) {
-        let Some(event) = self.events.get(&slot) else { return };
+        let Some(event) = self.events.get(slot) else { return };
         let is_settled = event.is_settled();
         let config = Rc::clone(&self.config);
         let Some(partition) = &mut self.partition else { return };
@@ -178,7 +176,7 @@ impl Engine {
         if event.is_answerable() {
             self.keep_pledge(world, slot);
         }
-        if is_settled && let Some(event) = self.events.remove(&slot) {
+        if is_settled && let Some(event) = self.events.remove(slot) {
             self.bytes -= event.bytes;
         }
         if let Err(error) = written {
@@ -257,7 +255,7 @@ impl Engine {
             self.requeue(flight.lane, slot, index, Stage::Sinking { attempts, reason, due }, due);
         } else {
             let delivered = verdict == Some(Verdict::Delivered);
-            if let Some(event) = self.events.get(&slot) {
+            if let Some(event) = self.events.get(slot) {
                 let (endpoint, id) = (flight.lane.endpoint, event.id);
                 self.note(Notice::Sink { endpoint, id, delivered });
             }
@@ -266,14 +264,14 @@ impl Engine {
         self.persist(world, slot);
     }
 
-    fn delivery(&mut self, entry: &Entry) -> Option<&mut Delivery> {
-        self.events.get_mut(&entry.slot)?.deliveries.get_mut(entry.index)
+    pub(super) fn delivery(&mut self, entry: &Entry) -> Option<&mut Delivery> {
+        self.events.get_mut(entry.slot)?.deliveries.get_mut(entry.index)
     }
 
     /// Moves a delivery to a stage that waits, and into its lane.
     fn requeue(&mut self, lane: LaneId, slot: u32, index: usize, stage: Stage, due: Instant) {
         let ticket = self.lanes.push(lane, due, slot, index);
-        if let Some(delivery) = self.events.get_mut(&slot).and_then(|event| event.deliveries.get_mut(index)) {
+        if let Some(delivery) = self.events.get_mut(slot).and_then(|event| event.deliveries.get_mut(index)) {
             delivery.stage = stage;
             delivery.ticket = ticket;
         }
@@ -281,7 +279,7 @@ impl Engine {
 
     /// Moves a delivery to a stage with nothing left to do.
     fn settle(&mut self, slot: u32, index: usize, stage: Stage) {
-        let Some(delivery) = self.events.get_mut(&slot).and_then(|event| event.deliveries.get_mut(index)) else {
+        let Some(delivery) = self.events.get_mut(slot).and_then(|event| event.deliveries.get_mut(index)) else {
             return;
         };
         delivery.stage = stage;
@@ -292,7 +290,7 @@ impl Engine {
     }
 
     fn note_delivery(&mut self, world: &World<'_>, slot: u32, index: usize, result: DeliveryResult) {
-        let Some(event) = self.events.get(&slot) else { return };
+        let Some(event) = self.events.get(slot) else { return };
         let Some(delivery) = event.deliveries.get(index) else { return };
         let took = world.now.mono.since(event.accepted);
         self.note(Notice::Delivery { endpoint: delivery.endpoint, result, took });
@@ -329,8 +327,8 @@ pub(super) fn state<'a>(config: &'a Config, event: &Pending) -> StateRecord<&'a 
 }
 
 /// Does this entry of a lane still stand for its delivery?
-pub(super) fn is_live(events: &BTreeMap<u32, Pending>, entry: &Entry) -> bool {
-    let delivery = events.get(&entry.slot).and_then(|event| event.deliveries.get(entry.index));
+pub(super) fn is_live(events: &Events, entry: &Entry) -> bool {
+    let delivery = events.get(entry.slot).and_then(|event| event.deliveries.get(entry.index));
     delivery.is_some_and(|delivery| delivery.ticket == entry.ticket && !delivery.stage.is_settled())
 }
 

@@ -18,7 +18,7 @@ fn two() -> String {
 #[test]
 fn a_producer_that_waits_is_answered_200_when_every_delivery_is_made() {
     let mut process = Process::with(1, DELIVERED, &two());
-    assert!(process.offer(0, 7).answer.is_none());
+    assert!(process.offer(0, 7).answer.is_err());
     let sent = process.sent();
     process.end(&sent[0], Ending::Status(200));
     assert!(answers(process.poll().1).is_empty());
@@ -84,8 +84,8 @@ fn it_does_not_wait_for_an_endpoint_that_is_disabled() {
 #[test]
 fn a_client_that_went_away_is_not_answered_and_its_event_goes_on() {
     let mut process = Process::with(1, DELIVERED, &billing(""));
-    process.offer(0, 7);
-    process.run(0, |engine, _| engine.client_gone(7));
+    let slot = process.offer(0, 7).answer.unwrap_err();
+    process.run(0, |engine, _| engine.stream_over(7, slot));
     let sent = process.only();
     process.end(&sent, Ending::Status(200));
     assert!(answers(process.poll().1).is_empty());
@@ -136,7 +136,7 @@ fn after_a_failure_the_same_key_tries_again_with_the_same_id() {
     let first = process.only();
     process.end(&first, Ending::Status(400));
     process.poll();
-    assert!(offer_with_key(&mut process, 0, 2, b"{}").answer.is_none());
+    assert!(offer_with_key(&mut process, 0, 2, b"{}").answer.is_err());
     let second = process.only();
     let config = Rc::clone(process.workers[0].config());
     assert_eq!(header(&first, &config, "x-webhook-id"), header(&second, &config, "x-webhook-id"));
