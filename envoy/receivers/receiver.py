@@ -58,7 +58,11 @@ def verify(secret, headers, body, now_ms):
     if -age_ms > FUTURE_MS:
         return f"x-webhook-timestamp: {-age_ms} ms ahead, at most {FUTURE_MS} allowed"
     expected = hmac.new(secret, timestamp.encode() + b"." + body, hashlib.sha256).hexdigest()
-    if not hmac.compare_digest(expected.encode(), values["x-webhook-signature"].encode("latin-1")):
+    # While the sender's secret is being changed, ours may be any of those it signs with.
+    signatures = [values["x-webhook-signature"]]
+    for also in headers.get("x-webhook-signature-also", []):
+        signatures += also.split(",")
+    if not any(hmac.compare_digest(expected.encode(), signature.encode("latin-1")) for signature in signatures):
         return "x-webhook-signature: does not match the body, the timestamp and the secret"
     return None
 

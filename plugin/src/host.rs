@@ -85,9 +85,9 @@ impl Queue {
         abi::enqueue(self.0, &[1]).is_ok()
     }
 
-    /// Takes off what has been put on the queue with this id.
-    pub fn drain(id: u32) {
-        while abi::dequeue(id).is_ok() {}
+    /// Takes off what woke the worker: Envoy calls once for each value.
+    pub fn take(id: u32) {
+        let _ = abi::dequeue(id);
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use gatepost_core::config;
 use gatepost_core::engine::Action;
 use gatepost_core::outcome::CallEnd;
+use gatepost_core::time::Now;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{ContextType, LogLevel};
 
@@ -35,12 +36,12 @@ impl Root {
     }
 
     /// Performs what the engine wants done, then sets when it wants to be called next.
-    fn pump(&mut self) {
+    fn pump(&mut self, now: Now) {
         let Some(worker) = self.worker.clone() else { return };
-        while let Some(action) = worker.engine(|engine, world| engine.poll_action(world)) {
-            self.perform(&worker, action);
+        while let Some(action) = worker.engine(now, |engine, world| engine.poll_action(world)) {
+            self.perform(&worker, now, action);
         }
-        let next = worker.engine(|engine, world| {
+        let next = worker.engine(now, |engine, world| {
             engine.poll_timeout().map_or(TICK_MAX, |at| at.since(world.now.mono).clamp(TICK_MIN, TICK_MAX))
         });
         if next != self.tick {
@@ -49,11 +50,11 @@ impl Root {
         }
     }
 
-    fn perform(&mut self, worker: &Worker, action: Action) {
+    fn perform(&mut self, worker: &Worker, now: Now, action: Action) {
         match action {
             Action::Call(call) => match host::call(&call, &worker.config) {
                 Ok(token) => self.calls.push((token, call.attempt)),
-                Err(_) => worker.engine(|engine, world| engine.refused(world, call.attempt)),
+                Err(_) => worker.engine(now, |engine, world| engine.refused(world, call.attempt)),
             },
             Action::Answer { stream, answer } => {
                 // A client that is gone needs none; its event goes on.
@@ -75,16 +76,17 @@ impl Context for Root {
         let (_, attempt) = self.calls.swap_remove(place);
         let Some(worker) = self.worker.clone() else { return };
         let (end, retry_after) = host::call_end(headers, body);
-        worker.engine(|engine, world| match end {
+        let now = host::now();
+        worker.engine(now, |engine, world| match end {
             CallEnd::Ended(ending) => engine.ended(world, attempt, ending, retry_after.as_deref()),
             CallEnd::NotSent => engine.refused(world, attempt),
         });
-        self.pump();
+        self.pump(now);
     }
 
     fn on_done(&mut self) -> bool {
         if let Some(worker) = &self.worker {
-            worker.engine(|engine, world| engine.close(world));
+            worker.engine(host::now(), |engine, world| engine.close(world));
         }
         true
     }
@@ -113,15 +115,16 @@ impl RootContext for Root {
     fn on_tick(&mut self) {
         let Some(worker) = &self.worker else { return };
         worker.arrived();
-        worker.engine(|engine, world| engine.tick(world));
-        self.pump();
+        let now = host::now();
+        worker.engine(now, |engine, world| engine.tick(world));
+        self.pump(now);
     }
 
     fn on_queue_ready(&mut self, queue: u32) {
         let Some(worker) = &self.worker else { return };
-        host::Queue::drain(queue);
+        host::Queue::take(queue);
         worker.arrived();
-        self.pump();
+        self.pump(host::now());
     }
 
     fn get_type(&self) -> Option<ContextType> {

@@ -10,6 +10,7 @@ use gatepost_core::idempotency::{KEY_LEN_MAX, Key};
 use gatepost_core::message;
 use gatepost_core::notice::EventResult;
 use gatepost_core::route::Selection;
+use gatepost_core::time::Now;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
@@ -157,7 +158,7 @@ impl HttpContext for Stream {
 
     fn on_log(&mut self) {
         if let (State::Waiting { slot }, Some(worker)) = (&self.state, &self.worker) {
-            worker.engine(|engine, _| engine.stream_over(self.id, *slot));
+            worker.engine(Now::default(), |engine, _| engine.stream_over(self.id, *slot));
         }
     }
 }

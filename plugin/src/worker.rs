@@ -7,6 +7,7 @@ use gatepost_core::answer::Answer;
 use gatepost_core::config::{Config, RouteId};
 use gatepost_core::engine::{Engine, Offer, World};
 use gatepost_core::notice::EventResult;
+use gatepost_core::time::Now;
 
 use crate::host::{self, Queue, SharedData};
 use crate::metrics::Metrics;
@@ -40,9 +41,10 @@ impl Worker {
         }
     }
 
-    /// Runs the engine in the world of this callback. The borrow ends with it: no host call in there comes back.
-    pub fn engine<T>(&self, run: impl FnOnce(&mut Engine, &mut World<'_>) -> T) -> T {
-        let mut world = World { now: host::now(), store: &mut SharedData, random: &mut host::random };
+    /// Runs the engine in the world of this callback, whose clocks were read when it began. The borrow ends with it:
+    /// no host call in there comes back.
+    pub fn engine<T>(&self, now: Now, run: impl FnOnce(&mut Engine, &mut World<'_>) -> T) -> T {
+        let mut world = World { now, store: &mut SharedData, random: &mut host::random };
         run(&mut self.engine.borrow_mut(), &mut world)
     }
 
@@ -50,7 +52,7 @@ impl Worker {
     /// lose its end with the stream. Answers, or names the slot of the event whose end brings the answer.
     pub fn offer(&self, offer: Offer) -> Result<Answer, u32> {
         let route = offer.route;
-        let reply = self.engine(|engine, world| engine.offer(world, offer));
+        let reply = self.engine(host::now(), |engine, world| engine.offer(world, offer));
         self.count(route, reply.result);
         self.wake();
         reply.answer

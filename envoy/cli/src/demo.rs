@@ -1,16 +1,16 @@
 //! `gatepost demo`: the example config in a real Envoy, ten events, and what a receiver verified of them.
 
+use std::convert::Infallible;
 use std::fs;
-use std::sync::mpsc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 
 use crate::envoy::{Envoy, Launch};
-use crate::example::{AUTHORIZATION, Example, LISTENER};
+use crate::example::{AUTHORIZATION, Example, LISTENER, USER};
 use crate::receiver::{Options as ReceiverOptions, Receiver, Record};
-use crate::{envoy, http};
+use crate::{envoy, http, wait};
 
 /// The arguments of `gatepost demo`.
 #[derive(clap::Args)]
@@ -40,13 +40,13 @@ pub fn run(options: &Options) -> Result<()> {
         example.set_cluster(endpoint, receiver.address())?;
     }
     let launch = Launch { config: example.config().clone(), workers: WORKERS, env: vec![], arguments: vec![] };
-    let mut envoy = Envoy::start(&launch)?;
+    let envoy = Envoy::start(&launch)?;
     let url = format!("http://{}/events", envoy.listener(LISTENER)?);
     let sent = send_samples(&url)?;
     let problems = show(&receiver, &sent)?;
     ensure!(problems.is_empty(), "not everything was delivered and verified:\n{}", problems.join("\n"));
     if options.keep {
-        keep_running(&mut envoy, &receiver, &url)?;
+        keep_running(&envoy, &receiver, &url)?;
     }
     Ok(())
 }
@@ -108,25 +108,17 @@ fn show(receiver: &Receiver, sent: &[Sent]) -> Result<Vec<String>> {
     Ok(problems)
 }
 
-fn keep_running(envoy: &mut Envoy, receiver: &Receiver, url: &str) -> Result<()> {
+fn keep_running(envoy: &Envoy, receiver: &Receiver, url: &str) -> Result<Infallible> {
     println!("\nevents     {url}/<event type>");
     println!("metrics    http://{}/stats/prometheus", envoy.admin_address()?);
     for (endpoint, _) in ENDPOINTS {
         println!("received   http://{}/-/{endpoint}/records", receiver.address());
     }
-    println!("\ncurl -i {url}/payment_verified -H 'authorization: {AUTHORIZATION}' -d '{{\"amount\": 42}}'");
+    let json = "-H 'content-type: application/json' -d '{\"amount\": 42}'";
+    println!("\ncurl -i {url}/payment_verified -u {USER} {json}");
     println!("\nCtrl-C ends it.");
-    let (stop, stopped) = mpsc::channel();
-    // The receiving end is gone only when we are past waiting for it.
-    ctrlc::set_handler(move || {
-        let _ = stop.send(());
-    })?;
-    while stopped.recv_timeout(Duration::from_secs(1)).is_err() {
-        if let Some(status) = envoy.exited()? {
-            bail!("Envoy ended with {status}");
-        }
-    }
-    Ok(())
+    let status = wait::until("Envoy ends", Duration::MAX, || envoy.exited())?;
+    bail!("Envoy ended with {status}")
 }
 
 /// The endpoints of the example, and the variables their secrets are in.

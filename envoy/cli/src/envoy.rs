@@ -3,13 +3,14 @@
 mod binary;
 
 use std::fs::{self, File};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::process::Process;
 use crate::wait;
 
 pub use binary::{VERSION, find};
@@ -29,7 +30,7 @@ pub struct Launch {
 
 /// An Envoy process with a directory of its own; both end when this is dropped.
 pub struct Envoy {
-    child: Child,
+    process: Process,
     directory: TempDir,
     http: ureq::Agent,
 }
@@ -40,7 +41,7 @@ impl Envoy {
     /// # Errors
     /// When there is no Envoy, or it ends or is not ready within a minute; the error then holds the end of its log.
     pub fn start(launch: &Launch) -> Result<Self> {
-        let mut envoy = Self::spawn(launch)?;
+        let envoy = Self::spawn(launch)?;
         wait::until("Envoy becomes ready", READY, || {
             if let Some(status) = envoy.exited()? {
                 bail!("Envoy ended with {status}");
@@ -61,7 +62,8 @@ impl Envoy {
         // Envoy tells JSON from YAML by the end of the name.
         fs::write(directory.path().join("envoy.json"), launch.config.to_string())?;
         let log = File::create(directory.path().join("log"))?;
-        let child = Command::new(find()?)
+        let mut command = Command::new(find()?);
+        command
             .arg("--config-path")
             .arg(directory.path().join("envoy.json"))
             .arg("--admin-address-path")
@@ -74,23 +76,22 @@ impl Envoy {
             .current_dir(crate::workspace())
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
-            .stderr(log)
-            .spawn()
-            .context("Envoy does not start")?;
-        Ok(Self { child, directory, http: crate::http() })
+            .stderr(log);
+        let process = Process::spawn(&mut command).context("Envoy does not start")?;
+        Ok(Self { process, directory, http: crate::http() })
     }
 
     /// The process, for reading its CPU time.
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        self.process.id()
     }
 
     /// How Envoy ended, if it has.
     ///
     /// # Errors
     /// When the operating system will not say.
-    pub fn exited(&mut self) -> Result<Option<ExitStatus>> {
-        Ok(self.child.try_wait()?)
+    pub fn exited(&self) -> Result<Option<ExitStatus>> {
+        self.process.exited()
     }
 
     /// Everything Envoy and its filters logged so far.
@@ -156,14 +157,6 @@ impl Envoy {
         let port = address.pointer("/port_value").and_then(Value::as_u64);
         let (host, port) = host.zip(port).with_context(|| format!("an address of Envoy's: {address}"))?;
         Ok(format!("{host}:{port}"))
-    }
-}
-
-impl Drop for Envoy {
-    fn drop(&mut self) {
-        // It may have ended by itself; either way there is nothing left to do about it.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

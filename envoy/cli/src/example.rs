@@ -10,7 +10,9 @@ use crate::artifact;
 
 /// The listener that takes events.
 pub const LISTENER: &str = "public";
-/// What a producer sends to be let in: the value of its `authorization` header.
+/// The user and password that a producer is let in with, as `curl -u` takes them.
+pub const USER: &str = "shop:demo";
+/// The same as the value of an `authorization` header (RFC 7617).
 pub const AUTHORIZATION: &str = "Basic c2hvcDpkZW1v";
 
 /// A whole Envoy config.

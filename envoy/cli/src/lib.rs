@@ -4,6 +4,7 @@
 //! - [`envoy`]: finds or downloads Envoy, starts it, asks its admin interface, ends it.
 //! - [`example`]: `envoy/envoy.yaml`, with ports and plugin config replaced.
 //! - [`receiver`]: starts the verifying receiver and talks to its control surface.
+//! - [`process`]: a child process that never outlives us.
 //! - [`wait`]: waits for a condition, with a deadline.
 //! - [`demo`], [`bench`]: the commands of those names.
 
@@ -12,6 +13,7 @@ pub mod bench;
 pub mod demo;
 pub mod envoy;
 pub mod example;
+pub mod process;
 pub mod receiver;
 pub mod wait;
 

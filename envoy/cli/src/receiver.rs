@@ -1,7 +1,7 @@
 //! The verifying receiver `envoy/receivers/receiver.py`, as a process of ours.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -9,11 +9,13 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::process::Process;
 use crate::wait;
 
 /// A running receiver; it ends when this is dropped.
 pub struct Receiver {
-    child: Child,
+    /// Held for its end.
+    _process: Process,
     address: String,
     http: ureq::Agent,
 }
@@ -86,16 +88,14 @@ impl Receiver {
         for (name, secret) in endpoints {
             command.args(["--endpoint", &format!("{name}={secret}")]);
         }
-        let spawned = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
-        let mut child = spawned.context("python3 does not start; install Python 3")?;
-        let stdout = child.stdout.take().context("the receiver has no stdout")?;
-        // From here on a failure drops the receiver, and with it the process.
-        let mut receiver = Self { child, address: String::new(), http: crate::http() };
+        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        let process = Process::spawn(&mut command).context("python3 does not start; install Python 3")?;
+        let stdout = process.stdout().context("the receiver has no stdout")?;
         let mut line = String::new();
         BufReader::new(stdout).read_line(&mut line)?;
         let address = line.trim().strip_prefix("listening on http://");
-        receiver.address = address.with_context(|| format!("the receiver did not start: {line:?}"))?.to_owned();
-        Ok(receiver)
+        let address = address.with_context(|| format!("the receiver did not start: {line:?}"))?.to_owned();
+        Ok(Self { _process: process, address, http: crate::http() })
     }
 
     /// `host:port`.
@@ -158,14 +158,6 @@ impl Receiver {
     fn read<T: DeserializeOwned>(&self, url: &str) -> Result<T> {
         let mut response = self.http.get(url).call()?;
         Ok(response.body_mut().with_config().limit(RECORDS_BYTES_MAX).read_json()?)
-    }
-}
-
-impl Drop for Receiver {
-    fn drop(&mut self) {
-        // It may have ended by itself; either way there is nothing left to do about it.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

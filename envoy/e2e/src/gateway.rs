@@ -35,6 +35,8 @@ pub struct Setup {
     clusters: Vec<(String, String)>,
     env: Vec<(String, String)>,
     as_text: bool,
+    /// Laid over the `PluginConfig`.
+    around: Value,
 }
 
 impl Setup {
@@ -50,6 +52,7 @@ impl Setup {
             clusters: names.map(|name| (name.to_owned(), receiver.address().to_owned())).collect(),
             env: Vec::new(),
             as_text: false,
+            around: json!({}),
         }
     }
 
@@ -60,7 +63,7 @@ impl Setup {
     pub fn example(receiver: &Receiver) -> Result<Self> {
         let plugin = Example::load()?.plugin()?.clone();
         let clusters = ["billing", "audit"].map(|name| (name.to_owned(), receiver.address().to_owned()));
-        Ok(Self { plugin, clusters: clusters.to_vec(), env: Vec::new(), as_text: false })
+        Ok(Self { plugin, clusters: clusters.to_vec(), env: Vec::new(), as_text: false, around: json!({}) })
     }
 
     /// Lays more keys over the plugin's config.
@@ -101,6 +104,13 @@ impl Setup {
         self
     }
 
+    /// Lays more keys over what Envoy is told of the plugin, beside its own config.
+    #[must_use]
+    pub fn with_around(mut self, around: Value) -> Self {
+        self.around = around;
+        self
+    }
+
     /// How Envoy is started for this, with the listener in its config.
     ///
     /// # Errors
@@ -120,6 +130,7 @@ impl Setup {
         let names: Vec<&str> = self.env.iter().map(|(name, _)| name.as_str()).collect();
         let environment = json!({"vm_config": {"environment_variables": {"host_env_keys": names}}});
         merge(example.wasm()?, environment);
+        overlay(example.wasm()?, self.around.clone());
         for (name, address) in &self.clusters {
             example.add_cluster(name)?;
             example.set_cluster(name, address)?;
@@ -215,6 +226,16 @@ impl Gateway {
     /// When the connection breaks; a refusal is an answer.
     pub fn send(&self, event: &Event) -> Result<Answer> {
         self.connect(Protocol::Http1)?.send(event)
+    }
+
+    /// The value of a series as Prometheus sees it, such as `gatepost_pending{endpoint="a"}`; `None` when there is none.
+    ///
+    /// # Errors
+    /// When Envoy's admin interface does not answer.
+    pub fn series(&self, series: &str) -> Result<Option<f64>> {
+        let text = self.envoy.admin("/stats/prometheus")?;
+        let value = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        value.map(|value| value.parse().with_context(|| format!("{series} is {value}"))).transpose()
     }
 
     /// How often a filter's VM trapped and was, or was to be, rebuilt.

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::EndpointId;
 use crate::dead_letter::Reason;
 use crate::message::EventId;
-use crate::store::{Record, StoreError};
+use crate::store::{Record, StoreError, encoded};
 use crate::time::{Instant, WallTime};
 
 /// Where a delivery stands.
@@ -142,7 +142,7 @@ impl Record for StateRecord<String> {
 impl StateRecord<&str> {
     /// The bytes to store; [`StateRecord<String>`] reads them.
     pub fn encode(&self) -> Vec<u8> {
-        postcard::to_extend(self, vec![<StateRecord<String> as Record>::VERSION]).unwrap_or_default()
+        encoded(<StateRecord<String> as Record>::VERSION, self)
     }
 }
 

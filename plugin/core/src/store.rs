@@ -65,8 +65,7 @@ pub trait Record: Serialize + DeserializeOwned {
 
     /// The bytes to store.
     fn encode(&self) -> Vec<u8> {
-        // Serialising plain data into a growing vector cannot fail; an empty record would be read as unknown.
-        postcard::to_extend(self, vec![Self::VERSION]).unwrap_or_default()
+        encoded(Self::VERSION, self)
     }
 
     /// Reads what [`encode`](Self::encode) wrote, and the bytes behind it.
@@ -81,6 +80,12 @@ pub trait Record: Serialize + DeserializeOwned {
             _ => Err(StoreError::UnknownFormat),
         }
     }
+}
+
+/// The bytes of a record: its version, which postcard writes as itself, and its fields.
+pub fn encoded(version: u8, fields: &(impl Serialize + ?Sized)) -> Vec<u8> {
+    // Serialising plain data into a growing vector cannot fail; an empty record would be read as unknown.
+    postcard::to_allocvec(&(version, fields)).unwrap_or_default()
 }
 
 /// The one byte that a freed slot holds, since a key cannot be deleted.

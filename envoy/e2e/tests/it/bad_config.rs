@@ -57,7 +57,7 @@ fn a_config_with_ten_mistakes_gives_ten_lines_and_envoy_does_not_start() -> Resu
     let receiver = Receiver::start(&[("a", SECRET)], &Options::default())?;
     let setup = Setup::new(&receiver, &[]).without("enabled").with(ten_mistakes());
     for setup in [setup.clone(), setup.as_text()] {
-        let mut envoy = Envoy::spawn(&setup.launch()?)?;
+        let envoy = Envoy::spawn(&setup.launch()?)?;
         let status = wait::until("Envoy ends", DEADLINE, || envoy.exited())?;
         assert!(!status.success(), "{status}");
         assert_ten_lines(&envoy.log()?);

@@ -8,6 +8,8 @@ mod bad_input;
 #[cfg(test)]
 mod breaker;
 #[cfg(test)]
+mod dead_letters;
+#[cfg(test)]
 mod idempotency;
 #[cfg(test)]
 mod isolation;
@@ -15,6 +17,8 @@ mod isolation;
 mod outcomes;
 #[cfg(test)]
 mod sample_events;
+#[cfg(test)]
+mod surroundings;
 #[cfg(test)]
 mod switched_off;
 #[cfg(test)]

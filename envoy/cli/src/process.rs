@@ -1,0 +1,80 @@
+//! A process of ours that never outlives us: not on a failure, not on Ctrl-C, not on SIGTERM.
+
+use std::process::{Child, ChildStdout, Command, ExitStatus, exit};
+use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError, Weak};
+
+use anyhow::Result;
+
+/// A running process; it is killed when this is dropped, or when a signal ends ours.
+pub struct Process {
+    child: Arc<Mutex<Child>>,
+    id: u32,
+}
+
+impl Process {
+    /// Starts it.
+    ///
+    /// # Errors
+    /// When it cannot be executed.
+    pub fn spawn(command: &mut Command) -> Result<Self> {
+        static SIGNALS: Once = Once::new();
+        // Where there is a handler already, ending is that one's business.
+        SIGNALS.call_once(|| drop(ctrlc::set_handler(kill_all)));
+        // The lock is held over the start, so that no signal falls between the start and the entry in the list.
+        let mut running = lock(&RUNNING);
+        let child = command.spawn()?;
+        let id = child.id();
+        let child = Arc::new(Mutex::new(child));
+        running.retain(|other| other.strong_count() > 0);
+        running.push(Arc::downgrade(&child));
+        Ok(Self { child, id })
+    }
+
+    /// Its number.
+    pub fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// Its output, once, when it was started with a pipe for it.
+    pub fn stdout(&self) -> Option<ChildStdout> {
+        lock(&self.child).stdout.take()
+    }
+
+    /// How it ended, if it has.
+    ///
+    /// # Errors
+    /// When the operating system will not say.
+    pub fn exited(&self) -> Result<Option<ExitStatus>> {
+        Ok(lock(&self.child).try_wait()?)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        kill(&self.child);
+    }
+}
+
+static RUNNING: Mutex<Vec<Weak<Mutex<Child>>>> = Mutex::new(Vec::new());
+
+fn kill_all() {
+    for child in lock(&RUNNING).iter().filter_map(Weak::upgrade) {
+        kill(&child);
+    }
+    exit(EXIT_SIGNALLED);
+}
+
+fn kill(child: &Mutex<Child>) {
+    let mut child = lock(child);
+    // It may have ended by itself; either way there is nothing left to do about it.
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
+/// What is behind these locks stays whole when a holder panics.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What shells give for Ctrl-C: 128 and the number of SIGINT.
+const EXIT_SIGNALLED: i32 = 130;

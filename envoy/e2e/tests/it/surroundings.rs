@@ -1,0 +1,63 @@
+//! What users put around the filter: secrets being changed, restricted capabilities, a Prometheus.
+
+use std::fs;
+use std::time::Duration;
+
+use anyhow::Result;
+use gatepost_cli::receiver::{Options, Receiver};
+use gatepost_cli::{wait, workspace};
+use gatepost_e2e::{Event, Gateway, Setup, endpoint};
+use serde_json::{Value, json};
+
+const DEADLINE: Duration = Duration::from_secs(30);
+
+#[test]
+fn while_a_secret_is_changed_receivers_that_know_either_one_verify() -> Result<()> {
+    let receiver = Receiver::start(&[("old", "secret-1"), ("new", "secret-2")], &Options::default())?;
+    let both = json!({"secrets": [{"value": "secret-1"}, {"value": "secret-2"}]});
+    let endpoints = [endpoint("old", "", both.clone()), endpoint("new", "", both)];
+    let gateway = Gateway::start(&Setup::new(&receiver, &endpoints))?;
+    gateway.send(&Event::new("payment_verified", "{}"))?;
+    for name in ["old", "new"] {
+        let records = receiver.wait_for(name, 1, DEADLINE)?;
+        assert_eq!(records[0].problem, None, "{name}");
+        assert_ne!(records[0].header("x-webhook-signature"), records[0].header("x-webhook-signature-also"));
+    }
+    Ok(())
+}
+
+#[test]
+fn an_event_is_delivered_under_the_documented_capabilities_alone() -> Result<()> {
+    let receiver = Receiver::start(&[("a", "secret-of-a")], &Options::default())?;
+    let capabilities: Value =
+        serde_saphyr::from_str(&fs::read_to_string(workspace().join("envoy/capabilities.yaml"))?)?;
+    let setup = Setup::new(&receiver, &[endpoint("a", "", json!({"secrets": [{"env": "GATEPOST_TEST_SECRET"}]}))]);
+    let setup = setup.with_env("GATEPOST_TEST_SECRET", "secret-of-a").with_around(capabilities);
+    let gateway = Gateway::start(&setup)?;
+    receiver.script("a", &json!({"replies": [{"status": 503}]}))?;
+    assert_eq!(gateway.send(&Event::new("payment_verified", "{}"))?.status, 202);
+    let records = receiver.wait_for("a", 2, DEADLINE)?;
+    assert!(records.iter().all(|record| record.problem.is_none()));
+    assert_eq!(receiver.counters("a")?.delivered, 1);
+    assert_eq!(gateway.traps()?, 0);
+    Ok(())
+}
+
+#[test]
+fn prometheus_sees_what_happened_with_labels() -> Result<()> {
+    let receiver = Receiver::start(&[("a", "secret-of-a")], &Options::default())?;
+    receiver.script("a", &json!({"replies": [{"status": 503}]}))?;
+    let policy = json!({"retry": {"delays": ["0s", "0.1s"]}});
+    let gateway = Gateway::start(&Setup::new(&receiver, &[endpoint("a", "secret-of-a", policy)]))?;
+    gateway.send(&Event::new("payment_verified", "{}"))?;
+    for series in [
+        "gatepost_events_total{route=\"ingest\",result=\"accepted\"}",
+        "gatepost_attempts_total{endpoint=\"a\",outcome=\"5xx\"}",
+        "gatepost_attempts_total{endpoint=\"a\",outcome=\"2xx\"}",
+        "gatepost_deliveries_total{endpoint=\"a\",result=\"delivered\"}",
+        "gatepost_delivery_duration_ms_count{endpoint=\"a\"}",
+    ] {
+        wait::until(series, DEADLINE, || Ok((gateway.series(series)? == Some(1.0)).then_some(())))?;
+    }
+    Ok(())
+}
