@@ -165,7 +165,7 @@ const CASES: [(&str, &str); 3] = [
     ("noop", "(b) a wasm filter that buffers the body, then forwards"),
     ("gatepost", "(c) Gatepost accepts, keeps, signs and delivers"),
 ];
-const WARM_UP_SECONDS: u32 = 2;
+const WARM_UP_SECONDS: u32 = 10;
 /// Far longer than a queue of 10,000 takes to empty.
 const DELIVERED: Duration = Duration::from_secs(60);
 /// Linux shows times to users in units of 1/100 s, whatever the kernel itself counts in.

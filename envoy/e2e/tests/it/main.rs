@@ -16,6 +16,8 @@ mod isolation;
 #[cfg(test)]
 mod outcomes;
 #[cfg(test)]
+mod receiver;
+#[cfg(test)]
 mod sample_events;
 #[cfg(test)]
 mod surroundings;
