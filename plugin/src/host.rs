@@ -27,20 +27,29 @@ pub enum MetricKind {
 
 /// Both clocks.
 pub fn now() -> Now {
-    Now {
-        mono: Instant::from_nanos(abi::clock(abi::MONOTONIC)),
-        wall: WallTime::from_nanos(abi::clock(abi::REALTIME)),
-    }
+    Now { mono: Instant::from_nanos(abi::clock(abi::MONOTONIC)), wall: WallTime::from_nanos(abi::clock(abi::REALTIME)) }
 }
 
-/// Sixteen bytes of the host's randomness.
-pub fn random() -> [u8; 16] {
-    let mut bytes = [0; 16];
-    // Envoy's source of randomness (BoringSSL) does not fail; it would abort the process.
-    if let Err(error) = getrandom::fill(&mut bytes) {
-        log(LogLevel::Critical, &format!("the host gives no randomness: {error}"));
+/// The host's randomness, fetched a block at a time: a call costs more than the bytes.
+#[derive(Default)]
+pub struct Randomness {
+    block: Vec<[u8; 16]>,
+}
+
+impl Randomness {
+    /// Sixteen bytes that were never given out before.
+    pub fn draw(&mut self) -> [u8; 16] {
+        const BLOCK: usize = 64;
+        if self.block.is_empty() {
+            let mut block = vec![[0; 16]; BLOCK];
+            // Envoy's source of randomness (BoringSSL) does not fail; it would abort the process.
+            if let Err(error) = getrandom::fill(block.as_flattened_mut()) {
+                log(LogLevel::Critical, &format!("the host gives no randomness: {error}"));
+            }
+            self.block = block;
+        }
+        self.block.pop().unwrap_or_default()
     }
-    bytes
 }
 
 /// The data that all VMs of the process share.
@@ -104,11 +113,6 @@ pub fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-/// The path of the request of the current context.
-pub fn request_path() -> Option<String> {
-    abi::header(abi::REQUEST_HEADERS, ":path").ok().and_then(|path| String::from_utf8(path).ok())
-}
-
 /// The headers of the request of the current context.
 pub fn request_headers() -> Headers {
     Headers::new(header_map(abi::REQUEST_HEADERS))
@@ -163,13 +167,16 @@ pub fn call_end(headers: usize, body: usize) -> (CallEnd, Option<Vec<u8>>) {
     if headers == 0 {
         return (CallEnd::of(None, false, b""), None);
     }
-    let headers = Headers::new(header_map(abi::CALL_RESPONSE_HEADERS));
-    let status = headers.single(":status").and_then(|status| std::str::from_utf8(status).ok()?.parse().ok());
-    let from_upstream = headers.single("x-envoy-upstream-service-time").is_some();
+    let header = |name| abi::header(abi::CALL_RESPONSE_HEADERS, name).ok();
+    let status = header(":status").and_then(|status| std::str::from_utf8(&status).ok()?.parse().ok());
+    if status.is_some_and(|status| status < 400) {
+        // Envoy makes up errors only, and nobody is asked to come back later.
+        return (CallEnd::of(status, true, b""), None);
+    }
+    let from_upstream = header("x-envoy-upstream-service-time").is_some();
     // Only Envoy's own answers are told apart by their text.
     let text = if from_upstream { Vec::new() } else { response_text(body) };
-    let retry_after = headers.single("retry-after").map(<[u8]>::to_vec);
-    (CallEnd::of(status, from_upstream, &text), retry_after)
+    (CallEnd::of(status, from_upstream, &text), header("retry-after"))
 }
 
 fn response_text(len: usize) -> Vec<u8> {

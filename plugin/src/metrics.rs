@@ -98,9 +98,9 @@ impl Metrics {
 
     fn record(&mut self, config: &Config, endpoint: EndpointId, metric: &'static str, kind: MetricKind, value: u64) {
         let Some(family) = self.endpoints.get_mut(endpoint.0) else { return };
-        if let Some(handle) = handle(family, metric, "", kind, || {
-            labelled(&[("endpoint", endpoint_name(config, endpoint))], metric)
-        }) {
+        if let Some(handle) =
+            handle(family, metric, "", kind, || labelled(&[("endpoint", endpoint_name(config, endpoint))], metric))
+        {
             host::record(handle, value);
         }
     }

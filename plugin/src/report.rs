@@ -25,7 +25,9 @@ pub fn line(config: &Config, notice: &Notice) -> Option<(LogLevel, String)> {
             let reason = reason.label();
             (
                 LogLevel::Warn,
-                format!("endpoint {endpoint}: event {id} is a dead letter: {reason}, {attempts} attempts, last status {status}"),
+                format!(
+                    "endpoint {endpoint}: event {id} is a dead letter: {reason}, {attempts} attempts, last status {status}"
+                ),
             )
         }
         Notice::Sink { delivered: true, .. } => return None,

@@ -51,24 +51,21 @@ impl Stream {
 
     /// Looks at the request line and the headers.
     fn begin(&mut self, worker: &Worker, end_of_stream: bool) -> Action {
-        let Some(path) = host::request_path() else { return Action::Continue };
-        let router = &worker.config.router;
-        let candidates = router.lookup(&path);
+        // The whole map costs two calls for one header, and most requests here are events, which need it.
+        let headers = host::request_headers();
+        let text = |name| headers.single(name).and_then(|value| std::str::from_utf8(value).ok()).unwrap_or_default();
+        let (router, method) = (&worker.config.router, text(":method"));
+        let candidates = router.lookup(text(":path"));
         if candidates.is_empty() {
             return Action::Continue;
         }
-        let headers = host::request_headers();
-        let method = headers.single(":method").and_then(|method| std::str::from_utf8(method).ok()).unwrap_or_default();
         match router.select(&worker.config.routes, candidates, method, &headers) {
             Selection::NoRoute => Action::Continue,
             Selection::MethodNotAllowed { allow } => self.answer(&Answer::method_not_allowed(&allow)),
             Selection::Event { route, captures } => {
-                let announced = headers.single("content-length").and_then(|len| std::str::from_utf8(len).ok());
-                let too_large = announced
-                    .and_then(|len| len.parse::<u64>().ok())
-                    .is_some_and(|len| len > worker.config.limits.body as u64);
-                self.state =
-                    State::Collecting { event: Box::new(Incoming { route, captures, headers }), size: 0 };
+                let announced = text("content-length").parse::<u64>();
+                let too_large = announced.is_ok_and(|len| len > worker.config.limits.body as u64);
+                self.state = State::Collecting { event: Box::new(Incoming { route, captures, headers }), size: 0 };
                 if too_large {
                     return self.refuse(worker, route, &Answer::too_large(worker.config.limits.body));
                 }

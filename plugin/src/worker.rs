@@ -9,7 +9,7 @@ use gatepost_core::engine::{Engine, Offer, World};
 use gatepost_core::notice::EventResult;
 use gatepost_core::time::Now;
 
-use crate::host::{self, Queue, SharedData};
+use crate::host::{self, Queue, Randomness, SharedData};
 use crate::metrics::Metrics;
 
 /// One worker under one configuration.
@@ -19,6 +19,7 @@ pub struct Worker {
     /// The plugin's name.
     pub name: String,
     engine: RefCell<Engine>,
+    randomness: RefCell<Randomness>,
     /// Never borrowed across a host call that could come back here.
     pub metrics: RefCell<Metrics>,
     /// The partition whose queue was registered, and that queue.
@@ -33,6 +34,7 @@ impl Worker {
         let config = Rc::new(config);
         Self {
             engine: RefCell::new(Engine::new(Rc::clone(&config), &name)),
+            randomness: RefCell::default(),
             metrics: RefCell::new(Metrics::new(&config)),
             config,
             name,
@@ -44,7 +46,8 @@ impl Worker {
     /// Runs the engine in the world of this callback, whose clocks were read when it began. The borrow ends with it:
     /// no host call in there comes back.
     pub fn engine<T>(&self, now: Now, run: impl FnOnce(&mut Engine, &mut World<'_>) -> T) -> T {
-        let mut world = World { now, store: &mut SharedData, random: &mut host::random };
+        let mut randomness = self.randomness.borrow_mut();
+        let mut world = World { now, store: &mut SharedData, random: &mut || randomness.draw() };
         run(&mut self.engine.borrow_mut(), &mut world)
     }
 

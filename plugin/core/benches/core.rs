@@ -4,13 +4,15 @@
 #![allow(clippy::expect_used, reason = "a benchmark of nothing should stop")]
 
 use std::hint::black_box;
+use std::time::Duration;
 
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use gatepost_core::config::{Config, parse};
+use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use gatepost_core::breaker::{Admission, Breaker, Effect, Signal};
+use gatepost_core::config::{BreakerPolicy, Config, parse};
 use gatepost_core::headers::Headers;
 use gatepost_core::message::{Attempt, EventId, attempt_headers};
 use gatepost_core::signature::timestamped::sign;
-use gatepost_core::time::WallTime;
+use gatepost_core::time::{Instant, WallTime};
 use serde_json::{Value, json};
 
 /// `count` routes, each with a path of its own, and `count` endpoints, each with an event of its own.
@@ -77,5 +79,46 @@ fn signing(c: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, matching, signing);
+/// What an attempt asks of a breaker: may it leave, and what does its end change?
+fn breaking(c: &mut Criterion) {
+    let config = config(1);
+    let policy = &config.endpoints.first().expect("an endpoint").breaker;
+    let now = Instant::from_nanos(1_000_000_000_000);
+    let mut group = c.benchmark_group("breaker");
+    group.bench_function("healthy", |b| {
+        let mut breaker = Breaker::default();
+        b.iter(|| attempt(&mut breaker, now, Signal::Success, policy));
+    });
+    // A failure and a success in turn: one failure is kept, and counted out again, so it stays closed.
+    group.bench_function("failing", |b| {
+        let mut breaker = Breaker::default();
+        b.iter(|| {
+            attempt(&mut breaker, now, Signal::Failure, policy);
+            attempt(&mut breaker, now, Signal::Success, policy)
+        });
+    });
+    let mut open = Breaker::default();
+    for _ in 0..policy.failures {
+        attempt(&mut open, now, Signal::Failure, policy);
+    }
+    let later = now.plus(policy.open);
+    assert_eq!(open.admission(later), Admission::Probe, "the breaker is open, and its time is over");
+    group.bench_function("claim_probe", |b| {
+        b.iter_batched_ref(
+            || open.clone(),
+            |breaker| breaker.claim_probe(black_box(later), 7, Duration::from_secs(10)),
+            BatchSize::SmallInput,
+        );
+    });
+}
+
+/// One attempt at a closed breaker.
+fn attempt(breaker: &mut Breaker, now: Instant, signal: Signal, policy: &BreakerPolicy) -> Effect {
+    let Admission::Admit(permit) = breaker.admission(black_box(now)) else {
+        return Effect::Unchanged;
+    };
+    breaker.report(now, permit, black_box(signal), false, policy)
+}
+
+criterion_group!(benches, matching, signing, breaking);
 criterion_main!(benches);

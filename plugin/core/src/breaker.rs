@@ -146,9 +146,7 @@ impl Breaker {
         match self.state {
             State::Closed { .. } => Admission::Admit(Permit::Closed { epoch: self.epoch }),
             State::Open { until } if until > now => Admission::Wait { until },
-            State::HalfOpen { probe: Some(probe) } if probe.deadline > now => {
-                Admission::Wait { until: probe.deadline }
-            }
+            State::HalfOpen { probe: Some(probe) } if probe.deadline > now => Admission::Wait { until: probe.deadline },
             State::Open { .. } | State::HalfOpen { .. } => Admission::Probe,
         }
     }

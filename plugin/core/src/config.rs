@@ -18,9 +18,11 @@ mod document;
 mod endpoints;
 mod error;
 mod limits;
+mod protobuf;
 mod reader;
 mod routes;
 mod top;
+mod tree;
 mod values;
 
 pub use error::{Problem, Problems};

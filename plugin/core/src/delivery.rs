@@ -204,7 +204,12 @@ mod tests {
 
     fn delivery() -> impl Strategy<Value = DeliveryRecord<String>> {
         ("[a-z]{1,12}", any::<u32>(), any::<Option<u16>>(), stage()).prop_map(
-            |(endpoint, attempts, response_status, stage)| DeliveryRecord { endpoint, attempts, response_status, stage },
+            |(endpoint, attempts, response_status, stage)| DeliveryRecord {
+                endpoint,
+                attempts,
+                response_status,
+                stage,
+            },
         )
     }
 

@@ -149,9 +149,11 @@ impl Keys {
         owner: u64,
         now: Instant,
     ) -> Result<(Gate, Option<Position>), StoreError> {
-        update(store, &self.breaker, |shared: &mut Shared| match shared.breaker.claim_probe(now, owner, endpoint.timeout) {
-            Some((probe, effect)) => (Write::Yes, (Gate::Open(Permit::Probe(probe)), moved(effect))),
-            None => (Write::No, (Gate::Shut { until: now.plus(RECHECK_PROBE) }, None)),
+        update(store, &self.breaker, |shared: &mut Shared| {
+            match shared.breaker.claim_probe(now, owner, endpoint.timeout) {
+                Some((probe, effect)) => (Write::Yes, (Gate::Open(Permit::Probe(probe)), moved(effect))),
+                None => (Write::No, (Gate::Shut { until: now.plus(RECHECK_PROBE) }, None)),
+            }
         })
     }
 

@@ -218,7 +218,8 @@ impl Engine {
     fn recover(&mut self, world: &mut World<'_>, event: Recovered) {
         let Recovered { slot, state, bytes } = event;
         let (accepted, accepted_wall) = (state.accepted, state.accepted_wall);
-        let mut pending = Pending { id: state.id, accepted, accepted_wall, bytes, deliveries: Vec::new(), pledge: None };
+        let mut pending =
+            Pending { id: state.id, accepted, accepted_wall, bytes, deliveries: Vec::new(), pledge: None };
         let mut removed = Vec::new();
         for record in state.deliveries {
             match self.config.endpoints.iter().position(|endpoint| endpoint.name == record.endpoint) {

@@ -189,12 +189,7 @@ impl Partition {
     ///
     /// # Errors
     /// The store's.
-    pub fn write(
-        &self,
-        store: &mut dyn SharedStore,
-        slot: u32,
-        state: &StateRecord<&str>,
-    ) -> Result<(), StoreError> {
+    pub fn write(&self, store: &mut dyn SharedStore, slot: u32, state: &StateRecord<&str>) -> Result<(), StoreError> {
         store.set(&self.state_key(slot), &state.encode(), None)
     }
 

@@ -33,6 +33,7 @@ pub mod endpoint;
 pub mod engine;
 pub mod headers;
 pub mod idempotency;
+mod index;
 pub mod json;
 pub mod ledger;
 pub mod message;

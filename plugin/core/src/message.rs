@@ -156,7 +156,8 @@ fn envelope(event_type: &str, metadata: &[(String, MetadataValue)], source: &Sou
 }
 
 fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
+    // Writing text into a growing string cannot fail.
+    serde_json::to_string(text).unwrap_or_default()
 }
 
 /// A header of the producer that goes on to receivers, if it came once and may be sent.

@@ -36,7 +36,10 @@ impl StatusSet {
     /// Is this status in the set?
     pub fn contains(&self, status: u16) -> bool {
         (100..600).contains(&status)
-            && self.bits.get(usize::from((status - 100) / 64)).is_some_and(|word| word >> ((status - 100) % 64) & 1 == 1)
+            && self
+                .bits
+                .get(usize::from((status - 100) / 64))
+                .is_some_and(|word| word >> ((status - 100) % 64) & 1 == 1)
     }
 }
 

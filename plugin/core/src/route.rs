@@ -1,28 +1,22 @@
 //! Which requests are events: path patterns in a trie, then headers, then methods.
 //!
 //! A request costs its own path, whatever the number of routes: the trie is walked segment by segment, and the routes of
-//! one pattern are found by hash of the header values they ask for. In each place a literal goes before a capture and
+//! one pattern are looked up by the header values they ask for. In each place a literal goes before a capture and
 //! a capture before `/**`; what the more specific pattern cannot serve is left to the less specific one.
 //!
 //! It takes two steps, so that a request that is no event costs a look at its path and nothing else:
 //! [`Router::lookup`] with the path, and only if that finds something [`Router::select`] with method and headers.
 
-use std::collections::HashMap;
-use std::collections::hash_map::DefaultHasher;
-use std::hash::BuildHasherDefault;
-
 use percent_encoding::percent_decode_str;
 
 use crate::config::{Route, RouteId};
 use crate::headers::Headers;
+use crate::index::{Index, insert_ascending};
 
 mod pattern;
 
 use pattern::Segment;
 pub use pattern::{PathPattern, SEGMENTS_MAX};
-
-/// A map that hashes alike in every run: this crate has no entropy, and the keys come from the config.
-type FixedMap<K, V> = HashMap<K, V, BuildHasherDefault<DefaultHasher>>;
 
 /// All routes, by path.
 #[derive(Debug, Default)]
@@ -33,7 +27,7 @@ pub struct Router {
 
 #[derive(Debug, Default)]
 struct Node {
-    literals: FixedMap<String, usize>,
+    literals: Index,
     capture: Option<usize>,
     /// Routes whose pattern ends here.
     exact: Leaf,
@@ -47,8 +41,10 @@ type Leaf = Vec<Group>;
 #[derive(Debug)]
 struct Group {
     names: Vec<String>,
-    /// By the values of those headers, see [`Group::key`]; ids ascend.
-    routes: FixedMap<Vec<u8>, Vec<RouteId>>,
+    /// The place in `routes` of those that ask for these values, see [`Group::key`].
+    values: Index,
+    /// Ids ascend.
+    routes: Vec<Vec<RouteId>>,
 }
 
 /// What [`Router::lookup`] found: patterns that match the path, the most specific first.
@@ -89,7 +85,8 @@ pub enum Selection {
 }
 
 impl Router {
-    /// Builds the trie from each route's pattern and required headers (names in lower case), in the order of the config.
+    /// Builds the trie from each route's pattern and required headers (names in lower case, sorted), in the order of the
+    /// config.
     pub fn build<'a>(routes: impl IntoIterator<Item = (&'a PathPattern, &'a [(String, String)])>) -> Self {
         let mut router = Self { nodes: vec![Node::default()] };
         for (id, (pattern, headers)) in routes.into_iter().enumerate() {
@@ -135,9 +132,9 @@ impl Router {
         let leaf = if candidate.rest { &node.rest } else { &node.exact };
         let mut ids = Vec::new();
         for group in leaf {
-            ids.extend_from_slice(group.routes_for(headers).unwrap_or_default());
+            let routes = group.routes_for(headers).unwrap_or_default();
+            routes.iter().for_each(|id| insert_ascending(&mut ids, *id));
         }
-        ids.sort_unstable();
         ids
     }
 
@@ -152,8 +149,8 @@ impl Router {
                 Some((segment, tail)) => (segment, Some(tail)),
                 None => (path, None),
             };
-            if let Some(child) = here.literals.get(segment) {
-                self.walk(*child, tail, captured, found);
+            if let Some(child) = here.literals.get(segment.as_bytes()) {
+                self.walk(child, tail, captured, found);
             }
             if let Some(child) = here.capture
                 && !segment.is_empty()
@@ -178,7 +175,7 @@ impl Router {
                 return;
             };
             at = match segment {
-                Segment::Literal(text) => *node.literals.entry(text.clone()).or_insert(fresh),
+                Segment::Literal(text) => node.literals.get_or_insert(text.as_bytes(), fresh),
                 Segment::Capture => *node.capture.get_or_insert(fresh),
             };
             if at == fresh {
@@ -200,21 +197,23 @@ impl Candidate {
 
 impl Group {
     fn insert(leaf: &mut Leaf, id: RouteId, headers: &[(String, String)]) {
-        let mut headers: Vec<_> = headers.iter().collect();
-        headers.sort();
         let names: Vec<String> = headers.iter().map(|(name, _)| name.clone()).collect();
         let key = Self::key(headers.iter().map(|(_, value)| Some(value.as_bytes()))).unwrap_or_default();
         if !leaf.iter().any(|group| group.names == names) {
-            leaf.push(Self { names: names.clone(), routes: FixedMap::default() });
+            leaf.push(Self { names: names.clone(), values: Index::default(), routes: Vec::new() });
         }
         if let Some(group) = leaf.iter_mut().find(|group| group.names == names) {
-            group.routes.entry(key).or_default().push(id);
+            let at = group.values.get_or_insert(&key, group.routes.len());
+            match group.routes.get_mut(at) {
+                Some(routes) => routes.push(id),
+                None => group.routes.push(vec![id]),
+            }
         }
     }
 
     fn routes_for(&self, headers: &Headers) -> Option<&[RouteId]> {
         let key = Self::key(self.names.iter().map(|name| headers.get(name)))?;
-        self.routes.get(&key).map(Vec::as_slice)
+        self.routes.get(self.values.get(&key)?).map(Vec::as_slice)
     }
 
     /// The values one after another, each ended by a byte that no header value holds; `None` when one is missing.

@@ -5,6 +5,7 @@
 //! which makes the trie a small automaton: the look-up carries the set of nodes it may be in.
 
 use crate::config::EndpointId;
+use crate::index::insert_ascending;
 
 /// A pattern has at most this many bytes, as an event type has.
 pub const PATTERN_BYTES_MAX: usize = 128;
@@ -108,9 +109,8 @@ impl Subscriptions {
             std::mem::swap(&mut here, &mut there);
         }
         let ends = here.iter().filter_map(|at| self.nodes.get(*at)).flat_map(|node| &node.ends);
-        let mut endpoints: Vec<EndpointId> = ends.copied().collect();
-        endpoints.sort_unstable();
-        endpoints.dedup();
+        let mut endpoints = Vec::new();
+        ends.for_each(|endpoint| insert_ascending(&mut endpoints, *endpoint));
         endpoints
     }
 

@@ -4,7 +4,10 @@
 //! every status as a number instead. Memory that the host hands over was allocated by the SDK's
 //! `proxy_on_memory_allocate` as the buffer of a `Vec<u8>`, and is taken back as one.
 
-#![allow(unsafe_code, reason = "host calls are foreign functions; each block passes live buffers with their own lengths")]
+#![allow(
+    unsafe_code,
+    reason = "host calls are foreign functions; each block passes live buffers with their own lengths"
+)]
 
 use std::ptr::null_mut;
 
@@ -166,16 +169,7 @@ pub fn set_effective_context(id: u32) -> Result<(), Status> {
 pub fn send_local_response(status: u32, headers: &[u8], body: &[u8]) -> Result<(), Status> {
     // SAFETY: see the top of the file; no details are given, so their length is 0.
     done(unsafe {
-        proxy_send_local_response(
-            status,
-            null_mut(),
-            0,
-            body.as_ptr(),
-            body.len(),
-            headers.as_ptr(),
-            headers.len(),
-            -1,
-        )
+        proxy_send_local_response(status, null_mut(), 0, body.as_ptr(), body.len(), headers.as_ptr(), headers.len(), -1)
     })
 }
 

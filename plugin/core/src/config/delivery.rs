@@ -47,7 +47,7 @@ pub(super) fn retry(endpoint: &Object<'_>) -> Option<RetryPolicy> {
             const EXPECTED: &str = "the wait before each attempt, the first included, such as [0s, 2s, 4s]";
             all(&node.some_list(ATTEMPTS_MAX, EXPECTED)?, |node| duration(node, Duration::ZERO..=DAY))
         });
-        let jitter = object.or("jitter", default.jitter, |node| node.number(0.0..=1.0));
+        let jitter = object.or("jitter", default.jitter, |node| node.number(0.0..=1.0, "a share from 0 to 1"));
         let statuses = object.or("statuses", default.statuses, statuses);
         Some(RetryPolicy { delays: delays?, jitter: jitter?, statuses: statuses? })
     })
@@ -62,7 +62,7 @@ pub(super) fn breaker(endpoint: &Object<'_>) -> Option<BreakerPolicy> {
         let window = object.or("window", default.window, |node| duration(node, Duration::from_secs(1)..=DAY));
         let open = object.or("open", default.open, |node| duration(node, Duration::from_millis(100)..=DAY));
         let count = object.or("count", default.count, |node| {
-            choice(node, &[("attempts", Count::Attempts), ("deliveries", Count::Deliveries)], &[])
+            choice(node, [("attempts", Count::Attempts), ("deliveries", Count::Deliveries)], &[])
         });
         let statuses = object.or("statuses", default.statuses, statuses);
         Some(BreakerPolicy { failures: failures?, window: window?, open: open?, count: count?, statuses: statuses? })
@@ -71,8 +71,9 @@ pub(super) fn breaker(endpoint: &Object<'_>) -> Option<BreakerPolicy> {
 
 pub(super) fn rate(node: &Node<'_>) -> Option<Rate> {
     let object = node.object(&["per_second", "burst"], &[])?;
-    let per_second =
-        object.required("per_second", "attempts a second", |node| node.number(PER_SECOND_MIN..=PER_SECOND_MAX));
+    let per_second = object.required("per_second", "attempts a second", |node| {
+        node.number(PER_SECOND_MIN..=PER_SECOND_MAX, "a number from 0.001 to 1000000")
+    });
     // A second's worth: what would leave in that second at an even pace may leave at its start.
     let second = per_second.map_or(1, |rate| (rate.ceil() as u32).max(1));
     let burst = object.or("burst", second, |node| node.integer(1..=1_000_000));

@@ -3,12 +3,10 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
-use sha2::{Digest, Sha256};
-
 use super::delivery::{breaker, rate, retry};
-use super::error::shown;
+use super::error::shown_duration;
 use super::reader::{Node, Object, all};
+use super::tree::Value;
 use super::values::{choice, cluster, duration, literal_or_env, name, url};
 use super::{Endpoint, HeaderValue, Limits, OnGone, Overflow, Sink};
 use crate::headers;
@@ -80,36 +78,50 @@ fn entry(node: &Node<'_>, limits: &Limits) -> Option<EndpointEntry> {
         .or("max_age", Duration::from_secs(24 * 3600), |node| duration(node, Duration::from_secs(1)..=MAX_AGE_MAX));
     let pending = object.or("pending", (limits.pending / 4).max(1), |node| node.integer(1..=limits.pending));
     let overflow = object.or("overflow", Overflow::Reject, |node| {
-        choice(node, &[("reject", Overflow::Reject), ("dead_letter", Overflow::DeadLetter)], &[])
+        choice(node, [("reject", Overflow::Reject), ("dead_letter", Overflow::DeadLetter)], &[])
     });
     let on_gone = object.or("on_gone", OnGone::Disable, |node| {
-        choice(node, &[("disable", OnGone::Disable), ("fail", OnGone::Fail)], &[])
+        choice(node, [("disable", OnGone::Disable), ("fail", OnGone::Fail)], &[])
     });
     let headers = object.or("headers", Vec::new(), |node| extra_headers(node, signature.as_ref()));
     let disabled = object.or("disabled", false, Node::boolean);
     let dead_letter = object.optional("dead_letter", sink);
+    // All at once: a `?` for each would drop what came before in as many places.
+    let (
+        (Some(name), Some(cluster), Some(url), Some(events), Some(secrets), Some(signature), Some(headers)),
+        (Some(timeout), Some(retry), Some(breaker), Some(rate), Some(max_in_flight), Some(max_age)),
+        (Some(pending), Some(overflow), Some(on_gone), Some(disabled), Some(dead_letter)),
+    ) = (
+        (name, cluster, url, events, secrets, signature, headers),
+        (timeout, retry, breaker, rate, max_in_flight, max_age),
+        (pending, overflow, on_gone, disabled, dead_letter),
+    )
+    else {
+        return None;
+    };
+    let (name, digest) = (name.to_owned(), node.value().digest());
     let endpoint = Endpoint {
-        name: name?.to_owned(),
-        cluster: cluster?,
-        url: url?,
-        secrets: secrets?,
-        signature: signature?,
-        timeout: timeout?,
-        retry: retry?,
-        breaker: breaker?,
-        rate: rate?,
-        max_in_flight: max_in_flight?,
-        max_age: max_age?,
-        pending: pending?,
-        overflow: overflow?,
-        on_gone: on_gone?,
-        headers: headers?,
-        disabled: disabled?,
-        dead_letter: dead_letter?,
-        digest: digest(node.value()),
+        name,
+        cluster,
+        url,
+        secrets,
+        signature,
+        timeout,
+        retry,
+        breaker,
+        rate,
+        max_in_flight,
+        max_age,
+        pending,
+        overflow,
+        on_gone,
+        headers,
+        disabled,
+        dead_letter,
+        digest,
     };
     outlasts_its_delays(&object, &endpoint)?;
-    Some(EndpointEntry { endpoint, events: events? })
+    Some(EndpointEntry { endpoint, events })
 }
 
 fn outlasts_its_delays(object: &Object<'_>, endpoint: &Endpoint) -> Option<()> {
@@ -119,8 +131,8 @@ fn outlasts_its_delays(object: &Object<'_>, endpoint: &Endpoint) -> Option<()> {
     }
     let node = object.get("max_age").unwrap_or_else(|| object.node().clone());
     node.problem(
-        format!("max_age is {:?}, so the last attempt would never be made", endpoint.max_age),
-        format!("more than the sum of retry.delays, {delays:?}"),
+        &format!("max_age is {}, so the last attempt would never be made", shown_duration(endpoint.max_age)),
+        &format!("more than the sum of retry.delays, {}", shown_duration(delays)),
     )
 }
 
@@ -155,16 +167,16 @@ fn secret(node: &Node<'_>) -> Option<Secret> {
 
 fn signature(node: &Node<'_>) -> Option<Timestamped> {
     const LATER: [&str; 4] = ["standard", "github", "stripe", "slack"];
-    if let Value::Array(_) = node.value() {
+    if let Value::List(_) = node.value() {
         return node.problem("is a list of schemes, which is not yet supported", "one {scheme: timestamped}");
     }
     let object = node.object(&["scheme", "header_prefix"], &[])?;
-    let scheme = object.or("scheme", (), |node| choice(node, &[("timestamped", ())], &LATER));
+    let scheme = object.or("scheme", (), |node| choice(node, [("timestamped", ())], &LATER));
     let prefix = object.or("header_prefix", DEFAULT_PREFIX, |node| {
         const EXPECTED: &str = "the beginning of a header name, such as \"X-Webhook-\"";
         let text = node.text(EXPECTED)?;
         let fits = text.len() <= 64 && headers::is_name(text) && !is_envoys(&text.to_ascii_lowercase());
-        if fits { Some(text) } else { node.problem(format!("is {}", shown(text)), EXPECTED) }
+        if fits { Some(text) } else { node.unfit(EXPECTED) }
     });
     scheme?;
     prefix.map(Timestamped::new)
@@ -174,18 +186,14 @@ fn signature(node: &Node<'_>) -> Option<Timestamped> {
 fn extra_headers(node: &Node<'_>, signature: Option<&Timestamped>) -> Option<Vec<(String, HeaderValue)>> {
     let entries = node.entries(HEADERS_MAX, "an object of header names and values")?;
     let mut seen = Vec::new();
-    let read: Vec<_> = entries
-        .iter()
-        .map(|(name, node)| {
-            let name = name.to_ascii_lowercase();
-            if seen.contains(&name) {
-                return node.problem("stands twice, in upper and lower case", "each header once");
-            }
-            seen.push(name.clone());
-            extra_header(name, node, signature)
-        })
-        .collect();
-    read.into_iter().collect()
+    all(&entries, |(name, node)| {
+        let name = name.to_ascii_lowercase();
+        if seen.contains(&name) {
+            return node.problem("stands twice, in upper and lower case", "each header once");
+        }
+        seen.push(name.clone());
+        extra_header(name, node, signature)
+    })
 }
 
 fn extra_header(name: String, node: &Node<'_>, signature: Option<&Timestamped>) -> Option<(String, HeaderValue)> {
@@ -213,13 +221,6 @@ fn sink(node: &Node<'_>) -> Option<Sink> {
     let cluster = object.required("cluster", "the name of a cluster in Envoy's configuration", cluster);
     let url = object.required("url", "an absolute URL such as \"https://dlq.internal/failed\"", url);
     Some(Sink { cluster: cluster?, url: url? })
-}
-
-/// Of the entry as it stands in the tree, whose keys are sorted: the same entry gives the same digest in every worker,
-/// from JSON and from a Struct. A cryptographic hash, since literal secrets are part of it.
-fn digest(entry: &Value) -> u64 {
-    let hash = Sha256::digest(entry.to_string());
-    hash.iter().take(8).fold(0, |digest, byte| digest << 8 | u64::from(*byte))
 }
 
 /// Headers that belong to the connection (RFC 9110, section 7.6.1) or to the request itself, and those that every

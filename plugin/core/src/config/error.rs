@@ -1,6 +1,7 @@
 //! What is wrong with a configuration.
 
 use std::fmt;
+use std::time::Duration;
 
 /// Everything that is wrong with a configuration, in the order it was read.
 pub type Problems = Vec<Problem>;
@@ -29,6 +30,14 @@ pub(super) fn shown(text: &str) -> String {
         start.push('…');
     }
     format!("{start:?}")
+}
+
+/// A duration as a config writes it, down to milliseconds.
+pub(super) fn shown_duration(duration: Duration) -> String {
+    match duration.subsec_millis() {
+        0 => format!("{}s", duration.as_secs()),
+        millis => format!("{}ms", duration.as_secs().saturating_mul(1000).saturating_add(millis.into())),
+    }
 }
 
 /// Long enough to recognise a name.

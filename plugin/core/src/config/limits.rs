@@ -22,7 +22,7 @@ impl Default for Limits {
 }
 
 /// A body exists up to three times in a VM: received, as a record, as sent. 3 x 16 MiB is 5 % of a VM's 1 GiB.
-const BODY_MAX: usize = 16 << 20;
+const BODY_MAX: u64 = 16 << 20;
 /// A pending event takes two keys of 200 B and about 300 B of state: 100,000 x 0.7 KiB = 70 MiB a worker.
 const PENDING_MAX: u32 = 100_000;
 /// Shared data, counted in full: 1 GiB a worker.
@@ -41,12 +41,12 @@ pub(super) fn limits(node: &Node<'_>) -> Option<Limits> {
     let keys = ["body", "pending", "pending_bytes", "dead_letters", "dead_letter_bytes", "idempotency_keys", "history"];
     let object = node.object(&keys, &[])?;
     let default = Limits::default();
-    let body = object.or("body", default.body, |node| size(node, 1..=BODY_MAX));
+    let body = object.or("body", default.body, |node| usize::try_from(size(node, BODY_MAX)?).ok());
     let pending = object.or("pending", default.pending, |node| node.integer(1..=PENDING_MAX));
-    let pending_bytes = object.or("pending_bytes", default.pending_bytes, |node| size(node, 1..=PENDING_BYTES_MAX));
+    let pending_bytes = object.or("pending_bytes", default.pending_bytes, |node| size(node, PENDING_BYTES_MAX));
     let dead_letters = object.or("dead_letters", default.dead_letters, |node| node.integer(1..=DEAD_LETTERS_MAX));
     let dead_letter_bytes =
-        object.or("dead_letter_bytes", default.dead_letter_bytes, |node| size(node, 1..=DEAD_LETTER_BYTES_MAX));
+        object.or("dead_letter_bytes", default.dead_letter_bytes, |node| size(node, DEAD_LETTER_BYTES_MAX));
     let idempotency_keys =
         object.or("idempotency_keys", default.idempotency_keys, |node| node.integer(1..=IDEMPOTENCY_KEYS_MAX));
     let history = object.or("history", default.history, |node| node.integer(1..=HISTORY_MAX));
@@ -70,5 +70,5 @@ fn holds_one_body(limits: &Object<'_>, key: &str, bytes: u64, body: usize) -> Op
         return Some(());
     }
     let node = limits.get(key).unwrap_or_else(|| limits.node().clone());
-    node.problem(format!("{key} is {bytes} bytes"), format!("at least limits.body, {body} bytes"))
+    node.problem(&format!("{key} is {bytes} bytes"), &format!("at least limits.body, {body} bytes"))
 }

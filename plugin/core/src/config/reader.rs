@@ -4,13 +4,11 @@
 //! up with `?`, and the user sees all mistakes at once.
 
 use std::cell::RefCell;
-use std::fmt::Display;
 use std::ops::RangeInclusive;
-
-use serde_json::Value;
 
 use super::document::WHOLE;
 use super::error::{Problem, Problems, shown};
+use super::tree::Value;
 
 /// Collects the problems of one configuration, and knows the environment.
 pub(super) struct Reader<'a> {
@@ -25,6 +23,12 @@ impl<'a> Reader<'a> {
 
     pub(super) fn root(&'a self, value: &'a Value) -> Node<'a> {
         Node { reader: self, path: String::new(), value }
+    }
+
+    fn note(&self, path: &str, what: &str, expected: &str) {
+        // What is wrong may quote the config; a problem stays one line of the log all the same.
+        let what = what.replace(char::is_control, "\u{fffd}");
+        self.problems.borrow_mut().push(Problem { path: path.to_owned(), what, expected: expected.to_owned() });
     }
 
     pub(super) fn into_problems(self) -> Problems {
@@ -50,59 +54,71 @@ impl<'a> Node<'a> {
     }
 
     /// Notes a problem here.
-    pub(super) fn problem<T>(&self, what: impl Into<String>, expected: impl Into<String>) -> Option<T> {
-        self.note(self.path().to_owned(), what.into(), expected.into())
+    pub(super) fn problem<T>(&self, what: &str, expected: &str) -> Option<T> {
+        self.reader.note(self.path(), what, expected);
+        None
     }
 
     /// Notes that the value is of another type than the expected one; the value itself is not shown.
-    pub(super) fn wrong_type<T>(&self, expected: impl Into<String>) -> Option<T> {
-        let kind = match self.value {
-            Value::Null => "null",
-            Value::Bool(_) => "a boolean",
-            Value::Number(_) => "a number",
-            Value::String(_) => "a string",
-            Value::Array(_) => "a list",
-            Value::Object(_) => "an object",
+    pub(super) fn wrong_type<T>(&self, expected: &str) -> Option<T> {
+        let what = match self.value {
+            Value::Null => "is null",
+            Value::Bool(_) => "is a boolean",
+            Value::Number(_) => "is a number",
+            Value::Text(_) => "is a string",
+            Value::List(_) => "is a list",
+            Value::Object(_) => "is an object",
         };
-        self.problem(format!("is {kind}"), expected)
+        self.problem(what, expected)
+    }
+
+    /// Notes that the text or number here is not one that fits, and shows it: for nothing that may be a secret.
+    pub(super) fn unfit<T>(&self, expected: &str) -> Option<T> {
+        match self.value {
+            Value::Text(text) => self.problem(&format!("is {}", shown(text)), expected),
+            Value::Number(number) => self.problem(&format!("is {number}"), expected),
+            _ => self.wrong_type(expected),
+        }
     }
 
     pub(super) fn text(&self, expected: &str) -> Option<&'a str> {
-        self.value.as_str().or_else(|| self.wrong_type(expected))
+        self.value.as_text().or_else(|| self.wrong_type(expected))
     }
 
     pub(super) fn boolean(&self) -> Option<bool> {
-        self.value.as_bool().or_else(|| self.wrong_type("true or false"))
+        match self.value {
+            Value::Bool(value) => Some(*value),
+            _ => self.wrong_type("true or false"),
+        }
     }
 
     /// A whole number in a range.
-    pub(super) fn integer<T: TryFrom<u64> + PartialOrd + Display>(&self, range: RangeInclusive<T>) -> Option<T> {
+    pub(super) fn integer(&self, range: RangeInclusive<u32>) -> Option<u32> {
         let expected = format!("a whole number from {} to {}", range.start(), range.end());
         let Value::Number(number) = self.value else {
-            return self.wrong_type(expected);
+            return self.wrong_type(&expected);
         };
-        let within =
-            number.as_u64().and_then(|number| T::try_from(number).ok()).filter(|number| range.contains(number));
-        within.or_else(|| self.problem(format!("is {number}"), expected))
+        let integer = number.as_u64().and_then(|number| u32::try_from(number).ok());
+        let within = integer.filter(|integer| range.contains(integer));
+        within.or_else(|| self.unfit(&expected))
     }
 
-    /// Any number in a range.
-    pub(super) fn number(&self, range: RangeInclusive<f64>) -> Option<f64> {
-        let expected = format!("a number from {} to {}", range.start(), range.end());
+    /// Any number in a range, which `expected` names.
+    pub(super) fn number(&self, range: RangeInclusive<f64>, expected: &str) -> Option<f64> {
         let Value::Number(number) = self.value else {
             return self.wrong_type(expected);
         };
         let within = number.as_f64().filter(|number| range.contains(number));
-        within.or_else(|| self.problem(format!("is {number}"), expected))
+        within.or_else(|| self.unfit(expected))
     }
 
     /// The items of a list with at most `max` of them.
     pub(super) fn list(&self, max: usize, expected: &str) -> Option<Vec<Node<'a>>> {
-        let Value::Array(items) = self.value else {
+        let Value::List(items) = self.value else {
             return self.wrong_type(expected);
         };
         if items.len() > max {
-            return self.problem(format!("has {} items", items.len()), format!("at most {max}"));
+            return self.problem(&format!("has {} items", items.len()), &format!("at most {max}"));
         }
         let item = |(at, value)| Node { reader: self.reader, path: format!("{}[{at}]", self.path), value };
         Some(items.iter().enumerate().map(item).collect())
@@ -120,7 +136,7 @@ impl<'a> Node<'a> {
             return self.wrong_type(expected);
         };
         if fields.len() > max {
-            return self.problem(format!("has {} entries", fields.len()), format!("at most {max}"));
+            return self.problem(&format!("has {} entries", fields.len()), &format!("at most {max}"));
         }
         Some(fields.iter().map(|(key, value)| (key.as_str(), self.child(key, value))).collect())
     }
@@ -129,14 +145,14 @@ impl<'a> Node<'a> {
     /// supported: a key that is ignored in silence is a promise broken in silence.
     pub(super) fn object(&self, keys: &[&str], later: &[&str]) -> Option<Object<'a>> {
         let Value::Object(fields) = self.value else {
-            return self.wrong_type(format!("an object with {}", keys.join(", ")));
+            return self.wrong_type(&format!("an object with {}", keys.join(", ")));
         };
-        for (key, value) in fields {
+        for (key, value) in fields.iter() {
             let child = self.child(key, value);
             if later.contains(&key.as_str()) {
                 child.problem::<()>("is not yet supported", "it to be left out");
             } else if !keys.contains(&key.as_str()) {
-                child.problem::<()>(unknown(key, keys.iter().chain(later)), format!("one of {}", keys.join(", ")));
+                child.problem::<()>(&unknown(key, &[keys, later].concat()), &format!("one of {}", keys.join(", ")));
             }
         }
         Some(Object { node: self.clone() })
@@ -144,7 +160,10 @@ impl<'a> Node<'a> {
 
     /// A field, if this is an object that has it.
     pub(super) fn field(&self, key: &str) -> Option<Node<'a>> {
-        self.value.get(key).map(|value| self.child(key, value))
+        match self.value {
+            Value::Object(fields) => fields.get(key).map(|value| self.child(key, value)),
+            _ => None,
+        }
     }
 
     /// The value of the environment variable that this text names.
@@ -155,7 +174,7 @@ impl<'a> Node<'a> {
         }
         (self.reader.env)(name).or_else(|| {
             self.problem(
-                format!("{name} is not set"),
+                &format!("{name} is not set"),
                 "an environment variable that Envoy's environment_variables.host_env_keys passes on",
             )
         })
@@ -170,13 +189,6 @@ impl<'a> Node<'a> {
         let plain = key.len() <= 64 && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
         let key = if plain { key.to_owned() } else { shown(key) };
         if self.path.is_empty() { key } else { format!("{}.{key}", self.path) }
-    }
-
-    fn note<T>(&self, path: String, what: String, expected: String) -> Option<T> {
-        // What is wrong may quote the config; a problem stays one line of the log all the same.
-        let what = what.replace(char::is_control, "\u{fffd}");
-        self.reader.problems.borrow_mut().push(Problem { path, what, expected });
-        None
     }
 }
 
@@ -203,8 +215,13 @@ impl<'a> Object<'a> {
     ) -> Option<T> {
         match self.get(key) {
             Some(node) => read(&node),
-            None => self.node.note(self.node.child_path(key), "is missing".to_owned(), expected.to_owned()),
+            None => self.missing(key, expected),
         }
+    }
+
+    fn missing<T>(&self, key: &str, expected: &str) -> Option<T> {
+        self.node.reader.note(&self.node.child_path(key), "is missing", expected);
+        None
     }
 
     /// Reads a key that has a default.
@@ -219,13 +236,16 @@ impl<'a> Object<'a> {
 }
 
 /// Reads every item, however many have problems.
-pub(super) fn all<'a, T>(nodes: &[Node<'a>], read: impl FnMut(&Node<'a>) -> Option<T>) -> Option<Vec<T>> {
-    let items: Vec<Option<T>> = nodes.iter().map(read).collect();
-    items.into_iter().collect()
+pub(super) fn all<N, T>(nodes: &[N], mut read: impl FnMut(&N) -> Option<T>) -> Option<Vec<T>> {
+    let mut items = Vec::with_capacity(nodes.len());
+    for node in nodes {
+        items.extend(read(node));
+    }
+    (items.len() == nodes.len()).then_some(items)
 }
 
-fn unknown<'k>(key: &str, known: impl Iterator<Item = &'k &'k str>) -> String {
-    let near = known.map(|known| (strsim::levenshtein(key, known), known)).min();
+fn unknown(key: &str, known: &[&str]) -> String {
+    let near = known.iter().map(|known| (strsim::levenshtein(key, known), *known)).min();
     match near {
         Some((distance, known)) if distance <= NEAR_MAX && distance < known.len() => {
             format!("is not a known key (did you mean {known}?)")

@@ -1,15 +1,14 @@
 //! The section `routes`.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
-
-use serde_json::Value;
 
 use super::error::shown;
 use super::reader::{Node, Object, all};
+use super::tree::Value;
 use super::values::{choice, duration, header_name, name, names};
 use super::{Ack, EndpointId, MetadataValue, Payload, Route};
 use crate::headers;
+use crate::index::{Index, insert_ascending};
 use crate::message::{EVENT_TYPE_MAX, is_event_type_byte};
 use crate::route::PathPattern;
 use crate::template::Template;
@@ -32,19 +31,23 @@ pub(super) struct RouteEntry {
 }
 
 /// Reads the section; `endpoints` are the endpoints' names and numbers.
-pub(super) fn routes(node: &Node<'_>, endpoints: &BTreeMap<&str, usize>) -> Option<Vec<RouteEntry>> {
+pub(super) fn routes(node: &Node<'_>, endpoints: &Index) -> Option<Vec<RouteEntry>> {
     let nodes = node.some_list(ROUTES_MAX, "at least one route: a filter without routes does nothing")?;
     names(&nodes);
     let entries: Vec<_> = nodes.iter().map(|node| entry(node, endpoints)).collect();
-    let mut earlier: BTreeMap<String, Vec<&Route>> = BTreeMap::new();
+    let (mut shapes, mut earlier) = (Index::default(), Vec::<Vec<&Route>>::new());
     for (node, entry) in nodes.iter().zip(&entries) {
         let Some(RouteEntry { route, pattern }) = entry else {
             continue;
         };
-        let same_paths = earlier.entry(pattern.shape()).or_default();
+        let shape = shapes.get_or_insert(pattern.shape().as_bytes(), earlier.len());
+        if shape == earlier.len() {
+            earlier.push(Vec::new());
+        }
+        let Some(same_paths) = earlier.get_mut(shape) else { continue };
         if let Some(first) = same_paths.iter().find(|first| hides(first, route)) {
             node.problem::<()>(
-                format!("can never match: route {} comes first and takes the same requests", shown(&first.name)),
+                &format!("can never match: route {} comes first and takes the same requests", shown(&first.name)),
                 "another path, other methods or further headers",
             );
         }
@@ -59,7 +62,7 @@ fn hides(first: &Route, later: &Route) -> bool {
         && first.headers.iter().all(|header| later.headers.contains(header))
 }
 
-fn entry(node: &Node<'_>, endpoints: &BTreeMap<&str, usize>) -> Option<RouteEntry> {
+fn entry(node: &Node<'_>, endpoints: &Index) -> Option<RouteEntry> {
     let keys = [
         "name",
         "mode",
@@ -74,7 +77,7 @@ fn entry(node: &Node<'_>, endpoints: &BTreeMap<&str, usize>) -> Option<RouteEntr
     ];
     let object = node.object(&keys, &[])?;
     let name = object.required("name", "a name, unique among the routes", name);
-    let mode = object.or("mode", (), |node| choice(node, &[("dispatch", ())], &["forward", "tap"]));
+    let mode = object.or("mode", (), |node| choice(node, [("dispatch", ())], &["forward", "tap"]));
     let matching = object.required("match", "an object with path", matching);
     // Without a path it is not known which captures there are: the templates are then not looked at.
     let pattern = matching.as_ref().and_then(|matching| matching.pattern.as_ref());
@@ -87,19 +90,17 @@ fn entry(node: &Node<'_>, endpoints: &BTreeMap<&str, usize>) -> Option<RouteEntr
     let ack = ack(&object);
     let endpoints = object.optional("endpoints", |node| references(node, endpoints));
     let idempotency_scope = object.optional("idempotency_scope", header_name);
-    mode?;
-    let Match { pattern, methods, headers } = matching?;
-    let route = Route {
-        name: name?.to_owned(),
-        methods: methods?,
-        headers: headers?,
-        event: event?,
-        payload: payload?,
-        ack: ack?,
-        endpoints: endpoints?,
-        idempotency_scope: idempotency_scope?,
+    // All at once: a `?` for each would drop what came before in as many places.
+    let (
+        (Some(name), Some(()), Some(Match { pattern: Some(pattern), methods: Some(methods), headers: Some(headers) })),
+        (Some(event), Some(payload), Some(ack), Some(endpoints), Some(idempotency_scope)),
+    ) = ((name, mode, matching), (event, payload, ack, endpoints, idempotency_scope))
+    else {
+        return None;
     };
-    Some(RouteEntry { route, pattern: pattern? })
+    let name = name.to_owned();
+    let route = Route { name, methods, headers, event, payload, ack, endpoints, idempotency_scope };
+    Some(RouteEntry { route, pattern })
 }
 
 /// What could be read of `match`.
@@ -120,26 +121,27 @@ fn matching(node: &Node<'_>) -> Option<Match> {
 
 fn path(node: &Node<'_>) -> Option<PathPattern> {
     const EXPECTED: &str = "a path such as \"/events/{event}\" or \"/hooks/**\"";
-    PathPattern::parse(node.text(EXPECTED)?).map_err(|reason| node.problem::<()>(reason, EXPECTED)).ok()
+    PathPattern::parse(node.text(EXPECTED)?).map_err(|reason| node.problem::<()>(&reason, EXPECTED)).ok()
 }
 
 fn method(node: &Node<'_>) -> Option<String> {
     const EXPECTED: &str = "a method such as \"POST\"";
     let text = node.text(EXPECTED)?;
     let fits = (1..=32).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'-');
-    if fits { Some(text.to_ascii_uppercase()) } else { node.problem(format!("is {}", shown(text)), EXPECTED) }
+    if fits { Some(text.to_ascii_uppercase()) } else { node.unfit(EXPECTED) }
 }
 
 /// Sorted by name: the order in the config means nothing.
 fn required_headers(node: &Node<'_>) -> Option<Vec<(String, String)>> {
     let entries = node.entries(HEADERS_MAX, "an object of header names and values")?;
-    let pairs: Vec<_> = entries.iter().map(|(name, node)| required_header(name, node)).collect();
-    let mut pairs = pairs.into_iter().collect::<Option<Vec<_>>>()?;
-    pairs.sort();
-    match pairs.windows(2).find(|pair| pair.first().map(|one| &one.0) == pair.last().map(|two| &two.0)) {
-        Some(_) => node.problem("has a header twice, in upper and lower case", "each header once"),
-        None => Some(pairs),
+    let mut sorted: Vec<(String, String)> = Vec::new();
+    for pair in all(&entries, |(name, node)| required_header(name, node))? {
+        match sorted.binary_search_by(|(name, _)| name.cmp(&pair.0)) {
+            Ok(_) => return node.problem("has a header twice, in upper and lower case", "each header once"),
+            Err(at) => sorted.insert(at, pair),
+        }
     }
+    Some(sorted)
 }
 
 fn required_header(name: &str, node: &Node<'_>) -> Option<(String, String)> {
@@ -159,7 +161,7 @@ fn required_header(name: &str, node: &Node<'_>) -> Option<(String, String)> {
 fn template(node: &Node<'_>, pattern: &PathPattern) -> Option<Template> {
     const EXPECTED: &str = "text with {segment}, {header:name} or {body:/json/pointer}";
     Template::parse(node.text(EXPECTED)?, pattern.captures())
-        .map_err(|reason| node.problem::<()>(reason, EXPECTED))
+        .map_err(|reason| node.problem::<()>(&reason, EXPECTED))
         .ok()
 }
 
@@ -167,14 +169,14 @@ fn event(node: &Node<'_>, pattern: &PathPattern) -> Option<Template> {
     let template = template(node, pattern)?;
     let literals: String = template.literals().collect();
     let fits = literals.len() <= EVENT_TYPE_MAX && literals.bytes().all(is_event_type_byte);
-    if !fits || node.value().as_str() == Some("") {
+    if !fits || node.value().as_text() == Some("") {
         return node.problem("can never be an event type", "1 to 128 characters of A-Z a-z 0-9 _ . : -");
     }
     Some(template)
 }
 
 fn payload(object: &Object<'_>, pattern: &PathPattern) -> Option<Payload> {
-    let envelope = object.or("payload", false, |node| choice(node, &[("envelope", true), ("raw", false)], &[]));
+    let envelope = object.or("payload", false, |node| choice(node, [("envelope", true), ("raw", false)], &[]));
     let metadata = object.or("metadata", Vec::new(), |node| metadata(node, pattern));
     if envelope == Some(false)
         && let Some(node) = object.get("metadata")
@@ -187,25 +189,22 @@ fn payload(object: &Object<'_>, pattern: &PathPattern) -> Option<Payload> {
 
 fn metadata(node: &Node<'_>, pattern: &PathPattern) -> Option<Vec<(String, MetadataValue)>> {
     let entries = node.entries(METADATA_MAX, "an object of names and values")?;
-    let values: Vec<_> = entries
-        .iter()
-        .map(|(name, node)| metadata_value(node, pattern).map(|value| ((*name).to_owned(), value)))
-        .collect();
-    let mut values = values.into_iter().collect::<Option<Vec<_>>>()?;
-    values.sort_by(|(one, _), (other, _)| one.cmp(other));
-    Some(values)
+    // They are sorted, as the fields of every object are.
+    all(&entries, |(name, node)| Some(((*name).to_owned(), metadata_value(node, pattern)?)))
 }
 
 fn metadata_value(node: &Node<'_>, pattern: &PathPattern) -> Option<MetadataValue> {
     match node.value() {
-        Value::String(_) => template(node, pattern).map(MetadataValue::Template),
-        Value::Null | Value::Bool(_) | Value::Number(_) => Some(MetadataValue::Literal(node.value().to_string())),
-        Value::Array(_) | Value::Object(_) => node.wrong_type("a string, number, boolean or null"),
+        Value::Text(_) => template(node, pattern).map(MetadataValue::Template),
+        Value::Null => Some(MetadataValue::Literal("null".to_owned())),
+        Value::Bool(value) => Some(MetadataValue::Literal(value.to_string())),
+        Value::Number(number) => Some(MetadataValue::Literal(number.to_string())),
+        Value::List(_) | Value::Object(_) => node.wrong_type("a string, number, boolean or null"),
     }
 }
 
 fn ack(object: &Object<'_>) -> Option<Ack> {
-    let delivered = object.or("ack", false, |node| choice(node, &[("accepted", false), ("delivered", true)], &[]));
+    let delivered = object.or("ack", false, |node| choice(node, [("accepted", false), ("delivered", true)], &[]));
     let timeout =
         object.or("ack_timeout", ACK_TIMEOUT, |node| duration(node, Duration::from_millis(10)..=ACK_TIMEOUT_MAX));
     if delivered == Some(false)
@@ -217,15 +216,15 @@ fn ack(object: &Object<'_>) -> Option<Ack> {
     Some(if delivered? { Ack::Delivered { timeout } } else { Ack::Accepted })
 }
 
-fn references(node: &Node<'_>, endpoints: &BTreeMap<&str, usize>) -> Option<Vec<EndpointId>> {
+fn references(node: &Node<'_>, endpoints: &Index) -> Option<Vec<EndpointId>> {
     const EXPECTED: &str = "the name of an endpoint";
     let nodes = node.some_list(endpoints.len().max(1), "names of endpoints; left out, it means all that subscribe")?;
-    let mut ids = all(&nodes, |node| {
+    let named = all(&nodes, |node| {
         let name = node.text(EXPECTED)?;
-        let id = endpoints.get(name).copied().map(EndpointId);
-        id.or_else(|| node.problem(format!("names {}, which is no endpoint", shown(name)), EXPECTED))
+        let id = endpoints.get(name.as_bytes()).map(EndpointId);
+        id.or_else(|| node.problem(&format!("names {}, which is no endpoint", shown(name)), EXPECTED))
     })?;
-    ids.sort_unstable();
-    ids.dedup();
-    Some(ids)
+    let mut ascending = Vec::new();
+    named.into_iter().for_each(|id| insert_ascending(&mut ascending, id));
+    Some(ascending)
 }

@@ -1,12 +1,11 @@
 //! The top level of a configuration.
 
-use serde_json::Value;
-
 use super::endpoints::{ENDPOINTS_MAX, endpoints};
 use super::error::Problems;
 use super::limits::limits;
 use super::reader::{Node, Reader};
 use super::routes::routes;
+use super::tree::Value;
 use super::values::{literal_or_env, names};
 use super::{Config, Limits, document};
 use crate::headers;
@@ -64,7 +63,7 @@ fn enabled(node: &Node<'_>) -> Option<bool> {
     if let Value::Bool(enabled) = node.value() {
         return Some(*enabled);
     }
-    if let Value::String(_) = node.value() {
+    if let Value::Text(_) = node.value() {
         return node.wrong_type(EXPECTED);
     }
     match literal_or_env(node, EXPECTED)?.to_ascii_lowercase().as_str() {

@@ -1,16 +1,14 @@
 //! The kinds of value a configuration is made of.
 
-use std::collections::BTreeMap;
-use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use serde_json::Value;
-
 use super::Url;
-use super::error::shown;
+use super::error::{shown, shown_duration};
 use super::reader::{Node, all};
+use super::tree::Value;
 use crate::headers;
+use crate::index::Index;
 use crate::outcome::StatusSet;
 
 /// A name that is used as a metric label and in records.
@@ -19,20 +17,18 @@ pub(super) fn name<'a>(node: &Node<'a>) -> Option<&'a str> {
     let text = node.text(EXPECTED)?;
     let fits = (1..=64).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
-    if fits { Some(text) } else { node.problem(format!("is {}", shown(text)), EXPECTED) }
+    if fits { Some(text) } else { node.unfit(EXPECTED) }
 }
 
 /// The names of a list's entries and their numbers; a name that stands twice is a problem.
-pub(super) fn names<'a>(entries: &[Node<'a>]) -> BTreeMap<&'a str, usize> {
-    let mut names = BTreeMap::new();
+pub(super) fn names(entries: &[Node<'_>]) -> Index {
+    let mut names = Index::default();
     for (number, node) in entries.iter().enumerate() {
-        let Some((node, name)) = node.field("name").and_then(|node| Some((node.clone(), node.value().as_str()?)))
-        else {
-            continue;
-        };
-        let first = *names.entry(name).or_insert(number);
+        let Some(node) = node.field("name") else { continue };
+        let Some(name) = node.value().as_text() else { continue };
+        let first = names.get_or_insert(name.as_bytes(), number);
         if first != number {
-            node.problem::<()>(format!("is {}, the name of number {first} as well", shown(name)), "each name once");
+            node.problem::<()>(&format!("is {}, the name of number {first} as well", shown(name)), "each name once");
         }
     }
     names
@@ -43,7 +39,7 @@ pub(super) fn cluster(node: &Node<'_>) -> Option<String> {
     const EXPECTED: &str = "the name of a cluster in Envoy's configuration";
     let text = node.text(EXPECTED)?;
     let fits = (1..=256).contains(&text.len()) && !text.chars().any(char::is_control);
-    if fits { Some(text.to_owned()) } else { node.problem(format!("is {}", shown(text)), EXPECTED) }
+    if fits { Some(text.to_owned()) } else { node.unfit(EXPECTED) }
 }
 
 /// A header name, in lower case.
@@ -54,81 +50,63 @@ pub(super) fn header_name(node: &Node<'_>) -> Option<String> {
     if fits { Some(text.to_ascii_lowercase()) } else { node.problem("is not a header name", EXPECTED) }
 }
 
-/// One of some words.
-pub(super) fn choice<T: Copy>(node: &Node<'_>, choices: &[(&str, T)], later: &[&str]) -> Option<T> {
-    let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
+/// One of some words, as what it stands for.
+pub(super) fn choice<T: Copy, const N: usize>(node: &Node<'_>, choices: [(&str, T); N], later: &[&str]) -> Option<T> {
+    let at = word(node, &choices.map(|(word, _)| word), later)?;
+    choices.get(at).map(|(_, value)| *value)
+}
+
+/// The place of the word; those of `later` are known but not yet supported.
+fn word(node: &Node<'_>, words: &[&str], later: &[&str]) -> Option<usize> {
     let expected = words.join(" or ");
     let text = node.text(&expected)?;
-    let chosen = choices.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
+    let chosen = words.iter().position(|word| *word == text);
     chosen.or_else(|| {
         let fault = if later.contains(&text) { "which is not yet supported" } else { "which is not known" };
-        node.problem(format!("is {}, {fault}", shown(text)), expected)
+        node.problem(&format!("is {}, {fault}", shown(text)), &expected)
     })
 }
 
-/// A duration: a decimal number and `ms`, `s`, `m` or `h`.
+/// A duration: a decimal number and `ms`, `s`, `m` or `h`, in all whole milliseconds.
 pub(super) fn duration(node: &Node<'_>, range: RangeInclusive<Duration>) -> Option<Duration> {
+    const UNITS: [(&str, u64); 4] = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000)];
     let expected = format!(
-        "a duration from {:?} to {:?}, such as \"2s\", \"0.25s\", \"5m\" or \"24h\"",
-        range.start(),
-        range.end()
+        "a duration from {} to {}, such as \"2s\", \"0.25s\", \"5m\" or \"24h\"",
+        shown_duration(*range.start()),
+        shown_duration(*range.end())
     );
     let text = node.text(&expected)?;
-    let parsed = parse_duration(text);
-    match parsed {
-        Some(duration) if range.contains(&duration) => parsed,
-        _ => node.problem(format!("is {}", shown(text)), expected),
-    }
+    let duration = quantity(text, &UNITS).map(Duration::from_millis).filter(|duration| range.contains(duration));
+    duration.or_else(|| node.unfit(&expected))
 }
 
-fn parse_duration(text: &str) -> Option<Duration> {
-    let (number, unit) = split_unit(text)?;
-    let seconds = match unit {
-        "ms" => 0.001,
-        "s" => 1.0,
-        "m" => 60.0,
-        "h" => 3600.0,
-        _ => return None,
+/// A number of bytes from 1 to `max`: a whole number, or a string with `B`, `KiB`, `MiB` or `GiB`.
+pub(super) fn size(node: &Node<'_>, max: u64) -> Option<u64> {
+    const UNITS: [(&str, u64); 4] = [("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
+    let expected = format!("a size from 1 to {max} bytes, such as \"64KiB\" or \"1MiB\"");
+    let bytes = match node.value() {
+        Value::Number(number) => number.as_u64(),
+        Value::Text(text) => quantity(text, &UNITS),
+        _ => None,
     };
-    Duration::try_from_secs_f64(number * seconds).ok()
+    let within = bytes.filter(|bytes| (1..=max).contains(bytes));
+    within.or_else(|| node.unfit(&expected))
 }
 
-/// A number of bytes: a whole number, or a string with `B`, `KiB`, `MiB` or `GiB`.
-pub(super) fn size<T: TryFrom<u64> + PartialOrd + Display>(node: &Node<'_>, range: RangeInclusive<T>) -> Option<T> {
-    let expected = format!("a size from {} to {} bytes, such as \"64KiB\" or \"1MiB\"", range.start(), range.end());
-    let (bytes, written) = match node.value() {
-        Value::Number(number) => (number.as_u64(), number.to_string()),
-        Value::String(text) => (parse_size(text), shown(text)),
-        _ => return node.wrong_type(expected),
-    };
-    let within = bytes.and_then(|bytes| T::try_from(bytes).ok()).filter(|bytes| range.contains(bytes));
-    within.or_else(|| node.problem(format!("is {written}"), expected))
-}
-
-fn parse_size(text: &str) -> Option<u64> {
-    let (number, unit) = split_unit(text)?;
-    let factor: u32 = match unit {
-        "B" => 1,
-        "KiB" => 1 << 10,
-        "MiB" => 1 << 20,
-        "GiB" => 1 << 30,
-        _ => return None,
-    };
-    let bytes = number * f64::from(factor);
-    // Whole, and far below where a double stops counting by ones; every range ends below that, too.
-    (bytes.fract() == 0.0 && bytes < EXACT).then_some(bytes as u64)
-}
-
-/// 2^53.
-const EXACT: f64 = 9_007_199_254_740_992.0;
-
-/// Digits with at most one decimal point, then letters.
-fn split_unit(text: &str) -> Option<(f64, &str)> {
+/// A decimal number and a unit, as a whole number of what the unit counts: `"1.5KiB"` is 1536 bytes.
+fn quantity(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     let (number, unit) = text.split_at(text.find(|c: char| c.is_ascii_alphabetic())?);
-    let plain = number.starts_with(|c: char| c.is_ascii_digit())
-        && number.ends_with(|c: char| c.is_ascii_digit())
-        && number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-    Some((number.parse().ok().filter(|_| plain)?, unit))
+    let (_, factor) = units.iter().find(|(name, _)| *name == unit)?;
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
+    let decimal = |digits: &str| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    if !decimal(whole) || !decimal(fraction) {
+        return None;
+    }
+    // 1.5 is 15 of 10: integers are exact, and what they cannot hold is beyond every range.
+    let divisor = 10u64.checked_pow(u32::try_from(fraction.len()).ok()?)?;
+    let scaled = whole.parse::<u64>().ok()?.checked_mul(divisor)?.checked_add(fraction.parse().ok()?)?;
+    let product = scaled.checked_mul(*factor)?;
+    (product % divisor == 0).then_some(product / divisor)
 }
 
 /// A list of statuses and classes: `[408, 429, 5xx]`. A 2xx is a delivery and no rule can make it less; a 1xx never ends
@@ -140,7 +118,7 @@ pub(super) fn statuses(node: &Node<'_>) -> Option<StatusSet> {
             Value::Number(number) => {
                 number.as_u64().and_then(|status| u16::try_from(status).ok()).map(|status| status..=status)
             }
-            Value::String(text) => match text.as_str() {
+            Value::Text(text) => match text.as_str() {
                 "3xx" => Some(300..=399),
                 "4xx" => Some(400..=499),
                 "5xx" => Some(500..=599),
@@ -158,39 +136,51 @@ pub(super) fn statuses(node: &Node<'_>) -> Option<StatusSet> {
 pub(super) fn url(node: &Node<'_>) -> Option<Url> {
     const EXPECTED: &str = "an absolute URL such as \"https://api.example.com/webhooks\"";
     let text = node.text(EXPECTED)?;
-    if text.contains('#') || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return node.problem("holds '#', white space or a character that is not ASCII", EXPECTED);
+    if text.contains(['#', '<', '>', '`']) || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return node.problem("holds '#', white space or a character that no URL has", EXPECTED);
     }
-    let Ok(uri) = text.parse::<http::Uri>() else {
-        return node.problem("is not a URL", EXPECTED);
-    };
-    let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
+    let Some((scheme, rest)) = text.split_once("://") else {
         return node.problem("is not absolute", EXPECTED);
     };
     let scheme = scheme.to_ascii_lowercase();
     if scheme != "http" && scheme != "https" {
         return node.problem("has another scheme than http and https", EXPECTED);
     }
-    if authority.as_str().contains('@') {
+    let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    if authority.contains('@') {
         return node.problem(
             "holds a user name or password",
             "them in a header, such as {\"authorization\": {\"env\": NAME}}",
         );
     }
-    if authority.host().is_empty()
-        || authority.as_str().len() != authority.host().len() && authority.port_u16().is_none()
-    {
-        return node.problem("has no host, or a port that is none", EXPECTED);
+    if authority.is_empty() {
+        return node.problem("is not a URL", EXPECTED);
     }
-    let path = uri.path_and_query().map_or("/", |path| path.as_str());
+    if !is_authority(authority) {
+        return node.problem("has no host, or a host or port that is none", EXPECTED);
+    }
     let slash = if path.starts_with('/') { "" } else { "/" };
-    Some(Url { scheme, authority: authority.as_str().to_owned(), path: format!("{slash}{path}") })
+    Some(Url { scheme, authority: authority.to_owned(), path: format!("{slash}{path}") })
+}
+
+/// A host and, after a colon, a port (RFC 3986, section 3.2). An IPv6 address stands in brackets.
+fn is_authority(authority: &str) -> bool {
+    let (host, others, port) = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, port)) => (address, ":.", port),
+        None => {
+            let (name, port) = authority.split_at(authority.find(':').unwrap_or(authority.len()));
+            (name, "-._~%!$&'()*+,;=", port)
+        }
+    };
+    let is_host = !host.is_empty() && host.chars().all(|c| c.is_ascii_alphanumeric() || others.contains(c));
+    let is_port = |digits: &str| digits.bytes().all(|byte| byte.is_ascii_digit()) && digits.parse::<u16>().is_ok();
+    is_host && (port.is_empty() || port.strip_prefix(':').is_some_and(is_port))
 }
 
 /// A literal, or `{env: NAME}`: the value is not shown in any problem.
 pub(super) fn literal_or_env(node: &Node<'_>, expected: &str) -> Option<String> {
     match node.value() {
-        Value::String(text) => Some(text.clone()),
+        Value::Text(text) => Some(text.clone()),
         Value::Object(_) => node.object(&["env"], &[])?.required("env", expected, Node::environment),
         _ => node.wrong_type(expected),
     }

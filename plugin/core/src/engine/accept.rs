@@ -170,7 +170,10 @@ impl Engine {
         for delivery in pending.deliveries.iter().filter(|delivery| !matches!(delivery.stage, Stage::Waiting { .. })) {
             let letter = Letter {
                 meta: meta.clone(),
-                endpoint: self.endpoint(delivery.endpoint).map(|(endpoint, _)| endpoint.name.clone()).unwrap_or_default(),
+                endpoint: self
+                    .endpoint(delivery.endpoint)
+                    .map(|(endpoint, _)| endpoint.name.clone())
+                    .unwrap_or_default(),
                 reason: Reason::Overflow,
                 attempts: 0,
                 response_status: None,

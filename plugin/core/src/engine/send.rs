@@ -95,7 +95,9 @@ impl Engine {
             if !is_live(&self.events, &entry) {
                 continue;
             }
-            if !lane.sink && let Some(reason) = self.has_ended(now, &entry) {
+            if !lane.sink
+                && let Some(reason) = self.has_ended(now, &entry)
+            {
                 self.bury(world, entry.slot, entry.index, reason);
                 continue;
             }
@@ -196,8 +198,7 @@ impl Engine {
 
     /// The bytes of an event.
     pub(super) fn body(&self, world: &mut World<'_>, slot: u32) -> Result<(EventMeta, Vec<u8>), StoreError> {
-        let (partition, event) =
-            self.partition.as_ref().zip(self.events.get(slot)).ok_or(StoreError::UnknownFormat)?;
+        let (partition, event) = self.partition.as_ref().zip(self.events.get(slot)).ok_or(StoreError::UnknownFormat)?;
         partition.body(world.store, slot, event.id)
     }
 

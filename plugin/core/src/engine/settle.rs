@@ -204,7 +204,9 @@ impl Engine {
             Verdict::Gone => Next::Fail { gone: true },
             Verdict::Retry => {
                 let asked = match ending {
-                    Ending::Status(429 | 503) => retry_after_header.and_then(|value| retry_after(value, world.now.wall)),
+                    Ending::Status(429 | 503) => {
+                        retry_after_header.and_then(|value| retry_after(value, world.now.wall))
+                    }
                     _ => None,
                 };
                 match retry::next_wait(&endpoint.retry, made, asked, chance(world, &endpoint.retry)) {

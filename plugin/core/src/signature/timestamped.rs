@@ -35,17 +35,11 @@ pub struct Timestamped {
 impl Timestamped {
     /// The scheme with header names that begin with this prefix.
     pub fn new(prefix: &str) -> Self {
-        let name = |suffix: &str| format!("{prefix}{suffix}").to_ascii_lowercase();
-        Self {
-            signature: name("signature"),
-            signature_also: name("signature-also"),
-            timestamp: name("timestamp"),
-            id: name("id"),
-            event: name("event"),
-            attempt: name("attempt"),
-            endpoint: name("endpoint"),
-            dead_letter: name("dead-letter"),
-        }
+        let suffixes =
+            ["signature", "signature-also", "timestamp", "id", "event", "attempt", "endpoint", "dead-letter"];
+        let [signature, signature_also, timestamp, id, event, attempt, endpoint, dead_letter] =
+            suffixes.map(|suffix| [prefix, suffix].concat().to_ascii_lowercase());
+        Self { signature, signature_also, timestamp, id, event, attempt, endpoint, dead_letter }
     }
 
     /// All header names of the scheme.
@@ -72,8 +66,7 @@ impl Default for Timestamped {
 /// The signature of a body sent at this time: 64 lower-case hex digits.
 pub fn sign(secret: &Secret, at: WallTime, body: &[u8]) -> String {
     let mut hmac = secret.hmac();
-    hmac.update(at.as_millis().to_string().as_bytes());
-    hmac.update(b".");
+    hmac.update(format!("{}.", at.as_millis()).as_bytes());
     hmac.update(body);
     hex::encode(hmac.finalize().into_bytes())
 }

@@ -5,6 +5,7 @@ use prost::Message;
 use prost_types::value::Kind;
 
 use super::*;
+use crate::config::{protobuf, tree};
 
 /// A tree as Envoy hands it over from YAML.
 fn message(tree: &Value) -> prost_types::Struct {
@@ -108,6 +109,59 @@ fn nesting_however_deep_costs_no_stack() {
         bytes = [vec![0x0a], varint(entry.len()), entry].concat();
     }
     assert!(one_line(&bytes).contains("recursion limit reached"));
+}
+
+fn as_tree(value: &Value) -> tree::Value {
+    serde_json::from_value(value.clone()).unwrap()
+}
+
+fn documents() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i32>().prop_map(Value::from),
+        (-1e300..1e300).prop_map(Value::from),
+        "\\PC{0,8}".prop_map(Value::from),
+    ];
+    let inner = leaf.prop_recursive(4, 32, 4, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::btree_map("\\PC{0,3}", inner, 0..4).prop_map(|map| json!(map)),
+        ]
+    });
+    prop::collection::btree_map("\\PC{0,3}", inner, 1..4).prop_map(|map| json!(map))
+}
+
+proptest! {
+    #[test]
+    fn what_prost_writes_is_read_as_it_was(document in documents()) {
+        prop_assert_eq!(protobuf::decode(&message(&document).encode_to_vec()), Ok(as_tree(&document)));
+    }
+
+    #[test]
+    fn bytes_that_prost_refuses_are_refused(document in documents(), at: prop::sample::Index, byte: u8) {
+        let mut bytes = message(&document).encode_to_vec();
+        let at = at.index(bytes.len());
+        bytes[at] = byte;
+        for bytes in [&bytes[..], &bytes[..at]] {
+            if prost_types::Struct::decode(bytes).is_err() {
+                prop_assert!(protobuf::decode(bytes).is_err(), "{bytes:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn fields_that_no_struct_has_are_skipped() {
+    let mut bytes = vec![0x10, 0x96, 0x01, 0x19, 1, 2, 3, 4, 5, 6, 7, 8, 0x22, 1, 9, 0x2d, 1, 2, 3, 4];
+    bytes.extend(message(&minimal()).encode_to_vec());
+    assert!(parse(&bytes, &env).unwrap().enabled);
+}
+
+#[test]
+fn a_key_that_stands_twice_in_a_struct_is_refused() {
+    let bytes = message(&full()).encode_to_vec().repeat(2);
+    assert!(one_line(&bytes).contains("(it has a key twice)"));
 }
 
 fn varint(number: usize) -> Vec<u8> {

@@ -98,6 +98,20 @@ fn every_key_of_an_endpoint_has_its_effect() {
 }
 
 #[test]
+fn a_url_is_split_as_envoy_wants_it() {
+    for (url, expected) in [
+        ("HTTPS://API.example.com", ("https", "API.example.com", "/")),
+        ("http://h?v=1", ("http", "h", "/?v=1")),
+        ("http://h:80?u=http://x:y/z", ("http", "h:80", "/?u=http://x:y/z")),
+        ("http://10.0.0.1:65535/a//b?c", ("http", "10.0.0.1:65535", "/a//b?c")),
+        ("http://[2001:db8::1]/", ("http", "[2001:db8::1]", "/")),
+    ] {
+        let split = &good(&with("/endpoints/0/url", json!(url))).endpoints[0].url;
+        assert_eq!((split.scheme.as_str(), split.authority.as_str(), split.path.as_str()), expected);
+    }
+}
+
+#[test]
 fn every_limit_has_its_effect() {
     let expected = Limits {
         body: 65_536,

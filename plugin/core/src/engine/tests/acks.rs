@@ -25,7 +25,10 @@ fn a_producer_that_waits_is_answered_200_when_every_delivery_is_made() {
     process.end(&sent[1], Ending::Status(201));
     let answers = answers(process.poll().1);
     let [(7, 200, body)] = answers.as_slice() else { panic!("{answers:?}") };
-    assert!(body.contains(r#"{"endpoint":"billing","status":"delivered","attempts":1,"response_status":200}"#), "{body}");
+    assert!(
+        body.contains(r#"{"endpoint":"billing","status":"delivered","attempts":1,"response_status":200}"#),
+        "{body}"
+    );
     assert!(body.contains(r#"{"endpoint":"audit","status":"delivered","attempts":1,"response_status":201}"#), "{body}");
 }
 
@@ -72,7 +75,8 @@ fn it_is_refused_with_the_time_to_wait_while_a_breaker_is_open() {
 
 #[test]
 fn it_does_not_wait_for_an_endpoint_that_is_disabled() {
-    let mut process = Process::with(1, DELIVERED, &format!("{}, {}", billing(r#", "disabled": true"#), endpoint("audit", "")));
+    let mut process =
+        Process::with(1, DELIVERED, &format!("{}, {}", billing(r#", "disabled": true"#), endpoint("audit", "")));
     process.offer(0, 7);
     let sent = process.only();
     process.end(&sent, Ending::Status(200));
