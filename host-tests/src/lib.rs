@@ -34,9 +34,9 @@
 //!
 //! # What differs from Envoy
 //!
-//! A callback takes no time. An application behind the gateway answers every request 200. Header writes that come too
-//! late, gRPC calls, foreign functions and pausing an answer are not simulated: what is missing is a [`Fault`] that
-//! names the call, never a silent success.
+//! A callback takes no time. An application behind the gateway answers every request 200. gRPC calls, foreign functions
+//! and pausing an answer are not simulated: they are a [`Fault`] that names the call. A request's headers may still be
+//! written when Envoy has already sent them on; the end of a drain, and with it `on_done`, never comes.
 
 mod abi;
 mod clock;

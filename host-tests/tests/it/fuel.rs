@@ -1,4 +1,4 @@
-//! The work an event costs, in fuel: about one unit for each instruction, so a regression shows without a clock.
+//! What the filter costs: its size, and the work of an event in fuel, about one unit for each instruction, so a regression shows without a clock.
 //!
 //! When a change is meant, `cargo test -p host-tests fuel -- --nocapture` prints what to write here.
 
@@ -36,6 +36,14 @@ fn an_event_costs_no_more_fuel_than_it_did() {
     println!("PER_ACCEPTED_EVENT: {accepting}, PER_DELIVERED_EVENT: {delivering}");
     assert_near(accepting, PER_ACCEPTED_EVENT);
     assert_near(delivering, PER_DELIVERED_EVENT);
+}
+
+/// Every worker loads and compiles it, so its size is a cost like any other.
+#[test]
+fn the_filter_stays_under_400_kib() {
+    let wasm = gatepost_cli::artifact::wasm("gatepost").expect("the filter builds");
+    let bytes = std::fs::metadata(wasm).expect("the filter is there").len();
+    assert!(bytes < 400 * 1024, "{bytes} bytes");
 }
 
 fn assert_near(measured: u64, recorded: u64) {
