@@ -5,7 +5,7 @@ use std::time::Duration;
 use gatepost_core::answer::Answer;
 use gatepost_core::config::Config;
 use gatepost_core::engine::Call;
-use gatepost_core::headers::Headers;
+use gatepost_core::headers::{self, Headers};
 use gatepost_core::outcome::CallEnd;
 use gatepost_core::store::{Cas, SharedStore, StoreError};
 use gatepost_core::time::{Instant, Now, WallTime};
@@ -115,7 +115,7 @@ pub fn environment(name: &str) -> Option<String> {
 
 /// The headers of the request of the current context.
 pub fn request_headers() -> Headers {
-    Headers::new(header_map(abi::REQUEST_HEADERS))
+    Headers::from_map(abi::header_map(abi::REQUEST_HEADERS).unwrap_or_default())
 }
 
 /// The first `len` bytes of the body of the request of the current context.
@@ -128,19 +128,7 @@ pub fn request_body(len: usize) -> Vec<u8> {
 
 /// Answers the request of the current context.
 pub fn answer(answer: &Answer) -> bool {
-    let mut headers = Vec::with_capacity(256);
-    let count = answer.headers.len() as u32;
-    headers.extend_from_slice(&count.to_le_bytes());
-    for (name, value) in &answer.headers {
-        headers.extend_from_slice(&(name.len() as u32).to_le_bytes());
-        headers.extend_from_slice(&(value.len() as u32).to_le_bytes());
-    }
-    for (name, value) in &answer.headers {
-        for text in [*name, value] {
-            headers.extend_from_slice(text.as_bytes());
-            headers.push(0);
-        }
-    }
+    let headers = headers::serialise(answer.headers.iter().map(|(name, value)| (*name, value.as_bytes())));
     abi::send_local_response(u32::from(answer.status), &headers, &answer.body).is_ok()
 }
 
@@ -213,31 +201,4 @@ pub fn record(metric: u32, value: u64) {
 /// Writes a line to Envoy's log.
 pub fn log(level: LogLevel, message: &str) {
     let _ = hostcalls::log(level, message);
-}
-
-/// Reads a serialised map: the number of pairs, the lengths, then each name and value with a zero byte behind it. A
-/// name that is no UTF-8 is no name of a header; its pair is passed over.
-fn header_map(map: u32) -> Vec<(String, Vec<u8>)> {
-    let Ok(bytes) = abi::header_map(map) else { return Vec::new() };
-    parse_map(&bytes).unwrap_or_default()
-}
-
-fn parse_map(bytes: &[u8]) -> Option<Vec<(String, Vec<u8>)>> {
-    let number = |at: usize| {
-        let word = bytes.get(at..at + 4)?;
-        Some(u32::from_le_bytes(word.try_into().ok()?) as usize)
-    };
-    let count = number(0)?;
-    let mut pairs = Vec::with_capacity(count.min(256));
-    let mut at = 4 + 8 * count;
-    for pair in 0..count {
-        let (name_len, value_len) = (number(4 + 8 * pair)?, number(8 + 8 * pair)?);
-        let name = bytes.get(at..at + name_len)?;
-        let value = bytes.get(at + name_len + 1..at + name_len + 1 + value_len)?;
-        at += name_len + value_len + 2;
-        if let Ok(name) = std::str::from_utf8(name) {
-            pairs.push((name.to_owned(), value.to_vec()));
-        }
-    }
-    Some(pairs)
 }

@@ -6,7 +6,7 @@
 //! - [`receiver`]: starts the verifying receiver and talks to its control surface.
 //! - [`process`]: a child process that never outlives us.
 //! - [`wait`]: waits for a condition, with a deadline.
-//! - [`demo`], [`bench`]: the commands of those names.
+//! - [`demo`], [`mod@bench`]: the commands of those names.
 
 pub mod artifact;
 pub mod bench;

@@ -33,7 +33,7 @@ fn config(count: usize) -> Config {
 }
 
 fn matching(c: &mut Criterion) {
-    let headers = Headers::new(vec![("content-type".to_owned(), b"application/json".to_vec())]);
+    let headers = Headers::new(&[("content-type", b"application/json")]);
     for count in [10, 1000] {
         let config = config(count);
         let mut group = c.benchmark_group("match");

@@ -3,13 +3,46 @@
 use std::borrow::Cow;
 
 /// Request headers: names in lower case, values as the bytes that came.
+///
+/// They stay in the one buffer in which the host serialises a map, and are looked up in it: a request asks for a few
+/// of its headers once each, so taking all of them apart would cost more than it saves. A buffer that is cut short or
+/// lies about its lengths ends at the first pair that is not whole.
 #[derive(Clone, Debug, Default)]
-pub struct Headers(Vec<(String, Vec<u8>)>);
+pub struct Headers(Vec<u8>);
+
+/// The length of a number in a serialised map.
+const NUMBER: usize = 4;
+
+/// A map as proxy-wasm serialises it: the number of pairs, the lengths of each name and value, then each name and
+/// value with a zero byte behind it; numbers are 32 bits, little endian.
+pub fn serialise<'a>(pairs: impl Iterator<Item = (&'a str, &'a [u8])> + Clone) -> Vec<u8> {
+    let (count, bytes) = pairs
+        .clone()
+        .fold((0, 0), |(count, bytes), (name, value)| (count + 1, bytes + 2 * (NUMBER + 1) + name.len() + value.len()));
+    let mut map = Vec::with_capacity(NUMBER + bytes);
+    map.extend_from_slice(&u32::to_le_bytes(count));
+    for (name, value) in pairs.clone() {
+        map.extend_from_slice(&(name.len() as u32).to_le_bytes());
+        map.extend_from_slice(&(value.len() as u32).to_le_bytes());
+    }
+    for (name, value) in pairs {
+        map.extend_from_slice(name.as_bytes());
+        map.push(0);
+        map.extend_from_slice(value);
+        map.push(0);
+    }
+    map
+}
 
 impl Headers {
-    /// The headers in the order they came; the gateway has lower-cased the names.
-    pub fn new(headers: Vec<(String, Vec<u8>)>) -> Self {
-        Self(headers)
+    /// The headers in a serialised map; the gateway has lower-cased the names.
+    pub fn from_map(map: Vec<u8>) -> Self {
+        Self(map)
+    }
+
+    /// The headers in the order they came.
+    pub fn new(headers: &[(&str, &[u8])]) -> Self {
+        Self(serialise(headers.iter().copied()))
     }
 
     /// The value under this lower-case name. A name that came more than once gives its values joined by `", "`, as
@@ -36,7 +69,27 @@ impl Headers {
     }
 
     fn values<'a, 'n>(&'a self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
-        self.0.iter().filter(move |(other, _)| other == name).map(|(_, value)| value.as_slice())
+        self.pairs().filter(move |(other, _)| *other == name.as_bytes()).map(|(_, value)| value)
+    }
+
+    fn pairs(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let count = self.number(0).unwrap_or_default();
+        let mut at = count.saturating_mul(2).saturating_add(1).saturating_mul(NUMBER);
+        (0..count).map_while(move |pair| {
+            let (name_len, value_len) = (self.number(1 + 2 * pair)?, self.number(2 + 2 * pair)?);
+            let value_at = at.checked_add(name_len)?.checked_add(1)?;
+            let end = value_at.checked_add(value_len)?;
+            let found = (self.0.get(at..value_at - 1)?, self.0.get(value_at..end)?);
+            at = end.checked_add(1)?;
+            Some(found)
+        })
+    }
+
+    /// The number at this place of the map's head.
+    fn number(&self, place: usize) -> Option<usize> {
+        let at = place.checked_mul(NUMBER)?;
+        let bytes = self.0.get(at..at.checked_add(NUMBER)?)?;
+        Some(u32::from_le_bytes(bytes.try_into().ok()?) as usize)
     }
 }
 
@@ -52,15 +105,12 @@ pub fn is_value(value: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn headers() -> Headers {
-        Headers::new(vec![
-            ("x-one".into(), b"1".to_vec()),
-            ("x-many".into(), b"a".to_vec()),
-            ("x-many".into(), b"b".to_vec()),
-            ("x-many".into(), b"\xff".to_vec()),
-        ])
+        Headers::new(&[("x-one", b"1"), ("x-many", b"a"), ("x-many", b"b"), ("x-many", b"\xff")])
     }
 
     #[test]
@@ -85,6 +135,28 @@ mod tests {
         assert!(is_value(b"") && is_value(b"a\tb c") && is_value("é".as_bytes()));
         for value in [&b"a\r\nb"[..], b"\0", b"\x7f"] {
             assert!(!is_value(value), "{value:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_serialised_is_found_again(pairs in proptest::collection::vec(("[a-z]{1,8}", any::<Vec<u8>>()), 0..20)) {
+            let borrowed: Vec<(&str, &[u8])> = pairs.iter().map(|(n, v)| (n.as_str(), v.as_slice())).collect();
+            let headers = Headers::new(&borrowed);
+            for (name, _) in &pairs {
+                let all: Vec<&[u8]> = borrowed.iter().filter(|(other, _)| other == name).map(|(_, value)| *value).collect();
+                prop_assert_eq!(headers.get(name).map(Cow::into_owned), Some(all.join(&b", "[..])));
+            }
+            prop_assert_eq!(headers.get("absent"), None);
+        }
+
+        #[test]
+        fn bytes_that_are_no_map_give_no_header_and_never_trap(map: Vec<u8>, count in 0u8..9) {
+            let mut lying = vec![count, 0, 0, 0];
+            lying.extend_from_slice(&map);
+            for map in [map, lying] {
+                let _ = Headers::from_map(map).get("a");
+            }
         }
     }
 }

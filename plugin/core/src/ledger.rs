@@ -52,8 +52,11 @@ impl Record for Lease {
 /// The slots that one worker writes.
 #[derive(Debug)]
 pub struct Partition {
-    prefix: String,
     number: u32,
+    lease_key: String,
+    /// What the keys of the slots begin with.
+    body_keys: String,
+    state_keys: String,
     lease: Lease,
     freed: BinaryHeap<Reverse<u32>>,
     /// Slots from here on were never used.
@@ -94,7 +97,7 @@ impl Partition {
     ) -> Result<(Self, Vec<Recovered>), StoreError> {
         let lease = Lease { nonce, heartbeat: now, since: now };
         for number in 0..PARTITIONS_MAX {
-            let key = lease_key(prefix, number);
+            let key = format!("{prefix}/lease/{number}");
             let cas = match store.get(&key)? {
                 None => Cas::CREATE,
                 Some((bytes, cas)) if is_free(&bytes, now) => cas,
@@ -105,8 +108,15 @@ impl Partition {
                 Err(StoreError::CasMismatch) => continue,
                 Err(error) => return Err(error),
             }
-            let mut partition =
-                Self { prefix: prefix.to_owned(), number, lease, freed: BinaryHeap::new(), untouched: 0 };
+            let mut partition = Self {
+                number,
+                lease_key: key,
+                body_keys: format!("{prefix}/body/{number}/"),
+                state_keys: format!("{prefix}/state/{number}/"),
+                lease,
+                freed: BinaryHeap::new(),
+                untouched: 0,
+            };
             let recovered = partition.recover(store)?;
             return Ok((partition, recovered));
         }
@@ -131,13 +141,12 @@ impl Partition {
         if now.since(self.lease.heartbeat) < HEARTBEAT {
             return Ok(Ownership::Held);
         }
-        let key = lease_key(&self.prefix, self.number);
-        let Some((bytes, cas)) = store.get(&key)? else { return Ok(Ownership::Lost) };
+        let Some((bytes, cas)) = store.get(&self.lease_key)? else { return Ok(Ownership::Lost) };
         if !matches!(Lease::decode(&bytes), Ok((lease, _)) if lease.nonce == self.lease.nonce) {
             return Ok(Ownership::Lost);
         }
         let renewed = Lease { heartbeat: now, ..self.lease };
-        match store.set(&key, &renewed.encode(), Some(cas)) {
+        match store.set(&self.lease_key, &renewed.encode(), Some(cas)) {
             Ok(()) => {
                 self.lease = renewed;
                 Ok(Ownership::Held)
@@ -152,10 +161,9 @@ impl Partition {
     /// # Errors
     /// The store's.
     pub fn release(self, store: &mut dyn SharedStore) -> Result<(), StoreError> {
-        let key = lease_key(&self.prefix, self.number);
-        match store.get(&key)? {
+        match store.get(&self.lease_key)? {
             Some((bytes, cas)) if matches!(Lease::decode(&bytes), Ok((lease, _)) if lease.nonce == self.lease.nonce) => {
-                store.set(&key, &[FREED], Some(cas))
+                store.set(&self.lease_key, &[FREED], Some(cas))
             }
             _ => Ok(()),
         }
@@ -258,16 +266,17 @@ impl Partition {
     }
 
     fn body_key(&self, slot: u32) -> String {
-        format!("{}/body/{}/{slot}", self.prefix, self.number)
+        slot_key(&self.body_keys, slot)
     }
 
     fn state_key(&self, slot: u32) -> String {
-        format!("{}/state/{}/{slot}", self.prefix, self.number)
+        slot_key(&self.state_keys, slot)
     }
 }
 
-fn lease_key(prefix: &str, number: u32) -> String {
-    format!("{prefix}/lease/{number}")
+/// Made several times for every event, so without the machinery of `format!`.
+fn slot_key(keys: &str, slot: u32) -> String {
+    [keys, itoa::Buffer::new().format(slot)].concat()
 }
 
 /// May a partition with this lease be claimed? One of another version belongs to a filter that may be alive.

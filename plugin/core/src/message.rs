@@ -32,7 +32,7 @@ impl EventId {
 
 impl fmt::Display for EventId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        uuid::Uuid::from_bytes(self.0).hyphenated().fmt(f)
+        f.write_str(uuid::Uuid::from_bytes(self.0).hyphenated().encode_lower(&mut uuid::Uuid::encode_buffer()))
     }
 }
 
@@ -257,10 +257,10 @@ fn signed_headers<'a>(
     if !others.is_empty() {
         headers.push((&names.signature_also, owned(others)));
     }
-    headers.push((&names.timestamp, owned(attempt.at.as_millis().to_string())));
+    headers.push((&names.timestamp, owned(itoa::Buffer::new().format(attempt.at.as_millis()).to_owned())));
     headers.push((&names.id, owned(attempt.id.to_string())));
     headers.push((&names.event, Cow::Borrowed(attempt.event_type.as_bytes())));
-    headers.push((&names.attempt, owned(attempt.number.to_string())));
+    headers.push((&names.attempt, owned(itoa::Buffer::new().format(attempt.number).to_owned())));
     headers
 }
 

@@ -152,7 +152,7 @@ mod tests {
 
     fn render(text: &str, body: &[u8]) -> Result<String, Absent> {
         let captures = ["event".to_owned(), "id".to_owned()];
-        let headers = Headers::new(vec![("x-tenant".into(), b"acme".to_vec()), ("x-bytes".into(), b"\xff".to_vec())]);
+        let headers = Headers::new(&[("x-tenant", b"acme"), ("x-bytes", b"\xff")]);
         let source = Source { captures: &["paid".to_owned(), "7".to_owned()], headers: &headers, body };
         Template::parse(text, &captures).unwrap().render(&source)
     }

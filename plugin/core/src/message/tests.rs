@@ -25,7 +25,6 @@ fn config(route: Value) -> Config {
 }
 
 fn make(route: Value, event: &str, headers: &[(&str, &[u8])], body: &[u8]) -> Result<Event, Rejection> {
-    let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), value.to_vec())).collect();
     let config = config(route);
     super::event(&config.routes[0], &[event.to_owned()], &Headers::new(headers), body.to_vec())
 }

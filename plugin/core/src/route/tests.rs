@@ -42,8 +42,8 @@ impl Table {
     }
 
     fn select(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Selection {
-        let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect();
-        self.router.select(&self.routes, self.router.lookup(path), method, &Headers::new(headers))
+        let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
+        self.router.select(&self.routes, self.router.lookup(path), method, &Headers::new(&headers))
     }
 
     /// The pattern a POST to this path meets, with its captures.

@@ -49,7 +49,7 @@ fn every_key_of_a_route_has_its_effect() {
     assert_eq!(route.ack, Ack::Delivered { timeout: Duration::from_millis(500) });
     assert_eq!(route.endpoints, Some(vec![EndpointId(0), EndpointId(1)]));
     assert_eq!(route.idempotency_scope.as_deref(), Some("x-tenant-id"));
-    let headers = Headers::new(vec![("x-tenant".into(), b"acme".to_vec()), ("x-tenant-id".into(), b"t\"1".to_vec())]);
+    let headers = Headers::new(&[("x-tenant", b"acme"), ("x-tenant-id", b"t\"1")]);
     let candidates = config.router.lookup("/events/payment_made/7?x");
     let Selection::Event { route: id, captures } = config.router.select(&config.routes, candidates, "PUT", &headers)
     else {
