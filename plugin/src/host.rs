@@ -30,6 +30,14 @@ pub fn now() -> Now {
     Now { mono: Instant::from_nanos(abi::clock(abi::MONOTONIC)), wall: WallTime::from_nanos(abi::clock(abi::REALTIME)) }
 }
 
+/// Does the host give randomness? A capability restriction may forget it.
+///
+/// # Errors
+/// Why not.
+pub fn check_randomness() -> Result<(), getrandom::Error> {
+    getrandom::fill(&mut [0; 1])
+}
+
 /// The host's randomness, fetched a block at a time: a call costs more than the bytes.
 #[derive(Default)]
 pub struct Randomness {
@@ -42,7 +50,7 @@ impl Randomness {
         const BLOCK: usize = 64;
         if self.block.is_empty() {
             let mut block = vec![[0; 16]; BLOCK];
-            // Envoy's source of randomness (BoringSSL) does not fail; it would abort the process.
+            // It was there when the filter was configured, and Envoy's source (BoringSSL) does not fail.
             if let Err(error) = getrandom::fill(block.as_flattened_mut()) {
                 log(LogLevel::Critical, &format!("the host gives no randomness: {error}"));
             }

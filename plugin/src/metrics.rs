@@ -75,10 +75,11 @@ impl Metrics {
                 };
                 self.record(config, *endpoint, "gatepost_breaker_state", MetricKind::Gauge, state);
             }
-            Notice::Gone { endpoint } => {
-                self.record(config, *endpoint, "gatepost_endpoint_disabled", MetricKind::Gauge, 1);
-            }
-            Notice::Sink { .. } | Notice::Claimed { .. } | Notice::Lost { .. } | Notice::Store { .. } => {}
+            Notice::Gone { .. }
+            | Notice::Sink { .. }
+            | Notice::Claimed { .. }
+            | Notice::Lost { .. }
+            | Notice::Store { .. } => {}
         }
     }
 

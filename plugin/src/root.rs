@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use gatepost_core::config;
-use gatepost_core::engine::Action;
+use gatepost_core::engine::{Action, Engine};
 use gatepost_core::outcome::CallEnd;
 use gatepost_core::time::Now;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
@@ -35,9 +35,10 @@ impl Root {
         Self { id, worker: None, calls: Vec::new(), tick: Duration::ZERO }
     }
 
-    /// Performs what the engine wants done, then sets when it wants to be called next.
+    /// Lets time pass in the engine, performs what it wants done, then sets when it wants to be called next.
     fn pump(&mut self, now: Now) {
         let Some(worker) = self.worker.clone() else { return };
+        worker.engine(now, Engine::tick);
         while let Some(action) = worker.engine(now, |engine, world| engine.poll_action(world)) {
             self.perform(&worker, now, action);
         }
@@ -95,6 +96,10 @@ impl Context for Root {
 impl RootContext for Root {
     /// A pure function of the configuration and the environment: it also runs in a canary VM that then dies.
     fn on_configure(&mut self, _size: usize) -> bool {
+        if let Err(error) = host::check_randomness() {
+            host::log(LogLevel::Error, &format!("gatepost: no random ids without the host's random_get: {error}"));
+            return false;
+        }
         let bytes = self.get_plugin_configuration().unwrap_or_default();
         match config::parse(&bytes, &host::environment) {
             Ok(config) => {
@@ -115,9 +120,7 @@ impl RootContext for Root {
     fn on_tick(&mut self) {
         let Some(worker) = &self.worker else { return };
         worker.arrived();
-        let now = host::now();
-        worker.engine(now, |engine, world| engine.tick(world));
-        self.pump(now);
+        self.pump(host::now());
     }
 
     fn on_queue_ready(&mut self, queue: u32) {

@@ -88,12 +88,18 @@ impl Stream {
 
     /// All of the request is here.
     fn finish(&mut self, worker: &Worker) -> Action {
-        let State::Collecting { event, size } = std::mem::replace(&mut self.state, State::Answered) else {
+        let state = std::mem::replace(&mut self.state, State::Answered);
+        let State::Collecting { event, size } = state else {
+            self.state = state;
             return self.resting();
         };
         let Incoming { route, captures, headers } = *event;
         let Some(rules) = worker.config.routes.get(route.0) else { return Action::Continue };
         let body = if size == 0 { Vec::new() } else { host::request_body(size) };
+        if body.len() != size {
+            worker.count(route, EventResult::Unavailable);
+            return self.answer(&Answer::unavailable(1, "the body could not be read"));
+        }
         let key = match idempotency_key(rules, &headers, &body) {
             Ok(key) => key,
             Err(detail) => return self.refuse(worker, route, &Answer::bad_request(detail)),

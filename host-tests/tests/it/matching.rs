@@ -44,6 +44,7 @@ fn a_request_that_matches_no_route_passes_untouched() {
     for request in [
         Request::post("/orders").header("x-custom", "1").body("order"),
         Request::new("GET", "/"),
+        Request::post("/orders").body("order").trailers([("x-checksum", "1")]),
         Request::post("/events").body("order"),
         Request::post("/events/a/b").body("order"),
         Request::post("/tenant").header("x-tenant", "other").body("order"),

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Limits;
 use crate::delivery::{EventMeta, with_payload};
-use crate::store::{FREED, Record, SharedStore, StoreError, Write, update};
+use crate::store::{FREED, Record, SharedStore, StoreError, Write, read, update};
 use crate::time::WallTime;
 
 /// Why a delivery became a dead letter.
@@ -109,14 +109,32 @@ pub fn keep(
     limits: &Limits,
 ) -> Result<u32, StoreError> {
     let bytes = with_payload(letter, payload);
-    let (slot, evicted) = update(store, &format!("{prefix}/dead/index"), |index: &mut Index| {
-        (Write::Yes, index.push(bytes.len() as u64, limits))
-    })?;
+    let (slot, evicted) =
+        update(store, &index_key(prefix), |index: &mut Index| (Write::Yes, index.push(bytes.len() as u64, limits)))?;
     store.set(&letter_key(prefix, slot), &bytes, None)?;
     for old in evicted.iter().filter(|old| **old != slot) {
-        store.set(&letter_key(prefix, *old), &[FREED], None)?;
+        free(store, prefix, *old)?;
     }
     Ok(evicted.len() as u32)
+}
+
+/// Frees the slot of a letter that had to go, unless another worker has put a letter there meanwhile: it is listed
+/// again then, or written after it was looked at.
+fn free(store: &mut dyn SharedStore, prefix: &str, slot: u32) -> Result<(), StoreError> {
+    let key = letter_key(prefix, slot);
+    let Some((_, cas)) = store.get(&key)? else { return Ok(()) };
+    let index: Index = read(store, &index_key(prefix))?.unwrap_or_default();
+    if index.letters.iter().any(|(listed, _)| *listed == slot) {
+        return Ok(());
+    }
+    match store.set(&key, &[FREED], Some(cas)) {
+        Err(StoreError::CasMismatch) => Ok(()),
+        freed => freed,
+    }
+}
+
+fn index_key(prefix: &str) -> String {
+    format!("{prefix}/dead/index")
 }
 
 fn letter_key(prefix: &str, slot: u32) -> String {
@@ -164,7 +182,7 @@ mod tests {
 
     /// The letters that the index lists, oldest first.
     fn listed(store: &mut MemoryStore) -> Vec<(Letter, Vec<u8>)> {
-        let index: Index = crate::store::read(store, "g/dead/index").unwrap().unwrap_or_default();
+        let index: Index = read(store, "g/dead/index").unwrap().unwrap_or_default();
         let read = |(slot, _): &(u32, u64)| store.values[&letter_key("g", *slot)].0.clone();
         index.letters.iter().map(read).map(|bytes| split_payload(bytes).unwrap()).collect()
     }

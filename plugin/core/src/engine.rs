@@ -23,7 +23,7 @@ use std::time::Duration;
 use crate::answer::Answer;
 use crate::config::{Config, Endpoint, EndpointId};
 use crate::dead_letter::{Letter, Reason};
-use crate::delivery::{Delivery, Pending, Stage};
+use crate::delivery::{Delivery, DeliveryRecord, Pending, Stage};
 use crate::endpoint::Keys;
 use crate::idempotency::Table;
 use crate::ledger::{Ownership, Partition, Recovered};
@@ -73,6 +73,14 @@ pub enum Action {
     Notice(Notice),
 }
 
+/// How much of a worker's queue an endpoint takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Share {
+    deliveries: u32,
+    /// The bytes of their payloads.
+    bytes: u64,
+}
+
 /// The engine of one worker. See the module.
 pub struct Engine {
     config: Rc<Config>,
@@ -83,10 +91,10 @@ pub struct Engine {
     events: Events,
     /// Bytes of the payloads in `events`.
     bytes: u64,
-    /// Deliveries in `events` that have not ended, for each endpoint.
-    waiting: Vec<u32>,
-    /// Their sum.
-    waiting_total: usize,
+    /// Deliveries in `events` that have not ended.
+    waiting: usize,
+    /// How much of them each endpoint takes.
+    shares: Vec<Share>,
     lanes: Lanes,
     flights: Flights,
     last_attempt: u64,
@@ -112,8 +120,8 @@ impl Engine {
             partition: None,
             events: Events::default(),
             bytes: 0,
-            waiting: vec![0; endpoints],
-            waiting_total: 0,
+            waiting: 0,
+            shares: vec![Share::default(); endpoints],
             flights: Flights::default(),
             last_attempt: 0,
             refusals: vec![0; endpoints],
@@ -133,7 +141,7 @@ impl Engine {
         self.partition.as_ref().map(Partition::number)
     }
 
-    /// Time has passed: keeps the lease, and ends what has grown too old.
+    /// Time has passed; to be called in every callback. Keeps the lease, and ends what has grown too old.
     pub fn tick(&mut self, world: &mut World<'_>) {
         if !self.config.enabled || self.own(world).is_err() {
             return;
@@ -181,7 +189,7 @@ impl Engine {
             let number = partition.number();
             match partition.renew(world.store, world.now.mono)? {
                 Ownership::Held => return Ok(()),
-                Ownership::Lost => self.forget_all(number),
+                Ownership::Lost => self.forget_all(world, number),
             }
         }
         let [a, b, c, d, e, f, g, h, ..] = (world.random)();
@@ -201,14 +209,13 @@ impl Engine {
     }
 
     /// The partition is another's now: what was held is its to deliver, and results that come back are no-ops.
-    fn forget_all(&mut self, partition: u32) {
+    fn forget_all(&mut self, world: &mut World<'_>, partition: u32) {
         self.note(Notice::Lost { partition });
         self.partition = None;
-        self.abandon_pledges();
-        self.events.clear();
+        self.abandon_pledges(world);
         self.bytes = 0;
-        self.waiting.fill(0);
-        self.waiting_total = 0;
+        self.waiting = 0;
+        self.shares.fill(Share::default());
         self.lanes.clear();
         self.flights.clear();
     }
@@ -220,32 +227,40 @@ impl Engine {
         let (accepted, accepted_wall) = (state.accepted, state.accepted_wall);
         let mut pending =
             Pending { id: state.id, accepted, accepted_wall, bytes, deliveries: Vec::new(), pledge: None };
-        let mut removed = Vec::new();
         for record in state.deliveries {
             match self.config.endpoints.iter().position(|endpoint| endpoint.name == record.endpoint) {
                 Some(endpoint) => pending.deliveries.push(Delivery::from_record(EndpointId(endpoint), &record)),
-                None if record.stage.is_settled() => {}
-                None => removed.push(record),
+                // The letter of one on its way to the sink is kept already.
+                None if !matches!(record.stage, Stage::Waiting { .. }) => {}
+                // The event stays where it is: whoever reads the partition next tries again.
+                None if self.bury_removed(world, slot, &pending, record).is_err() => return,
+                None => {}
             }
         }
         self.enlist(slot, pending);
-        for record in removed {
-            let Ok((meta, payload)) = self.body(world, slot) else { continue };
-            let letter = Letter {
-                meta,
-                endpoint: record.endpoint,
-                reason: Reason::EndpointRemoved,
-                attempts: record.attempts,
-                response_status: record.response_status,
-                accepted: accepted_wall,
-                died: world.now.wall,
-            };
-            if self.keep_letter(world, &letter, &payload).is_err() {
-                // Its record stays as it is: whoever reads the partition next tries again.
-                return;
-            }
-        }
         self.persist(world, slot);
+    }
+
+    /// Keeps a delivery as a dead letter whose endpoint is gone from the config.
+    fn bury_removed(
+        &mut self,
+        world: &mut World<'_>,
+        slot: u32,
+        event: &Pending,
+        record: DeliveryRecord<String>,
+    ) -> Result<(), StoreError> {
+        let partition = self.partition.as_ref().ok_or(StoreError::UnknownFormat)?;
+        let (meta, payload) = partition.body(world.store, slot, event.id)?;
+        let letter = Letter {
+            meta,
+            endpoint: record.endpoint,
+            reason: Reason::EndpointRemoved,
+            attempts: record.attempts,
+            response_status: record.response_status,
+            accepted: event.accepted_wall,
+            died: world.now.wall,
+        };
+        self.keep_letter(world, &letter, &payload)
     }
 
     /// Puts an event into memory and its deliveries into their lanes.
@@ -257,9 +272,10 @@ impl Engine {
                 Stage::Delivered | Stage::Dead => continue,
             };
             delivery.ticket = self.lanes.push(lane, due, slot, index);
-            if let Some(count) = self.waiting.get_mut(delivery.endpoint.0) {
-                *count += 1;
-                self.waiting_total += 1;
+            if let Some(share) = self.shares.get_mut(delivery.endpoint.0) {
+                share.deliveries += 1;
+                share.bytes += pending.bytes;
+                self.waiting += 1;
             }
         }
         self.bytes += pending.bytes;

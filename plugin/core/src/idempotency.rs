@@ -149,6 +149,8 @@ impl Entry {
             }
             Progress::Claimed { .. } | Progress::Failed => {
                 self.progress = Progress::Claimed { until };
+                // It must not be forgotten while somebody is on it.
+                self.expires = self.expires.max(until);
                 Claim::Granted(self.id)
             }
         }
@@ -273,6 +275,15 @@ mod tests {
         case.claim(0, &key("a"), 1);
         case.finish(&key("a"), None);
         assert_eq!(case.claim(1, &key("a"), 2), Claim::Granted(id(1)));
+    }
+
+    #[test]
+    fn a_key_that_is_tried_again_late_is_not_forgotten_while_it_is_in_progress() {
+        let mut case = Case::new(100);
+        case.claim(0, &key("a"), 1);
+        case.finish(&key("a"), None);
+        assert_eq!(case.claim(595, &key("a"), 2), Claim::Granted(id(1)));
+        assert_eq!(case.claim(601, &key("a"), 3), Claim::InProgress);
     }
 
     #[test]

@@ -170,9 +170,13 @@ fn joined(headers: &Headers, name: &str) -> Option<Vec<u8>> {
     headers.get(name).filter(|value| may_be_carried(value)).map(Cow::into_owned)
 }
 
-/// Envoy refuses a call whose headers hold control characters: such a header must never be kept.
+/// Envoy refuses a call whose headers hold control characters, and the SDK takes text only: such a header must never be
+/// kept.
 fn may_be_carried(value: &[u8]) -> bool {
-    !value.is_empty() && value.len() <= CARRIED_HEADER_MAX && headers::is_value(value)
+    !value.is_empty()
+        && value.len() <= CARRIED_HEADER_MAX
+        && headers::is_value(value)
+        && std::str::from_utf8(value).is_ok()
 }
 
 /// One attempt of a delivery.

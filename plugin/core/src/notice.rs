@@ -105,7 +105,7 @@ pub enum EventResult {
     NoSubscriber,
     /// An idempotency key's answer, given again.
     Replayed,
-    /// 400, 405, 409, 413 or 422: the request cannot be taken.
+    /// 400, 409, 413 or 422: the request cannot be taken. A 405 belongs to no route, and is not counted.
     Invalid,
     /// 503: it may be tried again.
     Unavailable,

@@ -10,7 +10,7 @@ use super::settle::{buried, state};
 use super::{Engine, Pledge, World};
 use crate::answer::{Answer, Receipt, Status};
 use crate::breaker::Admission;
-use crate::config::{Ack, EndpointId, Overflow, RouteId};
+use crate::config::{Ack, Endpoint, EndpointId, Overflow, RouteId};
 use crate::dead_letter::{Letter, Reason};
 use crate::delivery::{Delivery, EventMeta, Pending, Stage};
 use crate::idempotency::{Claim, Key};
@@ -127,18 +127,18 @@ impl Engine {
         bytes: u64,
     ) -> Result<Pending, Refusal> {
         let limits = &self.config.limits;
-        if self.waiting_total + wanted.len() > limits.pending as usize || self.bytes + bytes > limits.pending_bytes {
+        if self.waiting + wanted.len() > limits.pending as usize || self.bytes + bytes > limits.pending_bytes {
             return Err(Refusal { seconds: 1, detail: "the queue is full" });
         }
         let mut deliveries = Vec::with_capacity(wanted.len());
         for endpoint in wanted {
-            deliveries.push(self.draft_delivery(world, *endpoint, ack)?);
+            deliveries.push(self.draft_delivery(world, *endpoint, ack, bytes)?);
         }
         let Now { mono, wall } = world.now;
         Ok(Pending { id, accepted: mono, accepted_wall: wall, bytes, deliveries, pledge: None })
     }
 
-    fn draft_delivery(&self, world: &mut World<'_>, id: EndpointId, ack: Ack) -> Result<Delivery, Refusal> {
+    fn draft_delivery(&self, world: &mut World<'_>, id: EndpointId, ack: Ack, bytes: u64) -> Result<Delivery, Refusal> {
         let now = world.now.mono;
         let (endpoint, keys) = self.endpoint(id).ok_or(STORE_REFUSAL)?;
         let shared = keys.shared(world.store).map_err(|_| STORE_REFUSAL)?;
@@ -148,15 +148,29 @@ impl Engine {
             return Err(Refusal { seconds, detail: "an endpoint's circuit breaker is open" });
         }
         let first = endpoint.retry.delays.first().copied().unwrap_or_default();
-        let full = self.waiting.get(id.0).is_some_and(|waiting| *waiting >= endpoint.pending);
-        let stage = match (full, endpoint.overflow) {
-            (true, Overflow::Reject) => {
+        let stage = match (self.has_room(id, endpoint, 1, bytes), endpoint.overflow) {
+            (true, _) => Stage::Waiting { due: now.plus(first) },
+            (false, Overflow::Reject) => {
                 return Err(Refusal { seconds: 1, detail: "an endpoint's share of the queue is full" });
             }
-            (true, Overflow::DeadLetter) => buried(endpoint, now, Reason::Overflow),
-            (false, _) => Stage::Waiting { due: now.plus(first) },
+            // The way to the sink has a share as large; past it the letter is only kept.
+            (false, Overflow::DeadLetter) if self.has_room(id, endpoint, 2, bytes) => {
+                buried(endpoint, now, Reason::Overflow)
+            }
+            (false, Overflow::DeadLetter) => Stage::Dead,
         };
         Ok(Delivery { endpoint: id, attempts: 0, response_status: None, stage, ticket: 0, under_way: false, held })
+    }
+
+    /// Is there room for a delivery within so many times the endpoint's share of the queue? Its share of the bytes is
+    /// as large as its share of the deliveries, at least a quarter, and holds at least one body.
+    fn has_room(&self, id: EndpointId, endpoint: &Endpoint, times: u32, bytes: u64) -> bool {
+        let limits = &self.config.limits;
+        let taken = self.shares.get(id.0).copied().unwrap_or_default();
+        let of_deliveries = limits.pending_bytes * u64::from(endpoint.pending) / u64::from(limits.pending);
+        let share = of_deliveries.max(limits.pending_bytes / 4);
+        taken.deliveries < endpoint.pending.saturating_mul(times)
+            && (taken.bytes == 0 || taken.bytes + bytes <= share.saturating_mul(u64::from(times)))
     }
 
     /// Keeps as dead letters the deliveries that found their endpoint's share of the queue full.

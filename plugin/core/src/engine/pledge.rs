@@ -44,6 +44,7 @@ impl Engine {
             if deadline > world.now.mono {
                 return;
             }
+            self.pledges.remove(deadline, slot);
             self.keep_pledge(world, slot);
         }
     }
@@ -64,14 +65,19 @@ impl Engine {
     }
 
     /// The deliveries are another worker's now; their producers learn that they go on.
-    pub(super) fn abandon_pledges(&mut self) {
-        for (_, event) in self.events.iter() {
-            let Some(pledge) = &event.pledge else { continue };
-            let Some(stream) = pledge.stream else { continue };
-            let answer = Answer::receipt(202, &self.receipt(event, &pledge.event_type, Status::Pending, true));
-            self.outbox.push_back(Action::Answer { stream, answer });
-        }
+    pub(super) fn abandon_pledges(&mut self, world: &mut World<'_>) {
         self.pledges.clear();
+        let events = std::mem::take(&mut self.events);
+        for (_, event) in events.iter() {
+            let Some(pledge) = &event.pledge else { continue };
+            let answer = Answer::receipt(202, &self.receipt(event, &pledge.event_type, Status::Pending, true));
+            if let Some(key) = &pledge.key {
+                self.settle_key(world, key, &answer);
+            }
+            if let Some(stream) = pledge.stream {
+                self.outbox.push_back(Action::Answer { stream, answer });
+            }
+        }
     }
 
     /// The answer to a producer that waited: 200 when all is delivered, 502 when something failed for good, else 202.

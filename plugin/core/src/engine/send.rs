@@ -12,6 +12,7 @@ use crate::delivery::{EventMeta, Stage};
 use crate::endpoint::{Gate, RECHECK};
 use crate::message::{Attempt, CallHeaders, attempt_headers, sink_headers};
 use crate::notice::Notice;
+use crate::outcome::Ending;
 use crate::store::StoreError;
 use crate::time::{Instant, WallTime};
 
@@ -118,10 +119,14 @@ impl Engine {
         let Some(flight) = self.flights.remove(attempt) else { return };
         let endpoint = flight.lane.endpoint;
         self.lanes.ended(flight.lane);
-        self.release(world, endpoint, flight.permit);
         if let Some(delivery) = self.delivery(&flight.entry) {
             delivery.under_way = false;
         }
+        if flight.lane.sink {
+            // The letter is kept already: a sink that cannot be called uses up its schedule like one that is down.
+            return self.sink_ended(world, &flight, Ending::Connect);
+        }
+        self.release(world, endpoint, flight.permit);
         let times = self.refusals.get_mut(endpoint.0).map_or(1, |times| {
             *times = times.saturating_add(1);
             *times

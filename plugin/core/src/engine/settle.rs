@@ -31,6 +31,9 @@ enum Next {
 impl Engine {
     /// An attempt ended. `retry_after_header` is the receiver's, if it sent one.
     pub fn ended(&mut self, world: &mut World<'_>, attempt: u64, ending: Ending, retry_after_header: Option<&[u8]>) {
+        // A partition that was lost while the call was under way takes its attempts with it. If the store cannot say,
+        // it cannot be written either.
+        let _ = self.own(world);
         let Some(flight) = self.flights.remove(attempt) else { return };
         self.lanes.ended(flight.lane);
         if let Some(times) = self.refusals.get_mut(flight.lane.endpoint.0) {
@@ -121,12 +124,15 @@ impl Engine {
         let kept = match self.body(world, slot) {
             Ok((meta, payload)) => {
                 let letter = letter(meta);
-                self.keep_letter(world, &letter, &payload)
+                self.keep_letter(world, &letter, &payload).is_ok()
             }
-            Err(error) => self.store_failed("reading an event", error),
+            Err(error) => {
+                self.note(Notice::Store { doing: "reading an event", error });
+                // Bytes that are no event will not become one: the delivery ends without a letter.
+                error == StoreError::UnknownFormat
+            }
         };
-        // Bytes that are no event will not become one: the delivery ends without a letter.
-        if kept.is_err_and(|error| error != StoreError::UnknownFormat) {
+        if !kept {
             let due = now.mono.plus(RECHECK);
             return self.requeue(LaneId::of(id), slot, index, Stage::Waiting { due }, due);
         }
@@ -158,7 +164,10 @@ impl Engine {
                 });
                 Ok(())
             }
-            Err(error) => self.store_failed("keeping a dead letter", error),
+            Err(error) => {
+                self.note(Notice::Store { doing: "keeping a dead letter", error });
+                Err(error)
+            }
         }
     }
 
@@ -241,7 +250,7 @@ impl Engine {
         }
     }
 
-    fn sink_ended(&mut self, world: &mut World<'_>, flight: &Flight, ending: Ending) {
+    pub(super) fn sink_ended(&mut self, world: &mut World<'_>, flight: &Flight, ending: Ending) {
         let Entry { slot, index, .. } = flight.entry;
         let Some(Stage::Sinking { attempts, reason, .. }) = self.delivery(&flight.entry).map(|delivery| delivery.stage)
         else {
@@ -281,13 +290,14 @@ impl Engine {
 
     /// Moves a delivery to a stage with nothing left to do.
     fn settle(&mut self, slot: u32, index: usize, stage: Stage) {
-        let Some(delivery) = self.events.get_mut(slot).and_then(|event| event.deliveries.get_mut(index)) else {
-            return;
-        };
+        let Some(event) = self.events.get_mut(slot) else { return };
+        let Some(delivery) = event.deliveries.get_mut(index) else { return };
         delivery.stage = stage;
-        if let Some(count) = self.waiting.get_mut(delivery.endpoint.0) {
-            *count = count.saturating_sub(1);
-            self.waiting_total = self.waiting_total.saturating_sub(1);
+        let (endpoint, bytes) = (delivery.endpoint, event.bytes);
+        if let Some(share) = self.shares.get_mut(endpoint.0) {
+            share.deliveries = share.deliveries.saturating_sub(1);
+            share.bytes = share.bytes.saturating_sub(bytes);
+            self.waiting = self.waiting.saturating_sub(1);
         }
     }
 
@@ -296,11 +306,6 @@ impl Engine {
         let Some(delivery) = event.deliveries.get(index) else { return };
         let took = world.now.mono.since(event.accepted);
         self.note(Notice::Delivery { endpoint: delivery.endpoint, result, took });
-    }
-
-    fn store_failed<T>(&mut self, doing: &'static str, error: StoreError) -> Result<T, StoreError> {
-        self.note(Notice::Store { doing, error });
-        Err(error)
     }
 }
 

@@ -47,10 +47,6 @@ impl Events {
     pub fn iter(&self) -> impl Iterator<Item = (u32, &Pending)> {
         (0u32..).zip(&self.slots).filter_map(|(slot, event)| Some((slot, event.as_deref()?)))
     }
-
-    pub fn clear(&mut self) {
-        *self = Self::default();
-    }
 }
 
 /// Attempts under way, by number. Numbers only ever grow, so new ones stand at the end.

@@ -103,5 +103,5 @@ fn an_endpoint_with_an_open_breaker_does_not_hold_up_another() {
             process.end(&sent, if dead { Ending::Connect } else { Ending::Status(200) });
         }
     }
-    assert_eq!(process.workers[0].waiting, [15, 0]);
+    assert_eq!(process.workers[0].shares.iter().map(|share| share.deliveries).collect::<Vec<_>>(), [15, 0]);
 }

@@ -116,7 +116,7 @@ fn a_410_disables_the_endpoint_for_all_workers_and_what_comes_next_is_held_until
     assert!(process.pass(59_000).is_empty());
     assert_eq!(process.letters(), 1);
     assert!(process.pass(3000).is_empty());
-    assert_eq!((process.letters(), process.workers[1].waiting_total), (2, 0));
+    assert_eq!((process.letters(), process.workers[1].waiting), (2, 0));
 }
 
 #[test]
@@ -149,6 +149,43 @@ fn a_dead_letter_goes_to_the_sink_by_the_same_schedule_and_is_kept_either_way() 
 }
 
 #[test]
+fn a_sink_that_envoy_cannot_call_uses_up_its_schedule_and_frees_the_slot() {
+    let sink = r#", "dead_letter": {"cluster": "dlq", "url": "http://dlq.test/failed"}"#;
+    let mut process = Process::new(1, &billing(sink));
+    process.offer(0, 1);
+    let sent = process.only();
+    process.end(&sent, Ending::Status(404));
+    let mut tried = 0;
+    for _ in 0..200 {
+        for sent in process.sent() {
+            process.run(0, |engine, world| engine.refused(world, sent.call.attempt));
+            tried += 1;
+        }
+        process.millis += 50;
+    }
+    assert_eq!((tried, process.letters(), process.body_bytes()), (3, 1, 1));
+    assert_eq!(process.workers[0].waiting, 0);
+}
+
+#[test]
+fn the_end_of_a_call_that_outlived_the_lease_touches_nothing_of_the_new_owner() {
+    let mut process = Process::new(2, &billing(""));
+    process.run(0, Engine::tick);
+    process.offer(0, 1);
+    let stalled = loop {
+        match process.run(0, Engine::poll_action) {
+            Some(Action::Call(call)) => break Sent { worker: 0, call },
+            Some(_) => {}
+            None => panic!("nothing left"),
+        }
+    };
+    process.millis += 11_000;
+    process.run(1, Engine::tick);
+    process.end(&stalled, Ending::Status(200));
+    assert!(process.body_bytes() > 1, "the new owner's event is still there");
+}
+
+#[test]
 fn whoever_takes_over_a_dead_workers_partition_delivers_what_was_accepted_with_the_same_id() {
     let mut process = Process::new(1, &billing(""));
     process.offer(0, 1);
@@ -177,6 +214,6 @@ fn a_worker_that_was_taken_for_dead_forgets_what_it_held() {
     assert_eq!(process.workers[1].partition(), Some(0));
     process.run(0, Engine::tick);
     assert_eq!(process.workers[0].partition(), Some(1));
-    assert_eq!(process.workers[0].waiting_total, 0);
+    assert_eq!(process.workers[0].waiting, 0);
     assert_eq!(process.sent().len(), 1);
 }

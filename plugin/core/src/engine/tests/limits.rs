@@ -13,7 +13,7 @@ fn a_full_share_of_the_queue_refuses_the_event_and_drops_nothing() {
     let (status, detail) = detail(&process.offer(0, 3));
     assert_eq!(status, 503);
     assert!(detail.contains("share of the queue is full"), "{detail}");
-    assert_eq!(process.workers[0].waiting, [2]);
+    assert_eq!(process.workers[0].shares[0].deliveries, 2);
 }
 
 #[test]
@@ -27,7 +27,7 @@ fn or_makes_a_dead_letter_of_that_delivery_while_the_others_go_on() {
     assert!(body.contains(r#"{"endpoint":"full","status":"failed"}"#), "{body}");
     assert!(body.contains(r#"{"endpoint":"billing","status":"pending"}"#), "{body}");
     assert_eq!(process.answer_all(100, Ending::Status(200)), 1);
-    assert_eq!((process.letters(), process.workers[0].waiting.as_slice()), (1, [1, 0].as_slice()));
+    assert_eq!((process.letters(), process.workers[0].waiting), (1, 1));
 }
 
 #[test]
@@ -124,4 +124,31 @@ fn a_ring_that_cannot_be_written_loses_no_dead_letter() {
     process.store.refuse_sets = false;
     assert_eq!(process.answer_all(3000, Ending::Status(400)), 1);
     assert_eq!((process.letters(), process.body_bytes()), (1, 1));
+}
+
+#[test]
+fn a_dead_endpoints_bodies_leave_room_for_the_others() {
+    // A quarter of 64 MiB is 16 MiB: 64 bodies of 256 KiB.
+    let both = format!(
+        "{}, {}",
+        endpoint("dead", r#", "disabled": true, "events": ["to_dead"]"#),
+        billing(r#", "events": ["paid"]"#)
+    );
+    let mut process = Process::new(1, &both);
+    let body = vec![b'x'; 256 << 10];
+    let statuses: Vec<u16> = (0..65).map(|_| detail(&process.offer_event(0, 1, "to_dead", &body)).0).collect();
+    assert_eq!(statuses.iter().filter(|status| **status == 202).count(), 64);
+    assert_eq!(statuses[64], 503);
+    assert_eq!(detail(&process.offer_event(0, 1, "paid", &body)).0, 202);
+}
+
+#[test]
+fn the_way_to_a_slow_sink_takes_no_more_than_a_second_share() {
+    let rest = r#", "pending": 3, "disabled": true, "overflow": "dead_letter",
+        "dead_letter": {"cluster": "dlq", "url": "http://dlq.test/"}"#;
+    let mut process = Process::new(1, &billing(rest));
+    for stream in 0..20 {
+        assert_eq!(detail(&process.offer(0, stream)).0, 202);
+    }
+    assert_eq!((process.workers[0].waiting, process.letters()), (6, 17));
 }
