@@ -1,6 +1,6 @@
 //! `gatepost bench`: what an event costs beside plain forwarding, on one Envoy worker and in one run.
 //!
-//! Three Envoys stand side by side and are loaded in turn, so that whatever else the machine does falls on all of
+//! Four Envoys stand side by side and are loaded in turn, so that whatever else the machine does falls on all of
 //! them alike. Each is measured from the first request until the receiver has everything: what was accepted but not
 //! yet delivered is not paid for.
 
@@ -42,8 +42,8 @@ pub fn run(options: &Options) -> Result<()> {
     ensure!(options.repetitions > 0 && options.seconds > 0, "--repetitions and --seconds must be at least 1");
     let sink = Sink::start()?;
     let mut cases = Vec::new();
-    for (name, what) in CASES {
-        cases.push(Case { name: what, envoy: start(name, &sink)?, runs: Vec::new() });
+    for (filter, what) in CASES {
+        cases.push(Case { name: what, envoy: start(filter, &sink)?, runs: Vec::new() });
     }
     for case in &cases {
         // V8 compiles what runs often once more, and better: not in the measured time.
@@ -101,16 +101,17 @@ impl Case {
 }
 
 /// An Envoy with one worker and the filter of a case: the example without its authentication, which is not ours.
-fn start(filter: &str, sink: &Sink) -> Result<Envoy> {
+fn start(filter: Filter, sink: &Sink) -> Result<Envoy> {
     let mut example = Example::load()?;
     example.use_free_ports()?;
     example.set_cluster("billing", sink.address())?;
-    if filter == "noop" {
+    if filter == Filter::Noop {
         example.set_wasm(&artifact::wasm("gatepost-noop")?)?;
     }
     let secrets = [json!({"value": "a-secret-of-the-usual-32-letters"})];
     let endpoint = json!({"name": "bench", "cluster": "billing", "url": "http://receiver.test/", "secrets": secrets});
-    let route = json!({"name": "bench", "match": {"path": "/events/{event}"}, "event": "{event}"});
+    let ack = if filter == Filter::Gatepost { "accepted" } else { "delivered" };
+    let route = json!({"name": "bench", "match": {"path": "/events/{event}"}, "event": "{event}", "ack": ack});
     *example.plugin()? = json!({"enabled": true, "routes": [route], "endpoints": [endpoint]});
     let mut config = example.config().clone();
     keep_filters(&mut config, filter)?;
@@ -118,12 +119,12 @@ fn start(filter: &str, sink: &Sink) -> Result<Envoy> {
 }
 
 /// Leaves only the filter under test, and lets the route forward what no filter answers.
-fn keep_filters(config: &mut Value, filter: &str) -> Result<()> {
+fn keep_filters(config: &mut Value, filter: Filter) -> Result<()> {
     let manager = config.pointer_mut("/static_resources/listeners/0/filter_chains/0/filters/0/typed_config");
     let manager = manager.context("the example has no connection manager")?;
     let filters = manager.pointer_mut("/http_filters").and_then(Value::as_array_mut).context("no filters")?;
     filters.retain(|entry| match entry.get("name").and_then(Value::as_str) {
-        Some("gatepost") => filter != "none",
+        Some("gatepost") => filter != Filter::None,
         name => name == Some("envoy.filters.http.router"),
     });
     for filter in filters.iter_mut().filter_map(Value::as_object_mut) {
@@ -159,11 +160,21 @@ fn print_table(cases: &[Case], options: &Options) -> Result<()> {
     Ok(())
 }
 
+/// What stands between the client and the receiver.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Filter {
+    None,
+    Noop,
+    Gatepost,
+    GatepostAckDelivered,
+}
+
 /// The filter, and what the table calls the case.
-const CASES: [(&str, &str); 3] = [
-    ("none", "(a) Envoy forwards, no filter"),
-    ("noop", "(b) a wasm filter that buffers the body, then forwards"),
-    ("gatepost", "(c) Gatepost accepts, keeps, signs and delivers"),
+const CASES: [(Filter, &str); 4] = [
+    (Filter::None, "(a) Envoy forwards, no filter"),
+    (Filter::Noop, "(b) a wasm filter that buffers the body, then forwards"),
+    (Filter::Gatepost, "(c) Gatepost accepts, keeps, signs and delivers"),
+    (Filter::GatepostAckDelivered, "(d) the same, answering once it is delivered (`ack: delivered`)"),
 ];
 const WARM_UP_SECONDS: u32 = 10;
 /// Far longer than a queue of 10,000 takes to empty.

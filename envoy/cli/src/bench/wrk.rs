@@ -32,7 +32,10 @@ pub fn run(url: &str, seconds: u32, connections: u32) -> Result<u64> {
     let summary = text.lines().find_map(|line| line.strip_prefix("SUMMARY ")).context("wrk printed no summary")?;
     match summary.split(' ').map(str::parse::<u64>).collect::<Result<Vec<_>, _>>()?.as_slice() {
         [requests, 0, 0] => Ok(*requests),
-        _ => bail!("wrk saw errors, in its order: requests, statuses from 400, broken connections: {summary}"),
+        _ => bail!(
+            "wrk saw errors; requests, statuses from 400, broken connections: {summary}. \
+             With many --connections events come in faster than they go out, and a full queue answers 503"
+        ),
     }
 }
 
