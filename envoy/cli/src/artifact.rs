@@ -54,7 +54,7 @@ fn install_target() -> Result<()> {
 fn build(package: &str) -> Result<PathBuf> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
-        .args(["build", "--quiet", "--release", "--package", package, "--target", TARGET])
+        .args(["build", "--release", "--package", package, "--target", TARGET])
         .arg("--message-format=json-render-diagnostics")
         .current_dir(crate::workspace())
         .stderr(Stdio::inherit())

@@ -1,6 +1,8 @@
 //! What users put around the filter: secrets being changed, restricted capabilities, a Prometheus.
 
 use std::fs;
+use std::io::Write;
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -59,5 +61,23 @@ fn prometheus_sees_what_happened_with_labels() -> Result<()> {
     ] {
         wait::until(series, DEADLINE, || Ok((gateway.series(series)? == Some(1.0)).then_some(())))?;
     }
+    Ok(())
+}
+
+/// Envoy reads a YAML file with a loader of its own, which hands fractions on as strings.
+#[test]
+fn the_example_as_it_is_written_is_valid_and_may_hold_fractions() -> Result<()> {
+    gatepost_cli::artifact::wasm("gatepost")?;
+    let text = fs::read_to_string(workspace().join("envoy/envoy.yaml"))?;
+    let fraction = text.replace("retry: { delays: [0s, 2s, 4s] }", "retry: { delays: [0s, 2s, 4s], jitter: 0.2 }");
+    assert_ne!(text, fraction);
+    let mut file = tempfile::Builder::new().suffix(".yaml").tempfile()?;
+    file.write_all(fraction.as_bytes())?;
+    let output = Command::new(gatepost_cli::envoy::find()?)
+        .args(["--mode", "validate", "--use-dynamic-base-id", "-c"])
+        .arg(file.path())
+        .current_dir(workspace())
+        .output()?;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     Ok(())
 }

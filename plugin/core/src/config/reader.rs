@@ -103,13 +103,15 @@ impl<'a> Node<'a> {
         within.or_else(|| self.unfit(&expected))
     }
 
-    /// Any number in a range, which `expected` names.
+    /// Any number in a range, which `expected` names. Text will do: of the numbers in a YAML file Envoy keeps only whole
+    /// ones as numbers, and hands on `0.2` as a string.
     pub(super) fn number(&self, range: RangeInclusive<f64>, expected: &str) -> Option<f64> {
-        let Value::Number(number) = self.value else {
-            return self.wrong_type(expected);
+        let number = match self.value {
+            Value::Number(number) => number.as_f64(),
+            Value::Text(text) => text.parse().ok(),
+            _ => return self.wrong_type(expected),
         };
-        let within = number.as_f64().filter(|number| range.contains(number));
-        within.or_else(|| self.unfit(expected))
+        number.filter(|number| range.contains(number)).or_else(|| self.unfit(expected))
     }
 
     /// The items of a list with at most `max` of them.

@@ -266,6 +266,8 @@ fn retry_and_breaker_are_checked() {
         ("/endpoints/0/retry", json!({"delays": ["25h"]}), "endpoints[0].retry.delays[0]", "is \"25h\""),
         ("/endpoints/0/retry", json!({"delays": ["23h", "1h"]}), "endpoints[0]", "max_age is 86400s"),
         ("/endpoints/0/retry", json!({"jitter": 1.1}), "endpoints[0].retry.jitter", "is 1.1"),
+        ("/endpoints/0/retry", json!({"jitter": "1.1"}), "endpoints[0].retry.jitter", "is \"1.1\""),
+        ("/endpoints/0/retry", json!({"jitter": "some"}), "endpoints[0].retry.jitter", "is \"some\""),
         (
             "/endpoints/0/retry",
             json!({"statuses": [200]}),
