@@ -110,10 +110,20 @@ impl Queue {
 
 /// The name of the plugin in Envoy's config; it begins every key in shared data.
 pub fn plugin_name() -> String {
-    match hostcalls::get_property(vec!["plugin_name"]) {
-        Ok(Some(name)) if !name.is_empty() => String::from_utf8_lossy(&name).into_owned(),
+    match abi::property("plugin_name") {
+        Ok(name) if !name.is_empty() => String::from_utf8_lossy(&name).into_owned(),
         _ => "gatepost".to_owned(),
     }
+}
+
+/// The id of the connection of the current stream: grows with every connection of the process.
+pub fn connection_id() -> Option<u64> {
+    abi::property("connection\0id").ok()?.try_into().ok().map(u64::from_le_bytes)
+}
+
+/// Tells Envoy that a root whose `on_done` answered false is done now.
+pub fn done() {
+    let _ = hostcalls::done();
 }
 
 /// A variable of the environment, as far as `host_env_keys` and `key_values` let it through.

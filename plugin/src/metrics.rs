@@ -60,9 +60,10 @@ impl Metrics {
                 self.duration(config, *endpoint, "gatepost_delivery_duration_ms", *took);
             }
             Notice::DeadLetter { evicted, .. } => {
-                let metric = "gatepost_dead_letters_evicted_total";
-                let handle = handle(&mut self.process, metric, "", MetricKind::Counter, || metric.to_owned());
-                handle.into_iter().for_each(|handle| host::count(handle, *evicted));
+                self.count_process("gatepost_dead_letters_evicted_total", *evicted);
+            }
+            Notice::Adopted { events, .. } => {
+                self.count_process("gatepost_adopted_total", u32::try_from(*events).unwrap_or(u32::MAX));
             }
             Notice::Breaker { endpoint, position } => {
                 if *position == Position::Open {
@@ -77,10 +78,15 @@ impl Metrics {
             }
             Notice::Gone { .. }
             | Notice::Sink { .. }
-            | Notice::Claimed { .. }
+            | Notice::Generation { .. }
             | Notice::Lost { .. }
             | Notice::Store { .. } => {}
         }
+    }
+
+    fn count_process(&mut self, metric: &'static str, by: u32) {
+        let handle = handle(&mut self.process, metric, "", MetricKind::Counter, || metric.to_owned());
+        handle.into_iter().for_each(|handle| host::count(handle, by));
     }
 
     fn count(&mut self, config: &Config, endpoint: EndpointId, metric: &'static str, label: (&str, &'static str)) {

@@ -47,10 +47,15 @@ pub fn line(config: &Config, notice: &Notice) -> Option<(LogLevel, String)> {
         Notice::Gone { endpoint } => {
             (LogLevel::Warn, format!("endpoint {}: answered 410 and is disabled; its deliveries wait", name(endpoint)))
         }
-        Notice::Claimed { recovered: 0, .. } => return None,
-        Notice::Claimed { partition, recovered } => {
-            (LogLevel::Warn, format!("partition {partition}: took over {recovered} events of a worker that died"))
+        Notice::Adopted { events: 0, .. } => return None,
+        Notice::Adopted { partition, events } => (
+            LogLevel::Info,
+            format!("partition {partition}: took over {events} events of a worker that died or was replaced"),
+        ),
+        Notice::Generation { is_newest: false } => {
+            (LogLevel::Info, "another configuration of this name delivers from now on".to_owned())
         }
+        Notice::Generation { is_newest: true } => (LogLevel::Info, "this configuration delivers again".to_owned()),
         Notice::Lost { partition } => {
             (LogLevel::Warn, format!("partition {partition}: taken over by another worker while this one stalled"))
         }

@@ -14,7 +14,7 @@ use crate::stream::Stream;
 use crate::worker::Worker;
 use crate::{host, report};
 
-/// The idle tick: renews the lease and looks for what has grown too old.
+/// The idle tick: renews leases, adopts what nobody holds, and looks for what has grown too old.
 const TICK_MAX: Duration = Duration::from_secs(1);
 
 /// Envoy rounds a shorter period to zero, which ends the ticks for good.
@@ -27,12 +27,14 @@ pub struct Root {
     /// The tokens of calls under way, with their attempts: a few dozen at most for each endpoint.
     calls: Vec<(u32, u64)>,
     tick: Duration,
+    /// Envoy waits for the last call to end.
+    is_ending: bool,
 }
 
 impl Root {
     /// A root that is not configured yet.
     pub fn new(id: u32) -> Self {
-        Self { id, worker: None, calls: Vec::new(), tick: Duration::ZERO }
+        Self { id, worker: None, calls: Vec::new(), tick: Duration::ZERO, is_ending: false }
     }
 
     /// Lets time pass in the engine, performs what it wants done, then sets when it wants to be called next.
@@ -83,13 +85,21 @@ impl Context for Root {
             CallEnd::NotSent => engine.refused(world, attempt),
         });
         self.pump(now);
+        if self.is_ending && worker.engine(now, Engine::close) {
+            self.is_ending = false;
+            host::done();
+        }
     }
 
+    /// This configuration is replaced and its listeners have drained. Calls under way may end first, where Envoy lets
+    /// them: it does unless it replaces the VM too.
     fn on_done(&mut self) -> bool {
-        if let Some(worker) = &self.worker {
-            worker.engine(host::now(), |engine, world| engine.close(world));
-        }
-        true
+        let Some(worker) = self.worker.clone() else { return true };
+        let now = host::now();
+        let is_done = worker.engine(now, |engine, world| engine.close(world));
+        self.pump(now);
+        self.is_ending = !is_done;
+        is_done
     }
 }
 

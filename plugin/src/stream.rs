@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use gatepost_core::answer::Answer;
 use gatepost_core::config::RouteId;
-use gatepost_core::engine::Offer;
+use gatepost_core::engine::{Offer, Place};
 use gatepost_core::headers::Headers;
 use gatepost_core::idempotency::{KEY_LEN_MAX, Key};
 use gatepost_core::message;
@@ -29,8 +29,8 @@ enum State {
     Passing,
     /// An event whose body is coming; so many bytes of it are here.
     Collecting { event: Box<Incoming>, size: usize },
-    /// Its producer waits for the end of the event in this slot.
-    Waiting { slot: u32 },
+    /// Its producer waits for the end of the event at this place.
+    Waiting { place: Place },
     /// Answered.
     Answered,
 }
@@ -108,10 +108,11 @@ impl Stream {
             Ok(event) => event,
             Err(rejection) => return self.refuse(worker, route, &Answer::bad_request(&rejection.to_string())),
         };
-        match worker.offer(Offer { stream: self.id, route, event, key }) {
+        let connection = worker.wants_connection().then(host::connection_id).flatten();
+        match worker.offer(Offer { stream: self.id, route, event, key, connection }) {
             Ok(answer) => self.answer(&answer),
-            Err(slot) => {
-                self.state = State::Waiting { slot };
+            Err(place) => {
+                self.state = State::Waiting { place };
                 Action::Pause
             }
         }
@@ -160,8 +161,8 @@ impl HttpContext for Stream {
     }
 
     fn on_log(&mut self) {
-        if let (State::Waiting { slot }, Some(worker)) = (&self.state, &self.worker) {
-            worker.engine(Now::default(), |engine, _| engine.stream_over(self.id, *slot));
+        if let (State::Waiting { place }, Some(worker)) = (&self.state, &self.worker) {
+            worker.engine(Now::default(), |engine, _| engine.stream_over(self.id, *place));
         }
     }
 }

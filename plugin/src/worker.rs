@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use gatepost_core::answer::Answer;
 use gatepost_core::config::{Config, RouteId};
-use gatepost_core::engine::{Engine, Offer, World};
+use gatepost_core::engine::{Engine, Offer, Place, World};
 use gatepost_core::notice::EventResult;
 use gatepost_core::time::Now;
 
@@ -52,8 +52,8 @@ impl Worker {
     }
 
     /// Hands an event to the engine, and wakes the root for what is to be done: a call that a stream dispatches would
-    /// lose its end with the stream. Answers, or names the slot of the event whose end brings the answer.
-    pub fn offer(&self, offer: Offer) -> Result<Answer, u32> {
+    /// lose its end with the stream. Answers, or names the place of the event whose end brings the answer.
+    pub fn offer(&self, offer: Offer) -> Result<Answer, Place> {
         let route = offer.route;
         let reply = self.engine(host::now(), |engine, world| engine.offer(world, offer));
         self.count(route, reply.result);
@@ -64,6 +64,11 @@ impl Worker {
     /// Counts an answered request on an event route.
     pub fn count(&self, route: RouteId, result: EventResult) {
         self.metrics.borrow_mut().event(&self.config, route, result);
+    }
+
+    /// Should an offer tell the id of its connection?
+    pub fn wants_connection(&self) -> bool {
+        self.engine.borrow().wants_connection()
     }
 
     /// The root is here.

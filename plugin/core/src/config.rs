@@ -53,6 +53,8 @@ pub struct Config {
     pub router: Router,
     /// Finds the endpoints of an event type.
     pub subscriptions: Subscriptions,
+    /// The same for the same configuration under the same version of Gatepost, and practically only then.
+    pub fingerprint: u64,
 }
 
 impl Config {

@@ -22,6 +22,8 @@ pub enum Reason {
     Overflow,
     /// The endpoint is no longer in the config.
     EndpointRemoved,
+    /// Whoever attempted it died, three times in a row.
+    Poison,
 }
 
 impl Reason {
@@ -32,6 +34,7 @@ impl Reason {
             Self::Expired => "expired",
             Self::Overflow => "overflow",
             Self::EndpointRemoved => "endpoint_removed",
+            Self::Poison => "poison",
         }
     }
 }

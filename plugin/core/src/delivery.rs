@@ -12,7 +12,8 @@
 //! ```
 //!
 //! "In flight" is known only to the worker that sent the attempt: should it die, the record still says `Waiting` and
-//! the attempt is made again, with the same id. That is the whole of "at least once".
+//! the attempt is made again, with the same id. That is the whole of "at least once". An event whose attempts end with
+//! their VM three times in a row is taken for what kills them, and becomes a dead letter.
 
 use serde::{Deserialize, Serialize};
 
@@ -94,6 +95,8 @@ pub struct Pending {
     pub deliveries: Vec<Delivery>,
     /// The producer that waits for the end (`ack: delivered`).
     pub pledge: Option<crate::engine::Pledge>,
+    /// For an adopted event of which no attempt has ended since: how many attempts ended with their VM.
+    pub trials: Option<u8>,
 }
 
 impl Pending {
@@ -118,6 +121,8 @@ pub struct StateRecord<N> {
     pub accepted: Instant,
     /// The same on the wall clock.
     pub accepted_wall: WallTime,
+    /// Attempts since the event was adopted that are not known to have ended: each may have killed its VM.
+    pub trials: u8,
     /// One for each endpoint.
     pub deliveries: Vec<DeliveryRecord<N>>,
 }
@@ -222,6 +227,7 @@ mod tests {
                 id: EventId::from_random(id),
                 accepted: Instant::from_nanos(at),
                 accepted_wall: WallTime::from_nanos(wall),
+                trials: 1,
                 deliveries: deliveries.iter().map(|d| DeliveryRecord {
                     endpoint: d.endpoint.as_str(),
                     attempts: d.attempts,

@@ -10,10 +10,16 @@
 //! keys that exist are the high-water mark, and a reader of a partition may stop at the first that is missing. A freed
 //! slot holds one byte.
 //!
-//! **One writer.** Only the owner of the lease writes a partition. Every callback calls [`Partition::renew`] first. It
+//! **One writer.** Only the holder of the lease writes a partition. Every callback calls [`Partition::renew`] first. It
 //! trusts a heartbeat younger than [`HEARTBEAT`] without reading it: nobody may take a partition over before
-//! [`LEASE`] has passed since the owner's last one. An older heartbeat is renewed by compare-and-swap, which fails if
-//! the partition has changed hands; the worker then forgets what it held and claims another.
+//! [`LEASE`] has passed since its holder's last one. An older heartbeat is renewed by compare-and-swap, which fails if
+//! the partition has changed hands; the worker then forgets what it held there. So a worker that stalls between
+//! callbacks is fenced off for good, and one that stalls inside a callback only after `LEASE - HEARTBEAT`, seven
+//! seconds; what it may still write then is an event it accepted, which [`Partition::rescan`] finds.
+//!
+//! **A lease's life.** Missing or freed: nothing is in the partition, and whoever needs one takes it
+//! ([`Partition::claim`]). Held: a VM's. Left, or held without a heartbeat for [`LEASE`]: there are events in it that
+//! nobody delivers, until a VM adopts it ([`Partition::adopt`]).
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -32,22 +38,38 @@ pub const HEARTBEAT: Duration = Duration::from_secs(3);
 /// How long after its last heartbeat an owner is taken for dead. Three heartbeats may be missed.
 pub const LEASE: Duration = Duration::from_secs(10);
 
-/// Partitions of one plugin: one for each worker and the main thread, times the generations that drain side by side
-/// after config changes: 32 workers and 30 changes in the 10 minutes of a drain. Claiming reads at most this many keys,
-/// about 2 ms once in a worker's life.
+/// Partitions of one plugin: one for each worker, times the generations that drain side by side after config changes:
+/// 32 workers and 30 changes in the 10 minutes of a drain. Claiming reads at most this many keys, about 2 ms once in a
+/// worker's life.
 pub const PARTITIONS_MAX: u32 = 1024;
 
-/// Who owns a partition.
+/// Whose a partition is. See the module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Lease {
-    nonce: u64,
-    heartbeat: Instant,
-    /// When this owner first held it: the newest generation is the one that came last.
-    since: Instant,
+enum Lease {
+    Held {
+        /// The holder's.
+        nonce: u64,
+        heartbeat: Instant,
+    },
+    Left,
 }
 
 impl Record for Lease {
     const VERSION: u8 = 1;
+}
+
+impl Lease {
+    /// May a partition that holds events be adopted?
+    fn is_abandoned(self, now: Instant) -> bool {
+        match self {
+            Self::Held { heartbeat, .. } => now.since(heartbeat) >= LEASE,
+            Self::Left => true,
+        }
+    }
+
+    fn is_held_by(bytes: &[u8], nonce: u64) -> bool {
+        matches!(Self::decode(bytes), Ok((Self::Held { nonce: holder, .. }, _)) if holder == nonce)
+    }
 }
 
 /// The slots that one worker writes.
@@ -58,10 +80,13 @@ pub struct Partition {
     /// What the keys of the slots begin with.
     body_keys: String,
     state_keys: String,
-    lease: Lease,
+    nonce: u64,
+    heartbeat: Instant,
     freed: BinaryHeap<Reverse<u32>>,
-    /// Slots from here on were never used.
+    /// Slots from here on were never used, or all hold nothing.
     untouched: u32,
+    /// Slots that hold records of another version.
+    foreign: u32,
 }
 
 /// Does the worker still own its partition?
@@ -74,7 +99,7 @@ pub enum Ownership {
     Lost,
 }
 
-/// An event found in a partition whose owner died.
+/// An event found in a partition that was adopted.
 #[derive(Debug)]
 pub struct Recovered {
     /// Its slot.
@@ -86,42 +111,73 @@ pub struct Recovered {
 }
 
 impl Partition {
-    /// Claims the lowest partition that is free or whose owner is dead, with what the dead owner left there.
+    /// Claims the lowest partition with nothing in it.
     ///
     /// # Errors
     /// [`StoreError::Contended`] when all partitions are taken; the store's own.
-    pub fn claim(
+    pub fn claim(store: &mut dyn SharedStore, prefix: &str, nonce: u64, now: Instant) -> Result<Self, StoreError> {
+        for number in 0..PARTITIONS_MAX {
+            let cas = match store.get(&lease_key(prefix, number))? {
+                None => Cas::CREATE,
+                Some((bytes, cas)) if is_freed(&bytes) => cas,
+                Some(_) => continue,
+            };
+            if let Some(partition) = Self::take(store, prefix, number, cas, nonce, now)? {
+                return Ok(partition);
+            }
+        }
+        Err(StoreError::Contended)
+    }
+
+    /// Takes over the lowest partition that was left, or whose holder is dead, with the events in it. One under a lease
+    /// of another version belongs to a filter that may be alive.
+    ///
+    /// # Errors
+    /// The store's. A partition that was taken but could not be read is anybody's again after [`LEASE`].
+    pub fn adopt(
         store: &mut dyn SharedStore,
         prefix: &str,
         nonce: u64,
         now: Instant,
-    ) -> Result<(Self, Vec<Recovered>), StoreError> {
-        let lease = Lease { nonce, heartbeat: now, since: now };
+    ) -> Result<Option<(Self, Vec<Recovered>)>, StoreError> {
         for number in 0..PARTITIONS_MAX {
-            let key = format!("{prefix}/lease/{number}");
-            let cas = match store.get(&key)? {
-                None => Cas::CREATE,
-                Some((bytes, cas)) if is_free(&bytes, now) => cas,
-                Some(_) => continue,
-            };
-            match store.set(&key, &lease.encode(), Some(cas)) {
-                Ok(()) => {}
-                Err(StoreError::CasMismatch) => continue,
-                Err(error) => return Err(error),
+            let Some((bytes, cas)) = store.get(&lease_key(prefix, number))? else { break };
+            if !matches!(Lease::decode(&bytes), Ok((lease, _)) if lease.is_abandoned(now)) {
+                continue;
             }
-            let mut partition = Self {
+            if let Some(mut partition) = Self::take(store, prefix, number, cas, nonce, now)? {
+                let recovered = partition.rescan(store)?;
+                return Ok(Some((partition, recovered)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Writes the lease, unless somebody else was quicker.
+    fn take(
+        store: &mut dyn SharedStore,
+        prefix: &str,
+        number: u32,
+        cas: Cas,
+        nonce: u64,
+        now: Instant,
+    ) -> Result<Option<Self>, StoreError> {
+        let lease_key = lease_key(prefix, number);
+        match store.set(&lease_key, &Lease::Held { nonce, heartbeat: now }.encode(), Some(cas)) {
+            Ok(()) => Ok(Some(Self {
                 number,
-                lease_key: key,
+                lease_key,
                 body_keys: format!("{prefix}/body/{number}/"),
                 state_keys: format!("{prefix}/state/{number}/"),
-                lease,
+                nonce,
+                heartbeat: now,
                 freed: BinaryHeap::new(),
                 untouched: 0,
-            };
-            let recovered = partition.recover(store)?;
-            return Ok((partition, recovered));
+                foreign: 0,
+            })),
+            Err(StoreError::CasMismatch) => Ok(None),
+            Err(error) => Err(error),
         }
-        Err(StoreError::Contended)
     }
 
     /// Its number, which also names the worker's queue.
@@ -129,27 +185,21 @@ impl Partition {
         self.number
     }
 
-    /// The owner's nonce.
-    pub fn nonce(&self) -> u64 {
-        self.lease.nonce
-    }
-
     /// Makes sure that the partition is still this worker's, and renews the lease when it is time.
     ///
     /// # Errors
     /// The store's.
     pub fn renew(&mut self, store: &mut dyn SharedStore, now: Instant) -> Result<Ownership, StoreError> {
-        if now.since(self.lease.heartbeat) < HEARTBEAT {
+        if now.since(self.heartbeat) < HEARTBEAT {
             return Ok(Ownership::Held);
         }
         let Some((bytes, cas)) = store.get(&self.lease_key)? else { return Ok(Ownership::Lost) };
-        if !matches!(Lease::decode(&bytes), Ok((lease, _)) if lease.nonce == self.lease.nonce) {
+        if !Lease::is_held_by(&bytes, self.nonce) {
             return Ok(Ownership::Lost);
         }
-        let renewed = Lease { heartbeat: now, ..self.lease };
-        match store.set(&self.lease_key, &renewed.encode(), Some(cas)) {
+        match store.set(&self.lease_key, &Lease::Held { nonce: self.nonce, heartbeat: now }.encode(), Some(cas)) {
             Ok(()) => {
-                self.lease = renewed;
+                self.heartbeat = now;
                 Ok(Ownership::Held)
             }
             Err(StoreError::CasMismatch) => Ok(Ownership::Lost),
@@ -157,17 +207,24 @@ impl Partition {
         }
     }
 
-    /// Gives the partition back, so that the next worker need not wait for the lease to lapse.
+    /// Gives the partition up: freed if nothing is in it, left to be adopted if something is.
     ///
     /// # Errors
-    /// The store's.
-    pub fn release(self, store: &mut dyn SharedStore) -> Result<(), StoreError> {
+    /// The store's; the lease lapses then.
+    pub fn release(self, store: &mut dyn SharedStore, is_empty: bool) -> Result<(), StoreError> {
         match store.get(&self.lease_key)? {
-            Some((bytes, cas)) if matches!(Lease::decode(&bytes), Ok((lease, _)) if lease.nonce == self.lease.nonce) => {
-                store.set(&self.lease_key, &[FREED], Some(cas))
+            Some((bytes, cas)) if Lease::is_held_by(&bytes, self.nonce) => {
+                let freed = is_empty && self.foreign == 0;
+                let lease = if freed { vec![FREED] } else { Lease::Left.encode() };
+                store.set(&self.lease_key, &lease, Some(cas))
             }
             _ => Ok(()),
         }
+    }
+
+    /// Does it hold records of another version, which only a filter of that version can deliver?
+    pub fn is_foreign(&self) -> bool {
+        self.foreign > 0
     }
 
     /// Keeps an event: after this it survives the worker.
@@ -237,33 +294,35 @@ impl Partition {
         slot
     }
 
-    /// Reads what a dead owner left. A record of another version keeps its slot, untouched.
-    fn recover(&mut self, store: &mut dyn SharedStore) -> Result<Vec<Recovered>, StoreError> {
+    /// Reads all events in the partition. A record of another version keeps its slot, untouched.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn rescan(&mut self, store: &mut dyn SharedStore) -> Result<Vec<Recovered>, StoreError> {
+        (self.untouched, self.foreign) = (0, 0);
+        self.freed.clear();
         let mut recovered = Vec::new();
         loop {
             let slot = self.untouched;
             // The body is written first, so it is the body that marks the end of what was ever used.
-            let Some((body, _)) = store.get(&self.body_key(slot))? else { break };
+            let Some((body, _)) = store.get(&self.body_key(slot))? else { return Ok(recovered) };
             self.untouched += 1;
-            let state = match store.get(&self.state_key(slot))? {
-                Some((state, _)) if !is_freed(&state) => state,
-                _ => {
-                    self.freed.push(Reverse(slot));
-                    continue;
-                }
-            };
-            let (Ok((state, _)), Ok((meta, payload))) =
-                (StateRecord::<String>::decode(&state), EventMeta::decode(&body))
-            else {
+            let state = store.get(&self.state_key(slot))?.map(|(state, _)| state);
+            let Some(state) = state.filter(|state| !is_freed(state)) else {
+                self.freed.push(Reverse(slot));
                 continue;
             };
-            if meta.id == state.id {
-                recovered.push(Recovered { slot, state, bytes: payload.len() as u64 });
-            } else {
-                self.freed.push(Reverse(slot));
+            match (StateRecord::<String>::decode(&state), EventMeta::decode(&body)) {
+                (Ok((state, _)), Ok((meta, payload))) if meta.id == state.id => {
+                    recovered.push(Recovered { slot, state, bytes: payload.len() as u64 });
+                }
+                // The body of an event that never was accepted, or whose state was freed.
+                (Ok(_), Ok(_)) => self.freed.push(Reverse(slot)),
+                // Its end was written when the other half of it was not.
+                (Ok(_), Err(_)) if is_freed(&body) => self.freed.push(Reverse(slot)),
+                _ => self.foreign += 1,
             }
         }
-        Ok(recovered)
     }
 
     fn body_key(&self, slot: u32) -> String {
@@ -275,14 +334,13 @@ impl Partition {
     }
 }
 
+fn lease_key(prefix: &str, number: u32) -> String {
+    format!("{prefix}/lease/{number}")
+}
+
 /// Made several times for every event, so without the machinery of `format!`.
 fn slot_key(keys: &str, slot: u32) -> String {
     [keys, itoa::Buffer::new().format(slot)].concat()
-}
-
-/// May a partition with this lease be claimed? One of another version belongs to a filter that may be alive.
-fn is_free(bytes: &[u8], now: Instant) -> bool {
-    is_freed(bytes) || matches!(Lease::decode(bytes), Ok((lease, _)) if now.since(lease.heartbeat) >= LEASE)
 }
 
 #[cfg(test)]

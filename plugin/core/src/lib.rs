@@ -14,6 +14,7 @@
 //! | What does the end of an attempt mean? | [`outcome`], [`retry`], [`breaker`], [`rate`], [`endpoint`] |
 //! | How does a delivery live and die? | [`delivery`], [`dead_letter`] |
 //! | What survives a worker? | [`store`], [`ledger`] |
+//! | Which configuration delivers? | [`generation`] |
 //! | What does a producer get? | [`answer`], [`idempotency`] |
 //! | Who holds it all together? | [`engine`], [`notice`] |
 //!
@@ -31,6 +32,7 @@ pub mod dead_letter;
 pub mod delivery;
 pub mod endpoint;
 pub mod engine;
+pub mod generation;
 pub mod headers;
 pub mod idempotency;
 mod index;

@@ -73,12 +73,17 @@ pub enum Notice {
         /// Which.
         endpoint: EndpointId,
     },
-    /// This worker took a partition of the shared data.
-    Claimed {
+    /// This worker took over a partition whose worker died or was replaced.
+    Adopted {
         /// Its number.
         partition: u32,
-        /// Events found there, whose worker had died.
-        recovered: usize,
+        /// The events found there.
+        events: usize,
+    },
+    /// Another configuration delivers from now on, or this one does again.
+    Generation {
+        /// This one?
+        is_newest: bool,
     },
     /// This worker was taken for dead; what it held is another's now.
     Lost {

@@ -55,6 +55,7 @@ unsafe extern "C" {
         value: *mut *mut u8,
         value_len: *mut usize,
     ) -> Status;
+    fn proxy_get_property(path: *const u8, path_len: usize, value: *mut *mut u8, value_len: *mut usize) -> Status;
     fn proxy_set_effective_context(id: u32) -> Status;
     fn proxy_send_local_response(
         status: u32,
@@ -155,6 +156,15 @@ pub fn header(map: u32, name: &str) -> Result<Vec<u8>, Status> {
     let (mut data, mut len) = (null_mut(), 0);
     // SAFETY: see the top of the file.
     let status = unsafe { proxy_get_header_map_value(map, name.as_ptr(), name.len(), &mut data, &mut len) };
+    // SAFETY: as above.
+    if status == OK { Ok(unsafe { owned(data, len) }) } else { Err(status) }
+}
+
+/// A property of the current context; the parts of `path` are separated by zero bytes.
+pub fn property(path: &str) -> Result<Vec<u8>, Status> {
+    let (mut data, mut len) = (null_mut(), 0);
+    // SAFETY: see the top of the file.
+    let status = unsafe { proxy_get_property(path.as_ptr(), path.len(), &mut data, &mut len) };
     // SAFETY: as above.
     if status == OK { Ok(unsafe { owned(data, len) }) } else { Err(status) }
 }

@@ -34,7 +34,8 @@ pub fn parse(bytes: &[u8], env: &dyn Fn(&str) -> Option<String>) -> Result<Confi
 fn config(root: &Node<'_>) -> Option<Config> {
     let object = root.object(&["enabled", "user_agent", "routes", "endpoints", "limits"], &LATER)?;
     let enabled = object.or("enabled", false, enabled);
-    let default_agent = concat!("Gatepost/", env!("CARGO_PKG_VERSION")).to_owned();
+    let agent = concat!("Gatepost/", env!("CARGO_PKG_VERSION"));
+    let default_agent = agent.to_owned();
     let user_agent = object.or("user_agent", default_agent, user_agent);
     let limits = object.or("limits", Limits::default(), limits);
     let nodes =
@@ -55,6 +56,7 @@ fn config(root: &Node<'_>) -> Option<Config> {
         limits: limits?,
         router,
         subscriptions,
+        fingerprint: root.value().digest().wrapping_add(Value::Text(agent.to_owned()).digest()),
     })
 }
 

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::settle::{buried, state};
-use super::{Engine, Pledge, World};
+use super::{Engine, Place, Pledge, World};
 use crate::answer::{Answer, Receipt, Status};
 use crate::breaker::Admission;
 use crate::config::{Ack, Endpoint, EndpointId, Overflow, RouteId};
@@ -29,13 +29,15 @@ pub struct Offer {
     pub event: Event,
     /// Its idempotency key, if it has one.
     pub key: Option<Key>,
+    /// The id of the connection it came on, if [known](Engine::wants_connection).
+    pub connection: Option<u64>,
 }
 
 /// What a producer gets, and the label to count it under.
 #[derive(Debug)]
 pub struct Reply {
-    /// The answer, or the slot of the event whose end brings it, as an action.
-    pub answer: Result<Answer, u32>,
+    /// The answer, or the place of the event whose end brings it, as an action.
+    pub answer: Result<Answer, Place>,
     /// What became of the request.
     pub result: EventResult,
 }
@@ -50,6 +52,11 @@ impl Engine {
     /// Takes an event, or says why not.
     pub fn offer(&mut self, world: &mut World<'_>, offer: Offer) -> Reply {
         let id = EventId::from_random((world.random)());
+        if let Some(connection) = offer.connection
+            && let Err(error) = self.generation.serve(world.store, world.now.mono, connection)
+        {
+            self.note(Notice::Store { doing: "asking which configuration is the newest", error });
+        }
         if !self.config.enabled {
             return nothing_sent(id, &offer.event, Status::Disabled, EventResult::Disabled);
         }
@@ -85,9 +92,7 @@ impl Engine {
     }
 
     fn take(&mut self, world: &mut World<'_>, offer: Offer, id: EventId, wanted: &[EndpointId], ack: Ack) -> Reply {
-        if self.own(world).is_err() {
-            return refuse(&STORE_REFUSAL);
-        }
+        let Ok(home) = self.own(world) else { return refuse(&STORE_REFUSAL) };
         let Offer { stream, event, key, .. } = offer;
         let pending = match self.draft(world, id, wanted, ack, event.payload.len() as u64) {
             Ok(pending) => pending,
@@ -106,12 +111,12 @@ impl Engine {
         if is_settled {
             return reply(answer, EventResult::Accepted);
         }
-        match (self.keep(world, &meta, &payload, pending), ack) {
+        match (self.keep(world, home, &meta, &payload, pending), ack) {
             (Err(refusal), _) => refuse(&refusal),
-            (Ok(slot), Ack::Delivered { timeout }) if !is_answerable => {
+            (Ok(place), Ack::Delivered { timeout }) if !is_answerable => {
                 let deadline = world.now.mono.plus(timeout);
-                self.pledge(slot, Pledge { stream: Some(stream), deadline, event_type: meta.event_type, key });
-                Reply { answer: Err(slot), result: EventResult::Accepted }
+                self.pledge(place, Pledge { stream: Some(stream), deadline, event_type: meta.event_type, key });
+                Reply { answer: Err(place), result: EventResult::Accepted }
             }
             (Ok(_), _) => reply(answer, EventResult::Accepted),
         }
@@ -135,7 +140,7 @@ impl Engine {
             deliveries.push(self.draft_delivery(world, *endpoint, ack, bytes)?);
         }
         let Now { mono, wall } = world.now;
-        Ok(Pending { id, accepted: mono, accepted_wall: wall, bytes, deliveries, pledge: None })
+        Ok(Pending { id, accepted: mono, accepted_wall: wall, bytes, deliveries, pledge: None, trials: None })
     }
 
     fn draft_delivery(&self, world: &mut World<'_>, id: EndpointId, ack: Ack, bytes: u64) -> Result<Delivery, Refusal> {
@@ -205,17 +210,19 @@ impl Engine {
     fn keep(
         &mut self,
         world: &mut World<'_>,
+        home: u32,
         meta: &EventMeta,
         payload: &[u8],
         pending: Pending,
-    ) -> Result<u32, Refusal> {
+    ) -> Result<Place, Refusal> {
         let config = Rc::clone(&self.config);
         let state = state(&config, &pending);
-        let Some(partition) = &mut self.partition else { return Err(STORE_REFUSAL) };
-        match partition.accept(world.store, meta, payload, &state) {
+        let Some(holding) = self.holdings.get_mut(home) else { return Err(STORE_REFUSAL) };
+        match holding.partition.accept(world.store, meta, payload, &state) {
             Ok(slot) => {
-                self.enlist(slot, pending);
-                Ok(slot)
+                let place = Place { partition: home, slot };
+                self.enlist(place, pending);
+                Ok(place)
             }
             Err(error) => {
                 self.note(Notice::Store { doing: "keeping an event", error });

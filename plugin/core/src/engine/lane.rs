@@ -7,7 +7,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use super::table::Timers;
+use super::table::{Place, Timers};
 use crate::config::{Endpoint, EndpointId};
 use crate::time::Instant;
 
@@ -31,11 +31,11 @@ impl LaneId {
         Self { endpoint, sink: true }
     }
 
-    fn number(self) -> u32 {
-        self.endpoint.0 as u32 * 2 + u32::from(self.sink)
+    fn number(self) -> u64 {
+        self.endpoint.0 as u64 * 2 + u64::from(self.sink)
     }
 
-    fn numbered(number: u32) -> Self {
+    fn numbered(number: u64) -> Self {
         Self { endpoint: EndpointId(number as usize / 2), sink: number % 2 == 1 }
     }
 }
@@ -47,9 +47,9 @@ pub struct Entry {
     pub due: Instant,
     /// Its turn; a delivery whose own ticket is another has moved on since.
     pub ticket: u64,
-    /// The event's slot.
-    pub slot: u32,
-    /// The delivery's place in the event.
+    /// Where the event stands.
+    pub place: Place,
+    /// Which of the event's deliveries it is.
     pub index: usize,
 }
 
@@ -90,18 +90,10 @@ impl Lanes {
         }
     }
 
-    /// Forgets all that waits and all that is under way.
-    pub fn clear(&mut self) {
-        self.schedule.clear();
-        for lane in &mut self.lanes {
-            *lane = Lane { max_in_flight: lane.max_in_flight, ..Lane::default() };
-        }
-    }
-
     /// Adds a delivery; returns its ticket.
-    pub fn push(&mut self, id: LaneId, due: Instant, slot: u32, index: usize) -> u64 {
+    pub fn push(&mut self, id: LaneId, due: Instant, place: Place, index: usize) -> u64 {
         self.last_ticket += 1;
-        self.put_back(id, Entry { due, ticket: self.last_ticket, slot, index });
+        self.put_back(id, Entry { due, ticket: self.last_ticket, place, index });
         self.last_ticket
     }
 
@@ -146,7 +138,7 @@ impl Lanes {
 
     /// Drops the entries that stand for nothing any more.
     pub fn retain(&mut self, live: impl Fn(&Entry) -> bool) {
-        for number in 0..self.lanes.len() as u32 {
+        for number in 0..self.lanes.len() as u64 {
             self.change(LaneId::numbered(number), |lane| lane.waiting.retain(|Reverse(entry)| live(entry)));
         }
     }

@@ -1,6 +1,6 @@
 //! Producers that wait for the end of their event's deliveries (`ack: delivered`).
 
-use super::{Action, Engine, World};
+use super::{Action, Engine, Place, World};
 use crate::answer::{Answer, DeliveryReceipt, Receipt, Status};
 use crate::delivery::{Delivery, Pending, Stage};
 use crate::idempotency::Key;
@@ -21,40 +21,40 @@ pub struct Pledge {
 }
 
 impl Engine {
-    /// A stream that waited for the event in `slot` is over. If its producer has not been answered, it is gone: the
+    /// A stream that waited for the event at `place` is over. If its producer has not been answered, it is gone: the
     /// event goes on, and nobody is answered.
-    pub fn stream_over(&mut self, stream: u32, slot: u32) {
-        let pledge = self.events.get_mut(slot).and_then(|event| event.pledge.as_mut());
+    pub fn stream_over(&mut self, stream: u32, place: Place) {
+        let pledge = self.holdings.event_mut(place).and_then(|event| event.pledge.as_mut());
         if let Some(pledge) = pledge.filter(|pledge| pledge.stream == Some(stream)) {
             pledge.stream = None;
         }
     }
 
     /// Owes the producer of an event an answer.
-    pub(super) fn pledge(&mut self, slot: u32, pledge: Pledge) {
-        self.pledges.insert(pledge.deadline, slot);
-        if let Some(event) = self.events.get_mut(slot) {
+    pub(super) fn pledge(&mut self, place: Place, pledge: Pledge) {
+        self.pledges.insert(pledge.deadline, place.number());
+        if let Some(event) = self.holdings.event_mut(place) {
             event.pledge = Some(pledge);
         }
     }
 
     /// Answers the producers whose time is over.
     pub(super) fn expire_pledges(&mut self, world: &mut World<'_>) {
-        while let Some((deadline, slot)) = self.pledges.first() {
+        while let Some((deadline, number)) = self.pledges.first() {
             if deadline > world.now.mono {
                 return;
             }
-            self.pledges.remove(deadline, slot);
-            self.keep_pledge(world, slot);
+            self.pledges.remove(deadline, number);
+            self.keep_pledge(world, Place::numbered(number));
         }
     }
 
     /// Answers the producer of an event, if one waits, by how its deliveries stand now.
-    pub(super) fn keep_pledge(&mut self, world: &mut World<'_>, slot: u32) {
-        let Some(event) = self.events.get_mut(slot) else { return };
+    pub(super) fn keep_pledge(&mut self, world: &mut World<'_>, place: Place) {
+        let Some(event) = self.holdings.event_mut(place) else { return };
         let Some(pledge) = event.pledge.take() else { return };
-        self.pledges.remove(pledge.deadline, slot);
-        let Some(event) = self.events.get(slot) else { return };
+        self.pledges.remove(pledge.deadline, place.number());
+        let Some(event) = self.holdings.event(place) else { return };
         let answer = self.standing(event, &pledge.event_type);
         if let Some(key) = &pledge.key {
             self.settle_key(world, key, &answer);
@@ -64,19 +64,16 @@ impl Engine {
         }
     }
 
-    /// The deliveries are another worker's now; their producers learn that they go on.
-    pub(super) fn abandon_pledges(&mut self, world: &mut World<'_>) {
-        self.pledges.clear();
-        let events = std::mem::take(&mut self.events);
-        for (_, event) in events.iter() {
-            let Some(pledge) = &event.pledge else { continue };
-            let answer = Answer::receipt(202, &self.receipt(event, &pledge.event_type, Status::Pending, true));
-            if let Some(key) = &pledge.key {
-                self.settle_key(world, key, &answer);
-            }
-            if let Some(stream) = pledge.stream {
-                self.outbox.push_back(Action::Answer { stream, answer });
-            }
+    /// An event is another worker's to deliver now; a producer that waits for it learns that it goes on.
+    pub(super) fn abandon_pledge(&mut self, world: &mut World<'_>, place: Place, event: &Pending) {
+        let Some(pledge) = &event.pledge else { return };
+        self.pledges.remove(pledge.deadline, place.number());
+        let answer = Answer::receipt(202, &self.receipt(event, &pledge.event_type, Status::Pending, true));
+        if let Some(key) = &pledge.key {
+            self.settle_key(world, key, &answer);
+        }
+        if let Some(stream) = pledge.stream {
+            self.outbox.push_back(Action::Answer { stream, answer });
         }
     }
 

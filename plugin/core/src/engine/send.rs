@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::lane::{Entry, LaneId};
 use super::settle::is_live;
-use super::{Action, Engine, World};
+use super::{Action, Engine, Place, World};
 use crate::breaker::Permit;
 use crate::config::{Config, EndpointId};
 use crate::dead_letter::Reason;
@@ -93,13 +93,13 @@ impl Engine {
     pub(super) fn start(&mut self, world: &mut World<'_>, lane: LaneId) {
         let now = world.now.mono;
         while let Some(entry) = self.lanes.pop(lane, now) {
-            if !is_live(&self.events, &entry) {
+            if !is_live(&self.holdings, &entry) {
                 continue;
             }
             if !lane.sink
                 && let Some(reason) = self.has_ended(now, &entry)
             {
-                self.bury(world, entry.slot, entry.index, reason);
+                self.bury(world, entry.place, entry.index, reason);
                 continue;
             }
             let permit = match self.gate(world, lane) {
@@ -127,6 +127,9 @@ impl Engine {
             return self.sink_ended(world, &flight, Ending::Connect);
         }
         self.release(world, endpoint, flight.permit);
+        if self.clear_trials(flight.entry.place) {
+            self.persist(world, flight.entry.place);
+        }
         let times = self.refusals.get_mut(endpoint.0).map_or(1, |times| {
             *times = times.saturating_add(1);
             *times
@@ -140,7 +143,7 @@ impl Engine {
     /// Why a delivery is not to be attempted any more: too old, or its attempts are all made (its ring could not be
     /// written then, or its schedule has become shorter).
     fn has_ended(&self, now: Instant, entry: &Entry) -> Option<Reason> {
-        let event = self.events.get(entry.slot)?;
+        let event = self.holdings.event(entry.place)?;
         let delivery = event.deliveries.get(entry.index)?;
         let (endpoint, _) = self.endpoint(delivery.endpoint)?;
         if now.since(event.accepted) >= endpoint.max_age {
@@ -155,7 +158,7 @@ impl Engine {
         if lane.sink {
             return Gate::Open(Permit::Closed { epoch: 0 });
         }
-        let owner = self.partition.as_ref().map_or(0, |partition| partition.nonce());
+        let owner = self.nonce(world);
         let Some((endpoint, keys)) = self.endpoint(lane.endpoint) else {
             return Gate::Shut { until: now.plus(RECHECK) };
         };
@@ -173,13 +176,14 @@ impl Engine {
 
     fn launch(&mut self, world: &mut World<'_>, lane: LaneId, entry: Entry, permit: Option<Permit>) {
         let now = world.now;
-        let (meta, body) = match self.body(world, entry.slot) {
+        let found = self.write_trial(world, entry.place).and_then(|()| self.body(world, entry.place));
+        let (meta, body) = match found {
             Ok(found) => found,
             Err(error) => {
                 self.note(Notice::Store { doing: "reading an event", error });
                 self.release(world, lane.endpoint, permit);
                 if error == StoreError::UnknownFormat {
-                    return self.bury(world, entry.slot, entry.index, Reason::Failed);
+                    return self.bury(world, entry.place, entry.index, Reason::Failed);
                 }
                 self.lanes.put_back(lane, entry);
                 return self.lanes.block(lane, now.mono.plus(RECHECK));
@@ -202,9 +206,10 @@ impl Engine {
     }
 
     /// The bytes of an event.
-    pub(super) fn body(&self, world: &mut World<'_>, slot: u32) -> Result<(EventMeta, Vec<u8>), StoreError> {
-        let (partition, event) = self.partition.as_ref().zip(self.events.get(slot)).ok_or(StoreError::UnknownFormat)?;
-        partition.body(world.store, slot, event.id)
+    pub(super) fn body(&self, world: &mut World<'_>, place: Place) -> Result<(EventMeta, Vec<u8>), StoreError> {
+        let holding = self.holdings.get(place.partition).ok_or(StoreError::UnknownFormat)?;
+        let event = holding.events.get(place.slot).ok_or(StoreError::UnknownFormat)?;
+        holding.partition.body(world.store, place.slot, event.id)
     }
 
     /// Gives back what an attempt that was never sent had taken.

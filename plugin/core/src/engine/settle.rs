@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use super::lane::{Entry, LaneId};
 use super::send::Flight;
-use super::table::Events;
+use super::table::{Holdings, Place};
 use super::{Engine, World};
 use crate::breaker::Signal;
 use crate::config::{Config, Endpoint, EndpointId, OnGone, RetryPolicy};
@@ -33,12 +33,13 @@ impl Engine {
     pub fn ended(&mut self, world: &mut World<'_>, attempt: u64, ending: Ending, retry_after_header: Option<&[u8]>) {
         // A partition that was lost while the call was under way takes its attempts with it. If the store cannot say,
         // it cannot be written either.
-        let _ = self.own(world);
+        let _ = self.renew(world);
         let Some(flight) = self.flights.remove(attempt) else { return };
         self.lanes.ended(flight.lane);
         if let Some(times) = self.refusals.get_mut(flight.lane.endpoint.0) {
             *times = 0;
         }
+        self.clear_trials(flight.entry.place);
         let Some(delivery) = self.delivery(&flight.entry) else { return };
         delivery.under_way = false;
         if flight.lane.sink {
@@ -48,22 +49,22 @@ impl Engine {
         self.note(Notice::Attempt { endpoint: flight.lane.endpoint, ending, took });
         let Some(next) = self.count_attempt(world, &flight, ending, retry_after_header) else { return };
         self.report(world, &flight, ending, matches!(next, Next::Fail { .. }));
-        let Entry { slot, index, .. } = flight.entry;
+        let Entry { place, index, .. } = flight.entry;
         match next {
             Next::Delivered => {
-                self.settle(slot, index, Stage::Delivered);
-                self.note_delivery(world, slot, index, DeliveryResult::Delivered);
-                self.persist(world, slot);
+                self.settle(place, index, Stage::Delivered);
+                self.note_delivery(world, place, index, DeliveryResult::Delivered);
+                self.persist(world, place);
             }
             Next::Again { due } => {
-                self.requeue(flight.lane, slot, index, Stage::Waiting { due }, due);
-                self.persist(world, slot);
+                self.requeue(flight.lane, place, index, Stage::Waiting { due }, due);
+                self.persist(world, place);
             }
             Next::Fail { gone } => {
                 if gone {
                     self.disable(world, flight.lane.endpoint);
                 }
-                self.bury(world, slot, index, Reason::Failed);
+                self.bury(world, place, index, Reason::Failed);
             }
         }
     }
@@ -76,27 +77,27 @@ impl Engine {
             self.ended(world, attempt, Ending::Timeout, None);
         }
         let expired = self.expired(now);
-        for (slot, index) in &expired {
-            self.bury(world, *slot, *index, Reason::Expired);
+        for (place, index) in &expired {
+            self.bury(world, *place, *index, Reason::Expired);
         }
         if !expired.is_empty() {
             // What was buried left its entry behind, perhaps in a lane that stays shut for days.
-            let events = &self.events;
-            self.lanes.retain(|entry| is_live(events, entry));
+            let holdings = &self.holdings;
+            self.lanes.retain(|entry| is_live(holdings, entry));
         }
     }
 
     /// Deliveries older than their endpoint's `max_age`, but for those being attempted right now.
-    fn expired(&self, now: Instant) -> Vec<(u32, usize)> {
+    fn expired(&self, now: Instant) -> Vec<(Place, usize)> {
         let mut expired = Vec::new();
-        for (slot, event) in self.events.iter() {
+        for (place, event) in self.holdings.iter() {
             for (index, delivery) in event.deliveries.iter().enumerate() {
                 let max_age = self.endpoint(delivery.endpoint).map(|(endpoint, _)| endpoint.max_age);
                 if matches!(delivery.stage, Stage::Waiting { .. })
                     && max_age.is_some_and(|max_age| now.since(event.accepted) >= max_age)
                     && !delivery.under_way
                 {
-                    expired.push((slot, index));
+                    expired.push((place, index));
                 }
             }
         }
@@ -105,9 +106,9 @@ impl Engine {
 
     /// Ends a delivery for good: into the ring first, then on to the sink where there is one. If the ring cannot be
     /// written now it is tried again shortly: nothing is dropped for a store that has a bad moment.
-    pub(super) fn bury(&mut self, world: &mut World<'_>, slot: u32, index: usize, reason: Reason) {
+    pub(super) fn bury(&mut self, world: &mut World<'_>, place: Place, index: usize, reason: Reason) {
         let now = world.now;
-        let Some(event) = self.events.get(slot) else { return };
+        let Some(event) = self.holdings.event(place) else { return };
         let Some(delivery) = event.deliveries.get(index) else { return };
         let Some((endpoint, _)) = self.endpoint(delivery.endpoint) else { return };
         let id = delivery.endpoint;
@@ -121,7 +122,7 @@ impl Engine {
             accepted: event.accepted_wall,
             died: now.wall,
         };
-        let kept = match self.body(world, slot) {
+        let kept = match self.body(world, place) {
             Ok((meta, payload)) => {
                 let letter = letter(meta);
                 self.keep_letter(world, &letter, &payload).is_ok()
@@ -134,15 +135,15 @@ impl Engine {
         };
         if !kept {
             let due = now.mono.plus(RECHECK);
-            return self.requeue(LaneId::of(id), slot, index, Stage::Waiting { due }, due);
+            return self.requeue(LaneId::of(id), place, index, Stage::Waiting { due }, due);
         }
         let result = if reason == Reason::Expired { DeliveryResult::Expired } else { DeliveryResult::Failed };
-        self.note_delivery(world, slot, index, result);
+        self.note_delivery(world, place, index, result);
         match stage {
-            Stage::Sinking { due, .. } => self.requeue(LaneId::sink(id), slot, index, stage, due),
-            Stage::Waiting { .. } | Stage::Delivered | Stage::Dead => self.settle(slot, index, stage),
+            Stage::Sinking { due, .. } => self.requeue(LaneId::sink(id), place, index, stage, due),
+            Stage::Waiting { .. } | Stage::Delivered | Stage::Dead => self.settle(place, index, stage),
         }
-        self.persist(world, slot);
+        self.persist(world, place);
     }
 
     /// Puts a letter into the ring.
@@ -172,21 +173,21 @@ impl Engine {
     }
 
     /// Writes how an event stands, or frees its slot when nothing is left to do.
-    pub(super) fn persist(&mut self, world: &mut World<'_>, slot: u32) {
-        let Some(event) = self.events.get(slot) else { return };
-        let is_settled = event.is_settled();
-        let config = Rc::clone(&self.config);
-        let Some(partition) = &mut self.partition else { return };
+    pub(super) fn persist(&mut self, world: &mut World<'_>, place: Place) {
+        let Some(event) = self.holdings.event(place) else { return };
+        let (is_settled, is_answerable, bytes) = (event.is_settled(), event.is_answerable(), event.bytes);
         let written = if is_settled {
-            partition.free(world.store, slot)
+            let holding = self.holdings.get_mut(place.partition);
+            holding.map_or(Ok(()), |holding| holding.partition.free(world.store, place.slot))
         } else {
-            partition.write(world.store, slot, &state(&config, event))
+            self.write(world, place)
         };
-        if event.is_answerable() {
-            self.keep_pledge(world, slot);
+        if is_answerable {
+            self.keep_pledge(world, place);
         }
-        if is_settled && let Some(event) = self.events.remove(slot) {
-            self.bytes -= event.bytes;
+        if is_settled && let Some(holding) = self.holdings.get_mut(place.partition) {
+            holding.events.remove(place.slot);
+            self.bytes -= bytes;
         }
         if let Err(error) = written {
             self.note(Notice::Store { doing: "writing how an event stands", error });
@@ -251,7 +252,7 @@ impl Engine {
     }
 
     pub(super) fn sink_ended(&mut self, world: &mut World<'_>, flight: &Flight, ending: Ending) {
-        let Entry { slot, index, .. } = flight.entry;
+        let Entry { place, index, .. } = flight.entry;
         let Some(Stage::Sinking { attempts, reason, .. }) = self.delivery(&flight.entry).map(|delivery| delivery.stage)
         else {
             return;
@@ -263,46 +264,42 @@ impl Engine {
         let wait = wait.and_then(|policy| retry::next_wait(&policy, attempts, None, chance(world, &policy)));
         if let Some(wait) = wait {
             let due = world.now.mono.plus(wait);
-            self.requeue(flight.lane, slot, index, Stage::Sinking { attempts, reason, due }, due);
+            self.requeue(flight.lane, place, index, Stage::Sinking { attempts, reason, due }, due);
         } else {
             let delivered = verdict == Some(Verdict::Delivered);
-            if let Some(event) = self.events.get(slot) {
+            if let Some(event) = self.holdings.event(place) {
                 let (endpoint, id) = (flight.lane.endpoint, event.id);
                 self.note(Notice::Sink { endpoint, id, delivered });
             }
-            self.settle(slot, index, Stage::Dead);
+            self.settle(place, index, Stage::Dead);
         }
-        self.persist(world, slot);
+        self.persist(world, place);
     }
 
     pub(super) fn delivery(&mut self, entry: &Entry) -> Option<&mut Delivery> {
-        self.events.get_mut(entry.slot)?.deliveries.get_mut(entry.index)
+        self.holdings.event_mut(entry.place)?.deliveries.get_mut(entry.index)
     }
 
     /// Moves a delivery to a stage that waits, and into its lane.
-    fn requeue(&mut self, lane: LaneId, slot: u32, index: usize, stage: Stage, due: Instant) {
-        let ticket = self.lanes.push(lane, due, slot, index);
-        if let Some(delivery) = self.events.get_mut(slot).and_then(|event| event.deliveries.get_mut(index)) {
+    fn requeue(&mut self, lane: LaneId, place: Place, index: usize, stage: Stage, due: Instant) {
+        let ticket = self.lanes.push(lane, due, place, index);
+        if let Some(delivery) = self.holdings.event_mut(place).and_then(|event| event.deliveries.get_mut(index)) {
             delivery.stage = stage;
             delivery.ticket = ticket;
         }
     }
 
     /// Moves a delivery to a stage with nothing left to do.
-    fn settle(&mut self, slot: u32, index: usize, stage: Stage) {
-        let Some(event) = self.events.get_mut(slot) else { return };
+    pub(super) fn settle(&mut self, place: Place, index: usize, stage: Stage) {
+        let Some(event) = self.holdings.event_mut(place) else { return };
         let Some(delivery) = event.deliveries.get_mut(index) else { return };
         delivery.stage = stage;
         let (endpoint, bytes) = (delivery.endpoint, event.bytes);
-        if let Some(share) = self.shares.get_mut(endpoint.0) {
-            share.deliveries = share.deliveries.saturating_sub(1);
-            share.bytes = share.bytes.saturating_sub(bytes);
-            self.waiting = self.waiting.saturating_sub(1);
-        }
+        self.discount(endpoint, bytes);
     }
 
-    fn note_delivery(&mut self, world: &World<'_>, slot: u32, index: usize, result: DeliveryResult) {
-        let Some(event) = self.events.get(slot) else { return };
+    fn note_delivery(&mut self, world: &World<'_>, place: Place, index: usize, result: DeliveryResult) {
+        let Some(event) = self.holdings.event(place) else { return };
         let Some(delivery) = event.deliveries.get(index) else { return };
         let took = world.now.mono.since(event.accepted);
         self.note(Notice::Delivery { endpoint: delivery.endpoint, result, took });
@@ -329,13 +326,14 @@ pub(super) fn state<'a>(config: &'a Config, event: &Pending) -> StateRecord<&'a 
         id: event.id,
         accepted: event.accepted,
         accepted_wall: event.accepted_wall,
+        trials: event.trials.unwrap_or_default(),
         deliveries: deliveries.collect(),
     }
 }
 
 /// Does this entry of a lane still stand for its delivery?
-pub(super) fn is_live(events: &Events, entry: &Entry) -> bool {
-    let delivery = events.get(entry.slot).and_then(|event| event.deliveries.get(entry.index));
+pub(super) fn is_live(holdings: &Holdings, entry: &Entry) -> bool {
+    let delivery = holdings.event(entry.place).and_then(|event| event.deliveries.get(entry.index));
     delivery.is_some_and(|delivery| delivery.ticket == entry.ticket && !delivery.stage.is_settled())
 }
 

@@ -4,7 +4,97 @@ use std::collections::BTreeSet;
 
 use super::send::Flight;
 use crate::delivery::Pending;
+use crate::ledger::{Ownership, Partition};
+use crate::store::{SharedStore, StoreError};
 use crate::time::Instant;
+
+/// Where an event stands: in which partition, and in which of its slots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// The partition's number.
+    pub partition: u32,
+    /// The slot's.
+    pub slot: u32,
+}
+
+impl Place {
+    /// Both numbers in one.
+    pub(super) fn number(self) -> u64 {
+        u64::from(self.partition) << 32 | u64::from(self.slot)
+    }
+
+    pub(super) fn numbered(number: u64) -> Self {
+        Self { partition: (number >> 32) as u32, slot: number as u32 }
+    }
+}
+
+/// A partition that this worker holds, with the events in it.
+#[derive(Debug)]
+pub(super) struct Holding {
+    pub partition: Partition,
+    pub events: Events,
+}
+
+/// The partitions that this worker holds: one it accepts into, and those it adopted; seldom more than one or two.
+#[derive(Debug, Default)]
+pub(super) struct Holdings(Vec<Holding>);
+
+impl Holdings {
+    pub fn add(&mut self, partition: Partition) {
+        self.0.push(Holding { partition, events: Events::default() });
+    }
+
+    pub fn get(&self, partition: u32) -> Option<&Holding> {
+        self.0.iter().find(|holding| holding.partition.number() == partition)
+    }
+
+    pub fn get_mut(&mut self, partition: u32) -> Option<&mut Holding> {
+        self.0.iter_mut().find(|holding| holding.partition.number() == partition)
+    }
+
+    pub fn take(&mut self, partition: u32) -> Option<Holding> {
+        let at = self.0.iter().position(|holding| holding.partition.number() == partition)?;
+        Some(self.0.swap_remove(at))
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Keeps the leases; the partitions that are others' now, and what went wrong.
+    pub fn renew(&mut self, store: &mut dyn SharedStore, now: Instant) -> (Vec<u32>, Result<(), StoreError>) {
+        let (mut lost, mut result) = (Vec::new(), Ok(()));
+        for Holding { partition, .. } in &mut self.0 {
+            match partition.renew(store, now) {
+                Ok(Ownership::Held) => {}
+                Ok(Ownership::Lost) => lost.push(partition.number()),
+                Err(error) => result = Err(error),
+            }
+        }
+        (lost, result)
+    }
+
+    /// The numbers of all partitions.
+    pub fn numbers(&self) -> Vec<u32> {
+        self.0.iter().map(|holding| holding.partition.number()).collect()
+    }
+
+    pub fn event(&self, place: Place) -> Option<&Pending> {
+        self.get(place.partition)?.events.get(place.slot)
+    }
+
+    pub fn event_mut(&mut self, place: Place) -> Option<&mut Pending> {
+        self.get_mut(place.partition)?.events.get_mut(place.slot)
+    }
+
+    /// All events with their places.
+    pub fn iter(&self) -> impl Iterator<Item = (Place, &Pending)> {
+        self.0.iter().flat_map(|holding| {
+            let partition = holding.partition.number();
+            holding.events.iter().map(move |(slot, event)| (Place { partition, slot }, event))
+        })
+    }
+}
 
 /// Events by slot. Slots are dense, lowest first, so a vector finds them at once.
 #[derive(Debug, Default)]
@@ -67,30 +157,27 @@ impl Flights {
         self.0.iter()
     }
 
-    pub fn clear(&mut self) {
-        self.0.clear();
+    /// Forgets the attempts of a partition's events, and returns them.
+    pub fn take_of(&mut self, partition: u32) -> Vec<Flight> {
+        self.0.extract_if(.., |flight| flight.entry.place.partition == partition).collect()
     }
 }
 
-/// Numbered things, each with a time at which it is wanted.
+/// Numbered things, each with a time at which it is wanted. Of one type for all kinds of them: its code is 7 KB.
 #[derive(Debug, Default)]
-pub(super) struct Timers(BTreeSet<(Instant, u32)>);
+pub(super) struct Timers(BTreeSet<(Instant, u64)>);
 
 impl Timers {
-    pub fn insert(&mut self, at: Instant, number: u32) {
+    pub fn insert(&mut self, at: Instant, number: u64) {
         self.0.insert((at, number));
     }
 
-    pub fn remove(&mut self, at: Instant, number: u32) {
+    pub fn remove(&mut self, at: Instant, number: u64) {
         self.0.remove(&(at, number));
     }
 
     /// The earliest.
-    pub fn first(&self) -> Option<(Instant, u32)> {
+    pub fn first(&self) -> Option<(Instant, u64)> {
         self.0.first().copied()
-    }
-
-    pub fn clear(&mut self) {
-        self.0.clear();
     }
 }

@@ -9,6 +9,7 @@ use crate::store::memory::MemoryStore;
 use crate::time::WallTime;
 
 mod acks;
+mod adoption;
 mod breaker;
 mod endings;
 mod limits;
@@ -71,7 +72,7 @@ impl Process {
             traceparent: None,
             tracestate: None,
         };
-        let offer = Offer { stream, route: config::RouteId(0), event, key: None };
+        let offer = Offer { stream, route: config::RouteId(0), event, key: None, connection: None };
         self.run(worker, |engine, world| engine.offer(world, offer))
     }
 

@@ -23,12 +23,17 @@ fn state(id: u8) -> StateRecord<&'static str> {
         id: meta(id).id,
         accepted: at(1),
         accepted_wall: WallTime::from_millis(1),
+        trials: 0,
         deliveries: vec![DeliveryRecord { endpoint: "billing", attempts: 0, response_status: None, stage }],
     }
 }
 
-fn claim(store: &mut MemoryStore, nonce: u64, now: Instant) -> (Partition, Vec<Recovered>) {
+fn claim(store: &mut MemoryStore, nonce: u64, now: Instant) -> Partition {
     Partition::claim(store, "g", nonce, now).unwrap()
+}
+
+fn adopt(store: &mut MemoryStore, nonce: u64, now: Instant) -> Option<(Partition, Vec<Recovered>)> {
+    Partition::adopt(store, "g", nonce, now).unwrap()
 }
 
 fn accept(partition: &mut Partition, store: &mut MemoryStore, id: u8) -> u32 {
@@ -38,100 +43,122 @@ fn accept(partition: &mut Partition, store: &mut MemoryStore, id: u8) -> u32 {
 #[test]
 fn each_worker_gets_a_partition_of_its_own() {
     let mut store = MemoryStore::default();
-    let numbers: Vec<u32> = (0..4).map(|nonce| claim(&mut store, nonce, at(1)).0.number()).collect();
+    let numbers: Vec<u32> = (0..4).map(|nonce| claim(&mut store, nonce, at(1)).number()).collect();
     assert_eq!(numbers, [0, 1, 2, 3]);
 }
 
 #[test]
-fn a_partition_that_was_given_back_is_the_next_to_be_claimed() {
+fn an_empty_partition_that_was_given_up_is_the_next_to_be_claimed_and_is_not_adopted() {
     let mut store = MemoryStore::default();
-    let (first, _) = claim(&mut store, 1, at(1));
+    let first = claim(&mut store, 1, at(1));
     claim(&mut store, 2, at(1));
-    first.release(&mut store).unwrap();
-    assert_eq!(claim(&mut store, 3, at(1)).0.number(), 0);
+    first.release(&mut store, true).unwrap();
+    assert!(adopt(&mut store, 3, at(1)).is_none());
+    assert_eq!(claim(&mut store, 3, at(1)).number(), 0);
+}
+
+#[test]
+fn a_partition_left_with_events_is_adopted_at_once_and_never_claimed() {
+    let mut store = MemoryStore::default();
+    let mut first = claim(&mut store, 1, at(1));
+    accept(&mut first, &mut store, 1);
+    first.release(&mut store, false).unwrap();
+    assert_eq!(claim(&mut store, 2, at(1)).number(), 1);
+    let (adopted, recovered) = adopt(&mut store, 3, at(1)).unwrap();
+    assert_eq!((adopted.number(), recovered.len()), (0, 1));
+    assert!(adopt(&mut store, 4, at(1)).is_none());
 }
 
 #[test]
 fn a_lease_is_safe_for_ten_seconds_after_its_last_heartbeat() {
     let mut store = MemoryStore::default();
-    let (mut first, _) = claim(&mut store, 1, at(0));
+    let mut first = claim(&mut store, 1, at(0));
     assert_eq!(first.renew(&mut store, at(9)), Ok(Ownership::Held));
-    assert_eq!(claim(&mut store, 2, at(18)).0.number(), 1);
-    assert_eq!(claim(&mut store, 3, at(19)).0.number(), 0);
+    assert!(adopt(&mut store, 2, at(18)).is_none());
+    assert_eq!(adopt(&mut store, 2, at(19)).unwrap().0.number(), 0);
 }
 
 #[test]
 fn a_worker_that_stalled_past_its_lease_learns_that_its_partition_is_anothers() {
     let mut store = MemoryStore::default();
-    let (mut stalled, _) = claim(&mut store, 1, at(0));
-    let (mut adopter, _) = claim(&mut store, 2, at(10));
-    assert_eq!(adopter.number(), stalled.number());
+    let mut stalled = claim(&mut store, 1, at(0));
+    let (mut adopter, _) = adopt(&mut store, 2, at(10)).unwrap();
     assert_eq!(stalled.renew(&mut store, at(11)), Ok(Ownership::Lost));
     assert_eq!(adopter.renew(&mut store, at(13)), Ok(Ownership::Held));
-    stalled.release(&mut store).unwrap();
+    stalled.release(&mut store, true).unwrap();
     assert_eq!(adopter.renew(&mut store, at(16)), Ok(Ownership::Held));
 }
 
 #[test]
-fn whoever_claims_a_dead_workers_partition_finds_its_events() {
+fn whoever_adopts_a_dead_workers_partition_finds_its_events() {
     let mut store = MemoryStore::default();
-    let (mut dead, _) = claim(&mut store, 1, at(0));
+    let mut dead = claim(&mut store, 1, at(0));
     let slots: Vec<u32> = (1..=3).map(|id| accept(&mut dead, &mut store, id)).collect();
     dead.free(&mut store, slots[1]).unwrap();
-    let (mut heir, recovered) = claim(&mut store, 2, at(20));
+    let (heir, recovered) = adopt(&mut store, 2, at(20)).unwrap();
     let found: Vec<_> = recovered.iter().map(|event| (event.slot, event.state.id, event.bytes)).collect();
     assert_eq!(found, [(0, meta(1).id, 4), (2, meta(3).id, 4)]);
     assert_eq!(heir.body(&mut store, 2, meta(3).id), Ok((meta(3), b"body".to_vec())));
-    // The freed slot is used again, then the first that was never used.
-    assert_eq!([4, 5].map(|id| accept(&mut heir, &mut store, id)), [1, 3]);
+}
+
+#[test]
+fn what_a_stalled_worker_still_accepted_is_found_by_another_look() {
+    let mut store = MemoryStore::default();
+    let mut stalled = claim(&mut store, 1, at(0));
+    let (mut heir, recovered) = adopt(&mut store, 2, at(20)).unwrap();
+    assert!(recovered.is_empty());
+    accept(&mut stalled, &mut store, 1);
+    assert_eq!(heir.rescan(&mut store).unwrap().len(), 1);
 }
 
 #[test]
 fn a_body_whose_state_was_never_written_was_never_accepted() {
     let mut store = MemoryStore::default();
-    let (mut dead, _) = claim(&mut store, 1, at(0));
+    let mut dead = claim(&mut store, 1, at(0));
     let slot = accept(&mut dead, &mut store, 1);
     dead.free(&mut store, slot).unwrap();
     store.set("g/body/0/0", &with_payload(&meta(2), b"body"), None).unwrap();
-    let (mut heir, recovered) = claim(&mut store, 2, at(20));
-    assert!(recovered.is_empty());
-    assert_eq!(accept(&mut heir, &mut store, 3), 0);
+    let (heir, recovered) = adopt(&mut store, 2, at(20)).unwrap();
+    assert!(recovered.is_empty() && !heir.is_foreign());
 }
 
 #[test]
 fn a_state_whose_body_is_another_events_is_free() {
     let mut store = MemoryStore::default();
-    let (mut dead, _) = claim(&mut store, 1, at(0));
+    let mut dead = claim(&mut store, 1, at(0));
     accept(&mut dead, &mut store, 1);
     store.set("g/body/0/0", &with_payload(&meta(2), b"body"), None).unwrap();
-    let (heir, recovered) = claim(&mut store, 2, at(20));
-    assert!(recovered.is_empty());
+    let (heir, recovered) = adopt(&mut store, 2, at(20)).unwrap();
+    assert!(recovered.is_empty() && !heir.is_foreign());
     assert_eq!(heir.body(&mut store, 0, meta(1).id), Err(StoreError::UnknownFormat));
 }
 
 #[test]
-fn a_record_of_another_version_keeps_its_slot_and_is_not_touched() {
+fn a_record_of_another_version_is_not_touched_and_its_partition_never_counts_as_empty() {
     let mut store = MemoryStore::default();
-    let (mut dead, _) = claim(&mut store, 1, at(0));
+    let mut dead = claim(&mut store, 1, at(0));
     accept(&mut dead, &mut store, 1);
     store.set("g/state/0/0", &[99, 1, 2, 3], None).unwrap();
-    let (mut heir, recovered) = claim(&mut store, 2, at(20));
-    assert!(recovered.is_empty());
-    assert_eq!(accept(&mut heir, &mut store, 2), 1);
+    let (heir, recovered) = adopt(&mut store, 2, at(20)).unwrap();
+    assert!(recovered.is_empty() && heir.is_foreign());
+    heir.release(&mut store, true).unwrap();
+    assert_eq!(claim(&mut store, 3, at(20)).number(), 1);
     assert_eq!(store.values["g/state/0/0"].0, [99, 1, 2, 3]);
+    assert!(adopt(&mut store, 4, at(20)).is_some());
 }
 
 #[test]
 fn a_lease_of_another_version_is_left_to_its_owner() {
     let mut store = MemoryStore::default();
     store.set("g/lease/0", &[99, 1], None).unwrap();
-    assert_eq!(claim(&mut store, 1, at(1000)).0.number(), 1);
+    assert!(adopt(&mut store, 1, at(1000)).is_none());
+    assert_eq!(claim(&mut store, 1, at(1000)).number(), 1);
 }
 
 #[test]
 fn an_event_that_cannot_be_written_leaves_its_slot_free() {
     let mut store = MemoryStore::default();
-    let (mut partition, _) = claim(&mut store, 1, at(0));
+    let mut partition = claim(&mut store, 1, at(0));
     store.refuse_sets = true;
     assert_eq!(partition.accept(&mut store, &meta(1), b"", &state(1)), Err(StoreError::Host(10)));
     store.refuse_sets = false;
@@ -141,7 +168,7 @@ fn an_event_that_cannot_be_written_leaves_its_slot_free() {
 #[test]
 fn freed_slots_keep_one_byte_and_the_keys_stay_at_the_high_water_mark() {
     let mut store = MemoryStore::default();
-    let (mut partition, _) = claim(&mut store, 1, at(0));
+    let mut partition = claim(&mut store, 1, at(0));
     for round in 0..100 {
         let slots: Vec<u32> = (0..5).map(|id| accept(&mut partition, &mut store, round + id)).collect();
         for slot in slots {

@@ -202,7 +202,7 @@ fn nothing_printed_of_a_configuration_holds_a_secret() {
 fn a_fraction_may_be_text_as_envoy_hands_on_those_in_a_yaml_file() {
     let mut tree = minimal();
     tree["endpoints"][0]["retry"] = json!({"jitter": "0.2"});
-    tree["endpoints"][0]["rate"] = json!({"per_second": ".5", "burst": 1});
+    tree["endpoints"][0]["rate"] = json!({"per_second": "0.5", "burst": 1});
     let config = good(&tree);
     assert_eq!(config.endpoints[0].retry.jitter, 0.2);
     assert_eq!(config.endpoints[0].rate, Some(Rate { per_second: 0.5, burst: 1 }));

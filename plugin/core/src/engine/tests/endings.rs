@@ -184,36 +184,3 @@ fn the_end_of_a_call_that_outlived_the_lease_touches_nothing_of_the_new_owner() 
     process.end(&stalled, Ending::Status(200));
     assert!(process.body_bytes() > 1, "the new owner's event is still there");
 }
-
-#[test]
-fn whoever_takes_over_a_dead_workers_partition_delivers_what_was_accepted_with_the_same_id() {
-    let mut process = Process::new(1, &billing(""));
-    process.offer(0, 1);
-    let sent = process.only();
-    let config = Rc::clone(process.workers[0].config());
-    let id = header(&sent, &config, "x-webhook-id");
-    // The worker dies with its attempt under way; another root claims the partition once the lease has lapsed.
-    process.workers[0] = Engine::new(Rc::clone(&config), "g");
-    process.millis += 10_000;
-    let again = process.only();
-    assert_eq!(header(&again, &config, "x-webhook-id"), id);
-    process.end(&again, Ending::Status(200));
-    assert_eq!(process.body_bytes(), 1);
-}
-
-#[test]
-fn a_worker_that_was_taken_for_dead_forgets_what_it_held() {
-    let mut process = Process::new(2, &billing(""));
-    process.run(0, Engine::tick);
-    process.offer(0, 1);
-    // Worker 0 sends, then stalls for longer than its lease.
-    let stalled = process.run(0, Engine::poll_action);
-    assert!(matches!(stalled, Some(Action::Notice(_)) | Some(Action::Call(_))));
-    process.millis += 11_000;
-    process.run(1, Engine::tick);
-    assert_eq!(process.workers[1].partition(), Some(0));
-    process.run(0, Engine::tick);
-    assert_eq!(process.workers[0].partition(), Some(1));
-    assert_eq!(process.workers[0].waiting, 0);
-    assert_eq!(process.sent().len(), 1);
-}

@@ -1,0 +1,269 @@
+//! Which partitions this worker holds: the one it accepts into, those it adopts, and how it gives them up.
+//!
+//! A worker that delivers adopts what nobody holds: the partitions of VMs that died, and those that were left by roots
+//! of an older configuration. One that does not deliver (a newer configuration does, or its own end is near) leaves
+//! each partition as soon as no attempt of it is under way.
+
+use std::rc::Rc;
+
+use super::lane::LaneId;
+use super::settle::is_live;
+use super::table::{Holding, Place};
+use super::{Engine, World};
+use crate::config::EndpointId;
+use crate::dead_letter::{Letter, Reason};
+use crate::delivery::{Delivery, DeliveryRecord, Pending, Stage};
+use crate::ledger::{Partition, Recovered};
+use crate::notice::Notice;
+use crate::store::StoreError;
+
+/// Attempts of an adopted event that ended with the VM that made them. With the one it was first adopted for, an event
+/// has outlived three VMs when it is taken for what kills them.
+const TRIALS_MAX: u8 = 2;
+
+impl Engine {
+    /// Does this worker start attempts?
+    pub(super) fn delivers(&self) -> bool {
+        self.config.enabled && self.generation.is_newest() && !self.is_closing
+    }
+
+    /// Gives up every partition as soon as its attempts have ended; says whether all are given up. No attempt starts
+    /// from now on.
+    pub fn close(&mut self, world: &mut World<'_>) -> bool {
+        self.is_closing = true;
+        self.hand_over_all(world);
+        self.holdings.is_empty()
+    }
+
+    /// Finds out which configuration delivers.
+    pub(super) fn check_generation(&mut self, world: &mut World<'_>) {
+        // One without endpoints has nothing to deliver, and lets the others be.
+        if self.config.endpoints.is_empty() {
+            return;
+        }
+        match self.generation.check(world.store, world.now.mono) {
+            Ok(None) => {}
+            Ok(Some(is_newest)) => self.note(Notice::Generation { is_newest }),
+            Err(error) => self.note(Notice::Store { doing: "asking which configuration is the newest", error }),
+        }
+    }
+
+    /// Makes sure that the worker holds a partition to accept into; its number.
+    pub(super) fn own(&mut self, world: &mut World<'_>) -> Result<u32, StoreError> {
+        self.renew(world)?;
+        if let Some(home) = self.home {
+            return Ok(home);
+        }
+        let nonce = self.nonce(world);
+        match Partition::claim(world.store, &self.prefix, nonce, world.now.mono) {
+            Ok(partition) => {
+                let number = partition.number();
+                self.holdings.add(partition);
+                self.home = Some(number);
+                Ok(number)
+            }
+            Err(error) => {
+                self.note(Notice::Store { doing: "claiming a partition", error });
+                Err(error)
+            }
+        }
+    }
+
+    /// Keeps the leases. A partition that is another's now is forgotten: what was in it is its to deliver, and results
+    /// that come back are no-ops.
+    pub(super) fn renew(&mut self, world: &mut World<'_>) -> Result<(), StoreError> {
+        let (lost, result) = self.holdings.renew(world.store, world.now.mono);
+        for number in lost {
+            self.note(Notice::Lost { partition: number });
+            self.forget(world, number);
+        }
+        if let Err(error) = result {
+            self.note(Notice::Store { doing: "renewing a lease", error });
+        }
+        result
+    }
+
+    /// Takes over one partition that nobody holds, and gives up those that were adopted and are empty. One at a time:
+    /// what many workers left is spread over many.
+    pub(super) fn adopt(&mut self, world: &mut World<'_>) {
+        self.release_drained(world);
+        let nonce = self.nonce(world);
+        match Partition::adopt(world.store, &self.prefix, nonce, world.now.mono) {
+            Ok(Some((partition, recovered))) => {
+                let number = partition.number();
+                self.note(Notice::Adopted { partition: number, events: recovered.len() });
+                // It is held already only if this worker's own lease lapsed unseen.
+                self.forget(world, number);
+                self.holdings.add(partition);
+                recovered.into_iter().for_each(|event| self.recover(world, number, event));
+            }
+            Ok(None) => {}
+            Err(error) => self.note(Notice::Store { doing: "adopting a partition", error }),
+        }
+    }
+
+    fn release_drained(&mut self, world: &mut World<'_>) {
+        for number in self.holdings.numbers() {
+            let Some(holding) = self.holdings.get_mut(number) else { continue };
+            if self.home == Some(number) || !holding.events.is_empty() || holding.partition.is_foreign() {
+                continue;
+            }
+            // Its former holder may have stalled in the middle of accepting.
+            match holding.partition.rescan(world.store) {
+                Ok(found) if found.is_empty() && !holding.partition.is_foreign() => self.hand_over(world, number),
+                Ok(found) => found.into_iter().for_each(|event| self.recover(world, number, event)),
+                Err(error) => self.note(Notice::Store { doing: "reading a partition", error }),
+            }
+        }
+    }
+
+    /// Gives up every partition of which no attempt is under way.
+    pub(super) fn hand_over_all(&mut self, world: &mut World<'_>) {
+        for number in self.holdings.numbers() {
+            if !self.flights.iter().any(|flight| flight.entry.place.partition == number) {
+                self.hand_over(world, number);
+            }
+        }
+    }
+
+    fn hand_over(&mut self, world: &mut World<'_>, number: u32) {
+        let Some(Holding { partition, events }) = self.forget(world, number) else { return };
+        if let Err(error) = partition.release(world.store, events.is_empty()) {
+            self.note(Notice::Store { doing: "giving a partition up", error });
+        }
+    }
+
+    /// Drops a partition from memory. Producers that wait for its events learn that these go on.
+    fn forget(&mut self, world: &mut World<'_>, number: u32) -> Option<Holding> {
+        let holding = self.holdings.take(number)?;
+        self.home = self.home.filter(|home| *home != number);
+        for flight in self.flights.take_of(number) {
+            self.lanes.ended(flight.lane);
+        }
+        for (slot, event) in holding.events.iter() {
+            self.bytes -= event.bytes;
+            for delivery in event.deliveries.iter().filter(|delivery| !delivery.stage.is_settled()) {
+                self.discount(delivery.endpoint, event.bytes);
+            }
+            self.abandon_pledge(world, Place { partition: number, slot }, event);
+        }
+        let holdings = &self.holdings;
+        self.lanes.retain(|entry| is_live(holdings, entry));
+        Some(holding)
+    }
+
+    /// Takes up an event of an adopted partition. Its endpoints are known by name; a delivery whose endpoint is gone
+    /// from the config becomes a dead letter, and so does each of an event that kills whoever attempts it.
+    fn recover(&mut self, world: &mut World<'_>, partition: u32, event: Recovered) {
+        let Recovered { slot, state, bytes } = event;
+        let place = Place { partition, slot };
+        let mut pending = Pending {
+            id: state.id,
+            accepted: state.accepted,
+            accepted_wall: state.accepted_wall,
+            bytes,
+            deliveries: Vec::new(),
+            pledge: None,
+            trials: Some(state.trials),
+        };
+        for record in state.deliveries {
+            match self.config.endpoints.iter().position(|endpoint| endpoint.name == record.endpoint) {
+                Some(endpoint) => pending.deliveries.push(Delivery::from_record(EndpointId(endpoint), &record)),
+                // The letter of one on its way to the sink is kept already.
+                None if !matches!(record.stage, Stage::Waiting { .. }) => {}
+                // The event stays where it is: whoever reads the partition next tries again.
+                None if self.bury_removed(world, place, &pending, record).is_err() => return,
+                None => {}
+            }
+        }
+        self.enlist(place, pending);
+        if state.trials >= TRIALS_MAX {
+            self.bury_poison(world, place);
+        }
+        self.persist(world, place);
+    }
+
+    fn bury_poison(&mut self, world: &mut World<'_>, place: Place) {
+        let deliveries = self.holdings.event(place).map_or(0, |event| event.deliveries.len());
+        for index in 0..deliveries {
+            let delivery = self.holdings.event(place).and_then(|event| event.deliveries.get(index));
+            match delivery.map(|delivery| delivery.stage) {
+                Some(Stage::Waiting { .. }) => self.bury(world, place, index, Reason::Poison),
+                // Its letter is kept already.
+                Some(Stage::Sinking { .. }) => self.settle(place, index, Stage::Dead),
+                Some(Stage::Delivered | Stage::Dead) | None => {}
+            }
+        }
+    }
+
+    /// Keeps a delivery as a dead letter whose endpoint is gone from the config.
+    fn bury_removed(
+        &mut self,
+        world: &mut World<'_>,
+        place: Place,
+        event: &Pending,
+        record: DeliveryRecord<String>,
+    ) -> Result<(), StoreError> {
+        let holding = self.holdings.get(place.partition).ok_or(StoreError::UnknownFormat)?;
+        let (meta, payload) = holding.partition.body(world.store, place.slot, event.id)?;
+        let letter = Letter {
+            meta,
+            endpoint: record.endpoint,
+            reason: Reason::EndpointRemoved,
+            attempts: record.attempts,
+            response_status: record.response_status,
+            accepted: event.accepted_wall,
+            died: world.now.wall,
+        };
+        self.keep_letter(world, &letter, &payload)
+    }
+
+    /// Puts an event into memory and its deliveries into their lanes.
+    pub(super) fn enlist(&mut self, place: Place, mut pending: Pending) {
+        let Some(holding) = self.holdings.get_mut(place.partition) else { return };
+        for (index, delivery) in pending.deliveries.iter_mut().enumerate() {
+            let (lane, due) = match delivery.stage {
+                Stage::Waiting { due } => (LaneId::of(delivery.endpoint), due),
+                Stage::Sinking { due, .. } => (LaneId::sink(delivery.endpoint), due),
+                Stage::Delivered | Stage::Dead => continue,
+            };
+            delivery.ticket = self.lanes.push(lane, due, place, index);
+            if let Some(share) = self.shares.get_mut(delivery.endpoint.0) {
+                share.deliveries += 1;
+                share.bytes += pending.bytes;
+                self.waiting += 1;
+            }
+        }
+        self.bytes += pending.bytes;
+        holding.events.insert(place.slot, pending);
+    }
+
+    /// An adopted event is about to be attempted: should this VM die of it, the record says so.
+    pub(super) fn write_trial(&mut self, world: &mut World<'_>, place: Place) -> Result<(), StoreError> {
+        let Some(event) = self.holdings.event_mut(place) else { return Ok(()) };
+        let Some(trials) = &mut event.trials else { return Ok(()) };
+        *trials = trials.saturating_add(1);
+        self.write(world, place)
+    }
+
+    /// An attempt of an adopted event has ended, and this VM has not.
+    pub(super) fn clear_trials(&mut self, place: Place) -> bool {
+        self.holdings.event_mut(place).is_some_and(|event| event.trials.take().is_some())
+    }
+
+    /// Writes how an event stands.
+    pub(super) fn write(&mut self, world: &mut World<'_>, place: Place) -> Result<(), StoreError> {
+        let config = Rc::clone(&self.config);
+        let Some(holding) = self.holdings.get(place.partition) else { return Ok(()) };
+        let Some(event) = holding.events.get(place.slot) else { return Ok(()) };
+        holding.partition.write(world.store, place.slot, &super::settle::state(&config, event))
+    }
+
+    /// What names this worker as the holder of leases and of a breaker's probe.
+    pub(super) fn nonce(&mut self, world: &mut World<'_>) -> u64 {
+        *self.nonce.get_or_insert_with(|| {
+            let [a, b, c, d, e, f, g, h, ..] = (world.random)();
+            u64::from_le_bytes([a, b, c, d, e, f, g, h])
+        })
+    }
+}

@@ -1,0 +1,194 @@
+//! Which configuration delivers, while old and new ones live side by side.
+//!
+//! After a config change Envoy makes new root contexts and drains the old ones: for minutes both run, and the old ones
+//! still get requests on connections that were kept alive. Only the newest generation starts attempts; the others
+//! accept, hand over what they accepted, and end the calls they have under way.
+//!
+//! All roots of one configuration and one version of the filter are one generation: they have one fingerprint. One
+//! record in shared data, `<name>/generation`, says which is the newest. A root makes its own the newest
+//! - at its first tick, if it has served no request before: it was just configured. (A VM that was rebuilt after a trap
+//!   serves a request first, and may belong to an old configuration.)
+//! - when it serves a connection that was opened after all that were ever seen: their ids grow over the whole process,
+//!   and new connections come to the newest listener. This is how a configuration comes back (A, B, then A again):
+//!   Envoy revives its roots without telling them.
+//! - when the newest has shown no sign of life for [`LEASE`].
+//!
+//! Two filters of one name with different configurations, both in use, would take turns for ever: a name is for one.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ledger::{HEARTBEAT, LEASE};
+use crate::store::{Record, SharedStore, StoreError, Write, update};
+use crate::time::Instant;
+
+/// The newest generation, in shared data.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Newest {
+    fingerprint: u64,
+    /// The highest id of a connection that any generation has served.
+    connection: u64,
+    heartbeat: Instant,
+}
+
+impl Record for Newest {
+    const VERSION: u8 = 1;
+}
+
+/// What a root knows of the generations.
+#[derive(Debug)]
+pub struct Generation {
+    key: String,
+    fingerprint: u64,
+    /// No request was served and nothing was asked yet.
+    is_fresh: bool,
+    is_newest: Option<bool>,
+    /// The highest id of a connection that this root served while it was the newest.
+    connection: u64,
+}
+
+impl Generation {
+    /// That of a root whose configuration has this fingerprint.
+    pub fn new(prefix: &str, fingerprint: u64) -> Self {
+        Self { key: format!("{prefix}/generation"), fingerprint, is_fresh: true, is_newest: None, connection: 0 }
+    }
+
+    /// Is it the newest? Not before that is [known](Self::check).
+    pub fn is_newest(&self) -> bool {
+        self.is_newest == Some(true)
+    }
+
+    /// A request came on the connection of this id.
+    ///
+    /// # Errors
+    /// The store's; what was known stays.
+    pub fn serve(&mut self, store: &mut dyn SharedStore, now: Instant, connection: u64) -> Result<(), StoreError> {
+        self.is_fresh = false;
+        if connection <= self.connection {
+            return Ok(());
+        }
+        self.claim(store, now, connection, |newest| connection > newest.connection)
+    }
+
+    /// Finds out whether this generation is the newest; `Some` when that has changed.
+    ///
+    /// # Errors
+    /// The store's; what was known stays.
+    pub fn check(&mut self, store: &mut dyn SharedStore, now: Instant) -> Result<Option<bool>, StoreError> {
+        let (was, is_fresh) = (self.is_newest, std::mem::take(&mut self.is_fresh));
+        let connection = self.connection;
+        self.claim(store, now, connection, |newest| is_fresh || now.since(newest.heartbeat) >= LEASE)?;
+        Ok(self.is_newest.filter(|is_newest| was == Some(!is_newest)))
+    }
+
+    /// Makes this generation the newest if `may` says so of the one that is; shows a sign of life if it is.
+    fn claim(
+        &mut self,
+        store: &mut dyn SharedStore,
+        now: Instant,
+        connection: u64,
+        may: impl Fn(&Newest) -> bool,
+    ) -> Result<(), StoreError> {
+        let own = self.fingerprint;
+        let is_newest = update(store, &self.key, |newest: &mut Newest| {
+            let is_own = newest.fingerprint == own;
+            if is_own && now.since(newest.heartbeat) < HEARTBEAT && connection <= newest.connection {
+                return (Write::No, true);
+            }
+            if !is_own && newest.heartbeat > Instant::default() && !may(newest) {
+                return (Write::No, false);
+            }
+            newest.fingerprint = own;
+            newest.heartbeat = now;
+            newest.connection = newest.connection.max(connection);
+            (Write::Yes, true)
+        })?;
+        if is_newest {
+            self.connection = self.connection.max(connection);
+        }
+        self.is_newest = Some(is_newest);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::memory::MemoryStore;
+
+    fn at(millis: u64) -> Instant {
+        Instant::from_nanos((1_000 + millis) * 1_000_000)
+    }
+
+    fn tick(root: &mut Generation, store: &mut MemoryStore, millis: u64) -> bool {
+        root.check(store, at(millis)).unwrap();
+        root.is_newest()
+    }
+
+    fn serve(root: &mut Generation, store: &mut MemoryStore, millis: u64, connection: u64) -> bool {
+        root.serve(store, at(millis), connection).unwrap();
+        tick(root, store, millis)
+    }
+
+    #[test]
+    fn the_root_that_was_configured_last_is_the_newest() {
+        let mut store = MemoryStore::default();
+        let (mut old, mut new) = (Generation::new("g", 1), Generation::new("g", 2));
+        assert!(tick(&mut old, &mut store, 0));
+        assert!(tick(&mut new, &mut store, 10));
+        assert!(!tick(&mut old, &mut store, 20));
+        assert!(tick(&mut new, &mut store, 5_000));
+        assert!(!tick(&mut old, &mut store, 14_000));
+    }
+
+    #[test]
+    fn all_roots_of_one_configuration_are_the_newest_together() {
+        let mut store = MemoryStore::default();
+        let mut roots = [1, 1, 1].map(|fingerprint| Generation::new("g", fingerprint));
+        assert!(roots.iter_mut().all(|root| tick(root, &mut store, 0)));
+    }
+
+    #[test]
+    fn a_request_on_a_connection_that_was_kept_alive_makes_no_old_root_the_newest() {
+        let mut store = MemoryStore::default();
+        let (mut old, mut new) = (Generation::new("g", 1), Generation::new("g", 2));
+        assert!(serve(&mut old, &mut store, 0, 7));
+        assert!(serve(&mut old, &mut store, 10, 9));
+        assert!(tick(&mut new, &mut store, 20));
+        assert!(!serve(&mut old, &mut store, 30, 7));
+        assert!(!serve(&mut old, &mut store, 30, 9));
+        assert!(tick(&mut new, &mut store, 40));
+    }
+
+    #[test]
+    fn an_old_root_in_a_vm_that_was_rebuilt_is_not_the_newest() {
+        let mut store = MemoryStore::default();
+        let (mut old, mut new) = (Generation::new("g", 1), Generation::new("g", 2));
+        assert!(serve(&mut old, &mut store, 0, 7));
+        assert!(serve(&mut new, &mut store, 10, 8));
+        let mut rebuilt = Generation::new("g", 1);
+        assert!(!serve(&mut rebuilt, &mut store, 20, 7));
+        assert!(!tick(&mut rebuilt, &mut store, 1_020));
+    }
+
+    #[test]
+    fn a_configuration_that_comes_back_is_the_newest_with_its_first_new_connection() {
+        let mut store = MemoryStore::default();
+        let (mut a, mut b) = (Generation::new("g", 1), Generation::new("g", 2));
+        assert!(serve(&mut a, &mut store, 0, 7));
+        assert!(serve(&mut b, &mut store, 10, 8));
+        assert!(!tick(&mut a, &mut store, 20));
+        assert!(serve(&mut a, &mut store, 30, 9));
+        assert!(!tick(&mut b, &mut store, 40));
+        assert!(!serve(&mut b, &mut store, 50, 8));
+    }
+
+    #[test]
+    fn when_the_newest_shows_no_sign_of_life_another_takes_over() {
+        let mut store = MemoryStore::default();
+        let (mut old, mut new) = (Generation::new("g", 1), Generation::new("g", 2));
+        assert!(tick(&mut old, &mut store, 0));
+        assert!(tick(&mut new, &mut store, 10));
+        assert!(!tick(&mut old, &mut store, 10_009));
+        assert!(tick(&mut old, &mut store, 10_010));
+    }
+}
