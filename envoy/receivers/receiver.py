@@ -19,6 +19,9 @@ The control surface, JSON, on the same port:
            `delay` is in seconds. `act` is one of: answer; hang (never answers); reset (breaks the connection without
            an answer); drop (breaks it in the middle of the answer's body). Every part has a default.
 
+With `--journal FILE` what was taken is written down before it is answered, and read back at the start: a receiver that
+is killed still knows which ids it has.
+
 Python's standard library is all it needs. The first line on stdout names the address, also for --port 0.
 """
 
@@ -74,6 +77,7 @@ class Endpoint:
         self.name = name
         self.secret = secret.encode()
         self.compact = compact
+        self.journal = None
         self.replies = deque()
         self.then = {}
         self.forget()
@@ -121,9 +125,15 @@ class Endpoint:
             self.refused += 1
         else:
             self.verified += 1
+        taken = 200 <= reply.get("status", 200) < 300 and reply.get("act", "answer") == "answer"
+        if taken and self.journal:
+            self.journal.write(f"{self.name} {message_id}\n")
+        self.remember(message_id, taken)
+
+    def remember(self, message_id, taken):
         if message_id in self.delivered:
             self.duplicates += 1
-        elif 200 <= reply.get("status", 200) < 300 and reply.get("act", "answer") == "answer":
+        elif taken:
             self.delivered.add(message_id)
 
     def script(self, value):
@@ -268,6 +278,18 @@ def control(endpoints, request, url):
     return 200, endpoint.counters()
 
 
+def open_journal(path, endpoints):
+    """Reads back what earlier lives of this receiver took, and goes on writing there, line by line."""
+    journal = open(path, "a+", buffering=1)
+    journal.seek(0)
+    for line in journal:
+        name, _, message_id = line.rstrip("\n").partition(" ")
+        if name in endpoints:
+            endpoints[name].remember(message_id, True)
+    for endpoint in endpoints.values():
+        endpoint.journal = journal
+
+
 async def serve(arguments):
     endpoints = {}
     for entry in arguments.endpoint:
@@ -275,6 +297,8 @@ async def serve(arguments):
         if not name or not secret or name == "-":
             sys.exit(f"--endpoint {name!r}: expected NAME=SECRET")
         endpoints[name] = Endpoint(name, secret, arguments.compact)
+    if arguments.journal:
+        open_journal(arguments.journal, endpoints)
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: Connection(endpoints), "127.0.0.1", arguments.port, backlog=1024)
     host, port = server.sockets[0].getsockname()
@@ -287,6 +311,7 @@ def main():
     parser.add_argument("--port", type=int, default=0, help="0, the default: any free one")
     parser.add_argument("--endpoint", action="append", required=True, metavar="NAME=SECRET")
     parser.add_argument("--compact", action="store_true", help="remember ids and times only: for long, fast runs")
+    parser.add_argument("--journal", metavar="FILE", help="remember ids there, over restarts too")
     try:
         asyncio.run(serve(parser.parse_args()))
     except KeyboardInterrupt:

@@ -18,15 +18,29 @@ pub const TARGET: &str = "wasm32-wasip1";
 /// # Errors
 /// When it does not build, or the target is missing and rustup cannot add it.
 pub fn wasm(package: &str) -> Result<PathBuf> {
+    built(package, &["--release", "--package", package])
+}
+
+/// The filter with a defect: a request with the header `x-gatepost-trap` makes its VM trap. Under a profile of its own,
+/// so that it never stands where the good one does.
+///
+/// # Errors
+/// As for [`wasm`].
+pub fn wasm_that_traps() -> Result<PathBuf> {
+    built("gatepost", &["--profile", "trap", "--package", "gatepost", "--features", "trap"])
+}
+
+fn built(package: &str, arguments: &[&str]) -> Result<PathBuf> {
     static BUILT: Mutex<Option<HashMap<String, PathBuf>>> = Mutex::new(None);
     let mut guard = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
     let built = guard.get_or_insert_default();
-    if let Some(path) = built.get(package) {
+    let key = arguments.join(" ");
+    if let Some(path) = built.get(&key) {
         return Ok(path.clone());
     }
     install_target()?;
-    let path = build(package).with_context(|| format!("building {package} for {TARGET}"))?;
-    built.insert(package.to_owned(), path.clone());
+    let path = build(package, arguments).with_context(|| format!("building {package} for {TARGET}"))?;
+    built.insert(key, path.clone());
     Ok(path)
 }
 
@@ -51,10 +65,11 @@ fn install_target() -> Result<()> {
     Ok(())
 }
 
-fn build(package: &str) -> Result<PathBuf> {
+fn build(package: &str, arguments: &[&str]) -> Result<PathBuf> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
-        .args(["build", "--release", "--package", package, "--target", TARGET])
+        .args(["build", "--target", TARGET])
+        .args(arguments)
         .arg("--message-format=json-render-diagnostics")
         .current_dir(crate::workspace())
         .stderr(Stdio::inherit())

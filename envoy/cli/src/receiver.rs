@@ -1,6 +1,7 @@
 //! The verifying receiver `envoy/receivers/receiver.py`, as a process of ours.
 
 use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -73,6 +74,8 @@ pub struct Options {
     pub port: u16,
     /// Remember ids and times only.
     pub compact: bool,
+    /// A file in which ids are remembered over restarts.
+    pub journal: Option<PathBuf>,
 }
 
 impl Receiver {
@@ -85,6 +88,9 @@ impl Receiver {
         command.arg(crate::workspace().join("envoy/receivers/receiver.py"));
         command.args(["--port", &options.port.to_string()]);
         command.args(options.compact.then_some("--compact"));
+        if let Some(journal) = &options.journal {
+            command.arg("--journal").arg(journal);
+        }
         for (name, secret) in endpoints {
             command.args(["--endpoint", &format!("{name}={secret}")]);
         }

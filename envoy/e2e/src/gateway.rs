@@ -1,6 +1,7 @@
 //! A running Envoy with the example config, and a plugin config of the test's own.
 
 use std::fs;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
@@ -37,6 +38,9 @@ pub struct Setup {
     as_text: bool,
     /// Laid over the `PluginConfig`.
     around: Value,
+    /// The filter, when it is not the one that is released.
+    wasm: Option<PathBuf>,
+    arguments: Vec<String>,
 }
 
 impl Setup {
@@ -53,6 +57,8 @@ impl Setup {
             env: Vec::new(),
             as_text: false,
             around: json!({}),
+            wasm: None,
+            arguments: Vec::new(),
         }
     }
 
@@ -63,7 +69,7 @@ impl Setup {
     pub fn example(receiver: &Receiver) -> Result<Self> {
         let plugin = Example::load()?.plugin()?.clone();
         let clusters = ["billing", "audit"].map(|name| (name.to_owned(), receiver.address().to_owned()));
-        Ok(Self { plugin, clusters: clusters.to_vec(), env: Vec::new(), as_text: false, around: json!({}) })
+        Ok(Self { plugin, clusters: clusters.to_vec(), ..Self::new(receiver, &[]) })
     }
 
     /// Lays more keys over the plugin's config.
@@ -111,6 +117,20 @@ impl Setup {
         self
     }
 
+    /// Runs this file as the filter.
+    #[must_use]
+    pub fn with_wasm(mut self, wasm: PathBuf) -> Self {
+        self.wasm = Some(wasm);
+        self
+    }
+
+    /// Adds arguments to Envoy's command line.
+    #[must_use]
+    pub fn with_arguments(mut self, arguments: &[&str]) -> Self {
+        self.arguments.extend(arguments.iter().map(|argument| (*argument).to_owned()));
+        self
+    }
+
     /// How Envoy is started for this, with the listener in its config.
     ///
     /// # Errors
@@ -131,6 +151,9 @@ impl Setup {
         let environment = json!({"vm_config": {"environment_variables": {"host_env_keys": names}}});
         merge(example.wasm()?, environment);
         overlay(example.wasm()?, self.around.clone());
+        if let Some(wasm) = &self.wasm {
+            example.set_wasm(wasm)?;
+        }
         for (name, address) in &self.clusters {
             example.add_cluster(name)?;
             example.set_cluster(name, address)?;
@@ -138,7 +161,7 @@ impl Setup {
         let mut config = example.config().clone();
         let listener = config.pointer_mut("/static_resources/listeners/0").context("the example has no listener")?;
         overlay(listener, json!({"connection_balance_config": {"exact_balance": {}}}));
-        Ok(Launch { config, workers: WORKERS, env: self.env.clone(), arguments: vec![] })
+        Ok(Launch { config, workers: WORKERS, env: self.env.clone(), arguments: self.arguments.clone() })
     }
 }
 
@@ -236,6 +259,14 @@ impl Gateway {
         let text = self.envoy.admin("/stats/prometheus")?;
         let value = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
         value.map(|value| value.parse().with_context(|| format!("{series} is {value}"))).transpose()
+    }
+
+    /// How often a filter's VM was rebuilt after a trap.
+    ///
+    /// # Errors
+    /// When Envoy's admin interface does not answer.
+    pub fn rebuilt(&self) -> Result<u64> {
+        self.envoy.stat("wasm.gatepost.vm_reload_success")
     }
 
     /// How often a filter's VM trapped and was, or was to be, rebuilt.

@@ -50,6 +50,50 @@ impl Load {
         })
     }
 
+    /// The same while things break: a connection that ends is opened again, and an event that is refused or not answered
+    /// is followed by another, until as many are accepted. Gives those back, and how many were not.
+    ///
+    /// # Errors
+    /// When nothing is accepted on a connection for a minute.
+    pub fn run_stubbornly(self, gateway: &Gateway, event: &Event) -> Result<(Vec<Accepted>, usize)> {
+        gateway.runtime().block_on(async {
+            let address = gateway.address().to_owned();
+            let tasks: Vec<_> = (0..self.connections)
+                .map(|_| tokio::spawn(self.send_stubbornly(address.clone(), event.clone())))
+                .collect();
+            let (mut accepted, mut refused) = (Vec::new(), 0);
+            for task in tasks {
+                let (more, other) = task.await.context("a task of the load")??;
+                accepted.extend(more);
+                refused += other;
+            }
+            Ok((accepted, refused))
+        })
+    }
+
+    async fn send_stubbornly(self, address: String, event: Event) -> Result<(Vec<Accepted>, usize)> {
+        let mut pace = interval(self.every.context("a load that is refused needs a pace")?);
+        pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut accepted, mut refused, mut last) = (Vec::new(), 0, SystemTime::now());
+        let mut sender = None;
+        while accepted.len() < self.events as usize {
+            pace.tick().await;
+            let sent = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs_f64();
+            match attempt(&mut sender, &address, self.protocol, &event).await {
+                Ok(id) => {
+                    last = SystemTime::now();
+                    accepted.push(Accepted { id, sent });
+                }
+                Err(error) => {
+                    refused += 1;
+                    sender = None;
+                    ensure!(last.elapsed()? < Duration::from_secs(60), "nothing accepted for a minute: {error:#}");
+                }
+            }
+        }
+        Ok((accepted, refused))
+    }
+
     async fn send_all(self, mut sender: Sender, event: Event) -> Result<Vec<Accepted>> {
         let mut pace = self.every.map(interval);
         if let Some(pace) = &mut pace {
@@ -67,6 +111,16 @@ impl Load {
         }
         Ok(accepted)
     }
+}
+
+async fn attempt(sender: &mut Option<Sender>, address: &str, protocol: Protocol, event: &Event) -> Result<String> {
+    let open = match sender {
+        Some(open) => open,
+        None => sender.insert(Sender::open(address, protocol).await?),
+    };
+    let answer = open.send(event).await?;
+    ensure!(answer.status == 202, "answered {}: {}", answer.status, answer.text());
+    answer.id()
 }
 
 /// Sends one event on each of so many connections at the same moment, and gives back the answers.

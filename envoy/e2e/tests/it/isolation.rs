@@ -27,8 +27,10 @@ fn load(seconds: u32) -> Load {
 #[test]
 fn while_one_endpoint_is_down_for_a_minute_the_other_ones_p99_does_not_move() -> Result<()> {
     let _alone = one_load_at_a_time();
-    let receiver =
-        Receiver::start(&[("alive", "secret-1"), ("dead", "secret-2")], &Options { port: 0, compact: true })?;
+    let receiver = Receiver::start(
+        &[("alive", "secret-1"), ("dead", "secret-2")],
+        &Options { port: 0, compact: true, ..Options::default() },
+    )?;
     let dead = json!({"timeout": "2s", "breaker": {"open": "5s"}, "overflow": "dead_letter", "pending": 1000});
     let endpoints = [endpoint("alive", "secret-1", json!({})), endpoint("dead", "secret-2", dead)];
     let gateway = Gateway::start(&Setup::new(&receiver, &endpoints))?;

@@ -8,6 +8,8 @@ mod bad_input;
 #[cfg(test)]
 mod breaker;
 #[cfg(test)]
+mod crashes;
+#[cfg(test)]
 mod dead_letters;
 #[cfg(test)]
 mod idempotency;

@@ -102,7 +102,7 @@ fn a_refused_connection_is_tried_again_until_the_receiver_is_there() -> Result<(
     wait::until("two attempts are refused", DEADLINE, || {
         Ok((gateway.envoy.stat("cluster.a.upstream_cx_connect_fail")? >= 2).then_some(()))
     })?;
-    let late = Receiver::start(&[("a", "secret-of-a")], &Options { port: address.port(), compact: false })?;
+    let late = Receiver::start(&[("a", "secret-of-a")], &Options { port: address.port(), ..Options::default() })?;
     let records = late.wait_for("a", 1, DEADLINE)?;
     assert_eq!((&records[0].id, &records[0].problem), (&id, &None));
     let attempt: u32 = records[0].header("x-webhook-attempt").parse()?;
