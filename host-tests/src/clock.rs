@@ -11,6 +11,8 @@ const MONOTONIC_START_NANOS: u64 = 86_400_000_000_000;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Clock {
     elapsed: Duration,
+    /// What steps have made of the wall clock.
+    wall_offset_nanos: i64,
 }
 
 impl Clock {
@@ -21,7 +23,7 @@ impl Clock {
 
     /// Nanoseconds since the Unix epoch.
     pub fn wall_nanos(self) -> u64 {
-        WALL_START_NANOS + self.elapsed_nanos()
+        (WALL_START_NANOS + self.elapsed_nanos()).saturating_add_signed(self.wall_offset_nanos)
     }
 
     /// Nanoseconds since the base of the monotonic clock.
@@ -29,9 +31,14 @@ impl Clock {
         MONOTONIC_START_NANOS + self.elapsed_nanos()
     }
 
-    /// Moves both clocks forward to `elapsed` after the start; they never go back.
+    /// Moves both clocks forward to `elapsed` after the start.
     pub(crate) fn move_to(&mut self, elapsed: Duration) {
         self.elapsed = self.elapsed.max(elapsed);
+    }
+
+    /// Steps the wall clock, as a correction from outside does.
+    pub(crate) fn step_wall(&mut self, millis: i64) {
+        self.wall_offset_nanos = self.wall_offset_nanos.saturating_add(millis.saturating_mul(1_000_000));
     }
 
     /// The 584 years a `u64` spans outlast every simulation.

@@ -16,6 +16,8 @@ pub struct Fault {
     pub host_call: Option<&'static str>,
     /// What happened, with what the filter wrote to standard error.
     pub reason: String,
+    /// A rule ended the VM: no defect of the filter's.
+    pub killed: bool,
 }
 
 impl fmt::Display for Fault {

@@ -29,14 +29,16 @@
 //!   runs, the process lends it the `world` that all VMs share. So there are no globals and no locks.
 //! - `imports`: the proxy-wasm 0.2.1 host calls, one family a file, with Envoy's semantics; `wasi`: what Rust's
 //!   standard library needs besides.
+//! - [`Rule`]: faults to put in, at host calls and callbacks.
 //! - `scheduler`, `clock`: what happens when. [`Upstream`]: the clusters a filter calls, as scripts.
 //! - `trace`: what happened, for a test that failed.
 //!
 //! # What differs from Envoy
 //!
-//! A callback takes no time. An application behind the gateway answers every request 200. gRPC calls, foreign functions
-//! and pausing an answer are not simulated: they are a [`Fault`] that names the call. A request's headers may still be
-//! written when Envoy has already sent them on; the end of a drain, and with it `on_done`, never comes.
+//! A callback takes no time, unless a [`Rule`] delays a host call, and no other VM runs meanwhile. An application behind
+//! the gateway answers every request 200. gRPC calls, foreign functions and pausing an answer are not simulated: they
+//! are a [`Fault`] that names the call. A request's headers may still be written when Envoy has already sent them on. A
+//! new configuration always keeps the VMs; a new build of the filter, which replaces them, is not simulated.
 
 mod abi;
 mod clock;
@@ -46,6 +48,7 @@ mod headers;
 mod imports;
 mod memory;
 mod process;
+mod rules;
 mod scheduler;
 mod stream;
 mod trace;
@@ -60,6 +63,7 @@ pub use filter::Filter;
 pub use headers::Headers;
 pub use imports::log::{Level, LogLine};
 pub use process::{Builder, Process};
+pub use rules::{Effect, Point, Rule, RuleId};
 pub use stream::{Answer, Forwarded, Request, StreamId};
 pub use trace::Trace;
 pub use upstream::{Call, Reply, Upstream};

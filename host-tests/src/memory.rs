@@ -1,10 +1,12 @@
 //! A host call's view of the VM that makes it: the guest's memory, its context, and the world lent to it. Every import
-//! starts with [`HostCall::enter`], so that a fault can name the last host call.
+//! starts with `enter!`, where rules may act, and so that a fault can name the last host call.
 
 use wasmtime::{AsContext, AsContextMut, Caller, Result, bail, format_err};
 
 use crate::abi::{self, Status};
 use crate::headers::Headers;
+use crate::rules::{Effect, Point};
+use crate::trace::What;
 use crate::vm::{Context, Guest};
 use crate::world::World;
 
@@ -13,10 +15,43 @@ pub(crate) struct HostCall<'a> {
     caller: Caller<'a, Guest>,
 }
 
+/// Begins a host call; returns from the import where a rule answers in its place.
+macro_rules! enter {
+    ($caller:expr, $name:literal) => {
+        match $crate::memory::HostCall::enter($caller, $name)? {
+            std::result::Result::Ok(call) => call,
+            std::result::Result::Err(status) => return Ok(status),
+        }
+    };
+}
+pub(crate) use enter;
+
 impl<'a> HostCall<'a> {
-    pub(crate) fn enter(mut caller: Caller<'a, Guest>, name: &'static str) -> Self {
-        caller.data_mut().host_call = Some(name);
-        Self { caller }
+    /// The call, or the status that a rule answers in its place.
+    pub(crate) fn enter(mut caller: Caller<'a, Guest>, name: &'static str) -> Result<std::result::Result<Self, u32>> {
+        let guest = caller.data_mut();
+        guest.host_call = Some(name);
+        let thread = guest.thread;
+        match guest.world.rules.decide(thread, Point::HostCall(name)) {
+            Effect::Pass => {}
+            Effect::Fail(status) => {
+                guest.world.note(thread, What::Failed { host_call: name, status });
+                return Ok(Err(status));
+            }
+            Effect::Drop => {
+                guest.world.note(thread, What::Failed { host_call: name, status: 0 });
+                return Ok(Err(Status::Ok.code()));
+            }
+            Effect::Delay(wait) => {
+                let now = guest.world.clock.elapsed();
+                guest.world.clock.move_to(now + wait);
+            }
+            Effect::Trap => {
+                guest.killed = true;
+                bail!("a rule ends the VM in {name}");
+            }
+        }
+        Ok(Ok(Self { caller }))
     }
 
     pub(crate) fn guest(&mut self) -> &mut Guest {

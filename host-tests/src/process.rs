@@ -19,6 +19,7 @@ use crate::clock::Clock;
 use crate::fault::{Fault, StartError};
 use crate::filter::Filter;
 use crate::imports::log::LogLine;
+use crate::rules::{Rule, RuleId};
 use crate::stream::{Answer, Forwarded, StreamId};
 use crate::trace::{Trace, What};
 use crate::upstream::{Call, Upstream};
@@ -39,6 +40,7 @@ pub struct Process {
     slots: BTreeMap<Thread, Slot>,
     /// Fuel burnt by VMs that are gone.
     fuel_of_the_lost: u64,
+    fail_closed: bool,
 }
 
 /// The place of a thread's VM.
@@ -46,6 +48,8 @@ pub struct Process {
 struct Slot {
     vm: Option<Vm>,
     lost_at: Option<Duration>,
+    /// The thread does nothing before.
+    stalled_until: Duration,
 }
 
 impl Process {
@@ -139,8 +143,50 @@ impl Process {
         }
     }
 
+    /// Adds a fault. See [`Rule`].
+    pub fn add_rule(&mut self, rule: Rule) -> RuleId {
+        self.world.rules.add(rule)
+    }
+
+    /// Takes a fault away.
+    pub fn remove_rule(&mut self, rule: RuleId) {
+        self.world.rules.remove(rule);
+    }
+
+    /// Takes all faults away.
+    pub fn clear_rules(&mut self) {
+        self.world.rules.clear();
+    }
+
+    /// Lets a thread do nothing for a while, as when the machine gives it no time: its ticks, wake-ups and ends of calls
+    /// come late, in their order. A request made meanwhile is one that found the thread awake for a moment.
+    pub fn stall(&mut self, thread: Thread, wait: Duration) {
+        let until = self.world.clock.elapsed() + wait;
+        if let Some(slot) = self.slots.get_mut(&thread) {
+            slot.stalled_until = slot.stalled_until.max(until);
+            self.world.note(thread, What::Stalled { wait });
+        }
+    }
+
+    /// Until when a thread stalls, as time since the start; in the past when it does not.
+    pub fn stalled_until(&self, thread: Thread) -> Duration {
+        self.slots.get(&thread).map_or(Duration::ZERO, |slot| slot.stalled_until)
+    }
+
+    /// Has this thread a VM?
+    pub fn has_vm(&self, thread: Thread) -> bool {
+        self.slots.get(&thread).is_some_and(|slot| slot.vm.is_some())
+    }
+
+    /// Steps the wall clock forward or back; the monotonic one goes on as ever.
+    pub fn step_wall_clock(&mut self, millis: i64) {
+        self.world.clock.step_wall(millis);
+        self.world.note(Thread::Main, What::Stepped { millis });
+    }
+
     /// Pushes another configuration: a canary tries it, then every VM gets a new root context beside the old ones,
-    /// which go on ticking; new streams go to the new root.
+    /// which go on ticking; new connections go to the new root. A configuration that is still draining comes back
+    /// without `on_configure`: its root serves again.
     ///
     /// # Errors
     ///
@@ -149,10 +195,62 @@ impl Process {
         let config: Arc<[u8]> = config.into().into();
         self.canary(&config)?;
         self.config = Arc::clone(&config);
-        for (thread, slot) in &mut self.slots {
-            if let Some(vm) = &mut slot.vm {
-                configure(vm, &mut self.world, &config, &thread.to_string())?;
+        self.world.note(Thread::Main, What::Configured);
+        for thread in self.slots.keys().copied().collect::<Vec<_>>() {
+            self.configure_thread(thread, &config)?;
+        }
+        Ok(())
+    }
+
+    fn configure_thread(&mut self, thread: Thread, config: &Arc<[u8]>) -> Result<(), StartError> {
+        let Some(vm) = self.slots.get_mut(&thread).and_then(|slot| slot.vm.as_mut()) else { return Ok(()) };
+        let guest = vm.guest();
+        let draining = guest.roots.iter().find(|(_, root)| !root.is_ending && root.config == *config);
+        if let Some((root, _)) = draining {
+            guest.serving = *root;
+            return Ok(());
+        }
+        match configure(vm, &mut self.world, config, &thread.to_string()) {
+            Err(StartError::Fault(fault)) if fault.killed => {
+                self.kill_vm(thread);
+                Ok(())
             }
+            result => result,
+        }
+    }
+
+    /// Ends the drain of old configurations: their connections close, and their roots are told that they are done.
+    ///
+    /// # Errors
+    ///
+    /// The filter went wrong.
+    pub fn end_drain(&mut self) -> Result<(), Fault> {
+        self.world.note(Thread::Main, What::Drained);
+        for thread in self.slots.keys().copied().collect::<Vec<_>>() {
+            let Some(guest) = self.guest(thread) else { continue };
+            let (vm, serving) = (guest.vm, guest.serving);
+            let old: Vec<u32> =
+                guest.roots.iter().filter(|(id, root)| **id != serving && !root.is_ending).map(|(id, _)| *id).collect();
+            for root in old {
+                self.close_streams(thread, vm, root)?;
+                let done: Option<u32> = self.enter(thread, "proxy_on_done", root, root)?;
+                if let (Some(0), Some(root)) = (done, self.guest(thread).and_then(|guest| guest.roots.get_mut(&root))) {
+                    root.is_ending = true;
+                } else {
+                    self.delete_root(thread, root)?;
+                }
+                self.settle(thread)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Forgets a root with all it had under way.
+    fn delete_root(&mut self, thread: Thread, root: u32) -> Result<(), Fault> {
+        self.enter::<_, ()>(thread, "proxy_on_delete", root, root)?;
+        if let Some(guest) = self.guest(thread) {
+            guest.roots.remove(&root);
+            guest.remove_context(root);
         }
         Ok(())
     }
@@ -166,7 +264,7 @@ impl Process {
     fn boot(&mut self, thread: Thread) -> Result<(), StartError> {
         let mut vm = self.instantiate(thread)?;
         configure(&mut vm, &mut self.world, &self.config, &thread.to_string())?;
-        self.slots.insert(thread, Slot { vm: Some(vm), lost_at: None });
+        self.slots.insert(thread, Slot { vm: Some(vm), ..Slot::default() });
         self.world.note(thread, What::Started);
         Ok(())
     }
@@ -191,7 +289,10 @@ impl Process {
         if result.is_err() {
             self.kill_vm(thread);
         }
-        result
+        match result {
+            Err(fault) if fault.killed => Ok(None),
+            result => result,
+        }
     }
 
     fn guest(&mut self, thread: Thread) -> Option<&mut Guest> {

@@ -37,6 +37,12 @@ pub(crate) enum What {
     Refused { cluster: String },
     CallEnded { token: u32, status: Option<u16> },
     Logged { message: String },
+    Failed { host_call: &'static str, status: u32 },
+    CallbackLost,
+    Stalled { wait: Duration },
+    Configured,
+    Drained,
+    Stepped { millis: i64 },
 }
 
 impl fmt::Display for Trace {
@@ -61,6 +67,12 @@ impl fmt::Display for What {
             Self::CallEnded { token, status: Some(status) } => write!(f, "call {token} answered {status}"),
             Self::CallEnded { token, status: None } => write!(f, "call {token} reset"),
             Self::Logged { message } => write!(f, "log: {message}"),
+            Self::Failed { host_call, status } => write!(f, "{host_call} is not made and answers {status}"),
+            Self::CallbackLost => f.write_str("a callback is lost"),
+            Self::Stalled { wait } => write!(f, "stalls for {} s", wait.as_secs_f64()),
+            Self::Configured => f.write_str("another configuration"),
+            Self::Drained => f.write_str("the old configurations have drained"),
+            Self::Stepped { millis } => write!(f, "the wall clock steps by {millis} ms"),
         }
     }
 }

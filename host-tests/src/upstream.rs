@@ -26,6 +26,8 @@ pub struct Call {
     pub body: Vec<u8>,
     /// How long the filter is ready to wait.
     pub timeout: Duration,
+    /// The keys of shared data that are [watched](crate::Builder::watch), as they stood at that moment.
+    pub shared: Vec<(String, Vec<u8>)>,
 }
 
 impl Call {
@@ -217,6 +219,7 @@ mod tests {
             headers: Headers::default(),
             body: Vec::new(),
             timeout: Duration::from_secs(10),
+            shared: Vec::new(),
         })
     }
 

@@ -38,6 +38,8 @@ pub(crate) struct Root {
     pub(crate) tick_period: Duration,
     /// Counts how often the timer was set: only the last setting fires.
     pub(crate) armed: u64,
+    /// It answered false to `on_done`, and Envoy waits for `proxy_done`.
+    pub(crate) is_ending: bool,
 }
 
 /// An HTTP call under way.
@@ -53,6 +55,8 @@ pub(crate) enum Deferred {
     Reply(StreamId, Answer),
     Continue(StreamId),
     Close(StreamId),
+    /// A root is done.
+    Delete(u32),
 }
 
 /// The state in a VM's store.
@@ -72,8 +76,12 @@ pub(crate) struct Guest {
     /// Of the call whose callback runs.
     pub(crate) call_response: Option<Response>,
     pub(crate) host_call: Option<&'static str>,
+    /// A rule ended the VM.
+    pub(crate) killed: bool,
     /// What the filter wrote to standard output and error, where a panic without a hook goes.
     pub(crate) stderr: String,
+    /// The root that serves new connections.
+    pub(crate) serving: u32,
     next_context: u32,
     next_token: u32,
     memory: Option<Memory>,
@@ -95,7 +103,9 @@ impl Guest {
             effective: None,
             call_response: None,
             host_call: None,
+            killed: false,
             stderr: String::new(),
+            serving: 0,
             next_context: 0,
             next_token: 0,
             memory: None,
@@ -106,6 +116,7 @@ impl Guest {
     pub(crate) fn add_root(&mut self, config: Arc<[u8]>) -> u32 {
         let id = self.add_context(Context::Root);
         self.roots.insert(id, Root { config, ..Root::default() });
+        self.serving = id;
         id
     }
 
@@ -127,10 +138,6 @@ impl Guest {
         self.next_token
     }
 
-    /// The root that serves new streams: the last one configured.
-    pub(crate) fn newest_root(&self) -> Option<u32> {
-        self.roots.keys().next_back().copied()
-    }
 
     pub(crate) fn memory(&self) -> Result<Memory> {
         self.memory.ok_or_else(|| format_err!("the filter exports no memory"))
@@ -159,6 +166,7 @@ impl Vm {
             callback: "instantiate",
             host_call: None,
             reason: format!("{error:#}"),
+            killed: false,
         })?;
         let memory = instance.get_memory(&mut store, "memory");
         let allocate = instance.get_typed_func(&mut store, "proxy_on_memory_allocate").ok();
@@ -204,7 +212,7 @@ impl Vm {
 
     fn fault(&mut self, callback: &'static str, error: &wasmtime::Error) -> Fault {
         let guest = self.store.data();
-        let reason = format!("{} {}", error.root_cause(), guest.stderr.trim());
-        Fault { thread: guest.thread, callback, host_call: guest.host_call, reason: reason.trim_end().to_owned() }
+        let reason = format!("{} {}", error.root_cause(), guest.stderr.trim()).trim_end().to_owned();
+        Fault { thread: guest.thread, callback, host_call: guest.host_call, reason, killed: guest.killed }
     }
 }

@@ -4,7 +4,7 @@
 use wasmtime::{Caller, Linker, Result, bail};
 
 use crate::imports::define;
-use crate::memory::HostCall;
+use crate::memory::{HostCall, enter};
 use crate::vm::Guest;
 
 const SUCCESS: u32 = 0;
@@ -21,7 +21,7 @@ pub(crate) fn link(linker: &mut Linker<Guest>) -> Result<()> {
 }
 
 fn environ_sizes_get(caller: Caller<'_, Guest>, count_at: u32, size_at: u32) -> Result<u32> {
-    let mut call = HostCall::enter(caller, "environ_sizes_get");
+    let mut call = enter!(caller, "environ_sizes_get");
     let entries = environment(&mut call);
     call.put_u32(count_at, u32::try_from(entries.len())?)?;
     call.put_u32(size_at, u32::try_from(entries.iter().map(Vec::len).sum::<usize>())?)?;
@@ -29,7 +29,7 @@ fn environ_sizes_get(caller: Caller<'_, Guest>, count_at: u32, size_at: u32) -> 
 }
 
 fn environ_get(caller: Caller<'_, Guest>, mut pointers_at: u32, mut entries_at: u32) -> Result<u32> {
-    let mut call = HostCall::enter(caller, "environ_get");
+    let mut call = enter!(caller, "environ_get");
     for entry in environment(&mut call) {
         call.put_u32(pointers_at, entries_at)?;
         call.put(entries_at, &entry)?;
@@ -46,7 +46,7 @@ fn environment(call: &mut HostCall<'_>) -> Vec<Vec<u8>> {
 }
 
 fn clock_time_get(caller: Caller<'_, Guest>, clock: u32, _precision: u64, time_at: u32) -> Result<u32> {
-    let mut call = HostCall::enter(caller, "clock_time_get");
+    let mut call = enter!(caller, "clock_time_get");
     let now = call.world().clock;
     let nanos = match clock {
         0 => now.wall_nanos(),
@@ -58,7 +58,7 @@ fn clock_time_get(caller: Caller<'_, Guest>, clock: u32, _precision: u64, time_a
 }
 
 fn random_get(caller: Caller<'_, Guest>, at: u32, size: u32) -> Result<u32> {
-    let mut call = HostCall::enter(caller, "random_get");
+    let mut call = enter!(caller, "random_get");
     let mut bytes = vec![0; usize::try_from(size)?];
     call.world().entropy.fill(&mut bytes);
     call.put(at, &bytes)?;
@@ -67,7 +67,7 @@ fn random_get(caller: Caller<'_, Guest>, at: u32, size: u32) -> Result<u32> {
 
 /// Keeps what is written to standard output and error; there is nothing else to write to.
 fn fd_write(caller: Caller<'_, Guest>, descriptor: u32, parts_at: u32, parts: u32, written_at: u32) -> Result<u32> {
-    let mut call = HostCall::enter(caller, "fd_write");
+    let mut call = enter!(caller, "fd_write");
     if !matches!(descriptor, 1 | 2) {
         return Ok(BAD_DESCRIPTOR);
     }
@@ -83,11 +83,11 @@ fn fd_write(caller: Caller<'_, Guest>, descriptor: u32, parts_at: u32, parts: u3
 }
 
 fn sched_yield(caller: Caller<'_, Guest>) -> Result<u32> {
-    HostCall::enter(caller, "sched_yield");
+    let _ = enter!(caller, "sched_yield");
     Ok(SUCCESS)
 }
 
 fn proc_exit(caller: Caller<'_, Guest>, code: u32) -> Result<()> {
-    HostCall::enter(caller, "proc_exit");
+    let _ = HostCall::enter(caller, "proc_exit")?;
     bail!("the filter exited with code {code}")
 }

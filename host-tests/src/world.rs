@@ -9,6 +9,7 @@ use crate::imports::log::LogLine;
 use crate::imports::metrics::Metrics;
 use crate::imports::queue::Queues;
 use crate::imports::shared_data::SharedData;
+use crate::rules::Rules;
 use crate::scheduler::{Event, Schedule};
 use crate::stream::{Stream, StreamId};
 use crate::trace::{Trace, What};
@@ -53,6 +54,9 @@ pub(crate) struct World {
     pub(crate) upstreams: Upstreams,
     pub(crate) streams: BTreeMap<StreamId, Stream>,
     pub(crate) trace: Trace,
+    pub(crate) rules: Rules,
+    /// Calls to clusters carry a copy of the keys that begin so.
+    pub(crate) watched: Vec<String>,
     vms: u64,
 }
 
@@ -65,6 +69,12 @@ impl World {
     pub(crate) fn next_vm(&mut self) -> VmId {
         self.vms += 1;
         VmId(self.vms)
+    }
+
+    /// The watched keys of shared data.
+    pub(crate) fn watched(&self) -> Vec<(String, Vec<u8>)> {
+        let keys = self.watched.iter().flat_map(|prefix| self.shared_data.starting_with(prefix));
+        keys.map(|(key, value)| (key.to_owned(), value.to_vec())).collect()
     }
 
     pub(crate) fn put_after(&mut self, wait: Duration, event: Event) {

@@ -4,7 +4,7 @@ use wasmtime::{Caller, Linker, Result, bail, format_err};
 
 use super::define;
 use crate::abi::{BufferKind, Status};
-use crate::memory::HostCall;
+use crate::memory::{HostCall, enter};
 use crate::vm::{Context, Guest};
 
 pub(super) fn link(linker: &mut Linker<Guest>) -> Result<()> {
@@ -20,7 +20,7 @@ fn proxy_get_buffer_bytes(
     data_at: u32,
     data_size_at: u32,
 ) -> Result<u32> {
-    let mut call = HostCall::enter(caller, "proxy_get_buffer_bytes");
+    let mut call = enter!(caller, "proxy_get_buffer_bytes");
     let Some(bytes) = buffer(&mut call, kind)? else { return Ok(Status::NotFound.code()) };
     let start = usize::try_from(start)?.min(bytes.len());
     let end = start.saturating_add(usize::try_from(size)?).min(bytes.len());
@@ -37,7 +37,7 @@ fn proxy_set_buffer_bytes(
     data_at: u32,
     data_size: u32,
 ) -> Result<u32> {
-    let mut call = HostCall::enter(caller, "proxy_set_buffer_bytes");
+    let mut call = enter!(caller, "proxy_set_buffer_bytes");
     let data = call.bytes(data_at, data_size)?;
     let (_, context) = call.context();
     let Context::Stream(stream) = context else { return Ok(Status::NotFound.code()) };

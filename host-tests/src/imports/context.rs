@@ -4,8 +4,8 @@ use wasmtime::{Caller, Linker, Result, bail};
 
 use super::define;
 use crate::abi::Status;
-use crate::memory::HostCall;
-use crate::vm::Guest;
+use crate::memory::enter;
+use crate::vm::{Deferred, Guest};
 
 pub(super) fn link(linker: &mut Linker<Guest>) -> Result<()> {
     define!(linker, "env", [proxy_set_effective_context, proxy_done]);
@@ -14,7 +14,7 @@ pub(super) fn link(linker: &mut Linker<Guest>) -> Result<()> {
 
 /// A context that is gone, such as a stream whose client left, is a bad argument.
 fn proxy_set_effective_context(caller: Caller<'_, Guest>, id: u32) -> Result<u32> {
-    let mut call = HostCall::enter(caller, "proxy_set_effective_context");
+    let mut call = enter!(caller, "proxy_set_effective_context");
     let guest = call.guest();
     if !guest.contexts.contains_key(&id) {
         return Ok(Status::BadArgument.code());
@@ -23,8 +23,15 @@ fn proxy_set_effective_context(caller: Caller<'_, Guest>, id: u32) -> Result<u32
     Ok(Status::Ok.code())
 }
 
-/// No context is asked to finish yet, so none can be done.
+/// A root whose `on_done` answered false is done now.
 fn proxy_done(caller: Caller<'_, Guest>) -> Result<u32> {
-    HostCall::enter(caller, "proxy_done");
-    bail!("no on_done is waiting for it")
+    let mut call = enter!(caller, "proxy_done");
+    let root = call.root();
+    let guest = call.guest();
+    match guest.roots.get_mut(&root).filter(|root| root.is_ending) {
+        Some(ending) => ending.is_ending = false,
+        None => bail!("no on_done is waiting for it"),
+    }
+    guest.deferred.push(Deferred::Delete(root));
+    Ok(Status::Ok.code())
 }

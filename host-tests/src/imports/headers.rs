@@ -5,7 +5,7 @@ use wasmtime::{Caller, Linker, Result, bail, format_err};
 use super::define;
 use crate::abi::{MapKind, Status, encode_pairs};
 use crate::headers::Headers;
-use crate::memory::HostCall;
+use crate::memory::{HostCall, enter};
 use crate::vm::{Context, Guest};
 
 pub(super) fn link(linker: &mut Linker<Guest>) -> Result<()> {
@@ -25,14 +25,14 @@ pub(super) fn link(linker: &mut Linker<Guest>) -> Result<()> {
 }
 
 fn proxy_get_header_map_pairs(caller: Caller<'_, Guest>, kind: u32, map_at: u32, map_size_at: u32) -> Result<u32> {
-    let mut call = HostCall::enter(caller, "proxy_get_header_map_pairs");
+    let mut call = enter!(caller, "proxy_get_header_map_pairs");
     let Some(map) = map(&mut call, kind)? else { return Ok(Status::BadArgument.code()) };
     let bytes = encode_pairs(map);
     call.give(&bytes, map_at, map_size_at)
 }
 
 fn proxy_set_header_map_pairs(caller: Caller<'_, Guest>, kind: u32, map_at: u32, map_size: u32) -> Result<u32> {
-    let mut call = HostCall::enter(caller, "proxy_set_header_map_pairs");
+    let mut call = enter!(caller, "proxy_set_header_map_pairs");
     let pairs = call.pairs(map_at, map_size)?;
     change(&mut call, kind, |map| *map = pairs)
 }
@@ -45,7 +45,7 @@ fn proxy_get_header_map_value(
     value_at: u32,
     value_size_at: u32,
 ) -> Result<u32> {
-    let mut call = HostCall::enter(caller, "proxy_get_header_map_value");
+    let mut call = enter!(caller, "proxy_get_header_map_value");
     let name = call.text(name_at, name_size)?.to_ascii_lowercase();
     let Some(map) = map(&mut call, kind)? else { return Ok(Status::BadArgument.code()) };
     let Some(value) = map.first(&name).map(<[u8]>::to_vec) else { return Ok(Status::NotFound.code()) };
@@ -60,7 +60,7 @@ fn proxy_add_header_map_value(
     value_at: u32,
     value_size: u32,
 ) -> Result<u32> {
-    let mut call = HostCall::enter(caller, "proxy_add_header_map_value");
+    let mut call = enter!(caller, "proxy_add_header_map_value");
     let (name, value) = (call.text(name_at, name_size)?, call.bytes(value_at, value_size)?);
     change(&mut call, kind, |map| map.add(&name, value))
 }
@@ -73,13 +73,13 @@ fn proxy_replace_header_map_value(
     value_at: u32,
     value_size: u32,
 ) -> Result<u32> {
-    let mut call = HostCall::enter(caller, "proxy_replace_header_map_value");
+    let mut call = enter!(caller, "proxy_replace_header_map_value");
     let (name, value) = (call.text(name_at, name_size)?, call.bytes(value_at, value_size)?);
     change(&mut call, kind, |map| map.set(&name, value))
 }
 
 fn proxy_remove_header_map_value(caller: Caller<'_, Guest>, kind: u32, name_at: u32, name_size: u32) -> Result<u32> {
-    let mut call = HostCall::enter(caller, "proxy_remove_header_map_value");
+    let mut call = enter!(caller, "proxy_remove_header_map_value");
     let name = call.text(name_at, name_size)?;
     change(&mut call, kind, |map| map.remove(&name))
 }

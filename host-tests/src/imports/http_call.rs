@@ -6,7 +6,7 @@ use wasmtime::{Caller, Linker, Result};
 
 use super::define;
 use crate::abi::Status;
-use crate::memory::HostCall;
+use crate::memory::{HostCall, enter};
 use crate::scheduler::Event;
 use crate::trace::What;
 use crate::upstream::{Call, Fate};
@@ -34,7 +34,7 @@ fn proxy_http_call(
     timeout_ms: u32,
     token_at: u32,
 ) -> Result<u32> {
-    let mut call = HostCall::enter(caller, "proxy_http_call");
+    let mut call = enter!(caller, "proxy_http_call");
     let headers = call.pairs(headers_at, headers_size)?;
     let clock = call.world().clock;
     let request = Call {
@@ -45,6 +45,7 @@ fn proxy_http_call(
         body: call.bytes(body_at, body_size)?,
         timeout: Duration::from_millis(u64::from(timeout_ms)),
         headers,
+        shared: call.world().watched(),
     };
     if REQUIRED.iter().any(|name| request.headers.first(name).is_none()) {
         return Ok(Status::BadArgument.code());

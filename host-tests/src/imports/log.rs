@@ -6,7 +6,7 @@ use wasmtime::{Caller, Linker, Result, format_err};
 
 use super::define;
 use crate::abi::Status;
-use crate::memory::HostCall;
+use crate::memory::enter;
 use crate::trace::What;
 use crate::vm::Guest;
 use crate::world::Thread;
@@ -53,7 +53,7 @@ pub(super) fn link(linker: &mut Linker<Guest>) -> Result<()> {
 }
 
 fn proxy_log(caller: Caller<'_, Guest>, level: u32, message_at: u32, message_size: u32) -> Result<u32> {
-    let mut call = HostCall::enter(caller, "proxy_log");
+    let mut call = enter!(caller, "proxy_log");
     let level = Level::from_code(level).ok_or_else(|| format_err!("no log level has the number {level}"))?;
     let message = String::from_utf8_lossy(&call.bytes(message_at, message_size)?).into_owned();
     let thread = call.guest().thread;
@@ -69,7 +69,7 @@ fn proxy_log(caller: Caller<'_, Guest>, level: u32, message_at: u32, message_siz
 }
 
 fn proxy_get_log_level(caller: Caller<'_, Guest>, level_at: u32) -> Result<u32> {
-    let mut call = HostCall::enter(caller, "proxy_get_log_level");
+    let mut call = enter!(caller, "proxy_get_log_level");
     call.put_u32(level_at, LEVEL as u32)?;
     Ok(Status::Ok.code())
 }

@@ -6,7 +6,7 @@ use wasmtime::{Caller, Linker, Result, bail};
 
 use super::define;
 use crate::abi::Status;
-use crate::memory::HostCall;
+use crate::memory::enter;
 use crate::vm::Guest;
 
 /// The metrics of one process.
@@ -79,7 +79,7 @@ pub(super) fn link(linker: &mut Linker<Guest>) -> Result<()> {
 }
 
 fn proxy_define_metric(caller: Caller<'_, Guest>, kind: u32, name_at: u32, name_size: u32, id_at: u32) -> Result<u32> {
-    let mut call = HostCall::enter(caller, "proxy_define_metric");
+    let mut call = enter!(caller, "proxy_define_metric");
     let name = call.text(name_at, name_size)?;
     let metric = match kind {
         0 => Metric::Counter(0),
@@ -93,7 +93,7 @@ fn proxy_define_metric(caller: Caller<'_, Guest>, kind: u32, name_at: u32, name_
 }
 
 fn proxy_get_metric(caller: Caller<'_, Guest>, id: u32, value_at: u32) -> Result<u32> {
-    let mut call = HostCall::enter(caller, "proxy_get_metric");
+    let mut call = enter!(caller, "proxy_get_metric");
     let value = match call.world().metrics.metrics.get(&id) {
         Some(Metric::Counter(value) | Metric::Gauge(value)) => *value,
         Some(Metric::Histogram(_)) => return Ok(Status::BadArgument.code()),
@@ -104,12 +104,12 @@ fn proxy_get_metric(caller: Caller<'_, Guest>, id: u32, value_at: u32) -> Result
 }
 
 fn proxy_record_metric(caller: Caller<'_, Guest>, id: u32, value: u64) -> Result<u32> {
-    let mut call = HostCall::enter(caller, "proxy_record_metric");
+    let mut call = enter!(caller, "proxy_record_metric");
     Ok(call.world().metrics.record(id, value).code())
 }
 
 fn proxy_increment_metric(caller: Caller<'_, Guest>, id: u32, offset: i64) -> Result<u32> {
-    let mut call = HostCall::enter(caller, "proxy_increment_metric");
+    let mut call = enter!(caller, "proxy_increment_metric");
     Ok(call.world().metrics.increment(id, offset).code())
 }
 

@@ -4,7 +4,7 @@ use wasmtime::{Caller, Linker, Result, bail};
 
 use super::define;
 use crate::abi::Status;
-use crate::memory::HostCall;
+use crate::memory::{HostCall, enter};
 use crate::vm::{Context, Guest};
 
 pub(super) fn link(linker: &mut Linker<Guest>) -> Result<()> {
@@ -19,7 +19,7 @@ fn proxy_get_property(
     value_at: u32,
     value_size_at: u32,
 ) -> Result<u32> {
-    let mut call = HostCall::enter(caller, "proxy_get_property");
+    let mut call = enter!(caller, "proxy_get_property");
     let path = call.text(path_at, path_size)?;
     match property(&mut call, &path) {
         Some(value) => call.give(&value, value_at, value_size_at),
@@ -28,7 +28,7 @@ fn proxy_get_property(
 }
 
 fn proxy_set_property(caller: Caller<'_, Guest>, _: u32, _: u32, _: u32, _: u32) -> Result<u32> {
-    HostCall::enter(caller, "proxy_set_property");
+    let _ = enter!(caller, "proxy_set_property");
     bail!("setting properties is not simulated")
 }
 

@@ -7,7 +7,7 @@ use wasmtime::{Caller, Linker, Result};
 
 use super::define;
 use crate::abi::Status;
-use crate::memory::HostCall;
+use crate::memory::enter;
 use crate::scheduler::Event;
 use crate::vm::Guest;
 use crate::world::{QueueId, Thread};
@@ -65,7 +65,7 @@ pub(super) fn link(linker: &mut Linker<Guest>) -> Result<()> {
 }
 
 fn proxy_register_shared_queue(caller: Caller<'_, Guest>, name_at: u32, name_size: u32, id_at: u32) -> Result<u32> {
-    let mut call = HostCall::enter(caller, "proxy_register_shared_queue");
+    let mut call = enter!(caller, "proxy_register_shared_queue");
     let name = call.text(name_at, name_size)?;
     let thread = call.guest().thread;
     let root = call.root();
@@ -82,7 +82,7 @@ fn proxy_resolve_shared_queue(
     name_size: u32,
     id_at: u32,
 ) -> Result<u32> {
-    let mut call = HostCall::enter(caller, "proxy_resolve_shared_queue");
+    let mut call = enter!(caller, "proxy_resolve_shared_queue");
     let vm_id = call.text(vm_id_at, vm_id_size)?;
     let name = call.text(name_at, name_size)?;
     let own = call.guest().identity.vm_id == vm_id;
@@ -94,7 +94,7 @@ fn proxy_resolve_shared_queue(
 }
 
 fn proxy_enqueue_shared_queue(caller: Caller<'_, Guest>, id: u32, item_at: u32, item_size: u32) -> Result<u32> {
-    let mut call = HostCall::enter(caller, "proxy_enqueue_shared_queue");
+    let mut call = enter!(caller, "proxy_enqueue_shared_queue");
     let item = call.bytes(item_at, item_size)?;
     let queue = QueueId(id);
     let Some((thread, root)) = call.world().queues.enqueue(queue, item) else { return Ok(Status::NotFound.code()) };
@@ -103,7 +103,7 @@ fn proxy_enqueue_shared_queue(caller: Caller<'_, Guest>, id: u32, item_at: u32, 
 }
 
 fn proxy_dequeue_shared_queue(caller: Caller<'_, Guest>, id: u32, item_at: u32, item_size_at: u32) -> Result<u32> {
-    let mut call = HostCall::enter(caller, "proxy_dequeue_shared_queue");
+    let mut call = enter!(caller, "proxy_dequeue_shared_queue");
     let Some(queue) = call.world().queues.queues.get_mut(&QueueId(id)) else { return Ok(Status::NotFound.code()) };
     let Some(item) = queue.items.pop_front() else { return Ok(Status::Empty.code()) };
     call.give(&item, item_at, item_size_at)

@@ -1,12 +1,13 @@
 //! Shared data: the keys and values all VMs of the process see.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 use wasmtime::{Caller, Linker, Result};
 
 use super::define;
 use crate::abi::Status;
-use crate::memory::HostCall;
+use crate::memory::enter;
 use crate::vm::Guest;
 use crate::world::Thread;
 
@@ -47,6 +48,12 @@ impl SharedData {
         self.values.get(key).into_iter().flat_map(|entry| entry.writers.iter().copied())
     }
 
+    /// All keys that begin so, sorted.
+    pub(crate) fn starting_with<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a [u8])> {
+        let from = self.values.range::<str, _>((Bound::Included(prefix), Bound::Unbounded)).take_while(move |(key, _)| key.starts_with(prefix));
+        from.map(|(key, entry)| (key.as_str(), entry.value.as_slice()))
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
         self.values.iter().map(|(key, entry)| (key.as_str(), entry.value.as_slice()))
     }
@@ -65,7 +72,7 @@ fn proxy_get_shared_data(
     value_size_at: u32,
     cas_at: u32,
 ) -> Result<u32> {
-    let mut call = HostCall::enter(caller, "proxy_get_shared_data");
+    let mut call = enter!(caller, "proxy_get_shared_data");
     let key = call.text(key_at, key_size)?;
     let Some((value, cas)) = call.world().shared_data.get(&key).map(|(value, cas)| (value.to_vec(), cas)) else {
         return Ok(Status::NotFound.code());
@@ -82,7 +89,7 @@ fn proxy_set_shared_data(
     value_size: u32,
     cas: u32,
 ) -> Result<u32> {
-    let mut call = HostCall::enter(caller, "proxy_set_shared_data");
+    let mut call = enter!(caller, "proxy_set_shared_data");
     let key = call.text(key_at, key_size)?;
     let value = call.bytes(value_at, value_size)?;
     let writer = call.guest().thread;

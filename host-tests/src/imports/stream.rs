@@ -5,7 +5,7 @@ use wasmtime::{Caller, Linker, Result, bail};
 
 use super::define;
 use crate::abi::Status;
-use crate::memory::HostCall;
+use crate::memory::enter;
 use crate::stream::Answer;
 use crate::vm::{Context, Deferred, Guest};
 
@@ -26,7 +26,7 @@ fn proxy_send_local_response(
     headers_size: u32,
     _grpc_status: i32,
 ) -> Result<u32> {
-    let mut call = HostCall::enter(caller, "proxy_send_local_response");
+    let mut call = enter!(caller, "proxy_send_local_response");
     let Ok(status @ 200..=599) = u16::try_from(status) else { bail!("{status} is not a final HTTP status") };
     let body = call.bytes(body_at, body_size)?;
     let headers = call.pairs(headers_at, headers_size)?;
@@ -36,7 +36,7 @@ fn proxy_send_local_response(
 }
 
 fn proxy_continue_stream(caller: Caller<'_, Guest>, kind: u32) -> Result<u32> {
-    let mut call = HostCall::enter(caller, "proxy_continue_stream");
+    let mut call = enter!(caller, "proxy_continue_stream");
     let (_, Context::Stream(stream)) = call.context() else { bail!("a root context has no stream to continue") };
     match kind {
         0 => call.guest().deferred.push(Deferred::Continue(stream)),
@@ -46,7 +46,7 @@ fn proxy_continue_stream(caller: Caller<'_, Guest>, kind: u32) -> Result<u32> {
 }
 
 fn proxy_close_stream(caller: Caller<'_, Guest>, _kind: u32) -> Result<u32> {
-    let mut call = HostCall::enter(caller, "proxy_close_stream");
+    let mut call = enter!(caller, "proxy_close_stream");
     let (_, Context::Stream(stream)) = call.context() else { bail!("a root context has no stream to close") };
     call.guest().deferred.push(Deferred::Close(stream));
     Ok(Status::Ok.code())

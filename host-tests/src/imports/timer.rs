@@ -6,7 +6,7 @@ use wasmtime::{Caller, Linker, Result};
 
 use super::define;
 use crate::abi::Status;
-use crate::memory::HostCall;
+use crate::memory::enter;
 use crate::scheduler::Event;
 use crate::vm::Guest;
 
@@ -17,7 +17,7 @@ pub(super) fn link(linker: &mut Linker<Guest>) -> Result<()> {
 
 /// Sets the timer anew: the first tick comes a whole period from now. 0 stops it.
 fn proxy_set_tick_period_milliseconds(caller: Caller<'_, Guest>, period_ms: u32) -> Result<u32> {
-    let mut call = HostCall::enter(caller, "proxy_set_tick_period_milliseconds");
+    let mut call = enter!(caller, "proxy_set_tick_period_milliseconds");
     let id = call.root();
     let guest = call.guest();
     let (thread, vm) = (guest.thread, guest.vm);
@@ -32,7 +32,7 @@ fn proxy_set_tick_period_milliseconds(caller: Caller<'_, Guest>, period_ms: u32)
 }
 
 fn proxy_get_current_time_nanoseconds(caller: Caller<'_, Guest>, time_at: u32) -> Result<u32> {
-    let mut call = HostCall::enter(caller, "proxy_get_current_time_nanoseconds");
+    let mut call = enter!(caller, "proxy_get_current_time_nanoseconds");
     let now = call.world().clock.wall_nanos();
     call.put_u64(time_at, now)?;
     Ok(Status::Ok.code())

@@ -18,6 +18,8 @@ pub struct Builder {
     workers: usize,
     seed: u64,
     clusters: BTreeMap<String, Upstream>,
+    watched: Vec<String>,
+    fail_closed: bool,
 }
 
 impl Builder {
@@ -33,6 +35,8 @@ impl Builder {
             workers: 1,
             seed: 0,
             clusters: BTreeMap::new(),
+            watched: Vec::new(),
+            fail_closed: false,
         }
     }
 
@@ -85,6 +89,20 @@ impl Builder {
         self
     }
 
+    /// Lets every call to a cluster carry a copy of the keys of shared data that begin so.
+    #[must_use]
+    pub fn watch(mut self, prefix: &str) -> Self {
+        self.watched.push(prefix.to_owned());
+        self
+    }
+
+    /// With `FAIL_CLOSED`: a VM that traps is never rebuilt, and its worker answers 503 from then on.
+    #[must_use]
+    pub fn fail_closed(mut self) -> Self {
+        self.fail_closed = true;
+        self
+    }
+
     /// Starts the process as Envoy does: a canary that is thrown away, the main thread's VM, then the workers'.
     ///
     /// # Errors
@@ -92,6 +110,7 @@ impl Builder {
     /// A VM refuses its configuration or goes wrong.
     pub fn start(self) -> Result<Process, StartError> {
         let mut world = Box::new(World::new(self.seed));
+        world.watched = self.watched;
         for (name, upstream) in self.clusters {
             world.upstreams.set(&name, upstream);
         }
@@ -101,6 +120,7 @@ impl Builder {
             config: self.config.into(),
             world,
             slots: BTreeMap::new(),
+            fail_closed: self.fail_closed,
             fuel_of_the_lost: 0,
         };
         let config = Arc::clone(&process.config);

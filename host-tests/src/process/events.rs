@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::Process;
 use crate::fault::Fault;
+use crate::rules::{Effect, Point};
 use crate::scheduler::Event;
 use crate::trace::What;
 use crate::vm::Guest;
@@ -40,6 +41,36 @@ impl Process {
     }
 
     fn happen(&mut self, event: Event) -> Result<(), Fault> {
+        let (thread, point) = match event {
+            Event::Tick { thread, .. } => (thread, Point::Tick),
+            Event::QueueReady { thread, .. } => (thread, Point::QueueReady),
+            Event::CallEnd { thread, .. } => (thread, Point::CallEnd),
+        };
+        let stalled = self.stalled_until(thread);
+        if stalled > self.world.clock.elapsed() {
+            self.world.schedule.put(stalled, event);
+            return Ok(());
+        }
+        match self.world.rules.decide(thread, point) {
+            Effect::Pass => {}
+            Effect::Delay(wait) => {
+                self.world.put_after(wait, event);
+                return Ok(());
+            }
+            Effect::Fail(_) | Effect::Drop => {
+                self.world.note(thread, What::CallbackLost);
+                if let Event::Tick { vm, root, .. } = event {
+                    // The timer itself goes on.
+                    let period = self.living(thread, vm).and_then(|guest| Some(guest.roots.get(&root)?.tick_period));
+                    period.into_iter().for_each(|period| self.world.put_after(period, event));
+                }
+                return Ok(());
+            }
+            Effect::Trap => {
+                self.kill_vm(thread);
+                return Ok(());
+            }
+        }
         match event {
             Event::Tick { thread, vm, root, armed } => self.tick(thread, vm, root, armed),
             Event::QueueReady { thread, root, queue } => {

@@ -12,6 +12,14 @@ use crate::trace::What;
 use crate::vm::{Context, Deferred};
 use crate::world::{Thread, VmId};
 
+/// A connection that was kept alive, and what served it.
+#[derive(Clone, Copy)]
+struct Kept {
+    connection: u64,
+    vm: VmId,
+    root: u32,
+}
+
 /// How much of an HTTP/1 body Envoy holds for a filter that pauses: the listener's default buffer limit.
 const BUFFER_LIMIT_BYTES: usize = 1 << 20;
 
@@ -22,14 +30,34 @@ impl Process {
     ///
     /// The filter went wrong, or there is no such worker.
     pub fn request(&mut self, worker: usize, request: Request) -> Result<StreamId, Fault> {
-        let thread = Thread::Worker(worker);
+        self.request_on(Thread::Worker(worker), request, None)
+    }
+
+    /// Makes another request on the connection of an earlier one, which was kept alive: it goes to the root that served
+    /// it, as long as that has not drained.
+    ///
+    /// # Errors
+    ///
+    /// The filter went wrong, or there is no such request.
+    pub fn request_again(&mut self, earlier: StreamId, request: Request) -> Result<StreamId, Fault> {
+        let Some(stream) = self.world.streams.get(&earlier) else {
+            return Err(wrong(Thread::Main, "request", "the process has no such earlier request"));
+        };
+        let kept = Kept { connection: stream.connection, vm: stream.vm, root: stream.root };
+        self.request_on(stream.thread, request, Some(kept))
+    }
+
+    fn request_on(&mut self, thread: Thread, request: Request, kept: Option<Kept>) -> Result<StreamId, Fault> {
         let Request { headers, chunks, trailers, protocol } = request;
         let id = self.open(thread, headers);
+        if let (Some(kept), Some(stream)) = (&kept, self.world.streams.get_mut(&id)) {
+            stream.connection = kept.connection;
+        }
         if !self.revive(thread)? {
             self.finish(id, Some(failed()));
             return Ok(id);
         }
-        self.create_context(thread, id)?;
+        self.create_context(thread, id, kept)?;
         let bodiless = chunks.is_empty() && trailers.is_empty();
         if self.headers(id, bodiless)? && !bodiless {
             self.body(id, chunks, &trailers, protocol)?;
@@ -58,6 +86,7 @@ impl Process {
                 Deferred::Reply(stream, answer) => self.respond(stream, answer)?,
                 Deferred::Continue(stream) => self.resume(stream)?,
                 Deferred::Close(stream) => self.close(stream)?,
+                Deferred::Delete(root) => self.delete_root(thread, root)?,
             }
         }
     }
@@ -89,29 +118,28 @@ impl Process {
     /// Rebuilds the worker's VM if it is lost and the back-off is over; says whether there is one.
     fn revive(&mut self, thread: Thread) -> Result<bool, Fault> {
         let now = self.world.clock.elapsed();
-        let no_worker = || Fault {
-            thread,
-            callback: "request",
-            host_call: None,
-            reason: "the process has no such worker".to_owned(),
-        };
-        let slot = self.slots.get(&thread).ok_or_else(no_worker)?;
+        let slot = self.slots.get(&thread);
+        let slot = slot.ok_or_else(|| wrong(thread, "request", "the process has no such worker"))?;
         match slot.lost_at {
+            Some(_) if self.fail_closed => return Ok(false),
             Some(lost_at) if now < lost_at + RELOAD_BACKOFF => return Ok(false),
             Some(_) => {}
             None => return Ok(true),
         }
         match self.boot(thread) {
             Ok(()) => Ok(true),
+            Err(StartError::Fault(fault)) if fault.killed => Ok(false),
             Err(StartError::Fault(fault)) => Err(fault),
             // Envoy then serves with the filter failed.
             Err(StartError::Refused { .. }) => Ok(false),
         }
     }
 
-    fn create_context(&mut self, thread: Thread, id: StreamId) -> Result<(), Fault> {
+    fn create_context(&mut self, thread: Thread, id: StreamId, kept: Option<Kept>) -> Result<(), Fault> {
         let Some(guest) = self.guest(thread) else { return Ok(()) };
-        let (vm, root) = (guest.vm, guest.newest_root().unwrap_or_default());
+        let vm = guest.vm;
+        let old = kept.filter(|kept| kept.vm == vm && guest.roots.contains_key(&kept.root));
+        let root = old.map_or(guest.serving, |kept| kept.root);
         let context = guest.add_context(Context::Stream(id));
         if let Some(stream) = self.world.streams.get_mut(&id) {
             (stream.vm, stream.root, stream.context) = (vm, root, context);
@@ -255,6 +283,14 @@ impl Process {
         Ok(())
     }
 
+    /// Closes the streams of a root.
+    pub(super) fn close_streams(&mut self, thread: Thread, vm: VmId, root: u32) -> Result<(), Fault> {
+        let of_root = |stream: &Stream| stream.open && (stream.thread, stream.vm, stream.root) == (thread, vm, root);
+        let ids: Vec<StreamId> =
+            self.world.streams.iter().filter(|(_, stream)| of_root(stream)).map(|(id, _)| *id).collect();
+        ids.into_iter().try_for_each(|id| self.close(id))
+    }
+
     fn finish(&mut self, id: StreamId, answer: Option<Answer>) {
         let Some(stream) = self.world.streams.get_mut(&id) else { return };
         stream.response = answer.or(stream.response.take());
@@ -276,7 +312,7 @@ pub(super) fn failed() -> Answer {
 }
 
 fn wrong(thread: Thread, callback: &'static str, reason: &str) -> Fault {
-    Fault { thread, callback, host_call: None, reason: reason.to_owned() }
+    Fault { thread, callback, host_call: None, reason: reason.to_owned(), killed: false }
 }
 
 /// A count as the ABI passes it.

@@ -1,0 +1,165 @@
+//! Faults as rules: what happens to host calls and to callbacks instead of what should.
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use host_tests::{Effect, Filter, Point, Process, Request, Rule, Thread};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let filter = Filter::load(&gatepost_cli::artifact::wasm("gatepost-noop")?)?;
+//! let mut envoy = Process::builder(&filter).workers(2).start()?;
+//! // The third host call of worker 0 from now on ends its VM.
+//! let rule = envoy.add_rule(Rule::new(Point::AnyHostCall, Effect::Trap).on(Thread::Worker(0)).after(2).times(1));
+//! envoy.request(0, Request::post("/").body("an order"))?;
+//! envoy.remove_rule(rule);
+//! # Ok(())
+//! # }
+//! ```
+
+use std::time::Duration;
+
+use crate::world::Thread;
+
+/// Where a rule applies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Point {
+    /// Every host call, those of WASI included.
+    AnyHostCall,
+    /// The host call of this name, such as `proxy_set_shared_data`.
+    HostCall(&'static str),
+    /// The callback that tells how an HTTP call ended.
+    CallEnd,
+    /// The callback that tells of a queue's item.
+    QueueReady,
+    /// The callback of a root's timer.
+    Tick,
+}
+
+/// What a rule does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Nothing: what it matches is safe from the rules behind it.
+    Pass,
+    /// The host call is not made and answers this status; a callback is lost as by [`Drop`](Self::Drop).
+    Fail(u32),
+    /// The host call is not made but says that it was; a callback never comes.
+    Drop,
+    /// It happens that much later. During a host call the whole VM waits, and time passes for everybody.
+    Delay(Duration),
+    /// The VM traps instead. For a callback: as it begins.
+    Trap,
+}
+
+/// One rule. The first of all that matches is the one that acts.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    point: Point,
+    effect: Effect,
+    thread: Option<Thread>,
+    skip: u64,
+    left: u64,
+}
+
+impl Rule {
+    /// A rule for all threads that acts every time.
+    pub fn new(point: Point, effect: Effect) -> Self {
+        Self { point, effect, thread: None, skip: 0, left: u64::MAX }
+    }
+
+    /// Only on this thread.
+    #[must_use]
+    pub fn on(mut self, thread: Thread) -> Self {
+        self.thread = Some(thread);
+        self
+    }
+
+    /// Not the first `times` times that it matches.
+    #[must_use]
+    pub fn after(mut self, times: u64) -> Self {
+        self.skip = times;
+        self
+    }
+
+    /// At most so many times.
+    #[must_use]
+    pub fn times(mut self, times: u64) -> Self {
+        self.left = times;
+        self
+    }
+
+    fn matches(&self, thread: Thread, point: Point) -> bool {
+        let place = match (self.point, point) {
+            (Point::AnyHostCall, Point::HostCall(_)) => true,
+            (own, other) => own == other,
+        };
+        place && self.left > 0 && self.thread.is_none_or(|own| own == thread)
+    }
+}
+
+/// Names a rule, to remove it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RuleId(u64);
+
+/// The rules of a process, in the order they were added.
+#[derive(Debug, Default)]
+pub(crate) struct Rules {
+    rules: Vec<(RuleId, Rule)>,
+    added: u64,
+}
+
+impl Rules {
+    pub(crate) fn add(&mut self, rule: Rule) -> RuleId {
+        self.added += 1;
+        self.rules.push((RuleId(self.added), rule));
+        RuleId(self.added)
+    }
+
+    pub(crate) fn remove(&mut self, id: RuleId) {
+        self.rules.retain(|(other, _)| *other != id);
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.rules.clear();
+    }
+
+    /// What happens here now.
+    pub(crate) fn decide(&mut self, thread: Thread, point: Point) -> Effect {
+        for (_, rule) in self.rules.iter_mut().filter(|(_, rule)| rule.matches(thread, point)) {
+            if rule.skip > 0 {
+                rule.skip -= 1;
+                continue;
+            }
+            rule.left -= 1;
+            return rule.effect;
+        }
+        Effect::Pass
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SET: Point = Point::HostCall("proxy_set_shared_data");
+
+    #[test]
+    fn the_first_rule_that_matches_acts_as_often_as_it_may() {
+        let mut rules = Rules::default();
+        rules.add(Rule::new(SET, Effect::Fail(10)).on(Thread::Main));
+        rules.add(Rule::new(SET, Effect::Fail(8)).after(1).times(1));
+        rules.add(Rule::new(Point::AnyHostCall, Effect::Trap).after(2));
+        let worker = Thread::Worker(0);
+        assert_eq!(rules.decide(Thread::Main, SET), Effect::Fail(10));
+        let decided = [(); 5].map(|()| rules.decide(worker, SET));
+        assert_eq!(decided, [Effect::Pass, Effect::Fail(8), Effect::Pass, Effect::Trap, Effect::Trap]);
+        assert_eq!(rules.decide(worker, Point::Tick), Effect::Pass);
+    }
+
+    #[test]
+    fn a_rule_that_was_removed_acts_no_more() {
+        let mut rules = Rules::default();
+        let id = rules.add(Rule::new(SET, Effect::Drop));
+        rules.remove(id);
+        assert_eq!(rules.decide(Thread::Main, SET), Effect::Pass);
+    }
+}
