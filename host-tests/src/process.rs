@@ -68,6 +68,11 @@ impl Process {
         self.world.streams.get(&stream).filter(|stream| !stream.open).and_then(|stream| stream.response.as_ref())
     }
 
+    /// Is the client of this request still waiting?
+    pub fn is_open(&self, stream: StreamId) -> bool {
+        self.world.streams.get(&stream).is_some_and(|stream| stream.open)
+    }
+
     /// What of this request went on to the application; `None` when nothing did.
     pub fn forwarded(&self, stream: StreamId) -> Option<&Forwarded> {
         self.world.streams.get(&stream).and_then(|stream| stream.forwarded.as_ref())

@@ -138,7 +138,6 @@ impl Guest {
         self.next_token
     }
 
-
     pub(crate) fn memory(&self) -> Result<Memory> {
         self.memory.ok_or_else(|| format_err!("the filter exports no memory"))
     }

@@ -50,7 +50,10 @@ impl SharedData {
 
     /// All keys that begin so, sorted.
     pub(crate) fn starting_with<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a [u8])> {
-        let from = self.values.range::<str, _>((Bound::Included(prefix), Bound::Unbounded)).take_while(move |(key, _)| key.starts_with(prefix));
+        let from = self
+            .values
+            .range::<str, _>((Bound::Included(prefix), Bound::Unbounded))
+            .take_while(move |(key, _)| key.starts_with(prefix));
         from.map(|(key, entry)| (key.as_str(), entry.value.as_slice()))
     }
 

@@ -300,10 +300,6 @@ impl Process {
             self.world.note(thread, What::Answered { stream: id, status });
         }
     }
-
-    fn is_open(&self, id: StreamId) -> bool {
-        self.world.streams.get(&id).is_some_and(|stream| stream.open)
-    }
 }
 
 /// What Envoy answers on a worker whose VM is lost.

@@ -141,6 +141,11 @@ impl Breaker {
         }
     }
 
+    /// Grows with every move: between two moves to half-open it has another value.
+    pub fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
     /// May an attempt leave now?
     pub fn admission(&self, now: Instant) -> Admission {
         match self.state {

@@ -68,6 +68,8 @@ pub struct Delivery {
     pub ticket: u64,
     /// An attempt is under way.
     pub under_way: bool,
+    /// It has failed for good, but the dead letter could not be kept yet.
+    pub doomed: Option<Reason>,
     /// Held back when it was accepted: its producer does not wait for it.
     pub held: bool,
 }
@@ -76,7 +78,7 @@ impl Delivery {
     /// A delivery to `endpoint` as shared data has it.
     pub fn from_record(endpoint: EndpointId, record: &DeliveryRecord<String>) -> Self {
         let DeliveryRecord { attempts, response_status, stage, .. } = *record;
-        Self { endpoint, attempts, response_status, stage, ticket: 0, under_way: false, held: false }
+        Self { endpoint, attempts, response_status, stage, ticket: 0, under_way: false, doomed: None, held: false }
     }
 }
 
@@ -97,6 +99,8 @@ pub struct Pending {
     pub pledge: Option<crate::engine::Pledge>,
     /// For an adopted event of which no attempt has ended since: how many attempts ended with their VM.
     pub trials: Option<u8>,
+    /// Shared data could not be written, and does not know how it stands.
+    pub is_dirty: bool,
 }
 
 impl Pending {

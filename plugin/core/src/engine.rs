@@ -161,16 +161,11 @@ impl Engine {
         // A store that cannot say whose a partition is takes no write either; the next callback asks again.
         let _ = self.renew(world);
         self.check_generation(world);
-        if !self.delivers() {
-            self.hand_over_all(world);
-        }
         self.expire_pledges(world);
         if world.now.mono.since(self.swept) >= SWEEP {
             self.swept = world.now.mono;
             self.sweep(world);
-            if self.delivers() {
-                self.adopt(world);
-            }
+            if self.delivers() { self.adopt(world) } else { self.hand_over_slowly(world) }
         }
     }
 
@@ -190,11 +185,11 @@ impl Engine {
 
     /// When to call [`tick`](Self::tick) and [`poll_action`](Self::poll_action) at the latest; `None`: at leisure.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        // What a worker that does not deliver has accepted is handed over at once.
-        if !self.outbox.is_empty() || (self.home.is_some() && !self.delivers()) {
+        if !self.outbox.is_empty() {
             return Some(Instant::default());
         }
-        [self.lanes.next_ready(), self.pledges.first().map(|(deadline, _)| deadline)].into_iter().flatten().min()
+        let attempt = self.lanes.next_ready().filter(|_| self.delivers());
+        [attempt, self.pledges.first().map(|(deadline, _)| deadline)].into_iter().flatten().min()
     }
 
     /// A delivery has ended: its share is free again.

@@ -34,6 +34,14 @@ impl Record for Newest {
     const VERSION: u8 = 1;
 }
 
+/// The fingerprint of the newest generation, from the record's bytes.
+///
+/// # Errors
+/// [`StoreError::UnknownFormat`].
+pub fn newest(record: &[u8]) -> Result<u64, StoreError> {
+    Newest::decode(record).map(|(newest, _)| newest.fingerprint)
+}
+
 /// What a root knows of the generations.
 #[derive(Debug)]
 pub struct Generation {

@@ -153,6 +153,19 @@ impl Partition {
         Ok(None)
     }
 
+    /// How many partitions were left and wait to be adopted.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn count_left(store: &mut dyn SharedStore, prefix: &str) -> Result<u32, StoreError> {
+        let mut left = 0;
+        for number in 0..PARTITIONS_MAX {
+            let Some((bytes, _)) = store.get(&lease_key(prefix, number))? else { break };
+            left += u32::from(matches!(Lease::decode(&bytes), Ok((Lease::Left, _))));
+        }
+        Ok(left)
+    }
+
     /// Writes the lease, unless somebody else was quicker.
     fn take(
         store: &mut dyn SharedStore,
@@ -245,6 +258,8 @@ impl Partition {
         match written {
             Ok(()) => Ok(slot),
             Err(error) => {
+                // A body without a state is free, but takes room.
+                let _ = store.set(&self.body_key(slot), &[FREED], None);
                 self.freed.push(Reverse(slot));
                 Err(error)
             }

@@ -140,7 +140,16 @@ impl Engine {
             deliveries.push(self.draft_delivery(world, *endpoint, ack, bytes)?);
         }
         let Now { mono, wall } = world.now;
-        Ok(Pending { id, accepted: mono, accepted_wall: wall, bytes, deliveries, pledge: None, trials: None })
+        Ok(Pending {
+            id,
+            accepted: mono,
+            accepted_wall: wall,
+            bytes,
+            deliveries,
+            pledge: None,
+            trials: None,
+            is_dirty: false,
+        })
     }
 
     fn draft_delivery(&self, world: &mut World<'_>, id: EndpointId, ack: Ack, bytes: u64) -> Result<Delivery, Refusal> {
@@ -164,7 +173,16 @@ impl Engine {
             }
             (false, Overflow::DeadLetter) => Stage::Dead,
         };
-        Ok(Delivery { endpoint: id, attempts: 0, response_status: None, stage, ticket: 0, under_way: false, held })
+        Ok(Delivery {
+            endpoint: id,
+            attempts: 0,
+            response_status: None,
+            stage,
+            ticket: 0,
+            under_way: false,
+            doomed: None,
+            held,
+        })
     }
 
     /// Is there room for a delivery within so many times the endpoint's share of the queue? Its share of the bytes is

@@ -2,7 +2,7 @@
 //!
 //! A worker that delivers adopts what nobody holds: the partitions of VMs that died, and those that were left by roots
 //! of an older configuration. One that does not deliver (a newer configuration does, or its own end is near) leaves
-//! each partition as soon as no attempt of it is under way.
+//! each partition once no attempt of it is under way, looking every second.
 
 use std::rc::Rc;
 
@@ -20,6 +20,14 @@ use crate::store::StoreError;
 /// Attempts of an adopted event that ended with the VM that made them. With the one it was first adopted for, an event
 /// has outlived three VMs when it is taken for what kills them.
 const TRIALS_MAX: u8 = 2;
+
+/// Partitions adopted in one go: enough for several configurations that drain side by side, each worker of which leaves
+/// one every second, and few enough that what many left is spread over many.
+const ADOPTIONS_MAX: u32 = 8;
+
+/// Partitions that may wait to be adopted before another is left: those of 32 workers at once, and a small share of all
+/// there are.
+const LEFT_MAX: u32 = 32;
 
 impl Engine {
     /// Does this worker start attempts?
@@ -83,22 +91,23 @@ impl Engine {
         result
     }
 
-    /// Takes over one partition that nobody holds, and gives up those that were adopted and are empty. One at a time:
-    /// what many workers left is spread over many.
+    /// Takes over partitions that nobody holds, and gives up those that were adopted and are empty.
     pub(super) fn adopt(&mut self, world: &mut World<'_>) {
         self.release_drained(world);
         let nonce = self.nonce(world);
-        match Partition::adopt(world.store, &self.prefix, nonce, world.now.mono) {
-            Ok(Some((partition, recovered))) => {
-                let number = partition.number();
-                self.note(Notice::Adopted { partition: number, events: recovered.len() });
-                // It is held already only if this worker's own lease lapsed unseen.
-                self.forget(world, number);
-                self.holdings.add(partition);
-                recovered.into_iter().for_each(|event| self.recover(world, number, event));
+        for _ in 0..ADOPTIONS_MAX {
+            match Partition::adopt(world.store, &self.prefix, nonce, world.now.mono) {
+                Ok(Some((partition, recovered))) => {
+                    let number = partition.number();
+                    self.note(Notice::Adopted { partition: number, events: recovered.len() });
+                    // It is held already only if this worker's own lease lapsed unseen.
+                    self.forget(world, number);
+                    self.holdings.add(partition);
+                    recovered.into_iter().for_each(|event| self.recover(world, number, event));
+                }
+                Ok(None) => return,
+                Err(error) => return self.note(Notice::Store { doing: "adopting a partition", error }),
             }
-            Ok(None) => {}
-            Err(error) => self.note(Notice::Store { doing: "adopting a partition", error }),
         }
     }
 
@@ -117,8 +126,21 @@ impl Engine {
         }
     }
 
+    /// Gives up partitions that another configuration is to deliver, unless nobody takes those that were left before: it
+    /// may be off. Once a second: each event that came over an old connection would fill a partition of its own.
+    pub(super) fn hand_over_slowly(&mut self, world: &mut World<'_>) {
+        if self.holdings.is_empty() {
+            return;
+        }
+        match Partition::count_left(world.store, &self.prefix) {
+            Ok(left) if left >= LEFT_MAX => {}
+            Ok(_) => self.hand_over_all(world),
+            Err(error) => self.note(Notice::Store { doing: "looking for partitions that were left", error }),
+        }
+    }
+
     /// Gives up every partition of which no attempt is under way.
-    pub(super) fn hand_over_all(&mut self, world: &mut World<'_>) {
+    fn hand_over_all(&mut self, world: &mut World<'_>) {
         for number in self.holdings.numbers() {
             if !self.flights.iter().any(|flight| flight.entry.place.partition == number) {
                 self.hand_over(world, number);
@@ -165,6 +187,7 @@ impl Engine {
             deliveries: Vec::new(),
             pledge: None,
             trials: Some(state.trials),
+            is_dirty: false,
         };
         for record in state.deliveries {
             match self.config.endpoints.iter().position(|endpoint| endpoint.name == record.endpoint) {

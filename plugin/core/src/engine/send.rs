@@ -140,12 +140,15 @@ impl Engine {
         self.note(Notice::Refused { endpoint, times });
     }
 
-    /// Why a delivery is not to be attempted any more: too old, or its attempts are all made (its ring could not be
-    /// written then, or its schedule has become shorter).
+    /// Why a delivery is not to be attempted any more: it has failed and the ring could not be written then, it is too
+    /// old, or its schedule has become shorter.
     fn has_ended(&self, now: Instant, entry: &Entry) -> Option<Reason> {
         let event = self.holdings.event(entry.place)?;
         let delivery = event.deliveries.get(entry.index)?;
         let (endpoint, _) = self.endpoint(delivery.endpoint)?;
+        if delivery.doomed.is_some() {
+            return delivery.doomed;
+        }
         if now.since(event.accepted) >= endpoint.max_age {
             return Some(Reason::Expired);
         }

@@ -69,12 +69,17 @@ impl Engine {
         }
     }
 
-    /// Ends what has waited too long, and attempts whose end was never reported.
+    /// Ends what has waited too long, and attempts whose end was never reported; writes what is not written yet.
     pub(super) fn sweep(&mut self, world: &mut World<'_>) {
         let now = world.now.mono;
         let overdue = self.flights.iter().filter(|flight| flight.overdue <= now);
         for attempt in overdue.map(|flight| flight.attempt).collect::<Vec<_>>() {
             self.ended(world, attempt, Ending::Timeout, None);
+        }
+        // What shared data could not take is written again.
+        let dirty = self.holdings.iter().filter(|(_, event)| event.is_dirty);
+        for place in dirty.map(|(place, _)| place).collect::<Vec<_>>() {
+            self.persist(world, place);
         }
         let expired = self.expired(now);
         for (place, index) in &expired {
@@ -135,6 +140,9 @@ impl Engine {
         };
         if !kept {
             let due = now.mono.plus(RECHECK);
+            if let Some(delivery) = self.holdings.event_mut(place).and_then(|event| event.deliveries.get_mut(index)) {
+                delivery.doomed = Some(reason);
+            }
             return self.requeue(LaneId::of(id), place, index, Stage::Waiting { due }, due);
         }
         let result = if reason == Reason::Expired { DeliveryResult::Expired } else { DeliveryResult::Failed };
@@ -185,12 +193,18 @@ impl Engine {
         if is_answerable {
             self.keep_pledge(world, place);
         }
-        if is_settled && let Some(holding) = self.holdings.get_mut(place.partition) {
-            holding.events.remove(place.slot);
-            self.bytes -= bytes;
-        }
         if let Err(error) = written {
             self.note(Notice::Store { doing: "writing how an event stands", error });
+        }
+        if let Some(event) = self.holdings.event_mut(place) {
+            event.is_dirty = written.is_err();
+        }
+        if is_settled
+            && written.is_ok()
+            && let Some(holding) = self.holdings.get_mut(place.partition)
+        {
+            holding.events.remove(place.slot);
+            self.bytes -= bytes;
         }
     }
 

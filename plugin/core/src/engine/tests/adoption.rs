@@ -210,6 +210,7 @@ fn a_producer_whose_event_is_handed_over_is_answered_that_it_goes_on() {
     process.run(0, Engine::tick);
     replace(&mut process, 1, &config_of("billing"));
     process.run(1, Engine::tick);
+    process.millis += 1_000;
     let (_, others) = process.poll();
     let answers: Vec<_> = others
         .iter()
