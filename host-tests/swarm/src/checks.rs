@@ -36,6 +36,8 @@ pub struct Sent {
     pub at: Duration,
     /// Its type.
     pub event: String,
+    /// How often. Under one idempotency key an event whose first answer was lost may be kept twice, with one id.
+    pub times: u32,
 }
 
 /// One delivery, as its receiver sees it.
@@ -144,25 +146,27 @@ impl Checks {
         if call.at >= sent.at + endpoint.max_age {
             return broken("no attempt past max_age", format!("{id} at {:?}, sent at {:?}", call.at, sent.at));
         }
-        self.schedule(endpoint, call, end, id)
+        self.schedule(endpoint, call, end, id, sent.times)
     }
 
     /// Never more attempts than the schedule has, never sooner than it says.
-    fn schedule(&mut self, endpoint: &Endpoint, call: &Call, end: End, id: &str) -> Result<(), Broken> {
+    fn schedule(&mut self, endpoint: &Endpoint, call: &Call, end: End, id: &str, times: u32) -> Result<(), Broken> {
         let (schedule, calm) = (endpoint.delays.len() as u32, self.plan.is_calm());
+        let copies = if calm { 1 } else { times };
         let delivery = self.deliveries.entry((id.to_owned(), endpoint.name.clone())).or_default();
         let number: u32 = call.header("x-webhook-attempt").parse().unwrap_or_default();
         let place = format!("attempt {number} of {id} to {} at {:?}", endpoint.name, call.at);
         delivery.sends += 1;
-        if number == 0 || number > schedule || delivery.sends > schedule + self.disruptions {
+        if number == 0 || number > schedule || delivery.sends > schedule * copies + self.disruptions {
             return broken("attempts never above the schedule", format!("{place}, {} were sent", delivery.sends));
         }
         let (last, last_at, last_end) = delivery.last.unwrap_or_default();
-        if number > last + 1 || (calm && number != last + 1) {
-            return broken("attempts count up", format!("{place}, after attempt {last}"));
+        let alone = copies == 1;
+        if alone && number > last + 1 || (calm && number != last + 1) {
+            return broken("attempts count up", format!("{place}, after attempt {last} at {last_at:?}"));
         }
         let delay = endpoint.delays.get(number as usize - 1).copied().unwrap_or_default();
-        if last > 0 && number == last + 1 && call.at < last_end + delay {
+        if alone && last > 0 && number == last + 1 && call.at < last_end + delay {
             return broken("delays never below the schedule", format!("{place}, after {last_at:?} to {last_end:?}"));
         }
         if calm && delivery.taken > 0 {

@@ -1,5 +1,6 @@
 //! `cargo swarm`: many seeds, on all cores.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,6 +23,9 @@ struct Options {
     /// Print the whole trace, not only its end
     #[arg(long)]
     trace: bool,
+    /// Play this build of the filter instead of the workspace's, to see that a defect is caught
+    #[arg(long, value_name = "FILE")]
+    filter: Option<PathBuf>,
     /// Threads; one for each core unless it is said
     #[arg(long)]
     threads: Option<usize>,
@@ -40,7 +44,8 @@ fn main() -> ExitCode {
 
 /// Plays all seeds; says whether all held.
 fn play(options: &Options) -> Result<bool, Box<dyn std::error::Error>> {
-    let filter = Filter::load(&gatepost_cli::artifact::wasm("gatepost")?)?;
+    let wasm = options.filter.clone().map_or_else(|| gatepost_cli::artifact::wasm("gatepost"), Ok)?;
+    let filter = Filter::load(&wasm)?;
     let threads = options.threads.or(thread::available_parallelism().ok().map(Into::into)).unwrap_or(1);
     let (next, started) = (AtomicU64::new(0), Instant::now());
     let (total, violation) = (Mutex::new((0, Summary::default())), Mutex::new(None::<Box<Violation>>));

@@ -187,7 +187,8 @@ impl Run {
         let drawn = self.event();
         let event = self.checks.sent.get(&body).map_or(drawn, |sent| sent.event.clone());
         // One that is sent again may be accepted only now.
-        self.checks.sent.insert(body.clone(), Sent { at: now, event: event.clone() });
+        let times = self.checks.sent.get(&body).map_or(0, |sent| sent.times) + 1;
+        self.checks.sent.insert(body.clone(), Sent { at: now, event: event.clone(), times });
         // A key is kept for one route: the same event by another is another event.
         let path = if key.is_none() && self.rng.u8(0..4) == 0 { "wait" } else { "events" };
         let mut request = Request::post(&format!("/{path}/{event}")).body(body.clone());

@@ -116,12 +116,19 @@ impl Partition {
     /// # Errors
     /// [`StoreError::Contended`] when all partitions are taken; the store's own.
     pub fn claim(store: &mut dyn SharedStore, prefix: &str, nonce: u64, now: Instant) -> Result<Self, StoreError> {
-        for number in 0..PARTITIONS_MAX {
+        let mut number = 0;
+        for _ in 0..2 * PARTITIONS_MAX {
             let cas = match store.get(&lease_key(prefix, number))? {
                 None => Cas::CREATE,
                 Some((bytes, cas)) if is_freed(&bytes) => cas,
-                Some(_) => continue,
+                Some(_) if number + 1 < PARTITIONS_MAX => {
+                    number += 1;
+                    continue;
+                }
+                Some(_) => break,
             };
+            // If somebody was quicker the next look says who: no number is left out, since readers stop at the first
+            // that is missing.
             if let Some(partition) = Self::take(store, prefix, number, cas, nonce, now)? {
                 return Ok(partition);
             }
