@@ -5,6 +5,7 @@ mod acknowledge;
 mod answers;
 mod breaker;
 mod config;
+mod crashes;
 mod dead_letters;
 mod delivery;
 mod disabled;

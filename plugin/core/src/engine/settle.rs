@@ -127,15 +127,15 @@ impl Engine {
             accepted: event.accepted_wall,
             died: now.wall,
         };
-        let kept = match self.body(world, place) {
+        let (kept, stage) = match self.body(world, place) {
             Ok((meta, payload)) => {
                 let letter = letter(meta);
-                self.keep_letter(world, &letter, &payload).is_ok()
+                (self.keep_letter(world, &letter, &payload).is_ok(), stage)
             }
             Err(error) => {
                 self.note(Notice::Store { doing: "reading an event", error });
-                // Bytes that are no event will not become one: the delivery ends without a letter.
-                error == StoreError::UnknownFormat
+                // Bytes that are no event will not become one: the delivery ends without a letter, and without a sink.
+                (error == StoreError::UnknownFormat, Stage::Dead)
             }
         };
         if !kept {

@@ -152,3 +152,15 @@ fn the_way_to_a_slow_sink_takes_no_more_than_a_second_share() {
     }
     assert_eq!((process.workers[0].waiting, process.letters()), (6, 17));
 }
+
+#[test]
+fn an_event_whose_bytes_are_gone_ends_and_keeps_nobody_busy() {
+    let sink = r#", "dead_letter": {"cluster": "dlq", "url": "http://dlq.test/"}"#;
+    for rest in ["", sink] {
+        let mut process = Process::new(1, &billing(rest));
+        process.offer(0, 1);
+        process.store.values.get_mut("g/body/0/0").unwrap().0 = vec![0];
+        assert!(process.pass(5_000).is_empty());
+        assert_eq!((process.workers[0].waiting, process.letters()), (0, 0));
+    }
+}

@@ -1,0 +1,145 @@
+//! What one VM accepted another delivers.
+
+use std::time::Duration;
+
+use host_tests::{Effect, Point, Reply, Request, Rule, Thread, Upstream};
+use serde_json::json;
+
+use crate::support::{accept, advance, config, endpoint, event, gateway, millis, seconds, start, wait, with};
+
+#[test]
+fn what_a_lost_workers_vm_accepted_is_delivered_by_another_ten_seconds_after_its_last_sign_of_life() {
+    let mut process = start(&config([endpoint("billing")]));
+    let id = accept(&mut process, 0, event("paid"));
+    process.kill_vm(Thread::Worker(0));
+    advance(&mut process, millis(9_900));
+    assert!(process.calls("billing").is_empty());
+    wait(&mut process, seconds(2), |process| process.calls("billing").len() == 1);
+    let call = process.calls("billing")[0];
+    assert_eq!((call.header("x-webhook-id"), call.header("x-webhook-attempt")), (id.as_str(), "1"));
+    assert_ne!(call.thread, Thread::Worker(0));
+    assert_eq!(process.metric("gatepost_adopted_total"), Some(1));
+}
+
+#[test]
+fn the_main_thread_adopts_when_no_worker_is_left() {
+    let mut process = start(&config([endpoint("billing")]));
+    accept(&mut process, 0, event("paid"));
+    (0..2).for_each(|worker| process.kill_vm(Thread::Worker(worker)));
+    wait(&mut process, seconds(12), |process| process.calls("billing").len() == 1);
+    assert_eq!(process.calls("billing")[0].thread, Thread::Main);
+}
+
+#[test]
+fn a_vm_that_traps_while_it_accepts_either_answers_and_keeps_or_does_neither() {
+    for after in 0..30 {
+        let mut process = start(&config([endpoint("billing")]));
+        process.add_rule(Rule::new(Point::AnyHostCall, Effect::Trap).on(Thread::Worker(0)).after(after).times(1));
+        let stream = process.request(0, event("paid")).expect("a rule's trap is no defect");
+        let status = process.answer(stream).map(|answer| answer.status());
+        advance(&mut process, seconds(15));
+        let delivered = process.calls("billing").len();
+        match status {
+            Some(202) => assert!(delivered >= 1, "after {after} host calls"),
+            // It may be kept although its producer was not told.
+            Some(503) => assert!(delivered <= 1, "after {after} host calls"),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_worker_that_stalls_past_its_lease_and_comes_back_does_not_deliver_what_was_taken_over() {
+    let slow = Upstream::always(Reply::status(503));
+    let retry = json!({"retry": {"delays": ["0s", "5s", "5s", "5s"]}, "breaker": {"failures": 100}});
+    let mut process =
+        gateway(&config([with(endpoint("billing"), retry)])).cluster("billing", slow).start().expect("it starts");
+    accept(&mut process, 0, event("paid"));
+    advance(&mut process, millis(100));
+    process.stall(Thread::Worker(0), seconds(30));
+    advance(&mut process, seconds(60));
+    let threads: Vec<Thread> = process.calls("billing").iter().map(|call| call.thread).collect();
+    assert_eq!(threads.len(), 4, "each attempt was made once: {threads:?}");
+    assert!(threads[1..].iter().all(|thread| *thread == threads[1] && *thread != Thread::Worker(0)), "{threads:?}");
+    assert!(process.log().iter().any(|line| line.message.contains("while this one stalled")));
+}
+
+#[test]
+fn an_event_whose_attempts_kill_three_vms_is_a_dead_letter() {
+    let mut process = start(&config([endpoint("billing")]));
+    process.add_rule(Rule::new(Point::HostCall("proxy_http_call"), Effect::Trap));
+    accept(&mut process, 0, event("paid"));
+    advance(&mut process, seconds(60));
+    let poison = process.log().iter().filter(|line| line.message.contains("dead letter: poison")).count();
+    // Three VMs is all there are: another one is built by the next request.
+    assert_eq!(poison, 0);
+    let stream = process.request(0, Request::new("GET", "/")).expect("a VM");
+    assert_eq!(process.answer(stream).map(|answer| answer.status()), Some(200));
+    advance(&mut process, seconds(15));
+    let poison = process.log().iter().filter(|line| line.message.contains("dead letter: poison")).count();
+    assert_eq!(poison, 1, "{}", process.trace());
+    assert!(process.has_vm(Thread::Worker(0)));
+}
+
+#[test]
+fn after_a_config_change_the_new_configuration_delivers_what_the_old_one_still_accepts() {
+    let old = config([with(endpoint("billing"), json!({"retry": {"delays": ["3s"]}}))]);
+    let mut process = start(&old);
+    let kept = process.request(0, event("paid")).expect("accepted");
+    process.update_config(with(old, json!({"user_agent": "new"})).to_string()).expect("it is taken");
+    advance(&mut process, seconds(1));
+    process.request_again(kept, event("paid")).expect("accepted");
+    advance(&mut process, seconds(10));
+    let agents: Vec<&str> = process.calls("billing").iter().map(|call| call.header("user-agent")).collect();
+    assert_eq!(agents, ["new", "new"]);
+}
+
+#[test]
+fn a_config_that_comes_back_while_it_drains_delivers_again_without_being_configured() {
+    let a = config([endpoint("billing")]);
+    let b = with(a.clone(), json!({"user_agent": "b"}));
+    let mut process = start(&a);
+    accept(&mut process, 0, event("paid"));
+    advance(&mut process, seconds(2));
+    process.update_config(b.to_string()).expect("it is taken");
+    advance(&mut process, seconds(2));
+    accept(&mut process, 0, event("paid"));
+    advance(&mut process, seconds(2));
+    process.update_config(a.to_string()).expect("it is taken");
+    accept(&mut process, 0, event("paid"));
+    advance(&mut process, seconds(2));
+    let agents: Vec<bool> = process.calls("billing").iter().map(|call| call.header("user-agent") == "b").collect();
+    assert_eq!(agents, [false, true, false]);
+}
+
+#[test]
+fn at_the_end_of_a_drain_a_call_under_way_may_end_and_is_not_made_again() {
+    let slow = Upstream::always(Reply::status(200).after(seconds(3)));
+    let a = config([endpoint("billing")]);
+    let mut process = gateway(&a).cluster("billing", slow).start().expect("it starts");
+    accept(&mut process, 0, event("paid"));
+    advance(&mut process, seconds(1));
+    process.update_config(with(a, json!({"user_agent": "b"})).to_string()).expect("it is taken");
+    process.end_drain().expect("it ends");
+    advance(&mut process, seconds(30));
+    assert_eq!(process.calls("billing").len(), 1);
+    let left = process.shared_data().filter(|(key, value)| key.starts_with("gatepost/state/") && value.len() > 1);
+    assert_eq!(left.count(), 0);
+}
+
+#[test]
+fn a_retry_whose_state_could_not_be_written_is_written_later() {
+    let failing = Upstream::replies([Reply::status(503)]);
+    let mut process = gateway(&config([endpoint("billing")])).cluster("billing", failing).start().expect("it starts");
+    accept(&mut process, 0, event("paid"));
+    let set = Point::HostCall("proxy_set_shared_data");
+    let rule = process.add_rule(Rule::new(set, Effect::Fail(10)));
+    advance(&mut process, Duration::from_millis(500));
+    process.remove_rule(rule);
+    advance(&mut process, seconds(1));
+    // Now it is written that one attempt was made: whoever takes over makes the second.
+    process.kill_vm(Thread::Worker(0));
+    advance(&mut process, seconds(15));
+    let attempts: Vec<&str> = process.calls("billing").iter().map(|call| call.header("x-webhook-attempt")).collect();
+    assert_eq!(attempts, ["1", "2"]);
+}
