@@ -1,0 +1,4 @@
+//! The swarm, as `cargo test` plays it.
+
+#[cfg(test)]
+mod batch;
