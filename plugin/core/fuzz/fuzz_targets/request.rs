@@ -1,0 +1,41 @@
+//! Any path, headers and body are an event or a refusal; what is sent on holds nothing that splits a header.
+
+#![no_main]
+
+use gatepost_core::config;
+use gatepost_core::headers::{self, Headers};
+use gatepost_core::message;
+use gatepost_core::route::Selection;
+use libfuzzer_sys::fuzz_target;
+
+const CONFIG: &str = r#"{"enabled": true,
+    "routes": [
+        {"name": "capture", "match": {"path": "/events/{event}", "headers": {"x-a": "1"}}, "event": "{event}"},
+        {"name": "header", "match": {"path": "/h/**"}, "event": "{header:x-type}"},
+        {"name": "body", "match": {"path": "/b", "methods": ["POST", "PUT"]}, "event": "e.{body:/event}",
+         "payload": "envelope", "metadata": {"tenant": "{header:x-tenant}", "at": "{body:/at/0}"}}],
+    "endpoints": []}"#;
+
+fuzz_target!(|bytes: &[u8]| {
+    let Ok(config) = config::parse(CONFIG.as_bytes(), &|_| None) else { panic!("the config is good") };
+    // A path, a serialised header map as the host gives it, and a body.
+    let mut parts = bytes.splitn(3, |byte| *byte == 0xff);
+    let mut part = || parts.next().unwrap_or_default();
+    let path = String::from_utf8_lossy(part()).into_owned();
+    let headers = Headers::from_map(part().to_vec());
+    let body = part().to_vec();
+    let _ = (headers.get("idempotency-key"), headers.single("x-type"));
+    for method in ["POST", "PUT"] {
+        let candidates = config.router.lookup(&path);
+        let Selection::Event { route, captures } = config.router.select(&config.routes, candidates, method, &headers)
+        else {
+            continue;
+        };
+        let Some(route) = config.routes.get(route.0) else { panic!("a route that is not there") };
+        if let Ok(event) = message::event(route, &captures, &headers, body.clone()) {
+            assert!(headers::is_value(event.event_type.as_bytes()) && !event.event_type.is_empty());
+            assert!(event.content_type.as_deref().is_none_or(headers::is_value));
+            assert!(event.traceparent.as_deref().is_none_or(headers::is_value));
+        }
+    }
+});
