@@ -130,13 +130,14 @@ fn at_the_end_of_a_drain_a_call_under_way_may_end_and_is_not_made_again() {
 #[test]
 fn a_retry_whose_state_could_not_be_written_is_written_later() {
     let failing = Upstream::replies([Reply::status(503)]);
-    let mut process = gateway(&config([endpoint("billing")])).cluster("billing", failing).start().expect("it starts");
+    let patient = with(endpoint("billing"), json!({"retry": {"delays": ["0s", "5s"]}}));
+    let mut process = gateway(&config([patient])).cluster("billing", failing).start().expect("it starts");
     accept(&mut process, 0, event("paid"));
     let set = Point::HostCall("proxy_set_shared_data");
     let rule = process.add_rule(Rule::new(set, Effect::Fail(10)));
     advance(&mut process, Duration::from_millis(500));
     process.remove_rule(rule);
-    advance(&mut process, seconds(1));
+    advance(&mut process, seconds(3));
     // Now it is written that one attempt was made: whoever takes over makes the second.
     process.kill_vm(Thread::Worker(0));
     advance(&mut process, seconds(15));

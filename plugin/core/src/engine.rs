@@ -188,7 +188,7 @@ impl Engine {
         if !self.outbox.is_empty() {
             return Some(Instant::default());
         }
-        let attempt = self.lanes.next_ready().filter(|_| self.delivers());
+        let attempt = self.lanes.next_ready().filter(|_| self.delivers() || !self.generation.is_known());
         [attempt, self.pledges.first().map(|(deadline, _)| deadline)].into_iter().flatten().min()
     }
 

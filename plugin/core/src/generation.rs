@@ -60,6 +60,11 @@ impl Generation {
         Self { key: format!("{prefix}/generation"), fingerprint, is_fresh: true, is_newest: None, connection: 0 }
     }
 
+    /// Is it known yet which generation is the newest?
+    pub fn is_known(&self) -> bool {
+        self.is_newest.is_some()
+    }
+
     /// Is it the newest? Not before that is [known](Self::check).
     pub fn is_newest(&self) -> bool {
         self.is_newest == Some(true)
@@ -71,6 +76,8 @@ impl Generation {
     /// The store's; what was known stays.
     pub fn serve(&mut self, store: &mut dyn SharedStore, now: Instant, connection: u64) -> Result<(), StoreError> {
         self.is_fresh = false;
+        // From 1 on, so that 0 is none.
+        let connection = connection.saturating_add(1);
         if connection <= self.connection {
             return Ok(());
         }
