@@ -9,6 +9,7 @@ mod crashes;
 mod dead_letters;
 mod delivery;
 mod disabled;
+mod faults;
 mod fuel;
 mod idempotency;
 mod matching;

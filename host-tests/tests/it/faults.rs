@@ -1,0 +1,82 @@
+//! Faults that a test puts into the simulated Envoy, and what the filter makes of them.
+
+use std::error::Error;
+
+use host_tests::{Effect, Point, Process, Reply, Request, Rule, Thread, Upstream};
+use serde_json::json;
+
+use crate::support::{accept, advance, attempts, config, endpoint, event, gateway, millis, noop, seconds, start, with};
+
+#[test]
+fn with_fail_closed_a_vm_that_is_lost_is_never_rebuilt() -> Result<(), Box<dyn Error>> {
+    let mut process = Process::builder(noop()).fail_closed().start()?;
+    process.kill_vm(Thread::Worker(0));
+    process.advance(seconds(3600))?;
+    let stream = process.request(0, Request::post("/"))?;
+    assert_eq!(process.answer(stream).map(|answer| answer.status()), Some(503));
+    Ok(())
+}
+
+#[test]
+fn a_rules_trap_loses_the_vm_and_is_no_fault_of_the_filter() -> Result<(), Box<dyn Error>> {
+    let mut process = Process::builder(noop()).workers(2).start()?;
+    process.add_rule(Rule::new(Point::AnyHostCall, Effect::Trap).on(Thread::Worker(1)).times(1));
+    let spared = process.request(0, Request::post("/").body("one"))?;
+    let hit = process.request(1, Request::post("/").body("one"))?;
+    assert_eq!(process.answer(spared).map(|answer| answer.status()), Some(200));
+    assert_eq!(process.answer(hit).map(|answer| answer.status()), Some(503));
+    assert!(!process.has_vm(Thread::Worker(1)));
+    Ok(())
+}
+
+#[test]
+fn an_attempt_whose_end_is_never_told_counts_as_timed_out_and_is_made_again() {
+    let mut process = start(&config([with(endpoint("billing"), json!({"timeout": "1s"}))]));
+    process.add_rule(Rule::new(Point::CallEnd, Effect::Drop).times(1));
+    accept(&mut process, 0, event("paid"));
+    advance(&mut process, seconds(15));
+    let attempts = attempts(&process, "billing");
+    assert_eq!(attempts.iter().map(|attempt| attempt.number).collect::<Vec<_>>(), [1, 2]);
+    assert_eq!(process.metric("endpoint=.=billing;.;outcome=.=timeout;.;gatepost_attempts_total"), Some(1));
+}
+
+#[test]
+fn a_wall_clock_that_steps_changes_the_timestamp_and_not_the_schedule() {
+    let failing = Upstream::replies([Reply::status(503)]);
+    let mut process = gateway(&config([endpoint("billing")])).cluster("billing", failing).start().expect("it starts");
+    accept(&mut process, 0, event("paid"));
+    advance(&mut process, millis(100));
+    process.step_wall_clock(-3_600_000);
+    advance(&mut process, seconds(5));
+    let calls = process.calls("billing");
+    let stamp = |number: usize| calls[number].header("x-webhook-timestamp").parse::<i64>().expect("milliseconds");
+    assert_eq!((calls[1].at - calls[0].at).as_secs(), 2);
+    assert!((2_000..2_010).contains(&(stamp(1) - stamp(0) + 3_600_000)));
+}
+
+#[test]
+fn a_lease_lost_to_another_by_compare_and_swap_is_given_up() {
+    let mut process = start(&config([endpoint("billing")]));
+    accept(&mut process, 0, event("paid"));
+    advance(&mut process, seconds(1));
+    let set = Point::HostCall("proxy_set_shared_data");
+    let conflict = process.add_rule(Rule::new(set, Effect::Fail(8)).on(Thread::Worker(0)));
+    advance(&mut process, seconds(4));
+    process.remove_rule(conflict);
+    assert!(process.log().iter().any(|line| line.message.contains("taken over by another worker")));
+    accept(&mut process, 0, event("paid"));
+    advance(&mut process, seconds(1));
+    assert_eq!(attempts(&process, "billing").len(), 2);
+}
+
+#[test]
+fn a_store_that_takes_nothing_is_a_503_and_nothing_is_sent() {
+    let mut process = start(&config([endpoint("billing")]));
+    advance(&mut process, seconds(2));
+    process.add_rule(Rule::new(Point::HostCall("proxy_set_shared_data"), Effect::Fail(10)));
+    let stream = process.request(0, event("paid")).expect("it is answered");
+    let answer = process.answer(stream).expect("an answer");
+    assert_eq!((answer.status(), answer.header("retry-after")), (503, "1"));
+    advance(&mut process, seconds(5));
+    assert!(process.calls("billing").is_empty());
+}
