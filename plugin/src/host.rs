@@ -123,7 +123,9 @@ pub fn connection_id() -> Option<u64> {
 
 /// Tells Envoy that a root whose `on_done` answered false is done now.
 pub fn done() {
-    let _ = hostcalls::done();
+    if let Err(status) = abi::context_done() {
+        log(LogLevel::Error, &format!("cannot say that a configuration is done: host status {status}"));
+    }
 }
 
 /// A variable of the environment, as far as `host_env_keys` and `key_values` let it through.

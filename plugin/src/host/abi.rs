@@ -56,6 +56,7 @@ unsafe extern "C" {
         value_len: *mut usize,
     ) -> Status;
     fn proxy_get_property(path: *const u8, path_len: usize, value: *mut *mut u8, value_len: *mut usize) -> Status;
+    fn proxy_done() -> Status;
     fn proxy_set_effective_context(id: u32) -> Status;
     fn proxy_send_local_response(
         status: u32,
@@ -167,6 +168,12 @@ pub fn property(path: &str) -> Result<Vec<u8>, Status> {
     let status = unsafe { proxy_get_property(path.as_ptr(), path.len(), &mut data, &mut len) };
     // SAFETY: as above.
     if status == OK { Ok(unsafe { owned(data, len) }) } else { Err(status) }
+}
+
+/// The current context, whose `on_done` answered false, is done.
+pub fn context_done() -> Result<(), Status> {
+    // SAFETY: nothing is passed.
+    done(unsafe { proxy_done() })
 }
 
 /// Makes the calls that follow act on another context.
