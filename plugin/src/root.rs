@@ -53,6 +53,15 @@ impl Root {
         }
     }
 
+    /// Tells Envoy once nothing is under way any more, if it waits for that.
+    fn end(&mut self, now: Now) {
+        let Some(worker) = self.worker.as_ref().filter(|_| self.is_ending) else { return };
+        if worker.engine(now, Engine::close) {
+            self.is_ending = false;
+            host::done();
+        }
+    }
+
     fn perform(&mut self, worker: &Worker, now: Now, action: Action) {
         match action {
             Action::Call(call) => match host::call(&call, &worker.config) {
@@ -85,10 +94,7 @@ impl Context for Root {
             CallEnd::NotSent => engine.refused(world, attempt),
         });
         self.pump(now);
-        if self.is_ending && worker.engine(now, Engine::close) {
-            self.is_ending = false;
-            host::done();
-        }
+        self.end(now);
     }
 
     /// This configuration is replaced and its listeners have drained. Calls under way may end first, where Envoy lets
@@ -130,7 +136,9 @@ impl RootContext for Root {
     fn on_tick(&mut self) {
         let Some(worker) = &self.worker else { return };
         worker.arrived();
-        self.pump(host::now());
+        let now = host::now();
+        self.pump(now);
+        self.end(now);
     }
 
     fn on_queue_ready(&mut self, queue: u32) {

@@ -51,6 +51,7 @@ impl Stream {
 
     /// Looks at the request line and the headers.
     fn begin(&mut self, worker: &Worker, end_of_stream: bool) -> Action {
+        worker.serve();
         // The whole map costs two calls for one header, and most requests here are events, which need it.
         let headers = host::request_headers();
         #[cfg(feature = "trap")]
@@ -112,8 +113,7 @@ impl Stream {
             Ok(event) => event,
             Err(rejection) => return self.refuse(worker, route, &Answer::bad_request(&rejection.to_string())),
         };
-        let connection = worker.wants_connection().then(host::connection_id).flatten();
-        match worker.offer(Offer { stream: self.id, route, event, key, connection }) {
+        match worker.offer(Offer { stream: self.id, route, event, key }) {
             Ok(answer) => self.answer(&answer),
             Err(place) => {
                 self.state = State::Waiting { place };

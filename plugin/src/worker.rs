@@ -22,8 +22,8 @@ pub struct Worker {
     randomness: RefCell<Randomness>,
     /// Never borrowed across a host call that could come back here.
     pub metrics: RefCell<Metrics>,
-    /// The partition whose queue was registered, and that queue.
-    queue: Cell<Option<(u32, Option<Queue>)>>,
+    /// The claim for whose partition a queue was registered, and that queue.
+    queue: Cell<Option<(u64, Option<Queue>)>>,
     /// The root has been woken and has not come yet.
     woken: Cell<bool>,
 }
@@ -66,9 +66,15 @@ impl Worker {
         self.metrics.borrow_mut().event(&self.config, route, result);
     }
 
-    /// Should an offer tell the id of its connection?
-    pub fn wants_connection(&self) -> bool {
-        self.engine.borrow().wants_connection()
+    /// A request came: which connection it came on tells a newer configuration from an older one.
+    pub fn serve(&self) {
+        if !self.engine.borrow().wants_connections() {
+            return;
+        }
+        let Some(connection) = host::connection_id() else { return };
+        if self.engine.borrow().is_new(connection) {
+            self.engine(host::now(), |engine, world| engine.serve(world, connection));
+        }
     }
 
     /// The root is here.
@@ -89,15 +95,15 @@ impl Worker {
     }
 
     /// The queue of the worker's partition, registered when the partition is new.
-    fn queue(&self, partition: Option<u32>) -> Option<Queue> {
-        let partition = partition?;
+    fn queue(&self, partition: Option<(u32, u64)>) -> Option<Queue> {
+        let (partition, claim) = partition?;
         if let Some((registered, queue)) = self.queue.get()
-            && registered == partition
+            && registered == claim
         {
             return queue;
         }
         let queue = Queue::register(&format!("{}/wake/{partition}", self.name));
-        self.queue.set(Some((partition, queue)));
+        self.queue.set(Some((claim, queue)));
         queue
     }
 }

@@ -93,6 +93,8 @@ pub struct Engine {
     holdings: Holdings,
     /// The partition to accept into.
     home: Option<u32>,
+    /// How often one was claimed.
+    claims: u64,
     is_closing: bool,
     /// Bytes of the payloads in `holdings`.
     bytes: u64,
@@ -126,6 +128,7 @@ impl Engine {
             nonce: None,
             holdings: Holdings::default(),
             home: None,
+            claims: 0,
             is_closing: false,
             bytes: 0,
             waiting: 0,
@@ -145,14 +148,19 @@ impl Engine {
     }
 
     /// The number of the partition that the worker accepts into, once it has one: it names the queue that wakes the
-    /// worker.
-    pub fn partition(&self) -> Option<u32> {
-        self.home
+    /// worker. With how many were claimed so far: a number that was given up may have woken another since.
+    pub fn partition(&self) -> Option<(u32, u64)> {
+        self.home.map(|home| (home, self.claims))
     }
 
-    /// Is the id of the connection worth telling with an [`Offer`]? It costs a host call.
-    pub fn wants_connection(&self) -> bool {
+    /// Is a request's connection worth telling of ([`serve`](Self::serve))? To know its id costs a host call.
+    pub fn wants_connections(&self) -> bool {
         !self.config.endpoints.is_empty()
+    }
+
+    /// Is this connection newer than all this worker has served?
+    pub fn is_new(&self, connection: u64) -> bool {
+        self.generation.is_new(connection)
     }
 
     /// Time has passed; to be called in every callback. Keeps the leases, finds out which configuration delivers, and

@@ -11,9 +11,12 @@
 //! - when it serves a connection that was opened after all that were ever seen: their ids grow over the whole process,
 //!   and new connections come to the newest listener. This is how a configuration comes back (A, B, then A again):
 //!   Envoy revives its roots without telling them.
-//! - when the newest has shown no sign of life for [`LEASE`].
+//! - when the newest has shown no sign of life for [`LEASE`], and again none in the second after that was seen: after
+//!   the whole process stood still, all look dead for a moment.
 //!
 //! Two filters of one name with different configurations, both in use, would take turns for ever: a name is for one.
+
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -21,11 +24,14 @@ use crate::ledger::{HEARTBEAT, LEASE};
 use crate::store::{Record, SharedStore, StoreError, Write, update};
 use crate::time::Instant;
 
+/// After a heartbeat was found lapsed its owner has this long to show that it lives.
+const SECOND_LOOK: Duration = Duration::from_secs(1);
+
 /// The newest generation, in shared data.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Newest {
     fingerprint: u64,
-    /// The highest id of a connection that any generation has served.
+    /// One more than the highest id of a connection that any generation has served.
     connection: u64,
     heartbeat: Instant,
 }
@@ -50,14 +56,23 @@ pub struct Generation {
     /// No request was served and nothing was asked yet.
     is_fresh: bool,
     is_newest: Option<bool>,
-    /// The highest id of a connection that this root served while it was the newest.
+    /// One more than the highest id of a connection that this root served while it was the newest.
     connection: u64,
+    /// A heartbeat of the newest that was found lapsed, and when.
+    lapsed: Option<(Instant, Instant)>,
 }
 
 impl Generation {
     /// That of a root whose configuration has this fingerprint.
     pub fn new(prefix: &str, fingerprint: u64) -> Self {
-        Self { key: format!("{prefix}/generation"), fingerprint, is_fresh: true, is_newest: None, connection: 0 }
+        Self {
+            key: format!("{prefix}/generation"),
+            fingerprint,
+            is_fresh: true,
+            is_newest: None,
+            connection: 0,
+            lapsed: None,
+        }
     }
 
     /// Is it known yet which generation is the newest?
@@ -70,17 +85,21 @@ impl Generation {
         self.is_newest == Some(true)
     }
 
+    /// Is this connection newer than all this root served as the newest? An older one changes nothing.
+    pub fn is_new(&self, connection: u64) -> bool {
+        self.is_fresh || connection >= self.connection
+    }
+
     /// A request came on the connection of this id.
     ///
     /// # Errors
     /// The store's; what was known stays.
     pub fn serve(&mut self, store: &mut dyn SharedStore, now: Instant, connection: u64) -> Result<(), StoreError> {
         self.is_fresh = false;
-        // From 1 on, so that 0 is none.
-        let connection = connection.saturating_add(1);
-        if connection <= self.connection {
+        if !self.is_new(connection) {
             return Ok(());
         }
+        let connection = connection.saturating_add(1);
         self.claim(store, now, connection, |newest| connection > newest.connection)
     }
 
@@ -91,7 +110,22 @@ impl Generation {
     pub fn check(&mut self, store: &mut dyn SharedStore, now: Instant) -> Result<Option<bool>, StoreError> {
         let (was, is_fresh) = (self.is_newest, std::mem::take(&mut self.is_fresh));
         let connection = self.connection;
-        self.claim(store, now, connection, |newest| is_fresh || now.since(newest.heartbeat) >= LEASE)?;
+        let (before, mut lapsed) = (self.lapsed, None);
+        let may = |newest: &Newest| {
+            if now.since(newest.heartbeat) < LEASE {
+                return is_fresh;
+            }
+            let seen = before.filter(|(heartbeat, _)| *heartbeat == newest.heartbeat).map_or(now, |(_, seen)| seen);
+            lapsed = Some((newest.heartbeat, seen));
+            is_fresh || now.since(seen) >= SECOND_LOOK
+        };
+        let claimed = self.claim(store, now, connection, may);
+        self.lapsed = lapsed;
+        if claimed.is_err() {
+            // Who does not know does not deliver.
+            self.is_newest.get_or_insert(false);
+        }
+        claimed?;
         Ok(self.is_newest.filter(|is_newest| was == Some(!is_newest)))
     }
 
@@ -101,7 +135,7 @@ impl Generation {
         store: &mut dyn SharedStore,
         now: Instant,
         connection: u64,
-        may: impl Fn(&Newest) -> bool,
+        mut may: impl FnMut(&Newest) -> bool,
     ) -> Result<(), StoreError> {
         let own = self.fingerprint;
         let is_newest = update(store, &self.key, |newest: &mut Newest| {
@@ -203,7 +237,19 @@ mod tests {
         let (mut old, mut new) = (Generation::new("g", 1), Generation::new("g", 2));
         assert!(tick(&mut old, &mut store, 0));
         assert!(tick(&mut new, &mut store, 10));
-        assert!(!tick(&mut old, &mut store, 10_009));
-        assert!(tick(&mut old, &mut store, 10_010));
+        assert!(!tick(&mut old, &mut store, 10_010));
+        assert!(!tick(&mut old, &mut store, 11_009));
+        assert!(tick(&mut old, &mut store, 11_010));
+    }
+
+    #[test]
+    fn after_the_whole_process_stood_still_the_newest_is_the_newest() {
+        let mut store = MemoryStore::default();
+        let (mut old, mut new) = (Generation::new("g", 1), Generation::new("g", 2));
+        assert!(tick(&mut old, &mut store, 0));
+        assert!(tick(&mut new, &mut store, 10));
+        assert!(!tick(&mut old, &mut store, 60_000));
+        assert!(tick(&mut new, &mut store, 60_010));
+        assert!(!tick(&mut old, &mut store, 61_500));
     }
 }

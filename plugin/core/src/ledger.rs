@@ -14,8 +14,9 @@
 //! trusts a heartbeat younger than [`HEARTBEAT`] without reading it: nobody may take a partition over before
 //! [`LEASE`] has passed since its holder's last one. An older heartbeat is renewed by compare-and-swap, which fails if
 //! the partition has changed hands; the worker then forgets what it held there. So a worker that stalls between
-//! callbacks is fenced off for good, and one that stalls inside a callback only after `LEASE - HEARTBEAT`, seven
-//! seconds; what it may still write then is an event it accepted, which [`Partition::rescan`] finds.
+//! callbacks is fenced off for good. One that stalls for `LEASE - HEARTBEAT`, seven seconds, inside a callback may still
+//! write in it: an event that it accepted, which [`Partition::rescan`] finds, or how one stands, which can make an
+//! attempt again. The store has no write that would prevent this for the price of one call.
 //!
 //! **A lease's life.** Missing or freed: nothing is in the partition, and whoever needs one takes it
 //! ([`Partition::claim`]). Held: a VM's. Left, or held without a heartbeat for [`LEASE`]: there are events in it that

@@ -89,7 +89,8 @@ fuzz_target!(|bytes: &[u8]| {
             tracestate: None,
         };
         let key = (second % 2 == 0).then(|| Key::new("r", None, b"key", b"{}"));
-        engine.offer(&mut world, Offer { stream: 1, route: RouteId(0), event, key, connection: Some(second) });
+        engine.serve(&mut world, second);
+        engine.offer(&mut world, Offer { stream: 1, route: RouteId(0), event, key });
         let mut actions = 0;
         while let Some(action) = engine.poll_action(&mut world) {
             actions += 1;

@@ -29,8 +29,6 @@ pub struct Offer {
     pub event: Event,
     /// Its idempotency key, if it has one.
     pub key: Option<Key>,
-    /// The id of the connection it came on, if [known](Engine::wants_connection).
-    pub connection: Option<u64>,
 }
 
 /// What a producer gets, and the label to count it under.
@@ -52,11 +50,6 @@ impl Engine {
     /// Takes an event, or says why not.
     pub fn offer(&mut self, world: &mut World<'_>, offer: Offer) -> Reply {
         let id = EventId::from_random((world.random)());
-        if let Some(connection) = offer.connection
-            && let Err(error) = self.generation.serve(world.store, world.now.mono, connection)
-        {
-            self.note(Notice::Store { doing: "asking which configuration is the newest", error });
-        }
         if !self.config.enabled {
             return nothing_sent(id, &offer.event, Status::Disabled, EventResult::Disabled);
         }

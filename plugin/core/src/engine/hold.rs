@@ -43,10 +43,17 @@ impl Engine {
         self.holdings.is_empty()
     }
 
+    /// A request came on the connection of this id: what tells a newer configuration from an older one.
+    pub fn serve(&mut self, world: &mut World<'_>, connection: u64) {
+        if let Err(error) = self.generation.serve(world.store, world.now.mono, connection) {
+            self.note(Notice::Store { doing: "asking which configuration is the newest", error });
+        }
+    }
+
     /// Finds out which configuration delivers.
     pub(super) fn check_generation(&mut self, world: &mut World<'_>) {
-        // One without endpoints has nothing to deliver, and lets the others be.
-        if self.config.endpoints.is_empty() {
+        // One without endpoints has nothing to deliver, and one that ends delivers no more: they let the others be.
+        if self.config.endpoints.is_empty() || self.is_closing {
             return;
         }
         match self.generation.check(world.store, world.now.mono) {
@@ -68,6 +75,7 @@ impl Engine {
                 let number = partition.number();
                 self.holdings.add(partition);
                 self.home = Some(number);
+                self.claims += 1;
                 Ok(number)
             }
             Err(error) => {
@@ -103,7 +111,7 @@ impl Engine {
                     // It is held already only if this worker's own lease lapsed unseen.
                     self.forget(world, number);
                     self.holdings.add(partition);
-                    recovered.into_iter().for_each(|event| self.recover(world, number, event));
+                    self.recover_all(world, number, recovered);
                 }
                 Ok(None) => return,
                 Err(error) => return self.note(Notice::Store { doing: "adopting a partition", error }),
@@ -113,14 +121,18 @@ impl Engine {
 
     fn release_drained(&mut self, world: &mut World<'_>) {
         for number in self.holdings.numbers() {
-            let Some(holding) = self.holdings.get_mut(number) else { continue };
-            if self.home == Some(number) || !holding.events.is_empty() || holding.partition.is_foreign() {
+            let Some(holding) = self.holdings.get_mut(number).filter(|_| self.home != Some(number)) else { continue };
+            let is_drained = holding.events.is_empty() && !holding.partition.is_foreign();
+            if !is_drained && !holding.is_incomplete {
                 continue;
             }
             // Its former holder may have stalled in the middle of accepting.
             match holding.partition.rescan(world.store) {
-                Ok(found) if found.is_empty() && !holding.partition.is_foreign() => self.hand_over(world, number),
-                Ok(found) => found.into_iter().for_each(|event| self.recover(world, number, event)),
+                Ok(found) if found.is_empty() && !holding.partition.is_foreign() => self.give_up(world, number, true),
+                Ok(mut found) => {
+                    found.retain(|event| holding.events.get(event.slot).is_none());
+                    self.recover_all(world, number, found);
+                }
                 Err(error) => self.note(Notice::Store { doing: "reading a partition", error }),
             }
         }
@@ -143,14 +155,16 @@ impl Engine {
     fn hand_over_all(&mut self, world: &mut World<'_>) {
         for number in self.holdings.numbers() {
             if !self.flights.iter().any(|flight| flight.entry.place.partition == number) {
-                self.hand_over(world, number);
+                // Of one that was adopted only another look says that it is empty.
+                self.give_up(world, number, self.home == Some(number));
             }
         }
     }
 
-    fn hand_over(&mut self, world: &mut World<'_>, number: u32) {
-        let Some(Holding { partition, events }) = self.forget(world, number) else { return };
-        if let Err(error) = partition.release(world.store, events.is_empty()) {
+    /// Gives a partition up; `is_known` says that what is in memory is all that is in it.
+    fn give_up(&mut self, world: &mut World<'_>, number: u32, is_known: bool) {
+        let Some(Holding { partition, events, .. }) = self.forget(world, number) else { return };
+        if let Err(error) = partition.release(world.store, is_known && events.is_empty()) {
             self.note(Notice::Store { doing: "giving a partition up", error });
         }
     }
@@ -174,9 +188,20 @@ impl Engine {
         Some(holding)
     }
 
+    /// Takes up events of an adopted partition; those that cannot be are looked for again.
+    fn recover_all(&mut self, world: &mut World<'_>, partition: u32, events: Vec<Recovered>) {
+        let mut is_incomplete = false;
+        for event in events {
+            is_incomplete |= self.recover(world, partition, event).is_err();
+        }
+        if let Some(holding) = self.holdings.get_mut(partition) {
+            holding.is_incomplete = is_incomplete;
+        }
+    }
+
     /// Takes up an event of an adopted partition. Its endpoints are known by name; a delivery whose endpoint is gone
     /// from the config becomes a dead letter, and so does each of an event that kills whoever attempts it.
-    fn recover(&mut self, world: &mut World<'_>, partition: u32, event: Recovered) {
+    fn recover(&mut self, world: &mut World<'_>, partition: u32, event: Recovered) -> Result<(), StoreError> {
         let Recovered { slot, state, bytes } = event;
         let place = Place { partition, slot };
         let mut pending = Pending {
@@ -194,9 +219,8 @@ impl Engine {
                 Some(endpoint) => pending.deliveries.push(Delivery::from_record(EndpointId(endpoint), &record)),
                 // The letter of one on its way to the sink is kept already.
                 None if !matches!(record.stage, Stage::Waiting { .. }) => {}
-                // The event stays where it is: whoever reads the partition next tries again.
-                None if self.bury_removed(world, place, &pending, record).is_err() => return,
-                None => {}
+                // If that fails the event stays where it is: whoever reads the partition next tries again.
+                None => self.bury_removed(world, place, &pending, record)?,
             }
         }
         self.enlist(place, pending);
@@ -204,6 +228,7 @@ impl Engine {
             self.bury_poison(world, place);
         }
         self.persist(world, place);
+        Ok(())
     }
 
     fn bury_poison(&mut self, world: &mut World<'_>, place: Place) {
@@ -264,7 +289,9 @@ impl Engine {
     /// An adopted event is about to be attempted: should this VM die of it, the record says so.
     pub(super) fn write_trial(&mut self, world: &mut World<'_>, place: Place) -> Result<(), StoreError> {
         let Some(event) = self.holdings.event_mut(place) else { return Ok(()) };
-        let Some(trials) = &mut event.trials else { return Ok(()) };
+        // Several of its deliveries may be under way at once; should this VM die, it died once.
+        let is_counted = event.deliveries.iter().any(|delivery| delivery.under_way);
+        let Some(trials) = event.trials.as_mut().filter(|_| !is_counted) else { return Ok(()) };
         *trials = trials.saturating_add(1);
         self.write(world, place)
     }

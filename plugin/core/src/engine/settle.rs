@@ -20,6 +20,9 @@ use crate::retry;
 use crate::store::StoreError;
 use crate::time::Instant;
 
+/// Dead letters made in one sweep; each takes some 50 µs with the default limits.
+const SWEEP_MAX: usize = 500;
+
 /// What follows from the end of an attempt.
 #[derive(Clone, Copy)]
 enum Next {
@@ -81,7 +84,9 @@ impl Engine {
         for place in dirty.map(|(place, _)| place).collect::<Vec<_>>() {
             self.persist(world, place);
         }
-        let expired = self.expired(now);
+        let mut expired = self.expired(now);
+        // The rest has its turn in the next sweep: a long stretch of work keeps a whole worker from its requests.
+        expired.truncate(SWEEP_MAX);
         for (place, index) in &expired {
             self.bury(world, *place, *index, Reason::Expired);
         }

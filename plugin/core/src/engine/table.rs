@@ -33,6 +33,8 @@ impl Place {
 pub(super) struct Holding {
     pub partition: Partition,
     pub events: Events,
+    /// Some event in the partition could not be taken up yet.
+    pub is_incomplete: bool,
 }
 
 /// The partitions that this worker holds: one it accepts into, and those it adopted; seldom more than one or two.
@@ -41,7 +43,7 @@ pub(super) struct Holdings(Vec<Holding>);
 
 impl Holdings {
     pub fn add(&mut self, partition: Partition) {
-        self.0.push(Holding { partition, events: Events::default() });
+        self.0.push(Holding { partition, events: Events::default(), is_incomplete: false });
     }
 
     pub fn get(&self, partition: u32) -> Option<&Holding> {

@@ -192,8 +192,11 @@ fn a_config_that_comes_back_delivers_again_with_its_first_new_connection() {
             traceparent: None,
             tracestate: None,
         };
-        let offer = Offer { stream: 1, route: config::RouteId(0), event, key: None, connection: Some(connection) };
-        process.run(worker, |engine, world| engine.offer(world, offer))
+        let offer = Offer { stream: 1, route: config::RouteId(0), event, key: None };
+        process.run(worker, |engine, world| {
+            engine.serve(world, connection);
+            engine.offer(world, offer)
+        })
     };
     offer(&mut process, 1, 5);
     assert_eq!(process.only().worker, 1);
@@ -240,4 +243,40 @@ fn adoption_is_told_once_with_the_number_of_events() {
     replace(&mut process, 0, &config);
     process.millis += 10_000;
     assert_eq!(adopted(&process.poll().1), [3]);
+}
+
+#[test]
+fn an_event_under_way_to_two_endpoints_when_its_worker_dies_is_blamed_once() {
+    let both = format!("{}, {}", billing(""), endpoint("audit", ""));
+    let mut process = Process::new(2, &both);
+    process.offer(0, 1);
+    let config = Rc::clone(process.workers[0].config());
+    for adopter in [1, 0] {
+        assert_eq!(process.sent().len(), 2);
+        (0..2).for_each(|worker| replace(&mut process, worker, &config));
+        process.millis += 10_000;
+        process.run(adopter, Engine::tick);
+    }
+    assert_eq!((process.letters(), process.sent().len()), (0, 2));
+}
+
+#[test]
+fn a_partition_with_an_event_that_could_not_be_taken_up_is_never_taken_for_empty() {
+    let mut process = Process::new(2, &billing(r#", "retry": {"delays": ["5s"]}"#));
+    process.offer(0, 1);
+    process.run(0, Engine::tick);
+    replace(&mut process, 1, &config_of("audit"));
+    process.run(1, Engine::tick);
+    process.millis += 1_000;
+    process.run(0, Engine::tick);
+    // The letter for its removed endpoint cannot be kept: the ring is of another version.
+    process.store.set("g/dead/index", &[99], None).unwrap();
+    process.millis += 1_000;
+    process.run(1, Engine::tick);
+    assert!(process.run(1, Engine::close));
+    assert!(lease(&process, 0) > 1, "it is left, not freed");
+    process.store.values.remove("g/dead/index");
+    replace(&mut process, 1, &config_of("audit"));
+    process.pass(3_000);
+    assert_eq!((process.letters(), process.body_bytes()), (1, 1));
 }
