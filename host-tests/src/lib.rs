@@ -37,8 +37,8 @@
 //!
 //! A callback takes no time, unless a [`Rule`] delays a host call, and no other VM runs meanwhile. An application behind
 //! the gateway answers every request 200. gRPC calls, foreign functions and pausing an answer are not simulated: they
-//! are a [`Fault`] that names the call. A request's headers may still be written when Envoy has already sent them on. A
-//! new configuration always keeps the VMs; a new build of the filter, which replaces them, is not simulated.
+//! are a [`Fault`] that names the call. A new configuration always keeps the VMs; a new build of the filter, which
+//! replaces them, is not simulated.
 
 mod abi;
 mod clock;

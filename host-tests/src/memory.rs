@@ -62,6 +62,12 @@ impl<'a> HostCall<'a> {
         &mut self.caller.data_mut().world
     }
 
+    /// How far the wall clock of this thread is off.
+    pub(crate) fn skew_nanos(&mut self) -> i64 {
+        let thread = self.guest().thread;
+        self.world().skews.get(&thread).copied().unwrap_or_default()
+    }
+
     /// The context the call acts upon: the effective one, where it was set, else the one the callback is for.
     pub(crate) fn context(&mut self) -> (u32, Context) {
         let guest = self.guest();

@@ -41,6 +41,8 @@ pub struct Process {
     /// Fuel burnt by VMs that are gone.
     fuel_of_the_lost: u64,
     fail_closed: bool,
+    /// `allow_on_headers_stop_iteration`.
+    body_while_paused: bool,
 }
 
 /// The place of a thread's VM.
@@ -187,6 +189,26 @@ impl Process {
     pub fn step_wall_clock(&mut self, millis: i64) {
         self.world.clock.step_wall(millis);
         self.world.note(Thread::Main, What::Stepped { millis });
+    }
+
+    /// Lets one thread's wall clock be off by so much, as if it had not noticed a step yet.
+    pub fn skew_wall_clock(&mut self, thread: Thread, millis: i64) {
+        self.world.skews.insert(thread, millis.saturating_mul(1_000_000));
+    }
+
+    /// Ends the process and starts it again: everything in memory is gone, shared data included. The clusters and what
+    /// they received stay, as do the clocks, the trace and the log.
+    ///
+    /// # Errors
+    ///
+    /// As when it was started.
+    pub fn restart(&mut self) -> Result<(), StartError> {
+        let threads: Vec<Thread> = self.slots.keys().copied().collect();
+        threads.iter().for_each(|thread| self.kill_vm(*thread));
+        self.world.forget();
+        let config = Arc::clone(&self.config);
+        self.canary(&config)?;
+        threads.into_iter().try_for_each(|thread| self.boot(thread))
     }
 
     /// Pushes another configuration: a canary tries it, then every VM gets a new root context beside the old ones,

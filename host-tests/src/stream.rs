@@ -136,6 +136,14 @@ pub struct Forwarded {
     pub body: Vec<u8>,
 }
 
+/// What follows a request's headers.
+#[derive(Clone, Debug)]
+pub(crate) struct Rest {
+    pub(crate) chunks: Vec<Vec<u8>>,
+    pub(crate) trailers: Headers,
+    pub(crate) protocol: Protocol,
+}
+
 /// A stream as the host keeps it.
 #[derive(Debug)]
 pub(crate) struct Stream {
@@ -152,6 +160,8 @@ pub(crate) struct Stream {
     /// The whole request has arrived.
     pub(crate) arrived: bool,
     pub(crate) forwarded: Option<Forwarded>,
+    /// What the filter is not shown while its pause in the headers stands.
+    pub(crate) held: Option<Rest>,
     /// The answer on its way; the client has it once the stream is closed.
     pub(crate) response: Option<Answer>,
     pub(crate) open: bool,

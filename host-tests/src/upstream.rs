@@ -14,7 +14,7 @@ const LATENCY: Duration = Duration::from_millis(1);
 pub struct Call {
     /// Virtual time since the start of the process.
     pub at: Duration,
-    /// Milliseconds since the Unix epoch at that moment.
+    /// Milliseconds since the Unix epoch at that moment, by the clock of the thread.
     pub wall_millis: u64,
     /// The thread whose VM made it.
     pub thread: Thread,

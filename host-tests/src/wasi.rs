@@ -49,7 +49,7 @@ fn clock_time_get(caller: Caller<'_, Guest>, clock: u32, _precision: u64, time_a
     let mut call = enter!(caller, "clock_time_get");
     let now = call.world().clock;
     let nanos = match clock {
-        0 => now.wall_nanos(),
+        0 => now.wall_nanos().saturating_add_signed(call.skew_nanos()),
         1 => now.monotonic_nanos(),
         _ => return Ok(INVALID),
     };

@@ -57,6 +57,8 @@ pub(crate) struct World {
     pub(crate) rules: Rules,
     /// Calls to clusters carry a copy of the keys that begin so.
     pub(crate) watched: Vec<String>,
+    /// How far the wall clock of a thread is off, in nanoseconds.
+    pub(crate) skews: BTreeMap<Thread, i64>,
     vms: u64,
 }
 
@@ -69,6 +71,15 @@ impl World {
     pub(crate) fn next_vm(&mut self) -> VmId {
         self.vms += 1;
         VmId(self.vms)
+    }
+
+    /// Forgets what ends with a process.
+    pub(crate) fn forget(&mut self) {
+        self.schedule = Schedule::default();
+        self.shared_data = SharedData::default();
+        self.queues = Queues::default();
+        self.metrics = Metrics::default();
+        self.rules.clear();
     }
 
     /// The watched keys of shared data.

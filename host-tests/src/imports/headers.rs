@@ -106,6 +106,12 @@ fn change(call: &mut HostCall<'_>, kind: u32, change: impl FnOnce(&mut Headers))
     if matches!(MapKind::from_code(kind), Some(MapKind::CallHeaders | MapKind::CallTrailers)) {
         bail!("the headers of an HTTP call's answer cannot be changed");
     }
+    if let (_, Context::Stream(stream)) = call.context()
+        && MapKind::from_code(kind) == Some(MapKind::RequestHeaders)
+        && call.world().streams.get(&stream).is_some_and(|stream| stream.forwarded.is_some())
+    {
+        bail!("the request's headers have gone on and cannot be changed any more");
+    }
     let Some(map) = map(call, kind)? else { return Ok(Status::BadArgument.code()) };
     change(map);
     Ok(Status::Ok.code())

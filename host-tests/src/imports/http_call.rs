@@ -36,10 +36,10 @@ fn proxy_http_call(
 ) -> Result<u32> {
     let mut call = enter!(caller, "proxy_http_call");
     let headers = call.pairs(headers_at, headers_size)?;
-    let clock = call.world().clock;
+    let (clock, skew) = (call.world().clock, call.skew_nanos());
     let request = Call {
         at: clock.elapsed(),
-        wall_millis: clock.wall_nanos() / 1_000_000,
+        wall_millis: clock.wall_nanos().saturating_add_signed(skew) / 1_000_000,
         thread: call.guest().thread,
         cluster: call.text(cluster_at, cluster_size)?,
         body: call.bytes(body_at, body_size)?,

@@ -33,7 +33,8 @@ fn proxy_set_tick_period_milliseconds(caller: Caller<'_, Guest>, period_ms: u32)
 
 fn proxy_get_current_time_nanoseconds(caller: Caller<'_, Guest>, time_at: u32) -> Result<u32> {
     let mut call = enter!(caller, "proxy_get_current_time_nanoseconds");
-    let now = call.world().clock.wall_nanos();
+    let skew = call.skew_nanos();
+    let now = call.world().clock.wall_nanos().saturating_add_signed(skew);
     call.put_u64(time_at, now)?;
     Ok(Status::Ok.code())
 }

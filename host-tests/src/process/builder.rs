@@ -20,6 +20,7 @@ pub struct Builder {
     clusters: BTreeMap<String, Upstream>,
     watched: Vec<String>,
     fail_closed: bool,
+    body_while_paused: bool,
 }
 
 impl Builder {
@@ -37,6 +38,7 @@ impl Builder {
             clusters: BTreeMap::new(),
             watched: Vec::new(),
             fail_closed: false,
+            body_while_paused: true,
         }
     }
 
@@ -103,6 +105,14 @@ impl Builder {
         self
     }
 
+    /// Without `allow_on_headers_stop_iteration: true`, which is Envoy's default: a request whose headers were paused
+    /// shows the filter nothing more until it is continued.
+    #[must_use]
+    pub fn hold_body_while_paused(mut self) -> Self {
+        self.body_while_paused = false;
+        self
+    }
+
     /// Starts the process as Envoy does: a canary that is thrown away, the main thread's VM, then the workers'.
     ///
     /// # Errors
@@ -121,6 +131,7 @@ impl Builder {
             world,
             slots: BTreeMap::new(),
             fail_closed: self.fail_closed,
+            body_while_paused: self.body_while_paused,
             fuel_of_the_lost: 0,
         };
         let config = Arc::clone(&process.config);

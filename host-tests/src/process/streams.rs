@@ -7,7 +7,7 @@ use super::{Process, RELOAD_BACKOFF};
 use crate::abi::Action;
 use crate::fault::{Fault, StartError};
 use crate::headers::Headers;
-use crate::stream::{Answer, Protocol, Request, Stream, StreamId};
+use crate::stream::{Answer, Protocol, Request, Rest, Stream, StreamId};
 use crate::trace::What;
 use crate::vm::{Context, Deferred};
 use crate::world::{Thread, VmId};
@@ -60,7 +60,11 @@ impl Process {
         self.create_context(thread, id, kept)?;
         let bodiless = chunks.is_empty() && trailers.is_empty();
         if self.headers(id, bodiless)? && !bodiless {
-            self.body(id, chunks, &trailers, protocol)?;
+            let rest = Rest { chunks, trailers, protocol };
+            match self.world.streams.get_mut(&id).filter(|stream| stream.forwarded.is_none()) {
+                Some(paused) if !self.body_while_paused => paused.held = Some(rest),
+                _ => self.body(id, rest)?,
+            }
         }
         Ok(id)
     }
@@ -108,6 +112,7 @@ impl Process {
             buffered: Vec::new(),
             arrived: false,
             forwarded: None,
+            held: None,
             response: None,
             open: true,
         };
@@ -153,13 +158,8 @@ impl Process {
         self.receive(id, "proxy_on_request_headers", |context| (context, size(count), u32::from(end)), end)
     }
 
-    fn body(
-        &mut self,
-        id: StreamId,
-        chunks: Vec<Vec<u8>>,
-        trailers: &Headers,
-        protocol: Protocol,
-    ) -> Result<(), Fault> {
+    fn body(&mut self, id: StreamId, rest: Rest) -> Result<(), Fault> {
+        let Rest { chunks, trailers, protocol } = rest;
         let last = chunks.len().saturating_sub(1);
         for (number, chunk) in chunks.into_iter().enumerate() {
             let end = number == last && protocol == Protocol::Http2 && trailers.is_empty();
@@ -216,6 +216,9 @@ impl Process {
     fn resume(&mut self, id: StreamId) -> Result<(), Fault> {
         let Some(stream) = self.world.streams.get_mut(&id).filter(|stream| stream.open) else { return Ok(()) };
         stream.forward();
+        if let Some(rest) = stream.held.take() {
+            return self.body(id, rest);
+        }
         if stream.arrived {
             self.respond(id, Answer::local(200, &Headers::default(), Vec::new()))?;
         }

@@ -80,3 +80,40 @@ fn a_store_that_takes_nothing_is_a_503_and_nothing_is_sent() {
     advance(&mut process, seconds(5));
     assert!(process.calls("billing").is_empty());
 }
+
+#[test]
+fn without_the_line_that_lets_bodies_arrive_every_event_hangs_as_in_envoy() {
+    let mut process = gateway(&config([endpoint("billing")])).hold_body_while_paused().start().expect("it starts");
+    let stream = process.request(0, event("paid")).expect("it is taken");
+    advance(&mut process, seconds(60));
+    assert!(process.answer(stream).is_none() && process.is_open(stream));
+    let passing = process.request(0, Request::post("/other").body("one")).expect("it is taken");
+    assert_eq!(process.answer(passing).map(|answer| answer.status()), Some(200));
+}
+
+#[test]
+fn after_a_restart_of_the_process_it_starts_with_nothing_and_delivers_again() {
+    let hanging = Upstream::always(Reply::hang());
+    let mut process = gateway(&config([endpoint("billing")])).cluster("billing", hanging).start().expect("it starts");
+    accept(&mut process, 0, event("paid"));
+    advance(&mut process, seconds(1));
+    process.restart().expect("it starts again");
+    assert_eq!(process.shared_data().count(), 0);
+    process.set_upstream("billing", Upstream::always(Reply::status(200)));
+    advance(&mut process, seconds(60));
+    assert_eq!(process.calls("billing").len(), 1, "what it held is gone");
+    accept(&mut process, 1, event("paid"));
+    advance(&mut process, seconds(1));
+    assert_eq!(process.calls("billing").len(), 2);
+}
+
+#[test]
+fn a_thread_whose_clock_is_off_signs_by_its_own_clock_and_keeps_the_schedule() {
+    let failing = Upstream::replies([Reply::status(503)]);
+    let mut process = gateway(&config([endpoint("billing")])).cluster("billing", failing).start().expect("it starts");
+    process.skew_wall_clock(Thread::Worker(0), 90_000);
+    accept(&mut process, 0, event("paid"));
+    advance(&mut process, seconds(5));
+    let attempts = attempts(&process, "billing");
+    assert_eq!((attempts[1].at - attempts[0].at).as_secs(), 2);
+}
