@@ -5,6 +5,7 @@
 //! yet delivered is not paid for.
 
 mod sink;
+pub mod soak;
 mod wrk;
 
 use std::fs;
@@ -40,10 +41,10 @@ pub struct Options {
 pub fn run(options: &Options) -> Result<()> {
     wrk::check()?;
     ensure!(options.repetitions > 0 && options.seconds > 0, "--repetitions and --seconds must be at least 1");
-    let sink = Sink::start()?;
+    let sink = Sink::start(None)?;
     let mut cases = Vec::new();
     for (filter, what) in CASES {
-        cases.push(Case { name: what, envoy: start(filter, &sink)?, runs: Vec::new() });
+        cases.push(Case { name: what, envoy: start(filter, 1, &sink)?, runs: Vec::new() });
     }
     for case in &cases {
         // V8 compiles what runs often once more, and better: not in the measured time.
@@ -78,19 +79,10 @@ impl Case {
     fn measure(&self, seconds: u32, connections: u32, sink: &Sink) -> Result<Run> {
         let url = format!("http://{}/events/bench", self.envoy.listener(LISTENER)?);
         let (cpu, received, start) = (cpu_seconds(self.envoy.pid())?, sink.received(), Instant::now());
-        let sent = wrk::run(&url, seconds, connections)?;
-        // wrk hangs up on the last requests; those may arrive too, and count as events like the others.
-        let delivered = wait::until("every event is delivered", DELIVERED, || {
-            let delivered = sink.received() - received;
-            Ok((delivered >= sent && self.is_idle()?).then_some(sink.received() - received))
-        })?;
+        let sent = wrk::run(&url, seconds, connections, wrk::ONE_KIB)?;
+        let delivered = all_delivered(&self.envoy, sink, received, sent)?;
         let (seconds, cpu) = (start.elapsed().as_secs_f64(), cpu_seconds(self.envoy.pid())? - cpu);
         Ok(Run { rate: delivered as f64 / seconds, cpu_us: cpu * 1e6 / delivered as f64 })
-    }
-
-    fn is_idle(&self) -> Result<bool> {
-        let active = self.envoy.stat("cluster.billing.upstream_rq_active")?;
-        Ok(active == 0 && self.envoy.stat("http.public.downstream_cx_active")? == 0)
     }
 
     fn median(&self, value: impl Fn(&Run) -> f64) -> Result<f64> {
@@ -100,8 +92,19 @@ impl Case {
     }
 }
 
-/// An Envoy with one worker and the filter of a case: the example without its authentication, which is not ours.
-fn start(filter: Filter, sink: &Sink) -> Result<Envoy> {
+/// Waits until what was sent has been received, and gives back how much that was. wrk hangs up on its last requests;
+/// those may arrive too, and count like the others.
+fn all_delivered(envoy: &Envoy, sink: &Sink, before: u64, sent: u64) -> Result<u64> {
+    wait::until("every event is delivered", DELIVERED, || {
+        let arrived = sink.received() - before >= sent;
+        let idle = envoy.stat("cluster.billing.upstream_rq_active")? == 0
+            && envoy.stat("http.public.downstream_cx_active")? == 0;
+        Ok((arrived && idle).then(|| sink.received() - before))
+    })
+}
+
+/// An Envoy with the filter of a case: the example without its authentication, which is not ours.
+fn start(filter: Filter, workers: u32, sink: &Sink) -> Result<Envoy> {
     let mut example = Example::load()?;
     example.use_free_ports()?;
     example.set_cluster("billing", sink.address())?;
@@ -115,7 +118,7 @@ fn start(filter: Filter, sink: &Sink) -> Result<Envoy> {
     *example.plugin()? = json!({"enabled": true, "routes": [route], "endpoints": [endpoint]});
     let mut config = example.config().clone();
     keep_filters(&mut config, filter)?;
-    Envoy::start(&Launch { config, workers: 1, env: vec![], arguments: vec![] })
+    Envoy::start(&Launch { config, workers, env: vec![], arguments: vec![] })
 }
 
 /// Leaves only the filter under test, and lets the route forward what no filter answers.

@@ -142,6 +142,16 @@ impl Envoy {
         line.map_or(Ok(0), |value| value.parse().with_context(|| format!("{name} is {value}")))
     }
 
+    /// The value of a series as Prometheus sees it, such as `gatepost_pending{endpoint="a"}`; `None` when there is none.
+    ///
+    /// # Errors
+    /// When Envoy's admin interface does not answer.
+    pub fn series(&self, series: &str) -> Result<Option<f64>> {
+        let text = self.admin("/stats/prometheus")?;
+        let value = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        value.map(|value| value.parse().with_context(|| format!("{series} is {value}"))).transpose()
+    }
+
     /// `host:port` of a listener, also when its config says port 0.
     ///
     /// # Errors

@@ -19,6 +19,8 @@ enum Command {
     Demo(demo::Options),
     /// Compare what an event costs with plain forwarding through Envoy; needs wrk
     Bench(bench::Options),
+    /// Send events for as long as it takes, and see that Envoy's memory stays flat; needs wrk
+    Soak(bench::soak::Options),
 }
 
 fn main() -> ExitCode {
@@ -27,6 +29,7 @@ fn main() -> ExitCode {
     let done = match Arguments::parse_from(arguments.map(|(_, word)| word)).command {
         Command::Demo(options) => demo::run(&options),
         Command::Bench(options) => bench::run(&options),
+        Command::Soak(options) => bench::soak::run(&options),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -251,16 +251,6 @@ impl Gateway {
         self.connect(Protocol::Http1)?.send(event)
     }
 
-    /// The value of a series as Prometheus sees it, such as `gatepost_pending{endpoint="a"}`; `None` when there is none.
-    ///
-    /// # Errors
-    /// When Envoy's admin interface does not answer.
-    pub fn series(&self, series: &str) -> Result<Option<f64>> {
-        let text = self.envoy.admin("/stats/prometheus")?;
-        let value = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
-        value.map(|value| value.parse().with_context(|| format!("{series} is {value}"))).transpose()
-    }
-
     /// How often a filter's VM was rebuilt after a trap.
     ///
     /// # Errors

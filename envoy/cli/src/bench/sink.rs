@@ -8,30 +8,37 @@ use std::thread;
 
 use anyhow::Result;
 
-/// Answers every request with 200, a thread a connection, until the process ends.
+/// Answers requests, a thread a connection, until the process ends.
 pub struct Sink {
     address: String,
-    received: Arc<AtomicU64>,
+    counts: Arc<Counts>,
+}
+
+#[derive(Default)]
+struct Counts {
+    requests: AtomicU64,
+    received: AtomicU64,
+    unavailable: AtomicU64,
 }
 
 impl Sink {
-    /// Listens on a free port.
+    /// Listens on a free port. One answer in `unavailable_every` is a 503, the others are 200.
     ///
     /// # Errors
     /// When there is none.
-    pub fn start() -> Result<Self> {
+    pub fn start(unavailable_every: Option<u64>) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let address = listener.local_addr()?.to_string();
-        let received = Arc::new(AtomicU64::new(0));
-        let counter = Arc::clone(&received);
+        let counts = Arc::new(Counts::default());
+        let shared = Arc::clone(&counts);
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let counter = Arc::clone(&counter);
+                let counts = Arc::clone(&shared);
                 // A connection that breaks is Envoy's to report; what had arrived on it is counted.
-                thread::spawn(move || serve(&stream, &counter));
+                thread::spawn(move || serve(&stream, &counts, unavailable_every));
             }
         });
-        Ok(Self { address, received })
+        Ok(Self { address, counts })
     }
 
     /// `host:port`.
@@ -39,14 +46,19 @@ impl Sink {
         &self.address
     }
 
-    /// Requests received whole.
+    /// Requests received whole and answered 200.
     pub fn received(&self) -> u64 {
-        self.received.load(Ordering::Relaxed)
+        self.counts.received.load(Ordering::Relaxed)
+    }
+
+    /// Requests answered 503.
+    pub fn unavailable(&self) -> u64 {
+        self.counts.unavailable.load(Ordering::Relaxed)
     }
 }
 
 /// Reads requests with a content-length, as Envoy sends them, and answers each.
-fn serve(stream: &TcpStream, received: &AtomicU64) -> Result<()> {
+fn serve(stream: &TcpStream, counts: &Counts, unavailable_every: Option<u64>) -> Result<()> {
     stream.set_nodelay(true)?;
     let mut reader = BufReader::new(stream);
     let mut line = Vec::new();
@@ -57,11 +69,19 @@ fn serve(stream: &TcpStream, received: &AtomicU64) -> Result<()> {
         }
         if line == b"\r\n" {
             copy(&mut reader.by_ref().take(length), &mut sink())?;
-            received.fetch_add(1, Ordering::Relaxed);
-            (&mut &*stream).write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")?;
+            let number = counts.requests.fetch_add(1, Ordering::Relaxed) + 1;
+            let (count, answer) = match unavailable_every {
+                Some(every) if number.is_multiple_of(every) => (&counts.unavailable, UNAVAILABLE),
+                _ => (&counts.received, OK),
+            };
+            count.fetch_add(1, Ordering::Relaxed);
+            (&mut &*stream).write_all(answer)?;
             length = 0;
         }
         line.clear();
     }
     Ok(())
 }
+
+const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+const UNAVAILABLE: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n";

@@ -14,13 +14,13 @@ pub fn check() -> Result<()> {
     Command::new("wrk").output().map(drop).context("wrk, which makes the load, is missing: apt install wrk")
 }
 
-/// Posts 1 KiB over and over, and gives back how many requests were answered 2xx: all of them.
+/// Posts these bodies over and over, and gives back how many requests were answered 2xx: all of them.
 ///
 /// # Errors
 /// When any is answered otherwise, or a connection breaks.
-pub fn run(url: &str, seconds: u32, connections: u32) -> Result<u64> {
+pub fn run(url: &str, seconds: u32, connections: u32, bodies: &str) -> Result<u64> {
     let mut script = tempfile::NamedTempFile::with_suffix(".lua")?;
-    script.write_all(SCRIPT.as_bytes())?;
+    script.write_all([SCRIPT, bodies].concat().as_bytes())?;
     let output = Command::new("wrk")
         .args(["--threads", "1", "--connections", &connections.to_string()])
         .args(["--duration", &format!("{seconds}s"), "--script"])
@@ -42,10 +42,23 @@ pub fn run(url: &str, seconds: u32, connections: u32) -> Result<u64> {
 const SCRIPT: &str = r#"
 wrk.method = "POST"
 wrk.headers["content-type"] = "application/json"
-wrk.body = '{"filler":"' .. string.rep("x", 1024 - 13) .. '"}'
+
+function body(size)
+  return '{"filler":"' .. string.rep("x", size - 13) .. '"}'
+end
 
 function done(summary)
   local broken = summary.errors.connect + summary.errors.read + summary.errors.write + summary.errors.timeout
   io.write(string.format("SUMMARY %d %d %d\n", summary.requests, summary.errors.status, broken))
 end
 "#;
+
+/// Always the same body.
+pub const ONE_KIB: &str = "wrk.body = body(1024)";
+
+/// Each body for itself, from 64 B to 16 KiB, small ones more often.
+pub const MIXED: &str = r"
+function request()
+  return wrk.format(nil, nil, nil, body(math.floor(64 * 2 ^ (8 * math.random() ^ 2))))
+end
+";

@@ -104,7 +104,7 @@ fn a_worker_whose_vm_traps_twenty_times_under_load_loses_nothing() -> Result<()>
         }
         Ok(())
     })?;
-    let adopted = gateway.series("gatepost_adopted_total{}")?;
+    let adopted = gateway.envoy.series("gatepost_adopted_total{}")?;
     assert!(adopted.is_some_and(|events| events >= 1.0), "{adopted:?} events were adopted");
     // What may arrive again is what was under way when its VM trapped.
     assert!(again <= 20 * 64, "{again} arrived again");

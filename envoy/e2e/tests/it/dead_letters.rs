@@ -33,7 +33,7 @@ fn a_delivery_that_failed_for_good_goes_to_the_sink_with_its_body_its_id_and_the
         assert_eq!(letter.header("x-webhook-dead-letter"), "failed");
     }
     let failed = "gatepost_deliveries_total{endpoint=\"a\",result=\"failed\"}";
-    wait::until("both are counted", DEADLINE, || Ok((gateway.series(failed)? == Some(2.0)).then_some(())))?;
+    wait::until("both are counted", DEADLINE, || Ok((gateway.envoy.series(failed)? == Some(2.0)).then_some(())))?;
     assert_eq!(receiver.counters("a")?.requests, 3, "nothing is sent to the endpoint after that");
     Ok(())
 }

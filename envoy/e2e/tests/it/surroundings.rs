@@ -59,7 +59,7 @@ fn prometheus_sees_what_happened_with_labels() -> Result<()> {
         "gatepost_deliveries_total{endpoint=\"a\",result=\"delivered\"}",
         "gatepost_delivery_duration_ms_count{endpoint=\"a\"}",
     ] {
-        wait::until(series, DEADLINE, || Ok((gateway.series(series)? == Some(1.0)).then_some(())))?;
+        wait::until(series, DEADLINE, || Ok((gateway.envoy.series(series)? == Some(1.0)).then_some(())))?;
     }
     Ok(())
 }
