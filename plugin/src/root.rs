@@ -53,10 +53,16 @@ impl Root {
         }
     }
 
+    /// Gives up what can be given up, and does what follows from that; says whether that was all.
+    fn close(&mut self, now: Now) -> bool {
+        let is_done = self.worker.as_ref().is_none_or(|worker| worker.engine(now, Engine::close));
+        self.pump(now);
+        is_done
+    }
+
     /// Tells Envoy once nothing is under way any more, if it waits for that.
     fn end(&mut self, now: Now) {
-        let Some(worker) = self.worker.as_ref().filter(|_| self.is_ending) else { return };
-        if worker.engine(now, Engine::close) {
+        if self.is_ending && self.close(now) {
             self.is_ending = false;
             host::done();
         }
@@ -100,12 +106,8 @@ impl Context for Root {
     /// This configuration is replaced and its listeners have drained. Calls under way may end first, where Envoy lets
     /// them: it does unless it replaces the VM too.
     fn on_done(&mut self) -> bool {
-        let Some(worker) = self.worker.clone() else { return true };
-        let now = host::now();
-        let is_done = worker.engine(now, |engine, world| engine.close(world));
-        self.pump(now);
-        self.is_ending = !is_done;
-        is_done
+        self.is_ending = !self.close(host::now());
+        !self.is_ending
     }
 }
 

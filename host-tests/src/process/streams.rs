@@ -50,9 +50,6 @@ impl Process {
     fn request_on(&mut self, thread: Thread, request: Request, kept: Option<Kept>) -> Result<StreamId, Fault> {
         let Request { headers, chunks, trailers, protocol } = request;
         let id = self.open(thread, headers);
-        if let (Some(kept), Some(stream)) = (&kept, self.world.streams.get_mut(&id)) {
-            stream.connection = kept.connection;
-        }
         if !self.revive(thread)? {
             self.finish(id, Some(failed()));
             return Ok(id);
@@ -143,11 +140,14 @@ impl Process {
     fn create_context(&mut self, thread: Thread, id: StreamId, kept: Option<Kept>) -> Result<(), Fault> {
         let Some(guest) = self.guest(thread) else { return Ok(()) };
         let vm = guest.vm;
-        let old = kept.filter(|kept| kept.vm == vm && guest.roots.contains_key(&kept.root));
-        let root = old.map_or(guest.serving, |kept| kept.root);
+        // Where the root has drained, the connection is gone too: the client comes over a new one.
+        let has_drained = |root| guest.roots.get(&root).is_none_or(|root| root.is_ending);
+        let kept = kept.filter(|kept| kept.vm != vm || !has_drained(kept.root));
+        let root = kept.as_ref().filter(|kept| kept.vm == vm).map_or(guest.serving, |kept| kept.root);
         let context = guest.add_context(Context::Stream(id));
         if let Some(stream) = self.world.streams.get_mut(&id) {
             (stream.vm, stream.root, stream.context) = (vm, root, context);
+            stream.connection = kept.map_or(stream.connection, |kept| kept.connection);
         }
         self.enter::<_, ()>(thread, "proxy_on_context_create", context, (context, root))?;
         self.settle(thread)

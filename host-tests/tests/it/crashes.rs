@@ -128,6 +128,20 @@ fn at_the_end_of_a_drain_a_call_under_way_may_end_and_is_not_made_again() {
 }
 
 #[test]
+fn a_producer_comes_back_to_the_new_configuration_while_the_drained_one_waits_for_the_end_of_a_call() {
+    let slow = Upstream::always(Reply::status(200).after(seconds(3)));
+    let a = config([endpoint("billing")]);
+    let mut process = gateway(&a).cluster("billing", slow).start().expect("it starts");
+    let first = process.request(0, event("paid")).expect("it is taken");
+    advance(&mut process, seconds(1));
+    process.update_config(with(a, json!({"user_agent": "b"})).to_string()).expect("it is taken");
+    process.end_drain().expect("it ends");
+    process.request_again(first, event("paid")).expect("it is taken");
+    advance(&mut process, seconds(1));
+    assert_eq!(process.calls("billing")[1].header("user-agent"), "b");
+}
+
+#[test]
 fn a_retry_whose_state_could_not_be_written_is_written_later() {
     let failing = Upstream::replies([Reply::status(503)]);
     let patient = with(endpoint("billing"), json!({"retry": {"delays": ["0s", "5s"]}}));
