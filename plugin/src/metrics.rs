@@ -80,6 +80,7 @@ impl Metrics {
             | Notice::Sink { .. }
             | Notice::Generation { .. }
             | Notice::Lost { .. }
+            | Notice::Changed { .. }
             | Notice::Store { .. } => {}
         }
     }

@@ -48,10 +48,9 @@ pub fn line(config: &Config, notice: &Notice) -> Option<(LogLevel, String)> {
             (LogLevel::Warn, format!("endpoint {}: answered 410 and is disabled; its deliveries wait", name(endpoint)))
         }
         Notice::Adopted { events: 0, .. } => return None,
-        Notice::Adopted { partition, events } => (
-            LogLevel::Info,
-            format!("partition {partition}: took over {events} events of a worker that died or was replaced"),
-        ),
+        Notice::Adopted { partition, events } => {
+            (LogLevel::Info, format!("partition {partition}: took over {events} events that no worker held"))
+        }
         Notice::Generation { is_newest: false } => {
             (LogLevel::Info, "another configuration of this name delivers from now on".to_owned())
         }
@@ -59,6 +58,7 @@ pub fn line(config: &Config, notice: &Notice) -> Option<(LogLevel, String)> {
         Notice::Lost { partition } => {
             (LogLevel::Warn, format!("partition {partition}: taken over by another worker while this one stalled"))
         }
+        Notice::Changed { line } => (LogLevel::Info, format!("admin: {line}")),
         Notice::Store { doing, error } => (LogLevel::Error, format!("{doing}: {error}")),
     })
 }

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use gatepost_core::admin;
 use gatepost_core::answer::Answer;
 use gatepost_core::config::RouteId;
 use gatepost_core::engine::{Offer, Place};
@@ -29,6 +30,10 @@ enum State {
     Passing,
     /// An event whose body is coming; so many bytes of it are here.
     Collecting { event: Box<Incoming>, size: usize },
+    /// A request to the admin surface whose body is coming; so many bytes of it are here.
+    Operating { headers: Box<Headers>, size: usize },
+    /// An operator waits for the end of a drain.
+    Draining,
     /// Its producer waits for the end of the event at this place.
     Waiting { place: Place },
     /// Answered.
@@ -59,6 +64,10 @@ impl Stream {
             std::process::abort();
         }
         let text = |name| headers.single(name).and_then(|value| std::str::from_utf8(value).ok()).unwrap_or_default();
+        if worker.config.admin.as_ref().is_some_and(|admin| admin::split(admin, text(":path")).is_some()) {
+            self.state = State::Operating { headers: Box::new(headers), size: 0 };
+            return if end_of_stream { self.finish(worker) } else { Action::Pause };
+        }
         let (router, method) = (&worker.config.router, text(":method"));
         let candidates = router.lookup(text(":path"));
         if candidates.is_empty() {
@@ -81,12 +90,23 @@ impl Stream {
 
     /// Takes in more of the body.
     fn collect(&mut self, worker: &Worker, total: usize, end_of_stream: bool) -> Action {
-        let State::Collecting { event, size } = &mut self.state else { return self.resting() };
-        *size = total;
-        let limit = worker.config.limits.body;
+        let (limit, route) = match &mut self.state {
+            State::Collecting { event, size } => {
+                *size = total;
+                (worker.config.limits.body, Some(event.route))
+            }
+            State::Operating { size, .. } => {
+                *size = total;
+                (admin::BODY_MAX, None)
+            }
+            _ => return self.resting(),
+        };
         if total > limit {
-            let route = event.route;
-            return self.refuse(worker, route, &Answer::too_large(limit));
+            let answer = Answer::too_large(limit);
+            return match route {
+                Some(route) => self.refuse(worker, route, &answer),
+                None => self.answer(&answer),
+            };
         }
         if end_of_stream { self.finish(worker) } else { Action::Pause }
     }
@@ -94,9 +114,13 @@ impl Stream {
     /// All of the request is here.
     fn finish(&mut self, worker: &Worker) -> Action {
         let state = std::mem::replace(&mut self.state, State::Answered);
-        let State::Collecting { event, size } = state else {
-            self.state = state;
-            return self.resting();
+        let (event, size) = match state {
+            State::Collecting { event, size } => (event, size),
+            State::Operating { headers, size } => return self.operate(worker, &headers, size),
+            state => {
+                self.state = state;
+                return self.resting();
+            }
         };
         let Incoming { route, captures, headers } = *event;
         let Some(rules) = worker.config.routes.get(route.0) else { return Action::Continue };
@@ -117,6 +141,18 @@ impl Stream {
             Ok(answer) => self.answer(&answer),
             Err(place) => {
                 self.state = State::Waiting { place };
+                Action::Pause
+            }
+        }
+    }
+
+    /// Answers a request to the admin surface.
+    fn operate(&mut self, worker: &Worker, headers: &Headers, size: usize) -> Action {
+        let body = if size == 0 { Vec::new() } else { host::request_body(size) };
+        match worker.operate(self.id, headers, &body) {
+            Some(answer) => self.answer(&answer),
+            None => {
+                self.state = State::Draining;
                 Action::Pause
             }
         }
@@ -165,8 +201,11 @@ impl HttpContext for Stream {
     }
 
     fn on_log(&mut self) {
-        if let (State::Waiting { place }, Some(worker)) = (&self.state, &self.worker) {
-            worker.engine(Now::default(), |engine, _| engine.stream_over(self.id, *place));
+        let Some(worker) = &self.worker else { return };
+        match &self.state {
+            State::Waiting { place } => worker.engine(Now::default(), |engine, _| engine.stream_over(self.id, *place)),
+            State::Draining => worker.engine(Now::default(), |engine, _| engine.drain_over(self.id)),
+            State::Passing | State::Collecting { .. } | State::Operating { .. } | State::Answered => {}
         }
     }
 }

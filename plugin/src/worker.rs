@@ -3,9 +3,11 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
+use gatepost_core::admin::{self, Request};
 use gatepost_core::answer::Answer;
 use gatepost_core::config::{Config, RouteId};
 use gatepost_core::engine::{Engine, Offer, Place, World};
+use gatepost_core::headers::Headers;
 use gatepost_core::notice::EventResult;
 use gatepost_core::time::Now;
 
@@ -59,6 +61,17 @@ impl Worker {
         self.count(route, reply.result);
         self.wake();
         reply.answer
+    }
+
+    /// Hands a request to the admin surface to the engine; `None`: the answer comes later.
+    pub fn operate(&self, stream: u32, headers: &Headers, body: &[u8]) -> Option<Answer> {
+        let text = |name| headers.single(name).and_then(|value| std::str::from_utf8(value).ok()).unwrap_or_default();
+        let (path, query) = self.config.admin.as_ref().and_then(|admin| admin::split(admin, text(":path")))?;
+        let authorization = headers.single("authorization");
+        let request = Request { method: text(":method"), path, query, authorization, body };
+        let answer = self.engine(host::now(), |engine, world| engine.administer(world, stream, &request));
+        self.wake();
+        answer
     }
 
     /// Counts an answered request on an event route.

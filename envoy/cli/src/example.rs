@@ -10,6 +10,10 @@ use crate::artifact;
 
 /// The listener that takes events.
 pub const LISTENER: &str = "public";
+/// The listener of the admin surface.
+pub const ADMIN_LISTENER: &str = "admin";
+/// The token of the admin surface, as the value of an `authorization` header (RFC 6750).
+pub const ADMIN_AUTHORIZATION: &str = "Bearer demo-admin";
 /// The user and password that a producer is let in with, as `curl -u` takes them.
 pub const USER: &str = "shop:demo";
 /// The same as the value of an `authorization` header (RFC 7617).
@@ -50,7 +54,10 @@ impl Example {
     /// When the config has no listener or admin address.
     pub fn use_free_ports(&mut self) -> Result<()> {
         *at(&mut self.config, "/admin/address/socket_address/port_value")? = json!(0);
-        *at(&mut self.config, "/static_resources/listeners/0/address/socket_address/port_value")? = json!(0);
+        for listener in 0..LISTENERS {
+            let port = format!("/static_resources/listeners/{listener}/address/socket_address/port_value");
+            *at(&mut self.config, &port)? = json!(0);
+        }
         Ok(())
     }
 
@@ -76,7 +83,9 @@ impl Example {
     /// # Errors
     /// When the config has no such filter.
     pub fn set_wasm(&mut self, path: &Path) -> Result<()> {
-        *at(self.wasm()?, "/vm_config/code/local/filename")? = json!(path);
+        for listener in 0..LISTENERS {
+            *at(self.wasm_of(listener)?, "/vm_config/code/local/filename")? = json!(path);
+        }
         Ok(())
     }
 
@@ -107,13 +116,18 @@ impl Example {
         Ok(())
     }
 
-    /// The `PluginConfig` of the filter.
+    /// The `PluginConfig` of the filter that takes events.
     ///
     /// # Errors
     /// When the config has no such filter.
     pub fn wasm(&mut self) -> Result<&mut Value> {
-        let filters = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config/http_filters";
-        at(named(at(&mut self.config, filters)?, "gatepost")?, "/typed_config/config")
+        self.wasm_of(0)
+    }
+
+    fn wasm_of(&mut self, listener: usize) -> Result<&mut Value> {
+        let chain = format!("/static_resources/listeners/{listener}/filter_chains/0");
+        let filters = at(&mut self.config, &format!("{chain}/filters/0/typed_config/http_filters"))?;
+        at(named(filters, "gatepost")?, "/typed_config/config")
     }
 }
 
@@ -127,4 +141,6 @@ fn named<'a>(list: &'a mut Value, name: &str) -> Result<&'a mut Value> {
     found.next().ok_or_else(|| anyhow!("the example has nothing named {name}"))
 }
 
+/// Both run the filter: the one for events first.
+const LISTENERS: usize = 2;
 const CLUSTERS: &str = "/static_resources/clusters";

@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod acknowledge;
+mod admin;
 mod answers;
 mod breaker;
 mod config;

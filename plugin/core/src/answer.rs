@@ -1,8 +1,7 @@
 //! What a producer is answered: the receipts of an event, and problems (RFC 9457).
 
-use serde::Serialize;
-
 use crate::idempotency::Finished;
+use crate::json::write::{NONE, Writer};
 use crate::message::EventId;
 
 /// The header that carries an event's id.
@@ -23,8 +22,7 @@ pub struct Answer {
 }
 
 /// What became of an event, or of a delivery in it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
     /// Kept; its deliveries go on.
     Accepted,
@@ -42,11 +40,25 @@ pub enum Status {
     NoSubscriber,
 }
 
+impl Status {
+    /// Its word.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Pending => "pending",
+            Self::Held => "held",
+            Self::Delivered => "delivered",
+            Self::Failed => "failed",
+            Self::Disabled => "disabled",
+            Self::NoSubscriber => "no_subscriber",
+        }
+    }
+}
+
 /// An event, as its producer sees it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct Receipt<'a> {
     /// The event's id.
-    #[serde(serialize_with = "displayed")]
     pub id: EventId,
     /// The event's type.
     pub event: &'a str,
@@ -57,33 +69,44 @@ pub struct Receipt<'a> {
 }
 
 /// A delivery, as its producer sees it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct DeliveryReceipt<'a> {
     /// The endpoint's name.
     pub endpoint: &'a str,
     /// Where it stands.
     pub status: Status,
     /// Attempts made (`ack: delivered`).
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub attempts: Option<u32>,
     /// The status of the last answered attempt (`ack: delivered`).
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub response_status: Option<u16>,
-}
-
-fn displayed<S: serde::Serializer>(id: &EventId, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(id)
 }
 
 impl Answer {
     /// The receipt of an event.
     pub fn receipt(status: u16, receipt: &Receipt<'_>) -> Self {
-        Self {
-            status,
-            headers: vec![("content-type", "application/json".into()), (ID_HEADER, receipt.id.to_string())],
-            // A receipt is plain data: it always serialises.
-            body: serde_json::to_vec(receipt).unwrap_or_default(),
+        let id = receipt.id.to_string();
+        let mut body = Writer::default();
+        body.object(NONE);
+        body.text("id", &id);
+        body.text("event", receipt.event);
+        body.text("status", receipt.status.label());
+        body.array("deliveries");
+        for delivery in &receipt.deliveries {
+            body.object(NONE);
+            body.text("endpoint", delivery.endpoint);
+            body.text("status", delivery.status.label());
+            if let Some(attempts) = delivery.attempts {
+                body.number("attempts", attempts.into());
+            }
+            if let Some(status) = delivery.response_status {
+                body.number("response_status", status.into());
+            }
+            body.end_object();
         }
+        body.end_array();
+        body.end_object();
+        let headers = vec![("content-type", "application/json".into()), (ID_HEADER, id)];
+        Self { status, headers, body: body.finish() }
     }
 
     /// The answer that was given to the first request with the same idempotency key.
@@ -101,19 +124,14 @@ impl Answer {
 
     /// A problem: `title` is the status in words, `detail` what this request can do about it.
     pub fn problem(status: u16, title: &str, detail: &str) -> Self {
-        #[derive(Serialize)]
-        struct Problem<'a> {
-            r#type: &'a str,
-            title: &'a str,
-            status: u16,
-            detail: &'a str,
-        }
-        let problem = Problem { r#type: "about:blank", title, status, detail };
-        Self {
-            status,
-            headers: vec![("content-type", "application/problem+json".into())],
-            body: serde_json::to_vec(&problem).unwrap_or_default(),
-        }
+        let mut body = Writer::default();
+        body.object(NONE);
+        body.text("type", "about:blank");
+        body.text("title", title);
+        body.number("status", status.into());
+        body.text("detail", detail);
+        body.end_object();
+        Self { status, headers: vec![("content-type", "application/problem+json".into())], body: body.finish() }
     }
 
     /// The same with one header more.

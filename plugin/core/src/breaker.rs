@@ -72,6 +72,17 @@ pub enum Position {
     HalfOpen,
 }
 
+impl Position {
+    /// Its word in answers.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open => "open",
+            Self::HalfOpen => "half_open",
+        }
+    }
+}
+
 /// May an attempt leave?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admission {
@@ -202,7 +213,7 @@ impl Breaker {
                         if failures.len() < policy.failures as usize {
                             return Effect::Counted;
                         }
-                        self.open(now, policy)
+                        self.open(now, policy.open)
                     }
                     Signal::Success if !failures.is_empty() => {
                         failures.remove(0);
@@ -212,7 +223,7 @@ impl Breaker {
                 }
             }
             (State::HalfOpen { probe: Some(current) }, Permit::Probe(probe)) if *current == probe => match signal {
-                Signal::Failure => self.open(now, policy),
+                Signal::Failure => self.open(now, policy.open),
                 // It answered: it is there again.
                 Signal::Success | Signal::Neutral => self.close(),
             },
@@ -220,13 +231,15 @@ impl Breaker {
         }
     }
 
-    fn open(&mut self, now: Instant, policy: &BreakerPolicy) -> Effect {
+    /// Opens it, after failures or for an operator.
+    pub fn open(&mut self, now: Instant, open: Duration) -> Effect {
         self.epoch = self.epoch.wrapping_add(1);
-        self.state = State::Open { until: now.plus(policy.open) };
+        self.state = State::Open { until: now.plus(open) };
         Effect::Moved(Position::Open)
     }
 
-    fn close(&mut self) -> Effect {
+    /// Closes it, after a probe or for an operator; what failed before is forgotten.
+    pub fn close(&mut self) -> Effect {
         self.epoch = self.epoch.wrapping_add(1);
         self.state = State::default();
         Effect::Moved(Position::Closed)

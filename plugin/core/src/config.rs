@@ -13,6 +13,7 @@ use crate::signature::timestamped::Timestamped;
 use crate::subscription::Subscriptions;
 use crate::template::Template;
 
+mod admin;
 mod delivery;
 mod document;
 mod endpoints;
@@ -25,6 +26,7 @@ mod top;
 mod tree;
 mod values;
 
+pub use admin::{breaker_command, endpoint_command, state_command};
 pub use error::{Problem, Problems};
 pub use top::parse;
 
@@ -49,6 +51,8 @@ pub struct Config {
     pub endpoints: Vec<Endpoint>,
     /// What may be kept, and how much of it.
     pub limits: Limits,
+    /// How operators see and change what it does; `None`: there is no admin surface at all.
+    pub admin: Option<Admin>,
     /// Finds the routes of a path.
     pub router: Router,
     /// Finds the endpoints of an event type.
@@ -253,6 +257,39 @@ pub enum OnGone {
     Disable,
     /// Only the delivery fails.
     Fail,
+}
+
+/// How operators see and change what the filter does.
+#[derive(Debug)]
+pub struct Admin {
+    /// What its paths begin with, without a slash at the end.
+    pub path: String,
+    /// Who may; never empty.
+    pub tokens: Vec<Token>,
+}
+
+/// A bearer token of the admin surface.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Token {
+    /// Its SHA-256: the token itself is not kept.
+    pub digest: [u8; 32],
+    /// What its holder may do.
+    pub role: Role,
+}
+
+impl std::fmt::Debug for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
+/// What the holder of a token may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// Look.
+    Read,
+    /// Look and change.
+    Operate,
 }
 
 /// What may be kept, and how much of it.

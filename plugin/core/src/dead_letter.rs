@@ -1,14 +1,14 @@
 //! What has failed for good: a ring of dead letters with their bodies, one for all workers.
 //!
-//! `<name>/dead/index` lists the used slots, oldest first, with their sizes; `<name>/dead/<i>` holds a letter. The
+//! `<name>/dead/index` lists the used slots, oldest first, with their sizes and a number that no other letter has; `<name>/dead/<i>` holds a letter. The
 //! index is changed by compare-and-swap, and only by what ends a delivery, so contention is rare and a few kilobytes
 //! a change do not matter. When a letter more, or its bytes, would pass the limits, the oldest go.
 
 use serde::{Deserialize, Serialize};
 
 use crate::config::Limits;
-use crate::delivery::{EventMeta, with_payload};
-use crate::store::{FREED, Record, SharedStore, StoreError, Write, read, update};
+use crate::delivery::{EventMeta, split_payload, with_payload};
+use crate::store::{FREED, Record, SharedStore, StoreError, Write, is_freed, read, update};
 use crate::time::WallTime;
 
 /// Why a delivery became a dead letter.
@@ -62,10 +62,22 @@ impl Record for Letter {
     const VERSION: u8 = 1;
 }
 
+/// A letter in the index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listed {
+    slot: u32,
+    /// Bytes of its record and payload.
+    pub size: u64,
+    /// No other letter has it.
+    serial: u64,
+}
+
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Index {
-    /// Slot and size of each letter, oldest first.
-    letters: Vec<(u32, u64)>,
+    /// Oldest first.
+    letters: Vec<Listed>,
+    /// Letters that were ever kept.
+    serial: u64,
 }
 
 impl Record for Index {
@@ -76,23 +88,24 @@ impl Index {
     /// Makes room for a letter: its slot, and the slots that were given up for it.
     fn push(&mut self, size: u64, limits: &Limits) -> (u32, Vec<u32>) {
         let mut evicted = Vec::new();
-        let mut total: u64 = self.letters.iter().map(|(_, size)| size).sum();
+        let mut total: u64 = self.letters.iter().map(|letter| letter.size).sum();
         while !self.letters.is_empty()
             && (self.letters.len() >= limits.dead_letters as usize || total + size > limits.dead_letter_bytes)
         {
-            let (slot, size) = self.letters.remove(0);
-            total -= size;
-            evicted.push(slot);
+            let oldest = self.letters.remove(0);
+            total -= oldest.size;
+            evicted.push(oldest.slot);
         }
         let slot = self.lowest_free();
-        self.letters.push((slot, size));
+        self.serial += 1;
+        self.letters.push(Listed { slot, size, serial: self.serial });
         (slot, evicted)
     }
 
     fn lowest_free(&self) -> u32 {
         let mut used = vec![false; self.letters.len() + 1];
-        for (slot, _) in &self.letters {
-            if let Some(used) = used.get_mut(*slot as usize) {
+        for letter in &self.letters {
+            if let Some(used) = used.get_mut(letter.slot as usize) {
                 *used = true;
             }
         }
@@ -121,13 +134,49 @@ pub fn keep(
     Ok(evicted.len() as u32)
 }
 
+/// All letters, oldest first.
+///
+/// # Errors
+/// The store's.
+pub fn list(store: &mut dyn SharedStore, prefix: &str) -> Result<Vec<Listed>, StoreError> {
+    Ok(read(store, &index_key(prefix))?.map(|index: Index| index.letters).unwrap_or_default())
+}
+
+/// Reads a letter with its payload; `None` when it has gone meanwhile.
+///
+/// # Errors
+/// The store's.
+pub fn open(
+    store: &mut dyn SharedStore,
+    prefix: &str,
+    letter: Listed,
+) -> Result<Option<(Letter, Vec<u8>)>, StoreError> {
+    match store.get(&letter_key(prefix, letter.slot))? {
+        Some((bytes, _)) if !is_freed(&bytes) => split_payload(bytes).map(Some),
+        _ => Ok(None),
+    }
+}
+
+/// Takes letters out of the ring; those that have gone already are none of its business.
+///
+/// # Errors
+/// The store's.
+pub fn discard(store: &mut dyn SharedStore, prefix: &str, letters: &[Listed]) -> Result<(), StoreError> {
+    update(store, &index_key(prefix), |index: &mut Index| {
+        let before = index.letters.len();
+        index.letters.retain(|listed| !letters.iter().any(|letter| letter.serial == listed.serial));
+        (if index.letters.len() == before { Write::No } else { Write::Yes }, ())
+    })?;
+    letters.iter().try_for_each(|letter| free(store, prefix, letter.slot))
+}
+
 /// Frees the slot of a letter that had to go, unless another worker has put a letter there meanwhile: it is listed
 /// again then, or written after it was looked at.
 fn free(store: &mut dyn SharedStore, prefix: &str, slot: u32) -> Result<(), StoreError> {
     let key = letter_key(prefix, slot);
     let Some((_, cas)) = store.get(&key)? else { return Ok(()) };
     let index: Index = read(store, &index_key(prefix))?.unwrap_or_default();
-    if index.letters.iter().any(|(listed, _)| *listed == slot) {
+    if index.letters.iter().any(|listed| listed.slot == slot) {
         return Ok(());
     }
     match store.set(&key, &[FREED], Some(cas)) {
@@ -149,7 +198,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::delivery::split_payload;
     use crate::message::EventId;
     use crate::store::memory::MemoryStore;
 
@@ -185,9 +233,32 @@ mod tests {
 
     /// The letters that the index lists, oldest first.
     fn listed(store: &mut MemoryStore) -> Vec<(Letter, Vec<u8>)> {
-        let index: Index = read(store, "g/dead/index").unwrap().unwrap_or_default();
-        let read = |(slot, _): &(u32, u64)| store.values[&letter_key("g", *slot)].0.clone();
-        index.letters.iter().map(read).map(|bytes| split_payload(bytes).unwrap()).collect()
+        list(store, "g").unwrap().into_iter().map(|letter| open(store, "g", letter).unwrap().unwrap()).collect()
+    }
+
+    #[test]
+    fn a_letter_that_is_taken_out_leaves_the_others() {
+        let mut store = MemoryStore::default();
+        for id in 0..3 {
+            keep(&mut store, "g", &letter(id), b"body", &limits(10, 10_000)).unwrap();
+        }
+        let second = list(&mut store, "g").unwrap()[1];
+        discard(&mut store, "g", &[second]).unwrap();
+        assert_eq!(
+            listed(&mut store).into_iter().map(|(letter, _)| letter).collect::<Vec<_>>(),
+            [letter(0), letter(2)]
+        );
+        assert_eq!(open(&mut store, "g", second), Ok(None));
+    }
+
+    #[test]
+    fn taking_out_a_letter_that_has_gone_does_not_touch_the_one_in_its_place() {
+        let mut store = MemoryStore::default();
+        keep(&mut store, "g", &letter(0), b"", &limits(1, 10_000)).unwrap();
+        let gone = list(&mut store, "g").unwrap()[0];
+        keep(&mut store, "g", &letter(1), b"", &limits(1, 10_000)).unwrap();
+        discard(&mut store, "g", &[gone]).unwrap();
+        assert_eq!(listed(&mut store), [(letter(1), Vec::new())]);
     }
 
     #[test]

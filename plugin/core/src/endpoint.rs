@@ -26,6 +26,8 @@ pub struct Shared {
     pub breaker: Breaker,
     /// The digest of the config entry whose receiver answered 410.
     gone: Option<u64>,
+    /// What an operator put over the config's `disabled`: that, and the config's value at the time.
+    disabled: Option<(bool, bool)>,
 }
 
 impl Record for Shared {
@@ -33,9 +35,19 @@ impl Record for Shared {
 }
 
 impl Shared {
-    /// Has the receiver said 410 to the endpoint as it is configured now? A changed entry is given another chance.
-    pub fn is_gone(&self, endpoint: &Endpoint) -> bool {
-        self.gone == Some(endpoint.digest)
+    /// Has the receiver said 410 to the endpoint whose entry in the config has this digest? A changed entry is given another chance.
+    pub fn is_gone(&self, digest: u64) -> bool {
+        self.gone == Some(digest)
+    }
+
+    /// What an operator put over the config's `disabled`, as long as that stays what it was.
+    pub fn disabled_override(&self, configured: bool) -> Option<bool> {
+        self.disabled.filter(|(_, over)| *over == configured).map(|(disabled, _)| disabled)
+    }
+
+    /// Do its deliveries wait?
+    pub fn is_disabled(&self, endpoint: &Endpoint) -> bool {
+        self.disabled_override(endpoint.disabled).unwrap_or(endpoint.disabled || self.is_gone(endpoint.digest))
     }
 }
 
@@ -72,7 +84,7 @@ impl Keys {
         Ok(read(store, &self.breaker)?.unwrap_or_default())
     }
 
-    /// Asks for an attempt in the name of the worker `owner`: disabled, gone, breaker, rate. Also says where the
+    /// Asks for an attempt in the name of the worker `owner`: disabled, breaker, rate. Also says where the
     /// breaker has moved with it.
     ///
     /// # Errors
@@ -85,11 +97,8 @@ impl Keys {
         now: Instant,
     ) -> Result<(Gate, Option<Position>), StoreError> {
         let recheck = Gate::Shut { until: now.plus(RECHECK) };
-        if endpoint.disabled {
-            return Ok((recheck, None));
-        }
         let shared = self.shared(store)?;
-        if shared.is_gone(endpoint) {
+        if shared.is_disabled(endpoint) {
             return Ok((recheck, None));
         }
         let admission = shared.breaker.admission(now);
@@ -136,9 +145,49 @@ impl Keys {
     /// The store's.
     pub fn set_gone(&self, store: &mut dyn SharedStore, endpoint: &Endpoint) -> Result<bool, StoreError> {
         update(store, &self.breaker, |shared: &mut Shared| {
-            let is_news = !shared.is_gone(endpoint);
+            let is_news = !shared.is_disabled(endpoint);
+            // An operator who enabled it did so before it said so again.
+            shared.disabled = shared.disabled.filter(|(disabled, _)| *disabled);
             shared.gone = Some(endpoint.digest);
             (if is_news { Write::Yes } else { Write::No }, is_news)
+        })
+    }
+
+    /// An operator disables or enables it, over what the config says; a 410 is forgotten either way. `None` takes the
+    /// operator's word back, and nothing else.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn override_disabled(
+        &self,
+        store: &mut dyn SharedStore,
+        configured: bool,
+        disabled: Option<bool>,
+    ) -> Result<(), StoreError> {
+        update(store, &self.breaker, |shared: &mut Shared| {
+            let before = shared.clone();
+            shared.disabled = disabled.map(|disabled| (disabled, configured));
+            if disabled.is_some() {
+                shared.gone = None;
+            }
+            (if *shared == before { Write::No } else { Write::Yes }, ())
+        })
+    }
+
+    /// An operator moves the breaker: open for so long, or closed.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn force_breaker(
+        &self,
+        store: &mut dyn SharedStore,
+        now: Instant,
+        open: Option<Duration>,
+    ) -> Result<Option<Position>, StoreError> {
+        self.change(store, |breaker| match open {
+            Some(open) => breaker.open(now, open),
+            None if breaker.position() == Position::Closed => Effect::Unchanged,
+            None => breaker.close(),
         })
     }
 

@@ -15,6 +15,7 @@
 //! | `settle` | the end of an attempt, of a delivery, of an event |
 //! | `pledge` | producers that wait for the end |
 //! | `hold` | the partitions: claimed, adopted, handed over |
+//! | `drain` | the admin surface, and who waits for an end of it all |
 //! | `lane`, `table` | the queues, and the other collections |
 
 use std::collections::VecDeque;
@@ -23,6 +24,7 @@ use std::time::Duration;
 
 use crate::answer::Answer;
 use crate::config::{Config, Endpoint, EndpointId};
+use crate::control::{Cached, State};
 use crate::endpoint::Keys;
 use crate::generation::Generation;
 use crate::idempotency::Table;
@@ -31,6 +33,7 @@ use crate::store::SharedStore;
 use crate::time::{Instant, Now};
 
 mod accept;
+mod drain;
 mod hold;
 mod lane;
 mod pledge;
@@ -39,6 +42,7 @@ mod settle;
 mod table;
 
 pub use accept::{Offer, Reply};
+use drain::Drain;
 use lane::Lanes;
 pub use pledge::Pledge;
 pub use send::Call;
@@ -89,6 +93,9 @@ pub struct Engine {
     keys: Vec<Keys>,
     idempotency: Table,
     generation: Generation,
+    /// What this configuration is stands in shared data.
+    is_announced: bool,
+    control: Cached,
     nonce: Option<u64>,
     holdings: Holdings,
     /// The partition to accept into.
@@ -109,6 +116,8 @@ pub struct Engine {
     refusals: Vec<u32>,
     /// When which event's producer is answered at the latest.
     pledges: Timers,
+    /// Requests that wait until nothing is pending.
+    drains: Vec<Drain>,
     outbox: VecDeque<Action>,
     swept: Instant,
 }
@@ -125,6 +134,8 @@ impl Engine {
             generation: Generation::new(prefix, config.fingerprint),
             config,
             prefix: prefix.to_owned(),
+            is_announced: false,
+            control: Cached::default(),
             nonce: None,
             holdings: Holdings::default(),
             home: None,
@@ -137,6 +148,7 @@ impl Engine {
             last_attempt: 0,
             refusals: vec![0; endpoints],
             pledges: Timers::default(),
+            drains: Vec::new(),
             outbox: VecDeque::new(),
             swept: Instant::default(),
         }
@@ -169,11 +181,13 @@ impl Engine {
         // A store that cannot say whose a partition is takes no write either; the next callback asks again.
         let _ = self.renew(world);
         self.check_generation(world);
+        self.check_control(world);
         self.expire_pledges(world);
         if world.now.mono.since(self.swept) >= SWEEP {
             self.swept = world.now.mono;
             self.sweep(world);
-            if self.delivers() { self.adopt(world) } else { self.hand_over_slowly(world) }
+            self.check_drains(world);
+            if self.leads() { self.adopt(world) } else { self.hand_over_slowly(world) }
         }
     }
 
@@ -198,6 +212,17 @@ impl Engine {
         }
         let attempt = self.lanes.next_ready().filter(|_| self.delivers() || !self.generation.is_known());
         [attempt, self.pledges.first().map(|(deadline, _)| deadline)].into_iter().flatten().min()
+    }
+
+    /// What is done with events, by the config or by an operator.
+    fn state(&self) -> State {
+        self.control.get().state(self.config.enabled)
+    }
+
+    fn check_control(&mut self, world: &mut World<'_>) {
+        if let Err(error) = self.control.refresh(world.store, &self.prefix, world.now.mono) {
+            self.note(Notice::Store { doing: "asking what operators have switched", error });
+        }
     }
 
     /// A delivery has ended: its share is free again.

@@ -9,6 +9,8 @@ use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+pub mod write;
+
 /// A pointer has at most this many tokens: each is one level of recursion.
 pub const POINTER_TOKENS_MAX: usize = 32;
 

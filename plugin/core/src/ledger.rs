@@ -33,6 +33,8 @@ use crate::message::EventId;
 use crate::store::{Cas, FREED, Record, SharedStore, StoreError, is_freed};
 use crate::time::Instant;
 
+mod survey;
+
 /// How often the owner renews its lease.
 pub const HEARTBEAT: Duration = Duration::from_secs(3);
 

@@ -15,6 +15,7 @@
 //! | How does a delivery live and die? | [`delivery`], [`dead_letter`] |
 //! | What survives a worker? | [`store`], [`ledger`] |
 //! | Which configuration delivers? | [`generation`] |
+//! | What can operators see and change while it runs? | [`admin`], [`about`], [`control`], [`endpoint`] |
 //! | What does a producer get? | [`answer`], [`idempotency`] |
 //! | Who holds it all together? | [`engine`], [`notice`] |
 //!
@@ -25,9 +26,12 @@
 //! - A signature is made at the moment of its attempt, over the bytes that are sent.
 //! - Keys in shared data are fixed, numbered slots: their number is bounded by the limits of the config.
 
+pub mod about;
+pub mod admin;
 pub mod answer;
 pub mod breaker;
 pub mod config;
+pub mod control;
 pub mod dead_letter;
 pub mod delivery;
 pub mod endpoint;

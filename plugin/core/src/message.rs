@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{Endpoint, MetadataValue, Payload, Route, Sink, Url};
 use crate::headers::{self, Headers};
+use crate::json::write::quoted;
 use crate::json::{self, BodyFault};
 use crate::signature::timestamped::sign;
 use crate::template::{Absent, Source};
@@ -153,11 +154,6 @@ fn envelope(event_type: &str, metadata: &[(String, MetadataValue)], source: &Sou
     }
     text.push_str("}}");
     Ok(text.into_bytes())
-}
-
-fn quoted(text: &str) -> String {
-    // Writing text into a growing string cannot fail.
-    serde_json::to_string(text).unwrap_or_default()
 }
 
 /// A header of the producer that goes on to receivers, if it came once and may be sent.

@@ -90,6 +90,11 @@ pub enum Notice {
         /// The partition's number.
         partition: u32,
     },
+    /// An operator changed something.
+    Changed {
+        /// What, as a line of `key=value`.
+        line: String,
+    },
     /// The shared data did not do what was asked.
     Store {
         /// What was being done.

@@ -117,20 +117,30 @@ pub fn update<R: Record + Default, T>(
     key: &str,
     mut change: impl FnMut(&mut R) -> (Write, T),
 ) -> Result<T, StoreError> {
+    let mut result = None;
+    swap(store, key, &mut |bytes| {
+        let mut record = bytes.map_or_else(|| Ok(R::default()), |bytes| R::decode(bytes).map(|(record, _)| record))?;
+        let (write, made) = change(&mut record);
+        result = Some(made);
+        Ok((write == Write::Yes).then(|| record.encode()))
+    })?;
+    // A swap that has not failed has changed something, or found that it need not.
+    result.ok_or(StoreError::Contended)
+}
+
+type Change<'a> = dyn FnMut(Option<&[u8]>) -> Result<Option<Vec<u8>>, StoreError> + 'a;
+
+/// Replaces a value by what `change` makes of it, unless that is `None`; a missing or freed one is `None` to it. Apart
+/// from [`update`] so that it exists once, whatever the records are.
+fn swap(store: &mut dyn SharedStore, key: &str, change: &mut Change<'_>) -> Result<(), StoreError> {
     for _ in 0..UPDATE_TRIES {
-        let (mut record, cas) = match store.get(key)? {
-            Some((bytes, cas)) if is_freed(&bytes) => (R::default(), cas),
-            Some((bytes, cas)) => (R::decode(&bytes)?.0, cas),
-            None => (R::default(), Cas::CREATE),
-        };
-        let (write, result) = change(&mut record);
-        if write == Write::No {
-            return Ok(result);
-        }
-        match store.set(key, &record.encode(), Some(cas)) {
-            Ok(()) => return Ok(result),
+        let found = store.get(key)?;
+        let cas = found.as_ref().map_or(Cas::CREATE, |(_, cas)| *cas);
+        let bytes = found.as_ref().map(|(bytes, _)| bytes.as_slice()).filter(|bytes| !is_freed(bytes));
+        let Some(changed) = change(bytes)? else { return Ok(()) };
+        match store.set(key, &changed, Some(cas)) {
             Err(StoreError::CasMismatch) => {}
-            Err(error) => return Err(error),
+            written => return written,
         }
     }
     Err(StoreError::Contended)

@@ -4,6 +4,7 @@
 //! dates that came from outside. All VMs of one Envoy share the base of the monotonic clock, so an `Instant` in shared
 //! data means the same to every worker; it means nothing after the process has ended.
 
+use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -75,6 +76,35 @@ impl WallTime {
     }
 }
 
+/// As RFC 3339 has it, in UTC, to the millisecond: `2026-11-24T06:30:00.125Z`.
+impl fmt::Display for WallTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (seconds, millis) = (self.as_secs(), self.as_millis() % 1000);
+        let (year, month, day) = date(seconds / SECONDS_A_DAY);
+        let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
+        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
+    }
+}
+
+/// The date so many days after 1970-01-01, in the Gregorian calendar: H. Hinnant's `civil_from_days`, in which a year
+/// begins in March, so that a leap day is its last.
+fn date(days: u64) -> (u64, u64, u64) {
+    let days = days + DAYS_FROM_YEAR_0;
+    let (era, of_era) = (days / DAYS_AN_ERA, days % DAYS_AN_ERA);
+    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let from_march = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * from_march + 2) / 5 + 1;
+    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
+    (era * 400 + year_of_era + u64::from(month <= 2), month, day)
+}
+
+const SECONDS_A_DAY: u64 = 86_400;
+/// From 0000-03-01 to 1970-01-01.
+const DAYS_FROM_YEAR_0: u64 = 719_468;
+/// 400 years.
+const DAYS_AN_ERA: u64 = 146_097;
+
 /// Both clocks, read at the start of a callback.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Now {
@@ -87,4 +117,25 @@ pub struct Now {
 /// A duration as the wire and the records hold it; the 584 years a `u64` spans are never reached.
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wall_time_prints_as_rfc_3339_in_utc() {
+        let cases = [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (951_782_399_999, "2000-02-28T23:59:59.999Z"),
+            (951_782_400_000, "2000-02-29T00:00:00.000Z"),
+            (951_868_800_000, "2000-03-01T00:00:00.000Z"),
+            (1_709_251_199_000, "2024-02-29T23:59:59.000Z"),
+            (1_795_503_000_125, "2026-11-24T06:50:00.125Z"),
+            (4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
+        ];
+        for (millis, text) in cases {
+            assert_eq!(WallTime::from_millis(millis).to_string(), text);
+        }
+    }
 }

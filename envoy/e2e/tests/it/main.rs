@@ -2,6 +2,8 @@
 
 // The harness is a library; everything here is a test, and may fail as one.
 #[cfg(test)]
+mod admin;
+#[cfg(test)]
 mod bad_config;
 #[cfg(test)]
 mod bad_input;

@@ -6,19 +6,20 @@
 use std::cell::RefCell;
 use std::ops::RangeInclusive;
 
-use super::document::WHOLE;
 use super::error::{Problem, Problems, shown};
 use super::tree::Value;
 
 /// Collects the problems of one configuration, and knows the environment.
 pub(super) struct Reader<'a> {
+    /// What the whole is called.
+    whole: &'static str,
     env: &'a dyn Fn(&str) -> Option<String>,
     problems: RefCell<Problems>,
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(env: &'a dyn Fn(&str) -> Option<String>) -> Self {
-        Self { env, problems: RefCell::default() }
+    pub(super) fn new(whole: &'static str, env: &'a dyn Fn(&str) -> Option<String>) -> Self {
+        Self { whole, env, problems: RefCell::default() }
     }
 
     pub(super) fn root(&'a self, value: &'a Value) -> Node<'a> {
@@ -46,7 +47,7 @@ pub(super) struct Node<'a> {
 
 impl<'a> Node<'a> {
     pub(super) fn path(&self) -> &str {
-        if self.path.is_empty() { WHOLE } else { &self.path }
+        if self.path.is_empty() { self.reader.whole } else { &self.path }
     }
 
     pub(super) fn value(&self) -> &'a Value {

@@ -1,5 +1,6 @@
 //! The top level of a configuration.
 
+use super::admin::admin;
 use super::endpoints::{ENDPOINTS_MAX, endpoints};
 use super::error::Problems;
 use super::limits::limits;
@@ -13,7 +14,7 @@ use crate::route::Router;
 use crate::subscription::Subscriptions;
 
 /// Sections that are known and come later.
-const LATER: [&str; 4] = ["rollout", "payload_guard", "inbound", "admin"];
+const LATER: [&str; 3] = ["rollout", "payload_guard", "inbound"];
 
 /// Reads a configuration: the bytes that Envoy hands to the filter, JSON or a serialised `google.protobuf.Struct`. `env`
 /// looks up environment variables.
@@ -22,7 +23,7 @@ const LATER: [&str; 4] = ["rollout", "payload_guard", "inbound", "admin"];
 /// All that is wrong with it, each with its path. No secret is shown.
 pub fn parse(bytes: &[u8], env: &dyn Fn(&str) -> Option<String>) -> Result<Config, Problems> {
     let tree = document::decode(bytes).map_err(|problem| vec![problem])?;
-    let reader = Reader::new(env);
+    let reader = Reader::new(document::WHOLE, env);
     let config = config(&reader.root(&tree));
     let problems = reader.into_problems();
     match config {
@@ -32,19 +33,29 @@ pub fn parse(bytes: &[u8], env: &dyn Fn(&str) -> Option<String>) -> Result<Confi
 }
 
 fn config(root: &Node<'_>) -> Option<Config> {
-    let object = root.object(&["enabled", "user_agent", "routes", "endpoints", "limits"], &LATER)?;
+    let object = root.object(&["enabled", "user_agent", "routes", "endpoints", "limits", "admin"], &LATER)?;
+    let admin = object.optional("admin", admin);
     let enabled = object.or("enabled", false, enabled);
     let agent = concat!("Gatepost/", env!("CARGO_PKG_VERSION"));
     let default_agent = agent.to_owned();
     let user_agent = object.or("user_agent", default_agent, user_agent);
     let limits = object.or("limits", Limits::default(), limits);
-    let nodes =
-        object.required("endpoints", "a list of endpoints", |node| node.list(ENDPOINTS_MAX, "a list of endpoints"));
+    // One that has only an admin surface serves that of another filter of its name.
+    let is_surface =
+        object.get("admin").is_some() && ["endpoints", "routes"].map(|key| object.get(key).is_none()) == [true; 2];
+    let nodes = if is_surface {
+        Some(Vec::new())
+    } else {
+        object.required("endpoints", "a list of endpoints", |node| node.list(ENDPOINTS_MAX, "a list of endpoints"))
+    };
     let names = names(nodes.as_deref().unwrap_or_default());
     // With bad limits the endpoints are read against the default ones, to find what else is wrong.
     let endpoints = nodes.and_then(|nodes| endpoints(&nodes, &limits.unwrap_or_default()));
-    let routes = object
-        .required("routes", "a list of routes: a filter without routes does nothing", |node| routes(node, &names));
+    let routes = if is_surface {
+        Some(Vec::new())
+    } else {
+        object.required("routes", "a list of routes: a filter without routes does nothing", |node| routes(node, &names))
+    };
     let (endpoints, routes) = (endpoints?, routes?);
     let router = Router::build(routes.iter().map(|entry| (&entry.pattern, entry.route.headers.as_slice())));
     let subscriptions = Subscriptions::build(endpoints.iter().map(|entry| entry.events.as_slice()));
@@ -54,6 +65,7 @@ fn config(root: &Node<'_>) -> Option<Config> {
         routes: routes.into_iter().map(|entry| entry.route).collect(),
         endpoints: endpoints.into_iter().map(|entry| entry.endpoint).collect(),
         limits: limits?,
+        admin: admin?,
         router,
         subscriptions,
         fingerprint: root.value().digest().wrapping_add(Value::Text(agent.to_owned()).digest()),

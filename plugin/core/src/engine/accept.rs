@@ -11,6 +11,7 @@ use super::{Engine, Place, Pledge, World};
 use crate::answer::{Answer, Receipt, Status};
 use crate::breaker::Admission;
 use crate::config::{Ack, Endpoint, EndpointId, Overflow, RouteId};
+use crate::control::State;
 use crate::dead_letter::{Letter, Reason};
 use crate::delivery::{Delivery, EventMeta, Pending, Stage};
 use crate::idempotency::{Claim, Key};
@@ -50,8 +51,12 @@ impl Engine {
     /// Takes an event, or says why not.
     pub fn offer(&mut self, world: &mut World<'_>, offer: Offer) -> Reply {
         let id = EventId::from_random((world.random)());
-        if !self.config.enabled {
+        self.check_control(world);
+        if self.state() == State::Disabled {
             return nothing_sent(id, &offer.event, Status::Disabled, EventResult::Disabled);
+        }
+        if self.control.get().draining {
+            return refuse(&Refusal { seconds: DRAIN_RETRY_SECONDS, detail: "the gateway is draining before it ends" });
         }
         let config = Rc::clone(&self.config);
         let Some(route) = config.routes.get(offer.route.0) else { return refuse(&STORE_REFUSAL) };
@@ -149,7 +154,7 @@ impl Engine {
         let now = world.now.mono;
         let (endpoint, keys) = self.endpoint(id).ok_or(STORE_REFUSAL)?;
         let shared = keys.shared(world.store).map_err(|_| STORE_REFUSAL)?;
-        let held = endpoint.disabled || shared.is_gone(endpoint);
+        let held = self.state() == State::Paused || shared.is_disabled(endpoint);
         if let (Ack::Delivered { .. }, false, Admission::Wait { until }) = (ack, held, shared.breaker.admission(now)) {
             let seconds = until.since(now).as_secs_f64().ceil().max(1.0) as u64;
             return Err(Refusal { seconds, detail: "an endpoint's circuit breaker is open" });
@@ -242,6 +247,9 @@ impl Engine {
         }
     }
 }
+
+/// Another gateway, or this one after its restart, takes the event then.
+const DRAIN_RETRY_SECONDS: u64 = 5;
 
 const STORE_REFUSAL: Refusal = Refusal { seconds: 1, detail: "the event could not be kept" };
 

@@ -1,8 +1,8 @@
 //! Which partitions this worker holds: the one it accepts into, those it adopts, and how it gives them up.
 //!
-//! A worker that delivers adopts what nobody holds: the partitions of VMs that died, and those that were left by roots
-//! of an older configuration. One that does not deliver (a newer configuration does, or its own end is near) leaves
-//! each partition once no attempt of it is under way, looking every second.
+//! A worker of the newest configuration adopts what nobody holds: the partitions of VMs that died, and those that were
+//! left by roots of an older one. Any other (its configuration was replaced, or its own end is near) leaves each
+//! partition once no attempt of it is under way, looking every second.
 
 use std::rc::Rc;
 
@@ -10,10 +10,13 @@ use super::lane::LaneId;
 use super::settle::is_live;
 use super::table::{Holding, Place};
 use super::{Engine, World};
+use crate::about::About;
 use crate::config::EndpointId;
+use crate::control::State;
 use crate::dead_letter::{Letter, Reason};
 use crate::delivery::{Delivery, DeliveryRecord, Pending, Stage};
 use crate::ledger::{Partition, Recovered};
+use crate::message::EventId;
 use crate::notice::Notice;
 use crate::store::StoreError;
 
@@ -30,9 +33,14 @@ const ADOPTIONS_MAX: u32 = 8;
 const LEFT_MAX: u32 = 32;
 
 impl Engine {
+    /// Is it for this worker to deliver what was accepted, now or once it is switched on?
+    pub(super) fn leads(&self) -> bool {
+        self.generation.is_newest() && !self.is_closing
+    }
+
     /// Does this worker start attempts?
     pub(super) fn delivers(&self) -> bool {
-        self.config.enabled && self.generation.is_newest() && !self.is_closing
+        self.state() == State::Enabled && self.leads()
     }
 
     /// Gives up every partition as soon as its attempts have ended; says whether all are given up. No attempt starts
@@ -60,6 +68,20 @@ impl Engine {
             Ok(None) => {}
             Ok(Some(is_newest)) => self.note(Notice::Generation { is_newest }),
             Err(error) => self.note(Notice::Store { doing: "asking which configuration is the newest", error }),
+        }
+        self.announce(world);
+    }
+
+    /// The newest configuration says what it is, each time it becomes that.
+    fn announce(&mut self, world: &mut World<'_>) {
+        if self.leads() && !self.is_announced {
+            let (instance, now) = (EventId::from_random((world.random)()), world.now.wall);
+            match About::announce(world.store, &self.prefix, &self.config, instance, now) {
+                Ok(()) => self.is_announced = true,
+                Err(error) => self.note(Notice::Store { doing: "saying what the configuration is", error }),
+            }
+        } else {
+            self.is_announced &= self.leads();
         }
     }
 
@@ -138,8 +160,8 @@ impl Engine {
         }
     }
 
-    /// Gives up partitions that another configuration is to deliver, unless nobody takes those that were left before: it
-    /// may be off. Once a second: each event that came over an old connection would fill a partition of its own.
+    /// Gives up partitions that another configuration is to deliver, unless nobody takes those that were left before: its
+    /// VMs may be dead. Once a second: each event that came over an old connection would fill a partition of its own.
     pub(super) fn hand_over_slowly(&mut self, world: &mut World<'_>) {
         if self.holdings.is_empty() {
             return;

@@ -84,13 +84,26 @@ fn an_unknown_key_is_refused_at_every_level_with_the_likely_one() {
 }
 
 #[test]
+fn an_admin_surface_without_a_good_token_or_path_is_refused_and_no_token_is_shown() {
+    let with_token = |token: Value| json!({"tokens": [token]});
+    each_is_refused(&[
+        ("/admin", json!({}), "admin.tokens", "is missing"),
+        ("/admin", json!({"tokens": []}), "admin.tokens", "is empty"),
+        ("/admin", with_token(json!({"role": "read"})), "admin.tokens[0]", "has not exactly one of env and value"),
+        ("/admin", with_token(json!({"env": "NOT_THERE"})), "admin.tokens[0].env", "NOT_THERE is not set"),
+        ("/admin", with_token(json!({"value": "a secret"})), "admin.tokens[0]", "is empty or holds white space;"),
+        ("/admin", with_token(json!({"value": "s", "role": "root"})), "admin.tokens[0].role", "is \"root\""),
+        ("/admin", json!({"path": "/a/", "tokens": [{"value": "s"}]}), "admin.path", "is \"/a/\""),
+    ]);
+}
+
+#[test]
 fn what_comes_later_is_known_and_refused() {
     let later = "is not yet supported; expected it to be left out";
     each_is_refused(&[
         ("/rollout", json!({}), "rollout", later),
         ("/payload_guard", json!({}), "payload_guard", later),
         ("/inbound", json!([]), "inbound", later),
-        ("/admin", json!({}), "admin", later),
         ("/routes/0/mode", json!("forward"), "routes[0].mode", "is \"forward\", which is not yet supported"),
         ("/routes/0/mode", json!("tap"), "routes[0].mode", "is \"tap\", which is not yet supported"),
         (

@@ -102,7 +102,7 @@ fn switched_off_it_keeps_nothing_sends_nothing_and_answers_202() {
     assert_eq!(status, 202);
     assert!(body.contains(r#""status":"disabled","deliveries":[]"#), "{body}");
     assert!(process.pass(5000).is_empty());
-    assert_eq!(process.store.values.keys().collect::<Vec<_>>(), ["g/generation"]);
+    assert_eq!(process.store.values.keys().collect::<Vec<_>>(), ["g/about", "g/generation"]);
 }
 
 #[test]

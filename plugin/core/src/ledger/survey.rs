@@ -1,0 +1,43 @@
+//! A look at all that is pending, whoever holds it.
+
+use super::{Lease, PARTITIONS_MAX, Partition, lease_key, slot_key};
+use crate::delivery::StateRecord;
+use crate::store::{Record, SharedStore, StoreError, is_freed};
+use crate::time::Instant;
+
+impl Partition {
+    /// Shows every event in any partition, whoever holds it, and returns how many partitions are held by a VM that
+    /// lives. Reads the states only: their number is what it costs.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn survey(
+        store: &mut dyn SharedStore,
+        prefix: &str,
+        now: Instant,
+        visit: &mut dyn FnMut(&StateRecord<String>),
+    ) -> Result<u32, StoreError> {
+        let mut living = 0;
+        for number in 0..PARTITIONS_MAX {
+            let Some((lease, _)) = store.get(&lease_key(prefix, number))? else { break };
+            if is_freed(&lease) {
+                continue;
+            }
+            living += u32::from(matches!(Lease::decode(&lease), Ok((lease, _)) if !lease.is_abandoned(now)));
+            let (states, bodies) = (format!("{prefix}/state/{number}/"), format!("{prefix}/body/{number}/"));
+            for slot in 0.. {
+                match store.get(&slot_key(&states, slot))? {
+                    Some((state, _)) => {
+                        if let Ok((state, _)) = StateRecord::decode(&state) {
+                            visit(&state);
+                        }
+                    }
+                    // A body that never got a state does not end the partition.
+                    None if store.get(&slot_key(&bodies, slot))?.is_none() => break,
+                    None => {}
+                }
+            }
+        }
+        Ok(living)
+    }
+}
