@@ -96,6 +96,6 @@ fn command<T>(body: &[u8], read: impl FnOnce(&Node<'_>) -> Option<T>) -> Result<
         Ok(tree) => read(&reader.root(tree)),
         Err(error) => reader.root(&Value::Null).problem(&["is not JSON: ", error].concat(), "a JSON object"),
     };
-    let problems = reader.into_problems();
+    let problems = reader.problems();
     read.filter(|_| problems.is_empty()).ok_or(problems)
 }

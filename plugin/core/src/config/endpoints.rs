@@ -129,7 +129,7 @@ fn outlasts_its_delays(object: &Object<'_>, endpoint: &Endpoint) -> Option<()> {
     if endpoint.max_age > delays {
         return Some(());
     }
-    let node = object.get("max_age").unwrap_or_else(|| object.node().clone());
+    let node = object.get("max_age").unwrap_or_else(|| *object.node());
     node.problem(
         &format!("max_age is {}, so the last attempt would never be made", shown_duration(endpoint.max_age)),
         &format!("more than the sum of retry.delays, {}", shown_duration(delays)),

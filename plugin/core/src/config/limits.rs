@@ -65,10 +65,10 @@ pub(super) fn limits(node: &Node<'_>) -> Option<Limits> {
 }
 
 /// A store that could not hold the largest body would refuse it for ever.
-fn holds_one_body(limits: &Object<'_>, key: &str, bytes: u64, body: usize) -> Option<()> {
+fn holds_one_body(limits: &Object<'_>, key: &'static str, bytes: u64, body: usize) -> Option<()> {
     if u64::try_from(body).is_ok_and(|body| body <= bytes) {
         return Some(());
     }
-    let node = limits.get(key).unwrap_or_else(|| limits.node().clone());
+    let node = limits.get(key).unwrap_or_else(|| *limits.node());
     node.problem(&format!("{key} is {bytes} bytes"), &format!("at least limits.body, {body} bytes"))
 }

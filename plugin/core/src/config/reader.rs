@@ -14,49 +14,78 @@ pub(super) struct Reader<'a> {
     /// What the whole is called.
     whole: &'static str,
     env: &'a dyn Fn(&str) -> Option<String>,
+    /// Every place that was visited: the one it is in, and its step from there. So a node is a few numbers, and a path
+    /// is put together only for a problem.
+    places: RefCell<Vec<(usize, Step<'a>)>>,
     problems: RefCell<Problems>,
+}
+
+#[derive(Clone, Copy)]
+enum Step<'a> {
+    Whole,
+    Key(&'a str),
+    Item(usize),
 }
 
 impl<'a> Reader<'a> {
     pub(super) fn new(whole: &'static str, env: &'a dyn Fn(&str) -> Option<String>) -> Self {
-        Self { whole, env, problems: RefCell::default() }
+        Self { whole, env, places: RefCell::new(vec![(0, Step::Whole)]), problems: RefCell::default() }
     }
 
     pub(super) fn root(&'a self, value: &'a Value) -> Node<'a> {
-        Node { reader: self, path: String::new(), value }
+        Node { reader: self, place: 0, value }
     }
 
-    fn note(&self, path: &str, what: &str, expected: &str) {
+    fn note(&self, path: String, what: &str, expected: &str) {
         // What is wrong may quote the config; a problem stays one line of the log all the same.
         let what = what.replace(char::is_control, "\u{fffd}");
-        self.problems.borrow_mut().push(Problem { path: path.to_owned(), what, expected: expected.to_owned() });
+        self.problems.borrow_mut().push(Problem { path, what, expected: expected.to_owned() });
     }
 
-    pub(super) fn into_problems(self) -> Problems {
-        self.problems.into_inner()
+    fn visit(&self, from: usize, step: Step<'a>) -> usize {
+        let mut places = self.places.borrow_mut();
+        places.push((from, step));
+        places.len() - 1
+    }
+
+    /// The path of a place, as users write it: `endpoints[1].url`.
+    fn path(&self, place: usize) -> String {
+        let (from, step) = self.places.borrow().get(place).copied().unwrap_or((0, Step::Whole));
+        match step {
+            Step::Whole => self.whole.to_owned(),
+            Step::Item(at) => format!("{}[{at}]", self.path(from)),
+            Step::Key(key) => joined((from != 0).then(|| self.path(from)), key),
+        }
+    }
+
+    pub(super) fn problems(&self) -> Problems {
+        self.problems.take()
     }
 }
 
+/// A key that is not a plain word is quoted, so that a path is always one line and tells its parts.
+fn joined(path: Option<String>, key: &str) -> String {
+    let plain = key.len() <= 64 && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
+    let key = if plain { key.to_owned() } else { shown(key) };
+    path.map_or(key.clone(), |path| [path.as_str(), ".", &key].concat())
+}
+
 /// A value and its place.
-#[derive(Clone)]
+#[derive(Clone, Copy)]
 pub(super) struct Node<'a> {
     reader: &'a Reader<'a>,
-    path: String,
+    place: usize,
     value: &'a Value,
 }
 
 impl<'a> Node<'a> {
-    pub(super) fn path(&self) -> &str {
-        if self.path.is_empty() { self.reader.whole } else { &self.path }
-    }
-
     pub(super) fn value(&self) -> &'a Value {
         self.value
     }
 
     /// Notes a problem here.
     pub(super) fn problem<T>(&self, what: &str, expected: &str) -> Option<T> {
-        self.reader.note(self.path(), what, expected);
+        self.reader.note(self.reader.path(self.place), what, expected);
         None
     }
 
@@ -124,7 +153,7 @@ impl<'a> Node<'a> {
         if items.len() > max {
             return self.problem(&format!("has {} items", items.len()), &format!("at most {max}"));
         }
-        let item = |(at, value)| Node { reader: self.reader, path: format!("{}[{at}]", self.path), value };
+        let item = |(at, value)| Node { place: self.reader.visit(self.place, Step::Item(at)), value, ..*self };
         Some(items.iter().enumerate().map(item).collect())
     }
 
@@ -159,11 +188,11 @@ impl<'a> Node<'a> {
                 child.problem::<()>(&unknown(key, &[keys, later].concat()), &format!("one of {}", keys.join(", ")));
             }
         }
-        Some(Object { node: self.clone() })
+        Some(Object { node: *self })
     }
 
     /// A field, if this is an object that has it.
-    pub(super) fn field(&self, key: &str) -> Option<Node<'a>> {
+    pub(super) fn field(&self, key: &'a str) -> Option<Node<'a>> {
         match self.value {
             Value::Object(fields) => fields.get(key).map(|value| self.child(key, value)),
             _ => None,
@@ -184,15 +213,8 @@ impl<'a> Node<'a> {
         })
     }
 
-    fn child(&self, key: &str, value: &'a Value) -> Node<'a> {
-        Node { reader: self.reader, path: self.child_path(key), value }
-    }
-
-    /// A key that is not a plain word is quoted, so that a path is always one line and tells its parts.
-    fn child_path(&self, key: &str) -> String {
-        let plain = key.len() <= 64 && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
-        let key = if plain { key.to_owned() } else { shown(key) };
-        if self.path.is_empty() { key } else { format!("{}.{key}", self.path) }
+    fn child(&self, key: &'a str, value: &'a Value) -> Node<'a> {
+        Node { place: self.reader.visit(self.place, Step::Key(key)), value, ..*self }
     }
 }
 
@@ -206,14 +228,14 @@ impl<'a> Object<'a> {
         &self.node
     }
 
-    pub(super) fn get(&self, key: &str) -> Option<Node<'a>> {
+    pub(super) fn get(&self, key: &'a str) -> Option<Node<'a>> {
         self.node.field(key)
     }
 
     /// Reads a key that must be there.
     pub(super) fn required<T>(
         &self,
-        key: &str,
+        key: &'a str,
         expected: &str,
         read: impl FnOnce(&Node<'a>) -> Option<T>,
     ) -> Option<T> {
@@ -224,17 +246,18 @@ impl<'a> Object<'a> {
     }
 
     fn missing<T>(&self, key: &str, expected: &str) -> Option<T> {
-        self.node.reader.note(&self.node.child_path(key), "is missing", expected);
+        let path = (self.node.place != 0).then(|| self.node.reader.path(self.node.place));
+        self.node.reader.note(joined(path, key), "is missing", expected);
         None
     }
 
     /// Reads a key that has a default.
-    pub(super) fn or<T>(&self, key: &str, default: T, read: impl FnOnce(&Node<'a>) -> Option<T>) -> Option<T> {
+    pub(super) fn or<T>(&self, key: &'a str, default: T, read: impl FnOnce(&Node<'a>) -> Option<T>) -> Option<T> {
         self.get(key).map_or(Some(default), |node| read(&node))
     }
 
     /// Reads a key that may be left out.
-    pub(super) fn optional<T>(&self, key: &str, read: impl FnOnce(&Node<'a>) -> Option<T>) -> Option<Option<T>> {
+    pub(super) fn optional<T>(&self, key: &'a str, read: impl FnOnce(&Node<'a>) -> Option<T>) -> Option<Option<T>> {
         self.get(key).map_or(Some(None), |node| read(&node).map(Some))
     }
 }

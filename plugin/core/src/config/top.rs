@@ -25,7 +25,7 @@ pub fn parse(bytes: &[u8], env: &dyn Fn(&str) -> Option<String>) -> Result<Confi
     let tree = document::decode(bytes).map_err(|problem| vec![problem])?;
     let reader = Reader::new(document::WHOLE, env);
     let config = config(&reader.root(&tree));
-    let problems = reader.into_problems();
+    let problems = reader.problems();
     match config {
         Some(config) if problems.is_empty() => Ok(config),
         _ => Err(problems),
