@@ -14,7 +14,7 @@ fn administered(config: Value) -> Value {
 }
 
 fn request(method: &str, path: &str, token: &str) -> Request {
-    Request::new(method, &format!("/gatepost/{path}")).header("authorization", &format!("Bearer {token}"))
+    Request::new(method, &format!("/gatepost/{path}")).header("authorization", format!("Bearer {token}"))
 }
 
 fn operate(process: &mut Process, worker: usize, method: &str, path: &str, command: &Value) -> Answer {
