@@ -75,6 +75,17 @@ impl Lease {
     }
 }
 
+/// The nonce of a partition's holder, from the bytes of its lease; `None`: it was left.
+///
+/// # Errors
+/// [`StoreError::UnknownFormat`].
+pub fn holder(lease: &[u8]) -> Result<Option<u64>, StoreError> {
+    Lease::decode(lease).map(|(lease, _)| match lease {
+        Lease::Held { nonce, .. } => Some(nonce),
+        Lease::Left => None,
+    })
+}
+
 /// The slots that one worker writes.
 #[derive(Debug)]
 pub struct Partition {
