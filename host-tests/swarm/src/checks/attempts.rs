@@ -28,11 +28,12 @@ impl Attempts {
         let call = &got.call;
         signed(endpoint, call)?;
         let id = event(facts, call)?;
-        let Some(kept) = facts.kept.get(&id) else {
+        let delivery = facts.delivery(&id, &endpoint.name).filter(|_| facts.kept.contains_key(&id));
+        let Some((_, accepted)) = delivery.and_then(|delivery| delivery.accepted) else {
             return broken(Invariant::Kept, format!("{id} is sent and was never kept"));
         };
-        if call.at >= kept.at + endpoint.max_age {
-            return broken(Invariant::MaxAge, format!("{id} at {:?}, kept at {:?}", call.at, kept.at));
+        if call.at >= accepted + endpoint.max_age {
+            return broken(Invariant::MaxAge, format!("{id} at {:?}, accepted at {accepted:?}", call.at));
         }
         self.rate(endpoint, call)?;
         if plan.is_calm() {

@@ -20,11 +20,7 @@ pub struct Sent {
 /// An event that stands, or stood, in shared data.
 #[derive(Clone, Debug, Default)]
 pub struct Kept {
-    /// When it was accepted for the last time, by a producer's request or by an operator's redelivery.
-    pub at: Duration,
-    /// The same for the first time.
-    pub first: Duration,
-    /// How often by a producer's.
+    /// How often it was accepted from a producer.
     pub times: u32,
     /// How often its producer was told that it had failed, after which the same key tries again.
     pub failures: u32,
@@ -46,6 +42,8 @@ pub struct Attempt {
 /// One delivery, as its receiver sees it.
 #[derive(Clone, Debug, Default)]
 pub struct Delivery {
+    /// When it was accepted for the first and for the last time, by a producer's request or by an operator's redelivery.
+    pub accepted: Option<(Duration, Duration)>,
     /// The last attempt, since it was last redelivered.
     pub last: Option<Attempt>,
     /// Attempts, since it was last redelivered.

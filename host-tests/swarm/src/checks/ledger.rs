@@ -8,7 +8,7 @@ use gatepost_core::ledger::{self, LEASE};
 use gatepost_core::store::{Record, is_freed};
 use host_tests::{Thread, Write};
 
-use super::facts::{Facts, Kept};
+use super::facts::Facts;
 use super::invariant::{Broken, Invariant, broken};
 use crate::plan::Plan;
 
@@ -168,13 +168,15 @@ impl Ledger {
         if plan.faults.store == 0 && slot.1 as usize > live {
             return broken(Invariant::KeysBounded, format!("{place}, with {live} in use"));
         }
-        let fresh = Kept { first: write.at, ..Kept::default() };
-        let kept = facts.kept.entry(id.clone()).or_insert(fresh);
-        let mut endpoints = new.deliveries.iter().map(|delivery| delivery.endpoint.clone());
+        for delivery in &new.deliveries {
+            let known = facts.delivery_mut(&id, &delivery.endpoint);
+            known.accepted = Some((known.accepted.map_or(write.at, |(first, _)| first), write.at));
+        }
+        let kept = facts.kept.entry(id.clone()).or_default();
+        let endpoints = new.deliveries.iter().map(|delivery| delivery.endpoint.clone());
         kept.endpoints.extend(endpoints.clone());
-        kept.at = write.at;
         if is_operating {
-            for endpoint in endpoints.by_ref() {
+            for endpoint in endpoints {
                 facts.redelivered(&id, &endpoint);
                 self.redelivered.push((id.clone(), endpoint));
             }
@@ -185,7 +187,9 @@ impl Ledger {
             if kept.times > 1 + kept.failures {
                 return broken(Invariant::OneEventAKey, format!("{place}: {id} is kept again"));
             }
-            endpoints.for_each(|endpoint| facts.redelivered(&id, &endpoint));
+            // A letter for want of room is kept before the event is.
+            let waiting = new.deliveries.iter().filter(|one| matches!(one.stage, Stage::Waiting { .. }));
+            waiting.for_each(|delivery| facts.redelivered(&id, &delivery.endpoint));
         }
         if plan.faults.store == 0 { self.pending_bounded(plan, slot, new, &place) } else { Ok(()) }
     }

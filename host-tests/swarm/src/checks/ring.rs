@@ -120,8 +120,8 @@ fn died_of(plan: &Plan, facts: &Facts, endpoint: &Endpoint, letter: &Letter, at:
                     || (delivery.is_some_and(|delivery| delivery.sends == letter.attempts)
                         && last.is_some_and(|last| failed(&last.end) && last.end.status.or(status) == status)))
         }
-        Reason::Expired => facts.kept.get(&id).is_some_and(|kept| {
-            let since = if plan.is_calm() { kept.at } else { kept.first };
+        Reason::Expired => delivery.and_then(|delivery| delivery.accepted).is_some_and(|(first, last)| {
+            let since = if plan.is_calm() { last } else { first };
             at >= since + endpoint.max_age
         }),
         Reason::Overflow => endpoint.overflows,
