@@ -154,6 +154,9 @@ impl Checks {
             return broken(Invariant::Headers, format!("user-agent {:?}", call.header("user-agent")));
         };
         self.generation(plan, config, got)?;
+        if got.kills {
+            self.victims.push((call.thread, call.header("x-webhook-id").to_owned()));
+        }
         if call.cluster == SINK {
             self.orders.attempt(plan, config, None, got)?;
             return self.attempts.sink(plan, &mut self.facts, got);
@@ -163,11 +166,7 @@ impl Checks {
         };
         self.orders.attempt(plan, config, Some(endpoint), got)?;
         self.breakers.attempt(endpoint, got)?;
-        self.attempts.check(plan, &mut self.facts, endpoint, got)?;
-        if got.kills {
-            self.victims.push((call.thread, call.header("x-webhook-id").to_owned()));
-        }
-        Ok(())
+        self.attempts.check(plan, &mut self.facts, endpoint, got)
     }
 
     /// Only the newest configuration starts attempts, to endpoints that it has.
@@ -216,7 +215,7 @@ impl Checks {
             if !taken && !is_dead {
                 return broken(Invariant::NothingVanishes, format!("{id} to {endpoint}"));
             }
-            if taken && is_dead && self.plan.is_calm() {
+            if taken && is_dead && self.facts.is_calm(&self.plan, id) {
                 return broken(Invariant::Once, format!("{id} to {endpoint} was taken and is a dead letter"));
             }
             dead += usize::from(!taken);

@@ -130,7 +130,7 @@ impl Receivers {
         while mood == Mood::Flaky {
             mood = self.mood();
         }
-        let kills = cluster != SINK && call.body.windows(POISON.len()).any(|window| window == POISON);
+        let kills = call.body.windows(POISON.len()).any(|window| window == POISON);
         if kills {
             mood = Mood::Hangs;
         }

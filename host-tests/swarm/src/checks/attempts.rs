@@ -120,7 +120,7 @@ fn schedule(
     id: &str,
 ) -> Result<(), Broken> {
     let Received { call, end, .. } = got;
-    let (schedule, calm) = (endpoint.delays.len() as u32, plan.is_calm());
+    let (schedule, calm) = (endpoint.delays.len() as u32, facts.is_calm(plan, id));
     let copies = if calm { 1 } else { facts.sent.get(&call.body).map_or(1, |sent| sent.times) };
     let disruptions = facts.disruptions;
     let delivery = facts.delivery_mut(id, &endpoint.name);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use gatepost_core::store::{Cas, SharedStore, StoreError};
 
 use super::invariant::{Broken, Invariant, broken};
+use crate::plan::Plan;
 use crate::receivers::End;
 
 /// An event that was sent.
@@ -91,6 +92,18 @@ impl Facts {
                 Ok(())
             }
         }
+    }
+
+    /// The producer of an event was told that it has failed, or may have been.
+    pub fn failed(&mut self, body: &[u8]) {
+        let kept = self.ids.get(body).and_then(|id| self.kept.get_mut(id));
+        kept.into_iter().for_each(|kept| kept.failures += 1);
+    }
+
+    /// Does nothing go wrong with this event, nor was it sent again, which it may be after it had failed?
+    pub fn is_calm(&self, plan: &Plan, id: &str) -> bool {
+        let sent = self.bodies.get(id).and_then(|body| self.sent.get(body));
+        plan.is_calm() && sent.is_none_or(|sent| sent.times <= 1)
     }
 
     /// A delivery.

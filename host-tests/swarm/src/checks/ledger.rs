@@ -183,13 +183,8 @@ impl Ledger {
             return Ok(());
         }
         kept.times += 1;
-        if kept.times > 1 && plan.is_calm() {
-            if kept.times > 1 + kept.failures {
-                return broken(Invariant::OneEventAKey, format!("{place}: {id} is kept again"));
-            }
-            // A letter for want of room is kept before the event is.
-            let waiting = new.deliveries.iter().filter(|one| matches!(one.stage, Stage::Waiting { .. }));
-            waiting.for_each(|delivery| facts.redelivered(&id, &delivery.endpoint));
+        if plan.is_calm() && kept.times > 1 + kept.failures {
+            return broken(Invariant::OneEventAKey, format!("{place}: {id} is kept again"));
         }
         if plan.faults.store == 0 { self.pending_bounded(plan, slot, new, &place) } else { Ok(()) }
     }

@@ -116,12 +116,12 @@ fn died_of(plan: &Plan, facts: &Facts, endpoint: &Endpoint, letter: &Letter, at:
             let failed = |end: &End| !end.is_success() && end.at <= at;
             let last = delivery.and_then(|delivery| delivery.last);
             (is_final || is_over)
-                && (!plan.is_calm()
+                && (!facts.is_calm(plan, &id)
                     || (delivery.is_some_and(|delivery| delivery.sends == letter.attempts)
                         && last.is_some_and(|last| failed(&last.end) && last.end.status.or(status) == status)))
         }
         Reason::Expired => delivery.and_then(|delivery| delivery.accepted).is_some_and(|(first, last)| {
-            let since = if plan.is_calm() { last } else { first };
+            let since = if facts.is_calm(plan, &id) { last } else { first };
             at >= since + endpoint.max_age
         }),
         Reason::Overflow => endpoint.overflows,
