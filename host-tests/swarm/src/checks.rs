@@ -40,6 +40,9 @@ use ledger::Ledger;
 use orders::Orders;
 use ring::Ring;
 
+/// The bytes of an idempotency key: about 80, and the answer, which is about 120 and 45 for each of three deliveries.
+const IDEMPOTENCY_KEY: usize = 400;
+
 /// Watches a run.
 pub struct Checks {
     plan: Rc<Plan>,
@@ -141,6 +144,9 @@ impl Checks {
                 if !name.parse().is_ok_and(|bucket: usize| bucket < plan.limits.idempotency_keys.div_ceil(16)) {
                     return broken(Invariant::KeysBounded, &write.key);
                 }
+                if write.value.len() > 16 * IDEMPOTENCY_KEY {
+                    return broken(Invariant::BytesBounded, format!("{}: {} bytes", write.key, write.value.len()));
+                }
             }
             _ => return broken(Invariant::KeysBounded, &write.key),
         }
@@ -197,7 +203,7 @@ impl Checks {
         let bodies = limits.pending_bytes.max(limits.dead_letter_bytes);
         let pending = partitions.saturating_mul(bodies + slots.saturating_mul(700));
         let letters = limits.dead_letter_bytes + limits.dead_letters * 512;
-        let keys = limits.idempotency_keys.next_multiple_of(16) * 512;
+        let keys = limits.idempotency_keys.next_multiple_of(16) * IDEMPOTENCY_KEY;
         let endpoints = plan.endpoints.len() * 2048;
         let arithmetic = pending.saturating_add(letters + keys + endpoints + 1024 + partitions * 64);
         if partitions > most || self.store.bytes > arithmetic {
@@ -211,7 +217,8 @@ impl Checks {
     pub fn have_ended(&self, id: &str, endpoints: &[String]) -> Result<usize, Broken> {
         let mut dead = 0;
         for endpoint in endpoints {
-            let (taken, is_dead) = (self.facts.is_delivered(id, endpoint, Duration::MAX), self.facts.is_dead(id, endpoint));
+            let (taken, is_dead) =
+                (self.facts.is_delivered(id, endpoint, Duration::MAX), self.facts.is_dead(id, endpoint));
             if !taken && !is_dead {
                 return broken(Invariant::NothingVanishes, format!("{id} to {endpoint}"));
             }

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
+use gatepost_swarm::bugs::hunt;
 use gatepost_swarm::play::{Total, cores, play};
 use gatepost_swarm::{Summary, Violation};
 use host_tests::Filter;
@@ -24,13 +25,22 @@ struct Options {
     /// Play this build of the filter instead of the workspace's, to see that a defect is caught
     #[arg(long, value_name = "FILE")]
     filter: Option<PathBuf>,
+    /// Play builds of the filter with a deliberate bug each instead, to see that all are caught; only those whose names
+    /// hold one of these texts, if there are any
+    #[arg(long, value_name = "NAME", num_args = 0.., conflicts_with = "filter")]
+    bugs: Option<Vec<String>>,
     /// Threads; one for each core unless it is said
     #[arg(long)]
     threads: Option<usize>,
 }
 
 fn main() -> ExitCode {
-    match run(&Options::parse()) {
+    let options = Options::parse();
+    let result = match &options.bugs {
+        Some(names) => hunt(names),
+        None => run(&options),
+    };
+    match result {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -47,7 +57,7 @@ fn run(options: &Options) -> Result<bool, Box<dyn std::error::Error>> {
     let (seeds, started) = (options.first_seed..options.first_seed.saturating_add(options.seeds), Instant::now());
     let seconds = || started.elapsed().as_secs_f64();
     let progress = |total: &Total| {
-        if total.seeds % 500 == 0 {
+        if total.seeds.is_multiple_of(500) {
             let delivered = total.sum.delivered;
             eprintln!("{} of {} seeds, {delivered} deliveries, {:.0} s", total.seeds, options.seeds, seconds());
         }

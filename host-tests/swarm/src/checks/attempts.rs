@@ -112,13 +112,7 @@ fn event(facts: &mut Facts, call: &Call) -> Result<String, Broken> {
 }
 
 /// Never more attempts than the schedule has, never sooner than it says.
-fn schedule(
-    plan: &Plan,
-    facts: &mut Facts,
-    endpoint: &Endpoint,
-    got: &Received,
-    id: &str,
-) -> Result<(), Broken> {
+fn schedule(plan: &Plan, facts: &mut Facts, endpoint: &Endpoint, got: &Received, id: &str) -> Result<(), Broken> {
     let Received { call, end, .. } = got;
     let (schedule, calm) = (endpoint.delays.len() as u32, facts.is_calm(plan, id));
     let copies = if calm { 1 } else { facts.sent.get(&call.body).map_or(1, |sent| sent.times) };

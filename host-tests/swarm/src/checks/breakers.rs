@@ -86,8 +86,7 @@ impl Breakers {
             (Position::HalfOpen, Position::Open | Position::Closed) => decides(plan, watched, write.at, to, &place)?,
             _ => return broken(Invariant::BreakerMoves, place),
         }
-        *watched =
-            Watched { position: to, epoch: breaker.epoch(), since: write.at, ends: Vec::new(), probe: None };
+        *watched = Watched { position: to, epoch: breaker.epoch(), since: write.at, ends: Vec::new(), probe: None };
         Ok(())
     }
 
@@ -116,7 +115,8 @@ impl Breakers {
             Position::Closed => {}
         }
         if breaker.map_or(0, |breaker| breaker.epoch()) == watched.epoch {
-            let place = watched.ends.partition_point(|end| (end.at, end.is_success()) <= (got.end.at, got.end.is_success()));
+            let place =
+                watched.ends.partition_point(|end| (end.at, end.is_success()) <= (got.end.at, got.end.is_success()));
             watched.ends.insert(place, got.end);
         }
         Ok(())

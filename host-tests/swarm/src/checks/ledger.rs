@@ -161,7 +161,8 @@ impl Ledger {
         is_operating: bool,
     ) -> Result<(), Broken> {
         let (id, place) = (new.id.to_string(), format!("{} at {:?}", write.key, write.at));
-        if !self.bodies.get(&slot).is_some_and(|body| body.as_ref().is_some_and(|body| body.id == id)) {
+        let body = self.bodies.get(&slot).and_then(Option::as_ref);
+        if body.is_none_or(|body| body.id != id) {
             return broken(Invariant::Kept, format!("{place}: {id} without its body"));
         }
         let live = self.of(slot.0).count();
@@ -226,7 +227,8 @@ impl Ledger {
 
     /// The slot of a key that was written, by the holder of its partition.
     fn written(&self, name: &str, write: &Write) -> Result<Slot, Broken> {
-        let slot = name.split_once('/').and_then(|(partition, slot)| Some((partition.parse().ok()?, slot.parse().ok()?)));
+        let slot =
+            name.split_once('/').and_then(|(partition, slot)| Some((partition.parse().ok()?, slot.parse().ok()?)));
         let Some(slot): Option<Slot> = slot else { return broken(Invariant::KeysBounded, &write.key) };
         match self.leases.get(&slot.0) {
             Some(Lease::Held { thread, .. }) if *thread == write.thread => Ok(slot),

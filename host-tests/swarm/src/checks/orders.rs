@@ -151,7 +151,8 @@ impl Orders {
 /// Does every delivery wait, or had it no room?
 fn are_held(receipt: &Value) -> bool {
     let deliveries = receipt.get("deliveries").and_then(Value::as_array);
-    deliveries.into_iter().flatten().all(|delivery| {
-        matches!(delivery.get("status").and_then(Value::as_str), Some("held" | "failed"))
-    })
+    deliveries
+        .into_iter()
+        .flatten()
+        .all(|delivery| matches!(delivery.get("status").and_then(Value::as_str), Some("held" | "failed")))
 }

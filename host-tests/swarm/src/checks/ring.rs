@@ -36,8 +36,7 @@ impl Ring {
         let gone: Vec<&Listed> = before.iter().filter(|letter| !now.contains(letter)).collect();
         let Some(last) = gone.last() else { return Ok(()) };
         let is_oldest = before.iter().zip(&gone).all(|(oldest, gone)| oldest == *gone);
-        let is_full =
-            now.len() + 1 > limits.dead_letters || bytes + last.size as usize > limits.dead_letter_bytes;
+        let is_full = now.len() + 1 > limits.dead_letters || bytes + last.size as usize > limits.dead_letter_bytes;
         let made_room = now.last().is_some_and(|newest| !before.contains(newest)) && is_oldest && is_full;
         if made_room || is_operating {
             return Ok(());
@@ -94,7 +93,8 @@ impl Ring {
 
     /// The letters in the ring: events and their endpoints.
     pub fn letters(&self, store: &mut Mirror) -> Vec<(String, String)> {
-        let opened = self.listed.iter().filter_map(|letter| dead_letter::open(store, "gatepost", *letter).ok().flatten());
+        let opened =
+            self.listed.iter().filter_map(|letter| dead_letter::open(store, "gatepost", *letter).ok().flatten());
         opened.map(|(letter, _)| (letter.meta.id.to_string(), letter.endpoint)).collect()
     }
 
