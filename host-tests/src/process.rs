@@ -19,6 +19,7 @@ use crate::clock::Clock;
 use crate::fault::{Fault, StartError};
 use crate::filter::Filter;
 use crate::imports::log::LogLine;
+use crate::imports::shared_data::Write;
 use crate::rules::{Rule, RuleId};
 use crate::stream::{Answer, Forwarded, StreamId};
 use crate::trace::{Trace, What};
@@ -118,6 +119,12 @@ impl Process {
     /// The threads that have written a key of shared data.
     pub fn writers(&self, key: &str) -> impl Iterator<Item = Thread> {
         self.world.shared_data.writers(key)
+    }
+
+    /// Every write to shared data that was made, in order; none unless they are
+    /// [recorded](Builder::record_writes).
+    pub fn writes(&self) -> &[Write] {
+        self.world.writes.as_deref().unwrap_or_default()
     }
 
     /// The names of all shared queues, sorted.
