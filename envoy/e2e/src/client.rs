@@ -210,6 +210,11 @@ impl Pending {
         Ok((answer, Connection { runtime: self.runtime, sender }))
     }
 
+    /// Is there an answer, or a failure?
+    pub fn is_finished(&self) -> bool {
+        self.task.is_finished()
+    }
+
     /// Breaks the connection, as a client does that waits no longer.
     pub fn leave(self) {
         self.task.abort();

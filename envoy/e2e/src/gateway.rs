@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use gatepost_cli::envoy::{Envoy, Launch};
 use gatepost_cli::example::LISTENER;
 use gatepost_cli::wait;
@@ -125,6 +125,33 @@ impl Gateway {
     /// When Envoy does not accept it.
     pub fn connect(&self, protocol: Protocol) -> Result<Connection> {
         Connection::open(Arc::clone(&self.runtime), &self.address, protocol)
+    }
+
+    /// A connection to this worker, 0 or 1.
+    ///
+    /// # Errors
+    /// When Envoy does not accept it, or gives ten in a row to another.
+    pub fn connect_to(&self, worker: usize, protocol: Protocol) -> Result<Connection> {
+        // Those that went elsewhere stay open meanwhile: the next one goes to who has the fewest.
+        let mut others = Vec::new();
+        while others.len() < 10 {
+            let before = self.accepted()?;
+            let connection = self.connect(protocol)?;
+            let after = wait::until("the connection is accepted", UPDATE, || {
+                Ok(Some(self.accepted()?).filter(|accepted| *accepted != before))
+            })?;
+            if before.get(worker) != after.get(worker) {
+                return Ok(connection);
+            }
+            others.push(connection);
+        }
+        bail!("no connection gets to worker {worker}")
+    }
+
+    /// How many connections each worker has accepted.
+    fn accepted(&self) -> Result<Vec<u64>> {
+        let count = |worker| self.envoy.stat(&format!("listener.127.0.0.1_0.worker_{worker}.downstream_cx_total"));
+        (0..WORKERS).map(count).collect()
     }
 
     /// Sends one event over a connection of its own.

@@ -40,16 +40,11 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// One route, `POST /events/{event}`, to these endpoints, all of them at this receiver.
-    pub fn new(receiver: &Receiver, endpoints: &[Value]) -> Self {
-        let names = endpoints.iter().filter_map(|entry| entry.get("name").and_then(Value::as_str));
+    /// This plugin config, its endpoints' clusters as the example has them.
+    pub fn bare(plugin: Value) -> Self {
         Self {
-            plugin: json!({
-                "enabled": true,
-                "routes": [{"name": "ingest", "match": {"path": "/events/{event}"}, "event": "{event}"}],
-                "endpoints": endpoints,
-            }),
-            clusters: names.map(|name| (name.to_owned(), receiver.address().to_owned())).collect(),
+            plugin,
+            clusters: Vec::new(),
             env: Vec::new(),
             as_text: false,
             around: json!({}),
@@ -59,14 +54,24 @@ impl Setup {
         }
     }
 
+    /// One route, `POST /events/{event}`, to these endpoints, all of them at this receiver.
+    pub fn new(receiver: &Receiver, endpoints: &[Value]) -> Self {
+        let setup = Self::bare(json!({
+            "enabled": true,
+            "routes": [{"name": "ingest", "match": {"path": "/events/{event}"}, "event": "{event}"}],
+            "endpoints": endpoints,
+        }));
+        let names = endpoints.iter().filter_map(|entry| entry.get("name").and_then(Value::as_str));
+        names.fold(setup, |setup, name| setup.with_cluster(name, receiver.address()))
+    }
+
     /// The example's own config, its two endpoints at this receiver.
     ///
     /// # Errors
     /// When the example does not have the shape we know, or the filter does not build.
     pub fn example(receiver: &Receiver) -> Result<Self> {
-        let plugin = Example::load()?.plugin()?.clone();
-        let clusters = ["billing", "audit"].map(|name| (name.to_owned(), receiver.address().to_owned()));
-        Ok(Self { plugin, clusters: clusters.to_vec(), ..Self::new(receiver, &[]) })
+        let setup = Self::bare(Example::load()?.plugin()?.clone());
+        Ok(["billing", "audit"].into_iter().fold(setup, |setup, name| setup.with_cluster(name, receiver.address())))
     }
 
     /// Lays more keys over the plugin's config.

@@ -1,233 +1,266 @@
-//! The scenarios.
+//! What the end of an attempt means.
 
 use std::time::Duration;
 
-use anyhow::Result;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::{Gateway, Reply, Scenario, config, endpoint, lines, merge};
+use crate::steps::{
+    BODY, begun, billing, in_all, letters, numbers, one, one_and_no_more, paid, pass, patient, plain_start, post,
+    seconds, send, update, wait_for, wait_for_status,
+};
+use crate::{Reply, Request, Scenario, config, endpoint};
 
-/// Three attempts, a second apart, and a breaker that stays out of it.
-fn patient() -> Value {
-    config(&[endpoint("billing", json!({"retry": {"delays": ["0s", "1s", "1s"]}, "breaker": {"failures": 100}}))])
-}
+const ONCE: &[&str] = &["answered 202 accepted", "+0 s: attempt 1 of paid, verified, same id", "1 attempts in all"];
+const TWICE: &[&str] = &[
+    "answered 202 accepted",
+    "+0 s: attempt 1 of paid, verified, same id",
+    "+1 s: attempt 2 of paid, verified, same id",
+];
 
-fn plain() -> Value {
-    config(&[endpoint("billing", json!({}))])
-}
-
-fn waiting() -> Value {
-    let mut config = patient();
-    let route = json!({"name": "ingest", "match": {"path": "/events/{event}"}, "event": "{event}", "ack": "delivered"});
-    merge(&mut config, json!({"routes": [route]}));
-    config
-}
-
-const BODY: &[u8] = br#"{"amount": 42}"#;
-
-/// Posts one event; the answer, then the attempts at the billing endpoint.
-fn one(gateway: &mut dyn Gateway, replies: &[Reply], attempts: usize) -> Result<Vec<String>> {
-    gateway.script("billing", replies)?;
-    let mut observed = vec![gateway.post("/events/paid", &[], BODY)?.line()];
-    observed.extend(lines(&gateway.wait_for("billing", attempts)?));
-    Ok(observed)
-}
-
-/// The same, and that nothing follows within three seconds.
-fn one_and_no_more(gateway: &mut dyn Gateway, replies: &[Reply], attempts: usize) -> Result<Vec<String>> {
-    let mut observed = one(gateway, replies, attempts)?;
-    gateway.pass(Duration::from_secs(3))?;
-    observed.push(format!("{} attempts in all", gateway.wait_for("billing", attempts)?.len()));
-    Ok(observed)
-}
-
-/// All of them.
 pub fn all() -> Vec<Scenario> {
+    [answers(), connections(), gone()].into_iter().flatten().collect()
+}
+
+fn answers() -> Vec<Scenario> {
     vec![
         Scenario {
             name: "an event is delivered once, with the bytes it came with",
-            config: plain,
+            start: plain_start,
             play: |gateway| {
                 let mut observed = one_and_no_more(gateway, &[], 1)?;
-                let seen = gateway.wait_for("billing", 1)?;
+                let seen = gateway.seen("billing")?;
                 observed.extend(seen.iter().map(|seen| String::from_utf8_lossy(&seen.body).into_owned()));
                 Ok(observed)
             },
             expected: &[
                 "answered 202 accepted",
-                "+0.0 s: attempt 1 of paid, verified, same id",
+                "+0 s: attempt 1 of paid, verified, same id",
                 "1 attempts in all",
                 "{\"amount\": 42}",
             ],
         },
         Scenario {
             name: "two 503 and a 200 are three attempts on schedule",
-            config: patient,
+            start: patient,
             play: |gateway| one_and_no_more(gateway, &[Reply::Status(503), Reply::Status(503)], 3),
             expected: &[
                 "answered 202 accepted",
-                "+0.0 s: attempt 1 of paid, verified, same id",
-                "+1.0 s: attempt 2 of paid, verified, same id",
-                "+1.0 s: attempt 3 of paid, verified, same id",
+                "+0 s: attempt 1 of paid, verified, same id",
+                "+1 s: attempt 2 of paid, verified, same id",
+                "+1 s: attempt 3 of paid, verified, same id",
                 "3 attempts in all",
             ],
         },
         Scenario {
             name: "a 400 is final",
-            config: patient,
+            start: patient,
             play: |gateway| one_and_no_more(gateway, &[Reply::Status(400)], 1),
-            expected: &["answered 202 accepted", "+0.0 s: attempt 1 of paid, verified, same id", "1 attempts in all"],
+            expected: ONCE,
         },
         Scenario {
             name: "a redirect is final and not followed",
-            config: patient,
+            start: patient,
             play: |gateway| one_and_no_more(gateway, &[Reply::Status(302)], 1),
-            expected: &["answered 202 accepted", "+0.0 s: attempt 1 of paid, verified, same id", "1 attempts in all"],
+            expected: ONCE,
+        },
+        Scenario {
+            name: "a 408 is tried again",
+            start: patient,
+            play: |gateway| one(gateway, &[Reply::Status(408)], 2),
+            expected: TWICE,
+        },
+        Scenario {
+            name: "which statuses are tried again is the endpoint's to say",
+            start: || billing(json!({"retry": {"delays": ["0s", "1s"], "statuses": [404]}})),
+            play: |gateway| {
+                let mut observed = one(gateway, &[Reply::Status(404)], 2)?;
+                gateway.script("billing", &[Reply::Status(503)])?;
+                post(gateway)?;
+                pass(gateway, 3000)?;
+                observed.push(in_all(gateway, "billing")?);
+                Ok(observed)
+            },
+            expected: &[
+                "answered 202 accepted",
+                "+0 s: attempt 1 of paid, verified, same id",
+                "+1 s: attempt 2 of paid, verified, same id",
+                "3 attempts in all",
+            ],
         },
         Scenario {
             name: "Retry-After lengthens the wait",
-            config: patient,
+            start: patient,
             play: |gateway| one(gateway, &[Reply::RetryAfter(429, 3)], 2),
             expected: &[
                 "answered 202 accepted",
-                "+0.0 s: attempt 1 of paid, verified, same id",
-                "+3.0 s: attempt 2 of paid, verified, same id",
+                "+0 s: attempt 1 of paid, verified, same id",
+                "+3 s: attempt 2 of paid, verified, same id",
             ],
         },
         Scenario {
-            name: "a connection that breaks within the answer is tried again",
-            config: patient,
-            play: |gateway| one(gateway, &[Reply::Drop], 2),
-            expected: &[
-                "answered 202 accepted",
-                "+0.0 s: attempt 1 of paid, verified, same id",
-                "+1.0 s: attempt 2 of paid, verified, same id",
-            ],
-        },
-        Scenario {
-            name: "an attempt that times out is made again the delay after it ended",
-            config: || {
-                let hasty = json!({"timeout": "1s", "retry": {"delays": ["0s", "1s"]}});
-                config(&[endpoint("billing", hasty)])
+            name: "Retry-After may be a date",
+            start: patient,
+            play: |gateway| {
+                let date = gateway.now().as_secs() + 4;
+                gateway.script("billing", &[Reply::RetryAt(503, date)])?;
+                post(gateway)?;
+                let seen = wait_for(gateway, "billing", 2)?;
+                let late = seen.last().map(|seen| seen.wall.checked_sub(Duration::from_secs(date)));
+                Ok(vec![match late.flatten() {
+                    Some(late) => format!("{} s after the date", seconds(late)),
+                    None => "before the date".to_owned(),
+                }])
             },
-            play: |gateway| one(gateway, &[Reply::Hang], 2),
+            expected: &["0 s after the date"],
+        },
+        Scenario {
+            name: "a shorter Retry-After does not shorten the wait",
+            start: || billing(json!({"retry": {"delays": ["0s", "3s"]}})),
+            play: |gateway| one(gateway, &[Reply::RetryAfter(503, 1)], 2),
             expected: &[
                 "answered 202 accepted",
-                "+0.0 s: attempt 1 of paid, verified, same id",
-                "+2.0 s: attempt 2 of paid, verified, same id",
+                "+0 s: attempt 1 of paid, verified, same id",
+                "+3 s: attempt 2 of paid, verified, same id",
             ],
         },
         Scenario {
             name: "an event goes to every endpoint that wants it",
-            config: || {
-                let paid = json!({"events": ["paid"]});
-                config(&[endpoint("billing", paid), endpoint("audit", json!({}))])
-            },
+            start: || config(&[endpoint("billing", json!({"events": ["paid"]})), endpoint("audit", json!({}))]),
             play: |gateway| {
                 let mut observed = Vec::new();
                 for event in ["paid", "refunded"] {
-                    observed.push(gateway.post(&format!("/events/{event}"), &[], BODY)?.line());
-                    gateway.pass(Duration::from_millis(500))?;
+                    observed.push(send(gateway, &Request::event(&format!("/events/{event}"), BODY))?.line());
                 }
-                let (billing, audit) = (gateway.wait_for("billing", 1)?, gateway.wait_for("audit", 2)?);
-                observed.push(format!("{} at billing, {} at audit", billing.len(), audit.len()));
+                wait_for(gateway, "audit", 2)?;
+                pass(gateway, 1000)?;
+                observed.push(format!(
+                    "{} at billing, {} at audit",
+                    gateway.arrived("billing")?,
+                    gateway.arrived("audit")?
+                ));
                 Ok(observed)
             },
             expected: &["answered 202 accepted", "answered 202 accepted", "1 at billing, 2 at audit"],
         },
+    ]
+}
+
+fn connections() -> Vec<Scenario> {
+    vec![
         Scenario {
-            name: "five failures open the breaker, and one probe closes it",
-            config: || {
-                let nervous = json!({"retry": {"delays": ["0s", "1s"]}, "breaker": {"failures": 2, "open": "3s"}});
-                config(&[endpoint("billing", nervous)])
-            },
-            play: |gateway| {
-                gateway.script("billing", &[Reply::Status(500), Reply::Status(500)])?;
-                for _ in 0..2 {
-                    gateway.post("/events/paid", &[], BODY)?;
-                    gateway.pass(Duration::from_millis(300))?;
-                }
-                gateway.pass(Duration::from_millis(1500))?;
-                let mut observed = vec![format!("{} while open", gateway.wait_for("billing", 2)?.len())];
-                let seen = gateway.wait_for("billing", 4)?;
-                let tries: Vec<&str> = seen.iter().map(|seen| seen.attempt.as_str()).collect();
-                observed.push(format!("attempts {tries:?}"));
-                Ok(observed)
-            },
-            expected: &["2 while open", "attempts [\"1\", \"1\", \"2\", \"2\"]"],
+            name: "a connection that breaks within the answer is tried again",
+            start: patient,
+            play: |gateway| one(gateway, &[Reply::Drop], 2),
+            expected: TWICE,
         },
         Scenario {
-            name: "the same Idempotency-Key is one event",
-            config: plain,
-            play: |gateway| {
-                let key = [("idempotency-key", "order-1")];
-                let first = gateway.post("/events/paid", &key, BODY)?;
-                let again = gateway.post("/events/paid", &key, BODY)?;
-                let other = gateway.post("/events/paid", &key, b"{}")?;
-                gateway.pass(Duration::from_secs(1))?;
-                let attempts = gateway.wait_for("billing", 1)?.len();
-                let same = if first.id() == again.id() { "one id" } else { "two ids" };
-                Ok(vec![first.line(), again.line(), same.to_owned(), other.line(), format!("{attempts} attempts")])
-            },
+            name: "a connection that breaks before the answer is tried again",
+            start: patient,
+            play: |gateway| one(gateway, &[Reply::Reset], 2),
+            expected: TWICE,
+        },
+        Scenario {
+            name: "an attempt that times out is made again the delay after it ended",
+            start: || billing(json!({"timeout": "1s", "retry": {"delays": ["0s", "1s"]}})),
+            play: |gateway| one(gateway, &[Reply::Hang], 2),
             expected: &[
                 "answered 202 accepted",
-                "answered 202 accepted, replayed",
-                "one id",
-                "answered 422 Unprocessable Content",
-                "1 attempts",
+                "+0 s: attempt 1 of paid, verified, same id",
+                "+2 s: attempt 2 of paid, verified, same id",
             ],
         },
         Scenario {
-            name: "a producer that asks for it is answered when all is delivered, or failed",
-            config: waiting,
-            play: |gateway| {
-                let delivered = gateway.post("/events/paid", &[], BODY)?.line();
-                gateway.script("billing", &[Reply::Status(400)])?;
-                Ok(vec![delivered, gateway.post("/events/paid", &[], BODY)?.line()])
+            name: "while nobody listens attempts are used up, and one after that delivers",
+            start: || {
+                billing(
+                    json!({"retry": {"delays": ["0s", "1s", "1s", "1s", "1s", "1s", "1s", "1s"]}, "breaker": {"failures": 100}}),
+                )
             },
-            expected: &["answered 200 delivered", "answered 502 failed"],
+            play: |gateway| {
+                gateway.shut()?;
+                let mut observed = vec![post(gateway)?.line()];
+                pass(gateway, 1500)?;
+                gateway.reopen()?;
+                let seen = wait_for(gateway, "billing", 1)?;
+                let later = seen.iter().all(|seen| seen.attempt() > "1" && seen.verified);
+                observed.push(if later { "a later attempt delivers" } else { "not a later attempt" }.to_owned());
+                pass(gateway, 2000)?;
+                observed.push(in_all(gateway, "billing")?);
+                Ok(observed)
+            },
+            expected: &["answered 202 accepted", "a later attempt delivers", "1 attempts in all"],
         },
         Scenario {
-            name: "what is no event is refused with its reason",
-            config: plain,
+            name: "when nobody ever listens the schedule ends in a dead letter without an answer",
+            start: || billing(json!({"retry": {"delays": ["0s", "1s"]}})),
             play: |gateway| {
-                let large = vec![b'x'; 300 * 1024];
-                let long = format!("/events/{}", "x".repeat(1000));
-                let refused = [("/events/paid", large.as_slice()), (long.as_str(), BODY), ("/events/a%20b", BODY)];
-                refused.into_iter().map(|(path, body)| Ok(gateway.post(path, &[], body)?.line())).collect()
+                gateway.shut()?;
+                post(gateway)?;
+                letters(gateway, 1)
             },
-            expected: &["answered 413 Content Too Large", "answered 400 Bad Request", "answered 400 Bad Request"],
+            expected: &["dead letter: paid billing failed, 2 attempts, last answer null"],
         },
         Scenario {
-            name: "switched off it answers 202 and sends nothing",
-            config: || {
-                let mut config = plain();
-                merge(&mut config, json!({"enabled": false}));
-                config
-            },
+            name: "an endpoint that hangs holds up no other",
+            start: || config(&[endpoint("billing", json!({"max_in_flight": 1})), endpoint("audit", json!({}))]),
             play: |gateway| {
-                let answer = gateway.post("/events/paid", &[], BODY)?.line();
-                gateway.pass(Duration::from_secs(2))?;
-                Ok(vec![answer, format!("{} attempts", gateway.wait_for("billing", 0)?.len())])
+                gateway.script("billing", &[Reply::Hang; 4])?;
+                for worker in [0, 1, 0, 1, 0, 1] {
+                    send(gateway, &paid().over(worker))?;
+                }
+                let audit = wait_for(gateway, "audit", 6)?.len();
+                Ok(vec![format!("{audit} at audit, {} at billing", gateway.arrived("billing")?)])
             },
-            expected: &["answered 202 disabled", "0 attempts"],
+            expected: &["6 at audit, 2 at billing"],
+        },
+    ]
+}
+
+fn gone() -> Vec<Scenario> {
+    vec![
+        Scenario {
+            name: "a 410 disables the endpoint until its entry in the config changes",
+            start: plain_start,
+            play: |gateway| {
+                begun(gateway)?;
+                let mut observed = one(gateway, &[Reply::Status(410)], 1)?;
+                wait_for_status(gateway, "/endpoints/0/disabled_by", "gone")?;
+                observed.extend(post(gateway)?.lines());
+                pass(gateway, 2000)?;
+                observed.push(in_all(gateway, "billing")?);
+                observed.push(update(gateway, &billing(json!({"timeout": "9s"})))?);
+                observed.push(numbers(&wait_for(gateway, "billing", 2)?));
+                observed.extend(letters(gateway, 1)?);
+                Ok(observed)
+            },
+            expected: &[
+                "answered 202 accepted",
+                "+0 s: attempt 1 of paid, verified, same id",
+                "answered 202 accepted",
+                "billing held, - attempts, last answer -",
+                "1 attempts in all",
+                "taken: true",
+                "attempts 1, 1",
+                "dead letter: paid billing failed, 1 attempts, last answer 410",
+            ],
         },
         Scenario {
-            name: "after a config change the new configuration makes the attempts that are left",
-            config: patient,
+            name: "where on_gone is fail a 410 disables nothing",
+            start: || billing(json!({"on_gone": "fail"})),
             play: |gateway| {
-                gateway.script("billing", &[Reply::Status(503), Reply::Status(503)])?;
-                gateway.post("/events/paid", &[], BODY)?;
-                gateway.wait_for("billing", 1)?;
-                let mut newer = patient();
-                merge(&mut newer, json!({"user_agent": "newer"}));
-                gateway.update(&newer)?;
-                let seen = gateway.wait_for("billing", 3)?;
-                let last = seen.last().map(|seen| seen.agent.clone()).unwrap_or_default();
-                let tries: Vec<&str> = seen.iter().map(|seen| seen.attempt.as_str()).collect();
-                Ok(vec![format!("attempts {tries:?}"), format!("the last by {last}")])
+                gateway.script("billing", &[Reply::Status(410)])?;
+                post(gateway)?;
+                let mut observed = letters(gateway, 1)?;
+                observed.extend(post(gateway)?.lines());
+                observed.push(numbers(&wait_for(gateway, "billing", 2)?));
+                Ok(observed)
             },
-            expected: &["attempts [\"1\", \"2\", \"3\"]", "the last by newer"],
+            expected: &[
+                "dead letter: paid billing failed, 1 attempts, last answer 410",
+                "answered 202 accepted",
+                "billing pending, - attempts, last answer -",
+                "attempts 1, 1",
+            ],
         },
     ]
 }

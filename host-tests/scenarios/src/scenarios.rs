@@ -1,0 +1,31 @@
+//! The scenarios, a file for each theme.
+
+use crate::Scenario;
+
+mod attempts;
+mod breaker;
+mod crashes;
+mod dead_letters;
+mod idempotency;
+mod limits;
+mod messages;
+mod operators;
+mod producers;
+mod updates;
+
+/// All of them.
+pub fn all() -> Vec<Scenario> {
+    let themes = [
+        attempts::all(),
+        breaker::all(),
+        limits::all(),
+        dead_letters::all(),
+        producers::all(),
+        idempotency::all(),
+        messages::all(),
+        operators::all(),
+        updates::all(),
+        crashes::all(),
+    ];
+    themes.into_iter().flatten().collect()
+}
