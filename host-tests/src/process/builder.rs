@@ -32,6 +32,7 @@ impl Builder {
                 plugin_name: "filter".to_owned(),
                 vm_id: "filter".to_owned(),
                 environment: Vec::new(),
+                may_trap: false,
             },
             config: Vec::new(),
             workers: 1,
@@ -111,6 +112,14 @@ impl Builder {
     #[must_use]
     pub fn fail_closed(mut self) -> Self {
         self.fail_closed = true;
+        self
+    }
+
+    /// Lets the filter abort without that being a [`Fault`](crate::Fault): its VM is lost, as it would be in Envoy, and
+    /// the process goes on. For filters that trap on purpose.
+    #[must_use]
+    pub fn may_trap(mut self) -> Self {
+        self.identity.may_trap = true;
         self
     }
 

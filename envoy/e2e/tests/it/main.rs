@@ -24,6 +24,8 @@ mod receiver;
 #[cfg(test)]
 mod sample_events;
 #[cfg(test)]
+mod scene;
+#[cfg(test)]
 mod surroundings;
 #[cfg(test)]
 mod switched_off;
