@@ -10,7 +10,7 @@ use wasmtime::{Instance, Memory, Result, Store, TypedFunc, WasmParams, WasmResul
 use crate::fault::Fault;
 use crate::filter::Filter;
 use crate::stream::{Answer, StreamId};
-use crate::upstream::Response;
+use crate::upstream::CallEnd;
 use crate::world::{Thread, VmId, World};
 
 /// More than any callback needs (about a second of real work): a callback that burns it loops for ever.
@@ -42,11 +42,11 @@ pub(crate) struct Root {
     pub(crate) is_ending: bool,
 }
 
-/// An HTTP call under way.
+/// An HTTP call under way. It is the root's, whichever of its contexts made it.
 #[derive(Debug)]
 pub(crate) struct PendingCall {
-    pub(crate) context: u32,
-    pub(crate) response: Option<Response>,
+    pub(crate) root: u32,
+    pub(crate) end: Option<CallEnd>,
 }
 
 /// What a host call asks for that Envoy does only after the callback has returned.
@@ -74,7 +74,7 @@ pub(crate) struct Guest {
     pub(crate) current: u32,
     pub(crate) effective: Option<u32>,
     /// Of the call whose callback runs.
-    pub(crate) call_response: Option<Response>,
+    pub(crate) call_end: Option<CallEnd>,
     pub(crate) host_call: Option<&'static str>,
     /// A rule ended the VM.
     pub(crate) killed: bool,
@@ -83,6 +83,7 @@ pub(crate) struct Guest {
     /// The root that serves new connections.
     pub(crate) serving: u32,
     next_context: u32,
+    /// Counts by four, as in Envoy, which tells the kinds of calls by the two bits that are left.
     next_token: u32,
     memory: Option<Memory>,
     allocate: Option<TypedFunc<u32, u32>>,
@@ -101,7 +102,7 @@ impl Guest {
             deferred: Vec::new(),
             current: 0,
             effective: None,
-            call_response: None,
+            call_end: None,
             host_call: None,
             killed: false,
             stderr: String::new(),
@@ -126,14 +127,14 @@ impl Guest {
         self.next_context
     }
 
-    /// Forgets a stream's context and, as Envoy does, the calls it made.
+    /// Forgets a context; with a root, as Envoy does, the calls it made.
     pub(crate) fn remove_context(&mut self, id: u32) {
         self.contexts.remove(&id);
-        self.calls.retain(|_, call| call.context != id);
+        self.calls.retain(|_, call| call.root != id);
     }
 
     pub(crate) fn add_call(&mut self, call: PendingCall) -> u32 {
-        self.next_token += 1;
+        self.next_token += 4;
         self.calls.insert(self.next_token, call);
         self.next_token
     }

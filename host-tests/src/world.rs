@@ -59,12 +59,15 @@ pub(crate) struct World {
     pub(crate) watched: Vec<String>,
     /// How far the wall clock of a thread is off, in nanoseconds.
     pub(crate) skews: BTreeMap<Thread, i64>,
+    /// The first CAS number of each life of the process.
+    first_cas: u32,
     vms: u64,
 }
 
 impl World {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self { entropy: Entropy(fastrand::Rng::with_seed(seed)), ..Self::default() }
+    pub(crate) fn new(seed: u64, first_cas: u32) -> Self {
+        let entropy = Entropy(fastrand::Rng::with_seed(seed));
+        Self { entropy, first_cas, shared_data: SharedData::starting_at(first_cas), ..Self::default() }
     }
 
     /// A number no other VM has had.
@@ -76,7 +79,7 @@ impl World {
     /// Forgets what ends with a process.
     pub(crate) fn forget(&mut self) {
         self.schedule = Schedule::default();
-        self.shared_data = SharedData::default();
+        self.shared_data = SharedData::starting_at(self.first_cas);
         self.queues = Queues::default();
         self.metrics = Metrics::default();
         self.rules.clear();

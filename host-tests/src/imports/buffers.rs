@@ -63,7 +63,7 @@ fn buffer(call: &mut HostCall<'_>, kind: u32) -> Result<Option<Vec<u8>>> {
     Ok(match (kind, context) {
         (BufferKind::VmConfig, _) => Some(Vec::new()),
         (BufferKind::PluginConfig, _) => call.guest().roots.get(&id).map(|root| root.config.to_vec()),
-        (BufferKind::CallBody, _) => call.guest().call_response.as_ref().map(|response| response.body.clone()),
+        (BufferKind::CallBody, _) => call.guest().call_end.as_ref().map(|end| end.body.clone()),
         (_, Context::Root) => None,
         (BufferKind::RequestBody, Context::Stream(stream)) => {
             call.world().streams.get(&stream).map(|stream| stream.buffered.clone())

@@ -26,8 +26,8 @@ pub(super) fn link(linker: &mut Linker<Guest>) -> Result<()> {
 
 fn proxy_get_header_map_pairs(caller: Caller<'_, Guest>, kind: u32, map_at: u32, map_size_at: u32) -> Result<u32> {
     let mut call = enter!(caller, "proxy_get_header_map_pairs");
-    let Some(map) = map(&mut call, kind)? else { return Ok(Status::BadArgument.code()) };
-    let bytes = encode_pairs(map);
+    // A map that is not there is an empty one here, though not where one value of it is asked for.
+    let bytes = map(&mut call, kind)?.map(|map| encode_pairs(map)).unwrap_or_default();
     call.give(&bytes, map_at, map_size_at)
 }
 
@@ -89,8 +89,8 @@ fn map<'a>(call: &'a mut HostCall<'_>, kind: u32) -> Result<Option<&'a mut Heade
     let kind = MapKind::from_code(kind).ok_or_else(|| format_err!("no simulated header map has the number {kind}"))?;
     let (_, context) = call.context();
     if matches!(kind, MapKind::CallHeaders | MapKind::CallTrailers) {
-        let headers = call.guest().call_response.as_mut().map(|response| &mut response.headers);
-        return Ok(headers.filter(|_| kind == MapKind::CallHeaders));
+        let Some(end) = call.guest().call_end.as_mut() else { return Ok(None) };
+        return Ok(Some(if kind == MapKind::CallHeaders { &mut end.headers } else { &mut end.trailers }));
     }
     let Context::Stream(stream) = context else { return Ok(None) };
     let Some(stream) = call.world().streams.get_mut(&stream) else { return Ok(None) };

@@ -17,6 +17,7 @@ pub struct Builder {
     config: Vec<u8>,
     workers: usize,
     seed: u64,
+    first_cas: u32,
     clusters: BTreeMap<String, Upstream>,
     watched: Vec<String>,
     fail_closed: bool,
@@ -35,6 +36,7 @@ impl Builder {
             config: Vec::new(),
             workers: 1,
             seed: 0,
+            first_cas: 1,
             clusters: BTreeMap::new(),
             watched: Vec::new(),
             fail_closed: false,
@@ -91,6 +93,14 @@ impl Builder {
         self
     }
 
+    /// The CAS number of the first value written to shared data, in each life of the process; 1 unless it is said, and 0
+    /// is none. The numbers wrap behind `u32::MAX`, after days of heavy work: this starts just before.
+    #[must_use]
+    pub fn first_cas(mut self, cas: u32) -> Self {
+        self.first_cas = cas;
+        self
+    }
+
     /// Lets every call to a cluster carry a copy of the keys of shared data that begin so.
     #[must_use]
     pub fn watch(mut self, prefix: &str) -> Self {
@@ -119,7 +129,7 @@ impl Builder {
     ///
     /// A VM refuses its configuration or goes wrong.
     pub fn start(self) -> Result<Process, StartError> {
-        let mut world = Box::new(World::new(self.seed));
+        let mut world = Box::new(World::new(self.seed, self.first_cas));
         world.watched = self.watched;
         for (name, upstream) in self.clusters {
             world.upstreams.set(&name, upstream);

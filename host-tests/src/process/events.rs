@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::Process;
+use super::streams::size;
 use crate::fault::Fault;
-use crate::rules::{Effect, Point};
+use crate::rules::{Effect, Place};
 use crate::scheduler::Event;
 use crate::trace::What;
 use crate::vm::Guest;
@@ -41,17 +42,17 @@ impl Process {
     }
 
     fn happen(&mut self, event: Event) -> Result<(), Fault> {
-        let (thread, point) = match event {
-            Event::Tick { thread, .. } => (thread, Point::Tick),
-            Event::QueueReady { thread, .. } => (thread, Point::QueueReady),
-            Event::CallEnd { thread, .. } => (thread, Point::CallEnd),
+        let (thread, place) = match event {
+            Event::Tick { thread, .. } => (thread, Place::Tick),
+            Event::QueueReady { thread, .. } => (thread, Place::QueueReady),
+            Event::CallEnd { thread, .. } => (thread, Place::CallEnd),
         };
         let stalled = self.stalled_until(thread);
         if stalled > self.world.clock.elapsed() {
             self.world.schedule.put(stalled, event);
             return Ok(());
         }
-        match self.world.rules.decide(thread, point) {
+        match self.world.rules.decide(thread, place) {
             Effect::Pass => {}
             Effect::Delay(wait) => {
                 self.world.put_after(wait, event);
@@ -101,16 +102,16 @@ impl Process {
     fn call_end(&mut self, thread: Thread, vm: VmId, token: u32) -> Result<(), Fault> {
         let Some(guest) = self.living(thread, vm) else { return Ok(()) };
         let Some(call) = guest.calls.remove(&token) else { return Ok(()) };
-        let response = call.response.unwrap_or_default();
-        let status = response.headers.get(":status").and_then(|status| status.parse().ok());
-        let headers = u32::try_from(response.headers.len()).unwrap_or(u32::MAX);
-        let size = u32::try_from(response.body.len()).unwrap_or(u32::MAX);
-        guest.call_response = Some(response);
+        let end = call.end.as_ref();
+        let status = end.and_then(|end| end.headers.get(":status")?.parse().ok());
+        let counts = end.map_or([0; 3], |end| [end.headers.len(), end.body.len(), end.trailers.len()]);
+        let [headers, body, trailers] = counts.map(size);
+        guest.call_end = call.end;
         self.world.note(thread, What::CallEnded { token, status });
-        let params = (call.context, token, headers, size, 0);
-        self.enter::<_, ()>(thread, "proxy_on_http_call_response", call.context, params)?;
+        let params = (call.root, token, headers, body, trailers);
+        self.enter::<_, ()>(thread, "proxy_on_http_call_response", call.root, params)?;
         if let Some(guest) = self.living(thread, vm) {
-            guest.call_response = None;
+            guest.call_end = None;
         }
         self.settle(thread)
     }

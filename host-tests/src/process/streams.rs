@@ -315,6 +315,6 @@ fn wrong(thread: Thread, callback: &'static str, reason: &str) -> Fault {
 }
 
 /// A count as the ABI passes it.
-fn size(count: usize) -> u32 {
+pub(super) fn size(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
 }

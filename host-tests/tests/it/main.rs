@@ -20,3 +20,4 @@ mod signing;
 mod simulator;
 mod state;
 mod support;
+mod upstream_faults;

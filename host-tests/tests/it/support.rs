@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use host_tests::{Answer, Builder, Call, Filter, Process, Reply, Request, StreamId, Upstream};
+use host_tests::{Answer, Builder, Call, Filter, Process, Reply, Request, StreamId, Thread, Upstream};
 use serde_json::{Value, json};
 
 /// How late what is due at a time may come: the tick's resolution and the queue's wake-up.
@@ -24,6 +24,23 @@ pub fn gatepost() -> &'static Filter {
 pub fn noop() -> &'static Filter {
     static FILTER: OnceLock<Filter> = OnceLock::new();
     FILTER.get_or_init(|| compiled("gatepost-noop"))
+}
+
+/// The filter that does what its configuration says, built and compiled once.
+pub fn puppet() -> &'static Filter {
+    static FILTER: OnceLock<Filter> = OnceLock::new();
+    FILTER.get_or_init(|| compiled("gatepost-puppet"))
+}
+
+/// A process with one worker whose filter follows this script; see `host-tests/puppet`.
+pub fn scripted(script: &str) -> Builder {
+    Process::builder(puppet()).config(script)
+}
+
+/// What the filter logged on one thread.
+pub fn said_on(process: &Process, thread: Thread) -> Vec<&str> {
+    let lines = process.log().iter().filter(|line| line.thread == thread && !line.message.starts_with("vm_start"));
+    lines.map(|line| line.message.as_str()).collect()
 }
 
 fn compiled(package: &str) -> Filter {
