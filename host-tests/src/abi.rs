@@ -1,5 +1,6 @@
 //! The numbers and the one encoding that cross the border: proxy-wasm 0.2.1 as Envoy and the Rust SDK speak it.
 
+use crate::half::Direction;
 use crate::headers::Headers;
 
 /// What a host call answers.
@@ -17,6 +18,8 @@ pub enum Status {
     CasMismatch = 8,
     /// Envoy refused: no healthy host, or a circuit breaker overflowed.
     InternalFailure = 10,
+    /// Envoy has the call and does nothing.
+    Unimplemented = 12,
 }
 
 impl Status {
@@ -65,6 +68,28 @@ impl MapKind {
             6 => Some(Self::CallHeaders),
             7 => Some(Self::CallTrailers),
             _ => None,
+        }
+    }
+
+    /// The direction of its stream; `None` for what cannot be changed.
+    pub(crate) fn direction(self) -> Option<Direction> {
+        match self {
+            Self::RequestHeaders | Self::RequestTrailers => Some(Direction::Request),
+            Self::ResponseHeaders | Self::ResponseTrailers => Some(Direction::Response),
+            Self::CallHeaders | Self::CallTrailers => None,
+        }
+    }
+
+    pub(crate) fn is_trailers(self) -> bool {
+        matches!(self, Self::RequestTrailers | Self::ResponseTrailers | Self::CallTrailers)
+    }
+
+    /// Whose they are, for messages.
+    pub(crate) fn of(self) -> &'static str {
+        match self {
+            Self::RequestHeaders | Self::RequestTrailers => "request's",
+            Self::ResponseHeaders | Self::ResponseTrailers => "answer's",
+            Self::CallHeaders | Self::CallTrailers => "call's",
         }
     }
 }

@@ -41,9 +41,11 @@
 //! replaces them, is not simulated.
 
 mod abi;
+mod application;
 mod clock;
 mod fault;
 mod filter;
+mod half;
 mod headers;
 mod imports;
 mod memory;
@@ -58,6 +60,7 @@ mod vm;
 mod wasi;
 mod world;
 
+pub use application::Application;
 pub use clock::Clock;
 pub use fault::{Fault, StartError};
 pub use filter::Filter;

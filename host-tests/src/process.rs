@@ -3,9 +3,11 @@
 //! Nothing happens by itself. A request runs its callbacks at once; ticks, queue wake-ups and the ends of HTTP calls
 //! happen while [`Process::advance`] or [`Process::run_until`] move the clock.
 
+mod answers;
 mod builder;
 mod events;
-mod streams;
+mod flow;
+mod requests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,6 +17,7 @@ use wasmtime::{WasmParams, WasmResults};
 
 pub use builder::Builder;
 
+use crate::application::Application;
 use crate::clock::Clock;
 use crate::fault::{Fault, StartError};
 use crate::filter::Filter;
@@ -24,7 +27,7 @@ use crate::stream::{Answer, Forwarded, StreamId};
 use crate::trace::{Trace, What};
 use crate::upstream::{Call, Upstream};
 use crate::vm::{Guest, Identity, Vm};
-use crate::world::{Thread, World};
+use crate::world::{At, Thread, World};
 
 /// From a VM's end to the moment a new stream may rebuild it: Envoy's `reload_config.backoff.base_interval`.
 const RELOAD_BACKOFF: Duration = Duration::from_secs(1);
@@ -43,13 +46,16 @@ pub struct Process {
     fail_closed: bool,
     /// `allow_on_headers_stop_iteration`.
     body_while_paused: bool,
+    route_timeout: Duration,
+    idle_timeout: Duration,
 }
 
 /// The place of a thread's VM.
 #[derive(Default)]
 struct Slot {
     vm: Option<Vm>,
-    lost_at: Option<Duration>,
+    /// When the VM was last started; the back-off counts from there.
+    loaded_at: Duration,
     /// The thread does nothing before.
     stalled_until: Duration,
 }
@@ -65,14 +71,20 @@ impl Process {
         self.world.clock
     }
 
-    /// What the client of this request was answered; `None` while it waits, and when it left.
+    /// What the client of this request was answered; `None` while it waits, and when it left or the stream was reset
+    /// before any of an answer had reached it.
     pub fn answer(&self, stream: StreamId) -> Option<&Answer> {
-        self.world.streams.get(&stream).filter(|stream| !stream.open).and_then(|stream| stream.response.as_ref())
+        self.world.streams.get(&stream).filter(|stream| !stream.is_open).and_then(|stream| stream.received.as_ref())
+    }
+
+    /// What has reached the client of this request so far of its answer.
+    pub fn received(&self, stream: StreamId) -> Option<&Answer> {
+        self.world.streams.get(&stream).and_then(|stream| stream.received.as_ref())
     }
 
     /// Is the client of this request still waiting?
     pub fn is_open(&self, stream: StreamId) -> bool {
-        self.world.streams.get(&stream).is_some_and(|stream| stream.open)
+        self.world.streams.get(&stream).is_some_and(|stream| stream.is_open)
     }
 
     /// What of this request went on to the application; `None` when nothing did.
@@ -88,6 +100,11 @@ impl Process {
     /// Gives a cluster another script, or adds a cluster.
     pub fn set_upstream(&mut self, cluster: &str, upstream: Upstream) {
         self.world.upstreams.set(cluster, upstream);
+    }
+
+    /// Gives the application behind the gateway another script, for the requests that reach it from now on.
+    pub fn set_application(&mut self, application: Application) {
+        self.world.application = application;
     }
 
     /// Everything the filter logged, in order.
@@ -135,19 +152,14 @@ impl Process {
         &self.world.trace
     }
 
-    /// Ends a VM as a trap does: its ticks and calls stop, its streams are answered 503, shared data stays. Under
-    /// `FAIL_RELOAD` a worker's is rebuilt at the first new stream a second later, the main thread's never.
+    /// Ends a VM as a trap does: its ticks and calls stop, shared data stays. Under `FAIL_RELOAD` a worker's is rebuilt
+    /// by the next new stream, if it was started a second ago or longer; the main thread's never is. Its streams are
+    /// answered 503 as soon as anything more of them arrives; those that are paused wait until they are given up as idle.
     pub fn kill_vm(&mut self, thread: Thread) {
-        let now = self.world.clock.elapsed();
         let Some(slot) = self.slots.get_mut(&thread) else { return };
         let Some(vm) = slot.vm.take() else { return };
-        slot.lost_at = Some(now);
         self.fuel_of_the_lost += vm.fuel;
         self.world.note(thread, What::Lost);
-        for stream in self.world.streams.values_mut().filter(|stream| stream.open && stream.thread == thread) {
-            stream.response = Some(streams::failed());
-            stream.open = false;
-        }
     }
 
     /// Adds a fault. See [`Rule`].
@@ -254,28 +266,28 @@ impl Process {
     pub fn end_drain(&mut self) -> Result<(), Fault> {
         self.world.note(Thread::Main, What::Drained);
         for thread in self.slots.keys().copied().collect::<Vec<_>>() {
-            let Some(guest) = self.guest(thread) else { continue };
-            let (vm, serving) = (guest.vm, guest.serving);
+            let Some(guest) = self.slot_guest(thread) else { continue };
+            let (at, serving) = (At { thread, vm: guest.vm }, guest.serving);
             let old: Vec<u32> =
                 guest.roots.iter().filter(|(id, root)| **id != serving && !root.is_ending).map(|(id, _)| *id).collect();
             for root in old {
-                self.close_streams(thread, vm, root)?;
-                let done: Option<u32> = self.enter(thread, "proxy_on_done", root, root)?;
-                if let (Some(0), Some(root)) = (done, self.guest(thread).and_then(|guest| guest.roots.get_mut(&root))) {
+                self.close_streams(at, root)?;
+                let done: Option<u32> = self.enter(at, "proxy_on_done", root, root)?;
+                if let (Some(0), Some(root)) = (done, self.guest(at).and_then(|guest| guest.roots.get_mut(&root))) {
                     root.is_ending = true;
                 } else {
-                    self.delete_root(thread, root)?;
+                    self.delete_root(at, root)?;
                 }
-                self.settle(thread)?;
+                self.settle(at)?;
             }
         }
         Ok(())
     }
 
     /// Forgets a root with all it had under way.
-    fn delete_root(&mut self, thread: Thread, root: u32) -> Result<(), Fault> {
-        self.enter::<_, ()>(thread, "proxy_on_delete", root, root)?;
-        if let Some(guest) = self.guest(thread) {
+    fn delete_root(&mut self, at: At, root: u32) -> Result<(), Fault> {
+        self.enter::<_, ()>(at, "proxy_on_delete", root, root)?;
+        if let Some(guest) = self.guest(at) {
             guest.roots.remove(&root);
             guest.remove_context(root);
         }
@@ -291,7 +303,8 @@ impl Process {
     fn boot(&mut self, thread: Thread) -> Result<(), StartError> {
         let mut vm = self.instantiate(thread)?;
         configure(&mut vm, &mut self.world, &self.config, &thread.to_string())?;
-        self.slots.insert(thread, Slot { vm: Some(vm), ..Slot::default() });
+        let loaded_at = self.world.clock.elapsed();
+        self.slots.insert(thread, Slot { vm: Some(vm), loaded_at, ..Slot::default() });
         self.world.note(thread, What::Started);
         Ok(())
     }
@@ -303,18 +316,19 @@ impl Process {
         Vm::new(&self.filter, guest, &mut self.world)
     }
 
-    /// Runs a callback in a thread's VM; `None` when there is no VM or no such callback. A VM that goes wrong is lost.
+    /// Runs a callback in a VM; `None` when it is gone or has no such callback. A VM that goes wrong is lost.
     fn enter<P: WasmParams, R: WasmResults>(
         &mut self,
-        thread: Thread,
+        at: At,
         callback: &'static str,
         context: u32,
         params: P,
     ) -> Result<Option<R>, Fault> {
-        let Some(vm) = self.slots.get_mut(&thread).and_then(|slot| slot.vm.as_mut()) else { return Ok(None) };
+        let vm = self.slots.get_mut(&at.thread).and_then(|slot| slot.vm.as_mut());
+        let Some(vm) = vm.filter(|vm| vm.id() == at.vm) else { return Ok(None) };
         let result = vm.call(&mut self.world, callback, context, params);
         if result.is_err() {
-            self.kill_vm(thread);
+            self.kill_vm(at.thread);
         }
         match result {
             Err(fault) if fault.killed => Ok(None),
@@ -322,22 +336,45 @@ impl Process {
         }
     }
 
-    fn guest(&mut self, thread: Thread) -> Option<&mut Guest> {
+    /// Is this VM still there?
+    fn is_alive(&mut self, at: At) -> bool {
+        self.guest(at).is_some()
+    }
+
+    fn guest(&mut self, at: At) -> Option<&mut Guest> {
+        self.slot_guest(at.thread).filter(|guest| guest.vm == at.vm)
+    }
+
+    fn slot_guest(&mut self, thread: Thread) -> Option<&mut Guest> {
         Some(self.slots.get_mut(&thread)?.vm.as_mut()?.guest())
     }
+}
+
+fn wrong(thread: Thread, callback: &'static str, reason: &str) -> Fault {
+    Fault { thread, callback, host_call: None, reason: reason.to_owned(), killed: false }
+}
+
+/// A count as the ABI passes it.
+fn size(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
 }
 
 /// Makes a root context with this configuration.
 fn configure(vm: &mut Vm, world: &mut Box<World>, config: &Arc<[u8]>, name: &str) -> Result<(), StartError> {
     let logged = world.log.len();
-    let size = u32::try_from(config.len()).unwrap_or(u32::MAX);
     let root = vm.guest().add_root(Arc::clone(config));
+    vm.guest().shown_config = Some(Arc::clone(config));
     vm.call::<_, ()>(world, "proxy_on_context_create", root, (root, 0))?;
+    vm.guest().shown_config = None;
     let started: Option<u32> = vm.call(world, "proxy_on_vm_start", root, (root, 0))?;
     let configured = match started {
         Some(0) => Some(0),
-        _ => vm.call::<_, u32>(world, "proxy_on_configure", root, (root, size))?,
+        _ => {
+            vm.guest().shown_config = Some(Arc::clone(config));
+            vm.call::<_, u32>(world, "proxy_on_configure", root, (root, size(config.len())))?
+        }
     };
+    vm.guest().shown_config = None;
     if configured == Some(0) {
         let log = world.log.iter().skip(logged).cloned().collect();
         return Err(StartError::Refused { vm: name.to_owned(), log });

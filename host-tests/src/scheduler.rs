@@ -4,9 +4,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::stream::StreamId;
 use crate::world::{QueueId, Thread, VmId};
 
-/// Something that happens to a VM. One that no longer finds its VM, root or call does nothing.
+/// Something that happens to a VM or a stream. One that no longer finds its VM, root, call or stream does nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
     /// A root's timer fires, unless it was set again since (`armed` differs).
@@ -16,6 +17,12 @@ pub(crate) enum Event {
     QueueReady { thread: Thread, root: u32, queue: QueueId },
     /// An HTTP call ends.
     CallEnd { thread: Thread, vm: VmId, token: u32 },
+    /// The application has not answered a request yet, and does now, or the next part of its answer comes.
+    Answer { stream: StreamId },
+    /// The answer should have come to its end by now.
+    RouteTimeout { stream: StreamId },
+    /// Nothing may have happened to a stream for so long that it is given up.
+    Idle { stream: StreamId },
 }
 
 /// The list of events, by time.

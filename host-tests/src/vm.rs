@@ -9,6 +9,7 @@ use wasmtime::{Instance, Memory, Result, Store, TypedFunc, WasmParams, WasmResul
 
 use crate::fault::Fault;
 use crate::filter::Filter;
+use crate::half::Direction;
 use crate::stream::{Answer, StreamId};
 use crate::upstream::CallEnd;
 use crate::world::{Thread, VmId, World};
@@ -53,7 +54,7 @@ pub(crate) struct PendingCall {
 #[derive(Debug)]
 pub(crate) enum Deferred {
     Reply(StreamId, Answer),
-    Continue(StreamId),
+    Continue(StreamId, Direction),
     Close(StreamId),
     /// A root is done.
     Delete(u32),
@@ -80,6 +81,8 @@ pub(crate) struct Guest {
     pub(crate) killed: bool,
     /// What the filter wrote to standard output and error, where a panic without a hook goes.
     pub(crate) stderr: String,
+    /// The configuration, while the callbacks that may read it run.
+    pub(crate) shown_config: Option<Arc<[u8]>>,
     /// The root that serves new connections.
     pub(crate) serving: u32,
     next_context: u32,
@@ -106,6 +109,7 @@ impl Guest {
             host_call: None,
             killed: false,
             stderr: String::new(),
+            shown_config: None,
             serving: 0,
             next_context: 0,
             next_token: 0,
@@ -175,6 +179,10 @@ impl Vm {
         let mut vm = Self { store, instance, fuel: 0 };
         vm.call::<(), ()>(world, "_initialize", 0, ())?;
         Ok(vm)
+    }
+
+    pub(crate) fn id(&self) -> VmId {
+        self.store.data().vm
     }
 
     pub(crate) fn guest(&mut self) -> &mut Guest {

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::application::Application;
 use crate::clock::Clock;
 use crate::imports::log::LogLine;
 use crate::imports::metrics::Metrics;
@@ -37,6 +38,13 @@ impl std::fmt::Display for Thread {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct VmId(pub u64);
 
+/// A VM and where it runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct At {
+    pub(crate) thread: Thread,
+    pub(crate) vm: VmId,
+}
+
 /// A queue of the process, as the filter names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct QueueId(pub u32);
@@ -52,6 +60,7 @@ pub(crate) struct World {
     pub(crate) log: Vec<LogLine>,
     pub(crate) entropy: Entropy,
     pub(crate) upstreams: Upstreams,
+    pub(crate) application: Application,
     pub(crate) streams: BTreeMap<StreamId, Stream>,
     pub(crate) trace: Trace,
     pub(crate) rules: Rules,

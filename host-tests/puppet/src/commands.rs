@@ -11,7 +11,7 @@
 //! | `body BUFFER`, `put BUFFER START SIZE TEXT` | buffers |
 //! | `property PATH`, `number PATH`, `set PATH VALUE` | properties; `number` shows a little-endian one |
 //! | `reply STATUS BODY`, `continue KIND`, `close KIND` | the stream |
-//! | `remember`, `effective` | keeps this context's id; makes the kept one effective |
+//! | `remember`, `effective` | keeps this context's id; makes the kept one effective, or ends the line if there is none |
 //! | `tick MS`, `done` | the root |
 //! | `share KEY VALUE`, `shared KEY` | shared data |
 //! | `register NAME`, `enqueue TEXT`, `dequeue` | shared queues; the last two of the queue registered last |
@@ -27,14 +27,14 @@ use crate::script;
 const INFO: u32 = 2;
 
 /// Runs the commands for an event; the callback's answer is `answer` unless a command says otherwise.
-pub fn run(context: u32, event: &str, parameters: &[u32], answer: u32) -> u32 {
-    let commands = script::with(|state| state.commands(context, event));
-    commands.iter().fold(answer, |answer, command| {
+pub fn run(context: u32, event: &str, parameters: &[u32], mut answer: u32) -> u32 {
+    for command in script::with(|state| state.commands(context, event)) {
         let mut words = command.splitn(5, ' ');
         let [name, a, b, c, d] = [(); 5].map(|()| words.next().unwrap_or_default());
         match name {
-            "pause" => return 1,
-            "answer" => return number(a),
+            "pause" => answer = 1,
+            "answer" => answer = number(a),
+            "effective" if script::with(|state| state.remembered == 0) => break,
             "trap" => std::process::abort(),
             "log" => abi::log(INFO, command.split_once(' ').map_or("", |(_, text)| text)),
             "show" => abi::log(INFO, &format!("{event} {parameters:?}")),
@@ -43,8 +43,8 @@ pub fn run(context: u32, event: &str, parameters: &[u32], answer: u32) -> u32 {
                 abi::log(INFO, &format!("{command} -> {outcome}"));
             }
         }
-        answer
-    })
+    }
+    answer
 }
 
 fn execute(context: u32, name: &str, [a, b, c, d]: [&str; 4]) -> String {

@@ -1,6 +1,6 @@
 //! Which context a host call acts upon.
 
-use wasmtime::{Caller, Linker, Result, bail};
+use wasmtime::{Caller, Linker, Result};
 
 use super::define;
 use crate::abi::Status;
@@ -23,14 +23,14 @@ fn proxy_set_effective_context(caller: Caller<'_, Guest>, id: u32) -> Result<u32
     Ok(Status::Ok.code())
 }
 
-/// A root whose `on_done` answered false is done now.
+/// A root whose `on_done` answered false is done now. No other is found.
 fn proxy_done(caller: Caller<'_, Guest>) -> Result<u32> {
     let mut call = enter!(caller, "proxy_done");
     let root = call.root();
     let guest = call.guest();
     match guest.roots.get_mut(&root).filter(|root| root.is_ending) {
         Some(ending) => ending.is_ending = false,
-        None => bail!("no on_done is waiting for it"),
+        None => return Ok(Status::NotFound.code()),
     }
     guest.deferred.push(Deferred::Delete(root));
     Ok(Status::Ok.code())

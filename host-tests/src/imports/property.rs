@@ -41,7 +41,7 @@ fn property(call: &mut HostCall<'_>, path: &str) -> Option<Vec<u8>> {
     }
     let (_, Context::Stream(stream)) = call.context() else { return None };
     let stream = call.world().streams.get(&stream)?;
-    let header = |name| stream.request_headers.first(name).map(<[u8]>::to_vec);
+    let header = |name| stream.request.headers.first(name).map(<[u8]>::to_vec);
     match path {
         "connection\0id" => Some(stream.connection.to_le_bytes().to_vec()),
         "source\0address" => Some(b"127.0.0.1:40000".to_vec()),

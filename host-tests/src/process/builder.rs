@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Process;
+use crate::application::Application;
 use crate::fault::StartError;
 use crate::filter::Filter;
 use crate::upstream::Upstream;
@@ -22,6 +24,9 @@ pub struct Builder {
     watched: Vec<String>,
     fail_closed: bool,
     body_while_paused: bool,
+    application: Application,
+    route_timeout: Duration,
+    idle_timeout: Duration,
 }
 
 impl Builder {
@@ -41,6 +46,9 @@ impl Builder {
             watched: Vec::new(),
             fail_closed: false,
             body_while_paused: true,
+            application: Application::default(),
+            route_timeout: Duration::from_secs(15),
+            idle_timeout: Duration::from_secs(300),
         }
     }
 
@@ -83,6 +91,29 @@ impl Builder {
     #[must_use]
     pub fn cluster(mut self, name: &str, upstream: Upstream) -> Self {
         self.clusters.insert(name.to_owned(), upstream);
+        self
+    }
+
+    /// The application behind the gateway; one that answers 200 at once unless it is said.
+    #[must_use]
+    pub fn application(mut self, application: Application) -> Self {
+        self.application = application;
+        self
+    }
+
+    /// How long the application may take for a whole answer, the route's `timeout`; 15 s unless it is said, zero for no
+    /// limit. One that has not begun by then is answered 504, one that has is reset.
+    #[must_use]
+    pub fn route_timeout(mut self, timeout: Duration) -> Self {
+        self.route_timeout = timeout;
+        self
+    }
+
+    /// How long nothing may go through a stream, the `stream_idle_timeout`; 5 minutes unless it is said, zero for no
+    /// limit. Then it is answered 504, or 408 if its request has not arrived whole.
+    #[must_use]
+    pub fn idle_timeout(mut self, timeout: Duration) -> Self {
+        self.idle_timeout = timeout;
         self
     }
 
@@ -131,6 +162,7 @@ impl Builder {
     pub fn start(self) -> Result<Process, StartError> {
         let mut world = Box::new(World::new(self.seed, self.first_cas));
         world.watched = self.watched;
+        world.application = self.application;
         for (name, upstream) in self.clusters {
             world.upstreams.set(&name, upstream);
         }
@@ -142,6 +174,8 @@ impl Builder {
             slots: BTreeMap::new(),
             fail_closed: self.fail_closed,
             body_while_paused: self.body_while_paused,
+            route_timeout: self.route_timeout,
+            idle_timeout: self.idle_timeout,
             fuel_of_the_lost: 0,
         };
         let config = Arc::clone(&process.config);

@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use super::Process;
-use super::streams::size;
+use super::{Process, size};
 use crate::fault::Fault;
 use crate::rules::{Effect, Place};
 use crate::scheduler::Event;
 use crate::trace::What;
 use crate::vm::Guest;
-use crate::world::{Thread, VmId};
+use crate::world::{At, Thread};
 
 impl Process {
     /// Lets this much virtual time pass.
@@ -42,82 +41,101 @@ impl Process {
     }
 
     fn happen(&mut self, event: Event) -> Result<(), Fault> {
-        let (thread, place) = match event {
-            Event::Tick { thread, .. } => (thread, Place::Tick),
-            Event::QueueReady { thread, .. } => (thread, Place::QueueReady),
-            Event::CallEnd { thread, .. } => (thread, Place::CallEnd),
-        };
+        let Some(thread) = self.thread_of(event) else { return Ok(()) };
         let stalled = self.stalled_until(thread);
         if stalled > self.world.clock.elapsed() {
             self.world.schedule.put(stalled, event);
             return Ok(());
         }
-        match self.world.rules.decide(thread, place) {
-            Effect::Pass => {}
+        let place = match event {
+            Event::Tick { .. } => Some(Place::Tick),
+            Event::QueueReady { .. } => Some(Place::QueueReady),
+            Event::CallEnd { .. } => Some(Place::CallEnd),
+            Event::Answer { .. } | Event::RouteTimeout { .. } | Event::Idle { .. } => None,
+        };
+        match place.map_or(Effect::Pass, |place| self.world.rules.decide(thread, place)) {
+            Effect::Pass => self.do_happen(event),
             Effect::Delay(wait) => {
                 self.world.put_after(wait, event);
-                return Ok(());
+                Ok(())
             }
             Effect::Fail(_) | Effect::Drop => {
                 self.world.note(thread, What::CallbackLost);
                 if let Event::Tick { vm, root, .. } = event {
                     // The timer itself goes on.
-                    let period = self.living(thread, vm).and_then(|guest| Some(guest.roots.get(&root)?.tick_period));
+                    let root = self.guest(At { thread, vm }).and_then(|guest| guest.roots.get(&root));
+                    let period = root.map(|root| root.tick_period);
                     period.into_iter().for_each(|period| self.world.put_after(period, event));
                 }
-                return Ok(());
+                Ok(())
             }
             Effect::Trap => {
                 self.kill_vm(thread);
-                return Ok(());
+                Ok(())
             }
-        }
-        match event {
-            Event::Tick { thread, vm, root, armed } => self.tick(thread, vm, root, armed),
-            Event::QueueReady { thread, root, queue } => {
-                if self.guest(thread).is_some_and(|guest| guest.roots.contains_key(&root)) {
-                    self.enter::<_, ()>(thread, "proxy_on_queue_ready", root, (root, queue.0))?;
-                }
-                self.settle(thread)
-            }
-            Event::CallEnd { thread, vm, token } => self.call_end(thread, vm, token),
         }
     }
 
-    fn tick(&mut self, thread: Thread, vm: VmId, root: u32, armed: u64) -> Result<(), Fault> {
+    fn do_happen(&mut self, event: Event) -> Result<(), Fault> {
+        match event {
+            Event::Tick { thread, vm, root, armed } => self.tick(At { thread, vm }, root, armed),
+            Event::QueueReady { thread, root, queue } => {
+                let Some(guest) = self.slot_guest(thread) else { return Ok(()) };
+                let (at, is_there) = (At { thread, vm: guest.vm }, guest.roots.contains_key(&root));
+                if is_there {
+                    self.enter::<_, ()>(at, "proxy_on_queue_ready", root, (root, queue.0))?;
+                }
+                self.settle(at)
+            }
+            Event::CallEnd { thread, vm, token } => self.call_end(At { thread, vm }, token),
+            Event::Answer { stream } => self.come(stream),
+            Event::RouteTimeout { stream } => self.time_out(stream),
+            Event::Idle { stream } => self.check_idle(stream),
+        }
+    }
+
+    /// `None` where there is nobody any more.
+    fn thread_of(&self, event: Event) -> Option<Thread> {
+        match event {
+            Event::Tick { thread, .. } | Event::QueueReady { thread, .. } | Event::CallEnd { thread, .. } => {
+                Some(thread)
+            }
+            Event::Answer { stream } | Event::RouteTimeout { stream } | Event::Idle { stream } => {
+                self.world.streams.get(&stream).filter(|stream| stream.is_open).map(|stream| stream.at.thread)
+            }
+        }
+    }
+
+    fn tick(&mut self, at: At, root: u32, armed: u64) -> Result<(), Fault> {
         let is_armed =
             |guest: &mut Guest| guest.roots.get(&root).filter(|root| root.armed == armed).map(|root| root.tick_period);
-        if self.living(thread, vm).and_then(is_armed).is_none() {
+        if self.guest(at).and_then(is_armed).is_none() {
             return Ok(());
         }
-        self.enter::<_, ()>(thread, "proxy_on_tick", root, root)?;
-        self.settle(thread)?;
+        self.enter::<_, ()>(at, "proxy_on_tick", root, root)?;
+        self.settle(at)?;
         // The timer repeats, unless the tick itself set it anew.
-        if let Some(period) = self.living(thread, vm).and_then(is_armed) {
+        if let Some(period) = self.guest(at).and_then(is_armed) {
+            let At { thread, vm } = at;
             self.world.put_after(period, Event::Tick { thread, vm, root, armed });
         }
         Ok(())
     }
 
-    fn call_end(&mut self, thread: Thread, vm: VmId, token: u32) -> Result<(), Fault> {
-        let Some(guest) = self.living(thread, vm) else { return Ok(()) };
+    fn call_end(&mut self, at: At, token: u32) -> Result<(), Fault> {
+        let Some(guest) = self.guest(at) else { return Ok(()) };
         let Some(call) = guest.calls.remove(&token) else { return Ok(()) };
         let end = call.end.as_ref();
         let status = end.and_then(|end| end.headers.get(":status")?.parse().ok());
         let counts = end.map_or([0; 3], |end| [end.headers.len(), end.body.len(), end.trailers.len()]);
         let [headers, body, trailers] = counts.map(size);
         guest.call_end = call.end;
-        self.world.note(thread, What::CallEnded { token, status });
+        self.world.note(at.thread, What::CallEnded { token, status });
         let params = (call.root, token, headers, body, trailers);
-        self.enter::<_, ()>(thread, "proxy_on_http_call_response", call.root, params)?;
-        if let Some(guest) = self.living(thread, vm) {
+        self.enter::<_, ()>(at, "proxy_on_http_call_response", call.root, params)?;
+        if let Some(guest) = self.guest(at) {
             guest.call_end = None;
         }
-        self.settle(thread)
-    }
-
-    /// The VM of this thread, if it still is this one.
-    fn living(&mut self, thread: Thread, vm: VmId) -> Option<&mut Guest> {
-        self.guest(thread).filter(|guest| guest.vm == vm)
+        self.settle(at)
     }
 }

@@ -4,6 +4,7 @@
 mod acknowledge;
 mod admin;
 mod answers;
+mod answers_of_the_application;
 mod breaker;
 mod config;
 mod crashes;

@@ -43,6 +43,11 @@ pub fn said_on(process: &Process, thread: Thread) -> Vec<&str> {
     lines.map(|line| line.message.as_str()).collect()
 }
 
+/// What the filter logged on the first worker.
+pub fn said(process: &Process) -> Vec<&str> {
+    said_on(process, Thread::Worker(0))
+}
+
 fn compiled(package: &str) -> Filter {
     let wasm = gatepost_cli::artifact::wasm(package).expect("the filter builds");
     Filter::load(&wasm).expect("the filter compiles")
