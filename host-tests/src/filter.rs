@@ -1,6 +1,7 @@
 //! A filter, compiled once and run by any number of processes.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use wasmtime::{Config, Engine, ExternType, Instance, InstancePre, Linker, Module, Result, Store, bail};
 
@@ -23,6 +24,8 @@ const NOT_SIMULATED: [&str; 7] = [
 #[derive(Clone)]
 pub struct Filter {
     instance: InstancePre<Guest>,
+    /// As it was compiled: what tells one build from another.
+    code: Arc<[u8]>,
 }
 
 impl Filter {
@@ -50,7 +53,11 @@ impl Filter {
         imports::link(&mut linker)?;
         wasi::link(&mut linker)?;
         refuse_unsimulated(&mut linker, &module)?;
-        Ok(Self { instance: linker.instantiate_pre(&module)? })
+        Ok(Self { instance: linker.instantiate_pre(&module)?, code: wasm.into() })
+    }
+
+    pub(crate) fn is_same_code(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.code, &other.code) || self.code == other.code
     }
 
     pub(crate) fn engine(&self) -> &Engine {

@@ -43,6 +43,7 @@
 mod abi;
 mod application;
 mod clock;
+mod deployment;
 mod fault;
 mod filter;
 mod half;

@@ -5,7 +5,9 @@
 
 mod answers;
 mod builder;
+mod deploy;
 mod events;
+mod faults;
 mod flow;
 mod requests;
 
@@ -19,15 +21,15 @@ pub use builder::Builder;
 
 use crate::application::Application;
 use crate::clock::Clock;
-use crate::fault::{Fault, StartError};
+use crate::deployment::{Deployment, PluginId};
+use crate::fault::Fault;
 use crate::filter::Filter;
 use crate::imports::log::LogLine;
-use crate::rules::{Rule, RuleId};
 use crate::stream::{Answer, Forwarded, StreamId};
-use crate::trace::{Trace, What};
+use crate::trace::Trace;
 use crate::upstream::{Call, Upstream};
 use crate::vm::{Guest, Identity, Vm};
-use crate::world::{At, Thread, World};
+use crate::world::{At, Thread, VmId, World};
 
 /// From a VM's end to the moment a new stream may rebuild it: Envoy's `reload_config.backoff.base_interval`.
 const RELOAD_BACKOFF: Duration = Duration::from_secs(1);
@@ -36,9 +38,8 @@ const START: Duration = Duration::from_millis(1);
 
 /// A simulated Envoy process with one filter.
 pub struct Process {
-    filter: Filter,
+    deployment: Deployment,
     identity: Arc<Identity>,
-    config: Arc<[u8]>,
     world: Box<World>,
     slots: BTreeMap<Thread, Slot>,
     /// Fuel burnt by VMs that are gone.
@@ -50,14 +51,21 @@ pub struct Process {
     idle_timeout: Duration,
 }
 
-/// The place of a thread's VM.
+/// What a thread has.
 #[derive(Default)]
 struct Slot {
-    vm: Option<Vm>,
-    /// When the VM was last started; the back-off counts from there.
-    loaded_at: Duration,
+    /// One for each build that is in use; more than one only while an old build drains.
+    vms: Vec<Vm>,
+    /// When each plugin was last started here; the back-off counts from there.
+    loaded: BTreeMap<PluginId, Duration>,
     /// The thread does nothing before.
     stalled_until: Duration,
+}
+
+impl Slot {
+    fn vm(&mut self, id: VmId) -> Option<&mut Vm> {
+        self.vms.iter_mut().find(|vm| vm.id() == id)
+    }
 }
 
 impl Process {
@@ -144,176 +152,12 @@ impl Process {
 
     /// Fuel burnt so far by all VMs: one unit for most instructions, so a measure of work without a clock.
     pub fn fuel(&self) -> u64 {
-        self.fuel_of_the_lost + self.slots.values().filter_map(|slot| slot.vm.as_ref()).map(|vm| vm.fuel).sum::<u64>()
+        self.fuel_of_the_lost + self.slots.values().flat_map(|slot| &slot.vms).map(|vm| vm.fuel).sum::<u64>()
     }
 
     /// What happened so far, in order.
     pub fn trace(&self) -> &Trace {
         &self.world.trace
-    }
-
-    /// Ends a VM as a trap does: its ticks and calls stop, shared data stays. Under `FAIL_RELOAD` a worker's is rebuilt
-    /// by the next new stream, if it was started a second ago or longer; the main thread's never is. Its streams are
-    /// answered 503 as soon as anything more of them arrives; those that are paused wait until they are given up as idle.
-    pub fn kill_vm(&mut self, thread: Thread) {
-        let Some(slot) = self.slots.get_mut(&thread) else { return };
-        let Some(vm) = slot.vm.take() else { return };
-        self.fuel_of_the_lost += vm.fuel;
-        self.world.note(thread, What::Lost);
-    }
-
-    /// Adds a fault. See [`Rule`].
-    pub fn add_rule(&mut self, rule: Rule) -> RuleId {
-        self.world.rules.add(rule)
-    }
-
-    /// Takes a fault away.
-    pub fn remove_rule(&mut self, rule: RuleId) {
-        self.world.rules.remove(rule);
-    }
-
-    /// Takes all faults away.
-    pub fn clear_rules(&mut self) {
-        self.world.rules.clear();
-    }
-
-    /// Lets a thread do nothing for a while, as when the machine gives it no time: its ticks, wake-ups and ends of calls
-    /// come late, in their order. A request made meanwhile is one that found the thread awake for a moment.
-    pub fn stall(&mut self, thread: Thread, wait: Duration) {
-        let until = self.world.clock.elapsed() + wait;
-        if let Some(slot) = self.slots.get_mut(&thread) {
-            slot.stalled_until = slot.stalled_until.max(until);
-            self.world.note(thread, What::Stalled { wait });
-        }
-    }
-
-    /// Until when a thread stalls, as time since the start; in the past when it does not.
-    pub fn stalled_until(&self, thread: Thread) -> Duration {
-        self.slots.get(&thread).map_or(Duration::ZERO, |slot| slot.stalled_until)
-    }
-
-    /// Has this thread a VM?
-    pub fn has_vm(&self, thread: Thread) -> bool {
-        self.slots.get(&thread).is_some_and(|slot| slot.vm.is_some())
-    }
-
-    /// Steps the wall clock forward or back; the monotonic one goes on as ever.
-    pub fn step_wall_clock(&mut self, millis: i64) {
-        self.world.clock.step_wall(millis);
-        self.world.note(Thread::Main, What::Stepped { millis });
-    }
-
-    /// Lets one thread's wall clock be off by so much, as if it had not noticed a step yet.
-    pub fn skew_wall_clock(&mut self, thread: Thread, millis: i64) {
-        self.world.skews.insert(thread, millis.saturating_mul(1_000_000));
-    }
-
-    /// Ends the process and starts it again: everything in memory is gone, shared data included. The clusters and what
-    /// they received stay, as do the clocks, the trace and the log.
-    ///
-    /// # Errors
-    ///
-    /// As when it was started.
-    pub fn restart(&mut self) -> Result<(), StartError> {
-        let threads: Vec<Thread> = self.slots.keys().copied().collect();
-        threads.iter().for_each(|thread| self.kill_vm(*thread));
-        self.world.forget();
-        let config = Arc::clone(&self.config);
-        self.canary(&config)?;
-        threads.into_iter().try_for_each(|thread| self.boot(thread))
-    }
-
-    /// Pushes another configuration: a canary tries it, then every VM gets a new root context beside the old ones,
-    /// which go on ticking; new connections go to the new root. A configuration that is still draining comes back
-    /// without `on_configure`: its root serves again.
-    ///
-    /// # Errors
-    ///
-    /// The canary refuses it or goes wrong, and everything stays as it was; or another VM does.
-    pub fn update_config(&mut self, config: impl Into<Vec<u8>>) -> Result<(), StartError> {
-        let config: Arc<[u8]> = config.into().into();
-        self.canary(&config)?;
-        self.config = Arc::clone(&config);
-        self.world.note(Thread::Main, What::Configured);
-        for thread in self.slots.keys().copied().collect::<Vec<_>>() {
-            self.configure_thread(thread, &config)?;
-        }
-        Ok(())
-    }
-
-    fn configure_thread(&mut self, thread: Thread, config: &Arc<[u8]>) -> Result<(), StartError> {
-        let Some(vm) = self.slots.get_mut(&thread).and_then(|slot| slot.vm.as_mut()) else { return Ok(()) };
-        let guest = vm.guest();
-        let draining = guest.roots.iter().find(|(_, root)| !root.is_ending && root.config == *config);
-        if let Some((root, _)) = draining {
-            guest.serving = *root;
-            return Ok(());
-        }
-        match configure(vm, &mut self.world, config, &thread.to_string()) {
-            Err(StartError::Fault(fault)) if fault.killed => {
-                self.kill_vm(thread);
-                Ok(())
-            }
-            result => result,
-        }
-    }
-
-    /// Ends the drain of old configurations: their connections close, and their roots are told that they are done.
-    ///
-    /// # Errors
-    ///
-    /// The filter went wrong.
-    pub fn end_drain(&mut self) -> Result<(), Fault> {
-        self.world.note(Thread::Main, What::Drained);
-        for thread in self.slots.keys().copied().collect::<Vec<_>>() {
-            let Some(guest) = self.slot_guest(thread) else { continue };
-            let (at, serving) = (At { thread, vm: guest.vm }, guest.serving);
-            let old: Vec<u32> =
-                guest.roots.iter().filter(|(id, root)| **id != serving && !root.is_ending).map(|(id, _)| *id).collect();
-            for root in old {
-                self.close_streams(at, root)?;
-                let done: Option<u32> = self.enter(at, "proxy_on_done", root, root)?;
-                if let (Some(0), Some(root)) = (done, self.guest(at).and_then(|guest| guest.roots.get_mut(&root))) {
-                    root.is_ending = true;
-                } else {
-                    self.delete_root(at, root)?;
-                }
-                self.settle(at)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Forgets a root with all it had under way.
-    fn delete_root(&mut self, at: At, root: u32) -> Result<(), Fault> {
-        self.enter::<_, ()>(at, "proxy_on_delete", root, root)?;
-        if let Some(guest) = self.guest(at) {
-            guest.roots.remove(&root);
-            guest.remove_context(root);
-        }
-        Ok(())
-    }
-
-    /// Starts a VM, configures it and throws it away, as Envoy does to try a configuration.
-    fn canary(&mut self, config: &Arc<[u8]>) -> Result<(), StartError> {
-        let mut vm = self.instantiate(Thread::Main)?;
-        configure(&mut vm, &mut self.world, config, "canary")
-    }
-
-    fn boot(&mut self, thread: Thread) -> Result<(), StartError> {
-        let mut vm = self.instantiate(thread)?;
-        configure(&mut vm, &mut self.world, &self.config, &thread.to_string())?;
-        let loaded_at = self.world.clock.elapsed();
-        self.slots.insert(thread, Slot { vm: Some(vm), loaded_at, ..Slot::default() });
-        self.world.note(thread, What::Started);
-        Ok(())
-    }
-
-    fn instantiate(&mut self, thread: Thread) -> Result<Vm, Fault> {
-        let now = self.world.clock.elapsed();
-        self.world.clock.move_to(now + START);
-        let guest = Guest::new(Arc::clone(&self.identity), thread, self.world.next_vm());
-        Vm::new(&self.filter, guest, &mut self.world)
     }
 
     /// Runs a callback in a VM; `None` when it is gone or has no such callback. A VM that goes wrong is lost.
@@ -324,11 +168,11 @@ impl Process {
         context: u32,
         params: P,
     ) -> Result<Option<R>, Fault> {
-        let vm = self.slots.get_mut(&at.thread).and_then(|slot| slot.vm.as_mut());
-        let Some(vm) = vm.filter(|vm| vm.id() == at.vm) else { return Ok(None) };
+        let vm = self.slots.get_mut(&at.thread).and_then(|slot| slot.vm(at.vm));
+        let Some(vm) = vm else { return Ok(None) };
         let result = vm.call(&mut self.world, callback, context, params);
         if result.is_err() {
-            self.kill_vm(at.thread);
+            self.lose(at);
         }
         match result {
             Err(fault) if fault.killed => Ok(None),
@@ -342,11 +186,7 @@ impl Process {
     }
 
     fn guest(&mut self, at: At) -> Option<&mut Guest> {
-        self.slot_guest(at.thread).filter(|guest| guest.vm == at.vm)
-    }
-
-    fn slot_guest(&mut self, thread: Thread) -> Option<&mut Guest> {
-        Some(self.slots.get_mut(&thread)?.vm.as_mut()?.guest())
+        Some(self.slots.get_mut(&at.thread)?.vm(at.vm)?.guest())
     }
 }
 
@@ -357,27 +197,4 @@ fn wrong(thread: Thread, callback: &'static str, reason: &str) -> Fault {
 /// A count as the ABI passes it.
 fn size(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
-}
-
-/// Makes a root context with this configuration.
-fn configure(vm: &mut Vm, world: &mut Box<World>, config: &Arc<[u8]>, name: &str) -> Result<(), StartError> {
-    let logged = world.log.len();
-    let root = vm.guest().add_root(Arc::clone(config));
-    vm.guest().shown_config = Some(Arc::clone(config));
-    vm.call::<_, ()>(world, "proxy_on_context_create", root, (root, 0))?;
-    vm.guest().shown_config = None;
-    let started: Option<u32> = vm.call(world, "proxy_on_vm_start", root, (root, 0))?;
-    let configured = match started {
-        Some(0) => Some(0),
-        _ => {
-            vm.guest().shown_config = Some(Arc::clone(config));
-            vm.call::<_, u32>(world, "proxy_on_configure", root, (root, size(config.len())))?
-        }
-    };
-    vm.guest().shown_config = None;
-    if configured == Some(0) {
-        let log = world.log.iter().skip(logged).cloned().collect();
-        return Err(StartError::Refused { vm: name.to_owned(), log });
-    }
-    Ok(())
 }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::deployment::BuildId;
 use crate::stream::StreamId;
 use crate::world::{QueueId, Thread, VmId};
 
@@ -12,9 +13,9 @@ use crate::world::{QueueId, Thread, VmId};
 pub(crate) enum Event {
     /// A root's timer fires, unless it was set again since (`armed` differs).
     Tick { thread: Thread, vm: VmId, root: u32, armed: u64 },
-    /// A queue's registrant is told of an item. Envoy finds it by thread and context, not by VM: one rebuilt in
+    /// A queue's registrant is told of an item. Envoy finds it by thread, build and context, not by VM: one rebuilt in
     /// between is told in the place of the dead one.
-    QueueReady { thread: Thread, root: u32, queue: QueueId },
+    QueueReady { thread: Thread, build: BuildId, root: u32, queue: QueueId },
     /// An HTTP call ends.
     CallEnd { thread: Thread, vm: VmId, token: u32 },
     /// The application has not answered a request yet, and does now, or the next part of its answer comes.

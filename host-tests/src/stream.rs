@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::time::Duration;
 
+use crate::deployment::PluginId;
 use crate::half::{Direction, Half, Part};
 use crate::headers::Headers;
 use crate::world::At;
@@ -26,6 +27,7 @@ pub struct Request {
     pub(crate) chunks: Vec<Vec<u8>>,
     pub(crate) trailers: Headers,
     pub(crate) protocol: Protocol,
+    pub(crate) listener: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +45,7 @@ impl Request {
             (":authority", "gateway.example"),
             (":scheme", "http"),
         ]);
-        Self { headers, chunks: Vec::new(), trailers: Headers::default(), protocol: Protocol::Http1 }
+        Self { headers, chunks: Vec::new(), trailers: Headers::default(), protocol: Protocol::Http1, listener: None }
     }
 
     /// A POST, so far without a body.
@@ -72,6 +74,13 @@ impl Request {
     pub fn chunks<C: Into<Vec<u8>>>(mut self, chunks: impl IntoIterator<Item = C>) -> Self {
         self.headers.remove("content-length");
         self.chunks = chunks.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// To the listener of this name, instead of the first one.
+    #[must_use]
+    pub fn listener(mut self, name: &str) -> Self {
+        self.listener = Some(name.to_owned());
         self
     }
 
@@ -176,6 +185,8 @@ pub(crate) enum Coming {
 #[derive(Debug)]
 pub(crate) struct Stream {
     pub(crate) at: At,
+    /// The version of its listener's plugin that serves it.
+    pub(crate) plugin: PluginId,
     pub(crate) root: u32,
     pub(crate) context: u32,
     /// Process-wide and increasing, as `connection.id` is: each request here has a connection of its own.

@@ -43,6 +43,8 @@ pub(crate) enum What {
     CallbackLost,
     Stalled { wait: Duration },
     Configured,
+    Upgraded,
+    Ended,
     Drained,
     Stepped { millis: i64 },
 }
@@ -75,7 +77,9 @@ impl fmt::Display for What {
             Self::CallbackLost => f.write_str("a callback is lost"),
             Self::Stalled { wait } => write!(f, "stalls for {} s", wait.as_secs_f64()),
             Self::Configured => f.write_str("another configuration"),
-            Self::Drained => f.write_str("the old configurations have drained"),
+            Self::Upgraded => f.write_str("another build"),
+            Self::Ended => f.write_str("VM ended, it was replaced"),
+            Self::Drained => f.write_str("what was replaced has drained"),
             Self::Stepped { millis } => write!(f, "the wall clock steps by {millis} ms"),
         }
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use wasmtime::{Instance, Memory, Result, Store, TypedFunc, WasmParams, WasmResults, format_err};
 
+use crate::deployment::{BuildId, PluginKey};
 use crate::fault::Fault;
 use crate::filter::Filter;
 use crate::half::Direction;
@@ -20,8 +21,8 @@ const FUEL_PER_CALLBACK: u64 = 2_000_000_000;
 /// What every VM of a process is told about it.
 #[derive(Debug)]
 pub(crate) struct Identity {
-    pub(crate) plugin_name: String,
     pub(crate) vm_id: String,
+    pub(crate) vm_config: Vec<u8>,
     pub(crate) environment: Vec<(String, String)>,
 }
 
@@ -33,9 +34,9 @@ pub(crate) enum Context {
 }
 
 /// A root context: one configuration of the filter in this VM.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Root {
-    pub(crate) config: Arc<[u8]>,
+    pub(crate) key: PluginKey,
     pub(crate) tick_period: Duration,
     /// Counts how often the timer was set: only the last setting fires.
     pub(crate) armed: u64,
@@ -67,6 +68,7 @@ pub(crate) struct Guest {
     pub(crate) identity: Arc<Identity>,
     pub(crate) thread: Thread,
     pub(crate) vm: VmId,
+    pub(crate) build: BuildId,
     pub(crate) contexts: BTreeMap<u32, Context>,
     pub(crate) roots: BTreeMap<u32, Root>,
     pub(crate) calls: BTreeMap<u32, PendingCall>,
@@ -83,8 +85,6 @@ pub(crate) struct Guest {
     pub(crate) stderr: String,
     /// The configuration, while the callbacks that may read it run.
     pub(crate) shown_config: Option<Arc<[u8]>>,
-    /// The root that serves new connections.
-    pub(crate) serving: u32,
     next_context: u32,
     /// Counts by four, as in Envoy, which tells the kinds of calls by the two bits that are left.
     next_token: u32,
@@ -93,12 +93,13 @@ pub(crate) struct Guest {
 }
 
 impl Guest {
-    pub(crate) fn new(identity: Arc<Identity>, thread: Thread, vm: VmId) -> Self {
+    pub(crate) fn new(identity: Arc<Identity>, thread: Thread, vm: VmId, build: BuildId) -> Self {
         Self {
             world: Box::default(),
             identity,
             thread,
             vm,
+            build,
             contexts: BTreeMap::new(),
             roots: BTreeMap::new(),
             calls: BTreeMap::new(),
@@ -110,7 +111,6 @@ impl Guest {
             killed: false,
             stderr: String::new(),
             shown_config: None,
-            serving: 0,
             next_context: 0,
             next_token: 0,
             memory: None,
@@ -118,10 +118,9 @@ impl Guest {
         }
     }
 
-    pub(crate) fn add_root(&mut self, config: Arc<[u8]>) -> u32 {
+    pub(crate) fn add_root(&mut self, key: PluginKey) -> u32 {
         let id = self.add_context(Context::Root);
-        self.roots.insert(id, Root { config, ..Root::default() });
-        self.serving = id;
+        self.roots.insert(id, Root { key, tick_period: Duration::ZERO, armed: 0, is_ending: false });
         id
     }
 
@@ -183,6 +182,10 @@ impl Vm {
 
     pub(crate) fn id(&self) -> VmId {
         self.store.data().vm
+    }
+
+    pub(crate) fn build(&self) -> BuildId {
+        self.store.data().build
     }
 
     pub(crate) fn guest(&mut self) -> &mut Guest {

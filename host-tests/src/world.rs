@@ -92,6 +92,14 @@ impl World {
         self.queues = Queues::default();
         self.metrics = Metrics::default();
         self.rules.clear();
+        let open: Vec<StreamId> = self.streams.iter().filter(|(_, stream)| stream.is_open).map(|(id, _)| *id).collect();
+        for id in open {
+            if let Some(stream) = self.streams.get_mut(&id) {
+                stream.is_open = false;
+                let thread = stream.at.thread;
+                self.note(thread, What::Reset { stream: id });
+            }
+        }
     }
 
     /// The watched keys of shared data.

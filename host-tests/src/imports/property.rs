@@ -35,7 +35,11 @@ fn proxy_set_property(caller: Caller<'_, Guest>, _: u32, _: u32, _: u32, _: u32)
 /// The value at a path, whose segments a zero byte parts. Numbers are eight bytes, little-endian.
 fn property(call: &mut HostCall<'_>, path: &str) -> Option<Vec<u8>> {
     match path {
-        "plugin_name" | "plugin_root_id" => return Some(call.guest().identity.plugin_name.clone().into_bytes()),
+        "plugin_name" => {
+            let root = call.root();
+            return call.guest().roots.get(&root).map(|root| root.key.name.as_bytes().to_vec());
+        }
+        "plugin_root_id" => return Some(Vec::new()),
         "plugin_vm_id" => return Some(call.guest().identity.vm_id.clone().into_bytes()),
         _ => {}
     }

@@ -1,11 +1,13 @@
 //! The description of a process before it starts.
 
 use std::collections::BTreeMap;
+use std::iter;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Process;
+use super::{Process, Slot};
 use crate::application::Application;
+use crate::deployment::{Deployment, PluginKey};
 use crate::fault::StartError;
 use crate::filter::Filter;
 use crate::upstream::Upstream;
@@ -16,7 +18,9 @@ use crate::world::{Thread, World};
 pub struct Builder {
     filter: Filter,
     identity: Identity,
+    name: String,
     config: Vec<u8>,
+    listeners: Vec<(String, String, Vec<u8>)>,
     workers: usize,
     seed: u64,
     first_cas: u32,
@@ -33,12 +37,10 @@ impl Builder {
     pub(super) fn new(filter: &Filter) -> Self {
         Self {
             filter: filter.clone(),
-            identity: Identity {
-                plugin_name: "filter".to_owned(),
-                vm_id: "filter".to_owned(),
-                environment: Vec::new(),
-            },
+            identity: Identity { vm_id: "filter".to_owned(), vm_config: Vec::new(), environment: Vec::new() },
+            name: "filter".to_owned(),
             config: Vec::new(),
+            listeners: Vec::new(),
             workers: 1,
             seed: 0,
             first_cas: 1,
@@ -62,7 +64,7 @@ impl Builder {
     /// The plugin's name; `filter` unless it is said.
     #[must_use]
     pub fn name(mut self, name: &str) -> Self {
-        name.clone_into(&mut self.identity.plugin_name);
+        name.clone_into(&mut self.name);
         self
     }
 
@@ -77,6 +79,22 @@ impl Builder {
     #[must_use]
     pub fn config(mut self, config: impl Into<Vec<u8>>) -> Self {
         self.config = config.into();
+        self
+    }
+
+    /// The configuration of the VM, which `on_vm_start` may read; empty unless it is said.
+    #[must_use]
+    pub fn vm_config(mut self, config: impl Into<Vec<u8>>) -> Self {
+        self.identity.vm_config = config.into();
+        self
+    }
+
+    /// Adds a listener beside the first one, with a plugin of its own: the same filter in the same VMs, so it shares keys
+    /// and queues, under a name and a configuration that may or may not be those of another. A request comes in on it
+    /// by [`Request::listener`](crate::Request::listener).
+    #[must_use]
+    pub fn listener(mut self, listener: &str, plugin: &str, config: impl Into<Vec<u8>>) -> Self {
+        self.listeners.push((listener.to_owned(), plugin.to_owned(), config.into()));
         self
     }
 
@@ -154,7 +172,8 @@ impl Builder {
         self
     }
 
-    /// Starts the process as Envoy does: a canary that is thrown away, the main thread's VM, then the workers'.
+    /// Starts the process as Envoy does: for each listener a canary that is thrown away and the main thread's root, then
+    /// those of the workers.
     ///
     /// # Errors
     ///
@@ -166,24 +185,25 @@ impl Builder {
         for (name, upstream) in self.clusters {
             world.upstreams.set(&name, upstream);
         }
+        let mut deployment = Deployment::default();
+        let build = deployment.build(&self.filter);
+        let first = (String::new(), self.name, self.config);
+        for (listener, name, config) in iter::once(first).chain(self.listeners) {
+            deployment.add_listener(&listener, build, PluginKey { name: name.into(), config: config.into() });
+        }
+        let threads = iter::once(Thread::Main).chain((0..self.workers).map(Thread::Worker));
         let mut process = Process {
-            filter: self.filter,
+            deployment,
             identity: Arc::new(self.identity),
-            config: self.config.into(),
             world,
-            slots: BTreeMap::new(),
+            slots: threads.map(|thread| (thread, Slot::default())).collect(),
             fail_closed: self.fail_closed,
             body_while_paused: self.body_while_paused,
             route_timeout: self.route_timeout,
             idle_timeout: self.idle_timeout,
             fuel_of_the_lost: 0,
         };
-        let config = Arc::clone(&process.config);
-        process.canary(&config)?;
-        process.boot(Thread::Main)?;
-        for worker in 0..self.workers {
-            process.boot(Thread::Worker(worker))?;
-        }
+        process.start()?;
         Ok(process)
     }
 }

@@ -70,7 +70,9 @@ impl Process {
                 Ok(())
             }
             Effect::Trap => {
-                self.kill_vm(thread);
+                if let Some(at) = self.vm_of(event) {
+                    self.lose(at);
+                }
                 Ok(())
             }
         }
@@ -79,10 +81,9 @@ impl Process {
     fn do_happen(&mut self, event: Event) -> Result<(), Fault> {
         match event {
             Event::Tick { thread, vm, root, armed } => self.tick(At { thread, vm }, root, armed),
-            Event::QueueReady { thread, root, queue } => {
-                let Some(guest) = self.slot_guest(thread) else { return Ok(()) };
-                let (at, is_there) = (At { thread, vm: guest.vm }, guest.roots.contains_key(&root));
-                if is_there {
+            Event::QueueReady { root, queue, .. } => {
+                let Some(at) = self.vm_of(event) else { return Ok(()) };
+                if self.guest(at).is_some_and(|guest| guest.roots.contains_key(&root)) {
                     self.enter::<_, ()>(at, "proxy_on_queue_ready", root, (root, queue.0))?;
                 }
                 self.settle(at)
@@ -91,6 +92,20 @@ impl Process {
             Event::Answer { stream } => self.come(stream),
             Event::RouteTimeout { stream } => self.time_out(stream),
             Event::Idle { stream } => self.check_idle(stream),
+        }
+    }
+
+    /// The VM an event happens to.
+    fn vm_of(&mut self, event: Event) -> Option<At> {
+        match event {
+            Event::Tick { thread, vm, .. } | Event::CallEnd { thread, vm, .. } => Some(At { thread, vm }),
+            Event::QueueReady { thread, build, .. } => {
+                let vm = self.slots.get_mut(&thread)?.vm_of(build)?.id();
+                Some(At { thread, vm })
+            }
+            Event::Answer { stream } | Event::RouteTimeout { stream } | Event::Idle { stream } => {
+                self.world.streams.get(&stream).map(|stream| stream.at)
+            }
         }
     }
 

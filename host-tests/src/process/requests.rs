@@ -1,6 +1,7 @@
 //! Requests: how a stream begins and how it ends.
 
 use super::{Process, RELOAD_BACKOFF, wrong};
+use crate::deployment::PluginId;
 use crate::fault::{Fault, StartError};
 use crate::half::{Direction, Half, Part};
 use crate::headers::Headers;
@@ -9,14 +10,6 @@ use crate::stream::{Answer, Protocol, Request, Stream, StreamId};
 use crate::trace::What;
 use crate::vm::Context;
 use crate::world::{At, Thread, VmId};
-
-/// A connection that was kept alive, and what served it.
-#[derive(Clone, Copy)]
-struct Kept {
-    connection: u64,
-    vm: VmId,
-    root: u32,
-}
 
 /// How much of an HTTP/1 body Envoy holds for a filter that pauses: the listener's default buffer limit.
 const BUFFER_LIMIT_BYTES: usize = 1 << 20;
@@ -28,11 +21,18 @@ impl Process {
     ///
     /// The filter went wrong, or there is no such worker.
     pub fn request(&mut self, worker: usize, request: Request) -> Result<StreamId, Fault> {
-        self.request_on(Thread::Worker(worker), request, None)
+        let thread = Thread::Worker(worker);
+        if !self.slots.contains_key(&thread) {
+            return Err(wrong(thread, "request", "the process has no such worker"));
+        }
+        let listener = request.listener.as_deref().map_or(Ok(0), |name| self.listener(name, "request"))?;
+        let plugin = self.deployment.current(listener).unwrap_or_default();
+        let connection = self.next_connection();
+        self.request_on(thread, plugin, connection, request)
     }
 
-    /// Makes another request on the connection of an earlier one, which was kept alive: it goes to the root that served
-    /// it, as long as that has not drained.
+    /// Makes another request on the connection of an earlier one, which was kept alive: it goes to the version of the
+    /// plugin that served it, as long as that has not drained. Then the client comes over a new connection.
     ///
     /// # Errors
     ///
@@ -41,17 +41,30 @@ impl Process {
         let Some(stream) = self.world.streams.get(&earlier) else {
             return Err(wrong(Thread::Main, "request", "the process has no such earlier request"));
         };
-        let kept = Kept { connection: stream.connection, vm: stream.at.vm, root: stream.root };
-        self.request_on(stream.at.thread, request, Some(kept))
+        let (thread, earlier, connection) = (stream.at.thread, stream.plugin, stream.connection);
+        let plugin = self.deployment.serving(earlier).unwrap_or_default();
+        let connection = if plugin == earlier { connection } else { self.next_connection() };
+        self.request_on(thread, plugin, connection, request)
     }
 
-    fn request_on(&mut self, thread: Thread, request: Request, kept: Option<Kept>) -> Result<StreamId, Fault> {
-        let id = self.open(thread, &request);
-        if !self.revive(thread)? {
-            self.answer_directly(id, failed())?;
+    /// A number no connection has had.
+    fn next_connection(&self) -> u64 {
+        u64::try_from(self.world.streams.len()).unwrap_or(u64::MAX)
+    }
+
+    fn request_on(
+        &mut self,
+        thread: Thread,
+        plugin: PluginId,
+        connection: u64,
+        request: Request,
+    ) -> Result<StreamId, Fault> {
+        let id = self.open(thread, plugin, connection, &request);
+        let Some((at, root)) = self.revive(thread, plugin)? else {
+            self.fail(id)?;
             return Ok(id);
-        }
-        self.create_context(thread, id, kept)?;
+        };
+        self.create_context(id, at, root)?;
         self.send(id, request)?;
         if self.is_open(id) && !self.idle_timeout.is_zero() {
             self.world.put_after(self.idle_timeout, Event::Idle { stream: id });
@@ -61,7 +74,7 @@ impl Process {
 
     /// Lets the parts of a request arrive, for as long as there is somebody to take them.
     fn send(&mut self, id: StreamId, request: Request) -> Result<(), Fault> {
-        let Request { headers, mut chunks, trailers, protocol } = request;
+        let Request { headers, mut chunks, trailers, protocol, listener: _ } = request;
         let end = chunks.is_empty() && trailers.is_empty();
         self.arrive(id, Direction::Request, Part::Headers { headers, end })?;
         if protocol == Protocol::Http1 && !end {
@@ -111,14 +124,14 @@ impl Process {
         self.settle(at)
     }
 
-    fn open(&mut self, thread: Thread, request: &Request) -> StreamId {
-        let connection = u64::try_from(self.world.streams.len()).unwrap_or(u64::MAX);
-        let id = StreamId(connection);
+    fn open(&mut self, thread: Thread, plugin: PluginId, connection: u64, request: &Request) -> StreamId {
+        let id = StreamId(u64::try_from(self.world.streams.len()).unwrap_or(u64::MAX));
         let text = |name| request.headers.get(name).unwrap_or_default().to_owned();
         let what = What::Request { stream: id, method: text(":method"), path: text(":path") };
         self.world.note(thread, what);
         let stream = Stream {
             at: At { thread, vm: VmId::default() },
+            plugin,
             root: 0,
             context: 0,
             connection,
@@ -136,38 +149,30 @@ impl Process {
         id
     }
 
-    /// Rebuilds the worker's VM if it is lost and the back-off is over; says whether there is one.
-    fn revive(&mut self, thread: Thread) -> Result<bool, Fault> {
+    /// The VM and root of a plugin for a new stream. Where the VM was lost they are rebuilt, if the back-off is over;
+    /// `None` if there are none then. A VM that another plugin's stream rebuilt has no root of this one yet.
+    fn revive(&mut self, thread: Thread, plugin: PluginId) -> Result<Option<(At, u32)>, Fault> {
+        if let Some(found) = self.root_of(thread, plugin) {
+            return Ok(Some(found));
+        }
         let now = self.world.clock.elapsed();
-        let slot = self.slots.get(&thread);
-        let slot = slot.ok_or_else(|| wrong(thread, "request", "the process has no such worker"))?;
-        if slot.vm.is_some() {
-            return Ok(true);
+        let loaded = self.slots.get(&thread).and_then(|slot| slot.loaded.get(&plugin)).copied();
+        if self.fail_closed || loaded.is_some_and(|loaded| now < loaded + RELOAD_BACKOFF) {
+            return Ok(None);
         }
-        if self.fail_closed || now < slot.loaded_at + RELOAD_BACKOFF {
-            return Ok(false);
-        }
-        match self.boot(thread) {
-            Ok(()) => Ok(true),
-            Err(StartError::Fault(fault)) if fault.killed => Ok(false),
+        match self.load(thread, plugin) {
+            Ok(()) => Ok(self.root_of(thread, plugin)),
             Err(StartError::Fault(fault)) => Err(fault),
             // Envoy then serves with the filter failed.
-            Err(StartError::Refused { .. }) => Ok(false),
+            Err(StartError::Refused { .. }) => Ok(None),
         }
     }
 
-    fn create_context(&mut self, thread: Thread, id: StreamId, kept: Option<Kept>) -> Result<(), Fault> {
-        let Some(guest) = self.slot_guest(thread) else { return Ok(()) };
-        let vm = guest.vm;
-        // Where the root has drained, the connection is gone too: the client comes over a new one.
-        let has_drained = |root| guest.roots.get(&root).is_none_or(|root| root.is_ending);
-        let kept = kept.filter(|kept| kept.vm != vm || !has_drained(kept.root));
-        let root = kept.as_ref().filter(|kept| kept.vm == vm).map_or(guest.serving, |kept| kept.root);
+    fn create_context(&mut self, id: StreamId, at: At, root: u32) -> Result<(), Fault> {
+        let Some(guest) = self.guest(at) else { return Ok(()) };
         let context = guest.add_context(Context::Stream(id));
-        let at = At { thread, vm };
         if let Some(stream) = self.world.streams.get_mut(&id) {
             (stream.at, stream.root, stream.context) = (at, root, context);
-            stream.connection = kept.map_or(stream.connection, |kept| kept.connection);
         }
         self.enter::<_, ()>(at, "proxy_on_context_create", context, (context, root))?;
         self.settle(at)
@@ -195,14 +200,6 @@ impl Process {
             self.world.note(at.thread, What::Answered { stream: id, status });
         }
         Ok(())
-    }
-
-    /// Closes the streams of a root.
-    pub(super) fn close_streams(&mut self, at: At, root: u32) -> Result<(), Fault> {
-        let of_root = |stream: &Stream| stream.is_open && stream.at == at && stream.root == root;
-        let ids: Vec<StreamId> =
-            self.world.streams.iter().filter(|(_, stream)| of_root(stream)).map(|(id, _)| *id).collect();
-        ids.into_iter().try_for_each(|id| self.close(id))
     }
 }
 

@@ -16,6 +16,8 @@ mod fuel;
 mod idempotency;
 mod matching;
 mod metrics;
+mod new_build;
+mod plugins;
 mod queue_share;
 mod signing;
 mod simulator;

@@ -32,6 +32,25 @@ pub fn puppet() -> &'static Filter {
     FILTER.get_or_init(|| compiled("gatepost-puppet"))
 }
 
+/// Another build of Gatepost, built and compiled once.
+pub fn another_gatepost() -> &'static Filter {
+    static FILTER: OnceLock<Filter> = OnceLock::new();
+    FILTER.get_or_init(|| another_build("gatepost"))
+}
+
+/// Another build of the filter that does what its configuration says, built and compiled once.
+pub fn another_puppet() -> &'static Filter {
+    static FILTER: OnceLock<Filter> = OnceLock::new();
+    FILTER.get_or_init(|| another_build("gatepost-puppet"))
+}
+
+/// The same code, and a section that says nothing.
+fn another_build(package: &str) -> Filter {
+    let mut wasm = std::fs::read(gatepost_cli::artifact::wasm(package).expect("it builds")).expect("it is there");
+    wasm.extend(b"\0\x06\x05build");
+    Filter::compile(&wasm).expect("it compiles")
+}
+
 /// A process with one worker whose filter follows this script; see `host-tests/puppet`.
 pub fn scripted(script: &str) -> Builder {
     Process::builder(puppet()).config(script)
