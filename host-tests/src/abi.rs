@@ -8,10 +8,14 @@ use crate::headers::Headers;
 pub enum Status {
     /// Done.
     Ok = 0,
-    /// No such key, queue, header, property or metric.
+    /// No such key, queue, header, property, metric or function.
     NotFound = 1,
     /// An argument is wrong, or there is nothing to act upon any more.
     BadArgument = 2,
+    /// A value cannot be written as bytes.
+    SerializationFailure = 3,
+    /// An argument cannot be read; for gRPC: no such cluster.
+    ParseFailure = 4,
     /// A queue holds nothing.
     Empty = 7,
     /// Somebody else wrote the key in between.
@@ -47,13 +51,15 @@ impl Action {
     }
 }
 
-/// The header maps the ABI names, those of gRPC left out.
+/// The header maps the ABI names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum MapKind {
     RequestHeaders,
     RequestTrailers,
     ResponseHeaders,
     ResponseTrailers,
+    GrpcInitial,
+    GrpcTrailing,
     CallHeaders,
     CallTrailers,
 }
@@ -65,6 +71,8 @@ impl MapKind {
             1 => Some(Self::RequestTrailers),
             2 => Some(Self::ResponseHeaders),
             3 => Some(Self::ResponseTrailers),
+            4 => Some(Self::GrpcInitial),
+            5 => Some(Self::GrpcTrailing),
             6 => Some(Self::CallHeaders),
             7 => Some(Self::CallTrailers),
             _ => None,
@@ -76,7 +84,7 @@ impl MapKind {
         match self {
             Self::RequestHeaders | Self::RequestTrailers => Some(Direction::Request),
             Self::ResponseHeaders | Self::ResponseTrailers => Some(Direction::Response),
-            Self::CallHeaders | Self::CallTrailers => None,
+            Self::GrpcInitial | Self::GrpcTrailing | Self::CallHeaders | Self::CallTrailers => None,
         }
     }
 
@@ -89,17 +97,20 @@ impl MapKind {
         match self {
             Self::RequestHeaders | Self::RequestTrailers => "request's",
             Self::ResponseHeaders | Self::ResponseTrailers => "answer's",
-            Self::CallHeaders | Self::CallTrailers => "call's",
+            Self::GrpcInitial | Self::GrpcTrailing | Self::CallHeaders | Self::CallTrailers => "call's",
         }
     }
 }
 
-/// The buffers the ABI names, those of TCP and gRPC left out.
+/// The buffers the ABI names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BufferKind {
     RequestBody,
     ResponseBody,
+    /// Of TCP connections, and of foreign callbacks: empty here.
+    Other,
     CallBody,
+    GrpcMessage,
     VmConfig,
     PluginConfig,
 }
@@ -109,7 +120,9 @@ impl BufferKind {
         match code {
             0 => Some(Self::RequestBody),
             1 => Some(Self::ResponseBody),
+            2 | 3 | 8 => Some(Self::Other),
             4 => Some(Self::CallBody),
+            5 => Some(Self::GrpcMessage),
             6 => Some(Self::VmConfig),
             7 => Some(Self::PluginConfig),
             _ => None,

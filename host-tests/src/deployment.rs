@@ -24,7 +24,7 @@ pub(crate) struct PluginKey {
 pub(crate) struct Plugin {
     pub(crate) build: BuildId,
     pub(crate) key: PluginKey,
-    listener: usize,
+    pub(crate) listener: usize,
     /// Its listener has drained, and it is gone.
     is_drained: bool,
 }

@@ -24,6 +24,7 @@ use crate::clock::Clock;
 use crate::deployment::{Deployment, PluginId};
 use crate::fault::Fault;
 use crate::filter::Filter;
+use crate::grpc::GrpcCall;
 use crate::imports::log::LogLine;
 use crate::stream::{Answer, Forwarded, StreamId};
 use crate::trace::Trace;
@@ -103,6 +104,16 @@ impl Process {
     /// Every call a cluster received, in order.
     pub fn calls(&self, cluster: &str) -> Vec<&Call> {
         self.world.upstreams.calls.iter().filter(|call| call.cluster == cluster).collect()
+    }
+
+    /// Every gRPC call and stream a cluster received, in order, with the messages so far.
+    pub fn grpc_calls(&self, cluster: &str) -> Vec<&GrpcCall> {
+        self.world.upstreams.grpc_calls.iter().filter(|call| call.cluster == cluster).collect()
+    }
+
+    /// What the filter has set as a property of this request, which Envoy keeps as the filter state `wasm.<key>`.
+    pub fn filter_state(&self, stream: StreamId, key: &str) -> Option<&[u8]> {
+        self.world.streams.get(&stream)?.state.get(key).map(Vec::as_slice)
     }
 
     /// Gives a cluster another script, or adds a cluster.

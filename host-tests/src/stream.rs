@@ -1,13 +1,17 @@
 //! One HTTP request: what the client sends, what the filter sees of it, and what becomes of it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use crate::deployment::PluginId;
 use crate::half::{Direction, Half, Part};
 use crate::headers::Headers;
 use crate::world::At;
+
+/// Where a client is unless it is said.
+const CLIENT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 40_000);
 
 /// A request that was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -28,6 +32,7 @@ pub struct Request {
     pub(crate) trailers: Headers,
     pub(crate) protocol: Protocol,
     pub(crate) listener: Option<String>,
+    pub(crate) client: SocketAddr,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +50,14 @@ impl Request {
             (":authority", "gateway.example"),
             (":scheme", "http"),
         ]);
-        Self { headers, chunks: Vec::new(), trailers: Headers::default(), protocol: Protocol::Http1, listener: None }
+        Self {
+            headers,
+            chunks: Vec::new(),
+            trailers: Headers::default(),
+            protocol: Protocol::Http1,
+            listener: None,
+            client: CLIENT,
+        }
     }
 
     /// A POST, so far without a body.
@@ -81,6 +93,13 @@ impl Request {
     #[must_use]
     pub fn listener(mut self, name: &str) -> Self {
         self.listener = Some(name.to_owned());
+        self
+    }
+
+    /// From a client at this address; 127.0.0.1:40000 unless it is said.
+    #[must_use]
+    pub fn client(mut self, client: SocketAddr) -> Self {
+        self.client = client;
         self
     }
 
@@ -191,9 +210,15 @@ pub(crate) struct Stream {
     pub(crate) context: u32,
     /// Process-wide and increasing, as `connection.id` is: each request here has a connection of its own.
     pub(crate) connection: u64,
+    pub(crate) client: SocketAddr,
+    /// The number of its listener.
+    pub(crate) listener: usize,
     pub(crate) protocol: Protocol,
     pub(crate) request: Half,
     pub(crate) response: Half,
+    /// What the filter has set as properties, by their whole path.
+    pub(crate) state: BTreeMap<String, Vec<u8>>,
+    pub(crate) began_at: Duration,
     pub(crate) forwarded: Option<Forwarded>,
     pub(crate) coming: Option<Coming>,
     /// What the client has of its answer.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use crate::grpc::{GrpcCall, GrpcReply};
 use crate::headers::Headers;
 use crate::reply::{Ending, Reply};
 use crate::rules::Effect;
@@ -40,7 +41,12 @@ impl Call {
 
 /// The script of one cluster.
 pub struct Upstream {
-    script: Box<dyn FnMut(&Call) -> Reply>,
+    script: Script,
+}
+
+enum Script {
+    Http(Box<dyn FnMut(&Call) -> Reply>),
+    Grpc(Box<dyn FnMut(&GrpcCall) -> GrpcReply>),
 }
 
 impl Upstream {
@@ -57,7 +63,55 @@ impl Upstream {
 
     /// Each call is decided by a function.
     pub fn by(script: impl FnMut(&Call) -> Reply + 'static) -> Self {
-        Self { script: Box::new(script) }
+        Self { script: Script::Http(Box::new(script)) }
+    }
+
+    /// A gRPC server: the function is asked when a call or stream begins, and then for each further message of the
+    /// stream and for its end. An HTTP call to it is answered 415, as such servers do. The other way round, a gRPC call
+    /// to a cluster whose script is one of HTTP ends with the gRPC status that stands for the HTTP one.
+    pub fn grpc(script: impl FnMut(&GrpcCall) -> GrpcReply + 'static) -> Self {
+        Self { script: Script::Grpc(Box::new(script)) }
+    }
+
+    fn answer(&mut self, call: &Call) -> Reply {
+        match &mut self.script {
+            Script::Http(script) => script(call),
+            Script::Grpc(_) => Reply::status(415),
+        }
+    }
+
+    fn answer_grpc(&mut self, call: &GrpcCall) -> GrpcReply {
+        match &mut self.script {
+            Script::Grpc(script) => script(call),
+            // It has the whole request once the first side has ended.
+            Script::Http(_) if !call.has_ended => GrpcReply::open(),
+            Script::Http(script) => GrpcReply::of_http(script(&as_http(call))),
+        }
+    }
+}
+
+/// A gRPC call as a server sees it that knows nothing of gRPC.
+fn as_http(call: &GrpcCall) -> Call {
+    let path = format!("/{}/{}", call.service, call.method);
+    let mut headers = Headers::from([(":method", "POST"), (":path", &path), (":authority", &call.cluster)]);
+    headers.add("te", "trailers");
+    headers.add("content-type", "application/grpc");
+    call.metadata.iter().for_each(|(name, value)| headers.add(name, value));
+    // Each message: whether it is compressed, its length, itself.
+    let framed = |message: &Vec<u8>| {
+        let length = u32::try_from(message.len()).unwrap_or(u32::MAX).to_be_bytes();
+        [[0].as_slice(), &length, message].concat()
+    };
+    Call {
+        at: call.at,
+        wall_millis: 0,
+        thread: call.thread,
+        cluster: call.cluster.clone(),
+        headers,
+        body: call.messages.iter().flat_map(framed).collect(),
+        trailers: Headers::default(),
+        timeout: call.timeout,
+        shared: Vec::new(),
     }
 }
 
@@ -87,6 +141,9 @@ pub(crate) enum Fate {
 pub(crate) struct Upstreams {
     clusters: BTreeMap<String, Upstream>,
     pub(crate) calls: Vec<Call>,
+    pub(crate) grpc_calls: Vec<GrpcCall>,
+    /// Of each gRPC call: a rule answers in its script's place, to the end.
+    is_silent: Vec<bool>,
 }
 
 impl Upstreams {
@@ -104,7 +161,7 @@ impl Upstreams {
         let mut reply = match rule {
             Effect::Drop => Reply::hang(),
             Effect::Fail(status) => Reply::status(u16::try_from(status).unwrap_or(u16::MAX)),
-            Effect::Pass | Effect::Delay(_) | Effect::Trap => (upstream.script)(&call),
+            Effect::Pass | Effect::Delay(_) | Effect::Trap => upstream.answer(&call),
         };
         if let Effect::Delay(wait) = rule {
             reply.latency += wait;
@@ -129,6 +186,39 @@ impl Upstreams {
         };
         self.calls.push(call);
         fate
+    }
+}
+
+impl Upstreams {
+    /// Begins a gRPC call or stream, whose answer a rule may change; gives its number and what the server says. `None`
+    /// where it is not sent at all.
+    pub(crate) fn begin_grpc(&mut self, call: GrpcCall, rule: Effect) -> Option<(usize, GrpcReply)> {
+        let upstream = self.clusters.get_mut(&call.cluster)?;
+        let mut reply = match rule {
+            Effect::Drop => GrpcReply::open(),
+            Effect::Fail(status) => GrpcReply::of_http_status(u16::try_from(status).unwrap_or(u16::MAX)),
+            Effect::Pass | Effect::Delay(_) | Effect::Trap => upstream.answer_grpc(&call),
+        };
+        if let Effect::Delay(wait) = rule {
+            reply.latency += wait;
+        }
+        if reply.is_refused {
+            return None;
+        }
+        self.grpc_calls.push(call);
+        self.is_silent.push(matches!(rule, Effect::Drop | Effect::Fail(_)));
+        Some((self.grpc_calls.len() - 1, reply))
+    }
+
+    /// Tells the server of a stream a further message, or that there are no more; gives what it says to that.
+    pub(crate) fn continue_grpc(&mut self, number: usize, message: Option<Vec<u8>>, ends: bool) -> Option<GrpcReply> {
+        let call = self.grpc_calls.get_mut(number)?;
+        call.messages.extend(message);
+        call.has_ended |= ends;
+        if self.is_silent.get(number).is_some_and(|silent| *silent) {
+            return None;
+        }
+        Some(self.clusters.get_mut(&call.cluster)?.answer_grpc(call))
     }
 }
 

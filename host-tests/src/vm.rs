@@ -1,6 +1,6 @@
 //! One VM: an instance of the filter in a store of its own, and what the host remembers about it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,9 @@ use wasmtime::{Instance, Memory, Result, Store, TypedFunc, WasmParams, WasmResul
 use crate::deployment::{BuildId, PluginKey};
 use crate::fault::Fault;
 use crate::filter::Filter;
+use crate::grpc::GrpcPart;
 use crate::half::Direction;
+use crate::headers::Headers;
 use crate::stream::{Answer, StreamId};
 use crate::upstream::CallEnd;
 use crate::world::{Thread, VmId, World};
@@ -42,6 +44,8 @@ pub(crate) struct Root {
     pub(crate) armed: u64,
     /// It answered false to `on_done`, and Envoy waits for `proxy_done`.
     pub(crate) is_ending: bool,
+    /// How the last call that failed did so; the message is there only while its callback runs.
+    pub(crate) status: (u32, String),
 }
 
 /// An HTTP call under way. It is the root's, whichever of its contexts made it.
@@ -49,6 +53,76 @@ pub(crate) struct Root {
 pub(crate) struct PendingCall {
     pub(crate) root: u32,
     pub(crate) end: Option<CallEnd>,
+}
+
+/// What a token stands for; its two lowest bits say so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum GrpcKind {
+    Call = 1,
+    Stream = 2,
+}
+
+impl GrpcKind {
+    pub(crate) fn of(token: u32) -> Option<Self> {
+        match token & 3 {
+            1 => Some(Self::Call),
+            2 => Some(Self::Stream),
+            _ => None,
+        }
+    }
+}
+
+/// A gRPC call or stream under way. It is the root's, whichever of its contexts began it.
+#[derive(Debug)]
+pub(crate) struct PendingGrpc {
+    pub(crate) kind: GrpcKind,
+    pub(crate) root: u32,
+    /// Its number among those the servers received.
+    pub(crate) number: usize,
+    /// What the filter has yet to be told.
+    pub(crate) parts: VecDeque<GrpcPart>,
+    /// When the last of it is due.
+    pub(crate) last_due: Duration,
+    /// It had its initial metadata.
+    pub(crate) has_begun: bool,
+    /// This side has sent its last message.
+    pub(crate) has_sent_all: bool,
+    /// This side wants to hear of it no longer than it must.
+    pub(crate) is_let_go: bool,
+    /// The server has closed it.
+    pub(crate) has_closed: bool,
+    /// The callback that tells so runs.
+    pub(crate) is_closing: bool,
+}
+
+impl PendingGrpc {
+    pub(crate) fn new(kind: GrpcKind, root: u32, number: usize) -> Self {
+        Self {
+            kind,
+            root,
+            number,
+            parts: VecDeque::new(),
+            last_due: Duration::ZERO,
+            has_begun: false,
+            has_sent_all: false,
+            is_let_go: false,
+            has_closed: false,
+            is_closing: false,
+        }
+    }
+
+    /// Was it closed by its server, in an earlier callback? Envoy keeps what it must not touch any more.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.has_closed && !self.is_closing
+    }
+}
+
+/// What of a gRPC call or stream is shown at the moment.
+#[derive(Debug, Default)]
+pub(crate) struct ShownGrpc {
+    pub(crate) initial: Option<Headers>,
+    pub(crate) message: Option<Vec<u8>>,
+    pub(crate) trailing: Option<Headers>,
 }
 
 /// What a host call asks for that Envoy does only after the callback has returned.
@@ -72,6 +146,8 @@ pub(crate) struct Guest {
     pub(crate) contexts: BTreeMap<u32, Context>,
     pub(crate) roots: BTreeMap<u32, Root>,
     pub(crate) calls: BTreeMap<u32, PendingCall>,
+    pub(crate) grpc: BTreeMap<u32, PendingGrpc>,
+    pub(crate) shown_grpc: ShownGrpc,
     pub(crate) deferred: Vec<Deferred>,
     /// The context of the callback, and the one `proxy_set_effective_context` put in its place.
     pub(crate) current: u32,
@@ -88,6 +164,7 @@ pub(crate) struct Guest {
     next_context: u32,
     /// Counts by four, as in Envoy, which tells the kinds of calls by the two bits that are left.
     next_token: u32,
+    next_grpc: [u32; 2],
     memory: Option<Memory>,
     allocate: Option<TypedFunc<u32, u32>>,
 }
@@ -103,6 +180,8 @@ impl Guest {
             contexts: BTreeMap::new(),
             roots: BTreeMap::new(),
             calls: BTreeMap::new(),
+            grpc: BTreeMap::new(),
+            shown_grpc: ShownGrpc::default(),
             deferred: Vec::new(),
             current: 0,
             effective: None,
@@ -113,6 +192,7 @@ impl Guest {
             shown_config: None,
             next_context: 0,
             next_token: 0,
+            next_grpc: [GrpcKind::Call as u32, GrpcKind::Stream as u32],
             memory: None,
             allocate: None,
         }
@@ -120,7 +200,10 @@ impl Guest {
 
     pub(crate) fn add_root(&mut self, key: PluginKey) -> u32 {
         let id = self.add_context(Context::Root);
-        self.roots.insert(id, Root { key, tick_period: Duration::ZERO, armed: 0, is_ending: false });
+        self.roots.insert(
+            id,
+            Root { key, tick_period: Duration::ZERO, armed: 0, is_ending: false, status: (0, String::new()) },
+        );
         id
     }
 
@@ -134,12 +217,33 @@ impl Guest {
     pub(crate) fn remove_context(&mut self, id: u32) {
         self.contexts.remove(&id);
         self.calls.retain(|_, call| call.root != id);
+        self.grpc.retain(|_, call| call.root != id);
+    }
+
+    pub(crate) fn next_grpc_token(&mut self, kind: GrpcKind) -> u32 {
+        let [call, stream] = &mut self.next_grpc;
+        let next = if kind == GrpcKind::Call { call } else { stream };
+        *next += 4;
+        *next
     }
 
     pub(crate) fn add_call(&mut self, call: PendingCall) -> u32 {
         self.next_token += 4;
         self.calls.insert(self.next_token, call);
         self.next_token
+    }
+
+    pub(crate) fn set_status(&mut self, root: u32, code: u32, message: &str) {
+        if let Some(root) = self.roots.get_mut(&root) {
+            root.status = (code, message.to_owned());
+        }
+    }
+
+    /// The message goes once the callback is over; the code stays.
+    pub(crate) fn clear_status(&mut self, root: u32) {
+        if let Some(root) = self.roots.get_mut(&root) {
+            root.status.1.clear();
+        }
     }
 
     pub(crate) fn memory(&self) -> Result<Memory> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::application::Application;
 use crate::clock::Clock;
+use crate::imports::foreign::ForeignFunctions;
 use crate::imports::log::LogLine;
 use crate::imports::metrics::Metrics;
 use crate::imports::queue::Queues;
@@ -61,6 +62,7 @@ pub(crate) struct World {
     pub(crate) entropy: Entropy,
     pub(crate) upstreams: Upstreams,
     pub(crate) application: Application,
+    pub(crate) foreign_functions: ForeignFunctions,
     pub(crate) streams: BTreeMap<StreamId, Stream>,
     pub(crate) trace: Trace,
     pub(crate) rules: Rules,

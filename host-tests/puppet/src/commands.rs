@@ -1,4 +1,5 @@
-//! The commands. A map or buffer is named by its number in the ABI; a property's path is written with dots.
+//! The commands. A map or buffer is named by its number in the ABI; a property's path is written with
+//! dots, or with slashes where a part of it has dots.
 //!
 //! | command | what it does |
 //! |---|---|
@@ -57,9 +58,9 @@ fn execute(context: u32, name: &str, [a, b, c, d]: [&str; 4]) -> String {
         "pairs" => text(abi::pairs(number(a)).map(|bytes| names(&bytes).into_bytes())),
         "body" => text(abi::buffer(number(a))),
         "put" => status(abi::set_buffer(number(a), number(b) as usize, number(c) as usize, d)),
-        "property" => text(abi::property(&a.replace('.', "\0"))),
-        "number" => integer(abi::property(&a.replace('.', "\0"))),
-        "set" => status(abi::set_property(&a.replace('.', "\0"), b)),
+        "property" => text(abi::property(&path(a))),
+        "number" => integer(abi::property(&path(a))),
+        "set" => status(abi::set_property(&path(a), b)),
         "reply" => status(abi::reply(number(a), b)),
         "continue" => status(abi::continue_stream(number(a))),
         "close" => status(abi::close_stream(number(a))),
@@ -97,6 +98,11 @@ fn execute(context: u32, name: &str, [a, b, c, d]: [&str; 4]) -> String {
         }
         _ => "no such command".to_owned(),
     }
+}
+
+/// A property's path, as the ABI writes it.
+fn path(word: &str) -> String {
+    word.replace(if word.contains('/') { '/' } else { '.' }, "\0")
 }
 
 fn number(word: &str) -> u32 {

@@ -85,6 +85,8 @@ fn buffer<'a>(call: &'a mut HostCall<'_>, kind: BufferKind) -> Option<&'a [u8]> 
             Some(body(call, kind).filter(|half| half.shows_body).map_or(&[], |half| half.buffered.as_slice()))
         }
         BufferKind::CallBody => call.guest().call_end.as_ref().map(|end| end.body.as_slice()),
+        BufferKind::GrpcMessage => Some(call.guest().shown_grpc.message.as_deref().unwrap_or_default()),
+        BufferKind::Other => Some(&[]),
         BufferKind::VmConfig => Some(&call.guest().identity.vm_config),
         BufferKind::PluginConfig => call.guest().shown_config.as_deref(),
     }

@@ -1,4 +1,4 @@
-//! Header maps: of the stream's request and answer, and of the HTTP call whose callback runs.
+//! Header maps: of the stream's request and answer, and of the HTTP or gRPC call whose callback runs.
 //!
 //! A map can be read while the filter is shown it: in the callback, and afterwards for as long as the callback's pause
 //! stands. `proxy_on_log` reads everything. What has gone on cannot be written any more.
@@ -120,6 +120,8 @@ fn read<'a>(call: &'a mut HostCall<'_>, kind: MapKind) -> Option<&'a Headers> {
             let end = call.guest().call_end.as_ref();
             return end.map(|end| &end.trailers).filter(|trailers| !trailers.is_empty());
         }
+        MapKind::GrpcInitial => return call.guest().shown_grpc.initial.as_ref(),
+        MapKind::GrpcTrailing => return call.guest().shown_grpc.trailing.as_ref(),
         _ => {}
     }
     let Context::Stream(stream) = context else { return None };
@@ -134,7 +136,7 @@ fn read<'a>(call: &'a mut HostCall<'_>, kind: MapKind) -> Option<&'a Headers> {
             let logged = logs(response) && !response.trailers.is_empty();
             (response.shows_trailers || logged).then_some(&response.trailers)
         }
-        MapKind::CallHeaders | MapKind::CallTrailers => None,
+        MapKind::GrpcInitial | MapKind::GrpcTrailing | MapKind::CallHeaders | MapKind::CallTrailers => None,
     }
 }
 

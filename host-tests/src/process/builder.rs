@@ -6,10 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Process, Slot};
+use crate::abi::Status;
 use crate::application::Application;
 use crate::deployment::{Deployment, PluginKey};
 use crate::fault::StartError;
 use crate::filter::Filter;
+use crate::imports::foreign::ForeignFunctions;
 use crate::upstream::Upstream;
 use crate::vm::Identity;
 use crate::world::{Thread, World};
@@ -29,6 +31,7 @@ pub struct Builder {
     fail_closed: bool,
     body_while_paused: bool,
     application: Application,
+    foreign_functions: ForeignFunctions,
     route_timeout: Duration,
     idle_timeout: Duration,
 }
@@ -49,6 +52,7 @@ impl Builder {
             fail_closed: false,
             body_while_paused: true,
             application: Application::default(),
+            foreign_functions: ForeignFunctions::default(),
             route_timeout: Duration::from_secs(15),
             idle_timeout: Duration::from_secs(300),
         }
@@ -119,6 +123,17 @@ impl Builder {
         self
     }
 
+    /// A function of the host's own that the filter may call by name. There are none of Envoy's unless they are put here.
+    #[must_use]
+    pub fn foreign_function(
+        mut self,
+        name: &str,
+        function: impl FnMut(&[u8]) -> Result<Vec<u8>, Status> + 'static,
+    ) -> Self {
+        self.foreign_functions.insert(name.to_owned(), Box::new(function));
+        self
+    }
+
     /// How long the application may take for a whole answer, the route's `timeout`; 15 s unless it is said, zero for no
     /// limit. One that has not begun by then is answered 504, one that has is reset.
     #[must_use]
@@ -182,6 +197,7 @@ impl Builder {
         let mut world = Box::new(World::new(self.seed, self.first_cas));
         world.watched = self.watched;
         world.application = self.application;
+        world.foreign_functions = self.foreign_functions;
         for (name, upstream) in self.clusters {
             world.upstreams.set(&name, upstream);
         }

@@ -4,11 +4,15 @@ use std::time::Duration;
 
 use super::{Process, size};
 use crate::fault::Fault;
+use crate::grpc::GrpcPart;
 use crate::rules::{Effect, Place};
 use crate::scheduler::Event;
 use crate::trace::What;
-use crate::vm::Guest;
+use crate::vm::{GrpcKind, Guest, PendingGrpc, ShownGrpc};
 use crate::world::{At, Thread};
+
+/// How an HTTP call that was reset failed, to `proxy_get_status`.
+const BROKEN_CONNECTION: u32 = 11;
 
 impl Process {
     /// Lets this much virtual time pass.
@@ -51,7 +55,7 @@ impl Process {
             Event::Tick { .. } => Some(Place::Tick),
             Event::QueueReady { .. } => Some(Place::QueueReady),
             Event::CallEnd { .. } => Some(Place::CallEnd),
-            Event::Answer { .. } | Event::RouteTimeout { .. } | Event::Idle { .. } => None,
+            Event::Grpc { .. } | Event::Answer { .. } | Event::RouteTimeout { .. } | Event::Idle { .. } => None,
         };
         match place.map_or(Effect::Pass, |place| self.world.rules.decide(thread, place)) {
             Effect::Pass => self.do_happen(event),
@@ -89,6 +93,7 @@ impl Process {
                 self.settle(at)
             }
             Event::CallEnd { thread, vm, token } => self.call_end(At { thread, vm }, token),
+            Event::Grpc { thread, vm, token } => self.grpc(At { thread, vm }, token),
             Event::Answer { stream } => self.come(stream),
             Event::RouteTimeout { stream } => self.time_out(stream),
             Event::Idle { stream } => self.check_idle(stream),
@@ -98,7 +103,9 @@ impl Process {
     /// The VM an event happens to.
     fn vm_of(&mut self, event: Event) -> Option<At> {
         match event {
-            Event::Tick { thread, vm, .. } | Event::CallEnd { thread, vm, .. } => Some(At { thread, vm }),
+            Event::Tick { thread, vm, .. } | Event::CallEnd { thread, vm, .. } | Event::Grpc { thread, vm, .. } => {
+                Some(At { thread, vm })
+            }
             Event::QueueReady { thread, build, .. } => {
                 let vm = self.slots.get_mut(&thread)?.vm_of(build)?.id();
                 Some(At { thread, vm })
@@ -112,9 +119,10 @@ impl Process {
     /// `None` where there is nobody any more.
     fn thread_of(&self, event: Event) -> Option<Thread> {
         match event {
-            Event::Tick { thread, .. } | Event::QueueReady { thread, .. } | Event::CallEnd { thread, .. } => {
-                Some(thread)
-            }
+            Event::Tick { thread, .. }
+            | Event::QueueReady { thread, .. }
+            | Event::CallEnd { thread, .. }
+            | Event::Grpc { thread, .. } => Some(thread),
             Event::Answer { stream } | Event::RouteTimeout { stream } | Event::Idle { stream } => {
                 self.world.streams.get(&stream).filter(|stream| stream.is_open).map(|stream| stream.at.thread)
             }
@@ -144,12 +152,58 @@ impl Process {
         let status = end.and_then(|end| end.headers.get(":status")?.parse().ok());
         let counts = end.map_or([0; 3], |end| [end.headers.len(), end.body.len(), end.trailers.len()]);
         let [headers, body, trailers] = counts.map(size);
+        if end.is_none() {
+            guest.set_status(call.root, BROKEN_CONNECTION, "reset");
+        }
         guest.call_end = call.end;
         self.world.note(at.thread, What::CallEnded { token, status });
         let params = (call.root, token, headers, body, trailers);
         self.enter::<_, ()>(at, "proxy_on_http_call_response", call.root, params)?;
         if let Some(guest) = self.guest(at) {
             guest.call_end = None;
+            guest.clear_status(call.root);
+        }
+        self.settle(at)
+    }
+
+    /// Tells the filter the next part of a gRPC call or stream.
+    fn grpc(&mut self, at: At, token: u32) -> Result<(), Fault> {
+        let Some(guest) = self.guest(at) else { return Ok(()) };
+        let Some(pending) = guest.grpc.get_mut(&token) else { return Ok(()) };
+        let Some(part) = pending.parts.pop_front() else { return Ok(()) };
+        let (root, kind) = (pending.root, pending.kind);
+        let is_last = kind == GrpcKind::Call || matches!(part, GrpcPart::Close { .. });
+        (pending.has_closed, pending.is_closing) = (is_last, is_last);
+        let shown = &mut guest.shown_grpc;
+        let (callback, number) = match part {
+            GrpcPart::Initial(metadata) => {
+                let count = shown.initial.insert(metadata).len();
+                ("proxy_on_grpc_receive_initial_metadata", size(count))
+            }
+            GrpcPart::Message(message) => ("proxy_on_grpc_receive", size(shown.message.insert(message).len())),
+            GrpcPart::Trailing(metadata) => {
+                let count = shown.trailing.insert(metadata).len();
+                ("proxy_on_grpc_receive_trailing_metadata", size(count))
+            }
+            GrpcPart::Close { code, message } => {
+                guest.set_status(root, code, &message);
+                ("proxy_on_grpc_close", code)
+            }
+        };
+        if is_last {
+            self.world.note(at.thread, What::GrpcEnded { token });
+        }
+        self.enter::<_, ()>(at, callback, root, (root, token, number))?;
+        if let Some(guest) = self.guest(at) {
+            guest.shown_grpc = ShownGrpc::default();
+            guest.clear_status(root);
+            let is_over = |pending: &mut PendingGrpc| {
+                pending.is_closing = false;
+                is_last && (kind == GrpcKind::Call || pending.is_let_go)
+            };
+            if guest.grpc.get_mut(&token).is_some_and(is_over) {
+                guest.grpc.remove(&token);
+            }
         }
         self.settle(at)
     }

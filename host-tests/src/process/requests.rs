@@ -1,5 +1,7 @@
 //! Requests: how a stream begins and how it ends.
 
+use std::collections::BTreeMap;
+
 use super::{Process, RELOAD_BACKOFF, wrong};
 use crate::deployment::PluginId;
 use crate::fault::{Fault, StartError};
@@ -74,7 +76,7 @@ impl Process {
 
     /// Lets the parts of a request arrive, for as long as there is somebody to take them.
     fn send(&mut self, id: StreamId, request: Request) -> Result<(), Fault> {
-        let Request { headers, mut chunks, trailers, protocol, listener: _ } = request;
+        let Request { headers, mut chunks, trailers, protocol, .. } = request;
         let end = chunks.is_empty() && trailers.is_empty();
         self.arrive(id, Direction::Request, Part::Headers { headers, end })?;
         if protocol == Protocol::Http1 && !end {
@@ -135,9 +137,13 @@ impl Process {
             root: 0,
             context: 0,
             connection,
+            client: request.client,
+            listener: self.deployment.plugin(plugin).map_or(0, |plugin| plugin.listener),
             protocol: request.protocol,
             request: Half::default(),
             response: Half::default(),
+            state: BTreeMap::new(),
+            began_at: self.world.clock.elapsed(),
             forwarded: None,
             coming: None,
             received: None,
