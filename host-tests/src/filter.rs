@@ -1,28 +1,20 @@
 //! A filter, compiled once and run by any number of processes.
 
 use std::path::Path;
+use std::sync::Arc;
 
-use wasmtime::{Config, Engine, ExternType, Instance, InstancePre, Linker, Module, Result, Store, bail};
+use wasmtime::{Config, Engine, Instance, InstancePre, Linker, Module, Result, Store};
 
 use crate::imports;
 use crate::vm::Guest;
 use crate::wasi;
 
-/// What the Rust SDK imports into every filter and this host does not simulate. Calling one is a fault that names it.
-const NOT_SIMULATED: [&str; 7] = [
-    "proxy_call_foreign_function",
-    "proxy_get_status",
-    "proxy_grpc_call",
-    "proxy_grpc_cancel",
-    "proxy_grpc_close",
-    "proxy_grpc_send",
-    "proxy_grpc_stream",
-];
-
 /// A compiled filter; a clone is cheap.
 #[derive(Clone)]
 pub struct Filter {
     instance: InstancePre<Guest>,
+    /// As it was compiled: what tells one build from another.
+    code: Arc<[u8]>,
 }
 
 impl Filter {
@@ -49,8 +41,11 @@ impl Filter {
         let mut linker = Linker::new(&engine);
         imports::link(&mut linker)?;
         wasi::link(&mut linker)?;
-        refuse_unsimulated(&mut linker, &module)?;
-        Ok(Self { instance: linker.instantiate_pre(&module)? })
+        Ok(Self { instance: linker.instantiate_pre(&module)?, code: wasm.into() })
+    }
+
+    pub(crate) fn is_same_code(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.code, &other.code) || self.code == other.code
     }
 
     pub(crate) fn engine(&self) -> &Engine {
@@ -62,18 +57,4 @@ impl Filter {
         store.set_fuel(u64::MAX)?;
         self.instance.instantiate(store)
     }
-}
-
-/// Puts a fault in the place of each import that is known but not simulated; one that is not known at all fails when
-/// the imports are resolved, by name.
-fn refuse_unsimulated(linker: &mut Linker<Guest>, module: &Module) -> Result<()> {
-    for import in module.imports() {
-        let name = import.name();
-        if let Some(name) = NOT_SIMULATED.into_iter().find(|known| *known == name)
-            && let ExternType::Func(signature) = import.ty()
-        {
-            linker.func_new(import.module(), name, signature, move |_, _, _| bail!("{name} is not simulated"))?;
-        }
-    }
-    Ok(())
 }

@@ -8,6 +8,8 @@ pub mod log;
 
 pub(crate) mod buffers;
 pub(crate) mod context;
+pub(crate) mod foreign;
+pub(crate) mod grpc;
 pub(crate) mod headers;
 pub(crate) mod http_call;
 pub(crate) mod metrics;
@@ -28,6 +30,8 @@ pub(crate) use define;
 pub(crate) fn link(linker: &mut Linker<Guest>) -> Result<()> {
     buffers::link(linker)?;
     context::link(linker)?;
+    foreign::link(linker)?;
+    grpc::link(linker)?;
     headers::link(linker)?;
     http_call::link(linker)?;
     log::link(linker)?;

@@ -41,13 +41,18 @@
 //! replaces them, is not simulated.
 
 mod abi;
+mod application;
 mod clock;
+mod deployment;
 mod fault;
 mod filter;
+mod grpc;
+mod half;
 mod headers;
 mod imports;
 mod memory;
 mod process;
+mod reply;
 mod rules;
 mod scheduler;
 mod stream;
@@ -57,15 +62,19 @@ mod vm;
 mod wasi;
 mod world;
 
+pub use abi::Status;
+pub use application::Application;
 pub use clock::Clock;
 pub use fault::{Fault, StartError};
 pub use filter::Filter;
+pub use grpc::{GrpcCall, GrpcReply};
 pub use headers::Headers;
 pub use imports::log::{Level, LogLine};
 pub use imports::shared_data::Write;
 pub use process::{Builder, Process};
+pub use reply::Reply;
 pub use rules::{Effect, Point, Rule, RuleId};
 pub use stream::{Answer, Forwarded, Request, StreamId};
 pub use trace::Trace;
-pub use upstream::{Call, Reply, Upstream};
+pub use upstream::{Call, Upstream};
 pub use world::Thread;

@@ -5,7 +5,7 @@ use wasmtime::{AsContext, AsContextMut, Caller, Result, bail, format_err};
 
 use crate::abi::{self, Status};
 use crate::headers::Headers;
-use crate::rules::{Effect, Point};
+use crate::rules::{Effect, Place};
 use crate::trace::What;
 use crate::vm::{Context, Guest};
 use crate::world::World;
@@ -32,7 +32,7 @@ impl<'a> HostCall<'a> {
         let guest = caller.data_mut();
         guest.host_call = Some(name);
         let thread = guest.thread;
-        match guest.world.rules.decide(thread, Point::HostCall(name)) {
+        match guest.world.rules.decide(thread, Place::HostCall(name)) {
             Effect::Pass => {}
             Effect::Fail(status) => {
                 guest.world.note(thread, What::Failed { host_call: name, status });
@@ -46,12 +46,16 @@ impl<'a> HostCall<'a> {
                 let now = guest.world.clock.elapsed();
                 guest.world.clock.move_to(now + wait);
             }
-            Effect::Trap => {
-                guest.killed = true;
-                bail!("a rule ends the VM in {name}");
-            }
+            Effect::Trap => return Self { caller }.trap(),
         }
         Ok(Ok(Self { caller }))
+    }
+
+    /// Ends the VM, as a rule wants it.
+    pub(crate) fn trap<T>(&mut self) -> Result<T> {
+        let guest = self.guest();
+        guest.killed = true;
+        bail!("a rule ends the VM in {}", guest.host_call.unwrap_or_default())
     }
 
     pub(crate) fn guest(&mut self) -> &mut Guest {
