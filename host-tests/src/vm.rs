@@ -9,12 +9,13 @@ use wasmtime::{Instance, Memory, Result, Store, TypedFunc, WasmParams, WasmResul
 
 use crate::deployment::{BuildId, PluginKey};
 use crate::fault::Fault;
-use crate::filter::Filter;
+use crate::filter::{ALLOCATORS, Filter};
 use crate::grpc::GrpcPart;
 use crate::half::Direction;
 use crate::headers::Headers;
 use crate::stream::{Answer, StreamId};
 use crate::upstream::CallEnd;
+use crate::wasi;
 use crate::world::{Thread, VmId, World};
 
 /// More than any callback needs (about a second of real work): a callback that burns it loops for ever.
@@ -135,6 +136,30 @@ pub(crate) enum Deferred {
     Delete(u32),
 }
 
+/// What a VM is doing, where Envoy allows only some host calls meanwhile.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Phase {
+    #[default]
+    Running,
+    /// `_initialize`, `main` or `_start`.
+    Starting,
+    /// The memory allocator, for the results of a host call.
+    Allocating,
+}
+
+impl Phase {
+    /// Why this call is not allowed now; `None` if it is.
+    pub(crate) fn forbids(self, name: &str) -> Option<&'static str> {
+        match self {
+            Self::Running => None,
+            Self::Starting if name == "proxy_log" || wasi::is_allowed_at_start(name) => None,
+            Self::Starting => Some("before the VM has started"),
+            Self::Allocating if matches!(name, "proxy_log" | "fd_write" | "clock_time_get" | "poll_oneoff") => None,
+            Self::Allocating => Some("while memory is allocated"),
+        }
+    }
+}
+
 /// The state in a VM's store.
 pub(crate) struct Guest {
     /// Lent by the process while a callback runs.
@@ -155,6 +180,7 @@ pub(crate) struct Guest {
     /// Of the call whose callback runs.
     pub(crate) call_end: Option<CallEnd>,
     pub(crate) host_call: Option<&'static str>,
+    pub(crate) phase: Phase,
     /// A rule ended the VM.
     pub(crate) killed: bool,
     /// What the filter wrote to standard output and error, where a panic without a hook goes.
@@ -187,6 +213,7 @@ impl Guest {
             effective: None,
             call_end: None,
             host_call: None,
+            phase: Phase::default(),
             killed: false,
             stderr: String::new(),
             shown_config: None,
@@ -251,7 +278,7 @@ impl Guest {
     }
 
     pub(crate) fn allocate(&self) -> Result<TypedFunc<u32, u32>> {
-        self.allocate.clone().ok_or_else(|| format_err!("the filter exports no proxy_on_memory_allocate"))
+        self.allocate.clone().ok_or_else(|| format_err!("the filter exports no memory allocator"))
     }
 }
 
@@ -264,7 +291,7 @@ pub(crate) struct Vm {
 }
 
 impl Vm {
-    /// Instantiates the filter and runs its `_initialize`.
+    /// Instantiates the filter and starts it.
     pub(crate) fn new(filter: &Filter, guest: Guest, world: &mut Box<World>) -> Result<Self, Fault> {
         let thread = guest.thread;
         let mut store = Store::new(filter.engine(), guest);
@@ -276,12 +303,25 @@ impl Vm {
             killed: false,
         })?;
         let memory = instance.get_memory(&mut store, "memory");
-        let allocate = instance.get_typed_func(&mut store, "proxy_on_memory_allocate").ok();
+        let allocators = ALLOCATORS.iter();
+        let allocate = allocators.filter_map(|name| instance.get_typed_func(&mut store, name).ok()).next();
         let guest = store.data_mut();
         (guest.memory, guest.allocate) = (memory, allocate);
         let mut vm = Self { store, instance, fuel: 0 };
-        vm.call::<(), ()>(world, "_initialize", 0, ())?;
+        vm.guest().phase = Phase::Starting;
+        vm.initialize(world)?;
+        vm.guest().phase = Phase::Running;
         Ok(vm)
+    }
+
+    /// Runs what the filter has for its start: as a WASI reactor, with its `main` after that, or as a command.
+    fn initialize(&mut self, world: &mut Box<World>) -> Result<(), Fault> {
+        if self.call::<(), ()>(world, "_initialize", 0, ())?.is_none() {
+            self.call::<(), ()>(world, "_start", 0, ())?;
+        } else if self.call::<_, u32>(world, "main", 0, (0_u32, 0_u32))?.is_none() {
+            self.call::<(), u32>(world, "__main_void", 0, ())?;
+        }
+        Ok(())
     }
 
     pub(crate) fn id(&self) -> VmId {

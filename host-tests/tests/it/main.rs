@@ -26,3 +26,4 @@ mod simulator;
 mod state;
 mod support;
 mod upstream_faults;
+mod wrong_calls;

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::time::Duration;
 
-use host_tests::{Fault, Filter, Process, Request, StartError, StreamId, Thread};
+use host_tests::{Process, Request, StartError, StreamId, Thread};
 
 use crate::support::noop;
 
@@ -85,53 +85,4 @@ fn a_worker_that_does_not_exist_is_a_fault_that_says_so() -> Result {
     let fault = start()?.request(2, Request::post("/")).expect_err("there are two workers");
     assert_eq!(fault.to_string(), "worker 2 in request: the process has no such worker");
     Ok(())
-}
-
-/// What a filter does wrong while it is configured; `body` is what `proxy_on_configure` does.
-fn fault(imports: &str, body: &str) -> Fault {
-    let text = format!(
-        r#"(module
-            {imports}
-            (memory (export "memory") 1)
-            (func (export "proxy_on_configure") (param i32 i32) (result i32) {body} (i32.const 1)))"#
-    );
-    let filter = Filter::compile(&wat::parse_str(text).expect("a module")).expect("a filter");
-    match Process::builder(&filter).start() {
-        Err(StartError::Fault(fault)) => fault,
-        Err(refused) => panic!("{refused}"),
-        Ok(_) => panic!("it started"),
-    }
-}
-
-const LOG: &str = r#"(import "env" "proxy_log" (func $log (param i32 i32 i32) (result i32)))"#;
-
-#[test]
-fn a_trap_is_a_fault_that_names_the_callback() {
-    let fault = fault("", "unreachable");
-    assert_eq!((fault.thread, fault.callback, fault.host_call), (Thread::Main, "proxy_on_configure", None));
-}
-
-#[test]
-fn a_pointer_outside_the_memory_is_a_fault_that_names_the_host_call() {
-    let fault = fault(LOG, "(drop (call $log (i32.const 2) (i32.const 65530) (i32.const 7)))");
-    assert_eq!(fault.host_call, Some("proxy_log"));
-    assert_eq!(fault.reason, "7 bytes at 0xfffa are outside the guest's memory");
-}
-
-#[test]
-fn a_loop_without_end_is_a_fault() {
-    assert!(fault("", "(loop br 0)").reason.contains("fuel"));
-}
-
-#[test]
-fn an_import_that_is_not_simulated_is_a_fault_when_it_is_called() {
-    let import = r#"(import "env" "proxy_grpc_cancel" (func $cancel (param i32) (result i32)))"#;
-    assert_eq!(fault(import, "(drop (call $cancel (i32.const 1)))").reason, "proxy_grpc_cancel is not simulated");
-}
-
-#[test]
-fn an_import_that_envoy_does_not_have_is_refused_by_name() {
-    let module = r#"(module (import "env" "proxy_no_such_call" (func)))"#;
-    let refused = Filter::compile(&wat::parse_str(module).expect("a module")).err().expect("it is refused");
-    assert!(format!("{refused:#}").contains("proxy_no_such_call"), "{refused:#}");
 }
