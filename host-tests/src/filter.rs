@@ -7,8 +7,8 @@ use wasmtime::{
     Config, Engine, ExternType, FuncType, Instance, InstancePre, Linker, Module, Result, Store, ValType, bail,
 };
 
+use crate::guest::Guest;
 use crate::imports;
-use crate::vm::Guest;
 use crate::wasi;
 
 /// The exports that name the version of the ABI a filter is for, of those that are simulated.

@@ -2,7 +2,7 @@
 
 use wasmtime::{Linker, Result};
 
-use crate::vm::Guest;
+use crate::guest::Guest;
 
 pub mod log;
 

@@ -6,10 +6,10 @@ use std::mem;
 use wasmtime::{AsContext, AsContextMut, Caller, Result, bail, format_err};
 
 use crate::abi::{self, Status};
+use crate::guest::{Context, Guest, Phase};
 use crate::headers::Headers;
 use crate::rules::{Effect, Place};
 use crate::trace::What;
-use crate::vm::{Context, Guest, Phase};
 use crate::world::World;
 
 /// One host call under way.

@@ -3,10 +3,10 @@
 
 use wasmtime::{Caller, FuncType, Linker, Result, Val, ValType, bail};
 
+use crate::guest::Guest;
 use crate::imports::define;
 use crate::imports::log::{Level, log};
 use crate::memory::{HostCall, enter};
-use crate::vm::Guest;
 
 const SUCCESS: u32 = 0;
 const BAD_DESCRIPTOR: u32 = 8;

@@ -6,9 +6,9 @@ use wasmtime::{Caller, Linker, Result};
 
 use super::define;
 use crate::abi::Status;
+use crate::guest::Guest;
 use crate::memory::{HostCall, enter};
 use crate::trace::What;
-use crate::vm::Guest;
 use crate::world::Thread;
 
 /// What Envoy logs at by default, and what the filter is told.

@@ -6,8 +6,8 @@ use wasmtime::{Caller, Linker, Result};
 
 use super::define;
 use crate::abi::Status;
+use crate::guest::Guest;
 use crate::memory::enter;
-use crate::vm::Guest;
 
 /// The metrics of one process. A counter, a gauge and a histogram of one name are three metrics.
 #[derive(Debug, Default)]

@@ -7,8 +7,8 @@ use wasmtime::{Caller, Linker, Result};
 
 use super::define;
 use crate::abi::Status;
+use crate::guest::Guest;
 use crate::memory::enter;
-use crate::vm::Guest;
 use crate::world::Thread;
 
 /// The keys of one process. There is no way to delete one, and none to list them from inside the filter.

@@ -11,6 +11,7 @@ mod crashes;
 mod dead_letters;
 mod delivery;
 mod disabled;
+mod ends_of_streams;
 mod faults;
 mod fuel;
 mod grpc;
