@@ -70,6 +70,7 @@ pub use filter::Filter;
 pub use grpc::{GrpcCall, GrpcReply};
 pub use headers::Headers;
 pub use imports::log::{Level, LogLine};
+pub use imports::shared_data::Write;
 pub use process::{Builder, Process};
 pub use reply::Reply;
 pub use rules::{Effect, Point, Rule, RuleId};

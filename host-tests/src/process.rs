@@ -26,6 +26,7 @@ use crate::fault::Fault;
 use crate::filter::Filter;
 use crate::grpc::GrpcCall;
 use crate::imports::log::LogLine;
+use crate::imports::shared_data::Write;
 use crate::stream::{Answer, Forwarded, StreamId};
 use crate::trace::Trace;
 use crate::upstream::{Call, Upstream};
@@ -154,6 +155,12 @@ impl Process {
     /// The threads that have written a key of shared data.
     pub fn writers(&self, key: &str) -> impl Iterator<Item = Thread> {
         self.world.shared_data.writers(key)
+    }
+
+    /// Every write to shared data that was made, in order; none unless they are
+    /// [recorded](Builder::record_writes).
+    pub fn writes(&self) -> &[Write] {
+        self.world.writes.as_deref().unwrap_or_default()
     }
 
     /// The names of all shared queues, sorted.

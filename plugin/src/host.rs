@@ -9,10 +9,21 @@ use gatepost_core::headers::{self, Headers};
 use gatepost_core::outcome::CallEnd;
 use gatepost_core::store::{Cas, SharedStore, StoreError};
 use gatepost_core::time::{Instant, Now, WallTime};
-use proxy_wasm::hostcalls;
-use proxy_wasm::types::{BufferType, LogLevel, Status};
 
 mod abi;
+
+/// How grave a line of the log is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogLevel {
+    /// All is well.
+    Info = 2,
+    /// Somebody should look at it.
+    Warn = 3,
+    /// Something does not work.
+    Error = 4,
+    /// Nothing can be relied on.
+    Critical = 5,
+}
 
 /// What a counter, gauge or histogram is called by the ABI.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,6 +139,11 @@ pub fn done() {
     }
 }
 
+/// The configuration of the plugin, as Envoy hands it over.
+pub fn configuration() -> Vec<u8> {
+    abi::buffer(abi::PLUGIN_CONFIGURATION, usize::MAX).unwrap_or_default()
+}
+
 /// A variable of the environment, as far as `host_env_keys` and `key_values` let it through.
 pub fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
@@ -140,10 +156,7 @@ pub fn request_headers() -> Headers {
 
 /// The first `len` bytes of the body of the request of the current context.
 pub fn request_body(len: usize) -> Vec<u8> {
-    match hostcalls::get_buffer(BufferType::HttpRequestBody, 0, len) {
-        Ok(Some(body)) => body,
-        Ok(None) | Err(_) => Vec::new(),
-    }
+    abi::buffer(abi::REQUEST_BODY, len).unwrap_or_default()
 }
 
 /// Answers the request of the current context.
@@ -161,13 +174,12 @@ pub fn answer_stream(root: u32, stream: u32, with: &Answer) -> bool {
     answered
 }
 
-/// Sends an attempt; its token. An error: Envoy would not send it.
-pub fn call(call: &Call, config: &Config) -> Result<u32, Status> {
-    let cluster = call.cluster(config).ok_or(Status::BadArgument)?;
-    let headers = call.headers(config).ok_or(Status::BadArgument)?;
-    // The SDK takes text. What is not UTF-8 was not accepted from a producer and cannot come from a config.
-    let headers = headers.iter().filter_map(|(name, value)| Some((*name, std::str::from_utf8(value).ok()?)));
-    hostcalls::dispatch_http_call(cluster, headers.collect(), Some(&call.body), Vec::new(), call.timeout(config))
+/// Sends an attempt; its token. `None`: Envoy would not send it.
+pub fn call(call: &Call, config: &Config) -> Option<u32> {
+    let (cluster, headers) = (call.cluster(config)?, call.headers(config)?);
+    let headers = headers::serialise(headers.iter().map(|(name, value)| (*name, value.as_ref())));
+    let timeout = u32::try_from(call.timeout(config).as_millis()).unwrap_or(u32::MAX);
+    abi::http_call(cluster, &headers, &call.body, timeout).ok()
 }
 
 /// How the call ended whose response the current callback brings.
@@ -189,16 +201,13 @@ pub fn call_end(headers: usize, body: usize) -> (CallEnd, Option<Vec<u8>>) {
 
 fn response_text(len: usize) -> Vec<u8> {
     const TEXT_MAX: usize = 512;
-    match hostcalls::get_buffer(BufferType::HttpCallResponseBody, 0, len.min(TEXT_MAX)) {
-        Ok(Some(text)) => text,
-        Ok(None) | Err(_) => Vec::new(),
-    }
+    abi::buffer(abi::CALL_RESPONSE_BODY, len.min(TEXT_MAX)).unwrap_or_default()
 }
 
 /// Sets when the root's next tick is.
 pub fn set_tick(period: Duration) {
-    // The SDK panics on any status but success, and Envoy knows no other here.
-    let _ = hostcalls::set_tick_period(period);
+    // Envoy knows no other status than success here.
+    let _ = abi::set_tick_period(u32::try_from(period.as_millis()).unwrap_or(u32::MAX));
 }
 
 /// Defines a metric once and returns its id.
@@ -220,5 +229,5 @@ pub fn record(metric: u32, value: u64) {
 
 /// Writes a line to Envoy's log.
 pub fn log(level: LogLevel, message: &str) {
-    let _ = hostcalls::log(level, message);
+    let _ = abi::log(level as u32, message);
 }

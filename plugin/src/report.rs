@@ -3,7 +3,8 @@
 use gatepost_core::breaker::Position;
 use gatepost_core::config::{Config, EndpointId};
 use gatepost_core::notice::Notice;
-use proxy_wasm::types::LogLevel;
+
+use crate::host::LogLevel;
 
 /// The line for a notice, if it is worth one.
 pub fn line(config: &Config, notice: &Notice) -> Option<(LogLevel, String)> {

@@ -7,10 +7,8 @@ use gatepost_core::config;
 use gatepost_core::engine::{Action, Engine};
 use gatepost_core::outcome::CallEnd;
 use gatepost_core::time::Now;
-use proxy_wasm::traits::{Context, HttpContext, RootContext};
-use proxy_wasm::types::{ContextType, LogLevel};
 
-use crate::stream::Stream;
+use crate::host::LogLevel;
 use crate::worker::Worker;
 use crate::{host, report};
 
@@ -35,6 +33,73 @@ impl Root {
     /// A root that is not configured yet.
     pub fn new(id: u32) -> Self {
         Self { id, worker: None, calls: Vec::new(), tick: Duration::ZERO, is_ending: false }
+    }
+
+    /// What the streams of this root share with it; `None` while it is not configured.
+    pub fn worker(&self) -> Option<Rc<Worker>> {
+        self.worker.clone()
+    }
+
+    /// Takes the configuration, or says what is wrong with it. A pure function of it and the environment: it also runs
+    /// in a canary VM that then dies.
+    pub fn configure(&mut self) -> bool {
+        if let Err(error) = host::check_randomness() {
+            host::log(LogLevel::Error, &format!("gatepost: no random ids without the host's random_get: {error}"));
+            return false;
+        }
+        match config::parse(&host::configuration(), &host::environment) {
+            Ok(config) => {
+                self.worker = Some(Rc::new(Worker::new(config, host::plugin_name())));
+                self.tick = TICK_MAX;
+                host::set_tick(self.tick);
+                true
+            }
+            Err(problems) => {
+                for problem in problems.iter() {
+                    host::log(LogLevel::Error, &format!("gatepost config: {problem}"));
+                }
+                false
+            }
+        }
+    }
+
+    /// Its timer.
+    pub fn tick(&mut self) {
+        let Some(worker) = &self.worker else { return };
+        worker.arrived();
+        let now = host::now();
+        self.pump(now);
+        self.end(now);
+    }
+
+    /// A stream of this worker has left something to do.
+    pub fn queue_ready(&mut self, queue: u32) {
+        let Some(worker) = &self.worker else { return };
+        host::Queue::take(queue);
+        worker.arrived();
+        self.pump(host::now());
+    }
+
+    /// A call ended; one that is not known is none of its own.
+    pub fn call_ended(&mut self, token: u32, headers: usize, body: usize) {
+        let Some(place) = self.calls.iter().position(|(sent, _)| *sent == token) else { return };
+        let (_, attempt) = self.calls.swap_remove(place);
+        let Some(worker) = self.worker.clone() else { return };
+        let (end, retry_after) = host::call_end(headers, body);
+        let now = host::now();
+        worker.engine(now, |engine, world| match end {
+            CallEnd::Ended(ending) => engine.ended(world, attempt, ending, retry_after.as_deref()),
+            CallEnd::NotSent => engine.refused(world, attempt),
+        });
+        self.pump(now);
+        self.end(now);
+    }
+
+    /// This configuration is replaced and its listeners have drained. Calls under way may end first, where Envoy lets
+    /// them: it does unless it replaces the VM too.
+    pub fn done(&mut self) -> bool {
+        self.is_ending = !self.close(host::now());
+        !self.is_ending
     }
 
     /// Lets time pass in the engine, performs what it wants done, then sets when it wants to be called next.
@@ -71,8 +136,8 @@ impl Root {
     fn perform(&mut self, worker: &Worker, now: Now, action: Action) {
         match action {
             Action::Call(call) => match host::call(&call, &worker.config) {
-                Ok(token) => self.calls.push((token, call.attempt)),
-                Err(_) => worker.engine(now, |engine, world| engine.refused(world, call.attempt)),
+                Some(token) => self.calls.push((token, call.attempt)),
+                None => worker.engine(now, |engine, world| engine.refused(world, call.attempt)),
             },
             Action::Answer { stream, answer } => {
                 // A client that is gone needs none; its event goes on.
@@ -85,76 +150,5 @@ impl Root {
                 }
             }
         }
-    }
-}
-
-impl Context for Root {
-    fn on_http_call_response(&mut self, token: u32, headers: usize, body: usize, _trailers: usize) {
-        let Some(place) = self.calls.iter().position(|(sent, _)| *sent == token) else { return };
-        let (_, attempt) = self.calls.swap_remove(place);
-        let Some(worker) = self.worker.clone() else { return };
-        let (end, retry_after) = host::call_end(headers, body);
-        let now = host::now();
-        worker.engine(now, |engine, world| match end {
-            CallEnd::Ended(ending) => engine.ended(world, attempt, ending, retry_after.as_deref()),
-            CallEnd::NotSent => engine.refused(world, attempt),
-        });
-        self.pump(now);
-        self.end(now);
-    }
-
-    /// This configuration is replaced and its listeners have drained. Calls under way may end first, where Envoy lets
-    /// them: it does unless it replaces the VM too.
-    fn on_done(&mut self) -> bool {
-        self.is_ending = !self.close(host::now());
-        !self.is_ending
-    }
-}
-
-impl RootContext for Root {
-    /// A pure function of the configuration and the environment: it also runs in a canary VM that then dies.
-    fn on_configure(&mut self, _size: usize) -> bool {
-        if let Err(error) = host::check_randomness() {
-            host::log(LogLevel::Error, &format!("gatepost: no random ids without the host's random_get: {error}"));
-            return false;
-        }
-        let bytes = self.get_plugin_configuration().unwrap_or_default();
-        match config::parse(&bytes, &host::environment) {
-            Ok(config) => {
-                self.worker = Some(Rc::new(Worker::new(config, host::plugin_name())));
-                self.tick = TICK_MAX;
-                host::set_tick(self.tick);
-                true
-            }
-            Err(problems) => {
-                for problem in problems.iter() {
-                    host::log(LogLevel::Error, &format!("gatepost config: {problem}"));
-                }
-                false
-            }
-        }
-    }
-
-    fn on_tick(&mut self) {
-        let Some(worker) = &self.worker else { return };
-        worker.arrived();
-        let now = host::now();
-        self.pump(now);
-        self.end(now);
-    }
-
-    fn on_queue_ready(&mut self, queue: u32) {
-        let Some(worker) = &self.worker else { return };
-        host::Queue::take(queue);
-        worker.arrived();
-        self.pump(host::now());
-    }
-
-    fn get_type(&self) -> Option<ContextType> {
-        Some(ContextType::HttpContext)
-    }
-
-    fn create_http_context(&self, id: u32) -> Option<Box<dyn HttpContext>> {
-        Some(Box::new(Stream::new(id, self.worker.clone())))
     }
 }

@@ -12,11 +12,19 @@ use gatepost_core::message;
 use gatepost_core::notice::EventResult;
 use gatepost_core::route::Selection;
 use gatepost_core::time::Now;
-use proxy_wasm::traits::{Context, HttpContext};
-use proxy_wasm::types::Action;
 
 use crate::host;
 use crate::worker::Worker;
+
+/// What becomes of the part of a request that has come.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// It goes on.
+    Continue = 0,
+    /// It waits.
+    Pause = 1,
+}
 
 /// A request.
 pub struct Stream {
@@ -52,6 +60,40 @@ impl Stream {
     /// let it get this far.
     pub fn new(id: u32, worker: Option<Rc<Worker>>) -> Self {
         Self { id, worker, state: State::Passing }
+    }
+
+    /// Its headers are here.
+    pub fn request_headers(&mut self, end_of_stream: bool) -> Action {
+        match self.worker.clone() {
+            Some(worker) => self.begin(&worker, end_of_stream),
+            None => Action::Continue,
+        }
+    }
+
+    /// More of its body is here: so many bytes in all.
+    pub fn request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
+        match self.worker.clone() {
+            Some(worker) => self.collect(&worker, size, end_of_stream),
+            None => Action::Continue,
+        }
+    }
+
+    /// Its trailers are here. HTTP/2 with trailers never marks the end of the body.
+    pub fn request_trailers(&mut self) -> Action {
+        match self.worker.clone() {
+            Some(worker) => self.finish(&worker),
+            None => Action::Continue,
+        }
+    }
+
+    /// It is over, answered or left by its client.
+    pub fn over(&mut self) {
+        let Some(worker) = &self.worker else { return };
+        match &self.state {
+            State::Waiting { place } => worker.engine(Now::default(), |engine, _| engine.stream_over(self.id, *place)),
+            State::Draining => worker.engine(Now::default(), |engine, _| engine.drain_over(self.id)),
+            State::Passing | State::Collecting { .. } | State::Operating { .. } | State::Answered => {}
+        }
     }
 
     /// Looks at the request line and the headers.
@@ -172,41 +214,6 @@ impl Stream {
     /// What a callback returns that changes nothing.
     fn resting(&self) -> Action {
         if matches!(self.state, State::Passing) { Action::Continue } else { Action::Pause }
-    }
-}
-
-impl Context for Stream {}
-
-impl HttpContext for Stream {
-    fn on_http_request_headers(&mut self, _count: usize, end_of_stream: bool) -> Action {
-        match self.worker.clone() {
-            Some(worker) => self.begin(&worker, end_of_stream),
-            None => Action::Continue,
-        }
-    }
-
-    fn on_http_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
-        match self.worker.clone() {
-            Some(worker) => self.collect(&worker, size, end_of_stream),
-            None => Action::Continue,
-        }
-    }
-
-    /// HTTP/2 with trailers never marks the end of the body.
-    fn on_http_request_trailers(&mut self, _count: usize) -> Action {
-        match self.worker.clone() {
-            Some(worker) => self.finish(&worker),
-            None => Action::Continue,
-        }
-    }
-
-    fn on_log(&mut self) {
-        let Some(worker) = &self.worker else { return };
-        match &self.state {
-            State::Waiting { place } => worker.engine(Now::default(), |engine, _| engine.stream_over(self.id, *place)),
-            State::Draining => worker.engine(Now::default(), |engine, _| engine.drain_over(self.id)),
-            State::Passing | State::Collecting { .. } | State::Operating { .. } | State::Answered => {}
-        }
     }
 }
 

@@ -28,6 +28,7 @@ pub struct Builder {
     first_cas: u32,
     clusters: BTreeMap<String, Upstream>,
     watched: Vec<String>,
+    records_writes: bool,
     fail_closed: bool,
     body_while_paused: bool,
     application: Application,
@@ -54,6 +55,7 @@ impl Builder {
             first_cas: 1,
             clusters: BTreeMap::new(),
             watched: Vec::new(),
+            records_writes: false,
             fail_closed: false,
             body_while_paused: true,
             application: Application::default(),
@@ -177,6 +179,13 @@ impl Builder {
         self
     }
 
+    /// Keeps every write to shared data, for [`Process::writes`].
+    #[must_use]
+    pub fn record_writes(mut self) -> Self {
+        self.records_writes = true;
+        self
+    }
+
     /// With `FAIL_CLOSED`: a VM that traps is never rebuilt, and its worker answers 503 from then on.
     #[must_use]
     pub fn fail_closed(mut self) -> Self {
@@ -209,6 +218,7 @@ impl Builder {
     pub fn start(self) -> Result<Process, StartError> {
         let mut world = Box::new(World::new(self.seed, self.first_cas));
         world.watched = self.watched;
+        world.writes = self.records_writes.then(Vec::new);
         world.application = self.application;
         world.foreign_functions = self.foreign_functions;
         for (name, upstream) in self.clusters {

@@ -166,8 +166,8 @@ fn joined(headers: &Headers, name: &str) -> Option<Vec<u8>> {
     headers.get(name).filter(|value| may_be_carried(value)).map(Cow::into_owned)
 }
 
-/// Envoy refuses a call whose headers hold control characters, and the SDK takes text only: such a header must never be
-/// kept.
+/// Envoy refuses a call whose headers hold control characters: such a header must never be kept. One that is no text
+/// helps no receiver.
 fn may_be_carried(value: &[u8]) -> bool {
     !value.is_empty()
         && value.len() <= CARRIED_HEADER_MAX

@@ -1,8 +1,5 @@
-//! Host calls of proxy-wasm 0.2.1 whose status must not trap the VM.
-//!
-//! The SDK's wrappers panic on any status they do not expect, and on header names that are not UTF-8. These return
-//! every status as a number instead. Memory that the host hands over was allocated by the SDK's
-//! `proxy_on_memory_allocate` as the buffer of a `Vec<u8>`, and is taken back as one.
+//! The host calls of proxy-wasm 0.2.1, each giving its status back as a number: none traps the VM. Memory that the host
+//! hands over was allocated by [`crate::exports`] as the buffer of a `Vec<u8>`, and is taken back as one.
 
 #![allow(
     unsafe_code,
@@ -25,6 +22,13 @@ pub const CAS_MISMATCH: Status = 8;
 pub const REQUEST_HEADERS: u32 = 0;
 /// The map of the response headers of an HTTP call.
 pub const CALL_RESPONSE_HEADERS: u32 = 6;
+
+/// The body of the request of the current context.
+pub const REQUEST_BODY: u32 = 0;
+/// The body of the response of an HTTP call.
+pub const CALL_RESPONSE_BODY: u32 = 4;
+/// The configuration of the plugin.
+pub const PLUGIN_CONFIGURATION: u32 = 7;
 
 /// The clock of the WASI that schedules.
 pub const MONOTONIC: u32 = 1;
@@ -56,6 +60,27 @@ unsafe extern "C" {
         value_len: *mut usize,
     ) -> Status;
     fn proxy_get_property(path: *const u8, path_len: usize, value: *mut *mut u8, value_len: *mut usize) -> Status;
+    fn proxy_get_buffer_bytes(
+        buffer: u32,
+        start: usize,
+        max_len: usize,
+        bytes: *mut *mut u8,
+        bytes_len: *mut usize,
+    ) -> Status;
+    fn proxy_http_call(
+        cluster: *const u8,
+        cluster_len: usize,
+        headers: *const u8,
+        headers_len: usize,
+        body: *const u8,
+        body_len: usize,
+        trailers: *const u8,
+        trailers_len: usize,
+        timeout_millis: u32,
+        token: *mut u32,
+    ) -> Status;
+    fn proxy_set_tick_period_milliseconds(period: u32) -> Status;
+    fn proxy_log(level: u32, message: *const u8, message_len: usize) -> Status;
     fn proxy_done() -> Status;
     fn proxy_set_effective_context(id: u32) -> Status;
     fn proxy_send_local_response(
@@ -168,6 +193,48 @@ pub fn property(path: &str) -> Result<Vec<u8>, Status> {
     let status = unsafe { proxy_get_property(path.as_ptr(), path.len(), &mut data, &mut len) };
     // SAFETY: as above.
     if status == OK { Ok(unsafe { owned(data, len) }) } else { Err(status) }
+}
+
+/// The first `max_len` bytes of a buffer.
+pub fn buffer(buffer: u32, max_len: usize) -> Result<Vec<u8>, Status> {
+    let (mut data, mut len) = (null_mut(), 0);
+    // SAFETY: see the top of the file.
+    let status = unsafe { proxy_get_buffer_bytes(buffer, 0, max_len, &mut data, &mut len) };
+    // SAFETY: as above.
+    if status == OK { Ok(unsafe { owned(data, len) }) } else { Err(status) }
+}
+
+/// Sends an HTTP request to a cluster; the token that its end is told with. `headers` is a serialised map.
+pub fn http_call(cluster: &str, headers: &[u8], body: &[u8], timeout_millis: u32) -> Result<u32, Status> {
+    let mut token = 0;
+    // SAFETY: see the top of the file; there are no trailers, so their length is 0.
+    done(unsafe {
+        proxy_http_call(
+            cluster.as_ptr(),
+            cluster.len(),
+            headers.as_ptr(),
+            headers.len(),
+            body.as_ptr(),
+            body.len(),
+            null_mut(),
+            0,
+            timeout_millis,
+            &mut token,
+        )
+    })
+    .map(|()| token)
+}
+
+/// Sets the period of the root's timer; 0 stops it.
+pub fn set_tick_period(millis: u32) -> Result<(), Status> {
+    // SAFETY: a number is passed.
+    done(unsafe { proxy_set_tick_period_milliseconds(millis) })
+}
+
+/// Writes a line to the host's log; `level`: 0 trace, 1 debug, 2 info, 3 warn, 4 error, 5 critical.
+pub fn log(level: u32, message: &str) -> Result<(), Status> {
+    // SAFETY: see the top of the file.
+    done(unsafe { proxy_log(level, message.as_ptr(), message.len()) })
 }
 
 /// The current context, whose `on_done` answered false, is done.
