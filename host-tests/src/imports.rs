@@ -2,7 +2,7 @@
 
 use wasmtime::{Linker, Result};
 
-use crate::vm::Guest;
+use crate::guest::Guest;
 
 pub mod log;
 
@@ -40,5 +40,9 @@ pub(crate) fn link(linker: &mut Linker<Guest>) -> Result<()> {
     queue::link(linker)?;
     shared_data::link(linker)?;
     stream::link(linker)?;
-    timer::link(linker)
+    timer::link(linker)?;
+    // What Emscripten's and the C++ SDK's modules ask for; both do nothing to speak of.
+    linker.func_wrap("env", "emscripten_notify_memory_growth", |_: u32| {})?;
+    linker.func_wrap("env", "pthread_equal", |left: u32, right: u32| u32::from(left == right))?;
+    Ok(())
 }

@@ -1,13 +1,15 @@
 //! A host call's view of the VM that makes it: the guest's memory, its context, and the world lent to it. Every import
 //! starts with `enter!`, where rules may act, and so that a fault can name the last host call.
 
+use std::mem;
+
 use wasmtime::{AsContext, AsContextMut, Caller, Result, bail, format_err};
 
 use crate::abi::{self, Status};
+use crate::guest::{Context, Guest, Phase};
 use crate::headers::Headers;
 use crate::rules::{Effect, Place};
 use crate::trace::What;
-use crate::vm::{Context, Guest};
 use crate::world::World;
 
 /// One host call under way.
@@ -30,6 +32,11 @@ impl<'a> HostCall<'a> {
     /// The call, or the status that a rule answers in its place.
     pub(crate) fn enter(mut caller: Caller<'a, Guest>, name: &'static str) -> Result<std::result::Result<Self, u32>> {
         let guest = caller.data_mut();
+        if let Some(reason) = guest.phase.forbids(name) {
+            // The call that the memory is for is the last one made; this one is where it went wrong.
+            let outer = guest.host_call.replace(name).map(|outer| format!(" for {outer}")).unwrap_or_default();
+            bail!("{name} cannot be called {reason}{outer}: Envoy ends the VM");
+        }
         guest.host_call = Some(name);
         let thread = guest.thread;
         match guest.world.rules.decide(thread, Place::HostCall(name)) {
@@ -133,7 +140,11 @@ impl<'a> HostCall<'a> {
             0
         } else {
             let allocate = self.caller.data().allocate()?;
-            allocate.call(self.caller.as_context_mut(), size)?
+            let outer = self.guest().host_call;
+            let phase = mem::replace(&mut self.guest().phase, Phase::Allocating);
+            let pointer = allocate.call(self.caller.as_context_mut(), size)?;
+            (self.guest().phase, self.guest().host_call) = (phase, outer);
+            pointer
         };
         self.put(pointer, bytes)?;
         self.put_u32(pointer_at, pointer)?;

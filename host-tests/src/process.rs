@@ -25,12 +25,13 @@ use crate::deployment::{Deployment, PluginId};
 use crate::fault::Fault;
 use crate::filter::Filter;
 use crate::grpc::GrpcCall;
+use crate::guest::{Guest, Identity};
 use crate::imports::log::LogLine;
 use crate::imports::shared_data::Write;
 use crate::stream::{Answer, Forwarded, StreamId};
 use crate::trace::Trace;
 use crate::upstream::{Call, Upstream};
-use crate::vm::{Guest, Identity, Vm};
+use crate::vm::Vm;
 use crate::world::{At, Thread, VmId, World};
 
 /// From a VM's end to the moment a new stream may rebuild it: Envoy's `reload_config.backoff.base_interval`.

@@ -6,7 +6,7 @@
 //! | `answer N` | the callback answers N instead of 0, or for those that answer yes or no, of 1 |
 //! | `pause` | `answer 1` |
 //! | `show` | logs the callback's parameters |
-//! | `log TEXT` | logs the text |
+//! | `log TEXT`, `print TEXT` | logs the text, or writes it to standard output |
 //! | `trap` | traps |
 //! | `get MAP NAME`, `add MAP NAME VALUE`, `replace MAP NAME VALUE`, `remove MAP NAME`, `pairs MAP` | headers |
 //! | `body BUFFER`, `put BUFFER START SIZE TEXT` | buffers |
@@ -38,6 +38,7 @@ pub fn run(context: u32, event: &str, parameters: &[u32], mut answer: u32) -> u3
             "effective" if script::with(|state| state.remembered == 0) => break,
             "trap" => std::process::abort(),
             "log" => abi::log(INFO, command.split_once(' ').map_or("", |(_, text)| text)),
+            "print" => println!("{a}"),
             "show" => abi::log(INFO, &format!("{event} {parameters:?}")),
             _ => {
                 let outcome = execute(context, name, [a, b, c, d]);

@@ -4,9 +4,9 @@ use wasmtime::{Caller, Linker, Result};
 
 use super::define;
 use crate::abi::{BufferKind, Status};
+use crate::guest::{Context, Guest};
 use crate::half::Half;
 use crate::memory::{HostCall, enter};
-use crate::vm::{Context, Guest};
 
 pub(super) fn link(linker: &mut Linker<Guest>) -> Result<()> {
     define!(linker, "env", [proxy_get_buffer_bytes, proxy_get_buffer_status, proxy_set_buffer_bytes]);

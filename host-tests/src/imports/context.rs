@@ -4,8 +4,8 @@ use wasmtime::{Caller, Linker, Result};
 
 use super::define;
 use crate::abi::Status;
+use crate::guest::{Deferred, Guest};
 use crate::memory::enter;
-use crate::vm::{Deferred, Guest};
 
 pub(super) fn link(linker: &mut Linker<Guest>) -> Result<()> {
     define!(linker, "env", [proxy_set_effective_context, proxy_done, proxy_get_status]);
@@ -16,6 +16,11 @@ pub(super) fn link(linker: &mut Linker<Guest>) -> Result<()> {
 fn proxy_set_effective_context(caller: Caller<'_, Guest>, id: u32) -> Result<u32> {
     let mut call = enter!(caller, "proxy_set_effective_context");
     let guest = call.guest();
+    if id == 0 {
+        // The VM's own context, which stands for none.
+        guest.effective = None;
+        return Ok(Status::Ok.code());
+    }
     if !guest.contexts.contains_key(&id) {
         return Ok(Status::BadArgument.code());
     }

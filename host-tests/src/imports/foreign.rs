@@ -6,8 +6,8 @@ use wasmtime::{Caller, Linker, Result};
 
 use super::define;
 use crate::abi::Status;
+use crate::guest::Guest;
 use crate::memory::enter;
-use crate::vm::Guest;
 
 /// What answers a foreign function.
 type ForeignFunction = Box<dyn FnMut(&[u8]) -> std::result::Result<Vec<u8>, Status>>;

@@ -7,10 +7,10 @@ use wasmtime::{Caller, Linker, Result, bail};
 
 use super::define;
 use crate::abi::{MapKind, Status, encode_pairs};
+use crate::guest::{Context, Guest};
 use crate::half::Half;
 use crate::headers::Headers;
 use crate::memory::{HostCall, enter};
-use crate::vm::{Context, Guest};
 
 pub(super) fn link(linker: &mut Linker<Guest>) -> Result<()> {
     define!(

@@ -6,12 +6,12 @@ use wasmtime::{Caller, Linker, Result, bail};
 
 use super::define;
 use crate::abi::Status;
+use crate::guest::{Guest, PendingCall};
 use crate::memory::{HostCall, enter};
 use crate::rules::{Effect, Place};
 use crate::scheduler::Event;
 use crate::trace::What;
 use crate::upstream::{Call, Fate};
-use crate::vm::{Guest, PendingCall};
 
 /// Without them Envoy cannot make a request.
 const REQUIRED: [&str; 3] = [":method", ":path", ":authority"];

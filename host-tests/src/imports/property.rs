@@ -22,10 +22,10 @@ use wasmtime::{Caller, Linker, Result};
 use super::define;
 use crate::abi::{Status, encode_pairs};
 use crate::clock::Clock;
+use crate::guest::{Context, Guest};
 use crate::headers::Headers;
 use crate::memory::{HostCall, enter};
 use crate::stream::{Protocol, Stream};
-use crate::vm::{Context, Guest};
 
 /// The port of the first listener; each further one has the next.
 const FIRST_PORT: usize = 10_000;

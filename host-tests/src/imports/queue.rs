@@ -8,9 +8,9 @@ use wasmtime::{Caller, Linker, Result};
 use super::define;
 use crate::abi::Status;
 use crate::deployment::BuildId;
+use crate::guest::Guest;
 use crate::memory::enter;
 use crate::scheduler::Event;
-use crate::vm::Guest;
 use crate::world::{QueueId, Thread};
 
 /// From enqueueing to `on_queue_ready`, as measured on Envoy.

@@ -8,8 +8,8 @@ use wasmtime::{Caller, Linker, Result};
 
 use super::define;
 use crate::abi::Status;
+use crate::guest::Guest;
 use crate::memory::enter;
-use crate::vm::Guest;
 use crate::world::Thread;
 
 /// A write to shared data that was made.

@@ -5,10 +5,10 @@ use wasmtime::{Caller, Linker, Result, bail};
 
 use super::define;
 use crate::abi::Status;
+use crate::guest::{Context, Deferred, Guest};
 use crate::half::Direction;
 use crate::memory::{HostCall, enter};
 use crate::stream::{Answer, Stream, StreamId};
-use crate::vm::{Context, Deferred, Guest};
 
 pub(super) fn link(linker: &mut Linker<Guest>) -> Result<()> {
     define!(linker, "env", [proxy_send_local_response, proxy_continue_stream, proxy_close_stream]);

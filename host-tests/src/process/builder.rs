@@ -11,9 +11,9 @@ use crate::application::Application;
 use crate::deployment::{Deployment, PluginKey};
 use crate::fault::StartError;
 use crate::filter::Filter;
+use crate::guest::Identity;
 use crate::imports::foreign::ForeignFunctions;
 use crate::upstream::Upstream;
-use crate::vm::Identity;
 use crate::world::{Thread, World};
 
 /// Describes a process; [`start`](Self::start) makes it.

@@ -6,9 +6,10 @@ use super::{Process, Slot, size};
 use crate::deployment::{BuildId, Plugin, PluginId, PluginKey};
 use crate::fault::{Fault, StartError};
 use crate::filter::Filter;
+use crate::guest::Guest;
 use crate::stream::StreamId;
 use crate::trace::What;
-use crate::vm::{Guest, Vm};
+use crate::vm::Vm;
 use crate::world::{At, Thread, World};
 
 impl Process {

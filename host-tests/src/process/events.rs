@@ -5,10 +5,10 @@ use std::time::Duration;
 use super::{Process, size};
 use crate::fault::Fault;
 use crate::grpc::GrpcPart;
+use crate::guest::{GrpcKind, Guest, PendingGrpc, ShownGrpc};
 use crate::rules::{Effect, Place};
 use crate::scheduler::Event;
 use crate::trace::What;
-use crate::vm::{GrpcKind, Guest, PendingGrpc, ShownGrpc};
 use crate::world::{At, Thread};
 
 /// How an HTTP call that was reset failed, to `proxy_get_status`.

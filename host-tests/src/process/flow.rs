@@ -5,10 +5,10 @@ use super::requests::failed;
 use super::{Process, size, wrong};
 use crate::abi::Action;
 use crate::fault::Fault;
+use crate::guest::Deferred;
 use crate::half::{Direction, Part, Shown};
 use crate::stream::{Answer, StreamId};
 use crate::trace::What;
-use crate::vm::Deferred;
 use crate::world::At;
 
 impl Process {

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use super::{Process, RELOAD_BACKOFF, wrong};
 use crate::deployment::PluginId;
 use crate::fault::{Fault, StartError};
+use crate::guest::Context;
 use crate::half::{Direction, Half, Part};
 use crate::headers::Headers;
 use crate::scheduler::Event;
 use crate::stream::{Answer, Protocol, Request, Stream, StreamId};
 use crate::trace::What;
-use crate::vm::Context;
 use crate::world::{At, Thread, VmId};
 
 /// How much of an HTTP/1 body Envoy holds for a filter that pauses: the listener's default buffer limit.

@@ -1,36 +1,20 @@
 //! Answers of the application behind the gateway, as a filter sees them. What is expected was seen on Envoy 1.40.
 
 use std::error::Error;
-use std::time::Duration;
 
-use host_tests::{Application, Builder, Fault, Process, Reply, Request, StreamId, Thread};
+use host_tests::{Application, Fault, Process, Reply, Request, StreamId};
 
-use crate::support::{millis, said, scripted, seconds};
+use crate::support::{in_pieces, millis, outcome, said, scripted, seconds, whole};
 
 type Result = std::result::Result<(), Box<dyn Error>>;
-
-/// A script, and an application that answers in three pieces, 100 ms apart.
-fn pieces(script: &str) -> Builder {
-    let reply = Reply::status(200).header("x-app", "1").chunks(["hello ", "big ", "world"]);
-    scripted(script).application(Application::always(reply.spaced(millis(100))))
-}
 
 fn get(process: &mut Process) -> std::result::Result<StreamId, Fault> {
     process.request(0, Request::new("GET", "/"))
 }
 
-fn body(process: &Process, stream: StreamId) -> Option<(u16, String, bool)> {
-    let answer = process.answer(stream)?;
-    Some((answer.status(), String::from_utf8_lossy(&answer.body).into_owned(), answer.is_complete))
-}
-
-fn whole(status: u16, body: &str) -> Option<(u16, String, bool)> {
-    Some((status, body.to_owned(), true))
-}
-
 #[test]
 fn a_body_that_is_let_through_is_shown_piece_by_piece() -> Result {
-    let mut process = pieces("response_headers: show\nresponse_body: show").start()?;
+    let mut process = in_pieces("response_headers: show\nresponse_body: show").start()?;
     let stream = get(&mut process)?;
     process.advance(seconds(1))?;
     assert_eq!(
@@ -43,7 +27,7 @@ fn a_body_that_is_let_through_is_shown_piece_by_piece() -> Result {
             "response_body [0, 1]"
         ]
     );
-    assert_eq!(body(&process, stream), whole(200, "hello big world"));
+    assert_eq!(outcome(&process, stream), whole(200, "hello big world"));
     assert_eq!(process.answer(stream).expect("an answer").header("x-app"), "1");
     Ok(())
 }
@@ -60,7 +44,8 @@ fn the_last_piece_over_http2_says_that_it_is_the_last() -> Result {
 
 #[test]
 fn a_paused_body_is_shown_from_its_start_each_time_and_goes_on_whole() -> Result {
-    let mut process = pieces("response_headers: pause\nresponse_body: show; body 1; pause\ntick: log tick").start()?;
+    let mut process =
+        in_pieces("response_headers: pause\nresponse_body: show; body 1; pause\ntick: log tick").start()?;
     let stream = get(&mut process)?;
     process.advance(seconds(1))?;
     assert_eq!(
@@ -82,7 +67,7 @@ fn a_paused_body_is_shown_from_its_start_each_time_and_goes_on_whole() -> Result
 
 #[test]
 fn headers_that_were_paused_go_on_with_the_first_piece_that_does() -> Result {
-    let mut process = pieces("response_headers: pause\nresponse_body: replace 2 x-sum 15").start()?;
+    let mut process = in_pieces("response_headers: pause\nresponse_body: replace 2 x-sum 15").start()?;
     let stream = process.request(0, Request::new("GET", "/"));
     // The first piece lets the headers go: the second is too late for them.
     let fault = process.advance(seconds(1)).expect_err("the headers have gone on");
@@ -98,12 +83,12 @@ fn an_answer_that_is_paused_goes_on_when_a_tick_continues_it() -> Result {
         response_headers: remember; pause
         response_body: pause
         tick: effective; replace 2 x-late 1; put 1 0 99 rewritten; continue 1; tick 0";
-    let mut process = pieces(script).start()?;
+    let mut process = in_pieces(script).start()?;
     let stream = get(&mut process)?;
     process.advance(millis(1900))?;
     assert!(process.received(stream).is_none());
     process.advance(millis(200))?;
-    assert_eq!(body(&process, stream), whole(200, "rewritten"));
+    assert_eq!(outcome(&process, stream), whole(200, "rewritten"));
     assert_eq!(process.answer(stream).expect("an answer").header("x-late"), "1");
     Ok(())
 }
@@ -114,20 +99,20 @@ fn by_envoys_default_a_pause_in_the_headers_of_an_answer_hides_its_body_until_it
         response_headers: remember; pause
         response_body: show
         tick: log tick; effective; continue 1; tick 0";
-    let mut process = pieces(script).hold_body_while_paused().start()?;
+    let mut process = in_pieces(script).hold_body_while_paused().start()?;
     let stream = get(&mut process)?;
     process.advance(seconds(3))?;
     let said = said(&process);
     assert_eq!(said[said.len() - 5], "tick");
     assert_eq!(said[said.len() - 1], "response_body [15, 1]", "{said:?}");
-    assert_eq!(body(&process, stream), whole(200, "hello big world"));
+    assert_eq!(outcome(&process, stream), whole(200, "hello big world"));
     Ok(())
 }
 
 #[test]
 fn a_body_can_be_replaced_at_its_start_and_grow_at_its_end_and_nothing_else() -> Result {
     let script = "response_body: put 1 1 1 M; put 1 1000 0 FAR; put 1 0 2 CUT; body 1";
-    let mut process = pieces(script).start()?;
+    let mut process = in_pieces(script).start()?;
     let stream = get(&mut process)?;
     process.advance(seconds(1))?;
     assert_eq!(
@@ -135,88 +120,16 @@ fn a_body_can_be_replaced_at_its_start_and_grow_at_its_end_and_nothing_else() ->
         ["put 1 1 1 M -> status 2", "put 1 1000 0 FAR -> ok", "put 1 0 2 CUT -> ok", "body 1 -> CUTllo FAR"]
     );
     // The last piece is empty, where everything is beyond the end.
-    assert_eq!(body(&process, stream), whole(200, "CUTllo FARCUTg FARCUTrldFARCUTAR"));
+    assert_eq!(outcome(&process, stream), whole(200, "CUTllo FARCUTg FARCUTrldFARCUTAR"));
     Ok(())
 }
 
 #[test]
 fn a_body_that_is_not_shown_reads_as_empty_and_cannot_be_written() -> Result {
-    let mut process = pieces("response_headers: body 1; put 1 0 0 x; body 0").start()?;
+    let mut process = in_pieces("response_headers: body 1; put 1 0 0 x; body 0").start()?;
     get(&mut process)?;
     process.advance(millis(10))?;
     assert_eq!(said(&process), ["body 1 -> ", "put 1 0 0 x -> status 2", "body 0 -> "]);
-    Ok(())
-}
-
-#[test]
-fn a_local_reply_takes_the_place_of_an_answer_that_is_paused_and_the_filter_does_not_see_it() -> Result {
-    let script = "configure: tick 2000
-        response_headers: show; remember; pause
-        response_body: pause
-        tick: effective; reply 418 later; tick 0
-        log: get 2 :status";
-    let mut process = pieces(script).start()?;
-    let stream = get(&mut process)?;
-    process.advance(seconds(3))?;
-    assert_eq!(body(&process, stream), whole(418, "later"));
-    let said = said(&process);
-    assert_eq!(said.iter().filter(|line| line.starts_with("response_headers")).count(), 1);
-    assert_eq!(said.last(), Some(&"get 2 :status -> 418"));
-    Ok(())
-}
-
-#[test]
-fn a_local_reply_while_the_headers_of_an_answer_are_shown_takes_its_place() -> Result {
-    for script in ["response_headers: reply 418 no; pause", "response_headers: reply 418 no"] {
-        let mut process = pieces(script).start()?;
-        let stream = get(&mut process)?;
-        process.advance(seconds(1))?;
-        assert_eq!(body(&process, stream), whole(418, "no"));
-    }
-    Ok(())
-}
-
-#[test]
-fn a_local_reply_after_an_answer_has_gone_on_is_a_fault_that_names_the_call() -> Result {
-    let mut process = pieces("response_body: reply 418 no").start()?;
-    get(&mut process)?;
-    let fault = process.advance(seconds(1)).expect_err("it is too late");
-    assert_eq!((fault.thread, fault.host_call), (Thread::Worker(0), Some("proxy_send_local_response")));
-    assert_eq!(fault.reason, "an answer has gone to the client already: Envoy would reset the stream");
-    Ok(())
-}
-
-#[test]
-fn of_two_local_replies_the_first_is_sent() -> Result {
-    let mut process = pieces("request_headers: reply 201 one; reply 202 two; pause").start()?;
-    let stream = get(&mut process)?;
-    assert_eq!(body(&process, stream), whole(201, "one"));
-    Ok(())
-}
-
-#[test]
-fn a_filter_may_pause_its_own_reply() -> Result {
-    let script = "configure: tick 1000
-        request_headers: reply 201 one; pause
-        response_headers: remember; pause
-        response_body: pause
-        tick: effective; replace 2 x-late 1; continue 1; tick 0";
-    let mut process = pieces(script).start()?;
-    let stream = get(&mut process)?;
-    assert!(process.is_open(stream));
-    process.advance(seconds(2))?;
-    assert_eq!(body(&process, stream), whole(201, "one"));
-    assert_eq!(process.answer(stream).expect("an answer").header("x-late"), "1");
-    assert!(process.forwarded(stream).is_none());
-    Ok(())
-}
-
-#[test]
-fn an_answer_that_is_not_paused_cannot_be_continued() -> Result {
-    let mut process = pieces("response_headers: continue 1").start()?;
-    get(&mut process)?;
-    let fault = process.advance(seconds(1)).expect_err("nothing to continue");
-    assert_eq!(fault.reason, "the answer is not paused: what Envoy does then is undefined");
     Ok(())
 }
 
@@ -294,7 +207,7 @@ fn the_application_sees_what_the_filter_made_of_the_request() -> Result {
     let mut process = scripted(script).application(application).start()?;
     let stream = process.request(0, Request::post("/").body("old").http2())?;
     process.advance(seconds(1))?;
-    assert_eq!(body(&process, stream), whole(200, "NEW"));
+    assert_eq!(outcome(&process, stream), whole(200, "NEW"));
     assert_eq!(process.answer(stream).expect("an answer").header("x-path"), "/changed");
     Ok(())
 }
@@ -311,120 +224,5 @@ fn an_answer_that_comes_later_takes_its_time_and_another_script_is_for_later_req
     assert_eq!(process.answer(second).map(|answer| answer.status()), Some(201));
     process.advance(millis(200))?;
     assert_eq!(process.answer(first).map(|answer| answer.header("x-envoy-upstream-service-time")), Some("3000"));
-    Ok(())
-}
-
-#[test]
-fn a_client_that_leaves_before_or_in_the_middle_of_an_answer_ends_its_stream() -> Result {
-    for wait in [0, 50, 150] {
-        let slow = Reply::status(200).chunks(["a", "b"]).after(millis(40)).spaced(millis(100));
-        let script = "response_headers: show\nresponse_body: show\nlog: log over\ndone: log done\ndelete: log gone";
-        let mut process = scripted(script).application(Application::always(slow)).start()?;
-        let stream = get(&mut process)?;
-        process.advance(millis(wait))?;
-        process.disconnect(stream)?;
-        process.advance(seconds(1))?;
-        assert!(!process.is_open(stream) && process.answer(stream).is_none());
-        let said = said(&process);
-        assert_eq!(said[said.len() - 3..], ["over", "done", "gone"]);
-        assert_eq!(said.len() - 3, (wait / 40).min(2) as usize, "nothing more is shown: {said:?}");
-    }
-    Ok(())
-}
-
-#[test]
-fn a_client_may_leave_while_its_answer_is_paused_and_a_tick_finds_nobody() -> Result {
-    let script = "configure: tick 1000
-        response_headers: remember; pause
-        tick: tick 0; effective";
-    let mut process = scripted(script).start()?;
-    let stream = get(&mut process)?;
-    process.disconnect(stream)?;
-    process.advance(seconds(2))?;
-    assert_eq!(said(&process).last(), Some(&"effective -> status 2"));
-    Ok(())
-}
-
-#[test]
-fn an_application_that_does_not_answer_is_answered_for() -> Result {
-    let cases = [
-        (Reply::hang(), whole(504, "upstream request timeout"), seconds(15)),
-        (Reply::refused(), whole(503, "no healthy upstream"), Duration::ZERO),
-        (Reply::reset(), None, millis(1)),
-        (Reply::status(200).chunks(["half"]).cut(), Some((200, "half".to_owned(), false)), millis(1)),
-        (Reply::status(200).chunks(["a", "b"]).spaced(seconds(10)), Some((200, "a".to_owned(), false)), seconds(15)),
-    ];
-    for (reply, expected, after) in cases {
-        let mut process = scripted("response_body: log body").application(Application::always(reply)).start()?;
-        let stream = get(&mut process)?;
-        let began = process.clock().elapsed();
-        assert!(process.run_until(|process| !process.is_open(stream), seconds(60))?);
-        assert_eq!(process.clock().elapsed() - began, after);
-        let answer = body(&process, stream);
-        assert!(answer == expected || expected.is_none() && answer == Some((200, String::new(), false)), "{answer:?}");
-    }
-    for reply in [Reply::disconnect(), Reply::connect_failure()] {
-        let mut process = scripted("").application(Application::always(reply)).start()?;
-        let stream = get(&mut process)?;
-        process.advance(seconds(1))?;
-        assert_eq!(process.answer(stream).map(|answer| answer.status()), Some(503));
-    }
-    Ok(())
-}
-
-#[test]
-fn more_than_a_mebibyte_of_an_answer_is_not_held_over_http1() -> Result {
-    let large = Application::always(Reply::status(200).chunks([vec![b'x'; 1 << 20], vec![b'x']]));
-    let mut process = scripted("response_headers: pause\nresponse_body: pause").application(large).start()?;
-    let stream = get(&mut process)?;
-    process.advance(seconds(1))?;
-    assert_eq!(body(&process, stream), whole(500, "Internal Server Error"));
-    let http2 = process.request(0, Request::new("GET", "/").http2())?;
-    process.advance(seconds(1))?;
-    assert!(process.is_open(http2));
-    Ok(())
-}
-
-#[test]
-fn a_stream_that_is_paused_for_five_minutes_is_given_up() -> Result {
-    for (request, status) in [(Request::new("GET", "/"), 504), (Request::post("/").chunks(["a"]), 504)] {
-        let script = "request_headers: pause\nrequest_body: pause";
-        let mut process = scripted(script).start()?;
-        let stream = process.request(0, request)?;
-        process.advance(seconds(299))?;
-        assert!(process.is_open(stream));
-        process.advance(seconds(2))?;
-        assert_eq!(body(&process, stream), whole(status, "stream timeout"));
-    }
-    Ok(())
-}
-
-#[test]
-fn a_stream_whose_vm_is_lost_waits_for_what_comes_next_and_is_answered_503_then() -> Result {
-    let slow = Application::always(Reply::status(200).after(seconds(3)));
-    let mut process = scripted("request_headers /paused: pause").application(slow).start()?;
-    let on_its_way = get(&mut process)?;
-    let paused = process.request(0, Request::new("GET", "/paused"))?;
-    process.advance(seconds(1))?;
-    process.kill_vm(Thread::Worker(0));
-    assert!(process.is_open(on_its_way) && process.is_open(paused));
-    process.advance(seconds(3))?;
-    assert_eq!(body(&process, on_its_way), whole(503, ""));
-    assert!(process.is_open(paused));
-    process.advance(seconds(300))?;
-    assert_eq!(body(&process, paused), whole(503, ""));
-    Ok(())
-}
-
-#[test]
-fn a_filter_that_closes_its_stream_leaves_the_client_with_what_it_has() -> Result {
-    let mut process = pieces("response_body: close 1").start()?;
-    let stream = get(&mut process)?;
-    process.advance(seconds(1))?;
-    assert_eq!(body(&process, stream), Some((200, String::new(), false)));
-    let mut process = pieces("request_headers: close 0; pause\nlog: get 2 :status").start()?;
-    let stream = get(&mut process)?;
-    assert!(!process.is_open(stream) && process.answer(stream).is_none());
-    assert_eq!(said(&process).last(), Some(&"get 2 :status -> status 1"));
     Ok(())
 }

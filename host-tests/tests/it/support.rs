@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use host_tests::{Answer, Builder, Call, Filter, Process, Reply, Request, StreamId, Thread, Upstream};
+use host_tests::{Answer, Application, Builder, Call, Filter, Process, Reply, Request, StreamId, Thread, Upstream};
 use serde_json::{Value, json};
 
 /// How late what is due at a time may come: the tick's resolution and the queue's wake-up.
@@ -217,4 +217,21 @@ pub fn letters(process: &Process, text: &str) -> usize {
 /// The waits between attempts, each from the moment the one before it ended: `latency` after it was made.
 pub fn waits(attempts: &[Attempt], latency: Duration) -> Vec<Duration> {
     attempts.windows(2).map(|pair| pair[1].at - pair[0].at - latency).collect()
+}
+
+/// A script for the filter, and an application that answers in three pieces, 100 ms apart.
+pub fn in_pieces(script: &str) -> Builder {
+    let reply = Reply::status(200).header("x-app", "1").chunks(["hello ", "big ", "world"]);
+    scripted(script).application(Application::always(reply.spaced(millis(100))))
+}
+
+/// What a client has been answered: the status, the body, and whether that is all of it.
+pub fn outcome(process: &Process, stream: StreamId) -> Option<(u16, String, bool)> {
+    let answer = process.answer(stream)?;
+    Some((answer.status(), String::from_utf8_lossy(&answer.body).into_owned(), answer.is_complete))
+}
+
+/// The outcome that is a whole answer.
+pub fn whole(status: u16, body: &str) -> Option<(u16, String, bool)> {
+    Some((status, body.to_owned(), true))
 }
