@@ -76,7 +76,17 @@ impl Metrics {
                 };
                 self.record(config, *endpoint, "gatepost_breaker_state", MetricKind::Gauge, state);
             }
-            Notice::Gone { .. }
+            Notice::RolledBack { endpoint, trigger, .. } => {
+                self.count(config, *endpoint, "gatepost_rollbacks_total", ("reason", trigger.label()));
+            }
+            Notice::Share { endpoint, percent } => {
+                // A gauge of Envoy's is a whole number: half a percent is more than none.
+                let percent = u64::from(percent.0).div_ceil(100);
+                self.record(config, *endpoint, "gatepost_rollout_percent", MetricKind::Gauge, percent);
+            }
+            Notice::Promoted { .. }
+            | Notice::PromotionHeld { .. }
+            | Notice::Gone { .. }
             | Notice::Sink { .. }
             | Notice::Generation { .. }
             | Notice::Lost { .. }

@@ -59,6 +59,16 @@ pub fn line(config: &Config, notice: &Notice) -> Option<(LogLevel, String)> {
         Notice::Lost { partition } => {
             (LogLevel::Warn, format!("partition {partition}: taken over by another worker while this one stalled"))
         }
+        Notice::RolledBack { endpoint, trigger, detail } => {
+            (LogLevel::Error, format!("endpoint {}: rolled back: {}: {detail}", name(endpoint), trigger.label()))
+        }
+        Notice::Promoted { endpoint, phase, percent } => {
+            (LogLevel::Info, format!("endpoint {}: rollout phase {phase} begins: {percent} %", name(endpoint)))
+        }
+        Notice::PromotionHeld { endpoint, trigger } => {
+            (LogLevel::Warn, format!("endpoint {}: not promoted: {} is breached", name(endpoint), trigger.label()))
+        }
+        Notice::Share { .. } => return None,
         Notice::Changed { line } => (LogLevel::Info, format!("admin: {line}")),
         Notice::Store { doing, error } => (LogLevel::Error, format!("{doing}: {error}")),
     })

@@ -38,6 +38,8 @@ pub enum Status {
     Disabled,
     /// No endpoint wants it: nothing is kept or sent.
     NoSubscriber,
+    /// It is outside of the rollout: nothing is kept or sent.
+    NotSampled,
 }
 
 impl Status {
@@ -51,6 +53,7 @@ impl Status {
             Self::Failed => "failed",
             Self::Disabled => "disabled",
             Self::NoSubscriber => "no_subscriber",
+            Self::NotSampled => "not_sampled",
         }
     }
 }

@@ -6,7 +6,9 @@
 
 use std::time::Duration;
 
+use crate::guard::Guard;
 use crate::outcome::StatusSet;
+use crate::rollout::Plan;
 use crate::route::Router;
 use crate::secret::Secret;
 use crate::signature::timestamped::Timestamped;
@@ -21,6 +23,7 @@ mod error;
 mod limits;
 mod protobuf;
 mod reader;
+mod rollout;
 mod routes;
 mod top;
 mod tree;
@@ -49,6 +52,8 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// The endpoints, in the order of the config.
     pub endpoints: Vec<Endpoint>,
+    /// Which share of the events goes to an endpoint.
+    pub rollout: Rollout,
     /// What may be kept, and how much of it.
     pub limits: Limits,
     /// How operators see and change what it does; `None`: there is no admin surface at all.
@@ -70,6 +75,17 @@ impl Config {
         }
         wanting
     }
+}
+
+/// Which share of the events goes to an endpoint, and what ends that.
+#[derive(Debug, Default)]
+pub struct Rollout {
+    /// The shares.
+    pub plan: Plan,
+    /// What decides which events are in; `None`, or where a request does not fill it: the event's id.
+    pub key: Option<Template>,
+    /// What is watched; `None`: nothing is.
+    pub guard: Option<Guard>,
 }
 
 /// A rule that says which requests are events (mode `dispatch`).

@@ -15,6 +15,7 @@
 //! | `settle` | the end of an attempt, of a delivery, of an event |
 //! | `pledge` | producers that wait for the end |
 //! | `hold` | the partitions: claimed, adopted, handed over |
+//! | `watch` | the rollout: who gets what, what is counted, what follows |
 //! | `drain` | the admin surface, and who waits for an end of it all |
 //! | `lane`, `table` | the queues, and the other collections |
 
@@ -27,6 +28,7 @@ use crate::config::{Config, Endpoint, EndpointId};
 use crate::control::{Cached, State};
 use crate::endpoint::Keys;
 use crate::generation::Generation;
+use crate::guard;
 use crate::idempotency::Table;
 use crate::notice::Notice;
 use crate::store::SharedStore;
@@ -40,6 +42,7 @@ mod pledge;
 mod send;
 mod settle;
 mod table;
+mod watch;
 
 pub use accept::{Offer, Reply};
 use drain::Drain;
@@ -48,6 +51,7 @@ pub use pledge::Pledge;
 pub use send::Call;
 pub use table::Place;
 use table::{Flights, Holdings, Timers};
+use watch::Watched;
 
 /// How often what has grown too old is looked for.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -116,6 +120,10 @@ pub struct Engine {
     refusals: Vec<u32>,
     /// When which event's producer is answered at the latest.
     pledges: Timers,
+    /// The rollout of each endpoint.
+    watched: Vec<Watched>,
+    /// The partition under whose number is written what was counted.
+    counted_for: Option<u32>,
     /// Requests that wait until nothing is pending.
     drains: Vec<Drain>,
     outbox: VecDeque<Action>,
@@ -127,6 +135,7 @@ impl Engine {
     /// a partition is claimed at the first event.
     pub fn new(config: Rc<Config>, prefix: &str) -> Self {
         let endpoints = config.endpoints.len();
+        let window = guard::window(config.rollout.guard.as_ref());
         Self {
             keys: config.endpoints.iter().map(|endpoint| Keys::new(prefix, &endpoint.name)).collect(),
             idempotency: Table::new(prefix, config.limits.idempotency_keys),
@@ -148,6 +157,8 @@ impl Engine {
             last_attempt: 0,
             refusals: vec![0; endpoints],
             pledges: Timers::default(),
+            watched: (0..endpoints).map(|_| Watched::new(window)).collect(),
+            counted_for: None,
             drains: Vec::new(),
             outbox: VecDeque::new(),
             swept: Instant::default(),
@@ -186,6 +197,7 @@ impl Engine {
         if world.now.mono.since(self.swept) >= SWEEP {
             self.swept = world.now.mono;
             self.sweep(world);
+            self.watch(world);
             self.check_drains(world);
             if self.leads() { self.adopt(world) } else { self.hand_over_slowly(world) }
         }

@@ -168,6 +168,16 @@ fn floor(bucket: u8) -> u64 {
     if octave == 0 { eighth } else { (8 + eighth) << (octave - 1) }
 }
 
+/// How far back is looked: the guard's `for`, and five minutes for those who only look.
+pub fn window(guard: Option<&Guard>) -> Duration {
+    guard.map_or(Duration::from_secs(300), |guard| guard.window)
+}
+
+/// Where the holder of a partition keeps what it counted of an endpoint.
+pub fn key(prefix: &str, partition: u32, endpoint: &str) -> String {
+    [prefix, "/guard/", itoa::Buffer::new().format(partition), "/", endpoint].concat()
+}
+
 /// What one VM, or all of them together, counted lately.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ring {
@@ -238,7 +248,8 @@ impl Ring {
             })
         };
         [Trigger::Success, Trigger::P95, Trigger::Unauthorized].into_iter().find_map(|trigger| {
-            let is_breached = guard.is_enough(trigger, &whole) && guard.breached(trigger, &whole) && is_lasting(trigger);
+            let is_breached =
+                guard.is_enough(trigger, &whole) && guard.breached(trigger, &whole) && is_lasting(trigger);
             is_breached.then(|| (trigger, seen(trigger, &whole)))
         })
     }
@@ -321,7 +332,9 @@ fn seen(trigger: Trigger, whole: &Counts) -> String {
             let millis = whole.percentile(0.95).unwrap_or_default().as_millis();
             format!("the 95th percentile of {} attempts is {millis} ms", whole.attempts)
         }
-        Trigger::Unauthorized => format!("{} of {} attempts were answered 401 or 403", whole.unauthorized, whole.attempts),
+        Trigger::Unauthorized => {
+            format!("{} of {} attempts were answered 401 or 403", whole.unauthorized, whole.attempts)
+        }
         Trigger::BreakerOpens | Trigger::PersonalData | Trigger::Operator => String::new(),
     }
 }

@@ -79,14 +79,6 @@ impl Default for Plan {
     }
 }
 
-impl Plan {
-    /// Does every event go everywhere, whatever happens? Then nothing is looked up for an event. An operator may change
-    /// that all the same.
-    pub fn is_trivial(&self) -> bool {
-        self.phases.is_empty() && self.percent == Percent::ALL
-    }
-}
-
 /// A share for a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Phase {
@@ -113,6 +105,8 @@ pub struct Progress {
     pub by_operator: Option<Percent>,
     /// An operator lets no phase end by itself.
     pub is_held: bool,
+    /// Its time is over, and this threshold of `hold` is breached.
+    pub breached: Option<Trigger>,
     /// Why it is rolled back, if it is.
     pub rolled_back: Option<RolledBack>,
     /// When its breaker last opened, oldest first.
@@ -121,6 +115,11 @@ pub struct Progress {
 
 impl Record for Progress {
     const VERSION: u8 = 1;
+}
+
+/// Where an endpoint's progress is kept.
+pub fn key(prefix: &str, endpoint: &str) -> String {
+    [prefix, "/rollout/", endpoint].concat()
 }
 
 /// A rollback.
@@ -226,8 +225,8 @@ impl Progress {
         if self.rolled_back.is_some() { Percent::NONE } else { self.selected(plan, now) }
     }
 
-    /// How it stands; `is_breached`: a threshold of `hold` is.
-    pub fn stage(&self, plan: &Plan, now: WallTime, is_breached: bool) -> Stage {
+    /// How it stands.
+    pub fn stage(&self, plan: &Plan, now: WallTime) -> Stage {
         if self.rolled_back.is_some() {
             return Stage::RolledBack;
         }
@@ -241,7 +240,7 @@ impl Progress {
             Some(_) if self.is_held => Stage::Held,
             Some(end) if now < end => Stage::Running,
             Some(_) if phase.is_manual => Stage::Waiting,
-            Some(_) if is_breached => Stage::Held,
+            Some(_) if self.breached.is_some() => Stage::Held,
             Some(_) => Stage::Running,
         }
     }
@@ -264,8 +263,7 @@ impl Progress {
     /// Begins the next phase, because the time of this one is over.
     pub fn promote_by_itself(&mut self, plan: &Plan, now: Now) {
         let end = self.end(plan).filter(|end| now.wall.since(*end) <= ON_TIME);
-        self.phase += 1;
-        (self.since, self.counted_from) = (end.unwrap_or(now.wall), now.mono);
+        self.enter(self.phase + 1, end.unwrap_or(now.wall), now);
     }
 
     /// An operator begins the next phase; says whether there is one, and nothing to resume first.
@@ -273,10 +271,13 @@ impl Progress {
         if self.rolled_back.is_some() || plan.phases.len() <= self.phase as usize + 1 {
             return false;
         }
-        self.phase += 1;
         (self.by_operator, self.is_held) = (None, false);
-        (self.since, self.counted_from) = (now.wall, now.mono);
+        self.enter(self.phase + 1, now.wall, now);
         true
+    }
+
+    fn enter(&mut self, phase: u32, since: WallTime, now: Now) {
+        (self.phase, self.since, self.counted_from, self.breached) = (phase, since, now.mono, None);
     }
 
     /// Puts it to 0; says whether that is news.
@@ -292,7 +293,7 @@ impl Progress {
     pub fn resume(&mut self, now: Now) {
         (self.rolled_back, self.is_held) = (None, false);
         // One that has not begun yet begins when it was to.
-        (self.since, self.counted_from) = (self.since.max(now.wall), now.mono);
+        self.enter(self.phase, self.since.max(now.wall), now);
         self.opens.clear();
     }
 

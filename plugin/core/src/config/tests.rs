@@ -9,6 +9,7 @@ use super::*;
 mod document;
 mod good;
 mod refused;
+mod rollout;
 
 /// The environment of every test here.
 fn env(name: &str) -> Option<String> {

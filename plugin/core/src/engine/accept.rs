@@ -30,6 +30,8 @@ pub struct Offer {
     pub event: Event,
     /// Its idempotency key, if it has one.
     pub key: Option<Key>,
+    /// What decides whether it is in a rollout, where that is not its id.
+    pub rollout_key: Option<String>,
 }
 
 /// What a producer gets, and the label to count it under.
@@ -90,9 +92,13 @@ impl Engine {
     }
 
     fn take(&mut self, world: &mut World<'_>, offer: Offer, id: EventId, wanted: &[EndpointId], ack: Ack) -> Reply {
+        let Offer { stream, event, key, rollout_key, .. } = offer;
+        let selected = self.select(world, wanted, rollout_key.as_ref().map_or(&id.0, |key| key.as_bytes()));
+        if selected.is_empty() {
+            return nothing_sent(id, &event, Status::NotSampled, EventResult::NotSampled);
+        }
         let Ok(home) = self.own(world) else { return refuse(&STORE_REFUSAL) };
-        let Offer { stream, event, key, .. } = offer;
-        let pending = match self.draft(world, id, wanted, ack, event.payload.len() as u64) {
+        let pending = match self.draft(world, id, &selected, ack, event.payload.len() as u64) {
             Ok(pending) => pending,
             Err(refusal) => return refuse(&refusal),
         };
@@ -122,14 +128,14 @@ impl Engine {
 
     /// What the event will be, if there is room for it.
     fn draft(
-        &self,
+        &mut self,
         world: &mut World<'_>,
         id: EventId,
         wanted: &[EndpointId],
         ack: Ack,
         bytes: u64,
     ) -> Result<Pending, Refusal> {
-        let limits = &self.config.limits;
+        let limits = self.config.limits;
         if self.waiting + wanted.len() > limits.pending as usize || self.bytes + bytes > limits.pending_bytes {
             return Err(Refusal { seconds: 1, detail: "the queue is full" });
         }
@@ -150,11 +156,18 @@ impl Engine {
         })
     }
 
-    fn draft_delivery(&self, world: &mut World<'_>, id: EndpointId, ack: Ack, bytes: u64) -> Result<Delivery, Refusal> {
+    fn draft_delivery(
+        &mut self,
+        world: &mut World<'_>,
+        id: EndpointId,
+        ack: Ack,
+        bytes: u64,
+    ) -> Result<Delivery, Refusal> {
         let now = world.now.mono;
+        let is_rolled_back = self.is_rolled_back(world, id);
         let (endpoint, keys) = self.endpoint(id).ok_or(STORE_REFUSAL)?;
         let shared = keys.shared(world.store).map_err(|_| STORE_REFUSAL)?;
-        let held = self.state() == State::Paused || shared.is_disabled(endpoint);
+        let held = is_rolled_back || self.state() == State::Paused || shared.is_disabled(endpoint);
         if let (Ack::Delivered { .. }, false, Admission::Wait { until }) = (ack, held, shared.breaker.admission(now)) {
             let seconds = until.since(now).as_secs_f64().ceil().max(1.0) as u64;
             return Err(Refusal { seconds, detail: "an endpoint's circuit breaker is open" });

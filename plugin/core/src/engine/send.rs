@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::lane::{Entry, LaneId};
 use super::settle::is_live;
 use super::{Action, Engine, Place, World};
-use crate::breaker::Permit;
+use crate::breaker::{Permit, Position};
 use crate::config::{Config, EndpointId};
 use crate::dead_letter::Reason;
 use crate::delivery::{EventMeta, Stage};
@@ -161,13 +161,16 @@ impl Engine {
         if lane.sink {
             return Gate::Open(Permit::Closed { epoch: 0 });
         }
+        if self.is_rolled_back(world, lane.endpoint) {
+            return Gate::Shut { until: now.plus(RECHECK) };
+        }
         let owner = self.nonce(world);
         let Some((endpoint, keys)) = self.endpoint(lane.endpoint) else {
             return Gate::Shut { until: now.plus(RECHECK) };
         };
         match keys.pass(world.store, endpoint, owner, now) {
             Ok((gate, moved)) => {
-                self.note_breaker(lane.endpoint, moved);
+                self.note_breaker(world, lane.endpoint, moved);
                 gate
             }
             Err(error) => {
@@ -224,9 +227,11 @@ impl Engine {
         }
     }
 
-    pub(super) fn note_breaker(&mut self, endpoint: EndpointId, moved: Option<crate::breaker::Position>) {
-        if let Some(position) = moved {
-            self.note(Notice::Breaker { endpoint, position });
+    pub(super) fn note_breaker(&mut self, world: &mut World<'_>, endpoint: EndpointId, moved: Option<Position>) {
+        let Some(position) = moved else { return };
+        self.note(Notice::Breaker { endpoint, position });
+        if position == Position::Open {
+            self.count_opening(world, endpoint);
         }
     }
 }

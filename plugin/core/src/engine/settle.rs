@@ -49,6 +49,7 @@ impl Engine {
             return self.sink_ended(world, &flight, ending);
         }
         let took = world.now.mono.since(flight.started);
+        self.count_attempt_of(flight.lane.endpoint, world.now.mono, ending, took);
         self.note(Notice::Attempt { endpoint: flight.lane.endpoint, ending, took });
         let Some(next) = self.count_attempt(world, &flight, ending, retry_after_header) else { return };
         self.report(world, &flight, ending, matches!(next, Next::Fail { .. }));
@@ -252,7 +253,7 @@ impl Engine {
         let Some((endpoint, keys)) = self.endpoint(flight.lane.endpoint) else { return };
         let signal = Signal::of(ending, &endpoint.breaker);
         match keys.report(world.store, endpoint, world.now.mono, permit, signal, failed) {
-            Ok(moved) => self.note_breaker(flight.lane.endpoint, moved),
+            Ok(moved) => self.note_breaker(world, flight.lane.endpoint, moved),
             Err(error) => self.note(Notice::Store { doing: "telling a circuit breaker", error }),
         }
     }
@@ -320,8 +321,9 @@ impl Engine {
     fn note_delivery(&mut self, world: &World<'_>, place: Place, index: usize, result: DeliveryResult) {
         let Some(event) = self.holdings.event(place) else { return };
         let Some(delivery) = event.deliveries.get(index) else { return };
-        let took = world.now.mono.since(event.accepted);
-        self.note(Notice::Delivery { endpoint: delivery.endpoint, result, took });
+        let (endpoint, took) = (delivery.endpoint, world.now.mono.since(event.accepted));
+        self.count_delivery_of(endpoint, world.now.mono, result == DeliveryResult::Delivered);
+        self.note(Notice::Delivery { endpoint, result, took });
     }
 }
 

@@ -72,7 +72,7 @@ impl Process {
             traceparent: None,
             tracestate: None,
         };
-        let offer = Offer { stream, route: config::RouteId(0), event, key: None };
+        let offer = Offer { stream, route: config::RouteId(0), event, key: None, rollout_key: None };
         self.run(worker, |engine, world| engine.offer(world, offer))
     }
 

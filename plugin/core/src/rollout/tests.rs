@@ -41,10 +41,10 @@ fn phases_promote_themselves_on_time_until_one_waits_for_an_operator() {
         }
     }
     assert_eq!(steps, [(24, 25), (72, 50)]);
-    assert_eq!(progress.stage(&plan, now(119.0).wall, false), Stage::Running);
-    assert_eq!(progress.stage(&plan, now(121.0).wall, false), Stage::Waiting);
+    assert_eq!(progress.stage(&plan, now(119.0).wall), Stage::Running);
+    assert_eq!(progress.stage(&plan, now(121.0).wall), Stage::Waiting);
     assert!(progress.promote(&plan, now(130.0)));
-    assert_eq!((percent(&progress, &plan, 130.0), progress.stage(&plan, now(999.0).wall, true)), (100, Stage::Complete));
+    assert_eq!((percent(&progress, &plan, 130.0), progress.stage(&plan, now(999.0).wall)), (100, Stage::Complete));
     assert!(!progress.promote(&plan, now(131.0)));
 }
 
@@ -89,10 +89,10 @@ fn a_rollback_outlives_a_change_of_the_plan_and_an_override_does_not() {
     assert_eq!(percent(&progress, &plan, 1.0), 30);
     let changed = Plan { digest: 2, ..plan.clone() };
     let after = Progress::under(Some(progress.clone()), &changed, now(2.0));
-    assert_eq!((percent(&after, &changed, 2.0), after.stage(&changed, now(2.0).wall, false)), (5, Stage::Running));
+    assert_eq!((percent(&after, &changed, 2.0), after.stage(&changed, now(2.0).wall)), (5, Stage::Running));
     progress.roll_back(Trigger::Operator, "", now(2.0).wall);
     let after = Progress::under(Some(progress), &changed, now(3.0));
-    assert_eq!(after.stage(&changed, now(3.0).wall, false), Stage::RolledBack);
+    assert_eq!(after.stage(&changed, now(3.0).wall), Stage::RolledBack);
 }
 
 #[test]

@@ -1,0 +1,300 @@
+//! The rollout of each endpoint: which events it gets, what is counted for its guard, and what follows from that.
+//!
+//! What a worker knows of an endpoint's progress is at most [`REREAD`] old when it takes an event or starts an attempt.
+//! Once a second it writes what it counted, and, if it delivers, judges the endpoints it counted for: whatever is breached
+//! is breached by somebody's attempts. Promotions are anybody's to make; each is made once, by compare-and-swap.
+
+use super::{Engine, World};
+use crate::config::EndpointId;
+use crate::control::REREAD;
+use crate::guard::{self, Ring, Trigger};
+use crate::ledger::Partition;
+use crate::notice::Notice;
+use crate::outcome::Ending;
+use crate::rollout::{self, Percent, Progress};
+use crate::store::{StoreError, Write, read, update};
+use crate::time::{Instant, Now};
+
+/// Endpoints whose counts one worker writes in a second, 20 µs each; the others have their turn in the next ones.
+const WRITES_MAX: usize = 500;
+
+/// What a worker knows of an endpoint's rollout, and what it counted.
+#[derive(Debug)]
+pub(super) struct Watched {
+    progress: Progress,
+    read: Option<Instant>,
+    ring: Ring,
+    /// The ring holds what shared data does not.
+    is_dirty: bool,
+    /// The ring holds what an earlier holder of the partition had counted.
+    is_continued: bool,
+    /// What the metric was last told.
+    told: Option<Percent>,
+}
+
+impl Watched {
+    pub fn new(window: std::time::Duration) -> Self {
+        Self {
+            progress: Progress::default(),
+            read: None,
+            ring: Ring::new(window),
+            is_dirty: false,
+            is_continued: false,
+            told: None,
+        }
+    }
+}
+
+impl Engine {
+    /// The endpoints of these that are to get the event with this key.
+    pub(super) fn select(&mut self, world: &mut World<'_>, wanted: &[EndpointId], key: &[u8]) -> Vec<EndpointId> {
+        wanted.iter().for_each(|id| self.refresh(world, *id));
+        wanted.iter().copied().filter(|id| self.selects(*id, world.now, key)).collect()
+    }
+
+    fn selects(&self, id: EndpointId, now: Now, key: &[u8]) -> bool {
+        let Some(Watched { progress, .. }) = self.watched.get(id.0) else { return false };
+        let keeps = self.config.rollout.guard.as_ref().is_none_or(|guard| guard.keeps);
+        (keeps || progress.rolled_back.is_none()) && progress.selected(&self.config.rollout.plan, now.wall).admits(key)
+    }
+
+    /// Is the endpoint rolled back? Its deliveries wait.
+    pub(super) fn is_rolled_back(&mut self, world: &mut World<'_>, id: EndpointId) -> bool {
+        self.progress(world, id).is_some_and(|progress| progress.rolled_back.is_some())
+    }
+
+    /// How far the endpoint's rollout has come.
+    fn progress(&mut self, world: &mut World<'_>, id: EndpointId) -> Option<&Progress> {
+        self.refresh(world, id);
+        self.watched.get(id.0).map(|watched| &watched.progress)
+    }
+
+    /// Reads an endpoint's progress again when it is time. If the store cannot say, what was known stays.
+    fn refresh(&mut self, world: &mut World<'_>, id: EndpointId) {
+        let Some(watched) = self.watched.get_mut(id.0) else { return };
+        let Some(endpoint) = self.config.endpoints.get(id.0) else { return };
+        if watched.read.is_some_and(|read| world.now.mono.since(read) < REREAD) {
+            return;
+        }
+        match read(world.store, &rollout::key(&self.prefix, &endpoint.name)) {
+            Ok(kept) => {
+                watched.progress = Progress::under(kept, &self.config.rollout.plan, world.now);
+                watched.read = Some(world.now.mono);
+            }
+            Err(error) => self.note(Notice::Store { doing: "asking how far a rollout has come", error }),
+        }
+    }
+
+    /// Counts the end of an attempt.
+    pub(super) fn count_attempt_of(&mut self, id: EndpointId, now: Instant, ending: Ending, took: std::time::Duration) {
+        if let Some(watched) = self.watched.get_mut(id.0) {
+            watched.ring.attempt(now, ending, took);
+            watched.is_dirty = true;
+        }
+    }
+
+    /// Counts the end of a delivery.
+    pub(super) fn count_delivery_of(&mut self, id: EndpointId, now: Instant, delivered: bool) {
+        if let Some(watched) = self.watched.get_mut(id.0) {
+            watched.ring.delivery(now, delivered);
+            watched.is_dirty = true;
+        }
+    }
+
+    /// The endpoint's breaker has opened.
+    pub(super) fn count_opening(&mut self, world: &mut World<'_>, id: EndpointId) {
+        let now = world.now.mono;
+        let opens = self.change_progress(world, id, |progress| {
+            progress.opened(now);
+            (Write::Yes, progress.opens(now))
+        });
+        if self.config.rollout.guard.as_ref().is_some_and(|guard| guard.has_opened_too_often(opens.unwrap_or_default()))
+        {
+            let detail = [itoa::Buffer::new().format(opens.unwrap_or_default()), " openings in 24 hours"].concat();
+            self.roll_back(world, id, Trigger::BreakerOpens, &detail);
+        }
+    }
+
+    /// Personal data was found in an event that these endpoints want.
+    pub(super) fn found_personal_data(&mut self, world: &mut World<'_>, wanted: &[EndpointId], detail: &str) {
+        if self.config.rollout.guard.as_ref().is_some_and(|guard| guard.personal_data) {
+            wanted.iter().for_each(|id| self.roll_back(world, *id, Trigger::PersonalData, detail));
+        }
+    }
+
+    /// Writes what was counted, and judges it. Once a second.
+    pub(super) fn watch(&mut self, world: &mut World<'_>) {
+        self.write_counts(world);
+        if !self.leads() {
+            return;
+        }
+        for number in 0..self.watched.len() {
+            let id = EndpointId(number);
+            self.judge(world, id);
+            self.promote(world, id);
+            self.tell_percent(world, id);
+        }
+    }
+
+    fn write_counts(&mut self, world: &mut World<'_>) {
+        let dirty = self.watched.iter().enumerate().filter(|(_, watched)| watched.is_dirty).map(|(number, _)| number);
+        let dirty: Vec<usize> = dirty.take(WRITES_MAX).collect();
+        if dirty.is_empty() {
+            return;
+        }
+        let Ok(home) = self.own(world) else { return };
+        if self.counted_for.is_some_and(|number| number != home) {
+            // What was counted stands under the number that was given up, whose next holder goes on with it.
+            let window = self.window();
+            self.watched.iter_mut().for_each(|watched| {
+                (watched.ring, watched.is_dirty, watched.is_continued) = (Ring::new(window), false, false);
+            });
+        }
+        self.counted_for = Some(home);
+        for number in dirty {
+            if let Err(error) = self.write_ring(world, number, home) {
+                return self.note(Notice::Store { doing: "writing what was counted", error });
+            }
+        }
+    }
+
+    fn write_ring(&mut self, world: &mut World<'_>, number: usize, home: u32) -> Result<(), StoreError> {
+        let Some(watched) = self.watched.get_mut(number).filter(|watched| watched.is_dirty) else { return Ok(()) };
+        let Some(endpoint) = self.config.endpoints.get(number) else { return Ok(()) };
+        let key = guard::key(&self.prefix, home, &endpoint.name);
+        if !watched.is_continued {
+            if let Some(earlier) = read::<Ring>(world.store, &key)? {
+                watched.ring.add(&earlier);
+            }
+            watched.is_continued = true;
+        }
+        watched.ring.prune(world.now.mono);
+        world.store.set(&key, &crate::store::Record::encode(&watched.ring), None)?;
+        watched.is_dirty = false;
+        Ok(())
+    }
+
+    /// Rolls back what is breached for long enough.
+    fn judge(&mut self, world: &mut World<'_>, id: EndpointId) {
+        let Some(from) = self.progress(world, id).filter(|progress| progress.rolled_back.is_none()) else { return };
+        let from = from.counted_from;
+        let config = std::rc::Rc::clone(&self.config);
+        let Some(guard) = &config.rollout.guard else { return };
+        if self.watched.get(id.0).is_none_or(|watched| watched.ring.is_empty()) {
+            return;
+        }
+        let Some(ring) = self.counted(world, id) else { return };
+        if let Some((trigger, detail)) = ring.judge(guard, world.now.mono, from) {
+            self.roll_back(world, id, trigger, &detail);
+        }
+    }
+
+    /// Begins the next phase when it is time and nothing is breached.
+    fn promote(&mut self, world: &mut World<'_>, id: EndpointId) {
+        let (config, now) = (std::rc::Rc::clone(&self.config), world.now);
+        let (plan, guard) = (&config.rollout.plan, &config.rollout.guard);
+        let Some(progress) = self.progress(world, id).filter(|progress| progress.is_due(plan, now.wall)) else {
+            return;
+        };
+        let (from, opens, before) = (progress.counted_from, progress.opens(now.mono), progress.breached);
+        let breached = match guard {
+            None => None,
+            Some(guard) => {
+                let Some(ring) = self.counted(world, id) else { return };
+                guard.holds(&ring.total(now.mono, from), opens)
+            }
+        };
+        if let Some(trigger) = breached {
+            if before != breached {
+                self.change_progress(world, id, |progress| {
+                    progress.breached = breached;
+                    (Write::Yes, ())
+                });
+                self.note(Notice::PromotionHeld { endpoint: id, trigger });
+            }
+            return;
+        }
+        let promoted = self.change_progress(world, id, |progress| {
+            let is_due = progress.is_due(plan, now.wall);
+            if is_due {
+                progress.promote_by_itself(plan, now);
+            }
+            (
+                if is_due { Write::Yes } else { Write::No },
+                is_due.then_some((progress.phase, progress.selected(plan, now.wall))),
+            )
+        });
+        if let Some((phase, percent)) = promoted.flatten() {
+            self.note(Notice::Promoted { endpoint: id, phase, percent });
+        }
+    }
+
+    /// Puts an endpoint's share to 0, and says why.
+    fn roll_back(&mut self, world: &mut World<'_>, id: EndpointId, trigger: Trigger, detail: &str) {
+        let at = world.now.wall;
+        let is_news = self.change_progress(world, id, |progress| {
+            let is_news = progress.roll_back(trigger, detail, at);
+            (if is_news { Write::Yes } else { Write::No }, is_news)
+        });
+        if is_news == Some(true) {
+            self.note(Notice::RolledBack { endpoint: id, trigger, detail: detail.to_owned() });
+        }
+    }
+
+    /// Changes an endpoint's progress in shared data, and what is known of it; `None`: the store would not.
+    fn change_progress<T>(
+        &mut self,
+        world: &mut World<'_>,
+        id: EndpointId,
+        mut change: impl FnMut(&mut Progress) -> (Write, T),
+    ) -> Option<T> {
+        let (plan, now) = (&self.config.rollout.plan, world.now);
+        let endpoint = self.config.endpoints.get(id.0)?;
+        let mut after = None;
+        let changed = update(world.store, &rollout::key(&self.prefix, &endpoint.name), |kept: &mut Progress| {
+            *kept = Progress::under(Some(std::mem::take(kept)), plan, now);
+            let result = change(kept);
+            after = Some(kept.clone());
+            result
+        });
+        match changed {
+            Ok(result) => {
+                if let (Some(watched), Some(after)) = (self.watched.get_mut(id.0), after) {
+                    (watched.progress, watched.read) = (after, Some(now.mono));
+                }
+                Some(result)
+            }
+            Err(error) => {
+                self.note(Notice::Store { doing: "writing how far a rollout has come", error });
+                None
+            }
+        }
+    }
+
+    /// What all workers counted of an endpoint.
+    fn counted(&mut self, world: &mut World<'_>, id: EndpointId) -> Option<Ring> {
+        let endpoint = self.config.endpoints.get(id.0)?;
+        match Partition::count_all(world.store, &self.prefix, &endpoint.name, self.window()) {
+            Ok(ring) => Some(ring),
+            Err(error) => {
+                self.note(Notice::Store { doing: "reading what was counted", error });
+                None
+            }
+        }
+    }
+
+    fn tell_percent(&mut self, world: &mut World<'_>, id: EndpointId) {
+        let (config, now) = (std::rc::Rc::clone(&self.config), world.now.wall);
+        let Some(percent) = self.progress(world, id).map(|progress| progress.percent(&config.rollout.plan, now)) else {
+            return;
+        };
+        if let Some(watched) = self.watched.get_mut(id.0).filter(|watched| watched.told != Some(percent)) {
+            watched.told = Some(percent);
+            self.note(Notice::Share { endpoint: id, percent });
+        }
+    }
+
+    fn window(&self) -> std::time::Duration {
+        guard::window(self.config.rollout.guard.as_ref())
+    }
+}
