@@ -9,7 +9,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, Endpoint};
+use crate::guard;
 use crate::message::EventId;
+use crate::rollout::Plan;
 use crate::store::{Record, SharedStore, StoreError, Write, read, update};
 use crate::time::WallTime;
 
@@ -29,6 +31,10 @@ pub struct About {
     pub enabled: bool,
     /// The endpoints, in the order of the config.
     pub endpoints: Vec<AboutEndpoint>,
+    /// Their rollout.
+    pub plan: Plan,
+    /// How far back is counted.
+    pub window: Duration,
 }
 
 /// An endpoint of the configuration that delivers.
@@ -86,6 +92,8 @@ impl About {
             about.version = VERSION.to_owned();
             about.enabled = config.enabled;
             about.endpoints = config.endpoints.iter().map(AboutEndpoint::from).collect();
+            about.plan = config.rollout.plan.clone();
+            about.window = guard::window(config.rollout.guard.as_ref());
             (Write::Yes, ())
         })
     }

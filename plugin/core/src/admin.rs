@@ -16,6 +16,7 @@ use crate::json::write::{NONE, Writer, quoted};
 use crate::store::StoreError;
 
 mod letters;
+mod rollout;
 mod status;
 
 /// Bodies are commands of a line.
@@ -85,11 +86,12 @@ impl Surface<'_, '_> {
         let role = self.role()?;
         let method = match words.as_slice() {
             ["status"] | ["dead-letters"] => "GET",
-            ["state"] => "PUT",
+            ["state"] | ["rollout"] => "PUT",
             ["endpoints", _] => "PATCH",
             ["endpoints", _, "breaker"]
             | ["dead-letters", "redeliver"]
             | ["dead-letters", _, "redeliver"]
+            | ["rollout", "promote" | "hold" | "resume" | "rollback"]
             | ["drain"] => "POST",
             ["dead-letters", _] | ["overrides"] => "DELETE",
             _ => return Err(Answer::problem(404, "Not Found", "the admin surface has nothing at this path")),
@@ -102,6 +104,8 @@ impl Surface<'_, '_> {
         match words.as_slice() {
             ["status"] => self.status(),
             ["state"] => self.set_state(),
+            ["rollout"] => self.set_percent(),
+            ["rollout", word] => self.move_rollout(word),
             ["endpoints", name] => self.set_endpoint(name),
             ["endpoints", name, "breaker"] => self.set_breaker(name),
             ["dead-letters"] => self.list_letters(),
@@ -193,6 +197,7 @@ impl Surface<'_, '_> {
             let keys = Keys::new(self.prefix, &endpoint.name);
             keys.override_disabled(self.world.store, endpoint.disabled, None)?;
         }
+        self.delete_rollout_overrides(&about)?;
         self.changed("overrides=none".to_owned())
     }
 

@@ -29,7 +29,7 @@ mod top;
 mod tree;
 mod values;
 
-pub use admin::{breaker_command, endpoint_command, state_command};
+pub use admin::{breaker_command, endpoint_command, rollout_command, state_command};
 pub use error::{Problem, Problems};
 pub use top::parse;
 

@@ -50,6 +50,7 @@ impl Surface<'_, '_> {
         for (at, endpoint) in about.endpoints.iter().enumerate() {
             body.object(NONE);
             self.endpoint_status(&mut body, endpoint)?;
+            self.rollout_status(&mut body, &about, endpoint)?;
             body.number("pending", waiting.pending.get(at).copied().unwrap_or_default());
             body.number("dead_letters", letters.get(at).copied().unwrap_or_default());
             body.end_object();

@@ -5,10 +5,12 @@ use zeroize::Zeroizing;
 
 use super::error::Problems;
 use super::reader::{Node, Reader, all};
+use super::rollout::percent;
 use super::tree::Value;
 use super::values::choice;
 use super::{Admin, Role, Token};
 use crate::control::State;
+use crate::rollout::Percent;
 
 const TOKENS_MAX: usize = 16;
 /// An operator's words: a line of a log.
@@ -84,6 +86,14 @@ pub fn breaker_command(body: &[u8]) -> Result<bool, Problems> {
     command(body, |node| {
         node.object(&["state"], &[])?.required("state", "closed or open", |node| choice(node, STATES, &[]))
     })
+}
+
+/// `{"percent": 25}`.
+///
+/// # Errors
+/// All that is wrong with it.
+pub fn rollout_command(body: &[u8]) -> Result<Percent, Problems> {
+    command(body, |node| node.object(&["percent"], &[])?.required("percent", "a share of the events", percent))
 }
 
 fn command<T>(body: &[u8], read: impl FnOnce(&Node<'_>) -> Option<T>) -> Result<T, Problems> {
