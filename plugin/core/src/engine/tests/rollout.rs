@@ -149,7 +149,7 @@ fn rejected_signatures_roll_back() {
 #[test]
 fn a_healthy_endpoint_climbs_by_itself_and_one_that_is_slow_stays_where_it_is() {
     let phases = r#""phases": [{"percent": 50, "for": "6s"}, {"percent": 60, "for": "6s"}, {"percent": 100}]"#;
-    let guarded = format!(r#"{phases}, "guard": {{"for": "2s", "min_events": 5, "hold": {{"max_p95": "1s"}}}}"#);
+    let guarded = format!(r#"{phases}, "guard": {{"for": "4s", "min_events": 5, "hold": {{"max_p95": "1s"}}}}"#);
     let mut process = rollout(2, &guarded, &[patient("billing"), patient("audit")].join(","));
     let (mut promoted, mut held, mut under_way) = (Vec::new(), Vec::new(), Vec::new());
     for tenth in 0..180 {
