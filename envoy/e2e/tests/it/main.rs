@@ -22,6 +22,8 @@ mod outcomes;
 #[cfg(test)]
 mod receiver;
 #[cfg(test)]
+mod rollout;
+#[cfg(test)]
 mod sample_events;
 #[cfg(test)]
 mod surroundings;
