@@ -16,7 +16,7 @@ pub fn line(config: &Config, notice: &Notice) -> Option<(LogLevel, String)> {
         Notice::Refused { endpoint, .. } => (
             LogLevel::Warn,
             format!(
-                "endpoint {}: Envoy will not send to cluster {:?} (there is no such cluster, it has no host, or its \
+                "endpoint {}: Envoy will not send to cluster {} (there is no such cluster, it has no host, or its \
                  circuit breaker's limits are reached); deliveries wait",
                 name(endpoint),
                 config.endpoints.get(endpoint.0).map_or("", |endpoint| &endpoint.cluster)
