@@ -84,6 +84,7 @@ impl Metrics {
                 let percent = u64::from(percent.0).div_ceil(100);
                 self.record(config, *endpoint, "gatepost_rollout_percent", MetricKind::Gauge, percent);
             }
+            Notice::Dropped { .. } => self.count_process("gatepost_operational_dropped_total", 1),
             Notice::Promoted { .. }
             | Notice::PromotionHeld { .. }
             | Notice::Gone { .. }

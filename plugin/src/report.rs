@@ -69,6 +69,9 @@ pub fn line(config: &Config, notice: &Notice) -> Option<(LogLevel, String)> {
             (LogLevel::Warn, format!("endpoint {}: not promoted: {} is breached", name(endpoint), trigger.label()))
         }
         Notice::Share { .. } => return None,
+        Notice::Dropped { endpoint, event_type } => {
+            (LogLevel::Warn, format!("endpoint {}: {event_type} is dropped: the queue is full", name(endpoint)))
+        }
         Notice::Changed { line } => (LogLevel::Info, format!("admin: {line}")),
         Notice::Store { doing, error } => (LogLevel::Error, format!("{doing}: {error}")),
     })

@@ -9,11 +9,14 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, Endpoint};
+use crate::control::{Control, State};
+use crate::endpoint::Keys;
 use crate::guard;
 use crate::message::EventId;
-use crate::rollout::Plan;
+use crate::operational::Kinds;
+use crate::rollout::{self, Plan, Progress};
 use crate::store::{Record, SharedStore, StoreError, Write, read, update};
-use crate::time::WallTime;
+use crate::time::{Now, WallTime};
 
 /// The version of this build.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -48,6 +51,8 @@ pub struct AboutEndpoint {
     pub digest: u64,
     /// How long its breaker stays open.
     pub open: Duration,
+    /// The events of the gateway's own that it wants.
+    pub operational: Kinds,
 }
 
 impl From<&Endpoint> for AboutEndpoint {
@@ -57,7 +62,21 @@ impl From<&Endpoint> for AboutEndpoint {
             disabled: endpoint.disabled,
             digest: endpoint.digest,
             open: endpoint.breaker.open,
+            operational: endpoint.operational,
         }
+    }
+}
+
+impl AboutEndpoint {
+    /// Is its rollout at 0, or is it disabled? Then its deliveries wait for an operator.
+    fn is_held(&self, store: &mut dyn SharedStore, prefix: &str, plan: &Plan, now: Now) -> Result<bool, StoreError> {
+        let shared = Keys::new(prefix, &self.name).shared(store)?;
+        let is_gone = shared.is_gone(self.digest);
+        if shared.disabled_override(self.disabled).unwrap_or(self.disabled || is_gone) {
+            return Ok(true);
+        }
+        let kept = read::<Progress>(store, &rollout::key(prefix, &self.name))?;
+        Ok(Progress::under(kept, plan, now).rolled_back.is_some())
     }
 }
 
@@ -72,6 +91,22 @@ impl About {
     /// The store's.
     pub fn read(store: &mut dyn SharedStore, prefix: &str) -> Result<Option<Self>, StoreError> {
         read(store, &key(prefix))
+    }
+
+    /// The endpoints whose deliveries wait until an operator says otherwise, or whatever disabled them ends: all of them
+    /// while the filter is paused or disabled.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn held(&self, store: &mut dyn SharedStore, prefix: &str, now: Now) -> Result<Vec<&str>, StoreError> {
+        let is_off = Control::read(store, prefix)?.state(self.enabled) != State::Enabled;
+        let mut held = Vec::new();
+        for endpoint in &self.endpoints {
+            if is_off || endpoint.is_held(store, prefix, &self.plan, now)? {
+                held.push(endpoint.name.as_str());
+            }
+        }
+        Ok(held)
     }
 
     /// Says what this configuration is. `instance` and `now` count for the first one of the process.

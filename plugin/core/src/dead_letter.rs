@@ -58,6 +58,13 @@ pub struct Letter {
     pub died: WallTime,
 }
 
+impl Letter {
+    /// Names the delivery: an event goes to an endpoint once.
+    pub fn delivery(&self) -> String {
+        [&self.meta.id.to_string(), ".", &self.endpoint].concat()
+    }
+}
+
 impl Record for Letter {
     const VERSION: u8 = 1;
 }

@@ -124,6 +124,13 @@ pub enum Notice {
         /// What it is now.
         percent: Percent,
     },
+    /// An event of the gateway's own was not kept for this endpoint: there was no room.
+    Dropped {
+        /// Who would have got it.
+        endpoint: EndpointId,
+        /// Its type.
+        event_type: &'static str,
+    },
     /// An operator changed something.
     Changed {
         /// What, as a line of `key=value`.
