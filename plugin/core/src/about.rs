@@ -10,10 +10,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, Endpoint};
 use crate::control::{Control, State};
+use crate::delivery::{DeliveryRecord, Stage};
 use crate::endpoint::Keys;
 use crate::guard;
 use crate::message::EventId;
-use crate::operational::Kinds;
+use crate::operational::{Kinds, News};
 use crate::rollout::{self, Plan, Progress};
 use crate::store::{Record, SharedStore, StoreError, Write, read, update};
 use crate::time::{Now, WallTime};
@@ -67,7 +68,29 @@ impl From<&Endpoint> for AboutEndpoint {
     }
 }
 
+/// What waits for an operator: it would never end by itself.
+#[derive(Debug)]
+pub struct Held<'a> {
+    /// The filter is paused or disabled, so all of it does.
+    is_off: bool,
+    /// These are disabled, or rolled back.
+    endpoints: Vec<&'a str>,
+}
+
+impl Held<'_> {
+    /// Does this delivery? A dead letter goes to its sink whatever its endpoint is.
+    pub fn holds(&self, delivery: &DeliveryRecord<String>) -> bool {
+        let of_endpoint = matches!(delivery.stage, Stage::Waiting { .. });
+        self.is_off || of_endpoint && self.endpoints.contains(&delivery.endpoint.as_str())
+    }
+}
+
 impl AboutEndpoint {
+    /// Does it ask for this, and is not what it is about?
+    pub fn wants(&self, news: &News<'_>) -> bool {
+        self.operational.contain(news.kind) && self.name != news.endpoint
+    }
+
     /// Is its rollout at 0, or is it disabled? Then its deliveries wait for an operator.
     fn is_held(&self, store: &mut dyn SharedStore, prefix: &str, plan: &Plan, now: Now) -> Result<bool, StoreError> {
         let shared = Keys::new(prefix, &self.name).shared(store)?;
@@ -93,17 +116,16 @@ impl About {
         read(store, &key(prefix))
     }
 
-    /// The endpoints whose deliveries wait until an operator says otherwise, or whatever disabled them ends: all of them
-    /// while the filter is paused or disabled.
+    /// What waits until an operator says otherwise, or the config.
     ///
     /// # Errors
     /// The store's.
-    pub fn held(&self, store: &mut dyn SharedStore, prefix: &str, now: Now) -> Result<Vec<&str>, StoreError> {
+    pub fn held(&self, store: &mut dyn SharedStore, prefix: &str, now: Now) -> Result<Held<'_>, StoreError> {
         let is_off = Control::read(store, prefix)?.state(self.enabled) != State::Enabled;
-        let mut held = Vec::new();
+        let mut held = Held { is_off, endpoints: Vec::new() };
         for endpoint in &self.endpoints {
-            if is_off || endpoint.is_held(store, prefix, &self.plan, now)? {
-                held.push(endpoint.name.as_str());
+            if endpoint.is_held(store, prefix, &self.plan, now)? {
+                held.endpoints.push(&endpoint.name);
             }
         }
         Ok(held)

@@ -7,7 +7,7 @@ use super::settle::state;
 use super::{Engine, Place, World};
 use crate::about::About;
 use crate::breaker::{Permit, Position};
-use crate::config::EndpointId;
+use crate::config::{Endpoint, EndpointId};
 use crate::dead_letter::Letter;
 use crate::delivery::{Delivery, EventMeta, Pending, Stage, StateRecord};
 use crate::message::EventId;
@@ -81,12 +81,9 @@ impl Engine {
     /// Keeps an operational event for the endpoints that want it, as far as there is room.
     fn emit(&mut self, world: &mut World<'_>, news: &News<'_>) {
         let config = Rc::clone(&self.config);
-        let wants = |id: &EndpointId| {
-            config.endpoints.get(id.0).is_some_and(|endpoint| {
-                endpoint.operational.contain(news.kind) && endpoint.name != news.endpoint
-            })
-        };
-        let wanted: Vec<EndpointId> = (0..config.endpoints.len()).map(EndpointId).filter(wants).collect();
+        let wants = |endpoint: &Endpoint| endpoint.operational.contain(news.kind) && endpoint.name != news.endpoint;
+        let wanted = config.endpoints.iter().enumerate().filter(|(_, endpoint)| wants(endpoint));
+        let wanted: Vec<EndpointId> = wanted.map(|(number, _)| EndpointId(number)).collect();
         // Disabled, it discards producers' events too.
         if wanted.is_empty() || self.state() == crate::control::State::Disabled {
             return;
