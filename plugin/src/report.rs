@@ -74,6 +74,9 @@ pub fn line(config: &Config, notice: &Notice) -> Option<(LogLevel, String)> {
             let (action, found) = (action.label(), findings.summary(findings.list.len()));
             (LogLevel::Warn, format!("route {route}: personal data in an event, {action}: {found}"))
         }
+        Notice::Dropped { endpoint, event_type } => {
+            (LogLevel::Warn, format!("endpoint {}: {event_type} is dropped: the queue is full", name(endpoint)))
+        }
         Notice::Changed { line } => (LogLevel::Info, format!("admin: {line}")),
         Notice::Store { doing, error } => (LogLevel::Error, format!("{doing}: {error}")),
     })

@@ -13,11 +13,15 @@ use crate::control::{Control, StateOverride};
 use crate::endpoint::Keys;
 use crate::engine::World;
 use crate::json::write::{NONE, Writer, quoted};
-use crate::store::StoreError;
+use crate::operational::{Kind, News};
+use crate::store::{SharedStore, StoreError};
 
+mod history;
 mod letters;
+mod query;
 mod rollout;
 mod status;
+mod tell;
 
 /// Bodies are commands of a line.
 pub const BODY_MAX: usize = 16 * 1024;
@@ -66,7 +70,27 @@ pub fn split<'a>(admin: &Admin, path: &'a str) -> Option<(&'a str, &'a str)> {
 
 /// Answers a request, in the name of the plugin `prefix`.
 pub fn handle(world: &mut World<'_>, prefix: &str, admin: &Admin, request: &Request<'_>) -> Outcome {
-    (Surface { world, prefix, admin, request }).route().unwrap_or_else(Outcome::Answer)
+    let mut surface = Surface { world, prefix, admin, request, holder: String::new(), is_untold: false };
+    let outcome = surface.route();
+    let mut line = [" token=", &surface.holder].concat();
+    if surface.is_untold {
+        line.push_str(" operational_event=dropped");
+    }
+    match outcome {
+        Ok(Outcome::Changed(answer, what)) => Outcome::Changed(answer, what + &line),
+        Ok(Outcome::Drain(what)) => Outcome::Drain(what + &line),
+        Ok(Outcome::Answer(answer)) => Outcome::Answer(answer),
+        Err(refusal) => Outcome::Answer(named(world.store, prefix, refusal)),
+    }
+}
+
+/// A problem with which process it is, once that is known. To RFC 9457 `instance` is a name for the occurrence; here it
+/// names where it occurred, as in every other answer of the surface.
+pub fn named(store: &mut dyn SharedStore, prefix: &str, problem: Answer) -> Answer {
+    let Ok(Some(about)) = About::read(store, prefix) else { return problem };
+    problem
+        .member("instance", &quoted(&about.instance.map(|id| id.to_string()).unwrap_or_default()))
+        .member("started_at", &quoted(&about.started.to_string()))
 }
 
 struct Surface<'a, 'w> {
@@ -74,26 +98,31 @@ struct Surface<'a, 'w> {
     prefix: &'a str,
     admin: &'a Admin,
     request: &'a Request<'a>,
+    /// Whose token it is: the beginning of its SHA-256.
+    holder: String,
+    /// Something was changed that could not be told to those who want to know.
+    is_untold: bool,
 }
 
 impl Surface<'_, '_> {
-    fn route(mut self) -> Result<Outcome> {
+    fn route(&mut self) -> Result<Outcome> {
         let words: Vec<&str> = self.request.path.split('/').skip(1).collect();
         if words == ["health"] {
             self.only("GET")?;
             return self.health();
         }
         let role = self.role()?;
-        let method = match words.as_slice() {
-            ["status"] | ["dead-letters"] => "GET",
-            ["state"] | ["rollout"] => "PUT",
-            ["endpoints", _] => "PATCH",
-            ["endpoints", _, "breaker"]
-            | ["dead-letters", "redeliver"]
-            | ["dead-letters", _, "redeliver"]
-            | ["rollout", "promote" | "hold" | "resume" | "rollback"]
-            | ["drain"] => "POST",
-            ["dead-letters", _] | ["overrides"] => "DELETE",
+        let (method, parameters): (_, &[&str]) = match words.as_slice() {
+            ["status"] | ["events", _] => ("GET", &[]),
+            ["deliveries"] => ("GET", &["endpoint", "event", "status", "since", "limit"]),
+            ["dead-letters"] => ("GET", &["endpoint", "since", "limit"]),
+            ["state"] => ("PUT", &[]),
+            ["rollout"] => ("PUT", &["endpoint"]),
+            ["endpoints", _] => ("PATCH", &[]),
+            ["rollout", "promote" | "hold" | "resume" | "rollback"] => ("POST", &["endpoint"]),
+            ["dead-letters", "redeliver"] => ("POST", &["endpoint", "since"]),
+            ["endpoints", _, "breaker"] | ["dead-letters", _, "redeliver"] | ["drain"] => ("POST", &[]),
+            ["dead-letters", _] | ["overrides"] => ("DELETE", &[]),
             _ => return Err(Answer::problem(404, "Not Found", "the admin surface has nothing at this path")),
         };
         self.only(method)?;
@@ -101,8 +130,11 @@ impl Surface<'_, '_> {
             let detail = "this token may look, but not change anything";
             return Err(Answer::problem(403, "Forbidden", detail));
         }
+        self.only_parameters(parameters)?;
         match words.as_slice() {
             ["status"] => self.status(),
+            ["events", id] => self.show_event(id),
+            ["deliveries"] => self.list_deliveries(),
             ["state"] => self.set_state(),
             ["rollout"] => self.set_percent(),
             ["rollout", word] => self.move_rollout(word),
@@ -126,7 +158,7 @@ impl Surface<'_, '_> {
 
     /// What the holder of the request's token may do. Every token is compared, whole, whatever it begins with: what is
     /// compared are digests.
-    fn role(&self) -> Result<Role> {
+    fn role(&mut self) -> Result<Role> {
         const SCHEME: &[u8] = b"Bearer ";
         let token = self.request.authorization.and_then(|value| value.split_at_checked(SCHEME.len()));
         let token =
@@ -137,6 +169,7 @@ impl Surface<'_, '_> {
             let difference = token.digest.iter().zip(digest).fold(0, |sum, (a, b)| sum | (a ^ b));
             found = if std::hint::black_box(difference) == 0 { found.max(Some(token.role)) } else { found };
         }
+        self.holder = digest.iter().take(4).fold(String::new(), |text, byte| text + hex(byte >> 4) + hex(byte & 15));
         found.ok_or_else(|| {
             let detail = "the admin surface wants a token: Authorization: Bearer ...";
             Answer::problem(401, "Unauthorized", detail).with("www-authenticate", "Bearer")
@@ -177,7 +210,11 @@ impl Surface<'_, '_> {
         let disabled = config::endpoint_command(self.request.body).map_err(bad_request)?;
         let about = self.about()?;
         let endpoint = self.endpoint(&about, name)?;
-        Keys::new(self.prefix, name).override_disabled(self.world.store, endpoint.disabled, Some(disabled))?;
+        let keys = Keys::new(self.prefix, name);
+        if keys.override_disabled(self.world.store, endpoint.disabled, endpoint.digest, Some(disabled))? {
+            let kind = Kind::EndpointDisabled;
+            self.tell(&about, &[News { kind, endpoint: name, reason: "operator", more: &[] }]);
+        }
         self.changed(["endpoint=", name, " disabled=", if disabled { "true" } else { "false" }].concat())
     }
 
@@ -186,7 +223,10 @@ impl Surface<'_, '_> {
         let about = self.about()?;
         let endpoint = self.endpoint(&about, name)?;
         let (store, now) = (&mut *self.world.store, self.world.now.mono);
-        Keys::new(self.prefix, name).force_breaker(store, now, open.then_some(endpoint.open))?;
+        if Keys::new(self.prefix, name).force_breaker(store, now, open.then_some(endpoint.open))?.is_some() {
+            let kind = if open { Kind::BreakerOpened } else { Kind::BreakerClosed };
+            self.tell(&about, &[News { kind, endpoint: name, reason: "operator", more: &[] }]);
+        }
         self.changed(["endpoint=", name, " breaker=", if open { "open" } else { "closed" }].concat())
     }
 
@@ -195,7 +235,7 @@ impl Surface<'_, '_> {
         Control::change(self.world.store, self.prefix, |control| *control = Control::default())?;
         for endpoint in &about.endpoints {
             let keys = Keys::new(self.prefix, &endpoint.name);
-            keys.override_disabled(self.world.store, endpoint.disabled, None)?;
+            keys.override_disabled(self.world.store, endpoint.disabled, endpoint.digest, None)?;
         }
         self.delete_rollout_overrides(&about)?;
         self.changed("overrides=none".to_owned())
@@ -213,16 +253,27 @@ impl Surface<'_, '_> {
     }
 }
 
-/// The answer to a drain, with what is still pending.
-pub fn drained(about: &About, pending: usize) -> Answer {
-    if pending > 0 {
-        let pending = pending.to_string();
-        let detail = [&pending, " deliveries are still pending; new events stay refused, and this may be asked again"];
-        return Answer::unavailable(1, &detail.concat());
+/// The answer to a drain, with how much is still pending, and how much of what is not is held.
+pub fn drained(about: &About, pending: usize, held: usize) -> Answer {
+    let [pending_text, held_text] = [pending, held].map(|count| count.to_string());
+    if pending + held == 0 {
+        let mut body = begin(about);
+        body.text("status", "drained");
+        body.number("pending", 0);
+        body.number("held", 0);
+        return end(body);
     }
-    let mut body = begin(about);
-    body.text("status", "drained");
-    end(body)
+    let detail = if pending > 0 {
+        [&pending_text, " deliveries are still pending; new events stay refused, and this may be asked again"].concat()
+    } else {
+        [&held_text, " deliveries are held (paused, disabled or rolled back) and are lost with the process"].concat()
+    };
+    Answer::unavailable(1, &detail).member("pending", &pending_text).member("held", &held_text)
+}
+
+/// The digit of a half of a byte.
+fn hex(half: u8) -> &'static str {
+    "0123456789abcdef".get(usize::from(half)..=usize::from(half)).unwrap_or_default()
 }
 
 /// Begins an answer with which process it is.
@@ -247,11 +298,3 @@ fn bad_request(problems: Problems) -> Answer {
     let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
     Answer::bad_request(&lines.join("; "))
 }
-
-/// The value of a key of the query, as it stands there.
-fn parameter<'a>(query: &'a str, key: &str) -> Option<&'a str> {
-    query.split('&').find_map(|pair| pair.split_once('=').filter(|(name, _)| *name == key)).map(|(_, value)| value)
-}
-
-#[cfg(test)]
-mod tests;

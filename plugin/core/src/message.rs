@@ -9,6 +9,7 @@ use crate::config::{Endpoint, MetadataValue, Payload, Route, Sink, Url};
 use crate::headers::{self, Headers};
 use crate::json::write::quoted;
 use crate::json::{self, BodyFault};
+use crate::operational::is_operational;
 use crate::signature::timestamped::sign;
 use crate::template::{Absent, Source};
 use crate::time::WallTime;
@@ -72,6 +73,8 @@ pub enum Rejection {
     LongEventType(usize),
     /// The byte at this place of the event type, counted from 0, is not one an event type may have.
     BadEventType(usize),
+    /// The event type is one of the gateway's own.
+    Reserved,
 }
 
 impl fmt::Display for Rejection {
@@ -86,6 +89,7 @@ impl fmt::Display for Rejection {
             Self::BadEventType(at) => {
                 write!(f, "byte {at} of the event type is not one of A-Z a-z 0-9 _ . : -")
             }
+            Self::Reserved => f.write_str("event types that begin with gatepost. are the gateway's own"),
         }
     }
 }
@@ -124,6 +128,7 @@ fn event_type(route: &Route, source: &Source<'_>) -> Result<String, Rejection> {
     }
     match text.bytes().position(|byte| !is_event_type_byte(byte)) {
         Some(at) => Err(Rejection::BadEventType(at)),
+        None if is_operational(&text) => Err(Rejection::Reserved),
         None => Ok(text),
     }
 }

@@ -96,6 +96,26 @@ impl Ending {
         }
     }
 
+    /// A number for records: the status, or what no status is. [`from_code`](Self::from_code) reads it.
+    pub fn code(self) -> u16 {
+        match self {
+            Self::Timeout => 0,
+            Self::Reset => 1,
+            Self::Connect => 2,
+            Self::Status(status) => status,
+        }
+    }
+
+    /// The ending of this number.
+    pub fn from_code(code: u16) -> Self {
+        match code {
+            0 => Self::Timeout,
+            1 => Self::Reset,
+            2 => Self::Connect,
+            status => Self::Status(status),
+        }
+    }
+
     /// The value of the `outcome` label of `gatepost_attempts_total`.
     pub fn label(self) -> &'static str {
         match self {

@@ -141,11 +141,12 @@ fn change_record<R: Record + Default>(
     })
 }
 
-type Change<'a> = dyn FnMut(Option<&[u8]>) -> Result<Option<Vec<u8>>, StoreError> + 'a;
+/// What [`swap`] makes of a value.
+pub(crate) type Change<'a> = dyn FnMut(Option<&[u8]>) -> Result<Option<Vec<u8>>, StoreError> + 'a;
 
 /// Replaces a value by what `change` makes of it, unless that is `None`; a missing or freed one is `None` to it. Exists
 /// once, whatever the records are.
-fn swap(store: &mut dyn SharedStore, key: &str, change: &mut Change<'_>) -> Result<(), StoreError> {
+pub(crate) fn swap(store: &mut dyn SharedStore, key: &str, change: &mut Change<'_>) -> Result<(), StoreError> {
     for _ in 0..UPDATE_TRIES {
         let found = store.get(key)?;
         let cas = found.as_ref().map_or(Cas::CREATE, |(_, cas)| *cas);

@@ -58,6 +58,13 @@ impl EventPattern {
     }
 }
 
+impl EventPattern {
+    /// Does it ask for types that begin so, in so many words?
+    pub fn begins_with(&self, text: &str) -> bool {
+        self.0.len() >= text.len() && text.bytes().zip(&self.0).all(|(byte, token)| *token == Token::Byte(byte))
+    }
+}
+
 /// The patterns of all endpoints.
 #[derive(Debug)]
 pub struct Subscriptions {

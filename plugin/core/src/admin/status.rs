@@ -46,6 +46,7 @@ impl Surface<'_, '_> {
         body.number("pending", waiting.pending.iter().sum::<u64>() + waiting.others);
         body.optional("oldest_pending_seconds", waiting.oldest.map(|oldest| now.mono.since(oldest).as_secs()));
         body.number("dead_letters", total);
+        self.process_counters(&mut body, &about)?;
         body.array("endpoints");
         for (at, endpoint) in about.endpoints.iter().enumerate() {
             body.object(NONE);
