@@ -64,8 +64,8 @@ struct Found<'a> {
     filter: Filter,
     held: Held<'a>,
     limit: usize,
-    /// Oldest first; boxed, for they are moved about.
-    entries: Vec<Box<Entry>>,
+    /// Oldest first.
+    entries: Vec<Entry>,
     /// How many there are, whatever the limit.
     total: u64,
 }
@@ -89,15 +89,15 @@ impl Found<'_> {
             // It has ended while we looked: what was found later is how it stands.
             Ok(at) => {
                 if let Some(old) = self.entries.get_mut(at) {
-                    **old = entry;
+                    *old = entry;
                 }
             }
             Err(at) => {
                 self.total += 1;
                 if self.entries.len() < self.limit {
-                    self.entries.insert(at, Box::new(entry));
+                    self.entries.insert(at, entry);
                 } else if at > 0 {
-                    self.entries.insert(at, Box::new(entry));
+                    self.entries.insert(at, entry);
                     self.entries.remove(0);
                 }
             }
