@@ -1,10 +1,9 @@
 //! What stands behind the question mark.
 
-use percent_encoding::percent_decode_str;
-
 use super::{Result, Surface};
 use crate::about::About;
 use crate::answer::Answer;
+use crate::route::decoded;
 use crate::time::WallTime;
 
 /// Things in one list, unless it asks for more.
@@ -27,7 +26,7 @@ impl Surface<'_, '_> {
     pub(super) fn parameter(&self, name: &str) -> Option<String> {
         let mut pairs = self.request.query.split('&').map(name_of);
         let (_, value) = pairs.find(|(other, _)| *other == name)?;
-        Some(percent_decode_str(value).decode_utf8_lossy().into_owned())
+        Some(decoded(value))
     }
 
     /// The endpoint that the query names, if it names one.
