@@ -298,4 +298,3 @@ fn bad_request(problems: Problems) -> Answer {
     let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
     Answer::bad_request(&lines.join("; "))
 }
-

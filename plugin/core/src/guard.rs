@@ -379,7 +379,7 @@ fn seen(trigger: Trigger, whole: &Counts) -> String {
     match trigger {
         Trigger::Success => format!("{} of {ended} deliveries were delivered", whole.delivered),
         Trigger::P95 => {
-            let millis = whole.percentile(0.95).unwrap_or_default().as_millis();
+            let millis = u64::try_from(whole.percentile(0.95).unwrap_or_default().as_millis()).unwrap_or(u64::MAX);
             format!("the 95th percentile of {} attempts is {millis} ms", whole.attempts)
         }
         Trigger::Unauthorized => {

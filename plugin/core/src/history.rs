@@ -98,11 +98,7 @@ impl History {
 ///
 /// # Errors
 /// The store's.
-pub fn survey(
-    store: &mut dyn SharedStore,
-    prefix: &str,
-    visit: &mut dyn FnMut(&[u8]),
-) -> Result<(), StoreError> {
+pub fn survey(store: &mut dyn SharedStore, prefix: &str, visit: &mut dyn FnMut(&[u8])) -> Result<(), StoreError> {
     let keys = keys(prefix);
     let Some((next, _)) = store.get(&next_key(&keys))? else { return Ok(()) };
     let used = Next::decode(&next).map_or(0, |next| next.number.min(next.size.into()));

@@ -166,9 +166,7 @@ pub fn retry_after(value: &[u8], now: WallTime) -> Option<Duration> {
         let seconds = text.parse().unwrap_or(u64::MAX);
         return Some(Duration::from_secs(seconds).min(RETRY_AFTER_MAX));
     }
-    let date = httpdate::parse_http_date(text).ok()?;
-    let date = date.duration_since(std::time::UNIX_EPOCH).ok()?;
-    let wait = date.saturating_sub(Duration::from_nanos(now.as_millis().saturating_mul(1_000_000)));
+    let wait = WallTime::parse_http(text)?.since(now);
     (!wait.is_zero()).then(|| wait.min(RETRY_AFTER_MAX))
 }
 

@@ -143,21 +143,34 @@ pub fn update<R: Record + Default, T>(
     mut change: impl FnMut(&mut R) -> (Write, T),
 ) -> Result<T, StoreError> {
     let mut result = None;
-    swap(store, key, &mut |bytes| {
-        let mut record = bytes.map_or_else(|| Ok(R::default()), |bytes| R::decode(bytes).map(|(record, _)| record))?;
-        let (write, made) = change(&mut record);
+    change_record(store, key, &mut |record| {
+        let (write, made) = change(record);
         result = Some(made);
-        Ok((write == Write::Yes).then(|| record.encode()))
+        write
     })?;
     // A swap that has not failed has changed something, or found that it need not.
     result.ok_or(StoreError::Contended)
 }
 
+/// Apart from [`update`] so that it exists once for a record, whatever is changed in it.
+#[inline(never)]
+fn change_record<R: Record + Default>(
+    store: &mut dyn SharedStore,
+    key: &str,
+    change: &mut dyn FnMut(&mut R) -> Write,
+) -> Result<(), StoreError> {
+    swap(store, key, &mut |bytes| {
+        let mut record = bytes.map_or_else(|| Ok(R::default()), |bytes| R::decode(bytes).map(|(record, _)| record))?;
+        let write = change(&mut record);
+        Ok((write == Write::Yes).then(|| record.encode()))
+    })
+}
+
 /// What [`swap`] makes of a value.
 pub(crate) type Change<'a> = dyn FnMut(Option<&[u8]>) -> Result<Option<Vec<u8>>, StoreError> + 'a;
 
-/// Replaces a value by what `change` makes of it, unless that is `None`; a missing or freed one is `None` to it. Apart
-/// from [`update`] so that it exists once, whatever the records are.
+/// Replaces a value by what `change` makes of it, unless that is `None`; a missing or freed one is `None` to it. Exists
+/// once, whatever the records are.
 pub(crate) fn swap(store: &mut dyn SharedStore, key: &str, change: &mut Change<'_>) -> Result<(), StoreError> {
     for _ in 0..UPDATE_TRIES {
         let found = store.get(key)?;

@@ -22,7 +22,11 @@ mod outcomes;
 #[cfg(test)]
 mod receiver;
 #[cfg(test)]
+mod rollout;
+#[cfg(test)]
 mod sample_events;
+#[cfg(test)]
+mod scene;
 #[cfg(test)]
 mod surroundings;
 #[cfg(test)]

@@ -149,8 +149,7 @@ impl Surface<'_, '_> {
             Some(Ok(pattern)) => Some(Subscriptions::of(&[pattern])),
             Some(Err(_)) => return Err(bad("event", "an event type, or a pattern of types such as payment_*")),
         };
-        let filter =
-            Filter { id: None, endpoint: self.named_endpoint(&about)?, event, status, since: self.since()? };
+        let filter = Filter { id: None, endpoint: self.named_endpoint(&about)?, event, status, since: self.since()? };
         let found = self.find_deliveries(&about, filter, self.limit()?)?;
         Ok(found.show(begin(&about), true))
     }

@@ -89,13 +89,7 @@ impl Surface<'_, '_> {
         Err(Answer::problem(404, "Not Found", "there is no such dead letter (any more)"))
     }
 
-    fn redeliver(
-        &mut self,
-        about: &About,
-        letters: &[Listed],
-        filter: &Filter,
-        line: String,
-    ) -> Result<Outcome> {
+    fn redeliver(&mut self, about: &About, letters: &[Listed], filter: &Filter, line: String) -> Result<Outcome> {
         let Now { mono, wall } = self.world.now;
         let mut partition = self.partition()?;
         let (mut kept, mut skipped, mut failed) = (Vec::new(), 0, None);

@@ -70,7 +70,14 @@ impl Engine {
     }
 
     /// Counts the end of an attempt that was made at `at`.
-    pub(super) fn count_attempt_of(&mut self, id: EndpointId, now: Instant, at: WallTime, ending: Ending, took: Duration) {
+    pub(super) fn count_attempt_of(
+        &mut self,
+        id: EndpointId,
+        now: Instant,
+        at: WallTime,
+        ending: Ending,
+        took: Duration,
+    ) {
         self.process.change().totals.attempt(at);
         if let Some(watched) = self.watched.get_mut(id.0) {
             let ring = watched.counted.change();

@@ -207,9 +207,7 @@ impl Engine {
         if let Some(event) = self.holdings.event_mut(place) {
             event.is_dirty = written.is_err();
         }
-        if is_settled
-            && written.is_ok()
-        {
+        if is_settled && written.is_ok() {
             self.remember_event(world, place);
             if let Some(holding) = self.holdings.get_mut(place.partition) {
                 holding.events.remove(place.slot);

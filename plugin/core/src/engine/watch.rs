@@ -22,6 +22,8 @@ use crate::time::{Instant, Now};
 pub(super) struct Watched {
     progress: Progress,
     read: Option<Instant>,
+    /// Shared data knows it: a first phase that began now would else begin again with every look.
+    is_kept: bool,
     pub(super) counted: Counted,
     /// What the metric was last told.
     told: Option<Percent>,
@@ -29,7 +31,7 @@ pub(super) struct Watched {
 
 impl Watched {
     pub fn new(window: std::time::Duration) -> Self {
-        Self { progress: Progress::default(), read: None, counted: Counted::new(window), told: None }
+        Self { progress: Progress::default(), read: None, is_kept: false, counted: Counted::new(window), told: None }
     }
 }
 
@@ -64,8 +66,9 @@ impl Engine {
         if watched.read.is_some_and(|read| world.now.mono.since(read) < REREAD) {
             return;
         }
-        match read(world.store, &rollout::key(&self.prefix, &endpoint.name)) {
+        match read::<Progress>(world.store, &rollout::key(&self.prefix, &endpoint.name)) {
             Ok(kept) => {
+                watched.is_kept = kept.as_ref().is_some_and(|kept| kept.is_of(&self.config.rollout.plan));
                 watched.progress = Progress::under(kept, &self.config.rollout.plan, world.now);
                 watched.read = Some(world.now.mono);
             }
@@ -102,9 +105,19 @@ impl Engine {
         }
         for number in 0..self.watched.len() {
             let id = EndpointId(number);
+            self.begin(world, id);
             self.judge(world, id);
             self.promote(world, id);
             self.tell_percent(world, id);
+        }
+    }
+
+    /// Remembers when the first phase began.
+    fn begin(&mut self, world: &mut World<'_>, id: EndpointId) {
+        self.refresh(world, id);
+        let is_kept = self.watched.get(id.0).is_some_and(|watched| watched.is_kept);
+        if !is_kept && !self.config.rollout.plan.phases.is_empty() {
+            self.change_progress(world, id, |_| (Write::Yes, ()));
         }
     }
 
@@ -196,7 +209,7 @@ impl Engine {
         match changed {
             Ok(result) => {
                 if let (Some(watched), Some(after)) = (self.watched.get_mut(id.0), after) {
-                    (watched.progress, watched.read) = (after, Some(now.mono));
+                    (watched.progress, watched.read, watched.is_kept) = (after, Some(now.mono), true);
                 }
                 Some(result)
             }

@@ -1,0 +1,105 @@
+//! Many seeds, on all cores.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use host_tests::Filter;
+
+use crate::{Broken, Summary, Violation, run};
+
+/// What many runs came to.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Total {
+    /// Runs that held.
+    pub seeds: u64,
+    /// Their sum.
+    pub sum: Summary,
+}
+
+/// One thread for each core.
+pub fn cores() -> usize {
+    thread::available_parallelism().map_or(1, Into::into)
+}
+
+/// Plays these seeds on so many threads, in their order, and hands over what each came to. Once that returns false no
+/// further seed is begun.
+pub fn each(
+    filter: &Filter,
+    seeds: Range<u64>,
+    threads: usize,
+    take: impl Fn(u64, Result<Summary, Box<Violation>>) -> bool + Sync,
+) {
+    let next = AtomicU64::new(seeds.start);
+    let work = || {
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= seeds.end {
+                return;
+            }
+            if !take(seed, run(filter, seed)) {
+                next.store(seeds.end, Ordering::Relaxed);
+            }
+        }
+    };
+    thread::scope(|scope| (0..threads.max(1)).for_each(|_| drop(scope.spawn(work))));
+}
+
+/// Plays these seeds until one breaks an invariant; `progress` is told the total after each run.
+///
+/// # Errors
+/// The violation of the lowest seed that has one, whatever the number of threads: when one is found those below it are
+/// done or under way.
+pub fn play(
+    filter: &Filter,
+    seeds: Range<u64>,
+    threads: usize,
+    progress: impl Fn(&Total) + Sync,
+) -> Result<Total, Box<Violation>> {
+    let (total, first) = (Mutex::new(Total::default()), Mutex::new(None::<Box<Violation>>));
+    each(filter, seeds, threads, |_, played| match played {
+        Ok(summary) => {
+            let mut total = lock(&total);
+            total.add(summary);
+            progress(&total);
+            true
+        }
+        Err(found) => {
+            let mut first = lock(&first);
+            if first.as_ref().is_none_or(|first| found.seed < first.seed) {
+                *first = Some(found);
+            }
+            false
+        }
+    });
+    match lock(&first).take() {
+        Some(violation) => Err(violation),
+        None => Ok(*lock(&total)),
+    }
+}
+
+/// Plays all of these seeds; what each broke, if it broke something.
+pub fn survey(filter: &Filter, seeds: Range<u64>, threads: usize) -> BTreeMap<u64, Broken> {
+    let found = Mutex::new(BTreeMap::new());
+    each(filter, seeds, threads, |seed, played| {
+        lock(&found).extend(played.err().map(|violation| (seed, violation.broken)));
+        true
+    });
+    std::mem::take(&mut lock(&found))
+}
+
+impl Total {
+    fn add(&mut self, summary: Summary) {
+        self.seeds += 1;
+        self.sum.accepted += summary.accepted;
+        self.sum.delivered += summary.delivered;
+        self.sum.dead += summary.dead;
+        self.sum.disruptions += summary.disruptions;
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
