@@ -3,9 +3,8 @@
 //! All of it is made of entries, one for each delivery. A redelivery is an entry of its own under the first id.
 
 use super::query::{LIMIT_MAX, bad};
-use super::{Outcome, Result, Surface, begin, end};
+use super::{Outcome, Result, Surface, begin, end, problem};
 use crate::about::{About, Held};
-use crate::answer::Answer;
 use crate::dead_letter::Reason;
 use crate::delivery::{DeliveryRecord, Stage, StateRecord};
 use crate::history;
@@ -124,22 +123,20 @@ impl Found<'_> {
 }
 
 impl Surface<'_, '_> {
-    pub(super) fn show_event(&mut self, id: &str) -> Result<Outcome> {
-        let about = self.about()?;
+    pub(super) fn show_event(&mut self, about: &About, id: &str) -> Result<Outcome> {
         let Some(id) = EventId::parse(id) else { return Err(bad("id", "that of an event, a UUID")) };
         let filter = Filter { id: Some(id), ..Filter::default() };
-        let found = self.find_deliveries(&about, filter, LIMIT_MAX)?;
+        let found = self.find_deliveries(about, filter, LIMIT_MAX)?;
         let Some(first) = found.entries.first() else {
             let detail = "no event of this id is pending or among the last that ended (limits.history)";
-            return Err(Answer::problem(404, "Not Found", detail));
+            return Err(problem(404, "Not Found", detail));
         };
-        let mut body = begin(&about);
+        let mut body = begin(about);
         show_event(&mut body, first);
         Ok(found.show(body, false))
     }
 
-    pub(super) fn list_deliveries(&mut self) -> Result<Outcome> {
-        let about = self.about()?;
+    pub(super) fn list_deliveries(&mut self, about: &About) -> Result<Outcome> {
         let status = self.parameter("status");
         if status.as_ref().is_some_and(|status| !STATUSES.contains(&status.as_str())) {
             return Err(bad("status", &STATUSES.join(" or ")));
@@ -149,9 +146,9 @@ impl Surface<'_, '_> {
             Some(Ok(pattern)) => Some(Subscriptions::of(&[pattern])),
             Some(Err(_)) => return Err(bad("event", "an event type, or a pattern of types such as payment_*")),
         };
-        let filter = Filter { id: None, endpoint: self.named_endpoint(&about)?, event, status, since: self.since()? };
-        let found = self.find_deliveries(&about, filter, self.limit()?)?;
-        Ok(found.show(begin(&about), true))
+        let filter = Filter { id: None, endpoint: self.named_endpoint(about)?, event, status, since: self.since()? };
+        let found = self.find_deliveries(about, filter, self.limit()?)?;
+        Ok(found.show(begin(about), true))
     }
 
     /// Looks at what is pending first, so that what ends meanwhile is not missed.

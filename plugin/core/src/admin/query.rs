@@ -17,7 +17,7 @@ impl Surface<'_, '_> {
         let mut names = self.request.query.split('&').filter(|pair| !pair.is_empty()).map(|pair| name_of(pair).0);
         match names.find(|name| !known.contains(name)) {
             None => Ok(()),
-            Some(_) if known.is_empty() => Err(Answer::bad_request("query: expected none at this path")),
+            Some(_) if known.is_empty() => Err(bad("query", "none at this path")),
             Some(_) => Err(bad("query", &["only ", &known.join(", ")].concat())),
         }
     }
@@ -58,6 +58,6 @@ fn name_of(pair: &str) -> (&str, &str) {
 }
 
 /// A parameter is not what it must be.
-pub(super) fn bad(name: &str, expected: &str) -> Answer {
-    Answer::bad_request(&[name, ": expected ", expected].concat())
+pub(super) fn bad(name: &str, expected: &str) -> Box<Answer> {
+    Box::new(Answer::bad_request(&[name, ": expected ", expected].concat()))
 }
