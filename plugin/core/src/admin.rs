@@ -53,11 +53,11 @@ pub enum Outcome {
 }
 
 /// Refused, with this answer.
-type Result<T> = std::result::Result<T, Answer>;
+type Result<T> = std::result::Result<T, Box<Answer>>;
 
-impl From<StoreError> for Answer {
+impl From<StoreError> for Box<Answer> {
     fn from(error: StoreError) -> Self {
-        Self::unavailable(1, &format!("shared data did not do what was asked: {error}"))
+        Self::new(Answer::unavailable(1, &format!("shared data did not do what was asked: {error}")))
     }
 }
 
@@ -80,7 +80,7 @@ pub fn handle(world: &mut World<'_>, prefix: &str, admin: &Admin, request: &Requ
         Ok(Outcome::Changed(answer, what)) => Outcome::Changed(answer, what + &line),
         Ok(Outcome::Drain(what)) => Outcome::Drain(what + &line),
         Ok(Outcome::Answer(answer)) => Outcome::Answer(answer),
-        Err(refusal) => Outcome::Answer(named(world.store, prefix, refusal)),
+        Err(refusal) => Outcome::Answer(named(world.store, prefix, *refusal)),
     }
 }
 
@@ -109,7 +109,8 @@ impl Surface<'_, '_> {
         let words: Vec<&str> = self.request.path.split('/').skip(1).collect();
         if words == ["health"] {
             self.only("GET")?;
-            return self.health();
+            let about = self.about()?;
+            return self.health(&about);
         }
         let role = self.role()?;
         let (method, parameters): (_, &[&str]) = match words.as_slice() {
@@ -123,29 +124,30 @@ impl Surface<'_, '_> {
             ["dead-letters", "redeliver"] => ("POST", &["endpoint", "since"]),
             ["endpoints", _, "breaker"] | ["dead-letters", _, "redeliver"] | ["drain"] => ("POST", &[]),
             ["dead-letters", _] | ["overrides"] => ("DELETE", &[]),
-            _ => return Err(Answer::problem(404, "Not Found", "the admin surface has nothing at this path")),
+            _ => return Err(problem(404, "Not Found", "the admin surface has nothing at this path")),
         };
         self.only(method)?;
         if role < Role::Operate && method != "GET" {
             let detail = "this token may look, but not change anything";
-            return Err(Answer::problem(403, "Forbidden", detail));
+            return Err(problem(403, "Forbidden", detail));
         }
         self.only_parameters(parameters)?;
+        let about = &self.about()?;
         match words.as_slice() {
-            ["status"] => self.status(),
-            ["events", id] => self.show_event(id),
-            ["deliveries"] => self.list_deliveries(),
-            ["state"] => self.set_state(),
-            ["rollout"] => self.set_percent(),
-            ["rollout", word] => self.move_rollout(word),
-            ["endpoints", name] => self.set_endpoint(name),
-            ["endpoints", name, "breaker"] => self.set_breaker(name),
-            ["dead-letters"] => self.list_letters(),
-            ["dead-letters", "redeliver"] => self.redeliver_all(),
-            ["dead-letters", delivery, "redeliver"] => self.redeliver_one(delivery),
-            ["dead-letters", delivery] => self.discard_letter(delivery),
+            ["status"] => self.status(about),
+            ["events", id] => self.show_event(about, id),
+            ["deliveries"] => self.list_deliveries(about),
+            ["state"] => self.set_state(about),
+            ["rollout"] => self.set_percent(about),
+            ["rollout", word] => self.move_rollout(about, word),
+            ["endpoints", name] => self.set_endpoint(about, name),
+            ["endpoints", name, "breaker"] => self.set_breaker(about, name),
+            ["dead-letters"] => self.list_letters(about),
+            ["dead-letters", "redeliver"] => self.redeliver_all(about),
+            ["dead-letters", delivery, "redeliver"] => self.redeliver_one(about, delivery),
+            ["dead-letters", delivery] => self.discard_letter(about, delivery),
             ["drain"] => self.drain(),
-            _ => self.delete_overrides(),
+            _ => self.delete_overrides(about),
         }
     }
 
@@ -153,7 +155,8 @@ impl Surface<'_, '_> {
         if self.request.method == method {
             return Ok(());
         }
-        Err(Answer::problem(405, "Method Not Allowed", &["expected ", method].concat()).with("allow", method))
+        let refusal = problem(405, "Method Not Allowed", &["expected ", method].concat());
+        Err(Box::new(refusal.with("allow", method)))
     }
 
     /// What the holder of the request's token may do. Every token is compared, whole, whatever it begins with: what is
@@ -172,7 +175,7 @@ impl Surface<'_, '_> {
         self.holder = digest.iter().take(4).fold(String::new(), |text, byte| text + hex(byte >> 4) + hex(byte & 15));
         found.ok_or_else(|| {
             let detail = "the admin surface wants a token: Authorization: Bearer ...";
-            Answer::problem(401, "Unauthorized", detail).with("www-authenticate", "Bearer")
+            Box::new(problem(401, "Unauthorized", detail).with("www-authenticate", "Bearer"))
         })
     }
 
@@ -180,76 +183,71 @@ impl Surface<'_, '_> {
     fn about(&mut self) -> Result<About> {
         About::read(self.world.store, self.prefix)?.ok_or_else(|| {
             let detail = ["no configuration of a filter named ", self.prefix, " has begun to deliver yet"].concat();
-            Answer::unavailable(1, &detail)
+            Box::new(Answer::unavailable(1, &detail))
         })
     }
 
     fn endpoint(&self, about: &About, name: &str) -> Result<AboutEndpoint> {
         let found = about.endpoints.iter().find(|endpoint| endpoint.name == name);
-        found.cloned().ok_or_else(|| Answer::problem(404, "Not Found", "the config has no such endpoint"))
+        found.cloned().ok_or_else(|| problem(404, "Not Found", "the config has no such endpoint"))
     }
 
-    fn health(&mut self) -> Result<Outcome> {
-        let about = self.about()?;
+    fn health(&mut self, about: &About) -> Result<Outcome> {
         let draining = Control::read(self.world.store, self.prefix)?.draining;
-        let mut body = begin(&about);
+        let mut body = begin(about);
         body.text("status", if draining { "draining" } else { "ok" });
         Ok(Outcome::Answer(end(body)))
     }
 
-    fn set_state(&mut self) -> Result<Outcome> {
+    fn set_state(&mut self, about: &About) -> Result<Outcome> {
         let (state, reason) = config::state_command(self.request.body).map_err(bad_request)?;
-        let (over, at) = (self.about()?.enabled, self.world.now.wall);
+        let (over, at) = (about.enabled, self.world.now.wall);
         let line = ["state=", state.label(), " reason=", &quoted(&reason)].concat();
         let new = StateOverride { state, over, reason, at };
         Control::change(self.world.store, self.prefix, |control| control.set_state(new.clone()))?;
-        self.changed(line)
+        self.changed(about, line)
     }
 
-    fn set_endpoint(&mut self, name: &str) -> Result<Outcome> {
+    fn set_endpoint(&mut self, about: &About, name: &str) -> Result<Outcome> {
         let disabled = config::endpoint_command(self.request.body).map_err(bad_request)?;
-        let about = self.about()?;
-        let endpoint = self.endpoint(&about, name)?;
+        let endpoint = self.endpoint(about, name)?;
         let keys = Keys::new(self.prefix, name);
         if keys.override_disabled(self.world.store, endpoint.disabled, endpoint.digest, Some(disabled))? {
             let kind = Kind::EndpointDisabled;
-            self.tell(&about, &[News { kind, endpoint: name, reason: "operator", more: &[] }]);
+            self.tell(about, &[News { kind, endpoint: name, reason: "operator", more: &[] }]);
         }
-        self.changed(["endpoint=", name, " disabled=", if disabled { "true" } else { "false" }].concat())
+        self.changed(about, ["endpoint=", name, " disabled=", if disabled { "true" } else { "false" }].concat())
     }
 
-    fn set_breaker(&mut self, name: &str) -> Result<Outcome> {
+    fn set_breaker(&mut self, about: &About, name: &str) -> Result<Outcome> {
         let open = config::breaker_command(self.request.body).map_err(bad_request)?;
-        let about = self.about()?;
-        let endpoint = self.endpoint(&about, name)?;
+        let endpoint = self.endpoint(about, name)?;
         let (store, now) = (&mut *self.world.store, self.world.now.mono);
         if Keys::new(self.prefix, name).force_breaker(store, now, open.then_some(endpoint.open))?.is_some() {
             let kind = if open { Kind::BreakerOpened } else { Kind::BreakerClosed };
-            self.tell(&about, &[News { kind, endpoint: name, reason: "operator", more: &[] }]);
+            self.tell(about, &[News { kind, endpoint: name, reason: "operator", more: &[] }]);
         }
-        self.changed(["endpoint=", name, " breaker=", if open { "open" } else { "closed" }].concat())
+        self.changed(about, ["endpoint=", name, " breaker=", if open { "open" } else { "closed" }].concat())
     }
 
-    fn delete_overrides(&mut self) -> Result<Outcome> {
-        let about = self.about()?;
+    fn delete_overrides(&mut self, about: &About) -> Result<Outcome> {
         Control::change(self.world.store, self.prefix, |control| *control = Control::default())?;
         for endpoint in &about.endpoints {
             let keys = Keys::new(self.prefix, &endpoint.name);
             keys.override_disabled(self.world.store, endpoint.disabled, endpoint.digest, None)?;
         }
-        self.delete_rollout_overrides(&about)?;
-        self.changed("overrides=none".to_owned())
+        self.delete_rollout_overrides(about)?;
+        self.changed(about, "overrides=none".to_owned())
     }
 
     fn drain(&mut self) -> Result<Outcome> {
-        self.about()?;
         Control::change(self.world.store, self.prefix, |control| control.draining = true)?;
         Ok(Outcome::Drain("drain=true".to_owned()))
     }
 
     /// The answer to a change is how things stand now.
-    fn changed(&mut self, line: String) -> Result<Outcome> {
-        Ok(Outcome::Changed(self.standing()?, line))
+    fn changed(&mut self, about: &About, line: String) -> Result<Outcome> {
+        Ok(Outcome::Changed(self.standing(about)?, line))
     }
 }
 
@@ -294,7 +292,11 @@ fn end(mut body: Writer) -> Answer {
     }
 }
 
-fn bad_request(problems: Problems) -> Answer {
+fn bad_request(problems: Problems) -> Box<Answer> {
     let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
-    Answer::bad_request(&lines.join("; "))
+    Box::new(Answer::bad_request(&lines.join("; ")))
+}
+
+fn problem(status: u16, title: &str, detail: &str) -> Box<Answer> {
+    Box::new(Answer::problem(status, title, detail))
 }

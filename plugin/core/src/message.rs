@@ -32,6 +32,22 @@ impl EventId {
     }
 }
 
+impl EventId {
+    /// Reads what is printed: 32 hexadecimal digits in five groups.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (mut id, mut digits) = ([0u8; 16], text.bytes());
+        for (at, byte) in id.iter_mut().enumerate() {
+            if matches!(at, 4 | 6 | 8 | 10) && digits.next() != Some(b'-') {
+                return None;
+            }
+            for _ in 0..2 {
+                *byte = *byte << 4 | char::from(digits.next()?).to_digit(16)? as u8;
+            }
+        }
+        digits.next().is_none().then_some(Self(id))
+    }
+}
+
 impl fmt::Display for EventId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(uuid::Uuid::from_bytes(self.0).hyphenated().encode_lower(&mut uuid::Uuid::encode_buffer()))

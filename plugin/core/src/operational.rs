@@ -69,13 +69,14 @@ pub struct Kinds(u8);
 impl Kinds {
     /// Those that these patterns ask for by name.
     pub fn of(patterns: &[EventPattern]) -> Self {
-        let named: Vec<EventPattern> = patterns.iter().filter(|one| one.begins_with(PREFIX)).cloned().collect();
-        if named.is_empty() {
-            return Self::default();
+        let mut bits = 0;
+        for pattern in patterns.iter().filter(|pattern| pattern.begins_with(PREFIX)) {
+            let wanted = Subscriptions::of(std::slice::from_ref(pattern));
+            for kind in Kind::ALL {
+                bits |= u8::from(!wanted.matching(kind.event_type()).is_empty()) << kind as u8;
+            }
         }
-        let named = Subscriptions::build([named.as_slice()]);
-        let wanted = Kind::ALL.into_iter().filter(|kind| !named.matching(kind.event_type()).is_empty());
-        Self(wanted.fold(0, |bits, kind| bits | 1 << kind as u8))
+        Self(bits)
     }
 
     /// Is this one of them?

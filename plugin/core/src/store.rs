@@ -3,6 +3,7 @@
 //! It mirrors the proxy-wasm ABI: whole values, no delete, no listing, compare-and-swap by a number that comes with
 //! each read. Envoy holds one mutex over it, so every call is atomic by itself.
 
+use postcard::ser_flavors::Flavor;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -85,7 +86,31 @@ pub trait Record: Serialize + DeserializeOwned {
 /// The bytes of a record: its version, which postcard writes as itself, and its fields.
 pub fn encoded(version: u8, fields: &(impl Serialize + ?Sized)) -> Vec<u8> {
     // Serialising plain data into a growing vector cannot fail; an empty record would be read as unknown.
-    postcard::to_allocvec(&(version, fields)).unwrap_or_default()
+    postcard::serialize_with_flavor(&(version, fields), Bytes(Vec::with_capacity(ROOM))).unwrap_or_default()
+}
+
+/// What most records need: a vector that grows from nothing is moved four times on the way there.
+const ROOM: usize = 128;
+
+/// Where postcard puts the bytes of a record.
+struct Bytes(Vec<u8>);
+
+impl Flavor for Bytes {
+    type Output = Vec<u8>;
+
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.0.push(byte);
+        Ok(())
+    }
+
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<Vec<u8>> {
+        Ok(self.0)
+    }
 }
 
 /// The one byte that a freed slot holds, since a key cannot be deleted.

@@ -87,11 +87,20 @@ struct Node {
 impl Subscriptions {
     /// Builds the trie from each endpoint's patterns, in the order of the config.
     pub fn build<'a>(endpoints: impl IntoIterator<Item = &'a [EventPattern]>) -> Self {
-        let mut subscriptions = Self { nodes: vec![Node::default()] };
+        let mut subscriptions = Self::of(&[]);
         for (id, patterns) in endpoints.into_iter().enumerate() {
             for pattern in patterns {
                 subscriptions.insert(EndpointId(id), pattern);
             }
+        }
+        subscriptions
+    }
+
+    /// Those of one endpoint.
+    pub fn of(patterns: &[EventPattern]) -> Self {
+        let mut subscriptions = Self { nodes: vec![Node::default()] };
+        for pattern in patterns {
+            subscriptions.insert(EndpointId(0), pattern);
         }
         subscriptions
     }

@@ -3,9 +3,8 @@
 //! All of it is made of entries, one for each delivery. A redelivery is an entry of its own under the first id.
 
 use super::query::{LIMIT_MAX, bad};
-use super::{Outcome, Result, Surface, begin, end};
+use super::{Outcome, Result, Surface, begin, end, problem};
 use crate::about::{About, Held};
-use crate::answer::Answer;
 use crate::dead_letter::Reason;
 use crate::delivery::{DeliveryRecord, Stage, StateRecord};
 use crate::history;
@@ -94,65 +93,62 @@ impl Found<'_> {
             }
             Err(at) => {
                 self.total += 1;
-                if self.entries.len() < self.limit {
-                    self.entries.insert(at, entry);
-                } else if at > 0 {
-                    self.entries.insert(at, entry);
+                self.entries.insert(at, entry);
+                if self.entries.len() > self.limit {
                     self.entries.remove(0);
                 }
             }
         }
     }
-}
 
-impl Surface<'_, '_> {
-    pub(super) fn show_event(&mut self, id: &str) -> Result<Outcome> {
-        let about = self.about()?;
-        let Ok(id) = uuid::Uuid::try_parse(id) else { return Err(bad("id", "that of an event, a UUID")) };
-        let filter = Filter { id: Some(EventId(id.into_bytes())), ..Filter::default() };
-        let found = self.find_deliveries(&about, filter, LIMIT_MAX)?;
-        let Some(first) = found.entries.first() else {
-            let detail = "no event of this id is pending or among the last that ended (limits.history)";
-            return Err(Answer::problem(404, "Not Found", detail));
-        };
-        let mut body = begin(&about);
-        body.text("id", &first.id.to_string());
-        show_event(&mut body, first);
+    /// The deliveries of one event as they came, or, as a list, those of many, newest first.
+    fn show(&self, mut body: Writer, is_list: bool) -> Outcome {
         body.array("deliveries");
-        for entry in &found.entries {
+        for number in 0..self.entries.len() {
+            let at = if is_list { self.entries.len() - 1 - number } else { number };
+            let Some(entry) = self.entries.get(at) else { continue };
             body.object(NONE);
+            if is_list {
+                show_event(&mut body, entry);
+            }
             show_delivery(&mut body, entry);
             body.end_object();
         }
         body.end_array();
-        Ok(Outcome::Answer(end(body)))
+        if is_list {
+            body.number("total", self.total);
+        }
+        Outcome::Answer(end(body))
+    }
+}
+
+impl Surface<'_, '_> {
+    pub(super) fn show_event(&mut self, about: &About, id: &str) -> Result<Outcome> {
+        let Some(id) = EventId::parse(id) else { return Err(bad("id", "that of an event, a UUID")) };
+        let filter = Filter { id: Some(id), ..Filter::default() };
+        let found = self.find_deliveries(about, filter, LIMIT_MAX)?;
+        let Some(first) = found.entries.first() else {
+            let detail = "no event of this id is pending or among the last that ended (limits.history)";
+            return Err(problem(404, "Not Found", detail));
+        };
+        let mut body = begin(about);
+        show_event(&mut body, first);
+        Ok(found.show(body, false))
     }
 
-    pub(super) fn list_deliveries(&mut self) -> Result<Outcome> {
-        let about = self.about()?;
+    pub(super) fn list_deliveries(&mut self, about: &About) -> Result<Outcome> {
         let status = self.parameter("status");
         if status.as_ref().is_some_and(|status| !STATUSES.contains(&status.as_str())) {
             return Err(bad("status", &STATUSES.join(" or ")));
         }
         let event = match self.parameter("event").map(|pattern| EventPattern::parse(&pattern)) {
             None => None,
-            Some(Ok(pattern)) => Some(Subscriptions::build([[pattern].as_slice()])),
+            Some(Ok(pattern)) => Some(Subscriptions::of(&[pattern])),
             Some(Err(_)) => return Err(bad("event", "an event type, or a pattern of types such as payment_*")),
         };
-        let filter = Filter { id: None, endpoint: self.named_endpoint(&about)?, event, status, since: self.since()? };
-        let found = self.find_deliveries(&about, filter, self.limit()?)?;
-        let mut body = begin(&about);
-        body.array("deliveries");
-        for entry in found.entries.iter().rev() {
-            body.object(NONE);
-            body.text("id", &entry.id.to_string());
-            show_event(&mut body, entry);
-            show_delivery(&mut body, entry);
-            body.end_object();
-        }
-        body.end_array();
-        body.number("total", found.total);
-        Ok(Outcome::Answer(end(body)))
+        let filter = Filter { id: None, endpoint: self.named_endpoint(about)?, event, status, since: self.since()? };
+        let found = self.find_deliveries(about, filter, self.limit()?)?;
+        Ok(found.show(begin(about), true))
     }
 
     /// Looks at what is pending first, so that what ends meanwhile is not missed.
@@ -181,6 +177,7 @@ fn status(delivery: &DeliveryRecord<String>, held: &Held<'_>) -> &'static str {
 }
 
 fn show_event(body: &mut Writer, entry: &Entry) {
+    body.text("id", &entry.id.to_string());
     body.text("event", &entry.event_type);
     if !entry.route.is_empty() {
         body.text("route", &entry.route);

@@ -5,9 +5,8 @@
 //! answers; the letter goes once the event is kept.
 
 use super::tell::fresh;
-use super::{Outcome, Result, Surface, begin, end};
+use super::{Outcome, Result, Surface, begin, end, problem};
 use crate::about::About;
-use crate::answer::Answer;
 use crate::dead_letter::{self, Letter, Listed};
 use crate::delivery::StateRecord;
 use crate::json::write::{NONE, Writer};
@@ -27,10 +26,9 @@ impl Filter {
 }
 
 impl Surface<'_, '_> {
-    pub(super) fn list_letters(&mut self) -> Result<Outcome> {
-        let about = self.about()?;
-        let (filter, limit) = (self.filter(&about)?, self.limit()?);
-        let mut body = begin(&about);
+    pub(super) fn list_letters(&mut self, about: &About) -> Result<Outcome> {
+        let (filter, limit) = (self.filter(about)?, self.limit()?);
+        let mut body = begin(about);
         body.array("dead_letters");
         let mut total: u64 = 0;
         for listed in dead_letter::list(self.world.store, self.prefix)? {
@@ -49,29 +47,27 @@ impl Surface<'_, '_> {
         Ok(Outcome::Answer(end(body)))
     }
 
-    pub(super) fn redeliver_all(&mut self) -> Result<Outcome> {
-        let about = self.about()?;
-        let filter = self.filter(&about)?;
+    pub(super) fn redeliver_all(&mut self, about: &About) -> Result<Outcome> {
+        let filter = self.filter(about)?;
         let letters = dead_letter::list(self.world.store, self.prefix)?;
         let mut line = ["redeliver=", filter.endpoint.as_deref().unwrap_or("all")].concat();
         if filter.since > WallTime::default() {
             line.extend([" since=", &filter.since.to_string()]);
         }
-        self.redeliver(&about, &letters, &filter, line)
+        self.redeliver(about, &letters, &filter, line)
     }
 
-    pub(super) fn redeliver_one(&mut self, delivery: &str) -> Result<Outcome> {
-        let about = self.about()?;
+    pub(super) fn redeliver_one(&mut self, about: &About, delivery: &str) -> Result<Outcome> {
         let (listed, letter) = self.find(delivery)?;
-        self.endpoint(&about, &letter.endpoint)?;
+        self.endpoint(about, &letter.endpoint)?;
         let any = Filter { endpoint: None, since: WallTime::default() };
-        self.redeliver(&about, &[listed], &any, ["redeliver=", delivery].concat())
+        self.redeliver(about, &[listed], &any, ["redeliver=", delivery].concat())
     }
 
-    pub(super) fn discard_letter(&mut self, delivery: &str) -> Result<Outcome> {
+    pub(super) fn discard_letter(&mut self, about: &About, delivery: &str) -> Result<Outcome> {
         let (listed, _) = self.find(delivery)?;
         dead_letter::discard(self.world.store, self.prefix, &[listed])?;
-        self.changed(["discard=", delivery].concat())
+        self.changed(about, ["discard=", delivery].concat())
     }
 
     fn filter(&self, about: &About) -> Result<Filter> {
@@ -86,7 +82,7 @@ impl Surface<'_, '_> {
                 return Ok((listed, letter));
             }
         }
-        Err(Answer::problem(404, "Not Found", "there is no such dead letter (any more)"))
+        Err(problem(404, "Not Found", "there is no such dead letter (any more)"))
     }
 
     fn redeliver(&mut self, about: &About, letters: &[Listed], filter: &Filter, line: String) -> Result<Outcome> {

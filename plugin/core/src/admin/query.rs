@@ -1,10 +1,9 @@
 //! What stands behind the question mark.
 
-use percent_encoding::percent_decode_str;
-
 use super::{Result, Surface};
 use crate::about::About;
 use crate::answer::Answer;
+use crate::route::decoded;
 use crate::time::WallTime;
 
 /// Things in one list, unless it asks for more.
@@ -18,7 +17,7 @@ impl Surface<'_, '_> {
         let mut names = self.request.query.split('&').filter(|pair| !pair.is_empty()).map(|pair| name_of(pair).0);
         match names.find(|name| !known.contains(name)) {
             None => Ok(()),
-            Some(_) if known.is_empty() => Err(Answer::bad_request("query: expected none at this path")),
+            Some(_) if known.is_empty() => Err(bad("query", "none at this path")),
             Some(_) => Err(bad("query", &["only ", &known.join(", ")].concat())),
         }
     }
@@ -27,7 +26,7 @@ impl Surface<'_, '_> {
     pub(super) fn parameter(&self, name: &str) -> Option<String> {
         let mut pairs = self.request.query.split('&').map(name_of);
         let (_, value) = pairs.find(|(other, _)| *other == name)?;
-        Some(percent_decode_str(value).decode_utf8_lossy().into_owned())
+        Some(decoded(value))
     }
 
     /// The endpoint that the query names, if it names one.
@@ -59,6 +58,6 @@ fn name_of(pair: &str) -> (&str, &str) {
 }
 
 /// A parameter is not what it must be.
-pub(super) fn bad(name: &str, expected: &str) -> Answer {
-    Answer::bad_request(&[name, ": expected ", expected].concat())
+pub(super) fn bad(name: &str, expected: &str) -> Box<Answer> {
+    Box::new(Answer::bad_request(&[name, ": expected ", expected].concat()))
 }

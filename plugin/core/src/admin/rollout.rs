@@ -1,8 +1,7 @@
 //! The rollout of one endpoint, or of all of them: shown, and changed by operators.
 
-use super::{Outcome, Result, Surface, bad_request};
+use super::{Outcome, Result, Surface, bad_request, problem};
 use crate::about::{About, AboutEndpoint};
-use crate::answer::Answer;
 use crate::config;
 use crate::guard::{Counts, PROCESS, Ring, Totals, Trigger};
 use crate::json::write::{NONE, Writer, quoted};
@@ -15,19 +14,19 @@ use crate::store::{Write, read, update};
 type Change = std::result::Result<Option<(Kind, Vec<(&'static str, String)>)>, &'static str>;
 
 impl Surface<'_, '_> {
-    pub(super) fn set_percent(&mut self) -> Result<Outcome> {
+    pub(super) fn set_percent(&mut self, about: &About) -> Result<Outcome> {
         let percent = config::rollout_command(self.request.body).map_err(bad_request)?;
         let now = self.world.now;
-        self.change_rollouts(&format!("percent={percent}"), |progress, _| {
+        self.change_rollouts(about, &format!("percent={percent}"), |progress, _| {
             progress.set_percent(percent, now);
             Ok(None)
         })
     }
 
     /// `promote`, `hold`, `resume` or `rollback`.
-    pub(super) fn move_rollout(&mut self, word: &str) -> Result<Outcome> {
+    pub(super) fn move_rollout(&mut self, about: &About, word: &str) -> Result<Outcome> {
         let now = self.world.now;
-        self.change_rollouts(word, |progress, about| match word {
+        self.change_rollouts(about, word, |progress, about| match word {
             "promote" if progress.promote(&about.plan, now) => {
                 let percent = progress.selected(&about.plan, now.wall);
                 Ok(Some((Kind::Promoted, operational::phase(progress.phase, percent).to_vec())))
@@ -52,28 +51,32 @@ impl Surface<'_, '_> {
     }
 
     /// Changes the rollout of the endpoint that the query names, or of all; refused for one, nothing is changed for any.
-    fn change_rollouts(&mut self, line: &str, change: impl Fn(&mut Progress, &About) -> Change) -> Result<Outcome> {
-        let about = self.about()?;
-        let named = self.named_endpoint(&about)?;
+    fn change_rollouts(
+        &mut self,
+        about: &About,
+        line: &str,
+        change: impl Fn(&mut Progress, &About) -> Change,
+    ) -> Result<Outcome> {
+        let named = self.named_endpoint(about)?;
         let is_meant = |endpoint: &&AboutEndpoint| named.as_ref().is_none_or(|name| *name == endpoint.name);
         let endpoints: Vec<&AboutEndpoint> = about.endpoints.iter().filter(is_meant).collect();
         let mut told = Vec::new();
         for is_rehearsal in [true, false] {
             for endpoint in &endpoints {
-                match self.change_rollout(&about, endpoint, is_rehearsal, &change)? {
+                match self.change_rollout(about, endpoint, is_rehearsal, &change)? {
                     Ok(Some(news)) if !is_rehearsal => told.push((&endpoint.name, news)),
                     Ok(_) => {}
                     Err(detail) => {
                         let detail = ["endpoint ", &endpoint.name, ": ", detail].concat();
-                        return Err(Answer::problem(409, "Conflict", &detail));
+                        return Err(problem(409, "Conflict", &detail));
                     }
                 }
             }
         }
         let news = told.iter().map(|(endpoint, (kind, more))| News { kind: *kind, endpoint, reason: "operator", more });
         let news: Vec<News<'_>> = news.collect();
-        self.tell(&about, &news);
-        self.changed(["rollout=", line, " endpoint=", named.as_deref().unwrap_or("all")].concat())
+        self.tell(about, &news);
+        self.changed(about, ["rollout=", line, " endpoint=", named.as_deref().unwrap_or("all")].concat())
     }
 
     fn change_rollout(
