@@ -16,6 +16,7 @@ use crate::json::write::{NONE, Writer, quoted};
 use crate::store::StoreError;
 
 mod letters;
+mod page;
 mod rollout;
 mod status;
 
@@ -66,7 +67,7 @@ pub fn split<'a>(admin: &Admin, path: &'a str) -> Option<(&'a str, &'a str)> {
 
 /// Answers a request, in the name of the plugin `prefix`.
 pub fn handle(world: &mut World<'_>, prefix: &str, admin: &Admin, request: &Request<'_>) -> Outcome {
-    (Surface { world, prefix, admin, request }).route().unwrap_or_else(Outcome::Answer)
+    (Surface { world, prefix, admin, request, role: Role::Read }).route().unwrap_or_else(Outcome::Answer)
 }
 
 struct Surface<'a, 'w> {
@@ -74,16 +75,22 @@ struct Surface<'a, 'w> {
     prefix: &'a str,
     admin: &'a Admin,
     request: &'a Request<'a>,
+    /// What the request's token allows, once it is known.
+    role: Role,
 }
 
 impl Surface<'_, '_> {
     fn route(mut self) -> Result<Outcome> {
         let words: Vec<&str> = self.request.path.split('/').skip(1).collect();
+        if matches!(words.as_slice(), [] | [""]) {
+            self.only("GET")?;
+            return Ok(Outcome::Answer(page::answer()));
+        }
         if words == ["health"] {
             self.only("GET")?;
             return self.health();
         }
-        let role = self.role()?;
+        self.role = self.role()?;
         let method = match words.as_slice() {
             ["status"] | ["dead-letters"] => "GET",
             ["state"] | ["rollout"] => "PUT",
@@ -97,7 +104,7 @@ impl Surface<'_, '_> {
             _ => return Err(Answer::problem(404, "Not Found", "the admin surface has nothing at this path")),
         };
         self.only(method)?;
-        if role < Role::Operate && method != "GET" {
+        if self.role < Role::Operate && method != "GET" {
             let detail = "this token may look, but not change anything";
             return Err(Answer::problem(403, "Forbidden", detail));
         }
