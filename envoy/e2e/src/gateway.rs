@@ -41,6 +41,8 @@ pub struct Setup {
     /// The filter, when it is not the one that is released.
     wasm: Option<PathBuf>,
     arguments: Vec<String>,
+    /// The admin surface's, when they are not the example's.
+    tokens: Option<Value>,
 }
 
 impl Setup {
@@ -59,6 +61,7 @@ impl Setup {
             around: json!({}),
             wasm: None,
             arguments: Vec::new(),
+            tokens: None,
         }
     }
 
@@ -124,6 +127,13 @@ impl Setup {
         self
     }
 
+    /// Gives the admin surface other tokens than the example's.
+    #[must_use]
+    pub fn with_tokens(mut self, tokens: Value) -> Self {
+        self.tokens = Some(tokens);
+        self
+    }
+
     /// Adds arguments to Envoy's command line.
     #[must_use]
     pub fn with_arguments(mut self, arguments: &[&str]) -> Self {
@@ -157,6 +167,9 @@ impl Setup {
         for (name, address) in &self.clusters {
             example.add_cluster(name)?;
             example.set_cluster(name, address)?;
+        }
+        if let Some(tokens) = &self.tokens {
+            overlay(example.admin()?, json!({"tokens": tokens}));
         }
         let mut config = example.config().clone();
         let listener = config.pointer_mut("/static_resources/listeners/0").context("the example has no listener")?;

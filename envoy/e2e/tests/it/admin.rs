@@ -16,12 +16,13 @@ use crate::isolation::one_load_at_a_time;
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// What is said to the admin surface of a gateway that runs the example.
-struct Operator {
-    url: String,
+pub(crate) struct Operator {
+    /// The surface's, without a slash at its end.
+    pub url: String,
 }
 
 impl Operator {
-    fn of(gateway: &Gateway) -> Result<Self> {
+    pub fn of(gateway: &Gateway) -> Result<Self> {
         let operator = Self { url: format!("http://{}/gatepost", gateway.envoy.listener(ADMIN_LISTENER)?) };
         // Before that no configuration has begun to deliver.
         wait::until(
@@ -32,14 +33,14 @@ impl Operator {
         Ok(operator)
     }
 
-    fn ask(&self, method: &str, path: &str, command: &str) -> Result<(u16, Value)> {
+    pub fn ask(&self, method: &str, path: &str, command: &str) -> Result<(u16, Value)> {
         let request = ureq::http::Request::builder().method(method).uri(format!("{}/{path}", self.url));
         let request = request.header("authorization", ADMIN_AUTHORIZATION).body(command.to_owned())?;
         let mut response = gatepost_cli::http().run(request)?;
         Ok((response.status().as_u16(), response.body_mut().read_json()?))
     }
 
-    fn done(&self, method: &str, path: &str, command: &Value) -> Result<Value> {
+    pub fn done(&self, method: &str, path: &str, command: &Value) -> Result<Value> {
         let command = if command.is_null() { String::new() } else { command.to_string() };
         let (status, answer) = self.ask(method, path, &command)?;
         anyhow::ensure!(status == 200, "{method} {path}: {status} {answer}");
