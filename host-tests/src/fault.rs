@@ -16,7 +16,7 @@ pub struct Fault {
     pub host_call: Option<&'static str>,
     /// What happened, with what the filter wrote to standard error.
     pub reason: String,
-    /// A rule ended the VM: no defect of the filter's.
+    /// A rule ended the VM, or a filter that [may trap](crate::Builder::may_trap) did: no defect.
     pub killed: bool,
 }
 

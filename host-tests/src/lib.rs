@@ -62,6 +62,7 @@ pub use fault::{Fault, StartError};
 pub use filter::Filter;
 pub use headers::Headers;
 pub use imports::log::{Level, LogLine};
+pub use imports::shared_data::Write;
 pub use process::{Builder, Process};
 pub use rules::{Effect, Point, Rule, RuleId};
 pub use stream::{Answer, Forwarded, Request, StreamId};

@@ -19,15 +19,20 @@ use crate::clock::Clock;
 use crate::fault::{Fault, StartError};
 use crate::filter::Filter;
 use crate::imports::log::LogLine;
+use crate::imports::shared_data::Write;
 use crate::rules::{Rule, RuleId};
-use crate::stream::{Answer, Forwarded, StreamId};
+use crate::scheduler::Event;
+use crate::stream::{Answer, Forwarded, Stream, StreamId};
 use crate::trace::{Trace, What};
 use crate::upstream::{Call, Upstream};
-use crate::vm::{Guest, Identity, Vm};
+use crate::vm::{Context, Guest, Identity, Vm};
 use crate::world::{Thread, World};
 
-/// From a VM's end to the moment a new stream may rebuild it: Envoy's `reload_config.backoff.base_interval`.
+/// From the moment a VM was made, or a configuration loaded into it, to the one at which a new stream may replace it once
+/// it is lost: Envoy's `reload_config.backoff.base_interval`. One that ran for longer is replaced at once.
 const RELOAD_BACKOFF: Duration = Duration::from_secs(1);
+/// How long Envoy keeps a stream on which nothing happens: `stream_idle_timeout`.
+const STREAM_IDLE_TIMEOUT: Duration = Duration::from_secs(300);
 /// What starting one VM takes.
 const START: Duration = Duration::from_millis(1);
 
@@ -49,7 +54,8 @@ pub struct Process {
 #[derive(Default)]
 struct Slot {
     vm: Option<Vm>,
-    lost_at: Option<Duration>,
+    /// When it was made, or was last given a configuration.
+    loaded_at: Duration,
     /// The thread does nothing before.
     stalled_until: Duration,
 }
@@ -120,6 +126,12 @@ impl Process {
         self.world.shared_data.writers(key)
     }
 
+    /// Every write to shared data that was made, in order; none unless they are
+    /// [recorded](Builder::record_writes).
+    pub fn writes(&self) -> &[Write] {
+        self.world.writes.as_deref().unwrap_or_default()
+    }
+
     /// The names of all shared queues, sorted.
     pub fn queues(&self) -> impl Iterator<Item = &str> {
         self.world.queues.names()
@@ -135,18 +147,18 @@ impl Process {
         &self.world.trace
     }
 
-    /// Ends a VM as a trap does: its ticks and calls stop, its streams are answered 503, shared data stays. Under
-    /// `FAIL_RELOAD` a worker's is rebuilt at the first new stream a second later, the main thread's never.
+    /// Ends a VM as a trap does: its ticks and calls stop, shared data stays. Whoever waits for an answer of its waits on,
+    /// until Envoy gives the stream up after five idle minutes. Under `FAIL_RELOAD` a worker's is rebuilt at the next new
+    /// stream, but not within a second of being loaded, the main thread's only with another configuration.
     pub fn kill_vm(&mut self, thread: Thread) {
-        let now = self.world.clock.elapsed();
-        let Some(slot) = self.slots.get_mut(&thread) else { return };
-        let Some(vm) = slot.vm.take() else { return };
-        slot.lost_at = Some(now);
+        let Some(mut vm) = self.slots.get_mut(&thread).and_then(|slot| slot.vm.take()) else { return };
         self.fuel_of_the_lost += vm.fuel;
         self.world.note(thread, What::Lost);
-        for stream in self.world.streams.values_mut().filter(|stream| stream.open && stream.thread == thread) {
-            stream.response = Some(streams::failed());
-            stream.open = false;
+        let lost = vm.guest().vm;
+        let waiting = |stream: &Stream| stream.open && stream.vm == lost;
+        let streams = self.world.streams.iter().filter(|(_, stream)| waiting(stream));
+        for stream in streams.map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.world.put_after(STREAM_IDLE_TIMEOUT, Event::StreamIdle { stream });
         }
     }
 
@@ -205,6 +217,8 @@ impl Process {
     pub fn restart(&mut self) -> Result<(), StartError> {
         let threads: Vec<Thread> = self.slots.keys().copied().collect();
         threads.iter().for_each(|thread| self.kill_vm(*thread));
+        // Connections end with the process.
+        self.world.streams.values_mut().for_each(|stream| stream.open = false);
         self.world.forget();
         let config = Arc::clone(&self.config);
         self.canary(&config)?;
@@ -213,7 +227,7 @@ impl Process {
 
     /// Pushes another configuration: a canary tries it, then every VM gets a new root context beside the old ones,
     /// which go on ticking; new connections go to the new root. A configuration that is still draining comes back
-    /// without `on_configure`: its root serves again.
+    /// without `on_configure`: its root serves again. A thread whose VM is lost gets another one.
     ///
     /// # Errors
     ///
@@ -230,7 +244,15 @@ impl Process {
     }
 
     fn configure_thread(&mut self, thread: Thread, config: &Arc<[u8]>) -> Result<(), StartError> {
-        let Some(vm) = self.slots.get_mut(&thread).and_then(|slot| slot.vm.as_mut()) else { return Ok(()) };
+        let now = self.world.clock.elapsed();
+        let slot = self.slots.entry(thread).or_default();
+        slot.loaded_at = now;
+        let Some(vm) = slot.vm.as_mut() else {
+            return match self.boot(thread) {
+                Err(StartError::Fault(fault)) if fault.killed => Ok(()),
+                result => result,
+            };
+        };
         let guest = vm.guest();
         let draining = guest.roots.iter().find(|(_, root)| !root.is_ending && root.config == *config);
         if let Some((root, _)) = draining {
@@ -291,7 +313,8 @@ impl Process {
     fn boot(&mut self, thread: Thread) -> Result<(), StartError> {
         let mut vm = self.instantiate(thread)?;
         configure(&mut vm, &mut self.world, &self.config, &thread.to_string())?;
-        self.slots.insert(thread, Slot { vm: Some(vm), ..Slot::default() });
+        let loaded_at = self.world.clock.elapsed();
+        self.slots.insert(thread, Slot { vm: Some(vm), loaded_at, ..Slot::default() });
         self.world.note(thread, What::Started);
         Ok(())
     }
@@ -314,7 +337,11 @@ impl Process {
         let Some(vm) = self.slots.get_mut(&thread).and_then(|slot| slot.vm.as_mut()) else { return Ok(None) };
         let result = vm.call(&mut self.world, callback, context, params);
         if result.is_err() {
+            let stream = vm.guest().contexts.get(&context).copied();
             self.kill_vm(thread);
+            if let Some(Context::Stream(stream)) = stream {
+                self.fail(stream, callback);
+            }
         }
         match result {
             Err(fault) if fault.killed => Ok(None),

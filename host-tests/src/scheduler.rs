@@ -4,9 +4,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::stream::StreamId;
 use crate::world::{QueueId, Thread, VmId};
 
-/// Something that happens to a VM. One that no longer finds its VM, root or call does nothing.
+/// Something that happens. One that no longer finds its VM, root, call or stream does nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
     /// A root's timer fires, unless it was set again since (`armed` differs).
@@ -16,6 +17,8 @@ pub(crate) enum Event {
     QueueReady { thread: Thread, root: u32, queue: QueueId },
     /// An HTTP call ends.
     CallEnd { thread: Thread, vm: VmId, token: u32 },
+    /// Envoy gives up a stream on which nothing happens any more.
+    StreamIdle { stream: StreamId },
 }
 
 /// The list of events, by time.

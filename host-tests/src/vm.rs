@@ -5,7 +5,7 @@ use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
-use wasmtime::{Instance, Memory, Result, Store, TypedFunc, WasmParams, WasmResults, format_err};
+use wasmtime::{Instance, Memory, Result, Store, Trap, TypedFunc, WasmParams, WasmResults, format_err};
 
 use crate::fault::Fault;
 use crate::filter::Filter;
@@ -22,6 +22,8 @@ pub(crate) struct Identity {
     pub(crate) plugin_name: String,
     pub(crate) vm_id: String,
     pub(crate) environment: Vec<(String, String)>,
+    /// A trap of the filter's own is what a test wants.
+    pub(crate) may_trap: bool,
 }
 
 /// What a context id stands for.
@@ -212,6 +214,9 @@ impl Vm {
     fn fault(&mut self, callback: &'static str, error: &wasmtime::Error) -> Fault {
         let guest = self.store.data();
         let reason = format!("{} {}", error.root_cause(), guest.stderr.trim()).trim_end().to_owned();
-        Fault { thread: guest.thread, callback, host_call: guest.host_call, reason, killed: guest.killed }
+        // What a panic and an abort come to; a loop without end or a wrong host call is a defect all the same.
+        let aborted = error.downcast_ref::<Trap>() == Some(&Trap::UnreachableCodeReached);
+        let killed = guest.killed || (guest.identity.may_trap && aborted);
+        Fault { thread: guest.thread, callback, host_call: guest.host_call, reason, killed }
     }
 }

@@ -8,7 +8,7 @@ use crate::clock::Clock;
 use crate::imports::log::LogLine;
 use crate::imports::metrics::Metrics;
 use crate::imports::queue::Queues;
-use crate::imports::shared_data::SharedData;
+use crate::imports::shared_data::{SharedData, Write};
 use crate::rules::Rules;
 use crate::scheduler::{Event, Schedule};
 use crate::stream::{Stream, StreamId};
@@ -55,6 +55,8 @@ pub(crate) struct World {
     pub(crate) streams: BTreeMap<StreamId, Stream>,
     pub(crate) trace: Trace,
     pub(crate) rules: Rules,
+    /// Every write to shared data, where somebody wants to know.
+    pub(crate) writes: Option<Vec<Write>>,
     /// Calls to clusters carry a copy of the keys that begin so.
     pub(crate) watched: Vec<String>,
     /// How far the wall clock of a thread is off, in nanoseconds.

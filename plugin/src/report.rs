@@ -69,6 +69,11 @@ pub fn line(config: &Config, notice: &Notice) -> Option<(LogLevel, String)> {
             (LogLevel::Warn, format!("endpoint {}: not promoted: {} is breached", name(endpoint), trigger.label()))
         }
         Notice::Share { .. } => return None,
+        Notice::Findings { route, action, findings } => {
+            let route = config.routes.get(route.0).map_or("", |route| &route.name);
+            let (action, found) = (action.label(), findings.summary(findings.list.len()));
+            (LogLevel::Warn, format!("route {route}: personal data in an event, {action}: {found}"))
+        }
         Notice::Changed { line } => (LogLevel::Info, format!("admin: {line}")),
         Notice::Store { doing, error } => (LogLevel::Error, format!("{doing}: {error}")),
     })

@@ -124,14 +124,6 @@ impl Example {
         self.wasm_of(0)
     }
 
-    /// The section `admin` of the filter that operators ask.
-    ///
-    /// # Errors
-    /// When the config has no such filter.
-    pub fn admin(&mut self) -> Result<&mut Value> {
-        at(self.wasm_of(1)?, "/configuration/value/admin")
-    }
-
     fn wasm_of(&mut self, listener: usize) -> Result<&mut Value> {
         let chain = format!("/static_resources/listeners/{listener}/filter_chains/0");
         let filters = at(&mut self.config, &format!("{chain}/filters/0/typed_config/http_filters"))?;

@@ -1,22 +1,26 @@
 //! A producer: sends events over connections that the test holds.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::io::{Read, Write};
 use std::net::TcpStream as StdStream;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{self, Poll};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use gatepost_cli::example::AUTHORIZATION;
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full};
-use hyper::body::Bytes;
+use hyper::body::{Bytes, Frame};
 use hyper::client::conn::{http1, http2};
 use hyper::{HeaderMap, Request};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
+use tokio::task::{AbortHandle, JoinHandle};
 
 /// What a producer sends.
 #[derive(Clone, Debug)]
@@ -25,24 +29,27 @@ pub struct Event {
     pub method: String,
     /// The path and query.
     pub path: String,
-    /// Headers besides `authorization`, in order, repetitions allowed.
+    /// The headers, in order, repetitions allowed.
     pub headers: Vec<(String, String)>,
     /// The body.
     pub body: Vec<u8>,
+    /// The bytes of each piece of the body, whose length is not announced then; `None`: it is sent whole.
+    pub chunk: Option<usize>,
     /// Trailers after the body.
     pub trailers: Vec<(String, String)>,
 }
 
 impl Event {
-    /// An event of this type, posted to `/events/<event>`.
+    /// An event of this type, posted to `/events/<event>` by a producer that is let in.
     pub fn new(event: &str, body: impl Into<Vec<u8>>) -> Self {
-        Self {
-            method: "POST".to_owned(),
-            path: format!("/events/{event}"),
-            headers: vec![("content-type".to_owned(), "application/json".to_owned())],
-            body: body.into(),
-            trailers: Vec::new(),
-        }
+        let event = Self { body: body.into(), ..Self::request("POST", &format!("/events/{event}")) };
+        event.with_header("content-type", "application/json").with_header("authorization", AUTHORIZATION)
+    }
+
+    /// Any request, so far without headers and body.
+    pub fn request(method: &str, path: &str) -> Self {
+        let (method, path) = (method.to_owned(), path.to_owned());
+        Self { method, path, headers: Vec::new(), body: Vec::new(), chunk: None, trailers: Vec::new() }
     }
 
     /// The same with one header more.
@@ -52,7 +59,7 @@ impl Event {
         self
     }
 
-    fn request(&self, authority: &str, protocol: Protocol) -> Result<Request<Body>> {
+    fn to_http(&self, authority: &str, protocol: Protocol) -> Result<Request<Body>> {
         let uri = match protocol {
             Protocol::Http1 => self.path.clone(),
             Protocol::Http2 => format!("http://{authority}{}", self.path),
@@ -61,7 +68,6 @@ impl Event {
         if protocol == Protocol::Http1 {
             request = request.header("host", authority);
         }
-        request = request.header("authorization", AUTHORIZATION);
         for (name, value) in &self.headers {
             request = request.header(name, value);
         }
@@ -69,13 +75,31 @@ impl Event {
         for (name, value) in &self.trailers {
             trailers.append(name.parse::<hyper::header::HeaderName>()?, value.parse()?);
         }
-        let body = Full::new(Bytes::from(self.body.clone()));
+        let body = match self.chunk {
+            None => BodyExt::boxed(Full::new(Bytes::from(self.body.clone()))),
+            Some(bytes) => BodyExt::boxed(Pieces(self.body.chunks(bytes.max(1)).map(Bytes::copy_from_slice).collect())),
+        };
         let body = if trailers.is_empty() {
-            BodyExt::boxed(body)
+            body
         } else {
             BodyExt::boxed(body.with_trailers(async move { Some(Ok(trailers)) }))
         };
         Ok(request.body(body)?)
+    }
+}
+
+/// A body of unknown length.
+struct Pieces(VecDeque<Bytes>);
+
+impl hyper::body::Body for Pieces {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _context: &mut task::Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(self.get_mut().0.pop_front().map(|piece| Ok(Frame::data(piece))))
     }
 }
 
@@ -148,12 +172,62 @@ impl Connection {
     pub fn send(&mut self, event: &Event) -> Result<Answer> {
         self.runtime.block_on(self.sender.send(event))
     }
+
+    /// Sends an event and does not wait for the answer.
+    pub fn begin(self, event: Event) -> Pending {
+        let Self { runtime, mut sender } = self;
+        let connection = sender.connection.clone();
+        let task = runtime.spawn(async move {
+            let answer = sender.send(&event).await?;
+            Ok((answer, sender))
+        });
+        Pending { runtime, task, connection }
+    }
+
+    /// Has the gateway closed it?
+    pub fn is_closed(&self) -> bool {
+        match &self.sender.inner {
+            Inner::Http1(sender) => sender.is_closed(),
+            Inner::Http2(sender) => sender.is_closed(),
+        }
+    }
+}
+
+/// A request whose answer is awaited, on a connection of its own.
+pub struct Pending {
+    runtime: Arc<Runtime>,
+    task: JoinHandle<Result<(Answer, Sender)>>,
+    connection: AbortHandle,
+}
+
+impl Pending {
+    /// Waits for the answer.
+    ///
+    /// # Errors
+    /// As for [`Connection::send`].
+    pub fn finish(self) -> Result<(Answer, Connection)> {
+        let (answer, sender) = self.runtime.block_on(self.task).context("the task of a request")??;
+        Ok((answer, Connection { runtime: self.runtime, sender }))
+    }
+
+    /// Is there an answer, or a failure?
+    pub fn is_finished(&self) -> bool {
+        self.task.is_finished()
+    }
+
+    /// Breaks the connection, as a client does that waits no longer.
+    pub fn leave(self) {
+        self.task.abort();
+        self.connection.abort();
+    }
 }
 
 /// A connection, for use inside the runtime.
 pub(crate) struct Sender {
     address: String,
     inner: Inner,
+    /// The task that reads and writes.
+    connection: AbortHandle,
 }
 
 enum Inner {
@@ -169,19 +243,17 @@ impl Sender {
         stream.set_nodelay(true)?;
         let io = TokioIo::new(stream);
         // How a connection ends is told to whoever waits for an answer on it; its task has nobody to tell.
-        let inner = match protocol {
+        let (inner, connection) = match protocol {
             Protocol::Http1 => {
                 let (sender, connection) = http1::handshake(io).await?;
-                tokio::spawn(connection);
-                Inner::Http1(sender)
+                (Inner::Http1(sender), tokio::spawn(connection).abort_handle())
             }
             Protocol::Http2 => {
                 let (sender, connection) = http2::handshake(TokioExecutor::new(), io).await?;
-                tokio::spawn(connection);
-                Inner::Http2(sender)
+                (Inner::Http2(sender), tokio::spawn(connection).abort_handle())
             }
         };
-        Ok(Self { address: address.to_owned(), inner })
+        Ok(Self { address: address.to_owned(), inner, connection })
     }
 
     pub(crate) async fn send(&mut self, event: &Event) -> Result<Answer> {
@@ -192,11 +264,11 @@ impl Sender {
         let response = match &mut self.inner {
             Inner::Http1(sender) => {
                 sender.ready().await?;
-                sender.send_request(event.request(&self.address, Protocol::Http1)?).await?
+                sender.send_request(event.to_http(&self.address, Protocol::Http1)?).await?
             }
             Inner::Http2(sender) => {
                 sender.ready().await?;
-                sender.send_request(event.request(&self.address, Protocol::Http2)?).await?
+                sender.send_request(event.to_http(&self.address, Protocol::Http2)?).await?
             }
         };
         let (head, body) = response.into_parts();

@@ -1,182 +1,20 @@
 //! A running Envoy with the example config, and a plugin config of the test's own.
 
 use std::fs;
-use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use gatepost_cli::envoy::{Envoy, Launch};
-use gatepost_cli::example::{Example, LISTENER};
-use gatepost_cli::receiver::Receiver;
+use gatepost_cli::example::LISTENER;
+use gatepost_cli::wait;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::client::{Answer, Connection, Event, Protocol};
-
-/// The example's endpoint of this name, which the receiver serves under the same name.
-///
-/// `more` is laid over the entry: its keys replace those of the same name.
-pub fn endpoint(name: &str, secret: &str, more: Value) -> Value {
-    let mut entry = json!({
-        "name": name,
-        "cluster": name,
-        "url": format!("http://receiver.test/{name}"),
-        "secrets": [{"value": secret}],
-    });
-    overlay(&mut entry, more);
-    entry
-}
-
-/// What to run.
-#[derive(Clone, Debug)]
-pub struct Setup {
-    plugin: Value,
-    /// Where each endpoint's cluster goes, `(cluster, host:port)`.
-    clusters: Vec<(String, String)>,
-    env: Vec<(String, String)>,
-    as_text: bool,
-    /// Laid over the `PluginConfig`.
-    around: Value,
-    /// The filter, when it is not the one that is released.
-    wasm: Option<PathBuf>,
-    arguments: Vec<String>,
-    /// The admin surface's, when they are not the example's.
-    tokens: Option<Value>,
-}
-
-impl Setup {
-    /// One route, `POST /events/{event}`, to these endpoints, all of them at this receiver.
-    pub fn new(receiver: &Receiver, endpoints: &[Value]) -> Self {
-        let names = endpoints.iter().filter_map(|entry| entry.get("name").and_then(Value::as_str));
-        Self {
-            plugin: json!({
-                "enabled": true,
-                "routes": [{"name": "ingest", "match": {"path": "/events/{event}"}, "event": "{event}"}],
-                "endpoints": endpoints,
-            }),
-            clusters: names.map(|name| (name.to_owned(), receiver.address().to_owned())).collect(),
-            env: Vec::new(),
-            as_text: false,
-            around: json!({}),
-            wasm: None,
-            arguments: Vec::new(),
-            tokens: None,
-        }
-    }
-
-    /// The example's own config, its two endpoints at this receiver.
-    ///
-    /// # Errors
-    /// When the example does not have the shape we know, or the filter does not build.
-    pub fn example(receiver: &Receiver) -> Result<Self> {
-        let plugin = Example::load()?.plugin()?.clone();
-        let clusters = ["billing", "audit"].map(|name| (name.to_owned(), receiver.address().to_owned()));
-        Ok(Self { plugin, clusters: clusters.to_vec(), ..Self::new(receiver, &[]) })
-    }
-
-    /// Lays more keys over the plugin's config.
-    #[must_use]
-    pub fn with(mut self, more: Value) -> Self {
-        overlay(&mut self.plugin, more);
-        self
-    }
-
-    /// Takes a key out of the plugin's config.
-    #[must_use]
-    pub fn without(mut self, key: &str) -> Self {
-        if let Some(plugin) = self.plugin.as_object_mut() {
-            plugin.remove(key);
-        }
-        self
-    }
-
-    /// Sends what an endpoint gets to another address.
-    #[must_use]
-    pub fn with_cluster(mut self, name: &str, address: &str) -> Self {
-        self.clusters.retain(|(cluster, _)| cluster != name);
-        self.clusters.push((name.to_owned(), address.to_owned()));
-        self
-    }
-
-    /// Sets a variable in Envoy's environment and lets the filter read it.
-    #[must_use]
-    pub fn with_env(mut self, name: &str, value: &str) -> Self {
-        self.env.push((name.to_owned(), value.to_owned()));
-        self
-    }
-
-    /// Writes the plugin's config as a JSON string (`StringValue`) instead of a `Struct`.
-    #[must_use]
-    pub fn as_text(mut self) -> Self {
-        self.as_text = true;
-        self
-    }
-
-    /// Lays more keys over what Envoy is told of the plugin, beside its own config.
-    #[must_use]
-    pub fn with_around(mut self, around: Value) -> Self {
-        self.around = around;
-        self
-    }
-
-    /// Runs this file as the filter.
-    #[must_use]
-    pub fn with_wasm(mut self, wasm: PathBuf) -> Self {
-        self.wasm = Some(wasm);
-        self
-    }
-
-    /// Gives the admin surface other tokens than the example's.
-    #[must_use]
-    pub fn with_tokens(mut self, tokens: Value) -> Self {
-        self.tokens = Some(tokens);
-        self
-    }
-
-    /// Adds arguments to Envoy's command line.
-    #[must_use]
-    pub fn with_arguments(mut self, arguments: &[&str]) -> Self {
-        self.arguments.extend(arguments.iter().map(|argument| (*argument).to_owned()));
-        self
-    }
-
-    /// How Envoy is started for this, with the listener in its config.
-    ///
-    /// # Errors
-    /// When the example does not have the shape we know, or the filter does not build.
-    pub fn launch(&self) -> Result<Launch> {
-        let mut example = Example::load()?;
-        example.use_free_ports()?;
-        if self.as_text {
-            let text = json!({
-                "@type": "type.googleapis.com/google.protobuf.StringValue",
-                "value": self.plugin.to_string(),
-            });
-            overlay(example.wasm()?, json!({"configuration": text}));
-        } else {
-            *example.plugin()? = self.plugin.clone();
-        }
-        let names: Vec<&str> = self.env.iter().map(|(name, _)| name.as_str()).collect();
-        let environment = json!({"vm_config": {"environment_variables": {"host_env_keys": names}}});
-        merge(example.wasm()?, environment);
-        overlay(example.wasm()?, self.around.clone());
-        if let Some(wasm) = &self.wasm {
-            example.set_wasm(wasm)?;
-        }
-        for (name, address) in &self.clusters {
-            example.add_cluster(name)?;
-            example.set_cluster(name, address)?;
-        }
-        if let Some(tokens) = &self.tokens {
-            overlay(example.admin()?, json!({"tokens": tokens}));
-        }
-        let mut config = example.config().clone();
-        let listener = config.pointer_mut("/static_resources/listeners/0").context("the example has no listener")?;
-        overlay(listener, json!({"connection_balance_config": {"exact_balance": {}}}));
-        Ok(Launch { config, workers: WORKERS, env: self.env.clone(), arguments: self.arguments.clone() })
-    }
-}
+use crate::setup::{LISTENER_AT, ROUTES_AT, Setup, WORKERS, merge, overlay};
 
 /// A running gateway.
 pub struct Gateway {
@@ -186,6 +24,8 @@ pub struct Gateway {
     runtime: Arc<Runtime>,
     /// The file of the listener, when it is a dynamic one.
     listeners: Option<TempDir>,
+    /// How often it was replaced.
+    updates: AtomicU64,
 }
 
 impl Gateway {
@@ -204,7 +44,7 @@ impl Gateway {
     pub fn start_dynamic(setup: &Setup) -> Result<Self> {
         let directory = tempfile::tempdir()?;
         let mut launch = setup.launch()?;
-        write_listener(&directory, &launch.config)?;
+        write_listener(&directory, &launch.config, 0)?;
         let source = json!({
             "resource_api_version": "V3",
             "path_config_source": {"path": directory.path().join("listeners.json")},
@@ -226,16 +66,47 @@ impl Gateway {
         let address = envoy.listener(LISTENER)?;
         // One thread drives all connections; the test itself blocks on its own.
         let runtime = Arc::new(Builder::new_multi_thread().worker_threads(1).enable_all().build()?);
-        Ok(Self { envoy, address, runtime, listeners })
+        Ok(Self { envoy, address, runtime, listeners, updates: AtomicU64::new(0) })
     }
 
-    /// Replaces the listener of a gateway started with [`Gateway::start_dynamic`]; Envoy notices by itself.
+    /// Replaces the listener of a gateway started with [`Gateway::start_dynamic`], and waits until new connections to
+    /// every worker get to the new one, or Envoy has refused it; says whether Envoy took it.
     ///
     /// # Errors
-    /// When the listener is not a dynamic one, or the file cannot be written.
-    pub fn update(&self, setup: &Setup) -> Result<()> {
+    /// When the listener is not a dynamic one, the file cannot be written, or Envoy does neither.
+    pub fn update(&self, setup: &Setup) -> Result<bool> {
         let directory = self.listeners.as_ref().context("the listener is a fixed one")?;
-        write_listener(directory, &setup.launch()?.config)
+        let version = self.updates.fetch_add(1, Ordering::Relaxed) + 1;
+        let refused = self.envoy.stat(REFUSED)?;
+        write_listener(directory, &setup.launch()?.config, version)?;
+        wait::until("the new listener serves or is refused", UPDATE, || {
+            if self.envoy.stat(REFUSED)? > refused {
+                return Ok(Some(false));
+            }
+            // While the listener is being replaced a connection may break.
+            Ok(self.serves(version).unwrap_or(false).then_some(true))
+        })
+    }
+
+    /// Do new connections get to this version of the listener, on every worker?
+    fn serves(&self, version: u64) -> Result<bool> {
+        let connections = (0..WORKERS * 2).map(|_| self.connect(Protocol::Http1)).collect::<Result<Vec<_>>>()?;
+        let (request, version) = (Event::request("GET", "/"), version.to_string());
+        let mut answers = connections.into_iter().map(|mut connection| connection.send(&request));
+        answers.try_fold(true, |serves, answer| Ok(serves && answer?.text() == version))
+    }
+
+    /// Waits until what was replaced has drained: its connections are closed, and its filters are told that they are
+    /// done.
+    ///
+    /// # Errors
+    /// When Envoy's admin interface does not answer, or it takes longer than a minute.
+    pub fn wait_until_drained(&self) -> Result<()> {
+        wait::until("what was replaced has drained", UPDATE, || {
+            let listeners = self.envoy.stat("listener_manager.total_listeners_draining")?;
+            let chains = self.envoy.stat("listener_manager.total_filter_chains_draining")?;
+            Ok((listeners == 0 && chains == 0).then_some(()))
+        })
     }
 
     /// `host:port` of the listener for events.
@@ -254,6 +125,33 @@ impl Gateway {
     /// When Envoy does not accept it.
     pub fn connect(&self, protocol: Protocol) -> Result<Connection> {
         Connection::open(Arc::clone(&self.runtime), &self.address, protocol)
+    }
+
+    /// A connection to this worker, 0 or 1.
+    ///
+    /// # Errors
+    /// When Envoy does not accept it, or gives ten in a row to another.
+    pub fn connect_to(&self, worker: usize, protocol: Protocol) -> Result<Connection> {
+        // Those that went elsewhere stay open meanwhile: the next one goes to who has the fewest.
+        let mut others = Vec::new();
+        while others.len() < 10 {
+            let before = self.accepted()?;
+            let connection = self.connect(protocol)?;
+            let after = wait::until("the connection is accepted", UPDATE, || {
+                Ok(Some(self.accepted()?).filter(|accepted| *accepted != before))
+            })?;
+            if before.get(worker) != after.get(worker) {
+                return Ok(connection);
+            }
+            others.push(connection);
+        }
+        bail!("no connection gets to worker {worker}")
+    }
+
+    /// How many connections each worker has accepted.
+    fn accepted(&self) -> Result<Vec<u64>> {
+        let count = |worker| self.envoy.stat(&format!("listener.127.0.0.1_0.worker_{worker}.downstream_cx_total"));
+        (0..WORKERS).map(count).collect()
     }
 
     /// Sends one event over a connection of its own.
@@ -282,33 +180,21 @@ impl Gateway {
     }
 }
 
-/// Envoy watches for the file being moved into place: it never sees half of it.
-fn write_listener(directory: &TempDir, config: &Value) -> Result<()> {
-    let mut listener = config.pointer("/static_resources/listeners/0").context("the config has no listener")?.clone();
+/// Envoy watches for the file being moved into place: it never sees half of it. The route that is no event's answers
+/// with the version.
+fn write_listener(directory: &TempDir, config: &Value, version: u64) -> Result<()> {
+    let mut listener = config.pointer(LISTENER_AT).context("the config has no listener")?.clone();
     overlay(&mut listener, json!({"@type": "type.googleapis.com/envoy.config.listener.v3.Listener"}));
+    let routes = listener.pointer_mut(ROUTES_AT).and_then(Value::as_array_mut);
+    let last = routes.and_then(|routes| routes.last_mut()).context("the listener has no routes")?;
+    let body = json!({"inline_string": version.to_string()});
+    overlay(last, json!({"direct_response": {"status": 404, "body": body}}));
     let scratch = directory.path().join("scratch");
     fs::write(&scratch, json!({"resources": [listener]}).to_string())?;
     Ok(fs::rename(scratch, directory.path().join("listeners.json"))?)
 }
 
-/// Replaces keys of an object.
-fn overlay(value: &mut Value, more: Value) {
-    if let (Some(value), Value::Object(more)) = (value.as_object_mut(), more) {
-        value.extend(more);
-    }
-}
-
-/// Replaces values inside nested objects; what is no object is replaced as a whole.
-fn merge(value: &mut Value, more: Value) {
-    match (value, more) {
-        (Value::Object(value), Value::Object(more)) => {
-            for (key, inner) in more {
-                merge(value.entry(key).or_insert(Value::Null), inner);
-            }
-        }
-        (value, more) => *value = more,
-    }
-}
-
-/// The smallest number with which workers can disagree.
-const WORKERS: u32 = 2;
+/// Envoy's counter of updates it has refused.
+const REFUSED: &str = "listener_manager.lds.update_rejected";
+/// Taking an update means compiling the filter, beside whatever else the machine does; a drain is a few seconds here.
+const UPDATE: Duration = Duration::from_secs(60);

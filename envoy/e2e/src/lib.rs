@@ -1,6 +1,7 @@
 //! What the tests of this crate need to run Gatepost in a real Envoy with two workers.
 //!
-//! - [`gateway`]: the example config with a plugin config of the test's own, running.
+//! - [`setup`]: the example config with a plugin config of the test's own.
+//! - [`gateway`]: that, running.
 //! - [`client`]: producers: connections held by the test, over HTTP/1.1, HTTP/2 or a raw socket.
 //! - [`load`]: many events over many connections.
 //! - [`browser`]: a real browser, for the page.
@@ -11,6 +12,8 @@ pub mod browser;
 pub mod client;
 pub mod gateway;
 pub mod load;
+pub mod setup;
 
-pub use client::{Answer, Connection, Event, Protocol};
-pub use gateway::{Gateway, Setup, endpoint};
+pub use client::{Answer, Connection, Event, Pending, Protocol};
+pub use gateway::Gateway;
+pub use setup::{Setup, endpoint};

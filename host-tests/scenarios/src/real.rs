@@ -1,23 +1,30 @@
 //! A real Envoy as a gateway, with the receiver that verifies by itself.
 
+use std::collections::HashMap;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::Result;
-use gatepost_cli::receiver::{Options, Receiver};
-use gatepost_cli::wait;
-use gatepost_e2e::{Event, Setup};
+use anyhow::{Context, Result};
+use gatepost_cli::artifact;
+use gatepost_cli::example::AUTHORIZATION;
+use gatepost_cli::receiver::{Options, Receiver, Record};
+use gatepost_e2e::{Connection, Event, Pending, Protocol, Setup};
 use serde_json::{Value, json};
 
-use crate::{Answer, ENDPOINTS, Gateway, Reply, Seen, merge, secret};
-
-const LIMIT: Duration = Duration::from_secs(30);
+use crate::gateway::http_date;
+use crate::{Answer, Build, ENDPOINTS, Gateway, Reply, Request, Seen, Start, Ticket, VARIABLE, secret};
 
 /// An Envoy with two workers, and a receiver.
 pub struct Real {
     gateway: gatepost_e2e::Gateway,
-    receiver: Receiver,
-    updates: u64,
+    /// None while nobody listens.
+    receiver: Option<Receiver>,
+    port: u16,
+    /// What receivers saw that have ended since.
+    earlier: HashMap<String, Vec<Seen>>,
+    kept: HashMap<usize, Connection>,
+    requests: HashMap<Ticket, (Option<usize>, Pending)>,
+    tickets: usize,
 }
 
 impl Real {
@@ -25,61 +32,145 @@ impl Real {
     ///
     /// # Errors
     /// When one does not come up.
-    pub fn start(config: &Value) -> Result<Self> {
-        let secrets = ENDPOINTS.map(secret);
-        let endpoints: Vec<(&str, &str)> = ENDPOINTS.into_iter().zip(secrets.iter().map(String::as_str)).collect();
-        let receiver = Receiver::start(&endpoints, &Options::default())?;
-        let gateway = gatepost_e2e::Gateway::start_dynamic(&setup(&receiver, config))?;
-        Ok(Self { gateway, receiver, updates: 0 })
+    pub fn start(start: &Start) -> Result<Self> {
+        let receiver = receiver(0)?;
+        let (_, port) = receiver.address().rsplit_once(':').context("the receiver has no port")?;
+        let port = port.parse()?;
+        let setup = setup(port, start)?;
+        // Ten minutes are Envoy's default.
+        let setup = if start.drains_at_once { setup.with_arguments(&["--drain-time-s", "1"]) } else { setup };
+        Ok(Self {
+            gateway: gatepost_e2e::Gateway::start_dynamic(&setup)?,
+            receiver: Some(receiver),
+            port,
+            earlier: HashMap::new(),
+            kept: HashMap::new(),
+            requests: HashMap::new(),
+            tickets: 0,
+        })
+    }
+
+    fn receiver(&self) -> Result<&Receiver> {
+        self.receiver.as_ref().context("the receivers have ended")
+    }
+
+    fn take(&mut self, ticket: Ticket) -> Result<(Option<usize>, Pending)> {
+        self.requests.remove(&ticket).context("no such request waits")
     }
 }
 
-fn setup(receiver: &Receiver, config: &Value) -> Setup {
-    // Every endpoint has its cluster, whether this configuration uses it or not.
-    let clusters = ENDPOINTS.map(|name| json!({"name": name}));
-    Setup::new(receiver, &clusters).with(config.clone())
+fn receiver(port: u16) -> Result<Receiver> {
+    let secrets = ENDPOINTS.map(secret);
+    let endpoints: Vec<(&str, &str)> = ENDPOINTS.into_iter().zip(secrets.iter().map(String::as_str)).collect();
+    Receiver::start(&endpoints, &Options { port, ..Options::default() })
+}
+
+fn setup(port: u16, start: &Start) -> Result<Setup> {
+    let setup = ENDPOINTS.into_iter().fold(Setup::bare(start.config.clone()), |setup, name| {
+        // Every endpoint has its cluster, whether this configuration uses it or not.
+        setup.with_cluster(name, &format!("127.0.0.1:{port}"))
+    });
+    let setup = setup.with_env(VARIABLE.0, VARIABLE.1).administered();
+    let setup = if start.fail_closed { setup.with_around(json!({"failure_policy": "FAIL_CLOSED"})) } else { setup };
+    Ok(match start.build {
+        Build::Released => setup,
+        Build::Trapping => setup.with_wasm(artifact::wasm_that_traps()?),
+    })
 }
 
 impl Gateway for Real {
-    fn post(&mut self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<Answer> {
-        let mut event = Event::new("", body);
-        path.clone_into(&mut event.path);
-        let event = headers.iter().fold(event, |event, (name, value)| event.with_header(name, value));
-        let answer = self.gateway.send(&event)?;
+    fn begin(&mut self, request: &Request) -> Result<Ticket> {
+        let mut event = Event::request(&request.method, &request.path);
+        event.headers.clone_from(&request.headers);
+        event.body.clone_from(&request.body);
+        event.chunk = request.chunk;
+        event.trailers.extend(request.trailer.clone());
+        if request.path.starts_with("/events") {
+            event = event.with_header("authorization", AUTHORIZATION);
+        }
+        let protocol = if request.is_http2 { Protocol::Http2 } else { Protocol::Http1 };
+        let kept = request.over.and_then(|connection| self.kept.remove(&connection));
+        let connection = match (kept.filter(|kept| !kept.is_closed()), request.over) {
+            (Some(kept), _) => kept,
+            (None, Some(connection)) => self.gateway.connect_to(connection % 2, protocol)?,
+            (None, None) => self.gateway.connect(protocol)?,
+        };
+        self.tickets += 1;
+        self.requests.insert(Ticket(self.tickets), (request.over, connection.begin(event)));
+        Ok(Ticket(self.tickets))
+    }
+
+    fn finish(&mut self, ticket: Ticket) -> Result<Answer> {
+        let (over, pending) = self.take(ticket)?;
+        let (answer, connection) = pending.finish()?;
+        over.and_then(|over| self.kept.insert(over, connection));
+        let headers = answer.headers.iter();
         Ok(Answer {
             status: answer.status,
+            headers: headers
+                .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+                .collect(),
             json: serde_json::from_slice(&answer.body).unwrap_or_default(),
-            replayed: answer.header("idempotent-replayed") == "true",
         })
+    }
+
+    fn is_answered(&mut self, ticket: Ticket) -> Result<bool> {
+        let (_, pending) = self.requests.get(&ticket).context("no such request waits")?;
+        Ok(pending.is_finished())
+    }
+
+    fn leave(&mut self, ticket: Ticket) -> Result<()> {
+        let (_, pending) = self.take(ticket)?;
+        pending.leave();
+        Ok(())
     }
 
     fn script(&mut self, endpoint: &str, replies: &[Reply]) -> Result<()> {
         let replies: Vec<Value> = replies
             .iter()
-            .map(|reply| match reply {
+            .map(|reply| match *reply {
                 Reply::Status(status) => json!({"status": status}),
-                Reply::RetryAfter(status, seconds) => {
-                    json!({"status": status, "headers": {"retry-after": seconds.to_string()}})
-                }
+                Reply::RetryAfter(status, seconds) => retry_after(status, &seconds.to_string()),
+                Reply::RetryAt(status, seconds) => retry_after(status, &http_date(seconds)),
+                Reply::Slow(time) => json!({"delay": time.as_secs_f64()}),
                 Reply::Hang => json!({"act": "hang"}),
+                Reply::Reset => json!({"act": "reset"}),
                 Reply::Drop => json!({"act": "drop"}),
             })
             .collect();
-        self.receiver.script(endpoint, &json!({"replies": replies}))
+        self.receiver()?.script(endpoint, &json!({"replies": replies}))
     }
 
-    fn wait_for(&mut self, endpoint: &str, attempts: usize) -> Result<Vec<Seen>> {
-        let records = self.receiver.wait_for(endpoint, attempts, LIMIT)?;
-        let seen = records.iter().map(|record| Seen {
-            at: Duration::from_secs_f64(record.monotonic),
-            id: record.id.clone(),
-            attempt: record.header("x-webhook-attempt").to_owned(),
-            event: record.header("x-webhook-event").to_owned(),
-            agent: record.header("user-agent").to_owned(),
-            body: record.body(),
-            verified: record.problem.is_none(),
-        });
-        Ok(seen.collect())
+    fn arrived(&mut self, endpoint: &str) -> Result<usize> {
+        let earlier = self.earlier.get(endpoint).map_or(0, Vec::len);
+        let Some(receiver) = &self.receiver else { return Ok(earlier) };
+        Ok(earlier + usize::try_from(receiver.counters(endpoint)?.requests)?)
+    }
+
+    fn seen(&mut self, endpoint: &str) -> Result<Vec<Seen>> {
+        let mut all = self.earlier.get(endpoint).cloned().unwrap_or_default();
+        if let Some(receiver) = &self.receiver {
+            all.extend(receiver.records(endpoint, 0)?.into_iter().map(seen));
+        }
+        Ok(all)
+    }
+
+    fn shut(&mut self) -> Result<()> {
+        for name in ENDPOINTS {
+            let seen = self.seen(name)?;
+            self.earlier.insert(name.to_owned(), seen);
+        }
+        self.receiver = None;
+        Ok(())
+    }
+
+    fn reopen(&mut self) -> Result<()> {
+        self.receiver = Some(receiver(self.port)?);
+        Ok(())
+    }
+
+    fn now(&self) -> Duration {
+        SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
     }
 
     /// Here it is the real time, and the scenario says that nothing is to happen in it.
@@ -88,18 +179,25 @@ impl Gateway for Real {
         Ok(())
     }
 
-    fn update(&mut self, config: &Value) -> Result<()> {
-        self.updates += 1;
-        let mut config = config.clone();
-        // Whatever is left out is left out of the new one too.
-        merge(&mut config, json!({}));
-        self.gateway.update(&setup(&self.receiver, &config))?;
-        wait::until("the new configuration serves", LIMIT, || {
-            let modified = self.gateway.envoy.stat("listener_manager.listener_modified")?;
-            let warming = self.gateway.envoy.stat("listener_manager.total_listeners_warming")?;
-            Ok((modified >= self.updates && warming == 0).then_some(()))
-        })?;
-        // Its first tick.
-        self.pass(Duration::from_secs(1))
+    fn update(&mut self, to: &Start) -> Result<bool> {
+        self.gateway.update(&setup(self.port, to)?)
+    }
+
+    fn drain(&mut self) -> Result<()> {
+        self.gateway.wait_until_drained()
+    }
+}
+
+fn retry_after(status: u16, value: &str) -> Value {
+    json!({"status": status, "headers": {"retry-after": value}})
+}
+
+fn seen(record: Record) -> Seen {
+    Seen {
+        at: Duration::from_secs_f64(record.monotonic),
+        wall: Duration::from_secs_f64(record.wall),
+        body: record.body(),
+        verified: record.problem.is_none(),
+        headers: record.headers,
     }
 }

@@ -1,22 +1,28 @@
 //! The simulated Envoy as a gateway.
 
-use std::sync::OnceLock;
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use gatepost_cli::artifact;
-use host_tests::{Call, Filter, Process, Request, Upstream};
-use serde_json::Value;
+use host_tests::{Call, Filter, Headers, Process, StartError, StreamId, Upstream};
 
-use crate::{Answer, ENDPOINTS, Gateway, Reply, Seen, secret};
+use crate::{Answer, Build, ENDPOINTS, Gateway, Reply, Request, Seen, Start, Ticket, VARIABLE, secret};
 
-/// How long what is waited for may take.
-const LIMIT: Duration = Duration::from_secs(30);
+/// How long an answer may take.
+const LIMIT: Duration = Duration::from_secs(90);
 
 /// A simulated process with two workers.
 pub struct Simulated {
     process: Process,
-    requests: usize,
+    build: Build,
+    requests: Vec<StreamId>,
+    /// The last request on each connection that is kept alive.
+    kept: HashMap<usize, StreamId>,
+    /// When nobody listened: what was attempted then no receiver saw.
+    shut: Vec<Range<Duration>>,
 }
 
 impl Simulated {
@@ -24,83 +30,173 @@ impl Simulated {
     ///
     /// # Errors
     /// When the filter does not build, or refuses the configuration.
-    pub fn start(config: &Value) -> Result<Self> {
-        let builder = Process::builder(filter()?).name("gatepost").vm_id("gatepost").workers(2);
-        let healthy = || Upstream::always(host_tests::Reply::status(200));
+    pub fn start(start: &Start) -> Result<Self> {
+        let builder = Process::builder(&filter(start.build)?).name("gatepost").vm_id("gatepost").workers(2);
         let builder = ENDPOINTS.into_iter().fold(builder, |builder, name| builder.cluster(name, healthy()));
-        let process = builder.config(config.to_string()).start().map_err(|error| anyhow!("{error}"))?;
-        Ok(Self { process, requests: 0 })
+        let builder = if start.fail_closed { builder.fail_closed() } else { builder };
+        let builder = if start.build == Build::Trapping { builder.may_trap() } else { builder };
+        let builder = builder.env(VARIABLE.0, VARIABLE.1).config(start.config.to_string());
+        let process = builder.start().map_err(|error| anyhow!("{error}"))?;
+        Ok(Self { process, build: start.build, requests: Vec::new(), kept: HashMap::new(), shut: Vec::new() })
+    }
+
+    fn stream(&self, ticket: Ticket) -> Result<StreamId> {
+        self.requests.get(ticket.0).copied().context("no such request")
+    }
+
+    /// The calls that reached a receiver.
+    fn calls(&self, endpoint: &str) -> impl Iterator<Item = &Call> {
+        let calls = self.process.calls(endpoint).into_iter();
+        calls.filter(|call| !self.shut.iter().any(|shut| shut.contains(&call.at)))
     }
 }
 
-/// The filter, built and compiled once.
-fn filter() -> Result<&'static Filter> {
-    static FILTER: OnceLock<Filter> = OnceLock::new();
-    if let Some(filter) = FILTER.get() {
-        return Ok(filter);
+fn healthy() -> Upstream {
+    Upstream::always(host_tests::Reply::status(200))
+}
+
+/// A build of the filter, made and compiled once.
+fn filter(build: Build) -> Result<Filter> {
+    static FILTERS: Mutex<Vec<(Build, Filter)>> = Mutex::new(Vec::new());
+    let mut filters = FILTERS.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((_, filter)) = filters.iter().find(|(other, _)| *other == build) {
+        return Ok(filter.clone());
     }
-    let filter = Filter::load(&artifact::wasm("gatepost")?).map_err(|error| anyhow!("{error}"))?;
-    Ok(FILTER.get_or_init(|| filter))
+    let wasm = match build {
+        Build::Released => artifact::wasm("gatepost")?,
+        Build::Trapping => artifact::wasm_that_traps()?,
+    };
+    let filter = Filter::load(&wasm).map_err(|error| anyhow!("{error}"))?;
+    filters.push((build, filter.clone()));
+    Ok(filter)
 }
 
 impl Gateway for Simulated {
-    fn post(&mut self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<Answer> {
-        let request = Request::post(path).header("content-type", "application/json").body(body);
-        let request = headers.iter().fold(request, |request, (name, value)| request.header(name, value));
-        self.requests += 1;
-        let stream = self.process.request(self.requests % 2, request)?;
-        let answered = self.process.run_until(|process| process.answer(stream).is_some(), LIMIT)?;
-        ensure!(answered, "no answer\n{}", self.process.trace());
-        let answer = self.process.answer(stream).context("no answer")?;
+    fn begin(&mut self, request: &Request) -> Result<Ticket> {
+        let simulated = host_tests::Request::new(&request.method, &request.path);
+        let headers = request.headers.iter();
+        let simulated = headers.fold(simulated, |simulated, (name, value)| simulated.header(name, value));
+        let simulated = match request.chunk {
+            None => simulated.body(request.body.as_slice()),
+            Some(bytes) => simulated.chunks(request.body.chunks(bytes)),
+        };
+        let simulated = if request.is_http2 { simulated.http2() } else { simulated };
+        let simulated = match &request.trailer {
+            None => simulated,
+            Some((name, value)) => simulated.trailers([(name, value)]),
+        };
+        let worker = request.over.unwrap_or(self.requests.len()) % 2;
+        let earlier = request.over.and_then(|connection| self.kept.get(&connection));
+        let stream = match earlier {
+            Some(earlier) => self.process.request_again(*earlier, simulated)?,
+            None => self.process.request(worker, simulated)?,
+        };
+        request.over.and_then(|connection| self.kept.insert(connection, stream));
+        self.requests.push(stream);
+        Ok(Ticket(self.requests.len() - 1))
+    }
+
+    fn finish(&mut self, ticket: Ticket) -> Result<Answer> {
+        let stream = self.stream(ticket)?;
+        let _ = self.process.run_until(|process| !process.is_open(stream), LIMIT)?;
+        let answer = self.process.answer(stream);
+        let answer = answer.with_context(|| format!("no answer\n{}", self.process.trace()))?;
         Ok(Answer {
             status: answer.status(),
+            headers: pairs(&answer.headers),
             json: serde_json::from_slice(&answer.body).unwrap_or_default(),
-            replayed: answer.header("idempotent-replayed") == "true",
         })
+    }
+
+    fn is_answered(&mut self, ticket: Ticket) -> Result<bool> {
+        Ok(!self.process.is_open(self.stream(ticket)?))
+    }
+
+    fn leave(&mut self, ticket: Ticket) -> Result<()> {
+        let stream = self.stream(ticket)?;
+        ensure!(self.process.is_open(stream), "the request is answered");
+        Ok(self.process.disconnect(stream)?)
     }
 
     fn script(&mut self, endpoint: &str, replies: &[Reply]) -> Result<()> {
         let replies = replies.iter().map(|reply| match *reply {
             Reply::Status(status) => host_tests::Reply::status(status),
-            Reply::RetryAfter(status, seconds) => {
-                host_tests::Reply::status(status).header("retry-after", &seconds.to_string())
-            }
+            Reply::RetryAfter(status, seconds) => retry_after(status, &seconds.to_string()),
+            Reply::RetryAt(status, seconds) => retry_after(status, &crate::gateway::http_date(seconds)),
+            Reply::Slow(time) => host_tests::Reply::status(200).after(time),
             Reply::Hang => host_tests::Reply::hang(),
+            Reply::Reset => host_tests::Reply::disconnect(),
             Reply::Drop => host_tests::Reply::reset(),
         });
         self.process.set_upstream(endpoint, Upstream::replies(replies.collect::<Vec<_>>()));
         Ok(())
     }
 
-    fn wait_for(&mut self, endpoint: &str, attempts: usize) -> Result<Vec<Seen>> {
-        let came = self.process.run_until(|process| process.calls(endpoint).len() >= attempts, LIMIT)?;
-        ensure!(came, "not {attempts} attempts at {endpoint}\n{}", self.process.trace());
-        Ok(self.process.calls(endpoint).into_iter().map(|call| seen(call, endpoint)).collect())
+    fn arrived(&mut self, endpoint: &str) -> Result<usize> {
+        Ok(self.calls(endpoint).count())
+    }
+
+    fn seen(&mut self, endpoint: &str) -> Result<Vec<Seen>> {
+        Ok(self.calls(endpoint).map(|call| seen(call, endpoint)).collect())
+    }
+
+    fn shut(&mut self) -> Result<()> {
+        for name in ENDPOINTS {
+            self.process.set_upstream(name, Upstream::always(host_tests::Reply::connect_failure()));
+        }
+        self.shut.push(self.process.clock().elapsed()..Duration::MAX);
+        Ok(())
+    }
+
+    fn reopen(&mut self) -> Result<()> {
+        ENDPOINTS.into_iter().for_each(|name| self.process.set_upstream(name, healthy()));
+        let now = self.process.clock().elapsed();
+        self.shut.last_mut().context("nothing is shut")?.end = now;
+        Ok(())
+    }
+
+    fn now(&self) -> Duration {
+        Duration::from_nanos(self.process.clock().wall_nanos())
     }
 
     fn pass(&mut self, time: Duration) -> Result<()> {
         Ok(self.process.advance(time)?)
     }
 
-    fn update(&mut self, config: &Value) -> Result<()> {
-        self.process.update_config(config.to_string()).map_err(|error| anyhow!("{error}"))?;
-        // Its first tick.
-        self.pass(Duration::from_secs(1))
+    fn update(&mut self, to: &Start) -> Result<bool> {
+        if to.build != self.build {
+            bail!("another build is not simulated");
+        }
+        match self.process.update_config(to.config.to_string()) {
+            Ok(()) => Ok(true),
+            Err(StartError::Refused { .. }) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn drain(&mut self) -> Result<()> {
+        Ok(self.process.end_drain()?)
     }
 }
 
+fn retry_after(status: u16, value: &str) -> host_tests::Reply {
+    host_tests::Reply::status(status).header("retry-after", value)
+}
+
+fn pairs(headers: &Headers) -> Vec<(String, String)> {
+    headers.iter().map(|(name, value)| (name.to_owned(), String::from_utf8_lossy(value).into_owned())).collect()
+}
+
 fn seen(call: &Call, endpoint: &str) -> Seen {
-    let header = |name| call.header(name).to_owned();
     let signed = [call.header("x-webhook-timestamp").as_bytes(), b".", &call.body].concat();
     let signature = hmac_sha256::HMAC::mac(signed, secret(endpoint));
     let signature: String = signature.iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut signatures = call.header("x-webhook-signature-also").split(',').chain([call.header("x-webhook-signature")]);
     Seen {
         at: call.at,
-        id: header("x-webhook-id"),
-        attempt: header("x-webhook-attempt"),
-        event: header("x-webhook-event"),
-        agent: header("user-agent"),
+        wall: Duration::from_millis(call.wall_millis),
+        headers: pairs(&call.headers),
         body: call.body.clone(),
-        verified: header("x-webhook-signature") == signature,
+        verified: signatures.any(|other| other == signature),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
+use std::time::Duration;
 
 use wasmtime::{Caller, Linker, Result};
 
@@ -10,6 +11,19 @@ use crate::abi::Status;
 use crate::memory::enter;
 use crate::vm::Guest;
 use crate::world::Thread;
+
+/// A write to shared data that was made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Write {
+    /// Virtual time since the start of the process.
+    pub at: Duration,
+    /// The thread of the VM that made it.
+    pub thread: Thread,
+    /// The key.
+    pub key: String,
+    /// What it holds from then on.
+    pub value: Vec<u8>,
+}
 
 /// The keys of one process. There is no way to delete one, and none to list them from inside the filter.
 #[derive(Debug, Default)]
@@ -95,8 +109,19 @@ fn proxy_set_shared_data(
     let mut call = enter!(caller, "proxy_set_shared_data");
     let key = call.text(key_at, key_size)?;
     let value = call.bytes(value_at, value_size)?;
-    let writer = call.guest().thread;
-    Ok(call.world().shared_data.set(writer, key, value, cas).code())
+    let thread = call.guest().thread;
+    let world = call.world();
+    let recorded = world.writes.as_ref().map(|_| Write {
+        at: world.clock.elapsed(),
+        thread,
+        key: key.clone(),
+        value: value.clone(),
+    });
+    let status = world.shared_data.set(thread, key, value, cas);
+    if let (Status::Ok, Some(writes)) = (status, &mut world.writes) {
+        writes.extend(recorded);
+    }
+    Ok(status.code())
 }
 
 #[cfg(test)]

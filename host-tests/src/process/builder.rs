@@ -19,6 +19,7 @@ pub struct Builder {
     seed: u64,
     clusters: BTreeMap<String, Upstream>,
     watched: Vec<String>,
+    records_writes: bool,
     fail_closed: bool,
     body_while_paused: bool,
 }
@@ -31,12 +32,14 @@ impl Builder {
                 plugin_name: "filter".to_owned(),
                 vm_id: "filter".to_owned(),
                 environment: Vec::new(),
+                may_trap: false,
             },
             config: Vec::new(),
             workers: 1,
             seed: 0,
             clusters: BTreeMap::new(),
             watched: Vec::new(),
+            records_writes: false,
             fail_closed: false,
             body_while_paused: true,
         }
@@ -98,10 +101,25 @@ impl Builder {
         self
     }
 
+    /// Keeps every write to shared data, for [`Process::writes`].
+    #[must_use]
+    pub fn record_writes(mut self) -> Self {
+        self.records_writes = true;
+        self
+    }
+
     /// With `FAIL_CLOSED`: a VM that traps is never rebuilt, and its worker answers 503 from then on.
     #[must_use]
     pub fn fail_closed(mut self) -> Self {
         self.fail_closed = true;
+        self
+    }
+
+    /// Lets the filter abort without that being a [`Fault`](crate::Fault): its VM is lost, as it would be in Envoy, and
+    /// the process goes on. For filters that trap on purpose.
+    #[must_use]
+    pub fn may_trap(mut self) -> Self {
+        self.identity.may_trap = true;
         self
     }
 
@@ -121,6 +139,7 @@ impl Builder {
     pub fn start(self) -> Result<Process, StartError> {
         let mut world = Box::new(World::new(self.seed));
         world.watched = self.watched;
+        world.writes = self.records_writes.then(Vec::new);
         for (name, upstream) in self.clusters {
             world.upstreams.set(&name, upstream);
         }

@@ -45,6 +45,10 @@ impl Process {
             Event::Tick { thread, .. } => (thread, Point::Tick),
             Event::QueueReady { thread, .. } => (thread, Point::QueueReady),
             Event::CallEnd { thread, .. } => (thread, Point::CallEnd),
+            Event::StreamIdle { stream } => {
+                self.give_up(stream);
+                return Ok(());
+            }
         };
         let stalled = self.stalled_until(thread);
         if stalled > self.world.clock.elapsed() {
@@ -80,6 +84,7 @@ impl Process {
                 self.settle(thread)
             }
             Event::CallEnd { thread, vm, token } => self.call_end(thread, vm, token),
+            Event::StreamIdle { .. } => Ok(()),
         }
     }
 

@@ -122,11 +122,11 @@ impl Process {
         let now = self.world.clock.elapsed();
         let slot = self.slots.get(&thread);
         let slot = slot.ok_or_else(|| wrong(thread, "request", "the process has no such worker"))?;
-        match slot.lost_at {
-            Some(_) if self.fail_closed => return Ok(false),
-            Some(lost_at) if now < lost_at + RELOAD_BACKOFF => return Ok(false),
-            Some(_) => {}
-            None => return Ok(true),
+        if slot.vm.is_some() {
+            return Ok(true);
+        }
+        if self.fail_closed || now < slot.loaded_at + RELOAD_BACKOFF {
+            return Ok(false);
         }
         match self.boot(thread) {
             Ok(()) => Ok(true),
@@ -275,7 +275,12 @@ impl Process {
     /// Ends a stream: its last callbacks run, its context is gone, and the client has what answer there is.
     fn close(&mut self, id: StreamId) -> Result<(), Fault> {
         let Some(stream) = self.world.streams.get(&id).filter(|stream| stream.open) else { return Ok(()) };
-        let (thread, context) = (stream.thread, stream.context);
+        let (thread, vm, context) = (stream.thread, stream.vm, stream.context);
+        if self.guest(thread).is_none_or(|guest| guest.vm != vm) {
+            // Its VM is lost, and who came in its place knows nothing of it.
+            self.finish(id, None);
+            return Ok(());
+        }
         self.enter::<_, ()>(thread, "proxy_on_log", context, context)?;
         self.enter::<_, u32>(thread, "proxy_on_done", context, context)?;
         self.enter::<_, ()>(thread, "proxy_on_delete", context, context)?;
@@ -294,6 +299,21 @@ impl Process {
         ids.into_iter().try_for_each(|id| self.close(id))
     }
 
+    /// The VM was lost in a callback of this stream: unless its client has the answer already, that is 503.
+    pub(super) fn fail(&mut self, id: StreamId, callback: &'static str) {
+        let is_over = ["proxy_on_log", "proxy_on_done", "proxy_on_delete"].contains(&callback);
+        if self.is_open(id) && !is_over {
+            self.finish(id, Some(failed()));
+        }
+    }
+
+    /// Ends a stream that has idled for too long.
+    pub(super) fn give_up(&mut self, id: StreamId) {
+        if self.is_open(id) {
+            self.finish(id, Some(failed()));
+        }
+    }
+
     fn finish(&mut self, id: StreamId, answer: Option<Answer>) {
         let Some(stream) = self.world.streams.get_mut(&id) else { return };
         stream.response = answer.or(stream.response.take());
@@ -306,7 +326,7 @@ impl Process {
 }
 
 /// What Envoy answers on a worker whose VM is lost.
-pub(super) fn failed() -> Answer {
+fn failed() -> Answer {
     Answer::local(503, &Headers::default(), Vec::new())
 }
 

@@ -5,17 +5,22 @@
 //!
 //! - [`plan`]: what a seed decides beforehand.
 //! - [`receivers`]: the other side, in its moods.
-//! - `run`: the steps, and the end, where everything is healed and each accepted delivery must have come to its own.
+//! - `run`: the steps (producers, operators, faults), and the end, where everything is healed and each accepted delivery
+//!   must have come to its own.
 //! - [`checks`]: the invariants.
+//! - [`play`]: many seeds, on all cores.
+//! - [`bugs`]: deliberate bugs, to see that each is caught.
 
 use host_tests::Filter;
 
+pub mod bugs;
 pub mod checks;
 pub mod plan;
+pub mod play;
 pub mod receivers;
 mod run;
 
-pub use checks::Broken;
+pub use checks::{Broken, Invariant};
 use run::Run;
 
 /// What a run came to.

@@ -1,24 +1,17 @@
 //! What a seed decides before a run begins: the configurations, the load, and which faults there are.
 
+use std::fmt;
 use std::time::Duration;
 
 use fastrand::Rng;
 use serde_json::{Value, json};
 
-/// An endpoint, as the checks need it.
-#[derive(Clone, Debug)]
-pub struct Endpoint {
-    /// Its name, which is its cluster's too.
-    pub name: String,
-    /// The wait before each attempt.
-    pub delays: Vec<Duration>,
-    /// How long an attempt may take.
-    pub timeout: Duration,
-    /// Older deliveries are not attempted.
-    pub max_age: Duration,
-    /// Its entry in the configuration.
-    pub entry: Value,
-}
+mod endpoint;
+
+pub use endpoint::{Endpoint, Rate};
+
+/// The token of the operator.
+pub const TOKEN: &str = "an-operators-token";
 
 /// A configuration that a run may load.
 #[derive(Clone, Debug)]
@@ -27,8 +20,29 @@ pub struct Config {
     pub agent: String,
     /// Is it on?
     pub enabled: bool,
+    /// The names of its endpoints.
+    pub endpoints: Vec<String>,
     /// As the filter reads it.
     pub text: String,
+}
+
+/// What may be kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// They are small: some of them are reached.
+    pub are_small: bool,
+    /// Bytes of a body.
+    pub body: usize,
+    /// Deliveries waiting in one worker.
+    pub pending: usize,
+    /// Bytes of the bodies that wait in one worker.
+    pub pending_bytes: usize,
+    /// Letters in the ring.
+    pub dead_letters: usize,
+    /// Their bytes.
+    pub dead_letter_bytes: usize,
+    /// Idempotency keys remembered.
+    pub idempotency_keys: usize,
 }
 
 /// How often what happens, out of 1000 steps.
@@ -44,12 +58,18 @@ pub struct Faults {
     pub lost_end: u32,
     /// A write to shared data fails, or loses to another.
     pub store: u32,
-    /// Another configuration is loaded.
+    /// Another configuration is loaded, or a drain ends.
     pub config: u32,
-    /// The wall clock steps.
+    /// The process ends and starts again.
+    pub restart: u32,
+    /// An event is sent whose attempts kill their VMs.
+    pub poison: u32,
+    /// The wall clock steps, for all threads or for one.
     pub clock: u32,
     /// A receiver's behaviour changes.
     pub receiver: u32,
+    /// An operator does something.
+    pub operator: u32,
 }
 
 /// Everything that is decided beforehand.
@@ -61,6 +81,10 @@ pub struct Plan {
     pub endpoints: Vec<Endpoint>,
     /// The configurations; the first is loaded at the start, and is on.
     pub configs: Vec<Config>,
+    /// What may be kept, by all of them.
+    pub limits: Limits,
+    /// `ack_timeout` of the route that waits.
+    pub ack_timeout: Duration,
     /// Steps before everything is healed.
     pub steps: u32,
     /// What goes wrong.
@@ -70,99 +94,114 @@ pub struct Plan {
 impl Plan {
     /// The plan of a seed.
     pub fn new(rng: &mut Rng) -> Self {
-        let endpoints: Vec<Endpoint> = (0..rng.usize(1..=3)).map(|number| endpoint(rng, number)).collect();
-        let ack_timeout = rng.u32(1..20);
+        let limits = limits(rng);
+        let endpoints: Vec<Endpoint> =
+            (0..rng.usize(1..=3)).map(|number| Endpoint::new(rng, number, &limits)).collect();
+        let ack_timeout = Duration::from_secs(rng.u64(1..20));
         let faults = faults(rng);
-        let configs = (0..4).map(|number| config(number, &endpoints, ack_timeout)).collect();
-        Self { workers: rng.usize(1..=3), endpoints, configs, steps: rng.u32(60..160), faults }
+        let configs = (0..4).map(|number| config(number, &endpoints, ack_timeout, &limits)).collect();
+        let (workers, steps) = (rng.usize(1..=3), rng.u32(60..160));
+        Self { workers, endpoints, configs, limits, ack_timeout, steps, faults }
     }
 
-    /// Does nothing go wrong but receivers?
+    /// Does nothing go wrong but receivers and clocks?
     pub fn is_calm(&self) -> bool {
-        let Faults { kill, trap, stall, lost_end, store, config, clock: _, receiver: _ } = self.faults;
-        kill + trap + stall + lost_end + store + config == 0
+        let Faults { kill, trap, stall, lost_end, store, config, restart, poison, clock: _, receiver: _, operator: _ } =
+            self.faults;
+        kill + trap + stall + lost_end + store + config + restart + poison == 0
     }
 
     /// The endpoint of this name.
     pub fn endpoint(&self, name: &str) -> Option<&Endpoint> {
         self.endpoints.iter().find(|endpoint| endpoint.name == name)
     }
+
+    /// The configuration whose attempts name this agent.
+    pub fn config_of(&self, agent: &str) -> Option<&Config> {
+        self.configs.iter().find(|config| config.agent == agent)
+    }
 }
 
-/// The secret of an endpoint.
-pub fn secret(name: &str) -> String {
-    format!("secret-of-{name}")
+/// For whoever reads a trace: what the run was.
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{} workers, {} steps, {:?}", self.workers, self.steps, self.limits)?;
+        writeln!(f, "{:?}", self.faults)?;
+        self.configs.iter().try_for_each(|config| writeln!(f, "{}", config.text))
+    }
 }
 
-fn endpoint(rng: &mut Rng, number: usize) -> Endpoint {
-    let name = ["billing", "audit", "search"].get(number).copied().unwrap_or("other").to_owned();
-    let mut delays = vec![Duration::from_millis(if rng.u8(0..4) == 0 { rng.u64(0..2000) } else { 0 })];
-    delays.extend((0..rng.usize(0..4)).map(|_| Duration::from_millis(rng.u64(0..4000))));
-    let timeout = Duration::from_millis(rng.u64(200..4000));
-    let max_age = Duration::from_secs(if rng.u8(0..5) == 0 { rng.u64(20..60) } else { 86_400 });
-    let seconds = |duration: &Duration| format!("{}.{:03}s", duration.as_secs(), duration.subsec_millis());
-    let mut entry = json!({
-        "name": name,
-        "cluster": name,
-        "url": format!("https://{name}.example/hooks"),
-        "secrets": [{"value": secret(&name)}],
-        "timeout": seconds(&timeout),
-        "retry": {
-            "delays": delays.iter().map(seconds).collect::<Vec<_>>(),
-            "jitter": if rng.bool() { 0.0 } else { 0.3 },
-        },
-        "breaker": {"failures": rng.u32(1..6), "window": "30s", "open": format!("{}s", rng.u32(1..12))},
-        "max_in_flight": rng.u32(1..10),
-        "max_age": seconds(&max_age),
-        "on_gone": "fail",
-    });
-    let mut more = |key: &str, value: Value| {
-        if let Some(entry) = entry.as_object_mut() {
-            entry.insert(key.to_owned(), value);
-        }
-    };
-    if rng.u8(0..5) == 0 {
-        more("rate", json!({"per_second": rng.u32(1..20), "burst": rng.u32(1..5)}));
-    }
-    if rng.u8(0..5) == 0 {
-        more("events", json!(["paid", "refund.*"]));
-    }
-    if rng.u8(0..5) == 0 {
-        more("overflow", json!("dead_letter"));
-    }
-    if rng.u8(0..4) == 0 {
-        more("dead_letter", json!({"cluster": "sink", "url": "https://sink.example/dead"}));
-    }
-    if rng.u8(0..6) == 0 {
-        more("pending", json!(rng.u32(2..12)));
-    }
-    Endpoint { name, delays, timeout, max_age, entry }
+/// What leaves for an event of the route that wraps it.
+pub fn wrapped(event: &str, body: &str) -> String {
+    format!(r#"{{"event":"{event}","data":{body},"metadata":{{"source":"swarm"}}}}"#)
 }
 
 /// The first two have all endpoints, the third lacks the last one, and the fourth is off.
-fn config(number: usize, endpoints: &[Endpoint], ack_timeout: u32) -> Config {
+fn config(number: usize, endpoints: &[Endpoint], ack_timeout: Duration, limits: &Limits) -> Config {
     let enabled = number < 3;
     let kept = if number == 2 && endpoints.len() > 1 { endpoints.len() - 1 } else { endpoints.len() };
-    let entries: Vec<&Value> = endpoints.iter().take(kept).map(|endpoint| &endpoint.entry).collect();
+    let endpoints = endpoints.iter().take(kept);
     let agent = format!("config-{number}");
     let text = json!({
         "enabled": enabled,
         "user_agent": agent,
+        "admin": {"tokens": [{"value": TOKEN, "role": "operate"}]},
         "routes": [
             {"name": "accept", "match": {"path": "/events/{event}"}, "event": "{event}"},
+            {"name": "wrap", "match": {"path": "/wrap/{event}"}, "event": "{event}", "payload": "envelope",
+             "metadata": {"source": "swarm"}},
             {"name": "wait", "match": {"path": "/wait/{event}"}, "event": "{event}", "ack": "delivered",
-             "ack_timeout": format!("{ack_timeout}s")},
+             "ack_timeout": format!("{}s", ack_timeout.as_secs())},
         ],
-        "endpoints": entries,
+        "endpoints": endpoints.clone().map(|endpoint| &endpoint.entry).collect::<Vec<&Value>>(),
+        "limits": {
+            "body": limits.body,
+            "pending": limits.pending,
+            "pending_bytes": limits.pending_bytes,
+            "dead_letters": limits.dead_letters,
+            "dead_letter_bytes": limits.dead_letter_bytes,
+            "idempotency_keys": limits.idempotency_keys,
+        },
     });
-    Config { agent, enabled, text: text.to_string() }
+    let endpoints = endpoints.map(|endpoint| endpoint.name.clone()).collect();
+    Config { agent, enabled, endpoints, text: text.to_string() }
 }
 
-/// A quarter of the runs is calm, the others have a few kinds of faults each.
+/// Those of a third of the runs are so small that they are reached.
+fn limits(rng: &mut Rng) -> Limits {
+    let body = rng.usize(2_000..4_000);
+    if rng.u8(0..3) > 0 {
+        let (pending, pending_bytes) = (10_000, 64 << 20);
+        let (dead_letters, dead_letter_bytes) = (1000, 64 << 20);
+        let (body, idempotency_keys) = (256 << 10, 100_000);
+        return Limits {
+            are_small: false,
+            body,
+            pending,
+            pending_bytes,
+            dead_letters,
+            dead_letter_bytes,
+            idempotency_keys,
+        };
+    }
+    Limits {
+        are_small: true,
+        body,
+        pending: rng.usize(4..40),
+        pending_bytes: body + rng.usize(0..8_000),
+        dead_letters: rng.usize(1..10),
+        dead_letter_bytes: body + rng.usize(0..8_000),
+        idempotency_keys: rng.usize(1..50),
+    }
+}
+
+/// A quarter of the runs is calm, the others have a few kinds of faults each. Operators act in half of either.
 fn faults(rng: &mut Rng) -> Faults {
     let calm = rng.u8(0..4) == 0;
     let mut some = |most: u32| if calm || rng.bool() { 0 } else { rng.u32(1..=most) };
     let (kill, trap, stall, lost_end) = (some(30), some(40), some(20), some(30));
-    let (store, config, clock) = (some(30), some(25), some(10));
-    Faults { kill, trap, stall, lost_end, store, config, clock, receiver: rng.u32(10..120) }
+    let (store, config, restart, poison) = (some(30), some(25), some(4), some(6));
+    let clock = if rng.bool() { 0 } else { rng.u32(1..=10) };
+    let operator = if rng.bool() { 0 } else { rng.u32(10..=120) };
+    Faults { kill, trap, stall, lost_end, store, config, restart, poison, clock, receiver: rng.u32(10..120), operator }
 }

@@ -8,6 +8,12 @@ use std::time::Duration;
 use fastrand::Rng;
 use host_tests::{Call, Reply, Upstream};
 
+/// What the body of an event holds whose attempts kill their VM.
+pub const POISON: &[u8] = b"poison";
+
+/// The cluster of all sinks.
+pub const SINK: &str = "sink";
+
 /// How a receiver answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mood {
@@ -15,8 +21,8 @@ pub enum Mood {
     Healthy,
     /// This status.
     Fails(u16),
-    /// 429 with so many seconds.
-    RetryAfter(u32),
+    /// This status, with so many seconds.
+    RetryAfter(u16, u32),
     /// Never.
     Hangs,
     /// The connection breaks in the middle of the answer.
@@ -32,12 +38,42 @@ pub enum Mood {
 }
 
 /// How an attempt ended for its receiver.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct End {
     /// When the gateway learned of it, if nothing kept that from it.
     pub at: Duration,
-    /// The status; `None` when there was none.
+    /// The status; `None` when there was none in time.
     pub status: Option<u16>,
+    /// The wait it asked for.
+    pub retry_after: Duration,
+}
+
+impl End {
+    /// Did the receiver take the event?
+    pub fn is_success(&self) -> bool {
+        self.status.is_some_and(|status| (200..300).contains(&status))
+    }
+
+    /// Is it a sign of trouble to a breaker?
+    pub fn is_failure(&self) -> bool {
+        self.status.is_none_or(|status| status >= 500)
+    }
+
+    /// Is it an answer that is not asked for again?
+    pub fn is_final(&self) -> bool {
+        self.status.is_some_and(|status| status < 500 && status != 408 && status != 429)
+    }
+}
+
+/// An attempt as a receiver got it.
+#[derive(Clone, Debug)]
+pub struct Received {
+    /// The call.
+    pub call: Call,
+    /// How it ended, or will.
+    pub end: End,
+    /// The VM that made it dies of it.
+    pub kills: bool,
 }
 
 /// All receivers of a run.
@@ -45,14 +81,14 @@ pub struct End {
 pub struct Receivers {
     rng: Rng,
     moods: BTreeMap<String, Mood>,
-    /// For each cluster, one for each of its calls.
-    pub ends: BTreeMap<String, Vec<End>>,
+    /// What has come since somebody last looked, in order.
+    pub received: Vec<Received>,
 }
 
 impl Receivers {
     /// Healthy ones.
     pub fn new(rng: Rng) -> Rc<RefCell<Self>> {
-        Rc::new(RefCell::new(Self { rng, moods: BTreeMap::new(), ends: BTreeMap::new() }))
+        Rc::new(RefCell::new(Self { rng, moods: BTreeMap::new(), received: Vec::new() }))
     }
 
     /// The script of a cluster.
@@ -79,7 +115,7 @@ impl Receivers {
             4 => Mood::Fails(500),
             5 => Mood::Fails(503),
             6 => Mood::Fails([400, 401, 404, 410, 302].get(self.rng.usize(0..5)).copied().unwrap_or(400)),
-            7 => Mood::RetryAfter(self.rng.u32(1..10)),
+            7 => Mood::RetryAfter(if self.rng.bool() { 429 } else { 503 }, self.rng.u32(1..10)),
             8 => Mood::Hangs,
             9 => Mood::Resets,
             10 => Mood::Disconnects,
@@ -94,15 +130,21 @@ impl Receivers {
         while mood == Mood::Flaky {
             mood = self.mood();
         }
+        let kills = call.body.windows(POISON.len()).any(|window| window == POISON);
+        if kills {
+            mood = Mood::Hangs;
+        }
         let latency = Duration::from_millis(if self.rng.u8(0..8) == 0 { self.rng.u64(0..5000) } else { 1 });
-        let (reply, status) = match mood {
-            Mood::Healthy | Mood::Flaky => (Reply::status(200), Some(200)),
-            Mood::Fails(status) => (Reply::status(status), Some(status)),
-            Mood::RetryAfter(seconds) => (Reply::status(429).header("retry-after", &seconds.to_string()), Some(429)),
-            Mood::Hangs => (Reply::hang(), None),
-            Mood::Resets => (Reply::reset(), None),
-            Mood::Disconnects => (Reply::disconnect(), None),
-            Mood::Unreachable => (Reply::connect_failure(), None),
+        let (reply, status, retry_after) = match mood {
+            Mood::Healthy | Mood::Flaky => (Reply::status(200), Some(200), 0),
+            Mood::Fails(status) => (Reply::status(status), Some(status), 0),
+            Mood::RetryAfter(status, seconds) => {
+                (Reply::status(status).header("retry-after", &seconds.to_string()), Some(status), seconds)
+            }
+            Mood::Hangs => (Reply::hang(), None, 0),
+            Mood::Resets => (Reply::reset(), None, 0),
+            Mood::Disconnects => (Reply::disconnect(), None, 0),
+            Mood::Unreachable => (Reply::connect_failure(), None, 0),
             // Envoy does not send at all: no call, and no end of it.
             Mood::Refused => return Reply::refused(),
         };
@@ -111,8 +153,9 @@ impl Receivers {
             at: call.at + if late { call.timeout } else { latency },
             // What came after the timeout was taken all the same, for all the receiver knows.
             status: status.filter(|_| !late),
+            retry_after: Duration::from_secs(if late { 0 } else { retry_after.into() }),
         };
-        self.ends.entry(cluster.to_owned()).or_default().push(end);
+        self.received.push(Received { call: call.clone(), end, kills });
         reply.after(latency)
     }
 }

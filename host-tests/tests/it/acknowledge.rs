@@ -1,6 +1,6 @@
 //! `ack: delivered`: the producer waits for the end of its event's deliveries.
 
-use host_tests::{Process, Reply, StreamId, Upstream};
+use host_tests::{Process, Reply, StreamId, Thread, Upstream};
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -104,6 +104,21 @@ fn a_client_that_leaves_stops_nothing() {
     assert!(process.answer(stream).is_none());
     assert_eq!(attempts(&process, "billing").len(), 1);
     assert_eq!(process.metric("endpoint=.=billing;.;result=.=delivered;.;gatepost_deliveries_total"), Some(1));
+}
+
+/// As in Envoy: nothing fails a stream that no callback runs for.
+#[test]
+fn a_producer_whose_workers_vm_is_lost_waits_until_envoy_gives_it_up_and_its_event_arrives() {
+    let slow = Upstream::replies([Reply::status(200).after(seconds(2))]);
+    let (mut process, stream) = waiting(&acknowledged(), slow);
+    advance(&mut process, seconds(1));
+    process.kill_vm(Thread::Worker(0));
+    advance(&mut process, seconds(299));
+    assert!(process.is_open(stream));
+    let numbers: Vec<u32> = attempts(&process, "billing").into_iter().map(|attempt| attempt.number).collect();
+    assert_eq!(numbers, [1, 1]);
+    advance(&mut process, seconds(1));
+    assert_eq!(answered(&process, stream).status(), 503);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use host_tests::{Effect, Point, Process, Reply, Request, Rule, Thread, Upstream};
+use host_tests::{Effect, Filter, Point, Process, Reply, Request, Rule, Thread, Upstream};
 use serde_json::json;
 
 use crate::support::{accept, advance, attempts, config, endpoint, event, gateway, millis, noop, seconds, start, with};
@@ -26,6 +26,20 @@ fn a_rules_trap_loses_the_vm_and_is_no_fault_of_the_filter() -> Result<(), Box<d
     assert_eq!(process.answer(spared).map(|answer| answer.status()), Some(200));
     assert_eq!(process.answer(hit).map(|answer| answer.status()), Some(503));
     assert!(!process.has_vm(Thread::Worker(1)));
+    Ok(())
+}
+
+#[test]
+fn a_filter_that_aborts_is_a_fault_unless_it_may_trap() -> Result<(), Box<dyn Error>> {
+    let trapping = Filter::load(&gatepost_cli::artifact::wasm_that_traps()?)?;
+    let config = config([endpoint("billing")]).to_string();
+    let trap = || Request::post("/events/paid").header("x-gatepost-trap", "now");
+    let mut strict = Process::builder(&trapping).config(config.clone()).start()?;
+    assert!(strict.request(0, trap()).is_err());
+    let mut process = Process::builder(&trapping).config(config).may_trap().start()?;
+    let stream = process.request(0, trap())?;
+    assert_eq!(process.answer(stream).map(|answer| answer.status()), Some(503));
+    assert!(!process.has_vm(Thread::Worker(0)));
     Ok(())
 }
 

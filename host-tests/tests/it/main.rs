@@ -16,6 +16,7 @@ mod idempotency;
 mod matching;
 mod metrics;
 mod queue_share;
+mod rollout;
 mod signing;
 mod simulator;
 mod state;

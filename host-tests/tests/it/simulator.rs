@@ -67,7 +67,7 @@ fn envoy_refuses_more_than_a_mebibyte_of_a_held_http1_body_but_not_of_an_http2_o
 }
 
 #[test]
-fn a_lost_vm_answers_503_until_a_new_stream_after_the_back_off_rebuilds_it() -> Result {
+fn a_vm_that_is_lost_soon_after_it_was_made_answers_503_until_the_back_off_is_over() -> Result {
     let mut process = start()?;
     process.kill_vm(Thread::Worker(0));
     let early = process.request(0, Request::post("/"))?;
@@ -77,6 +77,30 @@ fn a_lost_vm_answers_503_until_a_new_stream_after_the_back_off_rebuilds_it() -> 
     process.advance(Duration::from_secs(1))?;
     let late = process.request(0, Request::post("/"))?;
     assert_eq!(status(&process, late), Some(200));
+    Ok(())
+}
+
+#[test]
+fn a_vm_that_ran_for_longer_than_the_back_off_is_rebuilt_by_the_next_stream() -> Result {
+    let mut process = start()?;
+    process.advance(Duration::from_secs(1))?;
+    for expected in [200, 503] {
+        process.kill_vm(Thread::Worker(0));
+        let next = process.request(0, Request::post("/"))?;
+        assert_eq!(status(&process, next), Some(expected));
+    }
+    Ok(())
+}
+
+#[test]
+fn another_configuration_gives_every_thread_a_vm_again() -> Result {
+    let mut process = Process::builder(noop()).workers(2).fail_closed().start()?;
+    let threads = [Thread::Main, Thread::Worker(0), Thread::Worker(1)];
+    threads.into_iter().for_each(|thread| process.kill_vm(thread));
+    process.update_config("another")?;
+    assert!(threads.into_iter().all(|thread| process.has_vm(thread)));
+    let stream = process.request(0, Request::post("/"))?;
+    assert_eq!(status(&process, stream), Some(200));
     Ok(())
 }
 

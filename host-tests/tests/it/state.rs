@@ -1,8 +1,8 @@
 //! Shared data is the truth: what it holds, who writes it, and how much of it there is.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use host_tests::{Process, Reply, Thread, Upstream};
+use host_tests::{Process, Reply, Thread, Upstream, Write};
 
 use crate::support::{BODY, accept, advance, attempts, config, endpoint, event, gateway, millis, seconds, start};
 
@@ -36,6 +36,22 @@ fn every_key_begins_with_the_name_of_the_plugin() {
     assert!(process.shared_data().all(|(key, _)| key.starts_with("shop/")));
     assert!(process.queues().count() > 0);
     assert!(process.queues().all(|name| name.starts_with("shop/")));
+}
+
+#[test]
+fn the_writes_that_were_recorded_give_in_order_what_shared_data_holds() {
+    let mut process = gateway(&config([endpoint("billing")])).record_writes().start().expect("it starts");
+    accept(&mut process, 0, event("payment_verified"));
+    advance(&mut process, seconds(1));
+    let mut values = BTreeMap::new();
+    for Write { key, value, .. } in process.writes() {
+        values.insert(key.as_str(), value.as_slice());
+    }
+    assert_eq!(values, process.shared_data().collect());
+    assert!(process.writes().is_sorted_by_key(|write| write.at));
+    assert!(process.writes().iter().any(|write| write.thread == Thread::Worker(0)));
+    let unrecorded = start(&config([endpoint("billing")]));
+    assert!(unrecorded.writes().is_empty());
 }
 
 #[test]

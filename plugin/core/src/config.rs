@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::guard::Guard;
 use crate::outcome::StatusSet;
+use crate::payload;
 use crate::rollout::Plan;
 use crate::route::Router;
 use crate::secret::Secret;
@@ -21,6 +22,7 @@ mod document;
 mod endpoints;
 mod error;
 mod limits;
+mod payload_guard;
 mod protobuf;
 mod reader;
 mod rollout;
@@ -54,6 +56,8 @@ pub struct Config {
     pub endpoints: Vec<Endpoint>,
     /// Which share of the events goes to an endpoint.
     pub rollout: Rollout,
+    /// What may not be in a payload; `None`: anything may.
+    pub payload_guard: Option<payload::Rules>,
     /// What may be kept, and how much of it.
     pub limits: Limits,
     /// How operators see and change what it does; `None`: there is no admin surface at all.

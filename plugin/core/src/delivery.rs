@@ -125,7 +125,7 @@ pub struct StateRecord<N> {
     pub accepted: Instant,
     /// The same on the wall clock.
     pub accepted_wall: WallTime,
-    /// Attempts since the event was adopted that are not known to have ended: each may have killed its VM.
+    /// Attempts that are not known to have ended: each may have killed its VM. Kept from the event's adoption on.
     pub trials: u8,
     /// One for each endpoint.
     pub deliveries: Vec<DeliveryRecord<N>>,

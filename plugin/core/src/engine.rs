@@ -11,6 +11,7 @@
 //! | module | holds |
 //! |---|---|
 //! | `accept` | an event comes in: capacity, idempotency, the answer |
+//! | `inspect` | personal data in it: refused, redacted or reported |
 //! | `send` | the gates before an attempt, and the attempt itself |
 //! | `settle` | the end of an attempt, of a delivery, of an event |
 //! | `pledge` | producers that wait for the end |
@@ -37,6 +38,7 @@ use crate::time::{Instant, Now};
 mod accept;
 mod drain;
 mod hold;
+mod inspect;
 mod lane;
 mod pledge;
 mod send;

@@ -75,6 +75,17 @@ impl Lease {
     }
 }
 
+/// The nonce of a partition's holder, from the bytes of its lease; `None`: it was left.
+///
+/// # Errors
+/// [`StoreError::UnknownFormat`].
+pub fn holder(lease: &[u8]) -> Result<Option<u64>, StoreError> {
+    Lease::decode(lease).map(|(lease, _)| match lease {
+        Lease::Held { nonce, .. } => Some(nonce),
+        Lease::Left => None,
+    })
+}
+
 /// The slots that one worker writes.
 #[derive(Debug)]
 pub struct Partition {
@@ -152,11 +163,16 @@ impl Partition {
     ) -> Result<Option<(Self, Vec<Recovered>)>, StoreError> {
         for number in 0..PARTITIONS_MAX {
             let Some((bytes, cas)) = store.get(&lease_key(prefix, number))? else { break };
-            if !matches!(Lease::decode(&bytes), Ok((lease, _)) if lease.is_abandoned(now)) {
+            let Ok((lease, _)) = Lease::decode(&bytes) else { continue };
+            if !lease.is_abandoned(now) {
                 continue;
             }
             if let Some(mut partition) = Self::take(store, prefix, number, cas, nonce, now)? {
-                let recovered = partition.rescan(store)?;
+                let mut recovered = partition.rescan(store)?;
+                if lease != Lease::Left {
+                    // Its holder may have died of an attempt that it wrote nothing of.
+                    recovered.iter_mut().for_each(|event| event.state.trials = event.state.trials.max(1));
+                }
                 return Ok(Some((partition, recovered)));
             }
         }

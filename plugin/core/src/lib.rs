@@ -10,6 +10,7 @@
 //! | What may a config say, and what is its default? | [`config`] |
 //! | Is this request an event, and of which type? | [`route`], [`template`], [`json`], [`message`] |
 //! | Which endpoints want it? | [`subscription`] |
+//! | Is there personal data in it? | [`payload`] |
 //! | What does a receiver get? | [`message`], [`signature`], [`secret`] |
 //! | What does the end of an attempt mean? | [`outcome`], [`retry`], [`breaker`], [`rate`], [`endpoint`] |
 //! | How does a delivery live and die? | [`delivery`], [`dead_letter`] |
@@ -46,6 +47,7 @@ pub mod ledger;
 pub mod message;
 pub mod notice;
 pub mod outcome;
+pub mod payload;
 pub mod rate;
 pub mod retry;
 pub mod rollout;

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use crate::breaker::Position;
-use crate::config::EndpointId;
+use crate::config::{EndpointId, RouteId};
 use crate::dead_letter::Reason;
 use crate::guard::Trigger;
 use crate::message::EventId;
 use crate::outcome::Ending;
+use crate::payload::{self, Findings};
 use crate::rollout::Percent;
 use crate::store::StoreError;
 
@@ -123,6 +124,15 @@ pub enum Notice {
         endpoint: EndpointId,
         /// What it is now.
         percent: Percent,
+    },
+    /// Personal data was found in an event.
+    Findings {
+        /// The route it came by.
+        route: RouteId,
+        /// What followed.
+        action: payload::Action,
+        /// What was found, without any value.
+        findings: Findings,
     },
     /// An operator changed something.
     Changed {

@@ -186,7 +186,9 @@ impl Progress {
     pub fn under(kept: Option<Self>, plan: &Plan, now: Now) -> Self {
         match kept {
             Some(progress) if progress.digest == plan.digest => progress,
-            Some(Self { rolled_back, opens, .. }) => Self { rolled_back, opens, ..Self::begun(plan, now) },
+            Some(Self { rolled_back, opens, .. }) => {
+                Self { rolled_back, opens, counted_from: now.mono, ..Self::begun(plan, now) }
+            }
             None => Self::begun(plan, now),
         }
     }
@@ -200,7 +202,7 @@ impl Progress {
             }
             (phase, since) = (phase + 1, end);
         }
-        Self { digest: plan.digest, phase, since, counted_from: now.mono, ..Self::default() }
+        Self { digest: plan.digest, phase, since, ..Self::default() }
     }
 
     /// Is it of this plan?

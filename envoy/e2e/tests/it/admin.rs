@@ -16,7 +16,7 @@ use crate::isolation::one_load_at_a_time;
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// What is said to the admin surface of a gateway that runs the example.
-pub(crate) struct Operator {
+pub struct Operator {
     /// The surface's, without a slash at its end.
     pub url: String,
 }

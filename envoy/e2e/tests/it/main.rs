@@ -24,6 +24,8 @@ mod page;
 #[cfg(test)]
 mod receiver;
 #[cfg(test)]
+mod rollout;
+#[cfg(test)]
 mod sample_events;
 #[cfg(test)]
 mod surroundings;

@@ -5,7 +5,6 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use gatepost_cli::example::ADMIN_LISTENER;
 use gatepost_cli::receiver::{Options, Receiver};
 use gatepost_cli::wait;
 use gatepost_e2e::browser::{Browser, Key};
@@ -41,7 +40,7 @@ impl Scene {
         let endpoints: Vec<Value> = names.iter().map(|name| endpoint(name, "secret", policy.clone())).collect();
         let gateway = Gateway::start(&change(Setup::new(&receiver, &endpoints)))?;
         let operator = Operator::of(&gateway)?;
-        browser.open(&format!("http://{}/gatepost", gateway.envoy.listener(ADMIN_LISTENER)?))?;
+        browser.open(&operator.url)?;
         Ok(Some(Self { browser, operator, gateway, receiver }))
     }
 
@@ -249,9 +248,13 @@ fn breakers_and_rollouts_are_moved_from_the_page() -> Result<()> {
 
 #[test]
 fn a_token_that_may_look_is_shown_everything_and_offered_nothing() -> Result<()> {
-    let tokens = json!([{"value": TOKEN, "role": "read"}]);
-    let Some(scene) = Scene::begin(&["billing"], &strict(), |setup| setup.with_tokens(tokens))? else { return Ok(()) };
+    let tokens = json!([{"value": TOKEN}]);
+    let own = |setup: Setup| setup.with(json!({"admin": {"tokens": tokens}})).administered();
+    let Some(mut scene) = Scene::begin(&["billing"], &strict(), own)? else { return Ok(()) };
+    scene.operator.url = format!("http://{}/gatepost", scene.gateway.address());
     let browser = &scene.browser;
+    // A slash at the end is the page too.
+    browser.open(&format!("{}/", scene.operator.url))?;
     scene.receiver.script("billing", &json!({"then": {"status": 400}}))?;
     scene.send(1)?;
     scene.sign_in()?;

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use anyhow::Result;
 use gatepost_cli::receiver::{Options, Receiver};
-use gatepost_cli::wait;
 use gatepost_e2e::{Event, Gateway, Protocol, Setup, endpoint};
 use serde_json::json;
 
@@ -24,11 +23,10 @@ fn without_enabled_producers_get_202_and_nothing_is_ever_sent() -> Result<()> {
         }
     }
     // Switched on, the same gateway delivers at once, but nothing of what came before.
-    gateway.update(&on)?;
-    let id = wait::until("an event is accepted", Duration::from_secs(30), || {
-        let answer = gateway.send(&Event::new("payment_verified", "{}"))?;
-        Ok((answer.json()?["status"] == "accepted").then(|| answer.id()))
-    })??;
+    assert!(gateway.update(&on)?, "Envoy takes it");
+    let answer = gateway.send(&Event::new("payment_verified", "{}"))?;
+    assert_eq!(answer.json()?["status"], "accepted", "{}", answer.text());
+    let id = answer.id()?;
     let records = receiver.wait_for("a", 1, Duration::from_secs(30))?;
     assert_eq!(records.iter().map(|record| record.id.as_str()).collect::<Vec<_>>(), [id]);
     Ok(())

@@ -1,35 +1,22 @@
-use std::thread;
-
 use anyhow::Result;
-use gatepost_scenarios::{Gateway, Real, Scenario, Simulated, all, play};
-use serde_json::Value;
+use gatepost_scenarios::{Gateway, REAL_AT_ONCE, Real, SIMULATED_AT_ONCE, Simulated, Start, Verdict, all, run};
 
 #[test]
 fn the_simulated_envoy_shows_what_is_expected() {
-    each(Simulated::start);
+    each(SIMULATED_AT_ONCE, Simulated::start);
 }
 
 #[test]
 fn the_real_envoy_shows_the_same() {
-    each(Real::start);
+    each(REAL_AT_ONCE, Real::start);
 }
 
-/// All at once: each has a gateway of its own, and mostly waits.
-fn each<G: Gateway>(start: fn(&Value) -> Result<G>) {
-    let differing: Vec<String> = thread::scope(|scope| {
-        let scenarios = all();
-        let running: Vec<_> =
-            scenarios.into_iter().map(|scenario| scope.spawn(move || differs(&scenario, start))).collect();
-        running.into_iter().filter_map(|scenario| scenario.join().expect("it does not panic")).collect()
-    });
+fn each<G: Gateway>(at_once: usize, start: fn(&Start) -> Result<G>) {
+    let scenarios = all();
+    let verdicts = run(&scenarios, at_once, start);
+    let differing = scenarios.iter().zip(verdicts).filter(|(_, verdict)| *verdict != Verdict::AsExpected);
+    let differing: Vec<String> = differing
+        .map(|(scenario, verdict)| format!("{}: {verdict}, expected {:?}", scenario.name, scenario.expected))
+        .collect();
     assert!(differing.is_empty(), "{}", differing.join("\n"));
-}
-
-fn differs<G: Gateway>(scenario: &Scenario, start: fn(&Value) -> Result<G>) -> Option<String> {
-    let observed = start(&(scenario.config)()).and_then(|mut gateway| play(scenario, &mut gateway));
-    match observed {
-        Ok(observed) if observed == scenario.expected => None,
-        Ok(observed) => Some(format!("{}: {observed:#?}, expected {:#?}", scenario.name, scenario.expected)),
-        Err(error) => Some(format!("{error:#}")),
-    }
 }

@@ -1,12 +1,14 @@
 //! A fixed batch of seeds. `cargo swarm` plays more.
 
 use std::sync::OnceLock;
-use std::thread;
 
+use fastrand::Rng;
+use gatepost_swarm::plan::Plan;
+use gatepost_swarm::play::{cores, play};
 use gatepost_swarm::{run, traced};
 use host_tests::Filter;
 
-const SEEDS: u64 = 300;
+const SEEDS: u64 = 1000;
 
 fn gatepost() -> &'static Filter {
     static FILTER: OnceLock<Filter> = OnceLock::new();
@@ -18,24 +20,14 @@ fn gatepost() -> &'static Filter {
 
 #[test]
 fn whatever_goes_wrong_every_invariant_holds() {
-    let play = |first: u64| {
-        for seed in (first..SEEDS).step_by(2) {
-            if let Err(violation) = run(gatepost(), seed) {
-                let (end, broken) = (violation.trace.lines().rev().take(40), &violation.broken);
-                let end: Vec<&str> = end.collect();
-                panic!(
-                    "{}\nseed {seed} broke \"{}\": {}",
-                    end.into_iter().rev().collect::<Vec<_>>().join("\n"),
-                    broken.invariant,
-                    broken.seen
-                );
-            }
-        }
-    };
-    thread::scope(|scope| {
-        scope.spawn(|| play(0));
-        scope.spawn(|| play(1));
+    let played = play(gatepost(), 0..SEEDS, cores(), |_| {});
+    let total = played.unwrap_or_else(|violation| {
+        let (seed, broken, trace) = (violation.seed, &violation.broken, &violation.trace);
+        let lines: Vec<&str> = trace.lines().collect();
+        let end = lines[lines.len().saturating_sub(40)..].join("\n");
+        panic!("{end}\nseed {seed} broke \"{}\": {}", broken.invariant, broken.seen);
     });
+    assert_eq!(total.seeds, SEEDS);
 }
 
 #[test]
@@ -55,4 +47,15 @@ fn most_seeds_deliver_much_and_many_break_things() {
     assert!(summaries.iter().map(|summary| summary.delivered).sum::<usize>() > 2000);
     assert!(summaries.iter().filter(|summary| summary.disruptions > 0).count() > 20);
     assert!(summaries.iter().map(|summary| summary.dead).sum::<usize>() > 100);
+}
+
+#[test]
+fn a_quarter_of_the_plans_is_calm_and_operators_act_in_half_of_them() {
+    let plans: Vec<Plan> = (0..1000).map(|seed| Plan::new(&mut Rng::with_seed(seed))).collect();
+    let share = |of: &dyn Fn(&Plan) -> bool| plans.iter().filter(|plan| of(plan)).count();
+    let calm = share(&|plan| plan.is_calm());
+    let operated = share(&|plan| plan.is_calm() && plan.faults.operator > 0);
+    assert!((220..300).contains(&calm), "{calm}");
+    assert!((calm * 2 / 5..calm * 3 / 5).contains(&operated), "{operated} of {calm}");
+    assert!((280..380).contains(&share(&|plan| plan.limits.are_small)));
 }

@@ -51,7 +51,7 @@ struct Refusal {
 
 impl Engine {
     /// Takes an event, or says why not.
-    pub fn offer(&mut self, world: &mut World<'_>, offer: Offer) -> Reply {
+    pub fn offer(&mut self, world: &mut World<'_>, mut offer: Offer) -> Reply {
         let id = EventId::from_random((world.random)());
         self.check_control(world);
         if self.state() == State::Disabled {
@@ -65,6 +65,10 @@ impl Engine {
         let wanted = config.endpoints_for(route, &offer.event.event_type);
         if wanted.is_empty() {
             return nothing_sent(id, &offer.event, Status::NoSubscriber, EventResult::NoSubscriber);
+        }
+        // Before its key is claimed: the producer may send it again, without what was found.
+        if let Some(answer) = self.inspect(world, &mut offer, &wanted) {
+            return reply(answer, EventResult::Invalid);
         }
         let Some(key) = offer.key else { return self.take(world, offer, id, &wanted, route.ack) };
         let hold = match route.ack {

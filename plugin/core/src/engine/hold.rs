@@ -20,9 +20,9 @@ use crate::message::EventId;
 use crate::notice::Notice;
 use crate::store::StoreError;
 
-/// Attempts of an adopted event that ended with the VM that made them. With the one it was first adopted for, an event
-/// has outlived three VMs when it is taken for what kills them.
-const TRIALS_MAX: u8 = 2;
+/// Attempts of an event that may each have ended their VM: when it is taken for what kills them. The first of them is
+/// not written down where the VM that made it had accepted the event: it is taken for made when that VM dies.
+const TRIALS_MAX: u8 = 3;
 
 /// Partitions adopted in one go: enough for several configurations that drain side by side, each worker of which leaves
 /// one every second, and few enough that what many left is spread over many.

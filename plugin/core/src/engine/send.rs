@@ -42,7 +42,7 @@ pub struct Call {
     pub attempt: u64,
     /// The body, byte for byte as signed.
     pub body: Vec<u8>,
-    endpoint: EndpointId,
+    pub(super) endpoint: EndpointId,
     /// For a sink: why the delivery died.
     reason: Option<Reason>,
     number: u32,

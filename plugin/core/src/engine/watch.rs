@@ -23,6 +23,8 @@ const WRITES_MAX: usize = 500;
 pub(super) struct Watched {
     progress: Progress,
     read: Option<Instant>,
+    /// Shared data knows it: a first phase that began now would else begin again with every look.
+    is_kept: bool,
     ring: Ring,
     /// The ring holds what shared data does not.
     is_dirty: bool,
@@ -37,6 +39,7 @@ impl Watched {
         Self {
             progress: Progress::default(),
             read: None,
+            is_kept: false,
             ring: Ring::new(window),
             is_dirty: false,
             is_continued: false,
@@ -76,8 +79,9 @@ impl Engine {
         if watched.read.is_some_and(|read| world.now.mono.since(read) < REREAD) {
             return;
         }
-        match read(world.store, &rollout::key(&self.prefix, &endpoint.name)) {
+        match read::<Progress>(world.store, &rollout::key(&self.prefix, &endpoint.name)) {
             Ok(kept) => {
+                watched.is_kept = kept.as_ref().is_some_and(|kept| kept.is_of(&self.config.rollout.plan));
                 watched.progress = Progress::under(kept, &self.config.rollout.plan, world.now);
                 watched.read = Some(world.now.mono);
             }
@@ -130,9 +134,19 @@ impl Engine {
         }
         for number in 0..self.watched.len() {
             let id = EndpointId(number);
+            self.begin(world, id);
             self.judge(world, id);
             self.promote(world, id);
             self.tell_percent(world, id);
+        }
+    }
+
+    /// Remembers when the first phase began.
+    fn begin(&mut self, world: &mut World<'_>, id: EndpointId) {
+        self.refresh(world, id);
+        let is_kept = self.watched.get(id.0).is_some_and(|watched| watched.is_kept);
+        if !is_kept && !self.config.rollout.plan.phases.is_empty() {
+            self.change_progress(world, id, |_| (Write::Yes, ()));
         }
     }
 
@@ -260,7 +274,7 @@ impl Engine {
         match changed {
             Ok(result) => {
                 if let (Some(watched), Some(after)) = (self.watched.get_mut(id.0), after) {
-                    (watched.progress, watched.read) = (after, Some(now.mono));
+                    (watched.progress, watched.read, watched.is_kept) = (after, Some(now.mono), true);
                 }
                 Some(result)
             }

@@ -85,6 +85,21 @@ fn a_worker_that_was_taken_for_dead_forgets_what_it_held() {
 }
 
 #[test]
+fn an_event_that_was_handed_over_may_kill_three_vms_too_before_it_is_a_dead_letter() {
+    let mut process = Process::new(2, &billing(""));
+    process.offer(0, 1);
+    // Its worker ends without an attempt.
+    process.run(0, |engine, world| engine.close(world));
+    let config = Rc::clone(process.workers[0].config());
+    let mut deaths = 0;
+    while let [(_, _)] = process.pass(12_000).as_slice() {
+        deaths += 1;
+        (0..2).for_each(|worker| replace(&mut process, worker, &config));
+    }
+    assert_eq!((deaths, process.letters()), (3, 1));
+}
+
+#[test]
 fn an_event_that_kills_whoever_attempts_it_is_a_dead_letter_when_it_is_adopted_the_third_time() {
     let mut process = Process::new(2, &billing(""));
     process.offer(0, 1);

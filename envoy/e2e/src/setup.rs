@@ -1,0 +1,212 @@
+//! What to run: the example config, with a plugin config of the test's own and what is put around it.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use gatepost_cli::envoy::Launch;
+use gatepost_cli::example::Example;
+use gatepost_cli::receiver::Receiver;
+use serde_json::{Value, json};
+
+/// The example's endpoint of this name, which the receiver serves under the same name.
+///
+/// `more` is laid over the entry: its keys replace those of the same name.
+pub fn endpoint(name: &str, secret: &str, more: Value) -> Value {
+    let mut entry = json!({
+        "name": name,
+        "cluster": name,
+        "url": format!("http://receiver.test/{name}"),
+        "secrets": [{"value": secret}],
+    });
+    overlay(&mut entry, more);
+    entry
+}
+
+/// What to run.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    plugin: Value,
+    /// Where each endpoint's cluster goes, `(cluster, host:port)`.
+    clusters: Vec<(String, String)>,
+    env: Vec<(String, String)>,
+    as_text: bool,
+    /// Laid over the `PluginConfig`.
+    around: Value,
+    /// The filter, when it is not the one that is released.
+    wasm: Option<PathBuf>,
+    /// The public listener serves the admin surface too.
+    administered: bool,
+    arguments: Vec<String>,
+}
+
+impl Setup {
+    /// This plugin config, its endpoints' clusters as the example has them.
+    pub fn bare(plugin: Value) -> Self {
+        Self {
+            plugin,
+            clusters: Vec::new(),
+            env: Vec::new(),
+            as_text: false,
+            around: json!({}),
+            wasm: None,
+            administered: false,
+            arguments: Vec::new(),
+        }
+    }
+
+    /// One route, `POST /events/{event}`, to these endpoints, all of them at this receiver.
+    pub fn new(receiver: &Receiver, endpoints: &[Value]) -> Self {
+        let setup = Self::bare(json!({
+            "enabled": true,
+            "routes": [{"name": "ingest", "match": {"path": "/events/{event}"}, "event": "{event}"}],
+            "endpoints": endpoints,
+        }));
+        let names = endpoints.iter().filter_map(|entry| entry.get("name").and_then(Value::as_str));
+        names.fold(setup, |setup, name| setup.with_cluster(name, receiver.address()))
+    }
+
+    /// The example's own config, its two endpoints at this receiver.
+    ///
+    /// # Errors
+    /// When the example does not have the shape we know, or the filter does not build.
+    pub fn example(receiver: &Receiver) -> Result<Self> {
+        let setup = Self::bare(Example::load()?.plugin()?.clone());
+        Ok(["billing", "audit"].into_iter().fold(setup, |setup, name| setup.with_cluster(name, receiver.address())))
+    }
+
+    /// Lays more keys over the plugin's config.
+    #[must_use]
+    pub fn with(mut self, more: Value) -> Self {
+        overlay(&mut self.plugin, more);
+        self
+    }
+
+    /// Takes a key out of the plugin's config.
+    #[must_use]
+    pub fn without(mut self, key: &str) -> Self {
+        if let Some(plugin) = self.plugin.as_object_mut() {
+            plugin.remove(key);
+        }
+        self
+    }
+
+    /// Sends what an endpoint gets to another address.
+    #[must_use]
+    pub fn with_cluster(mut self, name: &str, address: &str) -> Self {
+        self.clusters.retain(|(cluster, _)| cluster != name);
+        self.clusters.push((name.to_owned(), address.to_owned()));
+        self
+    }
+
+    /// Sets a variable in Envoy's environment and lets the filter read it.
+    #[must_use]
+    pub fn with_env(mut self, name: &str, value: &str) -> Self {
+        self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Writes the plugin's config as a JSON string (`StringValue`) instead of a `Struct`.
+    #[must_use]
+    pub fn as_text(mut self) -> Self {
+        self.as_text = true;
+        self
+    }
+
+    /// Lays more keys over what Envoy is told of the plugin, beside its own config.
+    #[must_use]
+    pub fn with_around(mut self, around: Value) -> Self {
+        self.around = around;
+        self
+    }
+
+    /// Runs this file as the filter.
+    #[must_use]
+    pub fn with_wasm(mut self, wasm: PathBuf) -> Self {
+        self.wasm = Some(wasm);
+        self
+    }
+
+    /// Lets requests to `/gatepost` reach the filter that takes events, so that the section `admin` of its own config
+    /// says what they may do.
+    #[must_use]
+    pub fn administered(mut self) -> Self {
+        self.administered = true;
+        self
+    }
+
+    /// Adds arguments to Envoy's command line.
+    #[must_use]
+    pub fn with_arguments(mut self, arguments: &[&str]) -> Self {
+        self.arguments.extend(arguments.iter().map(|argument| (*argument).to_owned()));
+        self
+    }
+
+    /// How Envoy is started for this, with the listener in its config.
+    ///
+    /// # Errors
+    /// When the example does not have the shape we know, or the filter does not build.
+    pub fn launch(&self) -> Result<Launch> {
+        let mut example = Example::load()?;
+        example.use_free_ports()?;
+        if self.as_text {
+            let text = json!({
+                "@type": "type.googleapis.com/google.protobuf.StringValue",
+                "value": self.plugin.to_string(),
+            });
+            overlay(example.wasm()?, json!({"configuration": text}));
+        } else {
+            *example.plugin()? = self.plugin.clone();
+        }
+        let names: Vec<&str> = self.env.iter().map(|(name, _)| name.as_str()).collect();
+        let environment = json!({"vm_config": {"environment_variables": {"host_env_keys": names}}});
+        merge(example.wasm()?, environment);
+        overlay(example.wasm()?, self.around.clone());
+        if let Some(wasm) = &self.wasm {
+            example.set_wasm(wasm)?;
+        }
+        for (name, address) in &self.clusters {
+            example.add_cluster(name)?;
+            example.set_cluster(name, address)?;
+        }
+        let mut config = example.config().clone();
+        let listener = config.pointer_mut(LISTENER_AT).context("the example has no listener")?;
+        overlay(listener, json!({"connection_balance_config": {"exact_balance": {}}}));
+        if self.administered {
+            let on = json!({"@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", "config": {}});
+            let route = json!({
+                "match": {"path_separated_prefix": "/gatepost"},
+                "direct_response": {"status": 404},
+                "typed_per_filter_config": {"gatepost": on},
+            });
+            let routes = listener.pointer_mut(ROUTES_AT).and_then(Value::as_array_mut);
+            routes.context("the example has no routes")?.insert(0, route);
+        }
+        Ok(Launch { config, workers: WORKERS, env: self.env.clone(), arguments: self.arguments.clone() })
+    }
+}
+
+/// Replaces keys of an object.
+pub(crate) fn overlay(value: &mut Value, more: Value) {
+    if let (Some(value), Value::Object(more)) = (value.as_object_mut(), more) {
+        value.extend(more);
+    }
+}
+
+/// Replaces values inside nested objects; what is no object is replaced as a whole.
+pub(crate) fn merge(value: &mut Value, more: Value) {
+    match (value, more) {
+        (Value::Object(value), Value::Object(more)) => {
+            for (key, inner) in more {
+                merge(value.entry(key).or_insert(Value::Null), inner);
+            }
+        }
+        (value, more) => *value = more,
+    }
+}
+
+/// Where the listener for events is in the example.
+pub(crate) const LISTENER_AT: &str = "/static_resources/listeners/0";
+/// Where its routes are.
+pub(crate) const ROUTES_AT: &str = "/filter_chains/0/filters/0/typed_config/route_config/virtual_hosts/0/routes";
+/// The smallest number with which workers can disagree.
+pub(crate) const WORKERS: u32 = 2;

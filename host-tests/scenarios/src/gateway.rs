@@ -1,0 +1,306 @@
+//! What a scenario may do with a gateway, and what it gets to see.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use anyhow::Result;
+use serde_json::Value;
+
+/// Which build of the filter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Build {
+    /// The one that is released.
+    Released,
+    /// The one whose VM traps at a request with the header `x-gatepost-trap`.
+    Trapping,
+}
+
+/// What a gateway is started with, or updated to.
+#[derive(Clone, Debug)]
+pub struct Start {
+    /// The filter's configuration.
+    pub config: Value,
+    /// The filter.
+    pub build: Build,
+    /// `FAIL_CLOSED` instead of `FAIL_RELOAD`.
+    pub fail_closed: bool,
+    /// What an update replaces drains in a second, instead of ten minutes. Decided at the start.
+    pub drains_at_once: bool,
+}
+
+impl Start {
+    /// The released filter with this configuration.
+    pub fn new(config: Value) -> Self {
+        Self { config, build: Build::Released, fail_closed: false, drains_at_once: false }
+    }
+
+    /// The same with these keys of the configuration replaced.
+    #[must_use]
+    pub fn with(mut self, more: Value) -> Self {
+        crate::merge(&mut self.config, more);
+        self
+    }
+
+    /// The same with the build that traps.
+    #[must_use]
+    pub fn trapping(mut self) -> Self {
+        self.build = Build::Trapping;
+        self
+    }
+}
+
+/// How a receiver answers one attempt.
+#[derive(Clone, Copy, Debug)]
+pub enum Reply {
+    /// With this status.
+    Status(u16),
+    /// With this status and `Retry-After` in seconds.
+    RetryAfter(u16, u32),
+    /// With this status and `Retry-After` as a date, here in seconds since the Unix epoch.
+    RetryAt(u16, u64),
+    /// 200, so much later.
+    Slow(Duration),
+    /// Never.
+    Hang,
+    /// The connection breaks before the answer.
+    Reset,
+    /// The connection breaks in the middle of the answer.
+    Drop,
+}
+
+/// A request to the gateway.
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub(crate) method: String,
+    pub(crate) path: String,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+    pub(crate) chunk: Option<usize>,
+    pub(crate) trailer: Option<(String, String)>,
+    pub(crate) is_http2: bool,
+    pub(crate) over: Option<usize>,
+}
+
+impl Request {
+    /// Without headers and body, over HTTP/1.1 on a connection of its own.
+    pub fn new(method: &str, path: &str) -> Self {
+        Self {
+            method: method.to_owned(),
+            path: path.to_owned(),
+            headers: Vec::new(),
+            body: Vec::new(),
+            chunk: None,
+            trailer: None,
+            is_http2: false,
+            over: None,
+        }
+    }
+
+    /// An event in JSON.
+    pub fn event(path: &str, body: impl Into<Vec<u8>>) -> Self {
+        Self::new("POST", path).header("content-type", "application/json").body(body)
+    }
+
+    /// With one header more.
+    #[must_use]
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// With this body.
+    #[must_use]
+    pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
+        self.body = body.into();
+        self
+    }
+
+    /// Its body in pieces of so many bytes, its length not announced.
+    #[must_use]
+    pub fn in_chunks(mut self, bytes: usize) -> Self {
+        self.chunk = Some(bytes);
+        self
+    }
+
+    /// Over HTTP/2.
+    #[must_use]
+    pub fn http2(mut self) -> Self {
+        self.is_http2 = true;
+        self
+    }
+
+    /// Over HTTP/2 and with a trailer.
+    #[must_use]
+    pub fn trailer(mut self, name: &str, value: &str) -> Self {
+        self.trailer = Some((name.to_owned(), value.to_owned()));
+        self.http2()
+    }
+
+    /// Over a connection that is kept alive between requests: even ones are to one worker, odd ones to the other.
+    #[must_use]
+    pub fn over(mut self, connection: usize) -> Self {
+        self.over = Some(connection);
+        self
+    }
+}
+
+/// A request whose answer is awaited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Ticket(pub(crate) usize);
+
+/// What a client was answered.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// The headers, names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// The body, if it is JSON.
+    pub json: Value,
+}
+
+impl Answer {
+    /// The status, and what the body says of the event, or what is wrong.
+    pub fn line(&self) -> String {
+        let replayed = if self.header("idempotent-replayed") == "true" { ", replayed" } else { "" };
+        let word = if self.json.get("title").is_some() { self.text("title") } else { self.text("status") };
+        format!("answered {} {word}{replayed}", self.status)
+    }
+
+    /// The status, what the body says of the event, and of each of its deliveries.
+    pub fn lines(&self) -> Vec<String> {
+        let deliveries = self.json.get("deliveries").and_then(Value::as_array).into_iter().flatten();
+        let deliveries = deliveries.map(|delivery| {
+            let part = |key: &str| delivery.get(key).map_or("-".to_owned(), plain);
+            let (attempts, status) = (part("attempts"), part("response_status"));
+            format!("{} {}, {attempts} attempts, last answer {status}", part("endpoint"), part("status"))
+        });
+        std::iter::once(self.line()).chain(deliveries).collect()
+    }
+
+    /// A value of the body, as text; `-` when it is not there.
+    pub fn text(&self, key: &str) -> String {
+        self.json.get(key).map_or("-".to_owned(), plain)
+    }
+
+    /// The first value of a header; empty when there is none.
+    pub fn header(&self, name: &str) -> &str {
+        find(&self.headers, name)
+    }
+
+    /// The event's id.
+    pub fn id(&self) -> String {
+        self.text("id")
+    }
+}
+
+/// An attempt as its receiver saw it.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// When, since some moment before the first.
+    pub at: Duration,
+    /// When, since the Unix epoch.
+    pub wall: Duration,
+    /// The headers, names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+    /// A signature on it is that of the secret that the receiver knows.
+    pub verified: bool,
+}
+
+impl Seen {
+    /// The first value of a header; empty when there is none.
+    pub fn header(&self, name: &str) -> &str {
+        find(&self.headers, name)
+    }
+
+    /// `x-webhook-id`.
+    pub fn id(&self) -> &str {
+        self.header("x-webhook-id")
+    }
+
+    /// `x-webhook-attempt`.
+    pub fn attempt(&self) -> &str {
+        self.header("x-webhook-attempt")
+    }
+}
+
+fn find<'a>(headers: &'a [(String, String)], name: &str) -> &'a str {
+    headers.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value)
+}
+
+/// A JSON value, text without its quotes.
+pub(crate) fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// A running gateway with two workers, and its receivers.
+pub trait Gateway {
+    /// Makes a request and does not wait for the answer.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    fn begin(&mut self, request: &Request) -> Result<Ticket>;
+    /// Waits for an answer.
+    ///
+    /// # Errors
+    /// When there is none, or no such request waits.
+    fn finish(&mut self, ticket: Ticket) -> Result<Answer>;
+    /// Has a request been answered?
+    ///
+    /// # Errors
+    /// When no such request waits.
+    fn is_answered(&mut self, ticket: Ticket) -> Result<bool>;
+    /// Breaks the connection of a request, as a client does that waits no longer.
+    ///
+    /// # Errors
+    /// When no such request waits.
+    fn leave(&mut self, ticket: Ticket) -> Result<()>;
+    /// Says how an endpoint answers its next attempts; 200 afterwards.
+    ///
+    /// # Errors
+    /// When there is no such endpoint.
+    fn script(&mut self, endpoint: &str, replies: &[Reply]) -> Result<()>;
+    /// How many attempts an endpoint has seen.
+    ///
+    /// # Errors
+    /// When there is no such endpoint.
+    fn arrived(&mut self, endpoint: &str) -> Result<usize>;
+    /// The attempts that an endpoint has seen, in order.
+    ///
+    /// # Errors
+    /// When there is no such endpoint.
+    fn seen(&mut self, endpoint: &str) -> Result<Vec<Seen>>;
+    /// Ends all receivers: nobody listens at their ports any more.
+    ///
+    /// # Errors
+    /// When that cannot be done.
+    fn shut(&mut self) -> Result<()>;
+    /// Starts the receivers again; they answer 200.
+    ///
+    /// # Errors
+    /// When they do not come up.
+    fn reopen(&mut self) -> Result<()>;
+    /// The time of day, since the Unix epoch.
+    fn now(&self) -> Duration;
+    /// Lets time pass.
+    ///
+    /// # Errors
+    /// When the gateway breaks down.
+    fn pass(&mut self, time: Duration) -> Result<()>;
+    /// Loads another configuration or filter; says whether it is taken. If it is, new connections get to it from now on.
+    ///
+    /// # Errors
+    /// When the gateway does neither take nor refuse it.
+    fn update(&mut self, to: &Start) -> Result<bool>;
+    /// Waits until what updates replaced has drained, if it [drains at once](Start::drains_at_once).
+    ///
+    /// # Errors
+    /// When it does not.
+    fn drain(&mut self) -> Result<()>;
+}
+
+/// A moment in seconds since the Unix epoch, as HTTP writes it (RFC 9110).
+pub(crate) fn http_date(seconds: u64) -> String {
+    httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds))
+}

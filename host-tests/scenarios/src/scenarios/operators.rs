@@ -1,0 +1,374 @@
+//! What operators see and change.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use serde_json::{Value, json};
+
+use crate::steps::{
+    begun, billing, in_all, letters, numbers, operate, paid, pass, patient, plain_start, post, send, status, update,
+    wait_for, wait_for_status,
+};
+use crate::{Gateway, OPERATE, READ, Reply, Request, Scenario, config, endpoint};
+
+pub fn all() -> Vec<Scenario> {
+    [states(), endpoints(), dead_letters(), refusals()].into_iter().flatten().collect()
+}
+
+/// Changes something; the status code, and these parts of the answer.
+fn change(gateway: &mut dyn Gateway, method: &str, path: &str, command: &Value, parts: &[&str]) -> Result<String> {
+    let answer = operate(gateway, method, path, command)?;
+    let part = |pointer: &&str| answer.json.pointer(pointer).map_or_else(|| "-".to_owned(), crate::gateway::plain);
+    Ok([vec![answer.status.to_string()], parts.iter().map(part).collect()].concat().join(" "))
+}
+
+/// An event on each worker, each as a line.
+fn on_both_workers(gateway: &mut dyn Gateway) -> Result<Vec<String>> {
+    let mut lines = Vec::new();
+    for worker in 0..2 {
+        lines.extend(send(gateway, &paid().over(worker))?.lines());
+    }
+    Ok(lines)
+}
+
+fn states() -> Vec<Scenario> {
+    vec![
+        Scenario {
+            name: "the status says what there is and how it stands",
+            start: || config(&[endpoint("billing", json!({})), endpoint("audit", json!({"disabled": true}))]),
+            play: |gateway| {
+                begun(gateway)?;
+                post(gateway)?;
+                wait_for(gateway, "billing", 1)?;
+                wait_for_status(gateway, "/endpoints/0/pending", "0")?;
+                let health = send(gateway, &Request::new("GET", "/gatepost/health"))?;
+                let answer = operate(gateway, "GET", "status", &Value::Null)?;
+                let same = ["instance", "started_at"].map(|key| health.text(key) == answer.text(key));
+                let mut observed = vec![format!("{}, the same process: {same:?}", health.line())];
+                for key in ["state", "draining", "pending", "dead_letters", "configured"] {
+                    observed.push(format!("{key}: {}", answer.text(key)));
+                }
+                let endpoints = answer.json.get("endpoints").and_then(Value::as_array).into_iter().flatten();
+                observed.extend(endpoints.map(Value::to_string));
+                Ok(observed)
+            },
+            expected: &[
+                "answered 200 ok, the same process: [true, true]",
+                "state: enabled",
+                "draining: false",
+                "pending: 1",
+                "dead_letters: 0",
+                "configured: -",
+                "{\"breaker\":{\"state\":\"closed\"},\"dead_letters\":0,\"disabled\":false,\"name\":\"billing\",\"pending\":0}",
+                "{\"breaker\":{\"state\":\"closed\"},\"dead_letters\":0,\"disabled\":true,\"disabled_by\":\"config\",\"name\":\"audit\",\"pending\":1}",
+            ],
+        },
+        Scenario {
+            name: "paused it accepts and holds, and enabled again it goes on",
+            start: plain_start,
+            play: |gateway| {
+                begun(gateway)?;
+                let paused = json!({"state": "paused", "reason": "a change"});
+                let mut observed =
+                    vec![change(gateway, "PUT", "state", &paused, &["/state", "/configured", "/reason"])?];
+                pass(gateway, 1000)?;
+                observed.extend(on_both_workers(gateway)?);
+                pass(gateway, 3000)?;
+                observed.push(in_all(gateway, "billing")?);
+                observed.push(status(gateway, "/pending")?);
+                observed.push(change(gateway, "PUT", "state", &json!({"state": "enabled"}), &["/state"])?);
+                observed.push(numbers(&wait_for(gateway, "billing", 2)?));
+                wait_for_status(gateway, "/pending", "0")?;
+                Ok(observed)
+            },
+            expected: &[
+                "200 paused enabled a change",
+                "answered 202 accepted",
+                "billing held, - attempts, last answer -",
+                "answered 202 accepted",
+                "billing held, - attempts, last answer -",
+                "0 attempts in all",
+                "2",
+                "200 enabled",
+                "attempts 1, 1",
+            ],
+        },
+        Scenario {
+            name: "disabled it discards what is new and holds what is pending",
+            start: patient,
+            play: |gateway| {
+                begun(gateway)?;
+                gateway.script("billing", &[Reply::RetryAfter(503, 3)])?;
+                send(gateway, &paid().over(0))?;
+                wait_for(gateway, "billing", 1)?;
+                let mut observed = vec![change(gateway, "PUT", "state", &json!({"state": "disabled"}), &["/state"])?];
+                pass(gateway, 1000)?;
+                observed.extend(on_both_workers(gateway)?);
+                pass(gateway, 4000)?;
+                observed.push(in_all(gateway, "billing")?);
+                observed.push(change(gateway, "DELETE", "overrides", &Value::Null, &["/state", "/pending"])?);
+                observed.push(numbers(&wait_for(gateway, "billing", 2)?));
+                Ok(observed)
+            },
+            expected: &[
+                "200 disabled",
+                "answered 202 disabled",
+                "answered 202 disabled",
+                "1 attempts in all",
+                "200 enabled 1",
+                "attempts 1, 2",
+            ],
+        },
+        Scenario {
+            name: "an override ends when the config says something else",
+            start: || plain_start().with(json!({"enabled": false})),
+            play: |gateway| {
+                begun(gateway)?;
+                let mut observed = vec![change(gateway, "PUT", "state", &json!({"state": "enabled"}), &["/state"])?];
+                pass(gateway, 1000)?;
+                observed.extend(on_both_workers(gateway)?);
+                wait_for(gateway, "billing", 2)?;
+                change(gateway, "PUT", "state", &json!({"state": "paused"}), &[])?;
+                observed.push(update(gateway, &plain_start())?);
+                wait_for_status(gateway, "/state", "enabled")?;
+                observed.push(status(gateway, "/configured")?);
+                observed.push(post(gateway)?.line());
+                observed.push(numbers(&wait_for(gateway, "billing", 3)?));
+                Ok(observed)
+            },
+            expected: &[
+                "200 enabled",
+                "answered 202 accepted",
+                "billing pending, - attempts, last answer -",
+                "answered 202 accepted",
+                "billing pending, - attempts, last answer -",
+                "taken: true",
+                "-",
+                "answered 202 accepted",
+                "attempts 1, 1, 1",
+            ],
+        },
+        Scenario {
+            name: "a drain refuses what is new and is answered when nothing is pending",
+            start: plain_start,
+            play: |gateway| {
+                begun(gateway)?;
+                gateway.script("billing", &[Reply::Slow(Duration::from_secs(3))])?;
+                post(gateway)?;
+                wait_for(gateway, "billing", 1)?;
+                let drain = Request::new("POST", "/gatepost/drain");
+                let ticket = gateway.begin(&drain.header("authorization", &format!("Bearer {OPERATE}")))?;
+                pass(gateway, 1000)?;
+                let mut observed = on_both_workers(gateway)?;
+                observed.push(gateway.finish(ticket)?.line());
+                observed.push(status(gateway, "/pending")?);
+                observed.push(in_all(gateway, "billing")?);
+                Ok(observed)
+            },
+            expected: &[
+                "answered 503 Service Unavailable",
+                "answered 503 Service Unavailable",
+                "answered 200 drained",
+                "0",
+                "1 attempts in all",
+            ],
+        },
+    ]
+}
+
+fn endpoints() -> Vec<Scenario> {
+    vec![
+        Scenario {
+            name: "an endpoint is disabled and enabled again, and no other is touched",
+            start: || config(&[endpoint("billing", json!({})), endpoint("audit", json!({}))]),
+            play: |gateway| {
+                begun(gateway)?;
+                let parts = ["/endpoints/0/disabled_by", "/endpoints/1/disabled"];
+                let mut observed =
+                    vec![change(gateway, "PATCH", "endpoints/billing", &json!({"disabled": true}), &parts)?];
+                pass(gateway, 1000)?;
+                observed.extend(on_both_workers(gateway)?);
+                wait_for(gateway, "audit", 2)?;
+                pass(gateway, 2000)?;
+                observed.push(in_all(gateway, "billing")?);
+                observed.push(change(gateway, "PATCH", "endpoints/billing", &json!({"disabled": false}), &parts)?);
+                observed.push(numbers(&wait_for(gateway, "billing", 2)?));
+                Ok(observed)
+            },
+            expected: &[
+                "200 operator false",
+                "answered 202 accepted",
+                "billing held, - attempts, last answer -",
+                "audit pending, - attempts, last answer -",
+                "answered 202 accepted",
+                "billing held, - attempts, last answer -",
+                "audit pending, - attempts, last answer -",
+                "0 attempts in all",
+                "200 - false",
+                "attempts 1, 1",
+            ],
+        },
+        Scenario {
+            name: "an operator enables an endpoint that answered 410",
+            start: plain_start,
+            play: |gateway| {
+                begun(gateway)?;
+                gateway.script("billing", &[Reply::Status(410)])?;
+                post(gateway)?;
+                wait_for_status(gateway, "/endpoints/0/disabled_by", "gone")?;
+                post(gateway)?;
+                let parts = ["/endpoints/0/disabled"];
+                let mut observed =
+                    vec![change(gateway, "PATCH", "endpoints/billing", &json!({"disabled": false}), &parts)?];
+                observed.push(numbers(&wait_for(gateway, "billing", 2)?));
+                Ok(observed)
+            },
+            expected: &["200 false", "attempts 1, 1"],
+        },
+        Scenario {
+            name: "an operator opens a breaker for both workers and closes it",
+            start: plain_start,
+            play: |gateway| {
+                begun(gateway)?;
+                let (open, closed) = (json!({"state": "open"}), json!({"state": "closed"}));
+                let parts = ["/endpoints/0/breaker/state"];
+                let mut observed = vec![change(gateway, "POST", "endpoints/billing/breaker", &open, &parts)?];
+                pass(gateway, 1000)?;
+                observed.extend(on_both_workers(gateway)?);
+                pass(gateway, 2000)?;
+                observed.push(in_all(gateway, "billing")?);
+                observed.push(change(gateway, "POST", "endpoints/billing/breaker", &closed, &parts)?);
+                observed.push(numbers(&wait_for(gateway, "billing", 2)?));
+                Ok(observed)
+            },
+            expected: &[
+                "200 open",
+                "answered 202 accepted",
+                "billing pending, - attempts, last answer -",
+                "answered 202 accepted",
+                "billing pending, - attempts, last answer -",
+                "0 attempts in all",
+                "200 closed",
+                "attempts 1, 1",
+            ],
+        },
+    ]
+}
+
+fn dead_letters() -> Vec<Scenario> {
+    vec![
+        Scenario {
+            name: "dead letters are listed, redelivered one by one or all, and discarded",
+            start: || config(&[endpoint("billing", json!({})), endpoint("audit", json!({}))]),
+            play: |gateway| {
+                begun(gateway)?;
+                gateway.script("billing", &[Reply::Status(400); 3])?;
+                gateway.script("audit", &[Reply::Status(404)])?;
+                let ids: Vec<String> = (0..3).map(|_| Ok(post(gateway)?.id())).collect::<Result<_>>()?;
+                let mut observed = letters(gateway, 4)?;
+                observed.sort_unstable();
+                let one = |id: &str| format!("dead-letters/{id}.billing");
+                let [first, second, third] =
+                    [0, 1, 2].map(|number: usize| ids.get(number).cloned().unwrap_or_default());
+                let redelivered = ["/redelivered", "/skipped"];
+                let path = format!("{}/redeliver", one(&first));
+                observed.push(change(gateway, "POST", &path, &Value::Null, &redelivered)?);
+                wait_for(gateway, "billing", 4)?;
+                observed.push(change(gateway, "DELETE", &one(&second), &Value::Null, &["/dead_letters"])?);
+                let path = "dead-letters/redeliver?endpoint=billing";
+                observed.push(change(gateway, "POST", path, &Value::Null, &redelivered)?);
+                let seen = wait_for(gateway, "billing", 5)?;
+                let again: Vec<bool> =
+                    seen.iter().skip(3).zip([first, third]).map(|(seen, id)| seen.id() == id).collect();
+                observed.push(format!("the first ids again: {again:?}, {}", numbers(&seen)));
+                observed.push(change(gateway, "POST", "dead-letters/redeliver", &Value::Null, &redelivered)?);
+                wait_for(gateway, "audit", 4)?;
+                observed.extend(letters(gateway, 0)?);
+                Ok(observed)
+            },
+            expected: &[
+                "dead letter: paid audit failed, 1 attempts, last answer 404",
+                "dead letter: paid billing failed, 1 attempts, last answer 400",
+                "dead letter: paid billing failed, 1 attempts, last answer 400",
+                "dead letter: paid billing failed, 1 attempts, last answer 400",
+                "200 1 0",
+                "200 2",
+                "200 1 0",
+                "the first ids again: [true, true], attempts 1, 1, 1, 1, 1",
+                "200 1 0",
+            ],
+        },
+        Scenario {
+            name: "a redelivery that fails has a whole schedule, and is a dead letter again",
+            start: || billing(json!({"retry": {"delays": ["0s", "1s"]}, "breaker": {"failures": 100}})),
+            play: |gateway| {
+                begun(gateway)?;
+                gateway.script("billing", &[Reply::Status(503); 4])?;
+                post(gateway)?;
+                letters(gateway, 1)?;
+                change(gateway, "POST", "dead-letters/redeliver", &Value::Null, &[])?;
+                let mut observed = vec![numbers(&wait_for(gateway, "billing", 4)?)];
+                observed.extend(letters(gateway, 1)?);
+                Ok(observed)
+            },
+            expected: &["attempts 1, 2, 1, 2", "dead letter: paid billing failed, 2 attempts, last answer 503"],
+        },
+    ]
+}
+
+fn refusals() -> Vec<Scenario> {
+    vec![Scenario {
+        name: "whoever may not, or asks wrongly, is told so",
+        start: plain_start,
+        play: |gateway| {
+            begun(gateway)?;
+            wait_for_status(gateway, "/state", "enabled")?;
+            let request = |method, path, token: &str, body: &str| {
+                let request = Request::new(method, path).body(body);
+                if token.is_empty() { request } else { request.header("authorization", &format!("Bearer {token}")) }
+            };
+            let paused = r#"{"state": "paused"}"#;
+            let mut observed = Vec::new();
+            for (method, path, token, body) in [
+                ("GET", "/gatepost/status", "", ""),
+                ("GET", "/gatepost/status", "may-loo", ""),
+                ("GET", "/gatepost/nothing", "wrong", ""),
+                ("GET", "/gatepost/status", READ, ""),
+                ("PUT", "/gatepost/state", READ, paused),
+                ("POST", "/gatepost/drain", READ, ""),
+                ("POST", "/gatepost/status", OPERATE, ""),
+                ("GET", "/gatepost/nothing", OPERATE, ""),
+                ("PATCH", "/gatepost/endpoints/nobody", OPERATE, r#"{"disabled": true}"#),
+                ("PUT", "/gatepost/state", OPERATE, "{"),
+                ("PUT", "/gatepost/state", OPERATE, r#"{"state": "off"}"#),
+                ("GET", "/gatepost/dead-letters?limit=many", OPERATE, ""),
+                ("POST", "/gatepost/dead-letters/x/redeliver", OPERATE, ""),
+            ] {
+                let answer = send(gateway, &request(method, path, token, body))?;
+                let detail = if answer.status == 200 { String::new() } else { answer.text("detail") };
+                observed.push(format!("{method} {path}: {} {detail}", answer.status).trim_end().to_owned());
+            }
+            let large = request("PUT", "/gatepost/state", OPERATE, &"x".repeat(20_000));
+            observed.push(send(gateway, &large)?.line());
+            observed.push(status(gateway, "/state")?);
+            Ok(observed)
+        },
+        expected: &[
+            "GET /gatepost/status: 401 the admin surface wants a token: Authorization: Bearer ...",
+            "GET /gatepost/status: 401 the admin surface wants a token: Authorization: Bearer ...",
+            "GET /gatepost/nothing: 401 the admin surface wants a token: Authorization: Bearer ...",
+            "GET /gatepost/status: 200",
+            "PUT /gatepost/state: 403 this token may look, but not change anything",
+            "POST /gatepost/drain: 403 this token may look, but not change anything",
+            "POST /gatepost/status: 405 expected GET",
+            "GET /gatepost/nothing: 404 the admin surface has nothing at this path",
+            "PATCH /gatepost/endpoints/nobody: 404 the config has no such endpoint",
+            "PUT /gatepost/state: 400 body: is not JSON: EOF while parsing an object at line 1 column 1; expected a JSON object",
+            "PUT /gatepost/state: 400 state: is \"off\", which is not known; expected enabled or paused or disabled",
+            "GET /gatepost/dead-letters?limit=many: 400 limit: expected a number from 1 to 1000",
+            "POST /gatepost/dead-letters/x/redeliver: 404 there is no such dead letter (any more)",
+            "answered 413 Content Too Large",
+            "enabled",
+        ],
+    }]
+}

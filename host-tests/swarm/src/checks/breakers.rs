@@ -1,0 +1,173 @@
+//! The breakers: every write moves one along its arrows, for a reason; no attempt leaves through an open one.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use gatepost_core::breaker::{PROBE_GRACE, Position};
+use gatepost_core::endpoint::Shared;
+use gatepost_core::store::Record;
+use host_tests::Write;
+
+use super::invariant::{Broken, Invariant, broken};
+use crate::plan::{Endpoint, Plan};
+use crate::receivers::{End, Received};
+
+/// The breaker of an endpoint, as its record said last.
+#[derive(Debug)]
+struct Watched {
+    position: Position,
+    epoch: u32,
+    /// When it moved there.
+    since: Duration,
+    /// Attempts that were admitted in this epoch: how they end, in the order in which they do.
+    ends: Vec<End>,
+    /// When the claim of the probe lapses that was sent last.
+    probe: Option<Duration>,
+}
+
+impl Default for Watched {
+    fn default() -> Self {
+        Self { position: Position::Closed, epoch: 0, since: Duration::ZERO, ends: Vec::new(), probe: None }
+    }
+}
+
+impl Watched {
+    /// The attempts that had ended by then, or before it.
+    fn ended(&self, by: Duration) -> impl Iterator<Item = &End> {
+        self.ends.iter().take_while(move |end| end.at <= by)
+    }
+
+    /// When the failures in a row, without a success between them, ended: a success takes one back, so there are as
+    /// many at least. At one time a success counts last.
+    fn row(&self, before: Duration) -> Vec<Duration> {
+        let mut row = Vec::new();
+        for end in self.ends.iter().take_while(|end| end.at < before) {
+            if end.is_success() {
+                row.clear();
+            } else if end.is_failure() {
+                row.push(end.at);
+            }
+        }
+        row
+    }
+}
+
+/// The checks of breakers.
+#[derive(Debug, Default)]
+pub struct Breakers {
+    watched: BTreeMap<String, Watched>,
+}
+
+impl Breakers {
+    /// A write of the record of an endpoint. `is_forced`: an operator's request is under way.
+    pub fn write(&mut self, plan: &Plan, endpoint: &Endpoint, write: &Write, is_forced: bool) -> Result<(), Broken> {
+        let Ok((Shared { breaker, .. }, _)) = Shared::decode(&write.value) else {
+            return broken(Invariant::BreakerMoves, format!("{} is no record", write.key));
+        };
+        let watched = self.watched.entry(endpoint.name.clone()).or_default();
+        let (from, to) = (watched.position, breaker.position());
+        let place =
+            format!("{} from {from:?} {} to {to:?} {} at {:?}", write.key, watched.epoch, breaker.epoch(), write.at);
+        if watched.epoch == breaker.epoch() {
+            return if from == to { Ok(()) } else { broken(Invariant::BreakerMoves, place) };
+        }
+        if watched.epoch.wrapping_add(1) != breaker.epoch() {
+            return broken(Invariant::BreakerMoves, place);
+        }
+        match (from, to) {
+            (_, Position::Open) if is_forced => {}
+            (Position::Open | Position::HalfOpen, Position::Closed) if is_forced => {}
+            (Position::Closed, Position::Open) => opens(plan, endpoint, watched, write.at, &place)?,
+            (Position::Open, Position::HalfOpen) => {
+                if write.at < watched.since + endpoint.open {
+                    return broken(Invariant::BreakerStaysOpen, format!("{place}, open since {:?}", watched.since));
+                }
+            }
+            (Position::HalfOpen, Position::Open | Position::Closed) => decides(plan, watched, write.at, to, &place)?,
+            _ => return broken(Invariant::BreakerMoves, place),
+        }
+        *watched = Watched { position: to, epoch: breaker.epoch(), since: write.at, ends: Vec::new(), probe: None };
+        Ok(())
+    }
+
+    /// An attempt: none while the breaker is open, one in each half-open.
+    pub fn attempt(&mut self, endpoint: &Endpoint, got: &Received) -> Result<(), Broken> {
+        let key = format!("gatepost/breaker/{}", endpoint.name);
+        let call = &got.call;
+        let record = call.shared.iter().find(|(other, _)| *other == key).map(|(_, value)| value);
+        let breaker = match record.map(|record| Shared::decode(record)) {
+            // None yet: it is closed.
+            None => None,
+            Some(Ok((Shared { breaker, .. }, _))) => Some(breaker),
+            Some(Err(_)) => return broken(Invariant::BreakerMoves, format!("{key} is no record")),
+        };
+        let place = format!("{} at {:?}", endpoint.name, call.at);
+        let position = breaker.as_ref().map_or(Position::Closed, gatepost_core::breaker::Breaker::position);
+        let watched = self.watched.entry(endpoint.name.clone()).or_default();
+        match position {
+            Position::Open => return broken(Invariant::WhileOpen, place),
+            Position::HalfOpen => {
+                if watched.probe.is_some_and(|until| call.at < until) {
+                    return broken(Invariant::OneProbe, place);
+                }
+                watched.probe = Some(call.at + endpoint.timeout + PROBE_GRACE);
+            }
+            Position::Closed => {}
+        }
+        if breaker.map_or(0, |breaker| breaker.epoch()) == watched.epoch {
+            let place =
+                watched.ends.partition_point(|end| (end.at, end.is_success()) <= (got.end.at, got.end.is_success()));
+            watched.ends.insert(place, got.end);
+        }
+        Ok(())
+    }
+
+    /// Time has come this far: a breaker whose failures were in a row is open by now, where nothing goes wrong.
+    pub fn passed(&self, plan: &Plan, now: Duration) -> Result<(), Broken> {
+        for endpoint in plan.endpoints.iter().filter(|endpoint| !endpoint.counts_deliveries) {
+            let Some(watched) = self.watched.get(&endpoint.name) else { continue };
+            if watched.position != Position::Closed || watched.ends.len() < endpoint.failures {
+                continue;
+            }
+            let row = watched.row(now);
+            let is_over = row.windows(endpoint.failures).any(|failures| {
+                let (first, last) = (failures.first(), failures.last());
+                first.zip(last).is_some_and(|(first, last)| *last < *first + endpoint.window)
+            });
+            if is_over {
+                let seen = format!("{} is closed at {now:?} after failures at {row:?}", endpoint.name);
+                return broken(Invariant::BreakerOpens, seen);
+            }
+        }
+        Ok(())
+    }
+
+    /// Where the breaker of an endpoint stands.
+    pub fn position(&self, endpoint: &str) -> Position {
+        self.watched.get(endpoint).map_or(Position::Closed, |watched| watched.position)
+    }
+}
+
+/// It opens: by as many failures as its policy says, that ended since it was closed and are not too old.
+fn opens(plan: &Plan, endpoint: &Endpoint, watched: &Watched, at: Duration, place: &str) -> Result<(), Broken> {
+    let calm = plan.is_calm();
+    // Where ends are lost or late, an attempt is taken for failed that was not, later than it ended.
+    let counts = |end: &&End| !calm || (end.is_failure() && end.at + endpoint.window > at);
+    let failures = watched.ended(at).filter(counts).count();
+    if failures < endpoint.failures {
+        return broken(Invariant::BreakerOpens, format!("{place}, after {failures} of {}", endpoint.failures));
+    }
+    Ok(())
+}
+
+/// Half-open ends by the probe: where nothing goes wrong, as the probe did.
+fn decides(plan: &Plan, watched: &Watched, at: Duration, to: Position, place: &str) -> Result<(), Broken> {
+    let Some(probe) = watched.ends.last() else {
+        return broken(Invariant::BreakerMoves, format!("{place}, without a probe"));
+    };
+    let expected = if probe.is_failure() { Position::Open } else { Position::Closed };
+    if plan.is_calm() && (to != expected || at < probe.at) {
+        return broken(Invariant::BreakerMoves, format!("{place}, and its probe ended {probe:?}"));
+    }
+    Ok(())
+}

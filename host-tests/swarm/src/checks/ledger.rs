@@ -1,0 +1,266 @@
+//! Partitions and slots: one writer each, taken over only from the dead, freed only when all is done, lowest first.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use gatepost_core::delivery::{EventMeta, Stage, StateRecord, split_payload};
+use gatepost_core::ledger::{self, LEASE};
+use gatepost_core::store::{Record, is_freed};
+use host_tests::{Thread, Write};
+
+use super::facts::Facts;
+use super::invariant::{Broken, Invariant, broken};
+use crate::plan::Plan;
+
+type State = StateRecord<String>;
+type Slot = (u32, u32);
+
+/// Who holds a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lease {
+    Freed,
+    Left,
+    Held { thread: Thread, nonce: u64, heartbeat: Duration },
+}
+
+/// What a slot's body holds.
+#[derive(Clone, Debug)]
+struct Body {
+    id: String,
+    bytes: usize,
+}
+
+/// The checks of what is kept.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    leases: BTreeMap<u32, Lease>,
+    /// Of live events only.
+    states: BTreeMap<Slot, State>,
+    bodies: BTreeMap<Slot, Option<Body>>,
+    /// Slots whose state was freed in this callback: their bodies must be too when it ends.
+    freed: BTreeSet<Slot>,
+    /// What an operator's request has put back: events and their endpoints.
+    pub redelivered: Vec<(String, String)>,
+}
+
+impl Ledger {
+    /// Partitions that were ever used.
+    pub fn partitions(&self) -> usize {
+        self.leases.len()
+    }
+
+    /// Records of events that are not freed.
+    pub fn live(&self) -> impl Iterator<Item = (&Slot, &State)> {
+        self.states.iter()
+    }
+
+    /// Deliveries of an endpoint that have not ended.
+    pub fn pending(&self, endpoint: &str) -> usize {
+        let deliveries = self.states.values().flat_map(|state| &state.deliveries);
+        deliveries.filter(|delivery| delivery.endpoint == endpoint && !delivery.stage.is_settled()).count()
+    }
+
+    /// A write of a lease.
+    pub fn lease(&mut self, plan: &Plan, number: &str, write: &Write) -> Result<(), Broken> {
+        let Ok(number) = number.parse() else { return broken(Invariant::KeysBounded, &write.key) };
+        let old = self.leases.get(&number).copied().unwrap_or(Lease::Freed);
+        let place = format!("{} by {} at {:?}, which was {old:?}", write.key, write.thread, write.at);
+        let new = if is_freed(&write.value) {
+            Lease::Freed
+        } else {
+            match ledger::holder(&write.value) {
+                Ok(Some(nonce)) => Lease::Held { thread: write.thread, nonce, heartbeat: write.at },
+                Ok(None) => Lease::Left,
+                Err(_) => return broken(Invariant::Lease, format!("{place}, is no record")),
+            }
+        };
+        match (old, new) {
+            (Lease::Held { nonce, heartbeat, .. }, Lease::Held { nonce: other, .. }) if nonce != other => {
+                if plan.is_calm() || write.at < heartbeat + LEASE {
+                    return broken(Invariant::Lease, place);
+                }
+            }
+            (Lease::Held { thread, .. }, _) if thread != write.thread => return broken(Invariant::OneWriter, place),
+            (Lease::Freed, Lease::Held { .. }) => {
+                let lower = self.leases.range(..number).filter(|(_, lease)| **lease != Lease::Freed).count();
+                if lower < number as usize {
+                    return broken(Invariant::KeysBounded, format!("{place}, {lower} below it are in use"));
+                }
+            }
+            (Lease::Freed | Lease::Left, Lease::Freed | Lease::Left) => return broken(Invariant::OneWriter, place),
+            (Lease::Left | Lease::Held { .. }, _) => {}
+        }
+        if new == Lease::Freed && self.of(number).next().is_some() {
+            return broken(Invariant::FreedEmpty, place);
+        }
+        self.leases.insert(number, new);
+        Ok(())
+    }
+
+    /// A write of an event's body.
+    pub fn body(&mut self, facts: &mut Facts, name: &str, write: &Write) -> Result<(), Broken> {
+        let slot = self.written(name, write)?;
+        let place = || format!("{} by {} at {:?}", write.key, write.thread, write.at);
+        if self.states.contains_key(&slot) {
+            return broken(Invariant::SlotInUse, place());
+        }
+        if is_freed(&write.value) {
+            self.freed.remove(&slot);
+            self.bodies.insert(slot, None);
+            return Ok(());
+        }
+        let Ok((meta, payload)) = split_payload::<EventMeta>(write.value.clone()) else {
+            return broken(Invariant::Body, format!("{} is no record", place()));
+        };
+        let id = meta.id.to_string();
+        if !facts.sent.contains_key(&payload) {
+            return broken(Invariant::Body, format!("{} keeps {}", place(), String::from_utf8_lossy(&payload)));
+        }
+        facts.identify(&id, &payload)?;
+        self.freed.remove(&slot);
+        self.bodies.insert(slot, Some(Body { id, bytes: payload.len() }));
+        Ok(())
+    }
+
+    /// A write of how an event stands. `is_operating`: an operator's request is under way.
+    pub fn state(
+        &mut self,
+        plan: &Plan,
+        facts: &mut Facts,
+        name: &str,
+        write: &Write,
+        is_operating: bool,
+    ) -> Result<(), Broken> {
+        let slot = self.written(name, write)?;
+        let place = format!("{} by {} at {:?}", write.key, write.thread, write.at);
+        let old = self.states.remove(&slot);
+        if is_freed(&write.value) {
+            self.freed.insert(slot);
+            return old.map_or(Ok(()), |old| settled(facts, &old, None, write.at, &place));
+        }
+        let Ok((new, _)) = State::decode(&write.value) else {
+            return broken(Invariant::SlotInUse, format!("{place} is no record"));
+        };
+        match old {
+            Some(old) if old.id != new.id => return broken(Invariant::SlotInUse, place),
+            Some(old) => settled(facts, &old, Some(&new), write.at, &place)?,
+            None => self.accepted(plan, facts, slot, &new, write, is_operating)?,
+        }
+        self.states.insert(slot, new);
+        Ok(())
+    }
+
+    /// An event comes into a slot.
+    fn accepted(
+        &mut self,
+        plan: &Plan,
+        facts: &mut Facts,
+        slot: Slot,
+        new: &State,
+        write: &Write,
+        is_operating: bool,
+    ) -> Result<(), Broken> {
+        let (id, place) = (new.id.to_string(), format!("{} at {:?}", write.key, write.at));
+        let body = self.bodies.get(&slot).and_then(Option::as_ref);
+        if body.is_none_or(|body| body.id != id) {
+            return broken(Invariant::Kept, format!("{place}: {id} without its body"));
+        }
+        let live = self.of(slot.0).count();
+        if plan.faults.store == 0 && slot.1 as usize > live {
+            return broken(Invariant::KeysBounded, format!("{place}, with {live} in use"));
+        }
+        for delivery in &new.deliveries {
+            let known = facts.delivery_mut(&id, &delivery.endpoint);
+            known.accepted = Some((known.accepted.map_or(write.at, |(first, _)| first), write.at));
+        }
+        let kept = facts.kept.entry(id.clone()).or_default();
+        let endpoints = new.deliveries.iter().map(|delivery| delivery.endpoint.clone());
+        kept.endpoints.extend(endpoints.clone());
+        if is_operating {
+            for endpoint in endpoints {
+                facts.redelivered(&id, &endpoint);
+                self.redelivered.push((id.clone(), endpoint));
+            }
+            return Ok(());
+        }
+        kept.times += 1;
+        if plan.is_calm() && kept.times > 1 + kept.failures {
+            return broken(Invariant::OneEventAKey, format!("{place}: {id} is kept again"));
+        }
+        if plan.faults.store == 0 { self.pending_bounded(plan, slot, new, &place) } else { Ok(()) }
+    }
+
+    /// What a worker accepts into its partition stays within its limits, and within each endpoint's share.
+    fn pending_bounded(&self, plan: &Plan, slot: Slot, new: &State, place: &str) -> Result<(), Broken> {
+        let limits = &plan.limits;
+        let here = || self.of(slot.0).chain([new]);
+        let deliveries = || here().flat_map(|state| &state.deliveries).filter(|one| !one.stage.is_settled());
+        let bodies = self.bodies.range((slot.0, 0)..(slot.0 + 1, 0)).filter_map(|(_, body)| body.as_ref());
+        let (count, bytes) = (deliveries().count(), bodies.map(|body| body.bytes).sum::<usize>());
+        if count > limits.pending || bytes > limits.pending_bytes {
+            return broken(Invariant::PendingBounded, format!("{place}: {count} deliveries, {bytes} bytes"));
+        }
+        for endpoint in &plan.endpoints {
+            let own = || deliveries().filter(|delivery| delivery.endpoint == endpoint.name);
+            let waiting = own().filter(|delivery| matches!(delivery.stage, Stage::Waiting { .. })).count();
+            let all = own().count();
+            let most = if endpoint.overflows { 2 * endpoint.pending } else { endpoint.pending };
+            if waiting > endpoint.pending || all > most {
+                let seen = format!("{place}: {waiting} wait, {all} in all, for {}", endpoint.name);
+                return broken(Invariant::PendingBounded, seen);
+            }
+        }
+        Ok(())
+    }
+
+    /// The callback is over. What it freed holds a byte, unless shared data or the VM failed it.
+    pub fn passed(&mut self, plan: &Plan) -> Result<(), Broken> {
+        let freed = std::mem::take(&mut self.freed);
+        if plan.faults.store + plan.faults.trap > 0 {
+            return Ok(());
+        }
+        match freed.iter().find(|slot| self.bodies.get(slot).is_some_and(Option::is_some)) {
+            Some(slot) => broken(Invariant::KeysBounded, format!("the body of slot {slot:?} is left")),
+            None => Ok(()),
+        }
+    }
+
+    /// The slot of a key that was written, by the holder of its partition.
+    fn written(&self, name: &str, write: &Write) -> Result<Slot, Broken> {
+        let slot =
+            name.split_once('/').and_then(|(partition, slot)| Some((partition.parse().ok()?, slot.parse().ok()?)));
+        let Some(slot): Option<Slot> = slot else { return broken(Invariant::KeysBounded, &write.key) };
+        match self.leases.get(&slot.0) {
+            Some(Lease::Held { thread, .. }) if *thread == write.thread => Ok(slot),
+            other => {
+                let seen = format!("{} by {} at {:?}, held by {other:?}", write.key, write.thread, write.at);
+                broken(Invariant::OneWriter, seen)
+            }
+        }
+    }
+
+    /// The live events in a partition.
+    fn of(&self, partition: u32) -> impl Iterator<Item = &State> {
+        self.states.range((partition, 0)..(partition + 1, 0)).map(|(_, state)| state)
+    }
+}
+
+/// Each delivery that has ended with this write was taken, or has its letter.
+fn settled(facts: &Facts, old: &State, new: Option<&State>, at: Duration, place: &str) -> Result<(), Broken> {
+    let id = old.id.to_string();
+    for delivery in old.deliveries.iter().filter(|delivery| matches!(delivery.stage, Stage::Waiting { .. })) {
+        let endpoint = &delivery.endpoint;
+        let now = new.map(|new| new.deliveries.iter().find(|other| other.endpoint == *endpoint));
+        let holds = match now.map(|now| now.map(|now| now.stage)) {
+            Some(Some(Stage::Waiting { .. })) => true,
+            Some(Some(Stage::Delivered)) => facts.is_delivered(&id, endpoint, at),
+            Some(Some(Stage::Sinking { .. } | Stage::Dead) | None) => facts.is_dead(&id, endpoint),
+            // Freed: by either.
+            None => facts.is_delivered(&id, endpoint, at) || facts.is_dead(&id, endpoint),
+        };
+        if !holds {
+            return broken(Invariant::Settled, format!("{place}: {id} to {endpoint}"));
+        }
+    }
+    Ok(())
+}
