@@ -262,6 +262,8 @@ fn capabilities(profile: &TempDir) -> Value {
         "--headless",
         "--no-sandbox",
         "--disable-gpu",
+        // Else a picture is as wide as the window without them.
+        "--hide-scrollbars",
         "--disable-quic",
         "--disable-dev-shm-usage",
         "--no-first-run",

@@ -141,19 +141,19 @@ fn dead_letters_are_redelivered_and_discarded_from_the_page() -> Result<()> {
     scene.receiver.script("billing", &json!({"then": {"status": 400}}))?;
     scene.send(3)?;
     scene.sign_in()?;
-    browser.wait_for("#letters caption", "3 dead letters")?;
+    browser.wait_for("#letters caption", "3 of 3 dead letters")?;
     browser.wait_for("#attention", "billing has dead letters")?;
     scene.receiver.script("billing", &json!({}))?;
     browser.click("#letters button[data-discard]")?;
-    browser.wait_for("#dialog", "Nobody can bring it back")?;
+    browser.wait_for("#dialog", "gone for good")?;
     browser.click("#confirm")?;
-    browser.wait_for("#letters caption", "2 dead letters")?;
+    browser.wait_for("#letters caption", "2 of 2 dead letters")?;
     browser.click("#letters button:not([data-discard])")?;
     browser.click("#confirm")?;
     browser.wait_for("#letters tbody", "billing")?;
     browser.wait_for("#news", "1 dead letter on the way again.")?;
     browser.click("#redeliver")?;
-    browser.wait_for("#dialog", "All dead letters: sent again")?;
+    browser.wait_for("#dialog", "All dead letters of all endpoints, now 2")?;
     browser.click("#confirm")?;
     let counters = || scene.receiver.counters("billing");
     wait::until("two are redelivered", DEADLINE, || Ok((counters()?.delivered == 2).then_some(())))?;
@@ -261,7 +261,7 @@ fn a_token_that_may_look_is_shown_everything_and_offered_nothing() -> Result<()>
     browser.wait_for("#looks", "This token may look, but not change anything")?;
     browser.wait_for("#letters", "the last answered 400")?;
     let shown = "return [...document.querySelectorAll('main button')].filter(one => one.checkVisibility()).map(one => one.innerText)";
-    assert_eq!(browser.run(shown, &json!([]))?, json!(["Look it up"]));
+    assert_eq!(browser.run(shown, &json!([]))?, json!(["Look up"]));
     scene.is_clean()
 }
 
@@ -272,7 +272,7 @@ fn an_event_is_looked_up_by_its_id() -> Result<()> {
     scene.sign_in()?;
     browser.enter("#id", "2b3c6a55-1c1a-4c1e-9d6f-3f3f5f1c9a10")?;
     browser.click("#find button")?;
-    browser.wait_for("#event", "This event is not known (any more).")?;
+    browser.wait_for("#event", "It is not known (any more).")?;
     assert!(browser.errors()?.iter().all(|line| line.contains("404")), "that it is not known is all that went wrong");
     scene.is_clean()
 }

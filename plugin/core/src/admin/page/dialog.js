@@ -42,7 +42,7 @@ const confirm = async event => {
     news(typeof done === 'string' ? done : done(answer));
     $('dialog').close();
   } catch (error) {
-    const why = error instanceof Refused ? error.message : 'No answer: look whether it was done before you repeat it.';
+    const why = error instanceof Refused ? error.message : 'No answer. It may have been done all the same.';
     show($('problem'), why);
     if (seconds) news(why);
   }

@@ -28,7 +28,6 @@ const table = (node, caption, columns, items, key) => {
   const head = columns.map(([heading]) => el('th', {scope: 'col', role: 'columnheader'}, heading));
   show(node.tHead ?? node.createTHead(), el('tr', {role: 'row'}, ...head));
   const body = node.tBodies[0] ?? node.createTBody();
-  for (const part of [node.tHead, body]) part.setAttribute('role', 'rowgroup');
   const before = new Map([...body.rows].map(row => [row.key, row]));
   items.forEach((item, at) => {
     const row = before.get(key(item)) ?? el('tr', {role: 'row'}, ...columns.map(([heading], at) =>
@@ -40,7 +39,7 @@ const table = (node, caption, columns, items, key) => {
     columns.forEach(([, cell], at) => show(row.cells[at].firstChild, ...cell(item)));
   });
   before.forEach(row => row.remove());
-  node.hidden = !items.length;
+  node.tHead.hidden = !items.length;
 };
 
 // What a button in a table is about: the item of its row as it is now.

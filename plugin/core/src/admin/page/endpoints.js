@@ -1,16 +1,11 @@
 // The endpoints: how each one stands, and what needs somebody's attention.
 const TONES = {
-  enabled: 'ok', paused: 'warn', disabled: 'bad', draining: 'warn',
-  closed: 'ok', half_open: 'warn', open: 'bad',
+  paused: 'warn', disabled: 'bad', draining: 'warn',
+  half_open: 'warn', open: 'bad',
   held: 'warn', waiting: 'warn', overridden: 'warn', scheduled: 'off', rolled_back: 'bad',
-  delivered: 'ok', failed: 'bad', expired: 'bad', pending: 'off',
+  failed: 'bad', expired: 'bad', pending: 'off',
 };
 const state = (label, more = '') => mark(TONES[label] ?? 'ok', words(label) + more);
-
-const until = (iso, now) => {
-  const left = (new Date(iso) - new Date(now)) / 1000;
-  return left > 0 ? ['ends ', moment(iso), ', in ' + span(left)] : ['its time is over since ', moment(iso)];
-};
 
 // Bars, oldest first. A layer is the class of its bars and, for each, from where to where it goes, of 1.
 const chart = (label, ...layers) => el('svg', {viewBox: '0 0 150 30', role: 'img'},
@@ -21,44 +16,39 @@ const chart = (label, ...layers) => el('svg', {viewBox: '0 0 150 30', role: 'img
     d: bars.map(([from, to], at) => to > from ? `M${at * 5 + 2} ${29 - from * 28}V${(29 - Math.max(to, from + .07) * 28).toFixed(1)}` : '').join(''),
   })));
 
-const steps = ({window, series}) => 'in steps of ' + span((window?.seconds ?? 0) / series.length);
-
-const successCell = endpoint => {
-  const {window, series} = endpoint;
-  if (!series?.length) return ['–'];
+const successCell = ({window = {}, series = []}) => {
+  const {delivered = 0, failed = 0} = window;
   const most = Math.max(1, ...series.map(cell => cell.delivered + cell.failed));
   const troubled = series.filter(cell => cell.failed).length;
-  const label = `Deliveries ${steps(endpoint)}: ${count(window?.delivered, 'delivered', 'delivered')}, `
-    + `${window?.failed ?? 0} failed` + (troubled ? `, in ${troubled} of ${series.length} steps` : '');
   return [
-    window?.success_percent == null ? 'no traffic' : window.success_percent + ' %',
-    small(`${window?.failed ?? 0} of ${(window?.delivered ?? 0) + (window?.failed ?? 0)} failed in ${span(window?.seconds ?? 0)}`),
-    chart(label,
+    window.success_percent == null ? 'no traffic' : window.success_percent + ' %',
+    small(`${failed} of ${delivered + failed} failed`),
+    chart(`${delivered} delivered and ${failed} failed; failures in ${troubled} of ${series.length} steps of time`,
       ['ok', series.map(cell => [0, cell.delivered / most])],
       ['bad', series.map(cell => [cell.delivered / most, (cell.delivered + cell.failed) / most])]),
   ];
 };
 
-const latencyCell = endpoint => {
-  const {window, series} = endpoint;
-  if (!series?.length) return ['–'];
+const latencyCell = ({window = {}, series = []}) => {
   const most = Math.max(1, ...series.map(cell => cell.p95_ms ?? 0));
-  const label = `p95 of the attempts ${steps(endpoint)}: ${millis(window?.p95_ms)} in all, at most ${millis(most)}`;
   return [
-    millis(window?.p95_ms),
-    small('p50 ' + millis(window?.p50_ms)),
-    chart(label, ['', series.map(cell => [0, (cell.p95_ms ?? 0) / most])]),
+    millis(window.p95_ms),
+    small('p50 ' + millis(window.p50_ms)),
+    chart(`p95 ${millis(window.p95_ms)}, at most ${millis(most)} in one of ${series.length} steps of time`, ['', series.map(cell => [0, (cell.p95_ms ?? 0) / most])]),
   ];
 };
 
-const rolloutCell = now => ({rollout = {}}) => [
-  el('b', {}, (rollout.percent ?? '–') + ' % '),
-  state(rollout.state, rollout.reason ? ': ' + words(rollout.reason) : ''),
-  ...rollout.phases ? [small(`phase ${rollout.phase} of ${rollout.phases}`, ...rollout.phase_until
-    && rollout.state !== 'rolled_back' ? [', ', ...until(rollout.phase_until, now)] : [])] : [],
-  ...rollout.breached ? [small(mark('warn', 'not promoted: ' + words(rollout.breached) + ' is breached'))] : [],
-  ...rollout.detail ? [small(rollout.detail, rollout.since ? ', ' : '', rollout.since ? moment(rollout.since) : '')] : [],
-];
+const rolloutCell = now => ({rollout = {}}) => {
+  const {percent, state: stage, phase, phases, phase_until, breached, reason, detail, since} = rollout;
+  const left = (new Date(phase_until) - new Date(now)) / 1000;
+  return [
+    el('b', {}, plain(percent) + ' % '),
+    state(stage, reason ? ': ' + words(reason) : ''),
+    ...phases ? [small(`phase ${phase} of ${phases}`, ...left > 0 && !reason ? [' until ', moment(phase_until), `, for ${span(left)} more`] : [])] : [],
+    ...breached ? [small(mark('warn', words(breached) + ' is breached'))] : [],
+    ...detail ? [small(detail, ', ', moment(since))] : [],
+  ];
+};
 
 const COLUMNS = now => [
   ['Endpoint', ({name, disabled, disabled_by}) =>
@@ -67,11 +57,11 @@ const COLUMNS = now => [
   ['Breaker', ({breaker = {}, breaker_opens_24h}) => [
     state(breaker.state),
     ...breaker.seconds_left == null ? [] : [small('for ' + span(breaker.seconds_left) + ' more')],
-    small('opened ' + count(breaker_opens_24h, 'time') + ' in 24 h'),
+    ...breaker_opens_24h ? [small('opened ' + count(breaker_opens_24h, 'time') + ' in 24 h')] : [],
   ]],
   ['Success', successCell],
   ['Latency, p95', latencyCell],
-  ['Pending', ({pending}) => [String(pending ?? '–')]],
+  ['Pending', ({pending}) => [plain(pending)]],
   ['Dead letters', ({dead_letters}) => [dead_letters ? mark('warn', dead_letters) : '0']],
   ['', ({name}) => [button('Change…', name)]],
 ];

@@ -44,20 +44,22 @@ const render = status => {
     if (action) ask(action.verb + ' the gateway', [action]);
   };
   facts($('facts'), [
-    ['Pending', String(status.pending ?? '–')],
-    ['Oldest pending', status.oldest_pending_seconds == null ? '–' : span(status.oldest_pending_seconds)],
-    ['Dead letters', String(status.dead_letters ?? '–')],
-    ['Workers', String(status.workers ?? '–')],
+    ['Pending', plain(status.pending)],
+    ['Oldest pending', status.pending ? span(status.oldest_pending_seconds) : '–'],
+    ['Dead letters', plain(status.dead_letters)],
+    ['Workers', plain(status.workers)],
     ['Started', moment(status.started_at)],
-    ['Version', status.version ?? '–'],
-    ['Instance', el('span', {class: 'id'}, status.instance ?? '–')],
+    ['Version', plain(status.version)],
+    ['Instance', el('span', {class: 'id'}, plain(status.instance))],
   ]);
-  table($('endpoints'), `Counted over ${span(endpoints[0]?.window?.seconds ?? 0)}; charts run from old to new.`,
+  table($('endpoints'), `Counted over the last ${span(endpoints[0]?.window?.seconds)}; charts from old to new.`,
     COLUMNS(now), endpoints, endpoint => endpoint.name);
   $('all').onclick = () => ask('The rollout of all endpoints', rolloutActions('All endpoints', '',
     test => endpoints.some(({rollout}) => test(rollout ?? {}))));
-  const names = endpoints.map(({name}) => el('option', {value: name}, name));
-  show($('of'), $('of').options[0] ?? el('option', {value: ''}, 'all'), ...names);
+  const of = $('of');
+  const before = of.value;
+  show(of, ...['', ...endpoints.map(({name}) => name)].map(name => el('option', {value: name}, name || 'all')));
+  of.value = before;
   tell(status, word, troubles(status));
   if (isFirst) $('state').focus();
 };
@@ -94,8 +96,8 @@ $('letters').onclick = letterPressed;
 $('of').onchange = () => showLetters().catch(poll);
 $('redeliver').onclick = () => {
   const of = $('of').value;
-  ask('Redeliver dead letters', [redeliver(of ? 'All dead letters of ' + of : 'All dead letters',
-    'redeliver' + (of ? '?endpoint=' + encodeURIComponent(of) : ''), 'Now: ' + session.letters + '.')]);
+  ask('Redeliver', [redeliver(`All dead letters of ${of || 'all endpoints'}, now ${session.letters}`,
+    'redeliver' + (of && '?endpoint=' + encodeURIComponent(of)))]);
 };
 $('find').onsubmit = find;
 document.onvisibilitychange = poll;
