@@ -63,8 +63,8 @@ struct Found<'a> {
     filter: Filter,
     held: Held<'a>,
     limit: usize,
-    /// Oldest first; boxed, for they are moved about.
-    entries: Vec<Box<Entry>>,
+    /// Oldest first.
+    entries: Vec<Entry>,
     /// How many there are, whatever the limit.
     total: u64,
 }
@@ -88,12 +88,12 @@ impl Found<'_> {
             // It has ended while we looked: what was found later is how it stands.
             Ok(at) => {
                 if let Some(old) = self.entries.get_mut(at) {
-                    **old = entry;
+                    *old = entry;
                 }
             }
             Err(at) => {
                 self.total += 1;
-                self.entries.insert(at, Box::new(entry));
+                self.entries.insert(at, entry);
                 if self.entries.len() > self.limit {
                     self.entries.remove(0);
                 }

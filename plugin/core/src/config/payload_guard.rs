@@ -3,7 +3,7 @@
 use super::reader::{Node, Object};
 use super::values::choice;
 use crate::payload::detect::Kinds;
-use crate::payload::{ALLOWED_BYTES_MAX, Action, DeniedKeys, KEY_BYTES_MAX, KeyPattern, Kind, Rules};
+use crate::payload::{ALLOWED_BYTES_MAX, Action, DeniedKeys, KeyPattern, Kind, Rules};
 
 /// Each key of a payload is compared with each pattern.
 const ALLOW_MAX: usize = 64;
