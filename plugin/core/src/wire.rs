@@ -1,8 +1,8 @@
 //! The bytes of records in shared data: [postcard's format](https://postcard.jamesmunns.com/wire-format), by hand.
 //!
-//! What serde derives for the records was 24 KB of the filter, and every worker loads the filter. So each type says
-//! with [`wire!`](crate::wire::wire) what its fields are, and a [`Reader`] that has failed once goes on with zeros:
-//! only the end of a record asks whether it was there, instead of every field.
+//! What serde derives for the records is 14 KB more of the filter, and every worker loads the filter. So each type says
+//! with `wire!` what its fields are, and a [`Reader`] that has failed once goes on with zeros: only the end of a record
+//! asks whether it was there, instead of every field.
 //!
 //! - An integer of more than a byte is a varint: seven bits in a byte, the lowest first, the top bit says that more
 //!   follow. One that is longer than need be is read; one with bits beyond its type is not.
