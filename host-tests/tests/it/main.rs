@@ -15,6 +15,7 @@ mod fuel;
 mod idempotency;
 mod matching;
 mod metrics;
+mod page;
 mod queue_share;
 mod rollout;
 mod signing;
