@@ -48,7 +48,8 @@ fn read(name: &str, signs: &str, is_comment: impl Fn(&str) -> bool) -> Result<St
     let mut short = String::new();
     for (number, line) in text.lines().map(str::trim).enumerate() {
         if !line.is_empty() && !is_comment(line) {
-            let line = tighten(line, signs).ok_or_else(|| format!("{}:{}: a quote stays open", path.display(), number + 1))?;
+            let line =
+                tighten(line, signs).ok_or_else(|| format!("{}:{}: a quote stays open", path.display(), number + 1))?;
             short.push_str(&line);
             short.push('\n');
         }
@@ -68,7 +69,9 @@ fn tighten(line: &str, signs: &str) -> Option<String> {
                 quote = (character != open || is_escaped).then_some(open);
                 is_escaped = character == '\\' && !is_escaped;
             }
-            None if character == ' ' && (is_beside(short.chars().next_back()) || is_beside(characters.peek().copied())) => {
+            None if character == ' '
+                && (is_beside(short.chars().next_back()) || is_beside(characters.peek().copied())) =>
+            {
                 continue;
             }
             None => quote = Some(character).filter(|character| !signs.is_empty() && "'\"`".contains(*character)),
@@ -93,7 +96,8 @@ fn digest(text: &str) -> String {
 }
 
 fn compress(bytes: &[u8]) -> Result<Vec<u8>, Box<dyn Error>> {
-    let mut encoder = zopfli::GzipEncoder::new_buffered(zopfli::Options::default(), zopfli::BlockType::Dynamic, Vec::new())?;
+    let mut encoder =
+        zopfli::GzipEncoder::new_buffered(zopfli::Options::default(), zopfli::BlockType::Dynamic, Vec::new())?;
     encoder.write_all(bytes)?;
     Ok(encoder.into_inner().map_err(|error| error.into_error())?.finish()?)
 }

@@ -102,7 +102,8 @@ impl Browser {
     }
 
     fn post(&self, path: &str, command: &Value) -> Result<Value> {
-        exchange(self.http.post(format!("{}/{path}", self.session)).send_json(command)?).with_context(|| path.to_owned())
+        exchange(self.http.post(format!("{}/{path}", self.session)).send_json(command)?)
+            .with_context(|| path.to_owned())
     }
 
     /// A command of the Chrome DevTools Protocol.
@@ -126,7 +127,8 @@ impl Browser {
     /// # Errors
     /// When the browser refuses.
     pub fn look(&self, view: View) -> Result<()> {
-        let size = json!({"width": view.width, "height": view.height, "deviceScaleFactor": 1, "mobile": view.width < 600});
+        let size =
+            json!({"width": view.width, "height": view.height, "deviceScaleFactor": 1, "mobile": view.width < 600});
         self.devtools("Emulation.setDeviceMetricsOverride", &size)?;
         let scheme = if view.dark { "dark" } else { "light" };
         let features = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});

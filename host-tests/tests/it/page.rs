@@ -73,9 +73,22 @@ fn nothing_in_the_page_points_outside_of_it_or_makes_markup_of_data() {
     let html = html(&get(&mut administered(json!({})), "/gatepost"));
     // The name of a vocabulary, not an address.
     let html = html.replace("http://www.w3.org/2000/svg", "");
-    for forbidden in ["//", "url(", "@import", " src=", "innerHTML", "outerHTML", "insertAdjacentHTML", "document.write",
-        "eval(", "Storage", "cookie", " style=", " onclick=\"", "<form action"]
-    {
+    for forbidden in [
+        "//",
+        "url(",
+        "@import",
+        " src=",
+        "innerHTML",
+        "outerHTML",
+        "insertAdjacentHTML",
+        "document.write",
+        "eval(",
+        "Storage",
+        "cookie",
+        " style=",
+        " onclick=\"",
+        "<form action",
+    ] {
         assert!(!html.contains(forbidden), "{forbidden} in the page");
     }
 }

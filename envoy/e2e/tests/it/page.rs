@@ -72,7 +72,8 @@ impl Scene {
     /// The page has made no error, and has asked nobody but the gateway that served it.
     fn is_clean(&self) -> Result<()> {
         assert_eq!(self.browser.errors()?, Vec::<String>::new());
-        let asked = self.browser.run("return performance.getEntriesByType('resource').map(entry => entry.name)", &json!([]))?;
+        let asked =
+            self.browser.run("return performance.getEntriesByType('resource').map(entry => entry.name)", &json!([]))?;
         let asked = asked.as_array().context("a list")?;
         assert!(!asked.is_empty(), "it has asked how the gateway stands");
         for url in asked.iter().filter_map(Value::as_str) {
@@ -92,7 +93,7 @@ fn strict() -> Value {
 fn it_asks_for_a_token_refuses_a_wrong_one_and_forgets_a_good_one() -> Result<()> {
     let Some(scene) = Scene::start(&["billing"], &strict(), json!({}))? else { return Ok(()) };
     let browser = &scene.browser;
-    assert_eq!(browser.text("main")?.contains("Endpoints"), false, "there is nothing to see without a token");
+    assert!(!browser.text("main")?.contains("Endpoints"), "there is nothing to see without a token");
     browser.enter("#token", "demo-admins")?;
     browser.click("#login button")?;
     browser.wait_for("#refused", "knows no such token")?;
@@ -124,7 +125,10 @@ fn a_pause_that_is_confirmed_pauses_the_gateway_and_one_that_is_cancelled_does_n
     browser.click("#confirm")?;
     browser.wait_for("#state", "paused")?;
     browser.wait_for("#why", "“<b>the ledger</b> is down”")?;
-    assert_eq!((scene.status("/state")?, scene.status("/reason")?), (json!("paused"), json!("<b>the ledger</b> is down")));
+    assert_eq!(
+        (scene.status("/state")?, scene.status("/reason")?),
+        (json!("paused"), json!("<b>the ledger</b> is down"))
+    );
     // What is paused by somebody else is told here too.
     scene.operator.done("PUT", "state", &json!({"state": "disabled"}))?;
     browser.wait_for("#news", "The gateway is disabled.")?;

@@ -17,8 +17,7 @@ pub(super) fn audit(browser: &Browser) -> Result<Vec<String>> {
 
 /// Chromium's own account of what a screen reader gets.
 fn read_out(tree: &Value) -> Result<Vec<String>> {
-    const CONTROLS: [&str; 8] =
-        ["button", "link", "textbox", "combobox", "radio", "spinbutton", "image", "dialog"];
+    const CONTROLS: [&str; 8] = ["button", "link", "textbox", "combobox", "radio", "spinbutton", "image", "dialog"];
     let (mut problems, mut roles) = (Vec::new(), BTreeMap::<&str, usize>::new());
     for node in tree.get("nodes").and_then(Value::as_array).context("a tree has nodes")? {
         let text = |pointer| node.pointer(pointer).and_then(Value::as_str).unwrap_or_default();

@@ -30,7 +30,9 @@ impl Scene {
             self.browser.look(*view)?;
             assert_eq!(audit(&self.browser)?, Vec::<String>::new(), "{name}, {view}");
             let Some(directory) = env::var_os("GATEPOST_SCREENSHOTS").filter(|_| !picture.is_empty()) else { continue };
-            let png = self.browser.screenshot(PICTURE)?;
+            // A dialog lies over the window, not over what is below it.
+            let is_open = self.browser.run("return document.getElementById('dialog').open", &json!([]))? == true;
+            let png = self.browser.screenshot(if is_open { view.height } else { PICTURE })?;
             assert!(png.len() < PNG_BYTES_MAX, "{picture}: {} bytes", png.len());
             let path = gatepost_cli::workspace().join(Path::new(&directory)).join(format!("page-{picture}.png"));
             fs::write(&path, png).with_context(|| path.display().to_string())?;
@@ -58,7 +60,9 @@ fn healthy_troubled_and_rolled_back_it_can_be_read_by_everybody() -> Result<()> 
     browser.look(WIDE)?;
     scene.look("before the token", &[(WIDE, ""), (PHONE, "sign-in-phone"), (DARK, "")])?;
 
-    for (name, delays) in [("billing", [0.02, 0.05, 0.03]), ("audit", [0.01, 0.01, 0.02]), ("partner-crm", [0.2, 0.1, 0.4])] {
+    for (name, delays) in
+        [("billing", [0.02, 0.05, 0.03]), ("audit", [0.01, 0.01, 0.02]), ("partner-crm", [0.2, 0.1, 0.4])]
+    {
         scene.receiver.script(name, &slow(&delays, 400))?;
     }
     scene.sign_in()?;
@@ -116,12 +120,13 @@ impl Scene {
         browser.wait_for("#letters", "the last answered 400")?;
         self.look("rolled back", &[(WIDE, "rolled-back"), (PHONE, "rolled-back-phone"), (DARK_PHONE, "")])?;
 
-        for opener in ["[data-verb=Disable]", "[aria-label='Change… billing']"] {
-            browser.click(opener)?;
-            let picture = if opener.starts_with("[aria") { "change" } else { "" };
-            self.look(opener, &[(WIDE, picture), (PHONE, ""), (DARK, "")])?;
-            browser.click("#cancel")?;
-        }
-        Ok(())
+        browser.click("[data-verb=Disable]")?;
+        self.look("a confirmation", &[(WIDE, ""), (PHONE, "confirm-phone"), (DARK, "")])?;
+        browser.click("#cancel")?;
+        browser.click("[aria-label='Change… billing']")?;
+        self.look("a choice", &[(WIDE, ""), (PHONE, ""), (DARK, "")])?;
+        browser.click("#choices label:nth-of-type(5)")?;
+        self.look("a choice with a number", &[(WIDE, ""), (PHONE, "change-phone"), (DARK, "")])?;
+        browser.click("#cancel")
     }
 }
