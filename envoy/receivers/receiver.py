@@ -20,7 +20,7 @@ The control surface, JSON, on the same port:
            an answer); drop (breaks it in the middle of the answer's body). Every part has a default.
 
 With `--journal FILE` what was taken is written down before it is answered, and read back at the start: a receiver that
-is killed still knows which ids it has.
+is killed still knows which ids it has. A line is the endpoint's name, the id, and the Unix time it came at.
 
 Python's standard library is all it needs. The first line on stdout names the address, also for --port 0.
 """
@@ -108,7 +108,7 @@ class Endpoint:
         reply = self.replies.popleft() if self.replies else self.then
         if problem:
             reply = {**reply, "status": 401}
-        self.count(problem, message_id, reply)
+        self.count(problem, message_id, reply, wall)
         record = {"wall": wall, "monotonic": monotonic, "id": message_id, "problem": problem}
         if not self.compact:
             record["method"] = request.method
@@ -119,7 +119,7 @@ class Endpoint:
         self.records.append(record)
         return reply
 
-    def count(self, problem, message_id, reply):
+    def count(self, problem, message_id, reply, wall):
         self.requests += 1
         if problem:
             self.refused += 1
@@ -127,7 +127,7 @@ class Endpoint:
             self.verified += 1
         taken = 200 <= reply.get("status", 200) < 300 and reply.get("act", "answer") == "answer"
         if taken and self.journal:
-            self.journal.write(f"{self.name} {message_id}\n")
+            self.journal.write(f"{self.name} {message_id} {wall:.6f}\n")
         self.remember(message_id, taken)
 
     def remember(self, message_id, taken):
@@ -283,7 +283,7 @@ def open_journal(path, endpoints):
     journal = open(path, "a+", buffering=1)
     journal.seek(0)
     for line in journal:
-        name, _, message_id = line.rstrip("\n").partition(" ")
+        name, message_id, _time = line.split()
         if name in endpoints:
             endpoints[name].remember(message_id, True)
     for endpoint in endpoints.values():

@@ -90,6 +90,7 @@ impl Metrics {
                     self.count_process("gatepost_payload_findings_total", ("kind", kind.label()), count);
                 }
             }
+            Notice::Dropped { .. } => self.count_process("gatepost_operational_dropped_total", ("", ""), 1),
             Notice::Promoted { .. }
             | Notice::PromotionHeld { .. }
             | Notice::Gone { .. }

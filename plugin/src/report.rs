@@ -16,7 +16,7 @@ pub fn line(config: &Config, notice: &Notice) -> Option<(LogLevel, String)> {
         Notice::Refused { endpoint, .. } => (
             LogLevel::Warn,
             format!(
-                "endpoint {}: Envoy will not send to cluster {:?} (there is no such cluster, it has no host, or its \
+                "endpoint {}: Envoy will not send to cluster {} (there is no such cluster, it has no host, or its \
                  circuit breaker's limits are reached); deliveries wait",
                 name(endpoint),
                 config.endpoints.get(endpoint.0).map_or("", |endpoint| &endpoint.cluster)
@@ -71,8 +71,12 @@ pub fn line(config: &Config, notice: &Notice) -> Option<(LogLevel, String)> {
         Notice::Share { .. } => return None,
         Notice::Findings { route, action, findings } => {
             let route = config.routes.get(route.0).map_or("", |route| &route.name);
-            let (action, found) = (action.label(), findings.summary(findings.list.len()));
-            (LogLevel::Warn, format!("route {route}: personal data in an event, {action}: {found}"))
+            let found = findings.summary(findings.list.len());
+            let parts = ["route ", route, ": personal data in an event, ", action.label(), ": ", &found];
+            (LogLevel::Warn, parts.concat())
+        }
+        Notice::Dropped { endpoint, event_type } => {
+            (LogLevel::Warn, format!("endpoint {}: {event_type} is dropped: the queue is full", name(endpoint)))
         }
         Notice::Changed { line } => (LogLevel::Info, format!("admin: {line}")),
         Notice::Store { doing, error } => (LogLevel::Error, format!("{doing}: {error}")),

@@ -148,7 +148,10 @@ impl Stream {
             let answer = Answer::too_large(limit);
             return match route {
                 Some(route) => self.refuse(worker, route, &answer),
-                None => self.answer(&answer),
+                None => {
+                    let answer = worker.engine(host::now(), |engine, world| engine.refuse_operator(world, answer));
+                    self.answer(&answer)
+                }
             };
         }
         if end_of_stream { self.finish(worker) } else { Action::Pause }

@@ -1,17 +1,18 @@
 //! Deliberate bugs: each is an edit of the filter's source that a build of it must not survive.
 //!
 //! [`hunt`] copies what the filter is built of to `target/bugs`, makes one edit after the other there, builds the filter
-//! with it, and plays seeds until an invariant breaks. A bug that none of them shows, one whose text is not in the source
-//! any more, and an invariant that no bug breaks are failures: the swarm bites, and nothing it checks is decoration.
+//! with it, and plays seeds: [`SURVEYED`] to see how often which invariant is the first to break, and up to [`SEEDS`] if
+//! none did. A bug that none of them shows, one whose text is not in the source any more, and an invariant that is first
+//! for no bug are failures: the swarm bites, and nothing it checks is decoration.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::time::Instant;
 
 use host_tests::Filter;
 
-use crate::Invariant;
-use crate::play::{cores, play};
+use crate::play::{cores, play, survey};
+use crate::{Broken, Invariant};
 
 mod ending;
 mod keeping;
@@ -23,6 +24,9 @@ use scratch::Scratch;
 
 /// Seeds that are played for a bug at most.
 pub const SEEDS: u64 = 2000;
+
+/// Seeds that are played for each bug, to see how often it is caught.
+pub const SURVEYED: u64 = 200;
 
 /// An edit of a file.
 #[derive(Clone, Copy, Debug)]
@@ -51,11 +55,28 @@ pub fn all() -> Vec<Bug> {
     [sending::BUGS, ending::BUGS, keeping::BUGS, operating::BUGS].concat()
 }
 
-/// Where a bug was caught.
+/// How a bug was caught.
 struct Caught {
     seed: u64,
-    invariant: Invariant,
-    seen: String,
+    first: Broken,
+    /// How many of the surveyed seeds each invariant was the first in.
+    by: BTreeMap<Invariant, usize>,
+}
+
+impl Caught {
+    /// The rest of its line in the table.
+    fn columns(&self) -> String {
+        let others = self.by.iter().filter(|(invariant, _)| **invariant != self.first.invariant);
+        let others: Vec<String> = others.map(|(invariant, count)| format!("{invariant} ({count})")).collect();
+        let own = self.by.get(&self.first.invariant).copied().unwrap_or_default();
+        format!(
+            "{} | {} ({own}) | {} | {}",
+            self.seed,
+            self.first.invariant,
+            others.join("; "),
+            shown(&self.first.seen)
+        )
+    }
 }
 
 /// Plays every bug whose name holds one of these texts, all if there are none; prints a line for each. Says whether all
@@ -67,51 +88,54 @@ pub fn hunt(names: &[String]) -> Result<bool, Box<dyn Error>> {
     let is_wanted = |bug: &Bug| names.is_empty() || names.iter().any(|name| bug.name.contains(name.as_str()));
     let bugs: Vec<Bug> = all().into_iter().filter(is_wanted).collect();
     let (scratch, started) = (Scratch::new(&gatepost_cli::workspace())?, Instant::now());
-    println!("| bug | seed | caught by | what was seen |\n|---|--:|---|---|");
+    println!("(n): in so many of the first {SURVEYED} seeds that invariant was the first to break.\n");
+    println!("| bug | seed | caught by | in other seeds by | what was seen |\n|---|--:|---|---|---|");
     // The copy, built as the bugs are, has nothing to be caught.
-    if let Some(Caught { seed, invariant, seen }) = caught(&scratch)? {
-        return Err(format!("without a bug, seed {seed} broke \"{invariant}\": {seen}").into());
+    if let Some(Caught { seed, first, .. }) = caught(&scratch)? {
+        return Err(format!("without a bug, seed {seed} broke \"{}\": {}", first.invariant, first.seen).into());
     }
-    println!("| none | | | nothing, in {SEEDS} seeds |");
-    let (mut missed, mut breaking) = (Vec::new(), BTreeSet::new());
+    println!("| none | | | | nothing, in {SEEDS} seeds |");
+    let (mut missed, mut first, mut alone) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
     for bug in &bugs {
-        let found = scratch.with(bug, || caught(&scratch));
-        let line = match found {
-            Ok(Some(Caught { seed, invariant, seen })) => {
-                breaking.insert(invariant);
-                format!("{seed} | {invariant} | {}", shown(&seen))
+        let columns = match scratch.with(bug, || caught(&scratch)) {
+            Ok(Some(caught)) => {
+                first.insert(caught.first.invariant);
+                alone.extend((caught.by.len() <= 1).then_some(caught.first.invariant));
+                caught.columns()
             }
-            Ok(None) => format!(" | **nothing**, in {SEEDS} seeds |"),
-            Err(error) => format!(" | **error** | {}", shown(&error.to_string())),
+            not_caught => {
+                missed.push(bug.name);
+                let error = not_caught.err().map(|error| shown(&error.to_string()));
+                format!("| **nothing** | | {}", error.unwrap_or_else(|| format!("in {SEEDS} seeds")))
+            }
         };
-        if line.starts_with(' ') {
-            missed.push(bug.name);
-        }
-        println!("| {}: {} | {line} |", bug.name, bug.what);
+        println!("| {}: {} | {columns} |", bug.name, bug.what);
     }
-    let idle = Invariant::ALL.iter().filter(|invariant| !invariant.is_ours() && !breaking.contains(invariant));
-    let idle: Vec<String> = idle.filter(|_| names.is_empty()).map(ToString::to_string).collect();
-    let seconds = started.elapsed().as_secs();
+    let (caught, seconds) = (bugs.len() - missed.len(), started.elapsed().as_secs());
     println!(
-        "\n{} of {} bugs caught by {} invariants in {seconds} s",
-        bugs.len() - missed.len(),
+        "\n{caught} of {} bugs caught, {} invariants were first, {} of them alone, {seconds} s",
         bugs.len(),
-        breaking.len()
+        first.len(),
+        alone.len()
     );
     missed.iter().for_each(|name| println!("not caught: {name}"));
-    idle.iter().for_each(|invariant| println!("caught no bug: {invariant}"));
+    let idle = Invariant::ALL.iter().filter(|invariant| !invariant.is_ours() && !first.contains(invariant));
+    let idle: Vec<&Invariant> = idle.filter(|_| names.is_empty()).collect();
+    idle.iter().for_each(|invariant| println!("first for no bug: {invariant}"));
     Ok(missed.is_empty() && idle.is_empty())
 }
 
 /// Builds the filter as it stands in the copy, and plays it.
 fn caught(scratch: &Scratch) -> Result<Option<Caught>, Box<dyn Error>> {
     let filter = Filter::load(&scratch.build()?)?;
-    let played = play(&filter, 0..SEEDS, cores(), |_| {});
-    Ok(played.err().map(|violation| Caught {
-        seed: violation.seed,
-        invariant: violation.broken.invariant,
-        seen: violation.broken.seen,
-    }))
+    let found = survey(&filter, 0..SURVEYED, cores());
+    let mut by = BTreeMap::new();
+    found.values().for_each(|broken| *by.entry(broken.invariant).or_default() += 1);
+    if let Some((seed, first)) = found.into_iter().next() {
+        return Ok(Some(Caught { seed, first, by }));
+    }
+    let played = play(&filter, SURVEYED..SEEDS, cores(), |_| {});
+    Ok(played.err().map(|violation| Caught { seed: violation.seed, first: violation.broken, by }))
 }
 
 /// A line of a table.

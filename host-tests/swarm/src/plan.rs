@@ -188,7 +188,7 @@ fn limits(rng: &mut Rng) -> Limits {
         are_small: true,
         body,
         pending: rng.usize(4..40),
-        pending_bytes: body + rng.usize(0..8_000),
+        pending_bytes: body + rng.usize(0..2_000),
         dead_letters: rng.usize(1..10),
         dead_letter_bytes: body + rng.usize(0..8_000),
         idempotency_keys: rng.usize(1..50),

@@ -1,5 +1,6 @@
 //! Many seeds, on all cores.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,7 +8,7 @@ use std::thread;
 
 use host_tests::Filter;
 
-use crate::{Summary, Violation, run};
+use crate::{Broken, Summary, Violation, run};
 
 /// What many runs came to.
 #[derive(Clone, Copy, Debug, Default)]
@@ -23,46 +24,70 @@ pub fn cores() -> usize {
     thread::available_parallelism().map_or(1, Into::into)
 }
 
-/// Plays these seeds on so many threads; `progress` is told the total after each run.
-///
-/// # Errors
-/// The violation of the lowest seed that has one, whatever the number of threads.
-pub fn play(
+/// Plays these seeds on so many threads, in their order, and hands over what each came to. Once that returns false no
+/// further seed is begun.
+pub fn each(
     filter: &Filter,
     seeds: Range<u64>,
     threads: usize,
-    progress: impl Fn(&Total) + Sync,
-) -> Result<Total, Box<Violation>> {
+    take: impl Fn(u64, Result<Summary, Box<Violation>>) -> bool + Sync,
+) {
     let next = AtomicU64::new(seeds.start);
-    let (total, first) = (Mutex::new(Total::default()), Mutex::new(None::<Box<Violation>>));
     let work = || {
         loop {
             let seed = next.fetch_add(1, Ordering::Relaxed);
             if seed >= seeds.end {
                 return;
             }
-            match run(filter, seed) {
-                Ok(summary) => {
-                    let mut total = lock(&total);
-                    total.add(summary);
-                    progress(&total);
-                }
-                Err(found) => {
-                    // Those below are under way or done, so the lowest of all is among what is found.
-                    next.store(seeds.end, Ordering::Relaxed);
-                    let mut first = lock(&first);
-                    if first.as_ref().is_none_or(|first| found.seed < first.seed) {
-                        *first = Some(found);
-                    }
-                }
+            if !take(seed, run(filter, seed)) {
+                next.store(seeds.end, Ordering::Relaxed);
             }
         }
     };
     thread::scope(|scope| (0..threads.max(1)).for_each(|_| drop(scope.spawn(work))));
+}
+
+/// Plays these seeds until one breaks an invariant; `progress` is told the total after each run.
+///
+/// # Errors
+/// The violation of the lowest seed that has one, whatever the number of threads: when one is found those below it are
+/// done or under way.
+pub fn play(
+    filter: &Filter,
+    seeds: Range<u64>,
+    threads: usize,
+    progress: impl Fn(&Total) + Sync,
+) -> Result<Total, Box<Violation>> {
+    let (total, first) = (Mutex::new(Total::default()), Mutex::new(None::<Box<Violation>>));
+    each(filter, seeds, threads, |_, played| match played {
+        Ok(summary) => {
+            let mut total = lock(&total);
+            total.add(summary);
+            progress(&total);
+            true
+        }
+        Err(found) => {
+            let mut first = lock(&first);
+            if first.as_ref().is_none_or(|first| found.seed < first.seed) {
+                *first = Some(found);
+            }
+            false
+        }
+    });
     match lock(&first).take() {
         Some(violation) => Err(violation),
         None => Ok(*lock(&total)),
     }
+}
+
+/// Plays all of these seeds; what each broke, if it broke something.
+pub fn survey(filter: &Filter, seeds: Range<u64>, threads: usize) -> BTreeMap<u64, Broken> {
+    let found = Mutex::new(BTreeMap::new());
+    each(filter, seeds, threads, |seed, played| {
+        lock(&found).extend(played.err().map(|violation| (seed, violation.broken)));
+        true
+    });
+    std::mem::take(&mut lock(&found))
 }
 
 impl Total {

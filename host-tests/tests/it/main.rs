@@ -16,6 +16,7 @@ mod idempotency;
 mod matching;
 mod metrics;
 mod page;
+mod payload_guard;
 mod queue_share;
 mod rollout;
 mod signing;

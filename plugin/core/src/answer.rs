@@ -144,6 +144,15 @@ impl Answer {
         Self { status, headers: vec![("content-type", "application/problem+json".into())], body: body.finish() }
     }
 
+    /// The same problem with one member more, whose value is JSON already.
+    #[must_use]
+    pub fn member(mut self, name: &str, value: &str) -> Self {
+        if self.body.pop().is_some() {
+            self.body.extend_from_slice([",\"", name, "\":", value, "}"].concat().as_bytes());
+        }
+        self
+    }
+
     /// The same with one header more.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {

@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use crate::guard::Guard;
+use crate::operational::Kinds;
 use crate::outcome::StatusSet;
 use crate::payload;
 use crate::rollout::Plan;
@@ -183,6 +184,8 @@ pub struct Endpoint {
     pub disabled: bool,
     /// Where dead letters are sent.
     pub dead_letter: Option<Sink>,
+    /// The events of the gateway's own that it wants.
+    pub operational: Kinds,
     /// Changes whenever this entry of the config does; a 410's disabling lasts as long as it stays the same.
     pub digest: u64,
 }

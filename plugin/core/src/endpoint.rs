@@ -154,7 +154,8 @@ impl Keys {
     }
 
     /// An operator disables or enables it, over what the config says; a 410 is forgotten either way. `None` takes the
-    /// operator's word back, and nothing else.
+    /// operator's word back, and nothing else. Says whether it is disabled by that, and was not before; `digest` is that
+    /// of its entry in the config.
     ///
     /// # Errors
     /// The store's.
@@ -162,15 +163,17 @@ impl Keys {
         &self,
         store: &mut dyn SharedStore,
         configured: bool,
+        digest: u64,
         disabled: Option<bool>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         update(store, &self.breaker, |shared: &mut Shared| {
             let before = shared.clone();
+            let was = before.disabled_override(configured).unwrap_or(configured || before.is_gone(digest));
             shared.disabled = disabled.map(|disabled| (disabled, configured));
             if disabled.is_some() {
                 shared.gone = None;
             }
-            (if *shared == before { Write::No } else { Write::Yes }, ())
+            (if *shared == before { Write::No } else { Write::Yes }, disabled == Some(true) && !was)
         })
     }
 

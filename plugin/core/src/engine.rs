@@ -16,7 +16,9 @@
 //! | `settle` | the end of an attempt, of a delivery, of an event |
 //! | `pledge` | producers that wait for the end |
 //! | `hold` | the partitions: claimed, adopted, handed over |
-//! | `watch` | the rollout: who gets what, what is counted, what follows |
+//! | `count` | what is counted, and written once a second |
+//! | `watch` | the rollout: who gets what, and what follows from what was counted |
+//! | `tell` | the history of what has ended, and the gateway's own events |
 //! | `drain` | the admin surface, and who waits for an end of it all |
 //! | `lane`, `table` | the queues, and the other collections |
 
@@ -30,12 +32,14 @@ use crate::control::{Cached, State};
 use crate::endpoint::Keys;
 use crate::generation::Generation;
 use crate::guard;
+use crate::history::History;
 use crate::idempotency::Table;
 use crate::notice::Notice;
 use crate::store::SharedStore;
 use crate::time::{Instant, Now};
 
 mod accept;
+mod count;
 mod drain;
 mod hold;
 mod inspect;
@@ -44,9 +48,11 @@ mod pledge;
 mod send;
 mod settle;
 mod table;
+mod tell;
 mod watch;
 
 pub use accept::{Offer, Reply};
+use count::Counted;
 use drain::Drain;
 use lane::Lanes;
 pub use pledge::Pledge;
@@ -124,8 +130,9 @@ pub struct Engine {
     pledges: Timers,
     /// The rollout of each endpoint.
     watched: Vec<Watched>,
-    /// The partition under whose number is written what was counted.
-    counted_for: Option<u32>,
+    /// What was counted of all of them.
+    process: Counted,
+    history: History,
     /// Requests that wait until nothing is pending.
     drains: Vec<Drain>,
     outbox: VecDeque<Action>,
@@ -143,7 +150,6 @@ impl Engine {
             idempotency: Table::new(prefix, config.limits.idempotency_keys),
             lanes: Lanes::new(&config.endpoints),
             generation: Generation::new(prefix, config.fingerprint),
-            config,
             prefix: prefix.to_owned(),
             is_announced: false,
             control: Cached::default(),
@@ -160,10 +166,12 @@ impl Engine {
             refusals: vec![0; endpoints],
             pledges: Timers::default(),
             watched: (0..endpoints).map(|_| Watched::new(window)).collect(),
-            counted_for: None,
+            process: Counted::new(window),
+            history: History::new(prefix, config.limits.history),
             drains: Vec::new(),
             outbox: VecDeque::new(),
             swept: Instant::default(),
+            config,
         }
     }
 

@@ -16,9 +16,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::notice::DeliveryResult;
 use crate::outcome::Ending;
 use crate::store::Record;
-use crate::time::Instant;
+use crate::time::{Instant, WallTime};
 
 /// Cells in `for`.
 const WINDOW: u64 = 30;
@@ -168,19 +169,67 @@ fn floor(bucket: u8) -> u64 {
     if octave == 0 { eighth } else { (8 + eighth) << (octave - 1) }
 }
 
+/// In place of an endpoint's name: what was counted of the process, those that are gone from the config included.
+pub const PROCESS: &str = "";
+
 /// How far back is looked: the guard's `for`, and five minutes for those who only look.
 pub fn window(guard: Option<&Guard>) -> Duration {
     guard.map_or(Duration::from_secs(300), |guard| guard.window)
 }
 
-/// Where the holder of a partition keeps what it counted of an endpoint.
+/// Where the holder of a partition keeps what it counted of an endpoint, or, with [`PROCESS`], of all of them.
 pub fn key(prefix: &str, partition: u32, endpoint: &str) -> String {
     [prefix, "/guard/", itoa::Buffer::new().format(partition), "/", endpoint].concat()
 }
 
-/// What one VM, or all of them together, counted lately.
+/// What was counted since the process began.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Totals {
+    /// Deliveries that were accepted; of the process: events.
+    pub accepted: u64,
+    /// Attempts that ended.
+    pub attempts: u64,
+    /// Deliveries that were delivered.
+    pub delivered: u64,
+    /// Deliveries that failed for good.
+    pub failed: u64,
+    /// Deliveries that grew too old.
+    pub expired: u64,
+    /// When the last attempt was made.
+    pub last_attempt: Option<WallTime>,
+}
+
+impl Totals {
+    /// Counts an attempt that was made at this time, and has ended.
+    pub fn attempt(&mut self, at: WallTime) {
+        self.attempts += 1;
+        self.last_attempt = self.last_attempt.max(Some(at));
+    }
+
+    /// Counts the end of a delivery.
+    pub fn delivery(&mut self, result: DeliveryResult) {
+        match result {
+            DeliveryResult::Delivered => self.delivered += 1,
+            DeliveryResult::Failed => self.failed += 1,
+            DeliveryResult::Expired => self.expired += 1,
+        }
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.accepted += other.accepted;
+        self.attempts += other.attempts;
+        self.delivered += other.delivered;
+        self.failed += other.failed;
+        self.expired += other.expired;
+        self.last_attempt = self.last_attempt.max(other.last_attempt);
+    }
+}
+
+/// What one VM, or all of them together, counted: lately, and in all.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ring {
+    /// In all.
+    pub totals: Totals,
     /// The width of a cell, in nanoseconds.
     width: u64,
     /// Each with its number, counted from the base of the clock; ascending.
@@ -195,7 +244,7 @@ impl Ring {
     /// An empty ring for a guard that looks back this long.
     pub fn new(window: Duration) -> Self {
         let nanos = u64::try_from(window.as_nanos()).unwrap_or(u64::MAX);
-        Self { width: (nanos / WINDOW).max(1), cells: Vec::new() }
+        Self { totals: Totals::default(), width: (nanos / WINDOW).max(1), cells: Vec::new() }
     }
 
     /// Was nothing counted lately?
@@ -215,8 +264,9 @@ impl Ring {
         self.count(now, &Counts { delivered, failed: 1 - delivered, ..Counts::default() });
     }
 
-    /// Adds another's, if its cells are as wide: after a change of `for` they are not, and say nothing.
+    /// Adds another's: its totals, and, if they are as wide, its cells: after a change of `for` they say nothing.
     pub fn add(&mut self, other: &Self) {
+        self.totals.add(&other.totals);
         if other.width == self.width {
             other.cells.iter().for_each(|(number, counts)| self.put(*number, counts));
         }
@@ -329,7 +379,7 @@ fn seen(trigger: Trigger, whole: &Counts) -> String {
     match trigger {
         Trigger::Success => format!("{} of {ended} deliveries were delivered", whole.delivered),
         Trigger::P95 => {
-            let millis = whole.percentile(0.95).unwrap_or_default().as_millis();
+            let millis = u64::try_from(whole.percentile(0.95).unwrap_or_default().as_millis()).unwrap_or(u64::MAX);
             format!("the 95th percentile of {} attempts is {millis} ms", whole.attempts)
         }
         Trigger::Unauthorized => {

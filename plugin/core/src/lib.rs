@@ -13,10 +13,11 @@
 //! | Is there personal data in it? | [`payload`] |
 //! | What does a receiver get? | [`message`], [`signature`], [`secret`] |
 //! | What does the end of an attempt mean? | [`outcome`], [`retry`], [`breaker`], [`rate`], [`endpoint`] |
-//! | How does a delivery live and die? | [`delivery`], [`dead_letter`] |
+//! | How does a delivery live and die? | [`delivery`], [`dead_letter`], [`history`] |
 //! | What survives a worker? | [`store`], [`ledger`] |
 //! | Which configuration delivers? | [`generation`] |
 //! | What can operators see and change while it runs? | [`admin`], [`about`], [`control`], [`endpoint`] |
+//! | What are they told without asking? | [`operational`] |
 //! | What does a producer get? | [`answer`], [`idempotency`] |
 //! | Who holds it all together? | [`engine`], [`notice`] |
 //!
@@ -40,12 +41,14 @@ pub mod engine;
 pub mod generation;
 pub mod guard;
 pub mod headers;
+pub mod history;
 pub mod idempotency;
 mod index;
 pub mod json;
 pub mod ledger;
 pub mod message;
 pub mod notice;
+pub mod operational;
 pub mod outcome;
 pub mod payload;
 pub mod rate;

@@ -134,6 +134,13 @@ pub enum Notice {
         /// What was found, without any value.
         findings: Findings,
     },
+    /// An event of the gateway's own was not kept for this endpoint: there was no room.
+    Dropped {
+        /// Who would have got it.
+        endpoint: EndpointId,
+        /// Its type.
+        event_type: &'static str,
+    },
     /// An operator changed something.
     Changed {
         /// What, as a line of `key=value`.

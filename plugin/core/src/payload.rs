@@ -122,12 +122,11 @@ impl Kind {
 pub struct DeniedKeys(Index);
 
 impl DeniedKeys {
-    /// Adds a key; `None`: it has no letter or digit, or more than [`KEY_BYTES_MAX`].
-    pub fn add(&mut self, key: &str) -> Option<()> {
-        let plain = plain(key.as_bytes())?;
+    /// Adds a key, unless it has nothing but `_` and `-`, or more than [`KEY_BYTES_MAX`] besides: then false.
+    pub fn add(&mut self, key: &str) -> bool {
+        let plain = plain(key.as_bytes());
         let number = self.0.len();
-        self.0.get_or_insert(&plain, number);
-        Some(())
+        plain.is_some_and(|plain| self.0.get_or_insert(&plain, number) <= number)
     }
 
     /// Is none denied?
@@ -143,9 +142,14 @@ impl DeniedKeys {
 
 /// A key as it is compared.
 fn plain(key: &[u8]) -> Option<Vec<u8>> {
-    let letters = key.iter().filter(|byte| !b"_-".contains(byte)).map(u8::to_ascii_lowercase);
-    let plain: Vec<u8> = letters.take(KEY_BYTES_MAX + 1).collect();
-    (1..=KEY_BYTES_MAX).contains(&plain.len()).then_some(plain)
+    let mut plain = Vec::new();
+    for byte in key.iter().filter(|byte| !b"_-".contains(byte)) {
+        if plain.len() == KEY_BYTES_MAX {
+            return None;
+        }
+        plain.push(byte.to_ascii_lowercase());
+    }
+    (!plain.is_empty()).then_some(plain)
 }
 
 /// A pattern over whole keys: `*` stands for any run of characters, which may be empty. Case counts.
@@ -248,7 +252,7 @@ impl Findings {
         out.number("total", self.total().into());
     }
 
-    fn note(&mut self, kind: Kind, in_metadata: bool, pointer: impl FnOnce() -> String) {
+    fn note(&mut self, kind: Kind, in_metadata: bool, pointer: &dyn Fn() -> String) {
         if let Some(count) = self.counts.get_mut(kind as usize) {
             *count = count.saturating_add(1);
         }

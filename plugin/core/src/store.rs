@@ -3,6 +3,7 @@
 //! It mirrors the proxy-wasm ABI: whole values, no delete, no listing, compare-and-swap by a number that comes with
 //! each read. Envoy holds one mutex over it, so every call is atomic by itself.
 
+use postcard::ser_flavors::Flavor;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -85,7 +86,31 @@ pub trait Record: Serialize + DeserializeOwned {
 /// The bytes of a record: its version, which postcard writes as itself, and its fields.
 pub fn encoded(version: u8, fields: &(impl Serialize + ?Sized)) -> Vec<u8> {
     // Serialising plain data into a growing vector cannot fail; an empty record would be read as unknown.
-    postcard::to_allocvec(&(version, fields)).unwrap_or_default()
+    postcard::serialize_with_flavor(&(version, fields), Bytes(Vec::with_capacity(ROOM))).unwrap_or_default()
+}
+
+/// What most records need: a vector that grows from nothing is moved four times on the way there.
+const ROOM: usize = 128;
+
+/// Where postcard puts the bytes of a record.
+struct Bytes(Vec<u8>);
+
+impl Flavor for Bytes {
+    type Output = Vec<u8>;
+
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.0.push(byte);
+        Ok(())
+    }
+
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<Vec<u8>> {
+        Ok(self.0)
+    }
 }
 
 /// The one byte that a freed slot holds, since a key cannot be deleted.
@@ -118,21 +143,35 @@ pub fn update<R: Record + Default, T>(
     mut change: impl FnMut(&mut R) -> (Write, T),
 ) -> Result<T, StoreError> {
     let mut result = None;
-    swap(store, key, &mut |bytes| {
-        let mut record = bytes.map_or_else(|| Ok(R::default()), |bytes| R::decode(bytes).map(|(record, _)| record))?;
-        let (write, made) = change(&mut record);
+    change_record(store, key, &mut |record| {
+        let (write, made) = change(record);
         result = Some(made);
-        Ok((write == Write::Yes).then(|| record.encode()))
+        write
     })?;
     // A swap that has not failed has changed something, or found that it need not.
     result.ok_or(StoreError::Contended)
 }
 
-type Change<'a> = dyn FnMut(Option<&[u8]>) -> Result<Option<Vec<u8>>, StoreError> + 'a;
+/// Apart from [`update`] so that it exists once for a record, whatever is changed in it.
+#[inline(never)]
+fn change_record<R: Record + Default>(
+    store: &mut dyn SharedStore,
+    key: &str,
+    change: &mut dyn FnMut(&mut R) -> Write,
+) -> Result<(), StoreError> {
+    swap(store, key, &mut |bytes| {
+        let mut record = bytes.map_or_else(|| Ok(R::default()), |bytes| R::decode(bytes).map(|(record, _)| record))?;
+        let write = change(&mut record);
+        Ok((write == Write::Yes).then(|| record.encode()))
+    })
+}
 
-/// Replaces a value by what `change` makes of it, unless that is `None`; a missing or freed one is `None` to it. Apart
-/// from [`update`] so that it exists once, whatever the records are.
-fn swap(store: &mut dyn SharedStore, key: &str, change: &mut Change<'_>) -> Result<(), StoreError> {
+/// What [`swap`] makes of a value.
+pub(crate) type Change<'a> = dyn FnMut(Option<&[u8]>) -> Result<Option<Vec<u8>>, StoreError> + 'a;
+
+/// Replaces a value by what `change` makes of it, unless that is `None`; a missing or freed one is `None` to it. Exists
+/// once, whatever the records are.
+pub(crate) fn swap(store: &mut dyn SharedStore, key: &str, change: &mut Change<'_>) -> Result<(), StoreError> {
     for _ in 0..UPDATE_TRIES {
         let found = store.get(key)?;
         let cas = found.as_ref().map_or(Cas::CREATE, |(_, cas)| *cas);

@@ -28,6 +28,8 @@ mod rollout;
 #[cfg(test)]
 mod sample_events;
 #[cfg(test)]
+mod scene;
+#[cfg(test)]
 mod surroundings;
 #[cfg(test)]
 mod switched_off;

@@ -273,7 +273,19 @@ fn a_token_that_may_look_is_shown_everything_and_offered_nothing() -> Result<()>
 fn an_event_is_looked_up_by_its_id() -> Result<()> {
     let Some(scene) = Scene::start(&["billing"], &strict(), json!({}))? else { return Ok(()) };
     let browser = &scene.browser;
+    scene.receiver.script("billing", &json!({"then": {"status": 400}}))?;
+    let id = scene.gateway.send(&Event::new("payment_verified", "{}"))?.id()?;
+    scene.wait_for_status("/dead_letters", &json!(1))?;
     scene.sign_in()?;
+    browser.enter("#id", &id)?;
+    browser.click("#find button")?;
+    browser.wait_for("#event dl", "payment_verified")?;
+    browser.wait_for("#event dl", "ingest")?;
+    browser.wait_for("#event tbody", "billing")?;
+    browser.wait_for("#event tbody", "failed")?;
+    browser.wait_for("#event tbody", "400")?;
+    assert_eq!(audit::audit(browser)?, Vec::<String>::new());
+    browser.run("document.getElementById('find').reset()", &json!([]))?;
     browser.enter("#id", "2b3c6a55-1c1a-4c1e-9d6f-3f3f5f1c9a10")?;
     browser.click("#find button")?;
     browser.wait_for("#event", "It is not known (any more).")?;

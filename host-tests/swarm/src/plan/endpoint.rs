@@ -82,9 +82,11 @@ impl Endpoint {
             entry: Value::Null,
             name,
         };
-        let has_share = rng.u8(0..6) == 0;
+        let has_share = rng.u8(0..if limits.are_small { 2 } else { 6 }) == 0;
         if has_share {
-            endpoint.pending = rng.usize(2..12).min(limits.pending);
+            // Where each may take all there is, it is all of them together that do not fit.
+            let takes_all = limits.are_small && rng.bool();
+            endpoint.pending = if takes_all { limits.pending } else { rng.usize(2..12).min(limits.pending) };
         }
         let jitter = if rng.bool() { 0.0 } else { 0.3 };
         endpoint.entry = endpoint.entry(jitter, has_share);

@@ -82,7 +82,8 @@ impl Run {
         self.events += 1;
         let number = self.events;
         // Text that comes out differently when it is read and written again.
-        let padding = "x".repeat(if self.rng.u8(0..6) == 0 { self.rng.usize(0..1500) } else { 0 });
+        let is_large = self.rng.u8(0..if self.plan.limits.are_small { 2 } else { 6 }) == 0;
+        let padding = "x".repeat(if is_large { self.rng.usize(0..1500) } else { 0 });
         let kind = if poison { String::from_utf8_lossy(POISON).into_owned() } else { "caf\\u00e9".to_owned() };
         let body =
             format!("{{\"number\": {number}, \"amount\": 1.50,\t\"kind\": \"{kind}\", \"text\": \"{padding}\"}}");

@@ -1,82 +1,96 @@
 //! The rollout of one endpoint, or of all of them: shown, and changed by operators.
 
-use super::{Outcome, Result, Surface, bad_request, parameter};
+use super::{Outcome, Result, Surface, bad_request, problem};
 use crate::about::{About, AboutEndpoint};
-use crate::answer::Answer;
 use crate::config;
-use crate::guard::{Counts, Ring, Trigger};
-use crate::json::write::{NONE, Writer};
+use crate::guard::{Counts, PROCESS, Ring, Totals, Trigger};
+use crate::json::write::{NONE, Writer, quoted};
 use crate::ledger::Partition;
+use crate::operational::{self, Kind, News};
 use crate::rollout::{Progress, key};
 use crate::store::{Write, read, update};
 
+/// What is to be told of a change, if anything; or why it is refused.
+type Change = std::result::Result<Option<(Kind, Vec<(&'static str, String)>)>, &'static str>;
+
 impl Surface<'_, '_> {
-    pub(super) fn set_percent(&mut self) -> Result<Outcome> {
+    pub(super) fn set_percent(&mut self, about: &About) -> Result<Outcome> {
         let percent = config::rollout_command(self.request.body).map_err(bad_request)?;
         let now = self.world.now;
-        self.change_rollouts(&format!("percent={percent}"), |progress, _| {
+        self.change_rollouts(about, &format!("percent={percent}"), |progress, _| {
             progress.set_percent(percent, now);
-            Ok(())
+            Ok(None)
         })
     }
 
     /// `promote`, `hold`, `resume` or `rollback`.
-    pub(super) fn move_rollout(&mut self, word: &str) -> Result<Outcome> {
+    pub(super) fn move_rollout(&mut self, about: &About, word: &str) -> Result<Outcome> {
         let now = self.world.now;
-        self.change_rollouts(word, |progress, about| match word {
-            "promote" if progress.promote(&about.plan, now) => Ok(()),
+        self.change_rollouts(about, word, |progress, about| match word {
+            "promote" if progress.promote(&about.plan, now) => {
+                let percent = progress.selected(&about.plan, now.wall);
+                Ok(Some((Kind::Promoted, operational::phase(progress.phase, percent).to_vec())))
+            }
             "promote" if progress.rolled_back.is_some() => Err("it is rolled back: resume it first"),
             "promote" => Err("no phase follows the one it is in"),
             "hold" if about.plan.phases.is_empty() => Err("the config has no phases, so nothing is promoted"),
             "hold" => {
                 progress.is_held = true;
-                Ok(())
+                Ok(None)
             }
             "resume" => {
                 progress.resume(now);
-                Ok(())
+                Ok(None)
             }
             _ => {
-                progress.roll_back(Trigger::Operator, "by an operator", now.wall);
-                Ok(())
+                let detail = "by an operator";
+                let is_news = progress.roll_back(Trigger::Operator, detail, now.wall);
+                Ok(is_news.then(|| (Kind::RolledBack, vec![("detail", quoted(detail))])))
             }
         })
     }
 
-    /// Changes the rollout of the endpoint that the query names, or of all; refused for one, nothing is changed for it
-    /// or those after it.
+    /// Changes the rollout of the endpoint that the query names, or of all; refused for one, nothing is changed for any.
     fn change_rollouts(
         &mut self,
+        about: &About,
         line: &str,
-        change: impl Fn(&mut Progress, &About) -> std::result::Result<(), &'static str>,
+        change: impl Fn(&mut Progress, &About) -> Change,
     ) -> Result<Outcome> {
-        let about = self.about()?;
-        let named = parameter(self.request.query, "endpoint");
-        let endpoints = match named {
-            Some(name) => vec![self.endpoint(&about, name)?],
-            None => about.endpoints.clone(),
-        };
-        for endpoint in &endpoints {
-            let changed = self.change_rollout(&about, endpoint, &change)?;
-            if let Err(detail) = changed {
-                let detail = ["endpoint ", &endpoint.name, ": ", detail].concat();
-                return Err(Answer::problem(409, "Conflict", &detail));
+        let named = self.named_endpoint(about)?;
+        let is_meant = |endpoint: &&AboutEndpoint| named.as_ref().is_none_or(|name| *name == endpoint.name);
+        let endpoints: Vec<&AboutEndpoint> = about.endpoints.iter().filter(is_meant).collect();
+        let mut told = Vec::new();
+        for is_rehearsal in [true, false] {
+            for endpoint in &endpoints {
+                match self.change_rollout(about, endpoint, is_rehearsal, &change)? {
+                    Ok(Some(news)) if !is_rehearsal => told.push((&endpoint.name, news)),
+                    Ok(_) => {}
+                    Err(detail) => {
+                        let detail = ["endpoint ", &endpoint.name, ": ", detail].concat();
+                        return Err(problem(409, "Conflict", &detail));
+                    }
+                }
             }
         }
-        self.changed(["rollout=", line, " endpoint=", named.unwrap_or("all")].concat())
+        let news = told.iter().map(|(endpoint, (kind, more))| News { kind: *kind, endpoint, reason: "operator", more });
+        let news: Vec<News<'_>> = news.collect();
+        self.tell(about, &news);
+        self.changed(about, ["rollout=", line, " endpoint=", named.as_deref().unwrap_or("all")].concat())
     }
 
     fn change_rollout(
         &mut self,
         about: &About,
         endpoint: &AboutEndpoint,
-        change: &dyn Fn(&mut Progress, &About) -> std::result::Result<(), &'static str>,
-    ) -> Result<std::result::Result<(), &'static str>> {
+        is_rehearsal: bool,
+        change: &dyn Fn(&mut Progress, &About) -> Change,
+    ) -> Result<Change> {
         let now = self.world.now;
         Ok(update(self.world.store, &key(self.prefix, &endpoint.name), |kept: &mut Progress| {
             let mut progress = Progress::under(Some(kept.clone()), &about.plan, now);
             let changed = change(&mut progress, about);
-            let write = changed.is_ok() && progress != *kept;
+            let write = changed.is_ok() && progress != *kept && !is_rehearsal;
             *kept = progress;
             (if write { Write::Yes } else { Write::No }, changed)
         })?)
@@ -87,9 +101,9 @@ impl Surface<'_, '_> {
         for endpoint in &about.endpoints {
             let change = |progress: &mut Progress, _: &About| {
                 progress.delete_overrides(now);
-                Ok(())
+                Ok(None)
             };
-            let _ = self.change_rollout(about, endpoint, &change)?;
+            let _ = self.change_rollout(about, endpoint, false, &change)?;
         }
         Ok(())
     }
@@ -121,7 +135,17 @@ impl Surface<'_, '_> {
         body.end_object();
         body.number("breaker_opens_24h", progress.opens(now.mono).into());
         let ring = Partition::count_all(self.world.store, self.prefix, &endpoint.name, about.window)?;
+        counters(body, &ring.totals);
+        let last = ring.totals.last_attempt.map(|at| quoted(&at.to_string()));
+        body.literal("last_attempt_at", last.as_deref().unwrap_or("null"));
         self.window_status(body, &ring, about);
+        Ok(())
+    }
+
+    /// What was counted of the process.
+    pub(super) fn process_counters(&mut self, body: &mut Writer, about: &About) -> Result<()> {
+        let ring = Partition::count_all(self.world.store, self.prefix, PROCESS, about.window)?;
+        counters(body, &ring.totals);
         Ok(())
     }
 
@@ -142,6 +166,16 @@ impl Surface<'_, '_> {
         }
         body.end_array();
     }
+}
+
+fn counters(body: &mut Writer, totals: &Totals) {
+    body.object("counters");
+    body.number("accepted", totals.accepted);
+    body.number("attempts", totals.attempts);
+    body.number("delivered", totals.delivered);
+    body.number("failed", totals.failed);
+    body.number("expired", totals.expired);
+    body.end_object();
 }
 
 fn show(body: &mut Writer, counts: &Counts) {

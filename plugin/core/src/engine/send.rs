@@ -31,6 +31,8 @@ pub(super) struct Flight {
     /// What the breaker admitted it under; a sink has none.
     pub permit: Option<Permit>,
     pub started: Instant,
+    /// The same on the wall clock.
+    pub at: WallTime,
     /// When its end should have been reported.
     pub overdue: Instant,
 }
@@ -205,7 +207,7 @@ impl Engine {
         self.last_attempt += 1;
         let attempt = self.last_attempt;
         let overdue = now.mono.plus(timeout).plus(CALLBACK_GRACE);
-        self.flights.push(Flight { attempt, lane, entry, permit, started: now.mono, overdue });
+        self.flights.push(Flight { attempt, lane, entry, permit, started: now.mono, at: now.wall, overdue });
         self.lanes.started(lane);
         let call = Call { attempt, body, endpoint: lane.endpoint, reason, number, at: now.wall, meta };
         self.outbox.push_back(Action::Call(Box::new(call)));

@@ -1,50 +1,37 @@
-//! The rollout of each endpoint: which events it gets, what is counted for its guard, and what follows from that.
+//! The rollout of each endpoint: which events it gets, and what follows from what was counted.
 //!
 //! What a worker knows of an endpoint's progress is at most [`REREAD`] old when it takes an event or starts an attempt.
-//! Once a second it writes what it counted, and, if it delivers, judges the endpoints it counted for: whatever is breached
+//! Once a second it writes what it [counted](super::count), and, if it delivers, judges the endpoints it counted for: whatever is breached
 //! is breached by somebody's attempts. Promotions are anybody's to make; each is made once, by compare-and-swap.
 
+use super::count::{Counted, WRITES_MAX};
 use super::{Engine, World};
 use crate::config::EndpointId;
 use crate::control::REREAD;
 use crate::guard::{self, Ring, Trigger};
+use crate::json::write::quoted;
 use crate::ledger::Partition;
 use crate::notice::Notice;
-use crate::outcome::Ending;
+use crate::operational::{self, Kind};
 use crate::rollout::{self, Percent, Progress};
-use crate::store::{StoreError, Write, read, update};
+use crate::store::{Write, read, update};
 use crate::time::{Instant, Now};
 
-/// Endpoints whose counts one worker writes in a second, 20 µs each; the others have their turn in the next ones.
-const WRITES_MAX: usize = 500;
-
-/// What a worker knows of an endpoint's rollout, and what it counted.
+/// What a worker knows of an endpoint's rollout.
 #[derive(Debug)]
 pub(super) struct Watched {
     progress: Progress,
     read: Option<Instant>,
     /// Shared data knows it: a first phase that began now would else begin again with every look.
     is_kept: bool,
-    ring: Ring,
-    /// The ring holds what shared data does not.
-    is_dirty: bool,
-    /// The ring holds what an earlier holder of the partition had counted.
-    is_continued: bool,
+    pub(super) counted: Counted,
     /// What the metric was last told.
     told: Option<Percent>,
 }
 
 impl Watched {
     pub fn new(window: std::time::Duration) -> Self {
-        Self {
-            progress: Progress::default(),
-            read: None,
-            is_kept: false,
-            ring: Ring::new(window),
-            is_dirty: false,
-            is_continued: false,
-            told: None,
-        }
+        Self { progress: Progress::default(), read: None, is_kept: false, counted: Counted::new(window), told: None }
     }
 }
 
@@ -89,22 +76,6 @@ impl Engine {
         }
     }
 
-    /// Counts the end of an attempt.
-    pub(super) fn count_attempt_of(&mut self, id: EndpointId, now: Instant, ending: Ending, took: std::time::Duration) {
-        if let Some(watched) = self.watched.get_mut(id.0) {
-            watched.ring.attempt(now, ending, took);
-            watched.is_dirty = true;
-        }
-    }
-
-    /// Counts the end of a delivery.
-    pub(super) fn count_delivery_of(&mut self, id: EndpointId, now: Instant, delivered: bool) {
-        if let Some(watched) = self.watched.get_mut(id.0) {
-            watched.ring.delivery(now, delivered);
-            watched.is_dirty = true;
-        }
-    }
-
     /// The endpoint's breaker has opened.
     pub(super) fn count_opening(&mut self, world: &mut World<'_>, id: EndpointId) {
         let now = world.now.mono;
@@ -128,7 +99,7 @@ impl Engine {
 
     /// Writes what was counted, and judges it. Once a second.
     pub(super) fn watch(&mut self, world: &mut World<'_>) {
-        self.write_counts(world);
+        self.write_counts(world, WRITES_MAX);
         if !self.leads() {
             return;
         }
@@ -150,51 +121,13 @@ impl Engine {
         }
     }
 
-    fn write_counts(&mut self, world: &mut World<'_>) {
-        let dirty = self.watched.iter().enumerate().filter(|(_, watched)| watched.is_dirty).map(|(number, _)| number);
-        let dirty: Vec<usize> = dirty.take(WRITES_MAX).collect();
-        if dirty.is_empty() {
-            return;
-        }
-        let Ok(home) = self.own(world) else { return };
-        if self.counted_for.is_some_and(|number| number != home) {
-            // What was counted stands under the number that was given up, whose next holder goes on with it.
-            let window = self.window();
-            self.watched.iter_mut().for_each(|watched| {
-                (watched.ring, watched.is_dirty, watched.is_continued) = (Ring::new(window), false, false);
-            });
-        }
-        self.counted_for = Some(home);
-        for number in dirty {
-            if let Err(error) = self.write_ring(world, number, home) {
-                return self.note(Notice::Store { doing: "writing what was counted", error });
-            }
-        }
-    }
-
-    fn write_ring(&mut self, world: &mut World<'_>, number: usize, home: u32) -> Result<(), StoreError> {
-        let Some(watched) = self.watched.get_mut(number).filter(|watched| watched.is_dirty) else { return Ok(()) };
-        let Some(endpoint) = self.config.endpoints.get(number) else { return Ok(()) };
-        let key = guard::key(&self.prefix, home, &endpoint.name);
-        if !watched.is_continued {
-            if let Some(earlier) = read::<Ring>(world.store, &key)? {
-                watched.ring.add(&earlier);
-            }
-            watched.is_continued = true;
-        }
-        watched.ring.prune(world.now.mono);
-        world.store.set(&key, &crate::store::Record::encode(&watched.ring), None)?;
-        watched.is_dirty = false;
-        Ok(())
-    }
-
     /// Rolls back what is breached for long enough.
     fn judge(&mut self, world: &mut World<'_>, id: EndpointId) {
         let Some(from) = self.progress(world, id).filter(|progress| progress.rolled_back.is_none()) else { return };
         let from = from.counted_from;
         let config = std::rc::Rc::clone(&self.config);
         let Some(guard) = &config.rollout.guard else { return };
-        if self.watched.get(id.0).is_none_or(|watched| watched.ring.is_empty()) {
+        if self.watched.get(id.0).is_none_or(|watched| watched.counted.ring.is_empty()) {
             return;
         }
         let Some(ring) = self.counted(world, id) else { return };
@@ -240,6 +173,7 @@ impl Engine {
         });
         if let Some((phase, percent)) = promoted.flatten() {
             self.note(Notice::Promoted { endpoint: id, phase, percent });
+            self.tell(world, Kind::Promoted, id, "schedule", &operational::phase(phase, percent));
         }
     }
 
@@ -252,6 +186,7 @@ impl Engine {
         });
         if is_news == Some(true) {
             self.note(Notice::RolledBack { endpoint: id, trigger, detail: detail.to_owned() });
+            self.tell(world, Kind::RolledBack, id, trigger.label(), &[("detail", quoted(detail))]);
         }
     }
 
@@ -308,7 +243,7 @@ impl Engine {
         }
     }
 
-    fn window(&self) -> std::time::Duration {
+    pub(super) fn window(&self) -> std::time::Duration {
         guard::window(self.config.rollout.guard.as_ref())
     }
 }

@@ -18,7 +18,7 @@ impl Partition {
         store: &mut dyn SharedStore,
         prefix: &str,
         now: Instant,
-        visit: &mut dyn FnMut(&StateRecord<String>),
+        visit: &mut dyn FnMut(StateRecord<String>),
     ) -> Result<u32, StoreError> {
         let mut living = 0;
         for number in 0..PARTITIONS_MAX {
@@ -32,7 +32,7 @@ impl Partition {
                 match store.get(&slot_key(&states, slot))? {
                     Some((state, _)) => {
                         if let Ok((state, _)) = StateRecord::decode(&state) {
-                            visit(&state);
+                            visit(state);
                         }
                     }
                     // A body that never got a state does not end the partition.

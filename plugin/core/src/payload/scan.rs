@@ -15,7 +15,7 @@ pub fn inspect(rules: &Rules, payload: &[u8], is_envelope: bool) -> Inspected {
     }
     let mut findings = Findings::default();
     let kinds = kinds(payload, rules.detect);
-    note_string(&mut findings, kinds, rules.ids_only && is_something(payload), false, String::new);
+    note_string(&mut findings, kinds, rules.ids_only && is_something(payload), false, &String::new);
     let is_redacted = rules.action == Action::Redact && findings.total() > 0;
     let redacted = is_redacted
         .then(|| if rules.ids_only { REDACTED.as_bytes().to_vec() } else { redacted(payload, rules.detect) });
@@ -28,14 +28,15 @@ fn note_string(
     kinds: Kinds,
     is_misplaced: bool,
     in_metadata: bool,
-    pointer: impl Fn() -> String,
+    pointer: &dyn Fn() -> String,
 ) -> bool {
-    let found = Kind::ALL.into_iter().filter(|kind| kinds.has(*kind));
-    found.for_each(|kind| findings.note(kind, in_metadata, &pointer));
-    if is_misplaced && kinds == Kinds::NONE {
-        findings.note(Kind::String, in_metadata, &pointer);
+    let kinds = if is_misplaced && kinds == Kinds::NONE { Kinds::NONE.with(Kind::String) } else { kinds };
+    for kind in Kind::ALL {
+        if kinds.has(kind) {
+            findings.note(kind, in_metadata, pointer);
+        }
     }
-    is_misplaced || kinds != Kinds::NONE
+    kinds != Kinds::NONE
 }
 
 /// An empty string tells nothing, and neither does what was redacted already.
@@ -234,7 +235,7 @@ impl<'a> Walk<'a> {
 
     fn note(&mut self, kinds: Kinds, is_misplaced: bool) -> bool {
         let mut findings = std::mem::take(&mut self.findings);
-        let is_found = note_string(&mut findings, kinds, is_misplaced, self.in_metadata, || self.pointer());
+        let is_found = note_string(&mut findings, kinds, is_misplaced, self.in_metadata, &|| self.pointer());
         self.findings = findings;
         is_found
     }
@@ -279,24 +280,30 @@ impl<'a> Walk<'a> {
 
     /// From the producer's own body, or the metadata, to where the walk is.
     fn pointer(&self) -> String {
-        let mut pointer = String::new();
+        let mut pointer = Vec::new();
         for step in self.path.iter().skip(usize::from(self.is_envelope)).take(POINTER_TOKENS_MAX) {
             let length = pointer.len();
-            pointer.push('/');
+            pointer.push(b'/');
             match step {
-                Step::Item(number) => pointer.push_str(itoa::Buffer::new().format(*number)),
+                Step::Item(number) => pointer.extend_from_slice(itoa::Buffer::new().format(*number).as_bytes()),
                 Step::Key(start, end) => {
-                    let key = unescaped(self.bytes.get(*start..*end).unwrap_or_default());
-                    pointer.push_str(&String::from_utf8_lossy(&key).replace('~', "~0").replace('/', "~1"));
+                    for byte in &*unescaped(self.bytes.get(*start..*end).unwrap_or_default()) {
+                        match byte {
+                            b'~' => pointer.extend_from_slice(b"~0"),
+                            b'/' => pointer.extend_from_slice(b"~1"),
+                            byte => pointer.push(*byte),
+                        }
+                    }
                 }
-                Step::Masked => pointer.push_str(REDACTED),
+                Step::Masked => pointer.extend_from_slice(REDACTED.as_bytes()),
             }
             if pointer.len() > POINTER_BYTES_MAX {
                 pointer.truncate(length);
                 break;
             }
         }
-        pointer
+        // It is: JSON is, and only whole tokens were left out.
+        String::from_utf8(pointer).unwrap_or_default()
     }
 }
 

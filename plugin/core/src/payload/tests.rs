@@ -126,15 +126,15 @@ fn a_key_pattern_is_a_whole_key() {
 #[test]
 fn a_denied_key_is_the_same_in_any_case() {
     let mut keys = DeniedKeys::default();
-    keys.add("ip_address").unwrap();
+    assert!(keys.add("ip_address"));
     for key in ["ip_address", "IP_ADDRESS", "ipAddress", "ip-address", "IpAddress", "ipaddress"] {
         assert!(keys.has(key.as_bytes()), "{key}");
     }
     for key in ["ip_addresses", "my_ip_address", "ip address", "ip", "", "_"] {
         assert!(!keys.has(key.as_bytes()), "{key}");
     }
-    assert_eq!(keys.add("-_"), None);
-    assert_eq!(keys.add(&"k".repeat(65)), None);
+    assert!(!keys.add("-_"));
+    assert!(!keys.add(&"k".repeat(65)));
 }
 
 proptest! {

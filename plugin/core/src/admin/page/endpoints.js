@@ -60,7 +60,8 @@ const COLUMNS = now => [
   ]],
   ['Success', successCell],
   ['Latency, p95', latencyCell],
-  ['Pending', ({pending}) => [plain(pending)]],
+  ['Pending', ({pending, last_attempt_at: last}) =>
+    [plain(pending), ...last ? [small('last attempt ', moment(last))] : []]],
   ['Dead letters', ({dead_letters}) => [dead_letters ? mark('warn', dead_letters) : '0']],
   ['', ({name}) => [button('Change…', name)]],
 ];

@@ -119,7 +119,9 @@ impl Text<'_> {
             (false, _) => count == 8 && !are_pairs,
             // `::1` and what maps to IPv4; `::30` is a time.
             (true, 0) => whole == b"::1" || is_mapped || (2..8).contains(&count),
-            (true, _) => count < 8 && (first == 4 || whole.to_ascii_lowercase().starts_with(b"64:ff9b:")),
+            (true, _) => {
+                count < 8 && (first == 4 || whole.get(..8).is_some_and(|begin| begin.eq_ignore_ascii_case(b"64:ff9b:")))
+            }
         };
         (is_address && whole.iter().any(u8::is_ascii_digit)).then_some(at)
     }

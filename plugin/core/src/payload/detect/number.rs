@@ -30,8 +30,9 @@ const L15: u8 = 1 << 1;
 const L16: u8 = 1 << 2;
 const L19: u8 = 1 << 5;
 
-/// How card numbers are grouped when they are.
-const CARD_SHAPES: [&[usize]; 4] = [&[4, 4, 4, 4, 3], &[4, 4, 4, 4], &[4, 6, 5], &[4, 6, 4]];
+/// How card numbers are written: whole, or in groups.
+const CARD_SHAPES: [&[usize]; 8] =
+    [&[16], &[15], &[14], &[19], &[4, 4, 4, 4, 3], &[4, 4, 4, 4], &[4, 6, 5], &[4, 6, 4]];
 
 impl Text<'_> {
     /// A card number that begins here: an issuer's, with a right check digit, whole or grouped by spaces or dashes.
@@ -39,18 +40,12 @@ impl Text<'_> {
         if self.is_continued(start) {
             return None;
         }
-        let whole = [self.run(start, 20, u8::is_ascii_digit)];
-        let shapes = std::iter::once(whole.as_slice()).chain(CARD_SHAPES);
-        let separator = self.at(start + 4);
-        for shape in shapes {
-            if let Some(end) = self.shape(start, shape, if b" -".contains(&separator) { separator } else { b' ' })
-                && self.ends_number(end, b'-')
-                && is_card(self.bytes.get(start..end)?)
-            {
-                return Some(start..end);
-            }
-        }
-        None
+        let separator = if self.at(start + 4) == b'-' { b'-' } else { b' ' };
+        CARD_SHAPES.iter().find_map(|shape| {
+            let end = self.shape(start, shape, separator)?;
+            let is_number = self.ends_number(end, b'-') && is_card(self.bytes.get(start..end)?);
+            is_number.then_some(start..end)
+        })
     }
 
     /// Where groups of these lengths end that begin here.
@@ -213,15 +208,16 @@ impl Text<'_> {
 
 /// Has it an issuer's beginning and length, and the right check digit (Luhn)? What is no digit does not count.
 fn is_card(text: &[u8]) -> bool {
-    let digits = text.iter().filter(|byte| byte.is_ascii_digit()).map(|digit| u16::from(digit - b'0'));
-    let length = digits.clone().count();
-    let first = digits.clone().take(4).fold(0, |first, digit| first * 10 + digit);
-    let bit = 1u8.checked_shl(length.wrapping_sub(14) as u32).unwrap_or_default();
+    let (mut length, mut first, mut sum, mut other) = (0u32, 0u16, 0u16, 0u16);
+    for digit in text.iter().filter(|byte| byte.is_ascii_digit()).map(|digit| u16::from(digit - b'0')) {
+        if length < 4 {
+            first = first * 10 + digit;
+        }
+        // Every second digit from the last one is doubled: the two sums change places with each that follows.
+        (sum, other) = (other + digit, sum + digit * 2 / 10 + digit * 2 % 10);
+        length += 1;
+    }
+    let bit = 1u8.checked_shl(length.wrapping_sub(14)).unwrap_or_default();
     let is_issuers = ISSUERS.iter().any(|(low, high, lengths)| (*low..=*high).contains(&first) && lengths & bit != 0);
-    let is_doubled = |at: usize| (length - at).is_multiple_of(2);
-    let sum = digits.enumerate().fold(0, |sum, (at, digit)| {
-        let digit = if is_doubled(at) { digit * 2 } else { digit };
-        sum + digit / 10 + digit % 10
-    });
     is_issuers && sum.is_multiple_of(10)
 }
