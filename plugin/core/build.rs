@@ -20,12 +20,12 @@ const SCRIPTS: [&str; 8] = ["dom", "words", "gateway", "dialog", "actions", "end
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed={SOURCES}");
-    let style = read("page.css", |line| line.starts_with("/*") && line.ends_with("*/"))?;
+    let style = read("page.css", "{};:,>", |line| line.starts_with("/*") && line.ends_with("*/"))?;
     let mut script = String::new();
     for name in SCRIPTS {
-        script.push_str(&read(&format!("{name}.js"), |line| line.starts_with("//"))?);
+        script.push_str(&read(&format!("{name}.js"), "{}()[]=<>?:;,&|*", |line| line.starts_with("//"))?);
     }
-    let page = read("page.html", |line| line.starts_with("<!--") && line.ends_with("-->"))?;
+    let page = read("page.html", "", |line| line.starts_with("<!--") && line.ends_with("-->"))?;
     let page = insert(&insert(&page, "{style}", &style)?, "{script}", &script)?;
     let policy = [
         "default-src 'none'; script-src 'sha256-",
@@ -40,22 +40,45 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// A source without its indentation, its empty lines, and the lines that are a comment as a whole.
-fn read(name: &str, is_comment: impl Fn(&str) -> bool) -> Result<String, Box<dyn Error>> {
+/// A source without its indentation, its empty lines, the lines that are a comment as a whole, and the spaces beside
+/// these signs.
+fn read(name: &str, signs: &str, is_comment: impl Fn(&str) -> bool) -> Result<String, Box<dyn Error>> {
     let path = Path::new(SOURCES).join(name);
     let text = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
     let mut short = String::new();
     for (number, line) in text.lines().map(str::trim).enumerate() {
-        // Inside a template literal over several lines white space and // would mean something.
-        if line.matches('`').count() % 2 != 0 {
-            return Err(format!("{}:{}: a template literal over several lines", path.display(), number + 1).into());
-        }
         if !line.is_empty() && !is_comment(line) {
-            short.push_str(line);
+            let line =
+                tighten(line, signs).ok_or_else(|| format!("{}:{}: a quote stays open", path.display(), number + 1))?;
+            short.push_str(&line);
             short.push('\n');
         }
     }
     Ok(short)
+}
+
+/// Takes the spaces beside these signs out of a line, but for what is quoted. A quote that is not closed is refused: over
+/// several lines, or in a regular expression, it would turn inside and outside around.
+fn tighten(line: &str, signs: &str) -> Option<String> {
+    let (mut short, mut quote, mut is_escaped) = (String::new(), None, false);
+    let mut characters = line.chars().peekable();
+    while let Some(character) = characters.next() {
+        let is_beside = |other: Option<char>| other.is_some_and(|other| signs.contains(other));
+        match quote {
+            Some(open) => {
+                quote = (character != open || is_escaped).then_some(open);
+                is_escaped = character == '\\' && !is_escaped;
+            }
+            None if character == ' '
+                && (is_beside(short.chars().next_back()) || is_beside(characters.peek().copied())) =>
+            {
+                continue;
+            }
+            None => quote = Some(character).filter(|character| !signs.is_empty() && "'\"`".contains(*character)),
+        }
+        short.push(character);
+    }
+    quote.is_none().then_some(short)
 }
 
 fn insert(page: &str, mark: &str, text: &str) -> Result<String, Box<dyn Error>> {

@@ -225,12 +225,15 @@ impl Browser {
         Ok(entries.filter_map(|entry| entry.get("message")?.as_str().map(str::to_owned)).collect())
     }
 
-    /// The whole page as a PNG, however far it reaches below the window.
+    /// The page as a PNG, also what is below the window, as far as `height` CSS pixels.
     ///
     /// # Errors
     /// When the browser does not answer.
-    pub fn screenshot(&self) -> Result<Vec<u8>> {
-        let shot = json!({"format": "png", "captureBeyondViewport": true, "optimizeForSpeed": false});
+    pub fn screenshot(&self, height: u32) -> Result<Vec<u8>> {
+        let size = "const {scrollWidth, scrollHeight} = document.documentElement; \
+                    return {x: 0, y: 0, width: scrollWidth, height: Math.min(scrollHeight, arguments[0]), scale: 1}";
+        let clip = self.run(size, &json!([height]))?;
+        let shot = json!({"format": "png", "captureBeyondViewport": true, "clip": clip});
         let answer = self.devtools("Page.captureScreenshot", &shot)?;
         let data = answer.get("data").and_then(Value::as_str).context("a screenshot has data")?;
         Ok(STANDARD.decode(data)?)

@@ -20,6 +20,7 @@ mod matching;
 mod metrics;
 mod operational_events;
 mod operator;
+mod page;
 mod payload_guard;
 mod queue_share;
 mod redelivery;

@@ -93,7 +93,7 @@ fn strict() -> Value {
 fn it_asks_for_a_token_refuses_a_wrong_one_and_forgets_a_good_one() -> Result<()> {
     let Some(scene) = Scene::start(&["billing"], &strict(), json!({}))? else { return Ok(()) };
     let browser = &scene.browser;
-    assert_eq!(browser.text("main")?.contains("Endpoints"), false, "there is nothing to see without a token");
+    assert!(!browser.text("main")?.contains("Endpoints"), "there is nothing to see without a token");
     browser.enter("#token", "demo-admins")?;
     browser.click("#login button")?;
     browser.wait_for("#refused", "knows no such token")?;
@@ -157,7 +157,7 @@ fn dead_letters_are_redelivered_and_discarded_from_the_page() -> Result<()> {
     browser.wait_for("#letters tbody", "billing")?;
     browser.wait_for("#news", "1 dead letter on the way again.")?;
     browser.click("#redeliver")?;
-    browser.wait_for("#dialog", "All dead letters of all endpoints, now 2")?;
+    browser.wait_for("#dialog", "All dead letters of all endpoints, now 1")?;
     browser.click("#confirm")?;
     let counters = || scene.receiver.counters("billing");
     wait::until("two are redelivered", DEADLINE, || Ok((counters()?.delivered == 2).then_some(())))?;
@@ -273,7 +273,19 @@ fn a_token_that_may_look_is_shown_everything_and_offered_nothing() -> Result<()>
 fn an_event_is_looked_up_by_its_id() -> Result<()> {
     let Some(scene) = Scene::start(&["billing"], &strict(), json!({}))? else { return Ok(()) };
     let browser = &scene.browser;
+    scene.receiver.script("billing", &json!({"then": {"status": 400}}))?;
+    let id = scene.gateway.send(&Event::new("payment_verified", "{}"))?.id()?;
+    scene.wait_for_status("/dead_letters", &json!(1))?;
     scene.sign_in()?;
+    browser.enter("#id", &id)?;
+    browser.click("#find button")?;
+    browser.wait_for("#event dl", "payment_verified")?;
+    browser.wait_for("#event dl", "ingest")?;
+    browser.wait_for("#event tbody", "billing")?;
+    browser.wait_for("#event tbody", "failed")?;
+    browser.wait_for("#event tbody", "400")?;
+    assert_eq!(audit::audit(browser)?, Vec::<String>::new());
+    browser.run("document.getElementById('find').reset()", &json!([]))?;
     browser.enter("#id", "2b3c6a55-1c1a-4c1e-9d6f-3f3f5f1c9a10")?;
     browser.click("#find button")?;
     browser.wait_for("#event", "It is not known (any more).")?;

@@ -20,6 +20,8 @@ const DARK: View = View { dark: true, ..WIDE };
 const DARK_PHONE: View = View { dark: true, ..PHONE };
 /// A picture in the repository.
 const PNG_BYTES_MAX: usize = 150 * 1024;
+/// What a reader of the docs is shown of a long page.
+const PICTURE: u32 = 1000;
 
 impl Scene {
     /// Looks at the page as it stands in all of these ways; `name` with a picture's is what it is kept as.
@@ -28,7 +30,9 @@ impl Scene {
             self.browser.look(*view)?;
             assert_eq!(audit(&self.browser)?, Vec::<String>::new(), "{name}, {view}");
             let Some(directory) = env::var_os("GATEPOST_SCREENSHOTS").filter(|_| !picture.is_empty()) else { continue };
-            let png = self.browser.screenshot()?;
+            // A dialog lies over the window, not over what is below it.
+            let is_open = self.browser.run("return document.getElementById('dialog').open", &json!([]))? == true;
+            let png = self.browser.screenshot(if is_open { view.height } else { PICTURE })?;
             assert!(png.len() < PNG_BYTES_MAX, "{picture}: {} bytes", png.len());
             let path = gatepost_cli::workspace().join(Path::new(&directory)).join(format!("page-{picture}.png"));
             fs::write(&path, png).with_context(|| path.display().to_string())?;
@@ -77,12 +81,22 @@ fn healthy_troubled_and_rolled_back_it_can_be_read_by_everybody() -> Result<()> 
             }
             anyhow::Ok(())
         });
+        // However it ends: the scope waits for the producer.
+        let end = End(&is_over);
         let shown = scene.show_all();
-        is_over.store(true, Ordering::Relaxed);
+        drop(end);
         let traffic = traffic.join().map_err(|_| anyhow::anyhow!("the producer panicked"))?;
         shown.and(traffic)
     })?;
     scene.is_clean()
+}
+
+struct End<'a>(&'a AtomicBool);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 impl Scene {
@@ -106,12 +120,13 @@ impl Scene {
         browser.wait_for("#letters", "the last answered 400")?;
         self.look("rolled back", &[(WIDE, "rolled-back"), (PHONE, "rolled-back-phone"), (DARK_PHONE, "")])?;
 
-        for opener in ["[data-verb=Disable]", "[aria-label='Change… billing']"] {
-            browser.click(opener)?;
-            let picture = if opener.starts_with("[aria") { "change" } else { "" };
-            self.look(opener, &[(WIDE, picture), (PHONE, ""), (DARK, "")])?;
-            browser.click("#cancel")?;
-        }
-        Ok(())
+        browser.click("[data-verb=Disable]")?;
+        self.look("a confirmation", &[(WIDE, ""), (PHONE, "confirm-phone"), (DARK, "")])?;
+        browser.click("#cancel")?;
+        browser.click("[aria-label='Change… billing']")?;
+        self.look("a choice", &[(WIDE, ""), (PHONE, ""), (DARK, "")])?;
+        browser.click("#choices label:nth-of-type(5)")?;
+        self.look("a choice with a number", &[(WIDE, ""), (PHONE, "change-phone"), (DARK, "")])?;
+        browser.click("#cancel")
     }
 }

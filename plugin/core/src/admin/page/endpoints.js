@@ -21,8 +21,7 @@ const successCell = ({window = {}, series = []}) => {
   const most = Math.max(1, ...series.map(cell => cell.delivered + cell.failed));
   const troubled = series.filter(cell => cell.failed).length;
   return [
-    window.success_percent == null ? 'no traffic' : window.success_percent + ' %',
-    small(`${failed} of ${delivered + failed} failed`),
+    ...window.success_percent == null ? ['no traffic'] : [window.success_percent + ' %', small(`${failed} of ${delivered + failed} failed`)],
     chart(`${delivered} delivered and ${failed} failed; failures in ${troubled} of ${series.length} steps of time`,
       ['ok', series.map(cell => [0, cell.delivered / most])],
       ['bad', series.map(cell => [cell.delivered / most, (cell.delivered + cell.failed) / most])]),
@@ -33,7 +32,7 @@ const latencyCell = ({window = {}, series = []}) => {
   const most = Math.max(1, ...series.map(cell => cell.p95_ms ?? 0));
   return [
     millis(window.p95_ms),
-    small('p50 ' + millis(window.p50_ms)),
+    ...window.p50_ms == null ? [] : [small('p50 ' + millis(window.p50_ms))],
     chart(`p95 ${millis(window.p95_ms)}, at most ${millis(most)} in one of ${series.length} steps of time`, ['', series.map(cell => [0, (cell.p95_ms ?? 0) / most])]),
   ];
 };
@@ -61,13 +60,14 @@ const COLUMNS = now => [
   ]],
   ['Success', successCell],
   ['Latency, p95', latencyCell],
-  ['Pending', ({pending}) => [plain(pending)]],
+  ['Pending', ({pending, last_attempt_at: last}) =>
+    [plain(pending), ...last ? [small('last attempt ', moment(last))] : []]],
   ['Dead letters', ({dead_letters}) => [dead_letters ? mark('warn', dead_letters) : '0']],
   ['', ({name}) => [button('Change…', name)]],
 ];
 const BY = {operator: 'an operator', config: 'the config', gone: 'itself: it answered 410'};
 
-// What is wrong, as [tone, words]; the words stay the same as long as the trouble does.
+// What is wrong, as [tone, words], the worst first; the words stay the same as long as the trouble does.
 const troubles = ({endpoints = []}) => endpoints.flatMap(({name, disabled, disabled_by, breaker, rollout, window, dead_letters}) => [
   rollout?.state === 'rolled_back' && ['bad', `${name} is rolled back: ${words(rollout.reason)}`],
   breaker?.state === 'open' && ['bad', `${name}: the breaker is open`],
@@ -77,4 +77,4 @@ const troubles = ({endpoints = []}) => endpoints.flatMap(({name, disabled, disab
   rollout?.state === 'waiting' && ['warn', `${name} waits for somebody to promote it`],
   window?.unauthorized && ['warn', `${name} answers 401 or 403: it rejects our signatures or headers`],
   dead_letters && ['warn', `${name} has dead letters`],
-].filter(Boolean));
+].filter(Boolean)).sort();

@@ -33,9 +33,9 @@ const letterPressed = event => {
 
 const ATTEMPTS = [
   ['Endpoint', ({endpoint}) => [plain(endpoint)]],
-  ['Status', ({status}) => [state(status)]],
-  ['Attempts', ({attempts}) => Array.isArray(attempts) ? attempts.map(({at, status, outcome, ms}, number) =>
-    el('div', {}, `${number + 1}. `, moment(at), ` ${words(status ?? outcome)}, ${millis(ms)}`)) : [plain(attempts)]],
+  ['Status', ({status, reason}) => [state(status), ...reason ? [small(words(reason))] : []]],
+  ['Attempts', ({attempts}) => Array.isArray(attempts) ? attempts.map(({at, response_status, outcome, ms}, number) =>
+    el('div', {}, `${number + 1}. `, moment(at), ` ${words(response_status ?? outcome)}, ${millis(ms)}`)) : [plain(attempts)]],
 ];
 
 const find = async event => {
