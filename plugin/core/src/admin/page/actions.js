@@ -24,7 +24,8 @@ const gatewayActions = ({state, draining, pending}) => [
 // `some` says whether a test holds for the rollout, or for any of them.
 const rolloutActions = (who, query, some) => {
   const step = (word, verb, effect, danger) => ({
-    verb, danger, effect: `${who}: ${effect}`, method: 'POST', path: 'rollout/' + word + query, done: `${who}: ${word}, done.`,
+    verb, danger, effect: `${who}: ${effect}`, method: 'POST', path: 'rollout/' + word + query,
+    done: `${who}: ${word}, done.`,
   });
   return [
     some(({state}) => /rolled_back|held/.test(state))
@@ -34,7 +35,8 @@ const rolloutActions = (who, query, some) => {
     some(({phases, state}) => phases && /running|waiting|scheduled/.test(state))
       && step('hold', 'Hold the phase', 'the phase does not end until someone resumes or promotes.'),
     {
-      verb: 'Set the percentage', percent: true, method: 'PUT', path: 'rollout' + query, done: `${who}: percentage set.`,
+      verb: 'Set the percentage', percent: true, method: 'PUT', path: 'rollout' + query,
+      done: `${who}: percentage set.`,
       effect: `${who}: this share of the events, by hash, whatever the config says, until overrides are deleted.`,
       body: () => ({percent: +$('percent').value}),
     },
@@ -65,7 +67,8 @@ const endpointActions = ({name, disabled, breaker, rollout, dead_letters}) => {
     disabled ? flip('Enable', false, 'its deliveries go on.')
       : flip('Disable', true, 'nothing is sent. Its deliveries wait, up to max_age, then become dead letters.'),
     breaker?.state !== 'closed' && force('Close the breaker', 'closed', 'attempts leave again, at once.'),
-    breaker?.state !== 'open' && force('Open the breaker', 'open', 'no attempt leaves until its time is over. Then a probe decides.'),
+    breaker?.state !== 'open' && force('Open the breaker', 'open',
+      'no attempt leaves until its time is over. Then a probe decides.'),
     dead_letters && redeliver(`All dead letters of ${name}, now ${dead_letters}`, 'redeliver' + query),
     ...rolloutActions(name, query, test => test(rollout ?? {})),
   ].filter(Boolean);

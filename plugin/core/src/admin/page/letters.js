@@ -15,7 +15,8 @@ const showLetters = async () => {
   const of = $('of').value;
   const path = 'dead-letters' + (of ? '?endpoint=' + encodeURIComponent(of) : '');
   const {dead_letters = [], total = 0} = await call('GET', path);
-  table($('letters'), `${dead_letters.length} of ${count(total, 'dead letter')}`, LETTERS, dead_letters, letter => letter.delivery);
+  table($('letters'), `${dead_letters.length} of ${count(total, 'dead letter')}`,
+    LETTERS, dead_letters, letter => letter.delivery);
   $('redeliver').hidden = !total;
   session.letters = total;
 };

@@ -60,7 +60,7 @@ const render = status => {
   const before = of.value;
   show(of, ...['', ...endpoints.map(({name}) => name)].map(name => el('option', {value: name}, name || 'all')));
   of.value = before;
-  tell(status, word, troubles(status));
+  tell(status, word, troubles(endpoints));
   if (isFirst) $('state').focus();
 };
 
