@@ -72,7 +72,9 @@ fn an_event_with_personal_data_is_refused_with_pointers_and_nothing_is_kept_or_s
     assert_eq!(process.metric("route=.=ingest;.;result=.=invalid;.;gatepost_events_total"), Some(1));
     assert_eq!(
         told(&process),
-        [r#"route ingest: personal data in an event, rejected: key at "/user/email", email at "/user/note", ipv4 at "/user/note", card at "/cards/0", email at "/who/[redacted]", key at "/password""#]
+        [
+            r#"route ingest: personal data in an event, rejected: key at "/user/email", email at "/user/note", ipv4 at "/user/note", card at "/cards/0", email at "/who/[redacted]", key at "/password""#
+        ]
     );
     assert_untold(&process, &[&answer], false);
 }
@@ -101,7 +103,11 @@ fn reported_an_event_is_delivered_as_it_came() {
 #[test]
 fn with_ids_only_a_string_needs_an_allowed_key() {
     let mut process = start(&guarded(json!({"ids_only": true})));
-    accept(&mut process, 0, event("a").body(r#"{"user_id": "u-1", "title": "Hi", "amount": 42, "ok": true, "no": null}"#));
+    accept(
+        &mut process,
+        0,
+        event("a").body(r#"{"user_id": "u-1", "title": "Hi", "amount": 42, "ok": true, "no": null}"#),
+    );
     let refused = answer(&mut process, 0, event("a").body(r#"{"user_id": "u-1", "name": "Bob"}"#));
     assert_eq!(body(&refused)["findings"], json!([{"pointer": "/name", "kind": "string"}]));
     advance(&mut process, seconds(1));
