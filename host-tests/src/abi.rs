@@ -1,5 +1,6 @@
 //! The numbers and the one encoding that cross the border: proxy-wasm 0.2.1 as Envoy and the Rust SDK speak it.
 
+use crate::half::Direction;
 use crate::headers::Headers;
 
 /// What a host call answers.
@@ -7,16 +8,22 @@ use crate::headers::Headers;
 pub enum Status {
     /// Done.
     Ok = 0,
-    /// No such key, queue, header, property or metric.
+    /// No such key, queue, header, property, metric or function.
     NotFound = 1,
     /// An argument is wrong, or there is nothing to act upon any more.
     BadArgument = 2,
+    /// A value cannot be written as bytes.
+    SerializationFailure = 3,
+    /// An argument cannot be read; for gRPC: no such cluster.
+    ParseFailure = 4,
     /// A queue holds nothing.
     Empty = 7,
     /// Somebody else wrote the key in between.
     CasMismatch = 8,
     /// Envoy refused: no healthy host, or a circuit breaker overflowed.
     InternalFailure = 10,
+    /// Envoy has the call and does nothing.
+    Unimplemented = 12,
 }
 
 impl Status {
@@ -44,13 +51,15 @@ impl Action {
     }
 }
 
-/// The header maps the ABI names, those of gRPC left out.
+/// The header maps the ABI names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum MapKind {
     RequestHeaders,
     RequestTrailers,
     ResponseHeaders,
     ResponseTrailers,
+    GrpcInitial,
+    GrpcTrailing,
     CallHeaders,
     CallTrailers,
 }
@@ -62,19 +71,46 @@ impl MapKind {
             1 => Some(Self::RequestTrailers),
             2 => Some(Self::ResponseHeaders),
             3 => Some(Self::ResponseTrailers),
+            4 => Some(Self::GrpcInitial),
+            5 => Some(Self::GrpcTrailing),
             6 => Some(Self::CallHeaders),
             7 => Some(Self::CallTrailers),
             _ => None,
         }
     }
+
+    /// The direction of its stream; `None` for what cannot be changed.
+    pub(crate) fn direction(self) -> Option<Direction> {
+        match self {
+            Self::RequestHeaders | Self::RequestTrailers => Some(Direction::Request),
+            Self::ResponseHeaders | Self::ResponseTrailers => Some(Direction::Response),
+            Self::GrpcInitial | Self::GrpcTrailing | Self::CallHeaders | Self::CallTrailers => None,
+        }
+    }
+
+    pub(crate) fn is_trailers(self) -> bool {
+        matches!(self, Self::RequestTrailers | Self::ResponseTrailers | Self::CallTrailers)
+    }
+
+    /// Whose they are, for messages.
+    pub(crate) fn of(self) -> &'static str {
+        match self {
+            Self::RequestHeaders | Self::RequestTrailers => "request's",
+            Self::ResponseHeaders | Self::ResponseTrailers => "answer's",
+            Self::GrpcInitial | Self::GrpcTrailing | Self::CallHeaders | Self::CallTrailers => "call's",
+        }
+    }
 }
 
-/// The buffers the ABI names, those of TCP and gRPC left out.
+/// The buffers the ABI names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BufferKind {
     RequestBody,
     ResponseBody,
+    /// Of TCP connections, and of foreign callbacks: empty here.
+    Other,
     CallBody,
+    GrpcMessage,
     VmConfig,
     PluginConfig,
 }
@@ -84,7 +120,9 @@ impl BufferKind {
         match code {
             0 => Some(Self::RequestBody),
             1 => Some(Self::ResponseBody),
+            2 | 3 | 8 => Some(Self::Other),
             4 => Some(Self::CallBody),
+            5 => Some(Self::GrpcMessage),
             6 => Some(Self::VmConfig),
             7 => Some(Self::PluginConfig),
             _ => None,

@@ -2,12 +2,14 @@
 
 use wasmtime::{Linker, Result};
 
-use crate::vm::Guest;
+use crate::guest::Guest;
 
 pub mod log;
 
 pub(crate) mod buffers;
 pub(crate) mod context;
+pub(crate) mod foreign;
+pub(crate) mod grpc;
 pub(crate) mod headers;
 pub(crate) mod http_call;
 pub(crate) mod metrics;
@@ -28,6 +30,8 @@ pub(crate) use define;
 pub(crate) fn link(linker: &mut Linker<Guest>) -> Result<()> {
     buffers::link(linker)?;
     context::link(linker)?;
+    foreign::link(linker)?;
+    grpc::link(linker)?;
     headers::link(linker)?;
     http_call::link(linker)?;
     log::link(linker)?;
@@ -36,5 +40,9 @@ pub(crate) fn link(linker: &mut Linker<Guest>) -> Result<()> {
     queue::link(linker)?;
     shared_data::link(linker)?;
     stream::link(linker)?;
-    timer::link(linker)
+    timer::link(linker)?;
+    // What Emscripten's and the C++ SDK's modules ask for; both do nothing to speak of.
+    linker.func_wrap("env", "emscripten_notify_memory_growth", |_: u32| {})?;
+    linker.func_wrap("env", "pthread_equal", |left: u32, right: u32| u32::from(left == right))?;
+    Ok(())
 }

@@ -1,13 +1,15 @@
 //! A host call's view of the VM that makes it: the guest's memory, its context, and the world lent to it. Every import
 //! starts with `enter!`, where rules may act, and so that a fault can name the last host call.
 
+use std::mem;
+
 use wasmtime::{AsContext, AsContextMut, Caller, Result, bail, format_err};
 
 use crate::abi::{self, Status};
+use crate::guest::{Context, Guest, Phase};
 use crate::headers::Headers;
-use crate::rules::{Effect, Point};
+use crate::rules::{Effect, Place};
 use crate::trace::What;
-use crate::vm::{Context, Guest};
 use crate::world::World;
 
 /// One host call under way.
@@ -30,9 +32,14 @@ impl<'a> HostCall<'a> {
     /// The call, or the status that a rule answers in its place.
     pub(crate) fn enter(mut caller: Caller<'a, Guest>, name: &'static str) -> Result<std::result::Result<Self, u32>> {
         let guest = caller.data_mut();
+        if let Some(reason) = guest.phase.forbids(name) {
+            // The call that the memory is for is the last one made; this one is where it went wrong.
+            let outer = guest.host_call.replace(name).map(|outer| format!(" for {outer}")).unwrap_or_default();
+            bail!("{name} cannot be called {reason}{outer}: Envoy ends the VM");
+        }
         guest.host_call = Some(name);
         let thread = guest.thread;
-        match guest.world.rules.decide(thread, Point::HostCall(name)) {
+        match guest.world.rules.decide(thread, Place::HostCall(name)) {
             Effect::Pass => {}
             Effect::Fail(status) => {
                 guest.world.note(thread, What::Failed { host_call: name, status });
@@ -46,12 +53,16 @@ impl<'a> HostCall<'a> {
                 let now = guest.world.clock.elapsed();
                 guest.world.clock.move_to(now + wait);
             }
-            Effect::Trap => {
-                guest.killed = true;
-                bail!("a rule ends the VM in {name}");
-            }
+            Effect::Trap => return Self { caller }.trap(),
         }
         Ok(Ok(Self { caller }))
+    }
+
+    /// Ends the VM, as a rule wants it.
+    pub(crate) fn trap<T>(&mut self) -> Result<T> {
+        let guest = self.guest();
+        guest.killed = true;
+        bail!("a rule ends the VM in {}", guest.host_call.unwrap_or_default())
     }
 
     pub(crate) fn guest(&mut self) -> &mut Guest {
@@ -129,7 +140,11 @@ impl<'a> HostCall<'a> {
             0
         } else {
             let allocate = self.caller.data().allocate()?;
-            allocate.call(self.caller.as_context_mut(), size)?
+            let outer = self.guest().host_call;
+            let phase = mem::replace(&mut self.guest().phase, Phase::Allocating);
+            let pointer = allocate.call(self.caller.as_context_mut(), size)?;
+            (self.guest().phase, self.guest().host_call) = (phase, outer);
+            pointer
         };
         self.put(pointer, bytes)?;
         self.put_u32(pointer_at, pointer)?;

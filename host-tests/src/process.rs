@@ -3,9 +3,13 @@
 //! Nothing happens by itself. A request runs its callbacks at once; ticks, queue wake-ups and the ends of HTTP calls
 //! happen while [`Process::advance`] or [`Process::run_until`] move the clock.
 
+mod answers;
 mod builder;
+mod deploy;
 mod events;
-mod streams;
+mod faults;
+mod flow;
+mod requests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,32 +19,30 @@ use wasmtime::{WasmParams, WasmResults};
 
 pub use builder::Builder;
 
+use crate::application::Application;
 use crate::clock::Clock;
-use crate::fault::{Fault, StartError};
+use crate::deployment::{Deployment, PluginId};
+use crate::fault::Fault;
 use crate::filter::Filter;
+use crate::grpc::GrpcCall;
+use crate::guest::{Guest, Identity};
 use crate::imports::log::LogLine;
 use crate::imports::shared_data::Write;
-use crate::rules::{Rule, RuleId};
-use crate::scheduler::Event;
-use crate::stream::{Answer, Forwarded, Stream, StreamId};
-use crate::trace::{Trace, What};
+use crate::stream::{Answer, Forwarded, StreamId};
+use crate::trace::Trace;
 use crate::upstream::{Call, Upstream};
-use crate::vm::{Context, Guest, Identity, Vm};
-use crate::world::{Thread, World};
+use crate::vm::Vm;
+use crate::world::{At, Thread, VmId, World};
 
-/// From the moment a VM was made, or a configuration loaded into it, to the one at which a new stream may replace it once
-/// it is lost: Envoy's `reload_config.backoff.base_interval`. One that ran for longer is replaced at once.
+/// From a VM's end to the moment a new stream may rebuild it: Envoy's `reload_config.backoff.base_interval`.
 const RELOAD_BACKOFF: Duration = Duration::from_secs(1);
-/// How long Envoy keeps a stream on which nothing happens: `stream_idle_timeout`.
-const STREAM_IDLE_TIMEOUT: Duration = Duration::from_secs(300);
 /// What starting one VM takes.
 const START: Duration = Duration::from_millis(1);
 
 /// A simulated Envoy process with one filter.
 pub struct Process {
-    filter: Filter,
+    deployment: Deployment,
     identity: Arc<Identity>,
-    config: Arc<[u8]>,
     world: Box<World>,
     slots: BTreeMap<Thread, Slot>,
     /// Fuel burnt by VMs that are gone.
@@ -48,16 +50,25 @@ pub struct Process {
     fail_closed: bool,
     /// `allow_on_headers_stop_iteration`.
     body_while_paused: bool,
+    route_timeout: Duration,
+    idle_timeout: Duration,
 }
 
-/// The place of a thread's VM.
+/// What a thread has.
 #[derive(Default)]
 struct Slot {
-    vm: Option<Vm>,
-    /// When it was made, or was last given a configuration.
-    loaded_at: Duration,
+    /// One for each build that is in use; more than one only while an old build drains.
+    vms: Vec<Vm>,
+    /// When each plugin was last started here; the back-off counts from there.
+    loaded: BTreeMap<PluginId, Duration>,
     /// The thread does nothing before.
     stalled_until: Duration,
+}
+
+impl Slot {
+    fn vm(&mut self, id: VmId) -> Option<&mut Vm> {
+        self.vms.iter_mut().find(|vm| vm.id() == id)
+    }
 }
 
 impl Process {
@@ -71,14 +82,20 @@ impl Process {
         self.world.clock
     }
 
-    /// What the client of this request was answered; `None` while it waits, and when it left.
+    /// What the client of this request was answered; `None` while it waits, and when it left or the stream was reset
+    /// before any of an answer had reached it.
     pub fn answer(&self, stream: StreamId) -> Option<&Answer> {
-        self.world.streams.get(&stream).filter(|stream| !stream.open).and_then(|stream| stream.response.as_ref())
+        self.world.streams.get(&stream).filter(|stream| !stream.is_open).and_then(|stream| stream.received.as_ref())
+    }
+
+    /// What has reached the client of this request so far of its answer.
+    pub fn received(&self, stream: StreamId) -> Option<&Answer> {
+        self.world.streams.get(&stream).and_then(|stream| stream.received.as_ref())
     }
 
     /// Is the client of this request still waiting?
     pub fn is_open(&self, stream: StreamId) -> bool {
-        self.world.streams.get(&stream).is_some_and(|stream| stream.open)
+        self.world.streams.get(&stream).is_some_and(|stream| stream.is_open)
     }
 
     /// What of this request went on to the application; `None` when nothing did.
@@ -91,9 +108,24 @@ impl Process {
         self.world.upstreams.calls.iter().filter(|call| call.cluster == cluster).collect()
     }
 
+    /// Every gRPC call and stream a cluster received, in order, with the messages so far.
+    pub fn grpc_calls(&self, cluster: &str) -> Vec<&GrpcCall> {
+        self.world.upstreams.grpc_calls.iter().filter(|call| call.cluster == cluster).collect()
+    }
+
+    /// What the filter has set as a property of this request, which Envoy keeps as the filter state `wasm.<key>`.
+    pub fn filter_state(&self, stream: StreamId, key: &str) -> Option<&[u8]> {
+        self.world.streams.get(&stream)?.state.get(key).map(Vec::as_slice)
+    }
+
     /// Gives a cluster another script, or adds a cluster.
     pub fn set_upstream(&mut self, cluster: &str, upstream: Upstream) {
         self.world.upstreams.set(cluster, upstream);
+    }
+
+    /// Gives the application behind the gateway another script, for the requests that reach it from now on.
+    pub fn set_application(&mut self, application: Application) {
+        self.world.application = application;
     }
 
     /// Everything the filter logged, in order.
@@ -139,7 +171,7 @@ impl Process {
 
     /// Fuel burnt so far by all VMs: one unit for most instructions, so a measure of work without a clock.
     pub fn fuel(&self) -> u64 {
-        self.fuel_of_the_lost + self.slots.values().filter_map(|slot| slot.vm.as_ref()).map(|vm| vm.fuel).sum::<u64>()
+        self.fuel_of_the_lost + self.slots.values().flat_map(|slot| &slot.vms).map(|vm| vm.fuel).sum::<u64>()
     }
 
     /// What happened so far, in order.
@@ -147,201 +179,19 @@ impl Process {
         &self.world.trace
     }
 
-    /// Ends a VM as a trap does: its ticks and calls stop, shared data stays. Whoever waits for an answer of its waits on,
-    /// until Envoy gives the stream up after five idle minutes. Under `FAIL_RELOAD` a worker's is rebuilt at the next new
-    /// stream, but not within a second of being loaded, the main thread's only with another configuration.
-    pub fn kill_vm(&mut self, thread: Thread) {
-        let Some(mut vm) = self.slots.get_mut(&thread).and_then(|slot| slot.vm.take()) else { return };
-        self.fuel_of_the_lost += vm.fuel;
-        self.world.note(thread, What::Lost);
-        let lost = vm.guest().vm;
-        let waiting = |stream: &Stream| stream.open && stream.vm == lost;
-        let streams = self.world.streams.iter().filter(|(_, stream)| waiting(stream));
-        for stream in streams.map(|(id, _)| *id).collect::<Vec<_>>() {
-            self.world.put_after(STREAM_IDLE_TIMEOUT, Event::StreamIdle { stream });
-        }
-    }
-
-    /// Adds a fault. See [`Rule`].
-    pub fn add_rule(&mut self, rule: Rule) -> RuleId {
-        self.world.rules.add(rule)
-    }
-
-    /// Takes a fault away.
-    pub fn remove_rule(&mut self, rule: RuleId) {
-        self.world.rules.remove(rule);
-    }
-
-    /// Takes all faults away.
-    pub fn clear_rules(&mut self) {
-        self.world.rules.clear();
-    }
-
-    /// Lets a thread do nothing for a while, as when the machine gives it no time: its ticks, wake-ups and ends of calls
-    /// come late, in their order. A request made meanwhile is one that found the thread awake for a moment.
-    pub fn stall(&mut self, thread: Thread, wait: Duration) {
-        let until = self.world.clock.elapsed() + wait;
-        if let Some(slot) = self.slots.get_mut(&thread) {
-            slot.stalled_until = slot.stalled_until.max(until);
-            self.world.note(thread, What::Stalled { wait });
-        }
-    }
-
-    /// Until when a thread stalls, as time since the start; in the past when it does not.
-    pub fn stalled_until(&self, thread: Thread) -> Duration {
-        self.slots.get(&thread).map_or(Duration::ZERO, |slot| slot.stalled_until)
-    }
-
-    /// Has this thread a VM?
-    pub fn has_vm(&self, thread: Thread) -> bool {
-        self.slots.get(&thread).is_some_and(|slot| slot.vm.is_some())
-    }
-
-    /// Steps the wall clock forward or back; the monotonic one goes on as ever.
-    pub fn step_wall_clock(&mut self, millis: i64) {
-        self.world.clock.step_wall(millis);
-        self.world.note(Thread::Main, What::Stepped { millis });
-    }
-
-    /// Lets one thread's wall clock be off by so much, as if it had not noticed a step yet.
-    pub fn skew_wall_clock(&mut self, thread: Thread, millis: i64) {
-        self.world.skews.insert(thread, millis.saturating_mul(1_000_000));
-    }
-
-    /// Ends the process and starts it again: everything in memory is gone, shared data included. The clusters and what
-    /// they received stay, as do the clocks, the trace and the log.
-    ///
-    /// # Errors
-    ///
-    /// As when it was started.
-    pub fn restart(&mut self) -> Result<(), StartError> {
-        let threads: Vec<Thread> = self.slots.keys().copied().collect();
-        threads.iter().for_each(|thread| self.kill_vm(*thread));
-        // Connections end with the process.
-        self.world.streams.values_mut().for_each(|stream| stream.open = false);
-        self.world.forget();
-        let config = Arc::clone(&self.config);
-        self.canary(&config)?;
-        threads.into_iter().try_for_each(|thread| self.boot(thread))
-    }
-
-    /// Pushes another configuration: a canary tries it, then every VM gets a new root context beside the old ones,
-    /// which go on ticking; new connections go to the new root. A configuration that is still draining comes back
-    /// without `on_configure`: its root serves again. A thread whose VM is lost gets another one.
-    ///
-    /// # Errors
-    ///
-    /// The canary refuses it or goes wrong, and everything stays as it was; or another VM does.
-    pub fn update_config(&mut self, config: impl Into<Vec<u8>>) -> Result<(), StartError> {
-        let config: Arc<[u8]> = config.into().into();
-        self.canary(&config)?;
-        self.config = Arc::clone(&config);
-        self.world.note(Thread::Main, What::Configured);
-        for thread in self.slots.keys().copied().collect::<Vec<_>>() {
-            self.configure_thread(thread, &config)?;
-        }
-        Ok(())
-    }
-
-    fn configure_thread(&mut self, thread: Thread, config: &Arc<[u8]>) -> Result<(), StartError> {
-        let now = self.world.clock.elapsed();
-        let slot = self.slots.entry(thread).or_default();
-        slot.loaded_at = now;
-        let Some(vm) = slot.vm.as_mut() else {
-            return match self.boot(thread) {
-                Err(StartError::Fault(fault)) if fault.killed => Ok(()),
-                result => result,
-            };
-        };
-        let guest = vm.guest();
-        let draining = guest.roots.iter().find(|(_, root)| !root.is_ending && root.config == *config);
-        if let Some((root, _)) = draining {
-            guest.serving = *root;
-            return Ok(());
-        }
-        match configure(vm, &mut self.world, config, &thread.to_string()) {
-            Err(StartError::Fault(fault)) if fault.killed => {
-                self.kill_vm(thread);
-                Ok(())
-            }
-            result => result,
-        }
-    }
-
-    /// Ends the drain of old configurations: their connections close, and their roots are told that they are done.
-    ///
-    /// # Errors
-    ///
-    /// The filter went wrong.
-    pub fn end_drain(&mut self) -> Result<(), Fault> {
-        self.world.note(Thread::Main, What::Drained);
-        for thread in self.slots.keys().copied().collect::<Vec<_>>() {
-            let Some(guest) = self.guest(thread) else { continue };
-            let (vm, serving) = (guest.vm, guest.serving);
-            let old: Vec<u32> =
-                guest.roots.iter().filter(|(id, root)| **id != serving && !root.is_ending).map(|(id, _)| *id).collect();
-            for root in old {
-                self.close_streams(thread, vm, root)?;
-                let done: Option<u32> = self.enter(thread, "proxy_on_done", root, root)?;
-                if let (Some(0), Some(root)) = (done, self.guest(thread).and_then(|guest| guest.roots.get_mut(&root))) {
-                    root.is_ending = true;
-                } else {
-                    self.delete_root(thread, root)?;
-                }
-                self.settle(thread)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Forgets a root with all it had under way.
-    fn delete_root(&mut self, thread: Thread, root: u32) -> Result<(), Fault> {
-        self.enter::<_, ()>(thread, "proxy_on_delete", root, root)?;
-        if let Some(guest) = self.guest(thread) {
-            guest.roots.remove(&root);
-            guest.remove_context(root);
-        }
-        Ok(())
-    }
-
-    /// Starts a VM, configures it and throws it away, as Envoy does to try a configuration.
-    fn canary(&mut self, config: &Arc<[u8]>) -> Result<(), StartError> {
-        let mut vm = self.instantiate(Thread::Main)?;
-        configure(&mut vm, &mut self.world, config, "canary")
-    }
-
-    fn boot(&mut self, thread: Thread) -> Result<(), StartError> {
-        let mut vm = self.instantiate(thread)?;
-        configure(&mut vm, &mut self.world, &self.config, &thread.to_string())?;
-        let loaded_at = self.world.clock.elapsed();
-        self.slots.insert(thread, Slot { vm: Some(vm), loaded_at, ..Slot::default() });
-        self.world.note(thread, What::Started);
-        Ok(())
-    }
-
-    fn instantiate(&mut self, thread: Thread) -> Result<Vm, Fault> {
-        let now = self.world.clock.elapsed();
-        self.world.clock.move_to(now + START);
-        let guest = Guest::new(Arc::clone(&self.identity), thread, self.world.next_vm());
-        Vm::new(&self.filter, guest, &mut self.world)
-    }
-
-    /// Runs a callback in a thread's VM; `None` when there is no VM or no such callback. A VM that goes wrong is lost.
+    /// Runs a callback in a VM; `None` when it is gone or has no such callback. A VM that goes wrong is lost.
     fn enter<P: WasmParams, R: WasmResults>(
         &mut self,
-        thread: Thread,
+        at: At,
         callback: &'static str,
         context: u32,
         params: P,
     ) -> Result<Option<R>, Fault> {
-        let Some(vm) = self.slots.get_mut(&thread).and_then(|slot| slot.vm.as_mut()) else { return Ok(None) };
+        let vm = self.slots.get_mut(&at.thread).and_then(|slot| slot.vm(at.vm));
+        let Some(vm) = vm else { return Ok(None) };
         let result = vm.call(&mut self.world, callback, context, params);
         if result.is_err() {
-            let stream = vm.guest().contexts.get(&context).copied();
-            self.kill_vm(thread);
-            if let Some(Context::Stream(stream)) = stream {
-                self.fail(stream, callback);
-            }
+            self.lose(at);
         }
         match result {
             Err(fault) if fault.killed => Ok(None),
@@ -349,25 +199,21 @@ impl Process {
         }
     }
 
-    fn guest(&mut self, thread: Thread) -> Option<&mut Guest> {
-        Some(self.slots.get_mut(&thread)?.vm.as_mut()?.guest())
+    /// Is this VM still there?
+    fn is_alive(&mut self, at: At) -> bool {
+        self.guest(at).is_some()
+    }
+
+    fn guest(&mut self, at: At) -> Option<&mut Guest> {
+        Some(self.slots.get_mut(&at.thread)?.vm(at.vm)?.guest())
     }
 }
 
-/// Makes a root context with this configuration.
-fn configure(vm: &mut Vm, world: &mut Box<World>, config: &Arc<[u8]>, name: &str) -> Result<(), StartError> {
-    let logged = world.log.len();
-    let size = u32::try_from(config.len()).unwrap_or(u32::MAX);
-    let root = vm.guest().add_root(Arc::clone(config));
-    vm.call::<_, ()>(world, "proxy_on_context_create", root, (root, 0))?;
-    let started: Option<u32> = vm.call(world, "proxy_on_vm_start", root, (root, 0))?;
-    let configured = match started {
-        Some(0) => Some(0),
-        _ => vm.call::<_, u32>(world, "proxy_on_configure", root, (root, size))?,
-    };
-    if configured == Some(0) {
-        let log = world.log.iter().skip(logged).cloned().collect();
-        return Err(StartError::Refused { vm: name.to_owned(), log });
-    }
-    Ok(())
+fn wrong(thread: Thread, callback: &'static str, reason: &str) -> Fault {
+    Fault { thread, callback, host_call: None, reason: reason.to_owned(), killed: false }
+}
+
+/// A count as the ABI passes it.
+fn size(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
 }

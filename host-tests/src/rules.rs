@@ -33,6 +33,34 @@ pub enum Point {
     QueueReady,
     /// The callback of a root's timer.
     Tick,
+    /// Every call to a cluster that exists.
+    AnyUpstream,
+    /// The calls to the cluster of this name. The upstream receives them in any case; what a rule changes is the answer.
+    Upstream(&'static str),
+}
+
+impl Point {
+    fn covers(self, place: Place<'_>) -> bool {
+        match (self, place) {
+            (Self::AnyHostCall, Place::HostCall(_))
+            | (Self::CallEnd, Place::CallEnd)
+            | (Self::QueueReady, Place::QueueReady)
+            | (Self::Tick, Place::Tick)
+            | (Self::AnyUpstream, Place::Upstream(_)) => true,
+            (Self::HostCall(own), Place::HostCall(name)) | (Self::Upstream(own), Place::Upstream(name)) => own == name,
+            _ => false,
+        }
+    }
+}
+
+/// Where the process is when it asks its rules.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Place<'a> {
+    HostCall(&'a str),
+    CallEnd,
+    QueueReady,
+    Tick,
+    Upstream(&'a str),
 }
 
 /// What a rule does.
@@ -40,13 +68,16 @@ pub enum Point {
 pub enum Effect {
     /// Nothing: what it matches is safe from the rules behind it.
     Pass,
-    /// The host call is not made and answers this status; a callback is lost as by [`Drop`](Self::Drop).
+    /// The host call is not made and answers this status; a callback is lost as by [`Drop`](Self::Drop). An upstream's
+    /// script is not asked: the call is answered with this HTTP status.
     Fail(u32),
-    /// The host call is not made but says that it was; a callback never comes.
+    /// The host call is not made but says that it was; a callback never comes. An upstream's script is not asked, and no
+    /// answer ever comes: the call's timeout ends it.
     Drop,
-    /// It happens that much later. During a host call the whole VM waits, and time passes for everybody.
+    /// It happens that much later. During a host call the whole VM waits, and time passes for everybody; an upstream
+    /// takes that much longer than its script says.
     Delay(Duration),
-    /// The VM traps instead. For a callback: as it begins.
+    /// The VM traps instead. For a callback: as it begins; for an upstream: as the call is made.
     Trap,
 }
 
@@ -87,12 +118,8 @@ impl Rule {
         self
     }
 
-    fn matches(&self, thread: Thread, point: Point) -> bool {
-        let place = match (self.point, point) {
-            (Point::AnyHostCall, Point::HostCall(_)) => true,
-            (own, other) => own == other,
-        };
-        place && self.left > 0 && self.thread.is_none_or(|own| own == thread)
+    fn matches(&self, thread: Thread, place: Place<'_>) -> bool {
+        self.point.covers(place) && self.left > 0 && self.thread.is_none_or(|own| own == thread)
     }
 }
 
@@ -123,8 +150,8 @@ impl Rules {
     }
 
     /// What happens here now.
-    pub(crate) fn decide(&mut self, thread: Thread, point: Point) -> Effect {
-        for (_, rule) in self.rules.iter_mut().filter(|(_, rule)| rule.matches(thread, point)) {
+    pub(crate) fn decide(&mut self, thread: Thread, place: Place<'_>) -> Effect {
+        for (_, rule) in self.rules.iter_mut().filter(|(_, rule)| rule.matches(thread, place)) {
             if rule.skip > 0 {
                 rule.skip -= 1;
                 continue;
@@ -141,6 +168,7 @@ mod tests {
     use super::*;
 
     const SET: Point = Point::HostCall("proxy_set_shared_data");
+    const SETTING: Place<'_> = Place::HostCall("proxy_set_shared_data");
 
     #[test]
     fn the_first_rule_that_matches_acts_as_often_as_it_may() {
@@ -149,10 +177,10 @@ mod tests {
         rules.add(Rule::new(SET, Effect::Fail(8)).after(1).times(1));
         rules.add(Rule::new(Point::AnyHostCall, Effect::Trap).after(2));
         let worker = Thread::Worker(0);
-        assert_eq!(rules.decide(Thread::Main, SET), Effect::Fail(10));
-        let decided = [(); 5].map(|()| rules.decide(worker, SET));
+        assert_eq!(rules.decide(Thread::Main, SETTING), Effect::Fail(10));
+        let decided = [(); 5].map(|()| rules.decide(worker, SETTING));
         assert_eq!(decided, [Effect::Pass, Effect::Fail(8), Effect::Pass, Effect::Trap, Effect::Trap]);
-        assert_eq!(rules.decide(worker, Point::Tick), Effect::Pass);
+        assert_eq!(rules.decide(worker, Place::Tick), Effect::Pass);
     }
 
     #[test]
@@ -160,6 +188,16 @@ mod tests {
         let mut rules = Rules::default();
         let id = rules.add(Rule::new(SET, Effect::Drop));
         rules.remove(id);
-        assert_eq!(rules.decide(Thread::Main, SET), Effect::Pass);
+        assert_eq!(rules.decide(Thread::Main, SETTING), Effect::Pass);
+    }
+
+    #[test]
+    fn a_rule_for_one_upstream_leaves_the_others_and_one_for_any_takes_what_is_left() {
+        let mut rules = Rules::default();
+        rules.add(Rule::new(Point::Upstream("billing"), Effect::Drop).times(1));
+        rules.add(Rule::new(Point::AnyUpstream, Effect::Fail(503)));
+        let decided = ["audit", "billing", "billing"].map(|name| rules.decide(Thread::Main, Place::Upstream(name)));
+        assert_eq!(decided, [Effect::Fail(503), Effect::Drop, Effect::Fail(503)]);
+        assert_eq!(rules.decide(Thread::Main, SETTING), Effect::Pass);
     }
 }

@@ -4,21 +4,28 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::deployment::BuildId;
 use crate::stream::StreamId;
 use crate::world::{QueueId, Thread, VmId};
 
-/// Something that happens. One that no longer finds its VM, root, call or stream does nothing.
+/// Something that happens to a VM or a stream. One that no longer finds its VM, root, call or stream does nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
     /// A root's timer fires, unless it was set again since (`armed` differs).
     Tick { thread: Thread, vm: VmId, root: u32, armed: u64 },
-    /// A queue's registrant is told of an item. Envoy finds it by thread and context, not by VM: one rebuilt in
+    /// A queue's registrant is told of an item. Envoy finds it by thread, build and context, not by VM: one rebuilt in
     /// between is told in the place of the dead one.
-    QueueReady { thread: Thread, root: u32, queue: QueueId },
+    QueueReady { thread: Thread, build: BuildId, root: u32, queue: QueueId },
     /// An HTTP call ends.
     CallEnd { thread: Thread, vm: VmId, token: u32 },
-    /// Envoy gives up a stream on which nothing happens any more.
-    StreamIdle { stream: StreamId },
+    /// The next part of a gRPC call or stream comes.
+    Grpc { thread: Thread, vm: VmId, token: u32 },
+    /// The application has not answered a request yet, and does now, or the next part of its answer comes.
+    Answer { stream: StreamId },
+    /// The answer should have come to its end by now.
+    RouteTimeout { stream: StreamId },
+    /// Nothing may have happened to a stream for so long that it is given up.
+    Idle { stream: StreamId },
 }
 
 /// The list of events, by time.

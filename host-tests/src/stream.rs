@@ -1,9 +1,17 @@
 //! One HTTP request: what the client sends, what the filter sees of it, and what becomes of it.
 
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
+use crate::deployment::PluginId;
+use crate::half::{Direction, Half, Part};
 use crate::headers::Headers;
-use crate::world::{Thread, VmId};
+use crate::world::At;
+
+/// Where a client is unless it is said.
+const CLIENT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 40_000);
 
 /// A request that was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -23,6 +31,8 @@ pub struct Request {
     pub(crate) chunks: Vec<Vec<u8>>,
     pub(crate) trailers: Headers,
     pub(crate) protocol: Protocol,
+    pub(crate) listener: Option<String>,
+    pub(crate) client: SocketAddr,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +50,14 @@ impl Request {
             (":authority", "gateway.example"),
             (":scheme", "http"),
         ]);
-        Self { headers, chunks: Vec::new(), trailers: Headers::default(), protocol: Protocol::Http1 }
+        Self {
+            headers,
+            chunks: Vec::new(),
+            trailers: Headers::default(),
+            protocol: Protocol::Http1,
+            listener: None,
+            client: CLIENT,
+        }
     }
 
     /// A POST, so far without a body.
@@ -72,6 +89,20 @@ impl Request {
         self
     }
 
+    /// To the listener of this name, instead of the first one.
+    #[must_use]
+    pub fn listener(mut self, name: &str) -> Self {
+        self.listener = Some(name.to_owned());
+        self
+    }
+
+    /// From a client at this address; 127.0.0.1:40000 unless it is said.
+    #[must_use]
+    pub fn client(mut self, client: SocketAddr) -> Self {
+        self.client = client;
+        self
+    }
+
     /// The headers and the whole body, as they are sent.
     pub fn sent(&self) -> (&Headers, Vec<u8>) {
         (&self.headers, self.chunks.concat())
@@ -99,6 +130,10 @@ pub struct Answer {
     pub headers: Headers,
     /// The body.
     pub body: Vec<u8>,
+    /// The trailers; over HTTP/1.1 there are none, as a rule.
+    pub trailers: Headers,
+    /// It came to its end. If not, the stream was reset in the middle of it, or it still comes.
+    pub is_complete: bool,
 }
 
 impl Answer {
@@ -123,7 +158,12 @@ impl Answer {
             }
         }
         headers.iter().for_each(|(name, value)| all.add(name, value));
-        Self { headers: all, body }
+        Self { headers: all, body, trailers: Headers::default(), is_complete: true }
+    }
+
+    /// The same, of Envoy's own text.
+    pub(crate) fn text(status: u16, text: &str) -> Self {
+        Self::local(status, &Headers::default(), text.into())
     }
 }
 
@@ -134,44 +174,93 @@ pub struct Forwarded {
     pub headers: Headers,
     /// Its body, as the filter left it.
     pub body: Vec<u8>,
+    /// Its trailers, as the filter left them.
+    pub trailers: Headers,
 }
 
-/// What follows a request's headers.
-#[derive(Clone, Debug)]
-pub(crate) struct Rest {
-    pub(crate) chunks: Vec<Vec<u8>>,
-    pub(crate) trailers: Headers,
-    pub(crate) protocol: Protocol,
+impl Forwarded {
+    /// The first value of a header (name in lower case); empty when it is absent or not UTF-8.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).unwrap_or_default()
+    }
+}
+
+/// What is still to come in answer to a request.
+#[derive(Debug)]
+pub(crate) enum Coming {
+    /// Envoy's own answer, in the application's place.
+    Local(Answer),
+    /// The application's.
+    Parts {
+        parts: VecDeque<Part>,
+        /// Between two of them.
+        spacing: Duration,
+        /// After the last one the connection breaks.
+        is_cut: bool,
+    },
 }
 
 /// A stream as the host keeps it.
 #[derive(Debug)]
 pub(crate) struct Stream {
-    pub(crate) thread: Thread,
-    pub(crate) vm: VmId,
+    pub(crate) at: At,
+    /// The version of its listener's plugin that serves it.
+    pub(crate) plugin: PluginId,
     pub(crate) root: u32,
     pub(crate) context: u32,
     /// Process-wide and increasing, as `connection.id` is: each request here has a connection of its own.
     pub(crate) connection: u64,
-    pub(crate) request_headers: Headers,
-    pub(crate) request_trailers: Headers,
-    /// What of the body has arrived and not gone on.
-    pub(crate) buffered: Vec<u8>,
-    /// The whole request has arrived.
-    pub(crate) arrived: bool,
+    pub(crate) client: SocketAddr,
+    /// The number of its listener.
+    pub(crate) listener: usize,
+    pub(crate) protocol: Protocol,
+    pub(crate) request: Half,
+    pub(crate) response: Half,
+    /// What the filter has set as properties, by their whole path.
+    pub(crate) state: BTreeMap<String, Vec<u8>>,
+    pub(crate) began_at: Duration,
     pub(crate) forwarded: Option<Forwarded>,
-    /// What the filter is not shown while its pause in the headers stands.
-    pub(crate) held: Option<Rest>,
-    /// The answer on its way; the client has it once the stream is closed.
-    pub(crate) response: Option<Answer>,
-    pub(crate) open: bool,
+    pub(crate) coming: Option<Coming>,
+    /// What the client has of its answer.
+    pub(crate) received: Option<Answer>,
+    /// `proxy_on_log` runs: both sides can be read, neither written.
+    pub(crate) is_logging: bool,
+    pub(crate) is_open: bool,
+    /// When something last went either way.
+    pub(crate) active_at: Duration,
 }
 
 impl Stream {
-    /// Lets what has arrived go on to the application.
-    pub(crate) fn forward(&mut self) {
-        let headers = &self.request_headers;
-        let forwarded = self.forwarded.get_or_insert_with(|| Forwarded { headers: headers.clone(), body: Vec::new() });
-        forwarded.body.append(&mut self.buffered);
+    pub(crate) fn half(&mut self, direction: Direction) -> &mut Half {
+        match direction {
+            Direction::Request => &mut self.request,
+            Direction::Response => &mut self.response,
+        }
+    }
+
+    /// Lets what the filter has let go reach the application or the client; says whether that was all of it.
+    pub(crate) fn deliver(&mut self, direction: Direction) -> bool {
+        let half = self.half(direction);
+        let gone = half.release();
+        let headers = gone.headers.then(|| half.headers.clone());
+        match direction {
+            Direction::Request => {
+                let to = self.forwarded.get_or_insert_default();
+                to.headers = headers.unwrap_or_else(|| std::mem::take(&mut to.headers));
+                to.body.extend(gone.body);
+                to.trailers = gone.trailers;
+            }
+            Direction::Response => {
+                if let Some(headers) = headers {
+                    let (body, trailers) = (Vec::new(), Headers::default());
+                    self.received = Some(Answer { headers, body, trailers, is_complete: false });
+                }
+                if let Some(to) = &mut self.received {
+                    to.body.extend(gone.body);
+                    (to.trailers, to.is_complete) = (gone.trailers, gone.end);
+                }
+            }
+        }
+        gone.end
     }
 }

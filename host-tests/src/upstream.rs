@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use crate::grpc::{GrpcCall, GrpcReply};
 use crate::headers::Headers;
+use crate::reply::{Ending, Reply};
+use crate::rules::Effect;
 use crate::world::Thread;
-
-/// How long an upstream takes unless its script says otherwise.
-const LATENCY: Duration = Duration::from_millis(1);
 
 /// A call as the upstream receives it.
 #[derive(Clone, Debug)]
@@ -24,6 +24,8 @@ pub struct Call {
     pub headers: Headers,
     /// The request's body.
     pub body: Vec<u8>,
+    /// The request's trailers.
+    pub trailers: Headers,
     /// How long the filter is ready to wait.
     pub timeout: Duration,
     /// The keys of shared data that are [watched](crate::Builder::watch), as they stood at that moment.
@@ -37,94 +39,14 @@ impl Call {
     }
 }
 
-/// How one call ends.
-#[derive(Clone, Debug)]
-pub struct Reply {
-    ending: Ending,
-    latency: Duration,
-}
-
-#[derive(Clone, Debug)]
-enum Ending {
-    Answer(Response),
-    Reset,
-    /// Envoy answers in the upstream's place.
-    Local {
-        status: u16,
-        text: &'static str,
-    },
-    Never,
-    Refused,
-}
-
-/// What the filter is handed when a call ends.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Response {
-    pub(crate) headers: Headers,
-    pub(crate) body: Vec<u8>,
-}
-
-impl Reply {
-    /// An answer of this status, after a millisecond.
-    pub fn status(status: u16) -> Self {
-        let mut headers = Headers::default();
-        headers.add(":status", status.to_string());
-        Self::ending(Ending::Answer(Response { headers, body: Vec::new() }))
-    }
-
-    /// The connection breaks in the middle of the answer: the filter sees no headers at all.
-    pub fn reset() -> Self {
-        Self::ending(Ending::Reset)
-    }
-
-    /// The connection breaks before the answer begins: Envoy answers 503.
-    pub fn disconnect() -> Self {
-        let text = "upstream connect error or disconnect/reset before headers. reset reason: connection termination";
-        Self::ending(Ending::Local { status: 503, text })
-    }
-
-    /// No connection can be made: Envoy answers 503.
-    pub fn connect_failure() -> Self {
-        let text = "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure, \
-                    transport failure reason: delayed connect error: Connection refused";
-        Self::ending(Ending::Local { status: 503, text })
-    }
-
-    /// No answer ever comes: the call's timeout ends it.
-    pub fn hang() -> Self {
-        Self::ending(Ending::Never)
-    }
-
-    /// Envoy does not send at all, for want of a healthy host or because a circuit breaker overflowed: the host call
-    /// itself fails.
-    pub fn refused() -> Self {
-        Self::ending(Ending::Refused)
-    }
-
-    /// The same ending, this long after the call.
-    #[must_use]
-    pub fn after(mut self, latency: Duration) -> Self {
-        self.latency = latency;
-        self
-    }
-
-    /// The same answer with a header more; nothing to add to where the upstream does not answer.
-    #[must_use]
-    pub fn header(mut self, name: &str, value: &str) -> Self {
-        if let Ending::Answer(response) = &mut self.ending {
-            response.headers.add(name, value);
-        }
-        self
-    }
-
-    fn ending(ending: Ending) -> Self {
-        Self { ending, latency: LATENCY }
-    }
-}
-
 /// The script of one cluster.
 pub struct Upstream {
-    script: Box<dyn FnMut(&Call) -> Reply>,
+    script: Script,
+}
+
+enum Script {
+    Http(Box<dyn FnMut(&Call) -> Reply>),
+    Grpc(Box<dyn FnMut(&GrpcCall) -> GrpcReply>),
 }
 
 impl Upstream {
@@ -141,18 +63,74 @@ impl Upstream {
 
     /// Each call is decided by a function.
     pub fn by(script: impl FnMut(&Call) -> Reply + 'static) -> Self {
-        Self { script: Box::new(script) }
+        Self { script: Script::Http(Box::new(script)) }
     }
+
+    /// A gRPC server: the function is asked when a call or stream begins, and then for each further message of the
+    /// stream and for its end. An HTTP call to it is answered 415, as such servers do. The other way round, a gRPC call
+    /// to a cluster whose script is one of HTTP ends with the gRPC status that stands for the HTTP one.
+    pub fn grpc(script: impl FnMut(&GrpcCall) -> GrpcReply + 'static) -> Self {
+        Self { script: Script::Grpc(Box::new(script)) }
+    }
+
+    fn answer(&mut self, call: &Call) -> Reply {
+        match &mut self.script {
+            Script::Http(script) => script(call),
+            Script::Grpc(_) => Reply::status(415),
+        }
+    }
+
+    fn answer_grpc(&mut self, call: &GrpcCall) -> GrpcReply {
+        match &mut self.script {
+            Script::Grpc(script) => script(call),
+            // It has the whole request once the first side has ended.
+            Script::Http(_) if !call.has_ended => GrpcReply::open(),
+            Script::Http(script) => GrpcReply::of_http(script(&as_http(call))),
+        }
+    }
+}
+
+/// A gRPC call as a server sees it that knows nothing of gRPC.
+fn as_http(call: &GrpcCall) -> Call {
+    let path = format!("/{}/{}", call.service, call.method);
+    let mut headers = Headers::from([(":method", "POST"), (":path", &path), (":authority", &call.cluster)]);
+    headers.add("te", "trailers");
+    headers.add("content-type", "application/grpc");
+    call.metadata.iter().for_each(|(name, value)| headers.add(name, value));
+    // Each message: whether it is compressed, its length, itself.
+    let framed = |message: &Vec<u8>| {
+        let length = u32::try_from(message.len()).unwrap_or(u32::MAX).to_be_bytes();
+        [[0].as_slice(), &length, message].concat()
+    };
+    Call {
+        at: call.at,
+        wall_millis: 0,
+        thread: call.thread,
+        cluster: call.cluster.clone(),
+        headers,
+        body: call.messages.iter().flat_map(framed).collect(),
+        trailers: Headers::default(),
+        timeout: call.timeout,
+        shared: Vec::new(),
+    }
+}
+
+/// What the filter is handed when a call ends.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct CallEnd {
+    pub(crate) headers: Headers,
+    pub(crate) body: Vec<u8>,
+    pub(crate) trailers: Headers,
 }
 
 /// What becomes of a call, decided the moment it is made.
 pub(crate) enum Fate {
     UnknownCluster,
     Refused,
-    /// Ends after `wait`; no response means that the stream was reset.
+    /// Ends after `wait`; no end means that the stream was reset.
     Ends {
         wait: Duration,
-        response: Option<Response>,
+        end: Option<CallEnd>,
     },
     /// Has no answer and no timeout.
     Hangs,
@@ -163,6 +141,9 @@ pub(crate) enum Fate {
 pub(crate) struct Upstreams {
     clusters: BTreeMap<String, Upstream>,
     pub(crate) calls: Vec<Call>,
+    pub(crate) grpc_calls: Vec<GrpcCall>,
+    /// Of each gRPC call: a rule answers in its script's place, to the end.
+    is_silent: Vec<bool>,
 }
 
 impl Upstreams {
@@ -170,20 +151,37 @@ impl Upstreams {
         self.clusters.insert(cluster.to_owned(), upstream);
     }
 
-    pub(crate) fn call(&mut self, call: Call) -> Fate {
+    pub(crate) fn knows(&self, cluster: &str) -> bool {
+        self.clusters.contains_key(cluster)
+    }
+
+    /// Makes a call, whose answer a rule may change.
+    pub(crate) fn call(&mut self, call: Call, rule: Effect) -> Fate {
         let Some(upstream) = self.clusters.get_mut(&call.cluster) else { return Fate::UnknownCluster };
-        let reply = (upstream.script)(&call);
+        let mut reply = match rule {
+            Effect::Drop => Reply::hang(),
+            Effect::Fail(status) => Reply::status(u16::try_from(status).unwrap_or(u16::MAX)),
+            Effect::Pass | Effect::Delay(_) | Effect::Trap => upstream.answer(&call),
+        };
+        if let Effect::Delay(wait) = rule {
+            reply.latency += wait;
+        }
         let timeout = call.timeout;
+        let is_late = |at: Duration| !timeout.is_zero() && at >= timeout;
+        let end = reply.end();
         let fate = match reply.ending {
             Ending::Refused => return Fate::Refused,
-            _ if !timeout.is_zero() && reply.latency >= timeout => timed_out(timeout),
             Ending::Never if timeout.is_zero() => Fate::Hangs,
             Ending::Never => timed_out(timeout),
-            Ending::Reset => Fate::Ends { wait: reply.latency, response: None },
-            Ending::Local { status, text } => Fate::Ends { wait: reply.latency, response: Some(local(status, text)) },
-            Ending::Answer(mut response) => {
-                response.headers.add("x-envoy-upstream-service-time", reply.latency.as_millis().to_string());
-                Fate::Ends { wait: reply.latency, response: Some(response) }
+            _ if is_late(reply.latency) => timed_out(timeout),
+            Ending::Local { status, text } => Fate::Ends { wait: reply.latency, end: Some(local(status, text)) },
+            // The headers came in time: Envoy resets what it has begun.
+            Ending::Answer(_) if is_late(end) => Fate::Ends { wait: timeout, end: None },
+            Ending::Answer(answer) if answer.is_cut => Fate::Ends { wait: end, end: None },
+            Ending::Answer(mut answer) => {
+                answer.headers.add("x-envoy-upstream-service-time", reply.latency.as_millis().to_string());
+                let (headers, body, trailers) = (answer.headers, answer.chunks.concat(), answer.trailers);
+                Fate::Ends { wait: end, end: Some(CallEnd { headers, body, trailers }) }
             }
         };
         self.calls.push(call);
@@ -191,45 +189,87 @@ impl Upstreams {
     }
 }
 
+impl Upstreams {
+    /// Begins a gRPC call or stream, whose answer a rule may change; gives its number and what the server says. `None`
+    /// where it is not sent at all.
+    pub(crate) fn begin_grpc(&mut self, call: GrpcCall, rule: Effect) -> Option<(usize, GrpcReply)> {
+        let upstream = self.clusters.get_mut(&call.cluster)?;
+        let mut reply = match rule {
+            Effect::Drop => GrpcReply::open(),
+            Effect::Fail(status) => GrpcReply::of_http_status(u16::try_from(status).unwrap_or(u16::MAX)),
+            Effect::Pass | Effect::Delay(_) | Effect::Trap => upstream.answer_grpc(&call),
+        };
+        if let Effect::Delay(wait) = rule {
+            reply.latency += wait;
+        }
+        if reply.is_refused {
+            return None;
+        }
+        self.grpc_calls.push(call);
+        self.is_silent.push(matches!(rule, Effect::Drop | Effect::Fail(_)));
+        Some((self.grpc_calls.len() - 1, reply))
+    }
+
+    /// Tells the server of a stream a further message, or that there are no more; gives what it says to that.
+    pub(crate) fn continue_grpc(&mut self, number: usize, message: Option<Vec<u8>>, ends: bool) -> Option<GrpcReply> {
+        let call = self.grpc_calls.get_mut(number)?;
+        call.messages.extend(message);
+        call.has_ended |= ends;
+        if self.is_silent.get(number).is_some_and(|silent| *silent) {
+            return None;
+        }
+        Some(self.clusters.get_mut(&call.cluster)?.answer_grpc(call))
+    }
+}
+
 fn timed_out(timeout: Duration) -> Fate {
-    Fate::Ends { wait: timeout, response: Some(local(504, "upstream request timeout")) }
+    Fate::Ends { wait: timeout, end: Some(local(504, "upstream request timeout")) }
 }
 
 /// An answer of Envoy's own: what tells it from an upstream's is that the service time is missing.
-fn local(status: u16, text: &str) -> Response {
+fn local(status: u16, text: &str) -> CallEnd {
     let mut headers = Headers::default();
     headers.add(":status", status.to_string());
     headers.add("content-length", text.len().to_string());
     headers.add("content-type", "text/plain");
-    Response { headers, body: text.as_bytes().to_vec() }
+    CallEnd { headers, body: text.as_bytes().to_vec(), trailers: Headers::default() }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn fate(reply: Reply) -> Fate {
+    const PASS: Effect = Effect::Pass;
+
+    fn fate(reply: Reply, rule: Effect) -> Fate {
         let mut upstreams = Upstreams::default();
         upstreams.set("billing", Upstream::always(reply));
-        upstreams.call(Call {
+        let call = Call {
             at: Duration::ZERO,
             wall_millis: 0,
             thread: Thread::Main,
             cluster: "billing".to_owned(),
             headers: Headers::default(),
             body: Vec::new(),
+            trailers: Headers::default(),
             timeout: Duration::from_secs(10),
             shared: Vec::new(),
-        })
+        };
+        upstreams.call(call, rule)
+    }
+
+    fn status(fate: &Fate) -> Option<(Duration, Option<&str>)> {
+        let Fate::Ends { wait, end } = fate else { return None };
+        Some((*wait, end.as_ref().and_then(|end| end.headers.get(":status"))))
     }
 
     #[test]
     fn an_answer_later_than_the_timeout_is_envoys_504_at_the_timeout() {
         for reply in [Reply::hang(), Reply::status(200).after(Duration::from_secs(11))] {
-            let Fate::Ends { wait, response: Some(response) } = fate(reply) else { panic!("no answer") };
+            let Fate::Ends { wait, end: Some(end) } = fate(reply, PASS) else { panic!("no answer") };
             assert_eq!(wait, Duration::from_secs(10));
-            assert_eq!(response.headers.get(":status"), Some("504"));
-            assert_eq!(response.headers.get("x-envoy-upstream-service-time"), None);
+            assert_eq!(end.headers.get(":status"), Some("504"));
+            assert_eq!(end.headers.get("x-envoy-upstream-service-time"), None);
         }
     }
 
@@ -238,14 +278,39 @@ mod tests {
         for (reply, own) in
             [(Reply::status(503), true), (Reply::connect_failure(), false), (Reply::disconnect(), false)]
         {
-            let Fate::Ends { response: Some(response), .. } = fate(reply) else { panic!("no answer") };
-            assert_eq!(response.headers.get(":status"), Some("503"));
-            assert_eq!(response.headers.get("x-envoy-upstream-service-time").is_some(), own);
+            let Fate::Ends { end: Some(end), .. } = fate(reply, PASS) else { panic!("no answer") };
+            assert_eq!(end.headers.get(":status"), Some("503"));
+            assert_eq!(end.headers.get("x-envoy-upstream-service-time").is_some(), own);
         }
     }
 
     #[test]
-    fn a_reset_in_the_answer_leaves_nothing_of_it() {
-        assert!(matches!(fate(Reply::reset()), Fate::Ends { response: None, .. }));
+    fn an_answer_that_breaks_off_leaves_nothing_of_it() {
+        for reply in [Reply::reset(), Reply::status(200).chunks(["half"]).cut()] {
+            assert!(matches!(fate(reply, PASS), Fate::Ends { end: None, .. }));
+        }
+    }
+
+    #[test]
+    fn an_answer_that_has_begun_in_time_and_ends_late_is_reset_at_the_timeout() {
+        let slow = Reply::status(200).chunks(["a", "b"]).spaced(Duration::from_secs(4));
+        assert_eq!(status(&fate(slow, PASS)), Some((Duration::from_secs(10), None)));
+    }
+
+    #[test]
+    fn an_answer_in_pieces_ends_whole_with_its_trailers() {
+        let spaced = Reply::status(200).chunks(["a", "b"]).trailers([("x-sum", "2")]).spaced(Duration::from_secs(1));
+        let Fate::Ends { wait, end: Some(end) } = fate(spaced, PASS) else { panic!("no answer") };
+        assert_eq!((wait, end.body.as_slice()), (Duration::from_millis(3_001), b"ab".as_slice()));
+        assert_eq!(end.trailers.get("x-sum"), Some("2"));
+    }
+
+    #[test]
+    fn a_rule_answers_in_the_scripts_place_or_keeps_the_answer_back() {
+        let answer = || Reply::status(200);
+        let (millisecond, timeout) = (Duration::from_millis(1), Duration::from_secs(10));
+        assert_eq!(status(&fate(answer(), Effect::Fail(429))), Some((millisecond, Some("429"))));
+        assert_eq!(status(&fate(answer(), Effect::Drop)), Some((timeout, Some("504"))));
+        assert_eq!(status(&fate(answer(), Effect::Delay(millisecond))), Some((2 * millisecond, Some("200"))));
     }
 }

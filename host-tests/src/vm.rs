@@ -1,153 +1,17 @@
-//! One VM: an instance of the filter in a store of its own, and what the host remembers about it.
+//! One VM: an instance of the filter in a store of its own.
 
-use std::collections::BTreeMap;
 use std::mem;
-use std::sync::Arc;
-use std::time::Duration;
 
-use wasmtime::{Instance, Memory, Result, Store, Trap, TypedFunc, WasmParams, WasmResults, format_err};
+use wasmtime::{Instance, Result, Store, Trap, WasmParams, WasmResults};
 
+use crate::deployment::BuildId;
 use crate::fault::Fault;
-use crate::filter::Filter;
-use crate::stream::{Answer, StreamId};
-use crate::upstream::Response;
-use crate::world::{Thread, VmId, World};
+use crate::filter::{ALLOCATORS, Filter};
+use crate::guest::{Guest, Phase};
+use crate::world::{VmId, World};
 
 /// More than any callback needs (about a second of real work): a callback that burns it loops for ever.
 const FUEL_PER_CALLBACK: u64 = 2_000_000_000;
-
-/// What every VM of a process is told about it.
-#[derive(Debug)]
-pub(crate) struct Identity {
-    pub(crate) plugin_name: String,
-    pub(crate) vm_id: String,
-    pub(crate) environment: Vec<(String, String)>,
-    /// A trap of the filter's own is what a test wants.
-    pub(crate) may_trap: bool,
-}
-
-/// What a context id stands for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Context {
-    Root,
-    Stream(StreamId),
-}
-
-/// A root context: one configuration of the filter in this VM.
-#[derive(Debug, Default)]
-pub(crate) struct Root {
-    pub(crate) config: Arc<[u8]>,
-    pub(crate) tick_period: Duration,
-    /// Counts how often the timer was set: only the last setting fires.
-    pub(crate) armed: u64,
-    /// It answered false to `on_done`, and Envoy waits for `proxy_done`.
-    pub(crate) is_ending: bool,
-}
-
-/// An HTTP call under way.
-#[derive(Debug)]
-pub(crate) struct PendingCall {
-    pub(crate) context: u32,
-    pub(crate) response: Option<Response>,
-}
-
-/// What a host call asks for that Envoy does only after the callback has returned.
-#[derive(Debug)]
-pub(crate) enum Deferred {
-    Reply(StreamId, Answer),
-    Continue(StreamId),
-    Close(StreamId),
-    /// A root is done.
-    Delete(u32),
-}
-
-/// The state in a VM's store.
-pub(crate) struct Guest {
-    /// Lent by the process while a callback runs.
-    pub(crate) world: Box<World>,
-    pub(crate) identity: Arc<Identity>,
-    pub(crate) thread: Thread,
-    pub(crate) vm: VmId,
-    pub(crate) contexts: BTreeMap<u32, Context>,
-    pub(crate) roots: BTreeMap<u32, Root>,
-    pub(crate) calls: BTreeMap<u32, PendingCall>,
-    pub(crate) deferred: Vec<Deferred>,
-    /// The context of the callback, and the one `proxy_set_effective_context` put in its place.
-    pub(crate) current: u32,
-    pub(crate) effective: Option<u32>,
-    /// Of the call whose callback runs.
-    pub(crate) call_response: Option<Response>,
-    pub(crate) host_call: Option<&'static str>,
-    /// A rule ended the VM.
-    pub(crate) killed: bool,
-    /// What the filter wrote to standard output and error, where a panic without a hook goes.
-    pub(crate) stderr: String,
-    /// The root that serves new connections.
-    pub(crate) serving: u32,
-    next_context: u32,
-    next_token: u32,
-    memory: Option<Memory>,
-    allocate: Option<TypedFunc<u32, u32>>,
-}
-
-impl Guest {
-    pub(crate) fn new(identity: Arc<Identity>, thread: Thread, vm: VmId) -> Self {
-        Self {
-            world: Box::default(),
-            identity,
-            thread,
-            vm,
-            contexts: BTreeMap::new(),
-            roots: BTreeMap::new(),
-            calls: BTreeMap::new(),
-            deferred: Vec::new(),
-            current: 0,
-            effective: None,
-            call_response: None,
-            host_call: None,
-            killed: false,
-            stderr: String::new(),
-            serving: 0,
-            next_context: 0,
-            next_token: 0,
-            memory: None,
-            allocate: None,
-        }
-    }
-
-    pub(crate) fn add_root(&mut self, config: Arc<[u8]>) -> u32 {
-        let id = self.add_context(Context::Root);
-        self.roots.insert(id, Root { config, ..Root::default() });
-        self.serving = id;
-        id
-    }
-
-    pub(crate) fn add_context(&mut self, context: Context) -> u32 {
-        self.next_context += 1;
-        self.contexts.insert(self.next_context, context);
-        self.next_context
-    }
-
-    /// Forgets a stream's context and, as Envoy does, the calls it made.
-    pub(crate) fn remove_context(&mut self, id: u32) {
-        self.contexts.remove(&id);
-        self.calls.retain(|_, call| call.context != id);
-    }
-
-    pub(crate) fn add_call(&mut self, call: PendingCall) -> u32 {
-        self.next_token += 1;
-        self.calls.insert(self.next_token, call);
-        self.next_token
-    }
-
-    pub(crate) fn memory(&self) -> Result<Memory> {
-        self.memory.ok_or_else(|| format_err!("the filter exports no memory"))
-    }
-
-    pub(crate) fn allocate(&self) -> Result<TypedFunc<u32, u32>> {
-        self.allocate.clone().ok_or_else(|| format_err!("the filter exports no proxy_on_memory_allocate"))
-    }
-}
 
 /// A VM that runs.
 pub(crate) struct Vm {
@@ -158,7 +22,7 @@ pub(crate) struct Vm {
 }
 
 impl Vm {
-    /// Instantiates the filter and runs its `_initialize`.
+    /// Instantiates the filter and starts it.
     pub(crate) fn new(filter: &Filter, guest: Guest, world: &mut Box<World>) -> Result<Self, Fault> {
         let thread = guest.thread;
         let mut store = Store::new(filter.engine(), guest);
@@ -170,12 +34,33 @@ impl Vm {
             killed: false,
         })?;
         let memory = instance.get_memory(&mut store, "memory");
-        let allocate = instance.get_typed_func(&mut store, "proxy_on_memory_allocate").ok();
+        let allocators = ALLOCATORS.iter();
+        let allocate = allocators.filter_map(|name| instance.get_typed_func(&mut store, name).ok()).next();
         let guest = store.data_mut();
         (guest.memory, guest.allocate) = (memory, allocate);
         let mut vm = Self { store, instance, fuel: 0 };
-        vm.call::<(), ()>(world, "_initialize", 0, ())?;
+        vm.guest().phase = Phase::Starting;
+        vm.initialize(world)?;
+        vm.guest().phase = Phase::Running;
         Ok(vm)
+    }
+
+    /// Runs what the filter has for its start: as a WASI reactor, with its `main` after that, or as a command.
+    fn initialize(&mut self, world: &mut Box<World>) -> Result<(), Fault> {
+        if self.call::<(), ()>(world, "_initialize", 0, ())?.is_none() {
+            self.call::<(), ()>(world, "_start", 0, ())?;
+        } else if self.call::<_, u32>(world, "main", 0, (0_u32, 0_u32))?.is_none() {
+            self.call::<(), u32>(world, "__main_void", 0, ())?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn id(&self) -> VmId {
+        self.store.data().vm
+    }
+
+    pub(crate) fn build(&self) -> BuildId {
+        self.store.data().build
     }
 
     pub(crate) fn guest(&mut self) -> &mut Guest {

@@ -1,23 +1,137 @@
-//! The part of WASI preview 1 that Rust's standard library needs on `wasm32-wasip1`: environment, both clocks,
-//! randomness, standard output and error, exit. Nothing of it touches the machine.
+//! WASI preview 1, as much of it as Envoy has: environment, both clocks, randomness, standard output and error, which are
+//! logs, and exit. Files and sockets there are none. Nothing of it touches the machine.
 
-use wasmtime::{Caller, Linker, Result, bail};
+use wasmtime::{Caller, FuncType, Linker, Result, Val, ValType, bail};
 
+use crate::guest::Guest;
 use crate::imports::define;
+use crate::imports::log::{Level, log};
 use crate::memory::{HostCall, enter};
-use crate::vm::Guest;
 
 const SUCCESS: u32 = 0;
 const BAD_DESCRIPTOR: u32 = 8;
 const INVALID: u32 = 28;
+const NO_ENTRY: u32 = 44;
+const NO_SYSTEM: u32 = 52;
+const NOT_A_DIRECTORY: u32 = 20;
+const NOT_SUPPORTED: u32 = 58;
+
+/// The names Envoy has WASI under.
+const MODULES: [&str; 2] = ["wasi_snapshot_preview1", "wasi_unstable"];
+
+/// Calls that come to nothing, as there are no files and no sockets: what they are given (`i` four bytes, `I` eight) and
+/// what they answer.
+const NOTHING: [(&str, &str, u32); 26] = [
+    ("args_get", "ii", SUCCESS),
+    ("fd_close", "i", SUCCESS),
+    ("fd_filestat_get", "ii", BAD_DESCRIPTOR),
+    ("fd_fdstat_set_flags", "ii", NO_SYSTEM),
+    ("fd_pread", "iiiIi", NO_SYSTEM),
+    ("fd_prestat_dir_name", "iii", NO_SYSTEM),
+    ("fd_prestat_get", "ii", BAD_DESCRIPTOR),
+    ("fd_read", "iiii", NO_SYSTEM),
+    ("fd_readdir", "iiiIi", NOT_A_DIRECTORY),
+    ("fd_renumber", "ii", NOT_SUPPORTED),
+    ("fd_seek", "iIii", SUCCESS),
+    ("path_create_directory", "iii", NOT_SUPPORTED),
+    ("path_filestat_get", "iiiii", NOT_SUPPORTED),
+    ("path_filestat_set_times", "iiiiIIi", NOT_SUPPORTED),
+    ("path_link", "iiiiiii", NOT_SUPPORTED),
+    ("path_open", "iiiiiIIii", NO_ENTRY),
+    ("path_readlink", "iiiiii", NOT_SUPPORTED),
+    ("path_remove_directory", "iii", NOT_SUPPORTED),
+    ("path_rename", "iiiiii", NOT_SUPPORTED),
+    ("path_symlink", "iiiii", NOT_SUPPORTED),
+    ("path_unlink_file", "iii", NOT_SUPPORTED),
+    ("sock_accept", "iii", NOT_SUPPORTED),
+    ("sock_recv", "iiiiii", NOT_SUPPORTED),
+    ("sock_send", "iiiii", NOT_SUPPORTED),
+    ("sock_shutdown", "ii", NOT_SUPPORTED),
+    ("sched_yield", "", SUCCESS),
+];
+
+/// The same for calls that succeed for standard output and error alone, where they do nothing.
+const OF_OUTPUT: [(&str, &str); 7] = [
+    ("fd_advise", "iIIi"),
+    ("fd_allocate", "iII"),
+    ("fd_datasync", "i"),
+    ("fd_fdstat_set_rights", "iII"),
+    ("fd_filestat_set_size", "iI"),
+    ("fd_filestat_set_times", "iIIi"),
+    ("fd_sync", "i"),
+];
 
 pub(crate) fn link(linker: &mut Linker<Guest>) -> Result<()> {
     define!(
         linker,
         "wasi_snapshot_preview1",
-        [environ_get, environ_sizes_get, clock_time_get, random_get, fd_write, sched_yield, proc_exit]
+        [
+            args_sizes_get,
+            environ_get,
+            environ_sizes_get,
+            clock_res_get,
+            clock_time_get,
+            random_get,
+            poll_oneoff,
+            fd_fdstat_get,
+            fd_pwrite,
+            fd_tell,
+            fd_write,
+            proc_exit,
+        ]
     );
+    for (name, given, answer) in NOTHING {
+        link_to(linker, name, given, move |_| answer)?;
+    }
+    for (name, given) in OF_OUTPUT {
+        let answer =
+            |given: &[Val]| if matches!(given.first(), Some(Val::I32(1 | 2))) { SUCCESS } else { BAD_DESCRIPTOR };
+        link_to(linker, name, given, answer)?;
+    }
+    linker.alias_module(MODULES[0], MODULES[1])?;
     Ok(())
+}
+
+/// Puts in a call that touches nothing.
+fn link_to(
+    linker: &mut Linker<Guest>,
+    name: &'static str,
+    given: &str,
+    answer: impl Fn(&[Val]) -> u32 + Send + Sync + 'static,
+) -> Result<()> {
+    let types = given.chars().map(|kind| if kind == 'I' { ValType::I64 } else { ValType::I32 });
+    let signature = FuncType::new(linker.engine(), types, [ValType::I32]);
+    linker.func_new(MODULES[0], name, signature, move |caller, given, results| {
+        let answer = match HostCall::enter(caller, name)? {
+            Ok(_) => answer(given),
+            Err(status) => status,
+        };
+        results.iter_mut().for_each(|result| *result = Val::I32(answer.cast_signed()));
+        Ok(())
+    })?;
+    Ok(())
+}
+
+/// May this be called while the VM starts?
+pub(crate) fn is_allowed_at_start(name: &str) -> bool {
+    const NOT_YET: [&str; 8] = [
+        "fd_close",
+        "fd_filestat_get",
+        "fd_prestat_dir_name",
+        "fd_prestat_get",
+        "fd_read",
+        "fd_seek",
+        "proc_exit",
+        "sched_yield",
+    ];
+    !name.starts_with("proxy_") && name != "path_open" && !NOT_YET.contains(&name)
+}
+
+fn args_sizes_get(caller: Caller<'_, Guest>, count_at: u32, size_at: u32) -> Result<u32> {
+    let mut call = enter!(caller, "args_sizes_get");
+    call.put_u32(count_at, 0)?;
+    call.put_u32(size_at, 0)?;
+    Ok(SUCCESS)
 }
 
 fn environ_sizes_get(caller: Caller<'_, Guest>, count_at: u32, size_at: u32) -> Result<u32> {
@@ -65,12 +179,70 @@ fn random_get(caller: Caller<'_, Guest>, at: u32, size: u32) -> Result<u32> {
     Ok(SUCCESS)
 }
 
-/// Keeps what is written to standard output and error; there is nothing else to write to.
-fn fd_write(caller: Caller<'_, Guest>, descriptor: u32, parts_at: u32, parts: u32, written_at: u32) -> Result<u32> {
-    let mut call = enter!(caller, "fd_write");
+/// Nothing can be waited for: it says that nothing has happened.
+fn poll_oneoff(caller: Caller<'_, Guest>, _events: u32, _happened: u32, _count: u32, happened_at: u32) -> Result<u32> {
+    let mut call = enter!(caller, "poll_oneoff");
+    call.put_u32(happened_at, 0)?;
+    Ok(SUCCESS)
+}
+
+/// Both clocks tell nanoseconds.
+fn clock_res_get(caller: Caller<'_, Guest>, clock: u32, resolution_at: u32) -> Result<u32> {
+    let mut call = enter!(caller, "clock_res_get");
+    if clock > 1 {
+        return Ok(INVALID);
+    }
+    call.put_u64(resolution_at, 1)?;
+    Ok(SUCCESS)
+}
+
+/// Standard output and error may be written, and nothing else.
+fn fd_fdstat_get(caller: Caller<'_, Guest>, descriptor: u32, stat_at: u32) -> Result<u32> {
+    const MAY_WRITE: u64 = 64;
+    let mut call = enter!(caller, "fd_fdstat_get");
     if !matches!(descriptor, 1 | 2) {
         return Ok(BAD_DESCRIPTOR);
     }
+    call.put_u64(stat_at, 0)?;
+    call.put_u64(stat_at + 8, MAY_WRITE)?;
+    call.put_u64(stat_at + 16, 0)?;
+    Ok(SUCCESS)
+}
+
+fn fd_tell(caller: Caller<'_, Guest>, descriptor: u32, position_at: u32) -> Result<u32> {
+    let mut call = enter!(caller, "fd_tell");
+    if !matches!(descriptor, 1 | 2) {
+        return Ok(BAD_DESCRIPTOR);
+    }
+    call.put_u64(position_at, 0)?;
+    Ok(SUCCESS)
+}
+
+fn fd_write(caller: Caller<'_, Guest>, descriptor: u32, parts_at: u32, parts: u32, written_at: u32) -> Result<u32> {
+    let mut call = enter!(caller, "fd_write");
+    write(&mut call, descriptor, (parts_at, parts), written_at)
+}
+
+/// The same, wherever in the file it is to be.
+fn fd_pwrite(
+    caller: Caller<'_, Guest>,
+    descriptor: u32,
+    parts_at: u32,
+    parts: u32,
+    _at: u64,
+    written_at: u32,
+) -> Result<u32> {
+    let mut call = enter!(caller, "fd_pwrite");
+    write(&mut call, descriptor, (parts_at, parts), written_at)
+}
+
+/// Logs what is written to standard output and error; there is nothing else to write to.
+fn write(call: &mut HostCall<'_>, descriptor: u32, (parts_at, parts): (u32, u32), written_at: u32) -> Result<u32> {
+    let level = match descriptor {
+        1 => Level::Info,
+        2 => Level::Error,
+        _ => return Ok(BAD_DESCRIPTOR),
+    };
     let mut written = Vec::new();
     for part in 0..parts {
         let at = parts_at + part * 8;
@@ -78,12 +250,13 @@ fn fd_write(caller: Caller<'_, Guest>, descriptor: u32, parts_at: u32, parts: u3
         written.extend(call.bytes(start, size)?);
     }
     call.put_u32(written_at, u32::try_from(written.len())?)?;
-    call.guest().stderr.push_str(&String::from_utf8_lossy(&written));
-    Ok(SUCCESS)
-}
-
-fn sched_yield(caller: Caller<'_, Guest>) -> Result<u32> {
-    let _ = enter!(caller, "sched_yield");
+    let text = String::from_utf8_lossy(&written);
+    // A panic without a hook comes this way.
+    call.guest().stderr.push_str(&text);
+    if !text.is_empty() {
+        let line = text.strip_suffix('\n').unwrap_or(&text);
+        log(call, level, line.to_owned());
+    }
     Ok(SUCCESS)
 }
 

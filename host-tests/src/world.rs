@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::application::Application;
 use crate::clock::Clock;
+use crate::imports::foreign::ForeignFunctions;
 use crate::imports::log::LogLine;
 use crate::imports::metrics::Metrics;
 use crate::imports::queue::Queues;
@@ -37,6 +39,13 @@ impl std::fmt::Display for Thread {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct VmId(pub u64);
 
+/// A VM and where it runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct At {
+    pub(crate) thread: Thread,
+    pub(crate) vm: VmId,
+}
+
 /// A queue of the process, as the filter names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct QueueId(pub u32);
@@ -52,6 +61,8 @@ pub(crate) struct World {
     pub(crate) log: Vec<LogLine>,
     pub(crate) entropy: Entropy,
     pub(crate) upstreams: Upstreams,
+    pub(crate) application: Application,
+    pub(crate) foreign_functions: ForeignFunctions,
     pub(crate) streams: BTreeMap<StreamId, Stream>,
     pub(crate) trace: Trace,
     pub(crate) rules: Rules,
@@ -61,12 +72,15 @@ pub(crate) struct World {
     pub(crate) watched: Vec<String>,
     /// How far the wall clock of a thread is off, in nanoseconds.
     pub(crate) skews: BTreeMap<Thread, i64>,
+    /// The first CAS number of each life of the process.
+    first_cas: u32,
     vms: u64,
 }
 
 impl World {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self { entropy: Entropy(fastrand::Rng::with_seed(seed)), ..Self::default() }
+    pub(crate) fn new(seed: u64, first_cas: u32) -> Self {
+        let entropy = Entropy(fastrand::Rng::with_seed(seed));
+        Self { entropy, first_cas, shared_data: SharedData::starting_at(first_cas), ..Self::default() }
     }
 
     /// A number no other VM has had.
@@ -78,10 +92,18 @@ impl World {
     /// Forgets what ends with a process.
     pub(crate) fn forget(&mut self) {
         self.schedule = Schedule::default();
-        self.shared_data = SharedData::default();
+        self.shared_data = SharedData::starting_at(self.first_cas);
         self.queues = Queues::default();
         self.metrics = Metrics::default();
         self.rules.clear();
+        let open: Vec<StreamId> = self.streams.iter().filter(|(_, stream)| stream.is_open).map(|(id, _)| *id).collect();
+        for id in open {
+            if let Some(stream) = self.streams.get_mut(&id) {
+                stream.is_open = false;
+                let thread = stream.at.thread;
+                self.note(thread, What::Reset { stream: id });
+            }
+        }
     }
 
     /// The watched keys of shared data.

@@ -1,14 +1,15 @@
 //! Buffers: bodies and configurations.
 
-use wasmtime::{Caller, Linker, Result, bail, format_err};
+use wasmtime::{Caller, Linker, Result};
 
 use super::define;
 use crate::abi::{BufferKind, Status};
+use crate::guest::{Context, Guest};
+use crate::half::Half;
 use crate::memory::{HostCall, enter};
-use crate::vm::{Context, Guest};
 
 pub(super) fn link(linker: &mut Linker<Guest>) -> Result<()> {
-    define!(linker, "env", [proxy_get_buffer_bytes, proxy_set_buffer_bytes]);
+    define!(linker, "env", [proxy_get_buffer_bytes, proxy_get_buffer_status, proxy_set_buffer_bytes]);
     Ok(())
 }
 
@@ -21,14 +22,24 @@ fn proxy_get_buffer_bytes(
     data_size_at: u32,
 ) -> Result<u32> {
     let mut call = enter!(caller, "proxy_get_buffer_bytes");
-    let Some(bytes) = buffer(&mut call, kind)? else { return Ok(Status::NotFound.code()) };
+    let Some(kind) = BufferKind::from_code(kind) else { return Ok(Status::BadArgument.code()) };
+    let Some(bytes) = buffer(&mut call, kind) else { return Ok(Status::NotFound.code()) };
     let start = usize::try_from(start)?.min(bytes.len());
     let end = start.saturating_add(usize::try_from(size)?).min(bytes.len());
-    let bytes = bytes.get(start..end).unwrap_or_default();
-    call.give(bytes, data_at, data_size_at)
+    let bytes = bytes.get(start..end).unwrap_or_default().to_vec();
+    call.give(&bytes, data_at, data_size_at)
 }
 
-/// Replaces `size` bytes from `start` on; past the end it appends.
+fn proxy_get_buffer_status(caller: Caller<'_, Guest>, kind: u32, size_at: u32, flags_at: u32) -> Result<u32> {
+    let mut call = enter!(caller, "proxy_get_buffer_status");
+    let Some(kind) = BufferKind::from_code(kind) else { return Ok(Status::BadArgument.code()) };
+    let Some(size) = buffer(&mut call, kind).map(<[u8]>::len) else { return Ok(Status::NotFound.code()) };
+    call.put_u32(size_at, u32::try_from(size)?)?;
+    call.put_u32(flags_at, 0)?;
+    Ok(Status::Ok.code())
+}
+
+/// From the start: replaces `size` bytes. From the end or beyond: appends. Anything in between Envoy refuses.
 fn proxy_set_buffer_bytes(
     caller: Caller<'_, Guest>,
     kind: u32,
@@ -39,37 +50,44 @@ fn proxy_set_buffer_bytes(
 ) -> Result<u32> {
     let mut call = enter!(caller, "proxy_set_buffer_bytes");
     let data = call.bytes(data_at, data_size)?;
-    let (_, context) = call.context();
-    let Context::Stream(stream) = context else { return Ok(Status::NotFound.code()) };
-    let Some(stream) = call.world().streams.get_mut(&stream) else { return Ok(Status::NotFound.code()) };
-    let body = match BufferKind::from_code(kind) {
-        Some(BufferKind::RequestBody) => &mut stream.buffered,
-        Some(BufferKind::ResponseBody) => match &mut stream.response {
-            Some(answer) => &mut answer.body,
-            None => return Ok(Status::NotFound.code()),
-        },
-        _ => bail!("buffer {kind} cannot be changed"),
+    let Some(kind) = BufferKind::from_code(kind) else { return Ok(Status::BadArgument.code()) };
+    let Some(half) = body(&mut call, kind).filter(|half| half.shows_body) else {
+        let is_there = buffer(&mut call, kind).is_some();
+        return Ok(if is_there { Status::BadArgument } else { Status::NotFound }.code());
     };
-    let start = usize::try_from(start)?.min(body.len());
-    let end = start.saturating_add(usize::try_from(size)?).min(body.len());
-    body.splice(start..end, data);
+    let (start, size) = (usize::try_from(start)?, usize::try_from(size)?);
+    let buffered = &mut half.buffered;
+    if start == 0 {
+        buffered.splice(..size.min(buffered.len()), data);
+    } else if start >= buffered.len() {
+        buffered.extend(data);
+    } else {
+        return Ok(Status::BadArgument.code());
+    }
     Ok(Status::Ok.code())
 }
 
-/// The buffer the number names; `None` where there is no such buffer at the moment.
-fn buffer(call: &mut HostCall<'_>, kind: u32) -> Result<Option<Vec<u8>>> {
-    let kind = BufferKind::from_code(kind).ok_or_else(|| format_err!("no simulated buffer has the number {kind}"))?;
-    let (id, context) = call.context();
-    Ok(match (kind, context) {
-        (BufferKind::VmConfig, _) => Some(Vec::new()),
-        (BufferKind::PluginConfig, _) => call.guest().roots.get(&id).map(|root| root.config.to_vec()),
-        (BufferKind::CallBody, _) => call.guest().call_response.as_ref().map(|response| response.body.clone()),
-        (_, Context::Root) => None,
-        (BufferKind::RequestBody, Context::Stream(stream)) => {
-            call.world().streams.get(&stream).map(|stream| stream.buffered.clone())
+/// The side of the stream whose body this is.
+fn body<'a>(call: &'a mut HostCall<'_>, kind: BufferKind) -> Option<&'a mut Half> {
+    let (_, Context::Stream(stream)) = call.context() else { return None };
+    let stream = call.world().streams.get_mut(&stream)?;
+    match kind {
+        BufferKind::RequestBody => Some(&mut stream.request),
+        BufferKind::ResponseBody => Some(&mut stream.response),
+        _ => None,
+    }
+}
+
+/// The buffer; `None` where there is no such buffer at the moment. A body that is not shown is an empty one.
+fn buffer<'a>(call: &'a mut HostCall<'_>, kind: BufferKind) -> Option<&'a [u8]> {
+    match kind {
+        BufferKind::RequestBody | BufferKind::ResponseBody => {
+            Some(body(call, kind).filter(|half| half.shows_body).map_or(&[], |half| half.buffered.as_slice()))
         }
-        (BufferKind::ResponseBody, Context::Stream(stream)) => {
-            call.world().streams.get(&stream).and_then(|stream| Some(stream.response.as_ref()?.body.clone()))
-        }
-    })
+        BufferKind::CallBody => call.guest().call_end.as_ref().map(|end| end.body.as_slice()),
+        BufferKind::GrpcMessage => Some(call.guest().shown_grpc.message.as_deref().unwrap_or_default()),
+        BufferKind::Other => Some(&[]),
+        BufferKind::VmConfig => Some(&call.guest().identity.vm_config),
+        BufferKind::PluginConfig => call.guest().shown_config.as_deref(),
+    }
 }

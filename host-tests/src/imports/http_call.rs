@@ -2,15 +2,16 @@
 
 use std::time::Duration;
 
-use wasmtime::{Caller, Linker, Result};
+use wasmtime::{Caller, Linker, Result, bail};
 
 use super::define;
 use crate::abi::Status;
+use crate::guest::{Guest, PendingCall};
 use crate::memory::{HostCall, enter};
+use crate::rules::{Effect, Place};
 use crate::scheduler::Event;
 use crate::trace::What;
 use crate::upstream::{Call, Fate};
-use crate::vm::{Guest, PendingCall};
 
 /// Without them Envoy cannot make a request.
 const REQUIRED: [&str; 3] = [":method", ":path", ":authority"];
@@ -29,13 +30,14 @@ fn proxy_http_call(
     headers_size: u32,
     body_at: u32,
     body_size: u32,
-    _trailers_at: u32,
-    _trailers_size: u32,
+    trailers_at: u32,
+    trailers_size: u32,
     timeout_ms: u32,
     token_at: u32,
 ) -> Result<u32> {
     let mut call = enter!(caller, "proxy_http_call");
     let headers = call.pairs(headers_at, headers_size)?;
+    let trailers = call.pairs(trailers_at, trailers_size)?;
     let (clock, skew) = (call.world().clock, call.skew_nanos());
     let request = Call {
         at: clock.elapsed(),
@@ -45,12 +47,13 @@ fn proxy_http_call(
         body: call.bytes(body_at, body_size)?,
         timeout: Duration::from_millis(u64::from(timeout_ms)),
         headers,
+        trailers,
         shared: call.world().watched(),
     };
     if REQUIRED.iter().any(|name| request.headers.first(name).is_none()) {
         return Ok(Status::BadArgument.code());
     }
-    match send(&mut call, request) {
+    match send(&mut call, request)? {
         Ok(token) => {
             call.put_u32(token_at, token)?;
             Ok(Status::Ok.code())
@@ -59,23 +62,32 @@ fn proxy_http_call(
     }
 }
 
-fn send(call: &mut HostCall<'_>, request: Call) -> std::result::Result<u32, Status> {
-    let (context, _) = call.context();
+fn send(call: &mut HostCall<'_>, request: Call) -> Result<std::result::Result<u32, Status>> {
+    let root = call.root();
     let (thread, vm) = (call.guest().thread, call.guest().vm);
     let cluster = request.cluster.clone();
-    let (wait, response) = match call.world().upstreams.call(request) {
-        Fate::UnknownCluster => return Err(Status::BadArgument),
+    if !call.world().upstreams.knows(&cluster) {
+        return Ok(Err(Status::BadArgument));
+    }
+    let rule = call.world().rules.decide(thread, Place::Upstream(&cluster));
+    match rule {
+        Effect::Trap => return call.trap(),
+        Effect::Fail(status) if !(100..=599).contains(&status) => bail!("a rule's {status} is no HTTP status"),
+        _ => {}
+    }
+    let (wait, end) = match call.world().upstreams.call(request, rule) {
+        Fate::UnknownCluster => return Ok(Err(Status::BadArgument)),
         Fate::Refused => {
             call.world().note(thread, What::Refused { cluster });
-            return Err(Status::InternalFailure);
+            return Ok(Err(Status::InternalFailure));
         }
         Fate::Hangs => (None, None),
-        Fate::Ends { wait, response } => (Some(wait), response),
+        Fate::Ends { wait, end } => (Some(wait), end),
     };
-    let token = call.guest().add_call(PendingCall { context, response });
+    let token = call.guest().add_call(PendingCall { root, end });
     if let Some(wait) = wait {
         call.world().put_after(wait, Event::CallEnd { thread, vm, token });
     }
     call.world().note(thread, What::Called { cluster, token });
-    Ok(token)
+    Ok(Ok(token))
 }

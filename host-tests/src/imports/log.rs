@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use wasmtime::{Caller, Linker, Result, format_err};
+use wasmtime::{Caller, Linker, Result};
 
 use super::define;
 use crate::abi::Status;
-use crate::memory::enter;
+use crate::guest::Guest;
+use crate::memory::{HostCall, enter};
 use crate::trace::What;
-use crate::vm::Guest;
 use crate::world::Thread;
 
 /// What Envoy logs at by default, and what the filter is told.
@@ -54,18 +54,23 @@ pub(super) fn link(linker: &mut Linker<Guest>) -> Result<()> {
 
 fn proxy_log(caller: Caller<'_, Guest>, level: u32, message_at: u32, message_size: u32) -> Result<u32> {
     let mut call = enter!(caller, "proxy_log");
-    let level = Level::from_code(level).ok_or_else(|| format_err!("no log level has the number {level}"))?;
+    let Some(level) = Level::from_code(level) else { return Ok(Status::BadArgument.code()) };
     let message = String::from_utf8_lossy(&call.bytes(message_at, message_size)?).into_owned();
-    let thread = call.guest().thread;
     if level == Level::Critical {
         // A panic comes this way: it belongs into the fault that follows.
         call.guest().stderr.push_str(&message);
     }
+    log(&mut call, level, message);
+    Ok(Status::Ok.code())
+}
+
+/// Adds a line.
+pub(crate) fn log(call: &mut HostCall<'_>, level: Level, message: String) {
+    let thread = call.guest().thread;
     let world = call.world();
     let at = world.clock.elapsed();
     world.note(thread, What::Logged { message: message.clone() });
     world.log.push(LogLine { at, thread, level, message });
-    Ok(Status::Ok.code())
 }
 
 fn proxy_get_log_level(caller: Caller<'_, Guest>, level_at: u32) -> Result<u32> {

@@ -7,9 +7,10 @@ use wasmtime::{Caller, Linker, Result};
 
 use super::define;
 use crate::abi::Status;
+use crate::deployment::BuildId;
+use crate::guest::Guest;
 use crate::memory::enter;
 use crate::scheduler::Event;
-use crate::vm::Guest;
 use crate::world::{QueueId, Thread};
 
 /// From enqueueing to `on_queue_ready`, as measured on Envoy.
@@ -22,27 +23,34 @@ pub(crate) struct Queues {
     queues: BTreeMap<QueueId, Queue>,
 }
 
+/// Who is told of new items.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Target {
+    thread: Thread,
+    build: BuildId,
+    root: u32,
+}
+
 #[derive(Debug)]
 struct Queue {
-    thread: Thread,
-    root: u32,
+    target: Target,
     items: VecDeque<Vec<u8>>,
 }
 
 impl Queues {
-    fn register(&mut self, name: String, thread: Thread, root: u32) -> QueueId {
+    fn register(&mut self, name: String, target: Target) -> QueueId {
         let next = QueueId(u32::try_from(self.ids.len()).unwrap_or(u32::MAX).saturating_add(1));
         let id = *self.ids.entry(name).or_insert(next);
-        let queue = self.queues.entry(id).or_insert_with(|| Queue { thread, root, items: VecDeque::new() });
-        (queue.thread, queue.root) = (thread, root);
+        let queue = self.queues.entry(id).or_insert_with(|| Queue { target, items: VecDeque::new() });
+        queue.target = target;
         id
     }
 
     /// Who is to be told; `None` when there is no such queue.
-    fn enqueue(&mut self, id: QueueId, item: Vec<u8>) -> Option<(Thread, u32)> {
+    fn enqueue(&mut self, id: QueueId, item: Vec<u8>) -> Option<Target> {
         let queue = self.queues.get_mut(&id)?;
         queue.items.push_back(item);
-        Some((queue.thread, queue.root))
+        Some(queue.target)
     }
 
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
@@ -67,9 +75,10 @@ pub(super) fn link(linker: &mut Linker<Guest>) -> Result<()> {
 fn proxy_register_shared_queue(caller: Caller<'_, Guest>, name_at: u32, name_size: u32, id_at: u32) -> Result<u32> {
     let mut call = enter!(caller, "proxy_register_shared_queue");
     let name = call.text(name_at, name_size)?;
-    let thread = call.guest().thread;
     let root = call.root();
-    let id = call.world().queues.register(name, thread, root);
+    let guest = call.guest();
+    let target = Target { thread: guest.thread, build: guest.build, root };
+    let id = call.world().queues.register(name, target);
     call.put_u32(id_at, id.0)?;
     Ok(Status::Ok.code())
 }
@@ -97,8 +106,9 @@ fn proxy_enqueue_shared_queue(caller: Caller<'_, Guest>, id: u32, item_at: u32, 
     let mut call = enter!(caller, "proxy_enqueue_shared_queue");
     let item = call.bytes(item_at, item_size)?;
     let queue = QueueId(id);
-    let Some((thread, root)) = call.world().queues.enqueue(queue, item) else { return Ok(Status::NotFound.code()) };
-    call.world().put_after(WAKE_UP, Event::QueueReady { thread, root, queue });
+    let Some(target) = call.world().queues.enqueue(queue, item) else { return Ok(Status::NotFound.code()) };
+    let Target { thread, build, root } = target;
+    call.world().put_after(WAKE_UP, Event::QueueReady { thread, build, root, queue });
     Ok(Status::Ok.code())
 }
 
@@ -116,10 +126,11 @@ mod tests {
     #[test]
     fn the_last_registrant_of_a_name_is_the_one_that_is_told() {
         let mut queues = Queues::default();
-        let first = queues.register("wake".to_owned(), Thread::Main, 1);
-        let second = queues.register("wake".to_owned(), Thread::Worker(1), 3);
+        let target = |thread, root| Target { thread, build: BuildId::default(), root };
+        let first = queues.register("wake".to_owned(), target(Thread::Main, 1));
+        let second = queues.register("wake".to_owned(), target(Thread::Worker(1), 3));
         assert_eq!(first, second);
-        assert_eq!(queues.enqueue(first, Vec::new()), Some((Thread::Worker(1), 3)));
+        assert_eq!(queues.enqueue(first, Vec::new()), Some(target(Thread::Worker(1), 3)));
     }
 
     #[test]

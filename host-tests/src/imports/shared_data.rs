@@ -8,8 +8,8 @@ use wasmtime::{Caller, Linker, Result};
 
 use super::define;
 use crate::abi::Status;
+use crate::guest::Guest;
 use crate::memory::enter;
-use crate::vm::Guest;
 use crate::world::Thread;
 
 /// A write to shared data that was made.
@@ -40,6 +40,11 @@ struct Entry {
 }
 
 impl SharedData {
+    /// Nothing yet; the first value written gets this CAS number, 0 standing for 1.
+    pub(crate) fn starting_at(cas: u32) -> Self {
+        Self { last_cas: cas.saturating_sub(1), ..Self::default() }
+    }
+
     fn get(&self, key: &str) -> Option<(&[u8], u32)> {
         self.values.get(key).map(|entry| (entry.value.as_slice(), entry.cas))
     }
@@ -150,7 +155,7 @@ mod tests {
 
     #[test]
     fn cas_numbers_are_shared_by_all_keys_and_skip_zero_when_they_wrap() {
-        let mut data = SharedData { last_cas: u32::MAX - 1, ..SharedData::default() };
+        let mut data = SharedData::starting_at(u32::MAX);
         set(&mut data, "a", 0);
         set(&mut data, "b", 0);
         assert_eq!(data.get("a").unwrap().1, u32::MAX);

@@ -1,27 +1,40 @@
 //! The description of a process before it starts.
 
 use std::collections::BTreeMap;
+use std::iter;
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::Process;
+use super::{Process, Slot};
+use crate::abi::Status;
+use crate::application::Application;
+use crate::deployment::{Deployment, PluginKey};
 use crate::fault::StartError;
 use crate::filter::Filter;
+use crate::guest::Identity;
+use crate::imports::foreign::ForeignFunctions;
 use crate::upstream::Upstream;
-use crate::vm::Identity;
 use crate::world::{Thread, World};
 
 /// Describes a process; [`start`](Self::start) makes it.
 pub struct Builder {
     filter: Filter,
     identity: Identity,
+    name: String,
     config: Vec<u8>,
+    listeners: Vec<(String, String, Vec<u8>)>,
     workers: usize,
     seed: u64,
+    first_cas: u32,
     clusters: BTreeMap<String, Upstream>,
     watched: Vec<String>,
     records_writes: bool,
     fail_closed: bool,
     body_while_paused: bool,
+    application: Application,
+    foreign_functions: ForeignFunctions,
+    route_timeout: Duration,
+    idle_timeout: Duration,
 }
 
 impl Builder {
@@ -29,19 +42,26 @@ impl Builder {
         Self {
             filter: filter.clone(),
             identity: Identity {
-                plugin_name: "filter".to_owned(),
                 vm_id: "filter".to_owned(),
+                vm_config: Vec::new(),
                 environment: Vec::new(),
                 may_trap: false,
             },
+            name: "filter".to_owned(),
             config: Vec::new(),
+            listeners: Vec::new(),
             workers: 1,
             seed: 0,
+            first_cas: 1,
             clusters: BTreeMap::new(),
             watched: Vec::new(),
             records_writes: false,
             fail_closed: false,
             body_while_paused: true,
+            application: Application::default(),
+            foreign_functions: ForeignFunctions::default(),
+            route_timeout: Duration::from_secs(15),
+            idle_timeout: Duration::from_secs(300),
         }
     }
 
@@ -55,7 +75,7 @@ impl Builder {
     /// The plugin's name; `filter` unless it is said.
     #[must_use]
     pub fn name(mut self, name: &str) -> Self {
-        name.clone_into(&mut self.identity.plugin_name);
+        name.clone_into(&mut self.name);
         self
     }
 
@@ -73,6 +93,22 @@ impl Builder {
         self
     }
 
+    /// The configuration of the VM, which `on_vm_start` may read; empty unless it is said.
+    #[must_use]
+    pub fn vm_config(mut self, config: impl Into<Vec<u8>>) -> Self {
+        self.identity.vm_config = config.into();
+        self
+    }
+
+    /// Adds a listener beside the first one, with a plugin of its own: the same filter in the same VMs, so it shares keys
+    /// and queues, under a name and a configuration that may or may not be those of another. A request comes in on it
+    /// by [`Request::listener`](crate::Request::listener).
+    #[must_use]
+    pub fn listener(mut self, listener: &str, plugin: &str, config: impl Into<Vec<u8>>) -> Self {
+        self.listeners.push((listener.to_owned(), plugin.to_owned(), config.into()));
+        self
+    }
+
     /// Sets an environment variable of the filter.
     #[must_use]
     pub fn env(mut self, name: &str, value: &str) -> Self {
@@ -87,10 +123,52 @@ impl Builder {
         self
     }
 
+    /// The application behind the gateway; one that answers 200 at once unless it is said.
+    #[must_use]
+    pub fn application(mut self, application: Application) -> Self {
+        self.application = application;
+        self
+    }
+
+    /// A function of the host's own that the filter may call by name. There are none of Envoy's unless they are put here.
+    #[must_use]
+    pub fn foreign_function(
+        mut self,
+        name: &str,
+        function: impl FnMut(&[u8]) -> Result<Vec<u8>, Status> + 'static,
+    ) -> Self {
+        self.foreign_functions.insert(name.to_owned(), Box::new(function));
+        self
+    }
+
+    /// How long the application may take for a whole answer, the route's `timeout`; 15 s unless it is said, zero for no
+    /// limit. One that has not begun by then is answered 504, one that has is reset.
+    #[must_use]
+    pub fn route_timeout(mut self, timeout: Duration) -> Self {
+        self.route_timeout = timeout;
+        self
+    }
+
+    /// How long nothing may go through a stream, the `stream_idle_timeout`; 5 minutes unless it is said, zero for no
+    /// limit. Then it is answered 504, or 408 if its request has not arrived whole.
+    #[must_use]
+    pub fn idle_timeout(mut self, timeout: Duration) -> Self {
+        self.idle_timeout = timeout;
+        self
+    }
+
     /// Where the randomness of the process starts; the same seed gives the same run.
     #[must_use]
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
+        self
+    }
+
+    /// The CAS number of the first value written to shared data, in each life of the process; 1 unless it is said, and 0
+    /// is none. The numbers wrap behind `u32::MAX`, after days of heavy work: this starts just before.
+    #[must_use]
+    pub fn first_cas(mut self, cas: u32) -> Self {
+        self.first_cas = cas;
         self
     }
 
@@ -131,34 +209,40 @@ impl Builder {
         self
     }
 
-    /// Starts the process as Envoy does: a canary that is thrown away, the main thread's VM, then the workers'.
+    /// Starts the process as Envoy does: for each listener a canary that is thrown away and the main thread's root, then
+    /// those of the workers.
     ///
     /// # Errors
     ///
     /// A VM refuses its configuration or goes wrong.
     pub fn start(self) -> Result<Process, StartError> {
-        let mut world = Box::new(World::new(self.seed));
+        let mut world = Box::new(World::new(self.seed, self.first_cas));
         world.watched = self.watched;
         world.writes = self.records_writes.then(Vec::new);
+        world.application = self.application;
+        world.foreign_functions = self.foreign_functions;
         for (name, upstream) in self.clusters {
             world.upstreams.set(&name, upstream);
         }
+        let mut deployment = Deployment::default();
+        let build = deployment.build(&self.filter);
+        let first = (String::new(), self.name, self.config);
+        for (listener, name, config) in iter::once(first).chain(self.listeners) {
+            deployment.add_listener(&listener, build, PluginKey { name: name.into(), config: config.into() });
+        }
+        let threads = iter::once(Thread::Main).chain((0..self.workers).map(Thread::Worker));
         let mut process = Process {
-            filter: self.filter,
+            deployment,
             identity: Arc::new(self.identity),
-            config: self.config.into(),
             world,
-            slots: BTreeMap::new(),
+            slots: threads.map(|thread| (thread, Slot::default())).collect(),
             fail_closed: self.fail_closed,
             body_while_paused: self.body_while_paused,
+            route_timeout: self.route_timeout,
+            idle_timeout: self.idle_timeout,
             fuel_of_the_lost: 0,
         };
-        let config = Arc::clone(&process.config);
-        process.canary(&config)?;
-        process.boot(Thread::Main)?;
-        for worker in 0..self.workers {
-            process.boot(Thread::Worker(worker))?;
-        }
+        process.start()?;
         Ok(process)
     }
 }

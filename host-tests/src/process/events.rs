@@ -2,13 +2,17 @@
 
 use std::time::Duration;
 
-use super::Process;
+use super::{Process, size};
 use crate::fault::Fault;
-use crate::rules::{Effect, Point};
+use crate::grpc::GrpcPart;
+use crate::guest::{GrpcKind, Guest, PendingGrpc, ShownGrpc};
+use crate::rules::{Effect, Place};
 use crate::scheduler::Event;
 use crate::trace::What;
-use crate::vm::Guest;
-use crate::world::{Thread, VmId};
+use crate::world::{At, Thread};
+
+/// How an HTTP call that was reset failed, to `proxy_get_status`.
+const BROKEN_CONNECTION: u32 = 11;
 
 impl Process {
     /// Lets this much virtual time pass.
@@ -41,87 +45,166 @@ impl Process {
     }
 
     fn happen(&mut self, event: Event) -> Result<(), Fault> {
-        let (thread, point) = match event {
-            Event::Tick { thread, .. } => (thread, Point::Tick),
-            Event::QueueReady { thread, .. } => (thread, Point::QueueReady),
-            Event::CallEnd { thread, .. } => (thread, Point::CallEnd),
-            Event::StreamIdle { stream } => {
-                self.give_up(stream);
-                return Ok(());
-            }
-        };
+        let Some(thread) = self.thread_of(event) else { return Ok(()) };
         let stalled = self.stalled_until(thread);
         if stalled > self.world.clock.elapsed() {
             self.world.schedule.put(stalled, event);
             return Ok(());
         }
-        match self.world.rules.decide(thread, point) {
-            Effect::Pass => {}
+        let place = match event {
+            Event::Tick { .. } => Some(Place::Tick),
+            Event::QueueReady { .. } => Some(Place::QueueReady),
+            Event::CallEnd { .. } => Some(Place::CallEnd),
+            Event::Grpc { .. } | Event::Answer { .. } | Event::RouteTimeout { .. } | Event::Idle { .. } => None,
+        };
+        match place.map_or(Effect::Pass, |place| self.world.rules.decide(thread, place)) {
+            Effect::Pass => self.do_happen(event),
             Effect::Delay(wait) => {
                 self.world.put_after(wait, event);
-                return Ok(());
+                Ok(())
             }
             Effect::Fail(_) | Effect::Drop => {
                 self.world.note(thread, What::CallbackLost);
                 if let Event::Tick { vm, root, .. } = event {
                     // The timer itself goes on.
-                    let period = self.living(thread, vm).and_then(|guest| Some(guest.roots.get(&root)?.tick_period));
+                    let root = self.guest(At { thread, vm }).and_then(|guest| guest.roots.get(&root));
+                    let period = root.map(|root| root.tick_period);
                     period.into_iter().for_each(|period| self.world.put_after(period, event));
                 }
-                return Ok(());
+                Ok(())
             }
             Effect::Trap => {
-                self.kill_vm(thread);
-                return Ok(());
-            }
-        }
-        match event {
-            Event::Tick { thread, vm, root, armed } => self.tick(thread, vm, root, armed),
-            Event::QueueReady { thread, root, queue } => {
-                if self.guest(thread).is_some_and(|guest| guest.roots.contains_key(&root)) {
-                    self.enter::<_, ()>(thread, "proxy_on_queue_ready", root, (root, queue.0))?;
+                if let Some(at) = self.vm_of(event) {
+                    self.lose(at);
                 }
-                self.settle(thread)
+                Ok(())
             }
-            Event::CallEnd { thread, vm, token } => self.call_end(thread, vm, token),
-            Event::StreamIdle { .. } => Ok(()),
         }
     }
 
-    fn tick(&mut self, thread: Thread, vm: VmId, root: u32, armed: u64) -> Result<(), Fault> {
+    fn do_happen(&mut self, event: Event) -> Result<(), Fault> {
+        match event {
+            Event::Tick { thread, vm, root, armed } => self.tick(At { thread, vm }, root, armed),
+            Event::QueueReady { root, queue, .. } => {
+                let Some(at) = self.vm_of(event) else { return Ok(()) };
+                if self.guest(at).is_some_and(|guest| guest.roots.contains_key(&root)) {
+                    self.enter::<_, ()>(at, "proxy_on_queue_ready", root, (root, queue.0))?;
+                }
+                self.settle(at)
+            }
+            Event::CallEnd { thread, vm, token } => self.call_end(At { thread, vm }, token),
+            Event::Grpc { thread, vm, token } => self.grpc(At { thread, vm }, token),
+            Event::Answer { stream } => self.come(stream),
+            Event::RouteTimeout { stream } => self.time_out(stream),
+            Event::Idle { stream } => self.check_idle(stream),
+        }
+    }
+
+    /// The VM an event happens to.
+    fn vm_of(&mut self, event: Event) -> Option<At> {
+        match event {
+            Event::Tick { thread, vm, .. } | Event::CallEnd { thread, vm, .. } | Event::Grpc { thread, vm, .. } => {
+                Some(At { thread, vm })
+            }
+            Event::QueueReady { thread, build, .. } => {
+                let vm = self.slots.get_mut(&thread)?.vm_of(build)?.id();
+                Some(At { thread, vm })
+            }
+            Event::Answer { stream } | Event::RouteTimeout { stream } | Event::Idle { stream } => {
+                self.world.streams.get(&stream).map(|stream| stream.at)
+            }
+        }
+    }
+
+    /// `None` where there is nobody any more.
+    fn thread_of(&self, event: Event) -> Option<Thread> {
+        match event {
+            Event::Tick { thread, .. }
+            | Event::QueueReady { thread, .. }
+            | Event::CallEnd { thread, .. }
+            | Event::Grpc { thread, .. } => Some(thread),
+            Event::Answer { stream } | Event::RouteTimeout { stream } | Event::Idle { stream } => {
+                self.world.streams.get(&stream).filter(|stream| stream.is_open).map(|stream| stream.at.thread)
+            }
+        }
+    }
+
+    fn tick(&mut self, at: At, root: u32, armed: u64) -> Result<(), Fault> {
         let is_armed =
             |guest: &mut Guest| guest.roots.get(&root).filter(|root| root.armed == armed).map(|root| root.tick_period);
-        if self.living(thread, vm).and_then(is_armed).is_none() {
+        if self.guest(at).and_then(is_armed).is_none() {
             return Ok(());
         }
-        self.enter::<_, ()>(thread, "proxy_on_tick", root, root)?;
-        self.settle(thread)?;
+        self.enter::<_, ()>(at, "proxy_on_tick", root, root)?;
+        self.settle(at)?;
         // The timer repeats, unless the tick itself set it anew.
-        if let Some(period) = self.living(thread, vm).and_then(is_armed) {
+        if let Some(period) = self.guest(at).and_then(is_armed) {
+            let At { thread, vm } = at;
             self.world.put_after(period, Event::Tick { thread, vm, root, armed });
         }
         Ok(())
     }
 
-    fn call_end(&mut self, thread: Thread, vm: VmId, token: u32) -> Result<(), Fault> {
-        let Some(guest) = self.living(thread, vm) else { return Ok(()) };
+    fn call_end(&mut self, at: At, token: u32) -> Result<(), Fault> {
+        let Some(guest) = self.guest(at) else { return Ok(()) };
         let Some(call) = guest.calls.remove(&token) else { return Ok(()) };
-        let response = call.response.unwrap_or_default();
-        let status = response.headers.get(":status").and_then(|status| status.parse().ok());
-        let headers = u32::try_from(response.headers.len()).unwrap_or(u32::MAX);
-        let size = u32::try_from(response.body.len()).unwrap_or(u32::MAX);
-        guest.call_response = Some(response);
-        self.world.note(thread, What::CallEnded { token, status });
-        let params = (call.context, token, headers, size, 0);
-        self.enter::<_, ()>(thread, "proxy_on_http_call_response", call.context, params)?;
-        if let Some(guest) = self.living(thread, vm) {
-            guest.call_response = None;
+        let end = call.end.as_ref();
+        let status = end.and_then(|end| end.headers.get(":status")?.parse().ok());
+        let counts = end.map_or([0; 3], |end| [end.headers.len(), end.body.len(), end.trailers.len()]);
+        let [headers, body, trailers] = counts.map(size);
+        if end.is_none() {
+            guest.set_status(call.root, BROKEN_CONNECTION, "reset");
         }
-        self.settle(thread)
+        guest.call_end = call.end;
+        self.world.note(at.thread, What::CallEnded { token, status });
+        let params = (call.root, token, headers, body, trailers);
+        self.enter::<_, ()>(at, "proxy_on_http_call_response", call.root, params)?;
+        if let Some(guest) = self.guest(at) {
+            guest.call_end = None;
+            guest.clear_status(call.root);
+        }
+        self.settle(at)
     }
 
-    /// The VM of this thread, if it still is this one.
-    fn living(&mut self, thread: Thread, vm: VmId) -> Option<&mut Guest> {
-        self.guest(thread).filter(|guest| guest.vm == vm)
+    /// Tells the filter the next part of a gRPC call or stream.
+    fn grpc(&mut self, at: At, token: u32) -> Result<(), Fault> {
+        let Some(guest) = self.guest(at) else { return Ok(()) };
+        let Some(pending) = guest.grpc.get_mut(&token) else { return Ok(()) };
+        let Some(part) = pending.parts.pop_front() else { return Ok(()) };
+        let (root, kind) = (pending.root, pending.kind);
+        let is_last = kind == GrpcKind::Call || matches!(part, GrpcPart::Close { .. });
+        (pending.has_closed, pending.is_closing) = (is_last, is_last);
+        let shown = &mut guest.shown_grpc;
+        let (callback, number) = match part {
+            GrpcPart::Initial(metadata) => {
+                let count = shown.initial.insert(metadata).len();
+                ("proxy_on_grpc_receive_initial_metadata", size(count))
+            }
+            GrpcPart::Message(message) => ("proxy_on_grpc_receive", size(shown.message.insert(message).len())),
+            GrpcPart::Trailing(metadata) => {
+                let count = shown.trailing.insert(metadata).len();
+                ("proxy_on_grpc_receive_trailing_metadata", size(count))
+            }
+            GrpcPart::Close { code, message } => {
+                guest.set_status(root, code, &message);
+                ("proxy_on_grpc_close", code)
+            }
+        };
+        if is_last {
+            self.world.note(at.thread, What::GrpcEnded { token });
+        }
+        self.enter::<_, ()>(at, callback, root, (root, token, number))?;
+        if let Some(guest) = self.guest(at) {
+            guest.shown_grpc = ShownGrpc::default();
+            guest.clear_status(root);
+            let is_over = |pending: &mut PendingGrpc| {
+                pending.is_closing = false;
+                is_last && (kind == GrpcKind::Call || pending.is_let_go)
+            };
+            if guest.grpc.get_mut(&token).is_some_and(is_over) {
+                guest.grpc.remove(&token);
+            }
+        }
+        self.settle(at)
     }
 }

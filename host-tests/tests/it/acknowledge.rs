@@ -113,11 +113,11 @@ fn a_producer_whose_workers_vm_is_lost_waits_until_envoy_gives_it_up_and_its_eve
     let (mut process, stream) = waiting(&acknowledged(), slow);
     advance(&mut process, seconds(1));
     process.kill_vm(Thread::Worker(0));
-    advance(&mut process, seconds(299));
+    advance(&mut process, seconds(298));
     assert!(process.is_open(stream));
     let numbers: Vec<u32> = attempts(&process, "billing").into_iter().map(|attempt| attempt.number).collect();
     assert_eq!(numbers, [1, 1]);
-    advance(&mut process, seconds(1));
+    advance(&mut process, seconds(2));
     assert_eq!(answered(&process, stream).status(), 503);
 }
 

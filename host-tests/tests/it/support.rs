@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use host_tests::{Answer, Builder, Call, Filter, Process, Reply, Request, StreamId, Upstream};
+use host_tests::{Answer, Application, Builder, Call, Filter, Process, Reply, Request, StreamId, Thread, Upstream};
 use serde_json::{Value, json};
 
 /// How late what is due at a time may come: the tick's resolution and the queue's wake-up.
@@ -24,6 +24,47 @@ pub fn gatepost() -> &'static Filter {
 pub fn noop() -> &'static Filter {
     static FILTER: OnceLock<Filter> = OnceLock::new();
     FILTER.get_or_init(|| compiled("gatepost-noop"))
+}
+
+/// The filter that does what its configuration says, built and compiled once.
+pub fn puppet() -> &'static Filter {
+    static FILTER: OnceLock<Filter> = OnceLock::new();
+    FILTER.get_or_init(|| compiled("gatepost-puppet"))
+}
+
+/// Another build of Gatepost, built and compiled once.
+pub fn another_gatepost() -> &'static Filter {
+    static FILTER: OnceLock<Filter> = OnceLock::new();
+    FILTER.get_or_init(|| another_build("gatepost"))
+}
+
+/// Another build of the filter that does what its configuration says, built and compiled once.
+pub fn another_puppet() -> &'static Filter {
+    static FILTER: OnceLock<Filter> = OnceLock::new();
+    FILTER.get_or_init(|| another_build("gatepost-puppet"))
+}
+
+/// The same code, and a section that says nothing.
+fn another_build(package: &str) -> Filter {
+    let mut wasm = std::fs::read(gatepost_cli::artifact::wasm(package).expect("it builds")).expect("it is there");
+    wasm.extend(b"\0\x06\x05build");
+    Filter::compile(&wasm).expect("it compiles")
+}
+
+/// A process with one worker whose filter follows this script; see `host-tests/puppet`.
+pub fn scripted(script: &str) -> Builder {
+    Process::builder(puppet()).config(script)
+}
+
+/// What the filter logged on one thread.
+pub fn said_on(process: &Process, thread: Thread) -> Vec<&str> {
+    let lines = process.log().iter().filter(|line| line.thread == thread && !line.message.starts_with("vm_start"));
+    lines.map(|line| line.message.as_str()).collect()
+}
+
+/// What the filter logged on the first worker.
+pub fn said(process: &Process) -> Vec<&str> {
+    said_on(process, Thread::Worker(0))
 }
 
 fn compiled(package: &str) -> Filter {
@@ -176,4 +217,21 @@ pub fn letters(process: &Process, text: &str) -> usize {
 /// The waits between attempts, each from the moment the one before it ended: `latency` after it was made.
 pub fn waits(attempts: &[Attempt], latency: Duration) -> Vec<Duration> {
     attempts.windows(2).map(|pair| pair[1].at - pair[0].at - latency).collect()
+}
+
+/// A script for the filter, and an application that answers in three pieces, 100 ms apart.
+pub fn in_pieces(script: &str) -> Builder {
+    let reply = Reply::status(200).header("x-app", "1").chunks(["hello ", "big ", "world"]);
+    scripted(script).application(Application::always(reply.spaced(millis(100))))
+}
+
+/// What a client has been answered: the status, the body, and whether that is all of it.
+pub fn outcome(process: &Process, stream: StreamId) -> Option<(u16, String, bool)> {
+    let answer = process.answer(stream)?;
+    Some((answer.status(), String::from_utf8_lossy(&answer.body).into_owned(), answer.is_complete))
+}
+
+/// The outcome that is a whole answer.
+pub fn whole(status: u16, body: &str) -> Option<(u16, String, bool)> {
+    Some((status, body.to_owned(), true))
 }

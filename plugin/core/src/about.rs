@@ -6,8 +6,6 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use crate::config::{Config, Endpoint};
 use crate::control::{Control, State};
 use crate::delivery::{DeliveryRecord, Stage};
@@ -18,12 +16,13 @@ use crate::operational::{Kinds, News};
 use crate::rollout::{self, Plan, Progress};
 use crate::store::{Record, SharedStore, StoreError, Write, read, update};
 use crate::time::{Now, WallTime};
+use crate::wire::wire;
 
 /// The version of this build.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// The record.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct About {
     /// Names the process: a random UUID.
     pub instance: Option<EventId>,
@@ -41,8 +40,10 @@ pub struct About {
     pub window: Duration,
 }
 
+wire!(struct About { instance, started, version, enabled, endpoints, plan, window });
+
 /// An endpoint of the configuration that delivers.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AboutEndpoint {
     /// Its name.
     pub name: String,
@@ -55,6 +56,8 @@ pub struct AboutEndpoint {
     /// The events of the gateway's own that it wants.
     pub operational: Kinds,
 }
+
+wire!(struct AboutEndpoint { name, disabled, digest, open, operational });
 
 impl From<&Endpoint> for AboutEndpoint {
     fn from(endpoint: &Endpoint) -> Self {

@@ -18,6 +18,7 @@ use crate::store::{SharedStore, StoreError};
 
 mod history;
 mod letters;
+mod page;
 mod query;
 mod rollout;
 mod status;
@@ -70,7 +71,8 @@ pub fn split<'a>(admin: &Admin, path: &'a str) -> Option<(&'a str, &'a str)> {
 
 /// Answers a request, in the name of the plugin `prefix`.
 pub fn handle(world: &mut World<'_>, prefix: &str, admin: &Admin, request: &Request<'_>) -> Outcome {
-    let mut surface = Surface { world, prefix, admin, request, holder: String::new(), is_untold: false };
+    let mut surface =
+        Surface { world, prefix, admin, request, role: Role::Read, holder: String::new(), is_untold: false };
     let outcome = surface.route();
     let mut line = [" token=", &surface.holder].concat();
     if surface.is_untold {
@@ -98,6 +100,8 @@ struct Surface<'a, 'w> {
     prefix: &'a str,
     admin: &'a Admin,
     request: &'a Request<'a>,
+    /// What the request's token allows, once it is known.
+    role: Role,
     /// Whose token it is: the beginning of its SHA-256.
     holder: String,
     /// Something was changed that could not be told to those who want to know.
@@ -107,12 +111,16 @@ struct Surface<'a, 'w> {
 impl Surface<'_, '_> {
     fn route(&mut self) -> Result<Outcome> {
         let words: Vec<&str> = self.request.path.split('/').skip(1).collect();
+        if matches!(words.as_slice(), [] | [""]) {
+            self.only("GET")?;
+            return Ok(Outcome::Answer(page::answer()));
+        }
         if words == ["health"] {
             self.only("GET")?;
             let about = self.about()?;
             return self.health(&about);
         }
-        let role = self.role()?;
+        self.role = self.role()?;
         let (method, parameters): (_, &[&str]) = match words.as_slice() {
             ["status"] | ["events", _] => ("GET", &[]),
             ["deliveries"] => ("GET", &["endpoint", "event", "status", "since", "limit"]),
@@ -127,7 +135,7 @@ impl Surface<'_, '_> {
             _ => return Err(problem(404, "Not Found", "the admin surface has nothing at this path")),
         };
         self.only(method)?;
-        if role < Role::Operate && method != "GET" {
+        if self.role < Role::Operate && method != "GET" {
             let detail = "this token may look, but not change anything";
             return Err(problem(403, "Forbidden", detail));
         }

@@ -315,6 +315,16 @@ pub enum Role {
     Operate,
 }
 
+impl Role {
+    /// Its word.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Operate => "operate",
+        }
+    }
+}
+
 /// What may be kept, and how much of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {

@@ -4,15 +4,14 @@
 //! index is changed by compare-and-swap, and only by what ends a delivery, so contention is rare and a few kilobytes
 //! a change do not matter. When a letter more, or its bytes, would pass the limits, the oldest go.
 
-use serde::{Deserialize, Serialize};
-
 use crate::config::Limits;
 use crate::delivery::{EventMeta, split_payload, with_payload};
 use crate::store::{FREED, Record, SharedStore, StoreError, Write, is_freed, read, update};
 use crate::time::WallTime;
+use crate::wire::wire;
 
 /// Why a delivery became a dead letter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
     /// A final answer, or the schedule at its end.
     Failed,
@@ -25,6 +24,8 @@ pub enum Reason {
     /// Whoever attempted it died, three times in a row.
     Poison,
 }
+
+wire!(enum Reason { 0 => Failed, 1 => Expired, 2 => Overflow, 3 => EndpointRemoved, 4 => Poison });
 
 impl Reason {
     /// The word in logs, headers and answers.
@@ -40,7 +41,7 @@ impl Reason {
 }
 
 /// A dead letter; its payload stands behind it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Letter {
     /// The event.
     pub meta: EventMeta,
@@ -58,6 +59,8 @@ pub struct Letter {
     pub died: WallTime,
 }
 
+wire!(struct Letter { meta, endpoint, reason, attempts, response_status, accepted, died });
+
 impl Letter {
     /// Names the delivery: an event goes to an endpoint once.
     pub fn delivery(&self) -> String {
@@ -70,7 +73,7 @@ impl Record for Letter {
 }
 
 /// A letter in the index.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Listed {
     slot: u32,
     /// Bytes of its record and payload.
@@ -79,13 +82,17 @@ pub struct Listed {
     serial: u64,
 }
 
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+wire!(struct Listed { slot, size, serial });
+
+#[derive(Clone, Debug, Default)]
 struct Index {
     /// Oldest first.
     letters: Vec<Listed>,
     /// Letters that were ever kept.
     serial: u64,
 }
+
+wire!(struct Index { letters, serial });
 
 impl Record for Index {
     const VERSION: u8 = 1;

@@ -15,17 +15,16 @@
 //! the attempt is made again, with the same id. That is the whole of "at least once". An event whose attempts end with
 //! their VM three times in a row is taken for what kills them, and becomes a dead letter.
 
-use serde::{Deserialize, Serialize};
-
 use crate::config::{EndpointId, RouteId};
 use crate::dead_letter::Reason;
 use crate::history::Trail;
 use crate::message::EventId;
 use crate::store::{Record, StoreError, encoded};
 use crate::time::{Instant, Now, WallTime};
+use crate::wire::wire;
 
 /// Where a delivery stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
     /// Its next attempt is made at `due`, or later if something holds it back.
     Waiting {
@@ -46,6 +45,8 @@ pub enum Stage {
     /// A dead letter, kept in the ring.
     Dead,
 }
+
+wire!(enum Stage { 0 => Waiting { due }, 1 => Sinking { attempts, reason, due }, 2 => Delivered, 3 => Dead });
 
 impl Stage {
     /// Is there nothing left to do?
@@ -156,7 +157,7 @@ impl Pending {
 /// An event's changing part in shared data: small, rewritten at each change. `N` is a name, borrowed when written. It
 /// names its body's id: a body with another id belongs to an event that is gone. Once all has ended it is what the
 /// [history](crate::history) keeps.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StateRecord<N> {
     /// The event's id.
     pub id: EventId,
@@ -174,8 +175,10 @@ pub struct StateRecord<N> {
     pub deliveries: Vec<DeliveryRecord<N>>,
 }
 
+wire!(struct StateRecord<N> { id, accepted, accepted_wall, trials, event_type, route, deliveries });
+
 /// A delivery in shared data.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeliveryRecord<N> {
     /// The endpoint's name: its number changes with the config.
     pub endpoint: N,
@@ -189,6 +192,8 @@ pub struct DeliveryRecord<N> {
     pub trail: Trail,
 }
 
+wire!(struct DeliveryRecord<N> { endpoint, attempts, response_status, stage, trail });
+
 impl Record for StateRecord<String> {
     const VERSION: u8 = 2;
 }
@@ -201,7 +206,7 @@ impl StateRecord<&str> {
 }
 
 /// What is known of an event besides its payload; written once, with the payload behind it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventMeta {
     /// The event's id.
     pub id: EventId,
@@ -214,6 +219,8 @@ pub struct EventMeta {
     /// The rest of the producer's trace context.
     pub tracestate: Option<Vec<u8>>,
 }
+
+wire!(struct EventMeta { id, event_type, content_type, traceparent, tracestate });
 
 impl EventMeta {
     /// That of an event of the gateway's own.

@@ -14,12 +14,11 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use crate::notice::DeliveryResult;
 use crate::outcome::Ending;
 use crate::store::Record;
 use crate::time::{Instant, WallTime};
+use crate::wire::wire;
 
 /// Cells in `for`.
 const WINDOW: u64 = 30;
@@ -63,7 +62,7 @@ pub struct Hold {
 }
 
 /// What rolls a rollout back; the label `reason` of `gatepost_rollbacks_total`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trigger {
     /// Too few deliveries are delivered.
     Success,
@@ -78,6 +77,8 @@ pub enum Trigger {
     /// An operator said so.
     Operator,
 }
+
+wire!(enum Trigger { 0 => Success, 1 => P95, 2 => BreakerOpens, 3 => Unauthorized, 4 => PersonalData, 5 => Operator });
 
 impl Trigger {
     /// The label's value.
@@ -94,7 +95,7 @@ impl Trigger {
 }
 
 /// What was counted in a stretch of time.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Deliveries that were delivered.
     pub delivered: u32,
@@ -107,6 +108,8 @@ pub struct Counts {
     /// How many attempts took how long: buckets and numbers, ascending.
     times: Vec<(u8, u32)>,
 }
+
+wire!(struct Counts { delivered, failed, attempts, unauthorized, times });
 
 impl Counts {
     fn add(&mut self, other: &Self) {
@@ -183,7 +186,7 @@ pub fn key(prefix: &str, partition: u32, endpoint: &str) -> String {
 }
 
 /// What was counted since the process began.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
     /// Deliveries that were accepted; of the process: events.
     pub accepted: u64,
@@ -198,6 +201,8 @@ pub struct Totals {
     /// When the last attempt was made.
     pub last_attempt: Option<WallTime>,
 }
+
+wire!(struct Totals { accepted, attempts, delivered, failed, expired, last_attempt });
 
 impl Totals {
     /// Counts an attempt that was made at this time, and has ended.
@@ -226,7 +231,7 @@ impl Totals {
 }
 
 /// What one VM, or all of them together, counted: lately, and in all.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ring {
     /// In all.
     pub totals: Totals,
@@ -235,6 +240,8 @@ pub struct Ring {
     /// Each with its number, counted from the base of the clock; ascending.
     cells: Vec<(u64, Counts)>,
 }
+
+wire!(struct Ring { totals, width, cells });
 
 impl Record for Ring {
     const VERSION: u8 = 1;

@@ -9,12 +9,11 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use crate::dead_letter::Reason;
 use crate::outcome::Ending;
 use crate::store::{SharedStore, StoreError, swap};
 use crate::time::WallTime;
+use crate::wire::wire;
 
 /// Slots that a worker takes at once.
 pub const BLOCK: u64 = 16;
@@ -23,7 +22,7 @@ pub const BLOCK: u64 = 16;
 const ATTEMPTS_MAX: usize = 20;
 
 /// How a delivery went.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Trail {
     /// When it ended.
     pub ended: Option<WallTime>,
@@ -33,8 +32,10 @@ pub struct Trail {
     pub attempts: Vec<Attempt>,
 }
 
+wire!(struct Trail { ended, reason, attempts });
+
 /// An attempt that ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attempt {
     /// When it was made.
     pub at: WallTime,
@@ -43,6 +44,8 @@ pub struct Attempt {
     /// How long it took.
     pub millis: u32,
 }
+
+wire!(struct Attempt { at, code, millis });
 
 impl Trail {
     /// Remembers an attempt.

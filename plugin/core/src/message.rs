@@ -3,8 +3,6 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
-
 use crate::config::{Endpoint, MetadataValue, Payload, Route, Sink, Url};
 use crate::headers::{self, Headers};
 use crate::json::write::quoted;
@@ -13,6 +11,7 @@ use crate::operational::is_operational;
 use crate::signature::timestamped::sign;
 use crate::template::{Absent, Source};
 use crate::time::WallTime;
+use crate::wire::wire;
 
 /// An event type has at most this many characters.
 pub const EVENT_TYPE_MAX: usize = 128;
@@ -22,8 +21,10 @@ pub const EVENT_TYPE_MAX: usize = 128;
 pub const CARRIED_HEADER_MAX: usize = 1024;
 
 /// An event's id: a UUID version 4 (RFC 9562), the same in every attempt and redelivery.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EventId(pub [u8; 16]);
+
+wire!(struct EventId(_));
 
 impl EventId {
     /// Makes an id of 16 random bytes: six bits are set as version 4 asks.

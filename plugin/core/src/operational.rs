@@ -17,6 +17,7 @@ use crate::message::EventId;
 use crate::rollout::Percent;
 use crate::subscription::{EventPattern, Subscriptions};
 use crate::time::WallTime;
+use crate::wire::wire;
 
 /// What the type of every operational event begins with. No producer's may.
 pub const PREFIX: &str = "gatepost.";
@@ -63,8 +64,10 @@ impl Kind {
 }
 
 /// Which kinds an endpoint wants: a bit for each.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Kinds(u8);
+
+wire!(struct Kinds(_));
 
 impl Kinds {
     /// Those that these patterns ask for by name.

@@ -3,13 +3,14 @@
 //! It mirrors the proxy-wasm ABI: whole values, no delete, no listing, compare-and-swap by a number that comes with
 //! each read. Envoy holds one mutex over it, so every call is atomic by itself.
 
-use postcard::ser_flavors::Flavor;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use crate::wire::{Decode, Encode, Reader};
 
 /// How often a contended update is tried before it is given up: each try loses only to another VM's success, so with
 /// a few VMs this is never reached by honest contention.
 const UPDATE_TRIES: u32 = 64;
+
+/// Room that is made for a record before it is written: most fit, and need not be moved while they grow.
+const ROOM: usize = 192;
 
 /// The number that comes with a value and guards its replacement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,8 +60,8 @@ pub trait SharedStore {
     fn set(&mut self, key: &str, value: &[u8], cas: Option<Cas>) -> Result<(), StoreError>;
 }
 
-/// A value in the store: a format version, then [postcard](https://postcard.jamesmunns.com/wire-format).
-pub trait Record: Serialize + DeserializeOwned {
+/// A value in the store: a format version, then its fields as [`crate::wire`] writes them.
+pub trait Record: Encode + Decode {
     /// Raised whenever the fields change; a reader leaves other versions alone. Never [`FREED`].
     const VERSION: u8;
 
@@ -76,41 +77,21 @@ pub trait Record: Serialize + DeserializeOwned {
     fn decode(bytes: &[u8]) -> Result<(Self, &[u8]), StoreError> {
         match bytes.split_first() {
             Some((version, rest)) if *version == Self::VERSION => {
-                postcard::take_from_bytes(rest).map_err(|_| StoreError::UnknownFormat)
+                let mut reader = Reader::new(rest);
+                let record = Self::take(&mut reader);
+                reader.rest().map(|rest| (record, rest)).ok_or(StoreError::UnknownFormat)
             }
             _ => Err(StoreError::UnknownFormat),
         }
     }
 }
 
-/// The bytes of a record: its version, which postcard writes as itself, and its fields.
-pub fn encoded(version: u8, fields: &(impl Serialize + ?Sized)) -> Vec<u8> {
-    // Serialising plain data into a growing vector cannot fail; an empty record would be read as unknown.
-    postcard::serialize_with_flavor(&(version, fields), Bytes(Vec::with_capacity(ROOM))).unwrap_or_default()
-}
-
-/// What most records need: a vector that grows from nothing is moved four times on the way there.
-const ROOM: usize = 128;
-
-/// Where postcard puts the bytes of a record.
-struct Bytes(Vec<u8>);
-
-impl Flavor for Bytes {
-    type Output = Vec<u8>;
-
-    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
-        self.0.push(byte);
-        Ok(())
-    }
-
-    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
-        self.0.extend_from_slice(bytes);
-        Ok(())
-    }
-
-    fn finalize(self) -> postcard::Result<Vec<u8>> {
-        Ok(self.0)
-    }
+/// The bytes of a record: its version, and its fields.
+pub fn encoded(version: u8, fields: &impl Encode) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(ROOM);
+    bytes.push(version);
+    fields.put(&mut bytes);
+    bytes
 }
 
 /// The one byte that a freed slot holds, since a key cannot be deleted.

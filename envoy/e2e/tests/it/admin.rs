@@ -17,7 +17,8 @@ const DEADLINE: Duration = Duration::from_secs(60);
 
 /// What is said to the admin surface of a gateway that runs the example.
 pub struct Operator {
-    url: String,
+    /// The surface's, without a slash at its end.
+    pub url: String,
 }
 
 impl Operator {

@@ -22,6 +22,8 @@ mod isolation;
 #[cfg(test)]
 mod outcomes;
 #[cfg(test)]
+mod page;
+#[cfg(test)]
 mod receiver;
 #[cfg(test)]
 mod rollout;

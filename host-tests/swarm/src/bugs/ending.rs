@@ -49,10 +49,9 @@ pub(super) const BUGS: &[Bug] = &[
         what: "an attempt more is made than the schedule has",
         edits: &[
             Edit {
-                file: RETRY,
-                find: "let delay = policy.delays.get(made as usize)?;",
-                replace: "let last = policy.delays.last().filter(|_| made as usize == policy.delays.len());
-    let delay = policy.delays.get(made as usize).or(last)?;",
+                file: SETTLE,
+                find: "retry::next_wait(&endpoint.retry, made, asked,",
+                replace: "retry::next_wait(&endpoint.retry, made.min(endpoint.retry.delays.len() as u32 - 1), asked,",
             },
             Edit {
                 file: "plugin/core/src/engine/send.rs",

@@ -189,6 +189,24 @@ pub(super) const BUGS: &[Bug] = &[
         }],
     },
     Bug {
+        name: "numbers end at 2",
+        what: "the third attempt and all after it carry the number of the second",
+        edits: &[Edit {
+            file: SEND,
+            find: "=> (delivery.attempts + 1, None),",
+            replace: "=> ((delivery.attempts + 1).min(2), None),",
+        }],
+    },
+    Bug {
+        name: "letter without its reason",
+        what: "a sink is not told why a delivery died",
+        edits: &[Edit {
+            file: MESSAGE,
+            find: "    headers.push((&endpoint.signature.dead_letter, Cow::Borrowed(reason.as_bytes())));",
+            replace: "    let _ = reason;",
+        }],
+    },
+    Bug {
         name: "a refusal costs an attempt",
         what: "that Envoy would not send is counted as an attempt",
         edits: &[Edit {

@@ -34,6 +34,8 @@ impl Surface<'_, '_> {
         let mut body = begin(about);
         body.text("version", &about.version);
         body.text("now", &now.wall.to_string());
+        // So that a page need not offer what will be refused.
+        body.text("role", self.role.label());
         body.text("state", control.state(about.enabled).label());
         if let Some(by_operator) = control.override_of(about.enabled) {
             body.text("configured", State::configured(about.enabled).label());

@@ -96,15 +96,22 @@ pub fn rollout_command(body: &[u8]) -> Result<Percent, Problems> {
     command(body, |node| node.object(&["percent"], &[])?.required("percent", "a share of the events", percent))
 }
 
+/// Apart from [`command`] so that it exists once, whatever is read.
+#[inline(never)]
+fn tree(body: &[u8]) -> Result<Value, String> {
+    // What the parser says is wrong quotes nothing of the body.
+    let text = std::str::from_utf8(body).map_err(|error| error.to_string());
+    let tree = text.and_then(|text| serde_json::from_str(text).map_err(|error| error.to_string()));
+    tree.map_err(|error| ["is not JSON: ", &error].concat())
+}
+
 fn command<T>(body: &[u8], read: impl FnOnce(&Node<'_>) -> Option<T>) -> Result<T, Problems> {
     const WHOLE: &str = "body";
     let reader = Reader::new(WHOLE, &|_| None);
-    // What the parser says is wrong quotes nothing of the body.
-    let tree = std::str::from_utf8(body).map_err(|error| error.to_string());
-    let tree = tree.and_then(|text| serde_json::from_str::<Value>(text).map_err(|error| error.to_string()));
+    let tree = tree(body);
     let read = match &tree {
         Ok(tree) => read(&reader.root(tree)),
-        Err(error) => reader.root(&Value::Null).problem(&["is not JSON: ", error].concat(), "a JSON object"),
+        Err(fault) => reader.root(&Value::Null).problem(fault, "a JSON object"),
     };
     let problems = reader.problems();
     read.filter(|_| problems.is_empty()).ok_or(problems)

@@ -1,0 +1,129 @@
+//! Faults of the clusters, put in from outside their scripts, and answers that break off.
+
+use std::error::Error;
+
+use host_tests::{Effect, Point, Reply, Rule, Thread, Upstream};
+use serde_json::json;
+
+use crate::support::{
+    accept, advance, attempts, config, endpoint, event, gateway, millis, said_on, scripted, seconds, start, with,
+};
+
+const BILLING: Point = Point::Upstream("billing");
+
+#[test]
+fn a_rule_fails_one_attempt_at_one_cluster_and_the_next_is_the_scripts_again() {
+    let mut process = start(&config([endpoint("billing"), endpoint("audit")]));
+    process.add_rule(Rule::new(BILLING, Effect::Fail(503)).times(1));
+    accept(&mut process, 0, event("paid"));
+    advance(&mut process, seconds(10));
+    assert_eq!((attempts(&process, "billing").len(), attempts(&process, "audit").len()), (2, 1));
+    assert_eq!(process.metric("endpoint=.=billing;.;outcome=.=5xx;.;gatepost_attempts_total"), Some(1));
+}
+
+#[test]
+fn an_answer_that_a_rule_keeps_back_is_ended_by_the_calls_timeout() {
+    let mut process = start(&config([with(endpoint("billing"), json!({"timeout": "1s"}))]));
+    process.add_rule(Rule::new(Point::AnyUpstream, Effect::Drop).times(1));
+    accept(&mut process, 0, event("paid"));
+    advance(&mut process, seconds(10));
+    let attempts = attempts(&process, "billing");
+    // The second is made two seconds after the end of the first.
+    assert!(attempts[1].at - attempts[0].at >= seconds(3), "{attempts:?}");
+    assert_eq!(process.metric("endpoint=.=billing;.;outcome=.=timeout;.;gatepost_attempts_total"), Some(1));
+}
+
+#[test]
+fn a_rule_makes_a_cluster_slower_for_one_thread_alone() {
+    let mut process = start(&config([endpoint("billing")]));
+    process.add_rule(Rule::new(BILLING, Effect::Delay(millis(400))).on(Thread::Worker(1)));
+    let mut took = |worker| {
+        let before = process.histogram("endpoint=.=billing;.;gatepost_attempt_duration_ms").map_or(0, <[u64]>::len);
+        accept(&mut process, worker, event("paid"));
+        advance(&mut process, seconds(1));
+        process.histogram("endpoint=.=billing;.;gatepost_attempt_duration_ms").expect("samples")[before]
+    };
+    assert!(took(0) < 10);
+    assert!((400..410).contains(&took(1)));
+}
+
+#[test]
+fn a_rule_that_was_taken_away_or_passes_leaves_the_script_alone() {
+    let mut process = start(&config([endpoint("billing")]));
+    let rule = process.add_rule(Rule::new(BILLING, Effect::Fail(500)));
+    process.remove_rule(rule);
+    process.add_rule(Rule::new(BILLING, Effect::Pass));
+    process.add_rule(Rule::new(Point::AnyUpstream, Effect::Fail(500)));
+    accept(&mut process, 0, event("paid"));
+    advance(&mut process, seconds(1));
+    assert_eq!(process.metric("endpoint=.=billing;.;result=.=delivered;.;gatepost_deliveries_total"), Some(1));
+}
+
+#[test]
+fn a_rule_whose_answer_is_no_http_status_is_a_fault_that_says_so() -> Result<(), Box<dyn Error>> {
+    let mut process = scripted("configure: tick 10\ntick: call billing / 1000")
+        .cluster("billing", Upstream::always(Reply::status(200)))
+        .start()?;
+    process.add_rule(Rule::new(BILLING, Effect::Fail(1000)));
+    let fault = process.advance(seconds(1)).expect_err("no such status");
+    assert_eq!((fault.host_call, fault.reason.as_str()), (Some("proxy_http_call"), "a rule's 1000 is no HTTP status"));
+    Ok(())
+}
+
+#[test]
+fn a_call_ends_with_the_headers_the_body_and_the_trailers_of_its_answer() -> Result<(), Box<dyn Error>> {
+    let reply = Reply::status(201).header("x-a", "1").chunks(["po", "ng"]).trailers([("x-sum", "4")]);
+    let mut process = scripted(
+        "configure: tick 10
+        tick: tick 0; call billing /hooks 1000
+        http_call_response: show; pairs 6; body 4; pairs 7",
+    )
+    .cluster("billing", Upstream::always(reply))
+    .start()?;
+    process.advance(seconds(1))?;
+    let call = process.calls("billing")[0];
+    assert_eq!((call.header(":path"), call.body.as_slice()), ("/hooks", b"ping".as_slice()));
+    let said = said_on(&process, Thread::Worker(0));
+    let expected = [
+        "http_call_response [1, 4, 3, 4, 1]",
+        "pairs 6 -> :status 201 x-a 1 x-envoy-upstream-service-time 1",
+        "body 4 -> pong",
+        "pairs 7 -> x-sum 4",
+    ];
+    assert_eq!(said[said.len() - 4..], expected);
+    Ok(())
+}
+
+#[test]
+fn of_an_answer_that_breaks_off_the_filter_sees_no_headers_and_no_body() -> Result<(), Box<dyn Error>> {
+    let mut process = scripted(
+        "configure: tick 10
+        tick: tick 0; call billing / 1000
+        http_call_response: show; pairs 6; body 4",
+    )
+    .cluster("billing", Upstream::always(Reply::status(200).chunks(["half of it"]).cut()))
+    .start()?;
+    process.advance(seconds(1))?;
+    let said = said_on(&process, Thread::Worker(0));
+    assert_eq!(said[said.len() - 3..], ["http_call_response [1, 4, 0, 0, 0]", "pairs 6 -> ", "body 4 -> status 1"]);
+    Ok(())
+}
+
+#[test]
+fn the_wrap_of_the_cas_numbers_changes_nothing() {
+    let run = |first| {
+        let failing = Upstream::replies([Reply::status(503), Reply::status(503)]);
+        let builder = gateway(&config([endpoint("billing")])).cluster("billing", failing).first_cas(first);
+        let mut process = builder.start().expect("it starts");
+        accept(&mut process, 0, event("paid"));
+        advance(&mut process, seconds(2));
+        process.kill_vm(Thread::Worker(0));
+        accept(&mut process, 1, event("paid"));
+        advance(&mut process, seconds(30));
+        process.trace().to_string()
+    };
+    let usual = run(1);
+    for before in [1, 2, 3, 5, 8, 13, 21, 34] {
+        assert_eq!(run(u32::MAX - before), usual, "{before} before the wrap");
+    }
+}
