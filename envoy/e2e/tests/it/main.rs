@@ -14,6 +14,8 @@ mod crashes;
 #[cfg(test)]
 mod dead_letters;
 #[cfg(test)]
+mod history;
+#[cfg(test)]
 mod idempotency;
 #[cfg(test)]
 mod isolation;
