@@ -4,6 +4,7 @@ use crate::Scenario;
 
 mod attempts;
 mod breaker;
+mod builds;
 mod crashes;
 mod dead_letters;
 mod idempotency;
@@ -25,6 +26,7 @@ pub fn all() -> Vec<Scenario> {
         messages::all(),
         operators::all(),
         updates::all(),
+        builds::all(),
         crashes::all(),
     ];
     themes.into_iter().flatten().collect()

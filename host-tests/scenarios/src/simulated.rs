@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use gatepost_cli::artifact;
 use host_tests::{Call, Filter, Headers, Process, StartError, StreamId, Upstream};
 
@@ -34,8 +34,7 @@ impl Simulated {
         let builder = Process::builder(&filter(start.build)?).name("gatepost").vm_id("gatepost").workers(2);
         let builder = ENDPOINTS.into_iter().fold(builder, |builder, name| builder.cluster(name, healthy()));
         let builder = if start.fail_closed { builder.fail_closed() } else { builder };
-        let builder = if start.build == Build::Trapping { builder.may_trap() } else { builder };
-        let builder = builder.env(VARIABLE.0, VARIABLE.1).config(start.config.to_string());
+        let builder = builder.may_trap().env(VARIABLE.0, VARIABLE.1).config(start.config.to_string());
         let process = builder.start().map_err(|error| anyhow!("{error}"))?;
         Ok(Self { process, build: start.build, requests: Vec::new(), kept: HashMap::new(), shut: Vec::new() })
     }
@@ -164,11 +163,17 @@ impl Gateway for Simulated {
     }
 
     fn update(&mut self, to: &Start) -> Result<bool> {
-        if to.build != self.build {
-            bail!("another build is not simulated");
-        }
-        match self.process.update_config(to.config.to_string()) {
-            Ok(()) => Ok(true),
+        let config = to.config.to_string();
+        let updated = if to.build == self.build {
+            self.process.update_config(config)
+        } else {
+            self.process.update_filter(&filter(to.build)?, config)
+        };
+        match updated {
+            Ok(()) => {
+                self.build = to.build;
+                Ok(true)
+            }
             Err(StartError::Refused { .. }) => Ok(false),
             Err(error) => Err(error.into()),
         }

@@ -7,7 +7,6 @@ use crate::deployment::{BuildId, Plugin, PluginId, PluginKey};
 use crate::fault::{Fault, StartError};
 use crate::filter::Filter;
 use crate::guest::Guest;
-use crate::stream::StreamId;
 use crate::trace::What;
 use crate::vm::Vm;
 use crate::world::{At, Thread, World};
@@ -191,8 +190,9 @@ impl Process {
         self.deployment.drain();
         let streams = self.world.streams.iter().filter(|(_, stream)| stream.is_open);
         let drained = streams.filter(|(_, stream)| self.deployment.is_drained(stream.plugin));
-        for id in drained.map(|(id, _)| *id).collect::<Vec<StreamId>>() {
+        for (id, at) in drained.map(|(id, stream)| (*id, stream.at)).collect::<Vec<_>>() {
             self.close(id)?;
+            self.settle(at)?;
         }
         for at in self.vms() {
             self.end_roots(at)?;

@@ -190,7 +190,7 @@ impl Process {
         stream.is_open = false;
         stream.coming = None;
         let (at, context) = (stream.at, stream.context);
-        let status = stream.received.as_ref().map(Answer::status);
+        let status = stream.received.as_ref().filter(|answer| answer.is_complete).map(Answer::status);
         stream.is_logging = true;
         let logged = self.enter::<_, ()>(at, "proxy_on_log", context, context);
         if let Some(stream) = self.world.streams.get_mut(&id) {

@@ -31,7 +31,7 @@ fn taken() -> Vec<Scenario> {
             start: || named("a"),
             play: |gateway| {
                 begun(gateway)?;
-                gateway.script("billing", &[Reply::RetryAfter(503, 3), Reply::Status(503)])?;
+                gateway.script("billing", &[Reply::RetryAfter(503, 6), Reply::Status(503)])?;
                 post(gateway)?;
                 wait_for(gateway, "billing", 1)?;
                 let taken = update(gateway, &named("b"))?;
@@ -108,13 +108,13 @@ fn taken() -> Vec<Scenario> {
             start: patient,
             play: |gateway| {
                 begun(gateway)?;
-                gateway.script("billing", &[Reply::RetryAfter(503, 3)])?;
+                gateway.script("billing", &[Reply::RetryAfter(503, 6)])?;
                 post(gateway)?;
                 wait_for(gateway, "billing", 1)?;
                 update(gateway, &patient().with(json!({"enabled": false})))?;
                 wait_for_status(gateway, "/state", "disabled")?;
                 let mut observed = vec![post(gateway)?.line()];
-                pass(gateway, 5000)?;
+                pass(gateway, 8000)?;
                 observed.push(in_all(gateway, "billing")?);
                 observed.push(status(gateway, "/pending")?);
                 update(gateway, &patient())?;
@@ -130,13 +130,13 @@ fn taken() -> Vec<Scenario> {
         },
         Scenario {
             name: "a longer schedule holds for what waits already",
-            start: || billing(json!({"retry": {"delays": ["0s", "3s"]}})),
+            start: || billing(json!({"retry": {"delays": ["0s", "6s"]}})),
             play: |gateway| {
                 begun(gateway)?;
                 gateway.script("billing", &[Reply::Status(503), Reply::Status(503)])?;
                 post(gateway)?;
                 wait_for(gateway, "billing", 1)?;
-                update(gateway, &billing(json!({"retry": {"delays": ["0s", "3s", "1s"]}})))?;
+                update(gateway, &billing(json!({"retry": {"delays": ["0s", "6s", "1s"]}})))?;
                 Ok(vec![numbers(&wait_for(gateway, "billing", 3)?)])
             },
             expected: &["attempts 1, 2, 3"],
@@ -150,7 +150,7 @@ fn refused() -> Vec<Scenario> {
         start: || named("a"),
         play: |gateway| {
             begun(gateway)?;
-            gateway.script("billing", &[Reply::RetryAfter(503, 3)])?;
+            gateway.script("billing", &[Reply::RetryAfter(503, 6)])?;
             post(gateway)?;
             wait_for(gateway, "billing", 1)?;
             let mut observed = Vec::new();
