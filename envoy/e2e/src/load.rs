@@ -109,7 +109,7 @@ impl Load {
             let sent = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs_f64();
             let answer = sender.send(&event).await?;
             ensure!(answer.status == 202, "answered {}: {}", answer.status, answer.text());
-            let is_kept = answer.json()?["status"] == "accepted";
+            let is_kept = answer.json()?.get("status").is_some_and(|status| status == "accepted");
             accepted.push(Accepted { id: answer.id()?, sent, is_kept });
         }
         Ok(accepted)

@@ -83,7 +83,8 @@ fn switch_off_under_load(state: &str) -> Result<()> {
     wait::until("all are delivered", DEADLINE, || Ok((receiver.counters("a")?.delivered == kept).then_some(())))?;
     let mut arrived: Vec<String> = receiver.records("a", 0)?.into_iter().map(|record| record.id).collect();
     let mut kept: Vec<String> = accepted.into_iter().filter(|event| event.is_kept).map(|event| event.id).collect();
-    (arrived.sort(), kept.sort());
+    arrived.sort();
+    kept.sort();
     assert_eq!(arrived, kept);
     Ok(())
 }
@@ -180,7 +181,8 @@ fn more_dead_letters_than_one_list_holds_are_delivered_after_one_call() -> Resul
     assert!(records.iter().all(|record| record.problem.is_none()), "every signature is good and fresh");
     let mut arrived: Vec<String> = records.into_iter().map(|record| record.id).collect();
     let mut first: Vec<String> = accepted.into_iter().map(|event| event.id).collect();
-    (arrived.sort(), first.sort());
+    arrived.sort();
+    first.sort();
     assert_eq!(arrived, first);
     assert_eq!(letters()?, Some(0));
     assert_eq!(gateway.traps()?, 0);
