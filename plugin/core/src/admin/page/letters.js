@@ -49,7 +49,7 @@ const find = async event => {
     const list = el('dl');
     const node = el('table', {role: 'table'}, el('caption'));
     facts(list, [['Event', plain(event)], ['Route', plain(route)], ['Accepted', moment(accepted_at)]]);
-    table(node, count(deliveries.length, 'delivery', 'deliveries'), ATTEMPTS, deliveries, delivery => delivery.endpoint);
+    table(node, count(deliveries.length, 'delivery', 'deliveries'), ATTEMPTS, deliveries, delivery => deliveries.indexOf(delivery));
     show(out, list, node);
   } catch (error) {
     show(out, error.message?.endsWith('(404)') ? 'It is not known (any more).' : error.message);
