@@ -39,6 +39,8 @@ pub struct Ledger {
     bodies: BTreeMap<Slot, Option<Body>>,
     /// Slots whose state was freed in this callback: their bodies must be too when it ends.
     freed: BTreeSet<Slot>,
+    /// Deliveries whose letter an operator took before their own record, a failed write behind, could say that they died.
+    overtaken: BTreeSet<(Slot, String)>,
     /// What an operator's request has put back: events and their endpoints.
     pub redelivered: Vec<(String, String)>,
 }
@@ -136,14 +138,16 @@ impl Ledger {
         let old = self.states.remove(&slot);
         if is_freed(&write.value) {
             self.freed.insert(slot);
-            return old.map_or(Ok(()), |old| settled(facts, &old, None, write.at, &place));
+            let result = old.map_or(Ok(()), |old| self.settled(facts, slot, &old, None, write.at, &place));
+            self.overtaken.retain(|(other, _)| *other != slot);
+            return result;
         }
         let Ok((new, _)) = State::decode(&write.value) else {
             return broken(Invariant::SlotInUse, format!("{place} is no record"));
         };
         match old {
             Some(old) if old.id != new.id => return broken(Invariant::SlotInUse, place),
-            Some(old) => settled(facts, &old, Some(&new), write.at, &place)?,
+            Some(old) => self.settled(facts, slot, &old, Some(&new), write.at, &place)?,
             None => self.accepted(plan, facts, slot, &new, write, is_operating)?,
         }
         self.states.insert(slot, new);
@@ -178,6 +182,9 @@ impl Ledger {
         kept.endpoints.extend(endpoints.clone());
         if is_operating {
             for endpoint in endpoints {
+                if plan.faults.store > 0 && facts.is_dead(&id, &endpoint) {
+                    self.overtake(&id, &endpoint);
+                }
                 facts.redelivered(&id, &endpoint);
                 self.redelivered.push((id.clone(), endpoint));
             }
@@ -243,24 +250,43 @@ impl Ledger {
     fn of(&self, partition: u32) -> impl Iterator<Item = &State> {
         self.states.range((partition, 0)..(partition + 1, 0)).map(|(_, state)| state)
     }
-}
 
-/// Each delivery that has ended with this write was taken, or has its letter.
-fn settled(facts: &Facts, old: &State, new: Option<&State>, at: Duration, place: &str) -> Result<(), Broken> {
-    let id = old.id.to_string();
-    for delivery in old.deliveries.iter().filter(|delivery| matches!(delivery.stage, Stage::Waiting { .. })) {
-        let endpoint = &delivery.endpoint;
-        let now = new.map(|new| new.deliveries.iter().find(|other| other.endpoint == *endpoint));
-        let holds = match now.map(|now| now.map(|now| now.stage)) {
-            Some(Some(Stage::Waiting { .. })) => true,
-            Some(Some(Stage::Delivered)) => facts.is_delivered(&id, endpoint, at),
-            Some(Some(Stage::Sinking { .. } | Stage::Dead) | None) => facts.is_dead(&id, endpoint),
-            // Freed: by either.
-            None => facts.is_delivered(&id, endpoint, at) || facts.is_dead(&id, endpoint),
+    /// A letter is about to be redelivered. Records that still have its delivery wait will say that it died.
+    fn overtake(&mut self, id: &str, endpoint: &str) {
+        let waits = |state: &State| {
+            let one = state.deliveries.iter().find(|delivery| delivery.endpoint == endpoint);
+            state.id.to_string() == id && one.is_some_and(|one| matches!(one.stage, Stage::Waiting { .. }))
         };
-        if !holds {
-            return broken(Invariant::Settled, format!("{place}: {id} to {endpoint}"));
-        }
+        let behind = self.states.iter().filter(|(_, state)| waits(state));
+        self.overtaken.extend(behind.map(|(slot, _)| (*slot, endpoint.to_owned())));
     }
-    Ok(())
+
+    /// Each delivery that has ended with this write was taken, or has its letter.
+    fn settled(
+        &self,
+        facts: &Facts,
+        slot: Slot,
+        old: &State,
+        new: Option<&State>,
+        at: Duration,
+        place: &str,
+    ) -> Result<(), Broken> {
+        let id = old.id.to_string();
+        for delivery in old.deliveries.iter().filter(|delivery| matches!(delivery.stage, Stage::Waiting { .. })) {
+            let endpoint = &delivery.endpoint;
+            let is_dead = || facts.is_dead(&id, endpoint) || self.overtaken.contains(&(slot, endpoint.clone()));
+            let now = new.map(|new| new.deliveries.iter().find(|other| other.endpoint == *endpoint));
+            let holds = match now.map(|now| now.map(|now| now.stage)) {
+                Some(Some(Stage::Waiting { .. })) => true,
+                Some(Some(Stage::Delivered)) => facts.is_delivered(&id, endpoint, at),
+                Some(Some(Stage::Sinking { .. } | Stage::Dead) | None) => is_dead(),
+                // Freed: by either.
+                None => facts.is_delivered(&id, endpoint, at) || is_dead(),
+            };
+            if !holds {
+                return broken(Invariant::Settled, format!("{place}: {id} to {endpoint}"));
+            }
+        }
+        Ok(())
+    }
 }

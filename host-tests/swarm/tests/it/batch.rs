@@ -31,6 +31,11 @@ fn whatever_goes_wrong_every_invariant_holds() {
 }
 
 #[test]
+fn a_letter_redelivered_while_the_record_of_its_death_is_written_again_is_no_loss() {
+    assert!(run(gatepost(), 15_329).is_ok());
+}
+
+#[test]
 fn the_same_seed_gives_the_same_trace_to_the_last_byte() {
     for seed in 0..10 {
         let trace = || traced(gatepost(), seed).map(|(_, trace)| trace).unwrap_or_else(|violation| violation.trace);
