@@ -11,12 +11,12 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::message::EventId;
 use crate::store::{Record, SharedStore, StoreError, Write, update};
 use crate::time::Instant;
-use crate::wire::wire;
 
 /// How long a key is remembered after its first use.
 pub const REMEMBERED: Duration = Duration::from_secs(600);
@@ -76,7 +76,7 @@ pub enum Claim {
 }
 
 /// The first 2xx answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finished {
     /// The event's id.
     pub id: EventId,
@@ -86,7 +86,7 @@ pub struct Finished {
     pub body: Vec<u8>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Entry {
     name: [u8; 16],
     body: [u8; 16],
@@ -95,9 +95,7 @@ struct Entry {
     progress: Progress,
 }
 
-wire!(struct Entry { name, body, id, expires, progress });
-
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 enum Progress {
     /// Somebody is on it, until then.
     Claimed { until: Instant },
@@ -107,14 +105,10 @@ enum Progress {
     Answered { status: u16, body: Vec<u8> },
 }
 
-wire!(enum Progress { 0 => Claimed { until }, 1 => Failed, 2 => Answered { status, body } });
-
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Bucket {
     entries: Vec<Entry>,
 }
-
-wire!(struct Bucket { entries });
 
 impl Record for Bucket {
     const VERSION: u8 = 1;

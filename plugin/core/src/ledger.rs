@@ -26,11 +26,12 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::delivery::{EventMeta, StateRecord, split_payload, with_payload};
 use crate::message::EventId;
 use crate::store::{Cas, FREED, Record, SharedStore, StoreError, is_freed};
 use crate::time::Instant;
-use crate::wire::wire;
 
 mod survey;
 
@@ -46,7 +47,7 @@ pub const LEASE: Duration = Duration::from_secs(10);
 pub const PARTITIONS_MAX: u32 = 1024;
 
 /// Whose a partition is. See the module.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Lease {
     Held {
         /// The holder's.
@@ -55,8 +56,6 @@ enum Lease {
     },
     Left,
 }
-
-wire!(enum Lease { 0 => Held { nonce, heartbeat }, 1 => Left });
 
 impl Record for Lease {
     const VERSION: u8 = 1;

@@ -8,9 +8,7 @@ use super::*;
 
 mod document;
 mod good;
-mod payload_guard;
 mod refused;
-mod rollout;
 
 /// The environment of every test here.
 fn env(name: &str) -> Option<String> {

@@ -34,31 +34,31 @@ impl Writer {
 
     /// A string.
     pub fn text(&mut self, key: &str, value: &str) {
-        self.literal(key, &quoted(value));
+        self.key(key);
+        self.out.push_str(&quoted(value));
     }
 
     /// A number.
     pub fn number(&mut self, key: &str, value: u64) {
-        self.literal(key, itoa::Buffer::new().format(value));
-    }
-
-    /// What is JSON already.
-    pub fn literal(&mut self, key: &str, value: &str) {
         self.key(key);
-        self.out.push_str(value);
+        self.out.push_str(itoa::Buffer::new().format(value));
     }
 
     /// A number, or null.
     pub fn optional(&mut self, key: &str, value: Option<u64>) {
         match value {
             Some(value) => self.number(key, value),
-            None => self.literal(key, "null"),
+            None => {
+                self.key(key);
+                self.out.push_str("null");
+            }
         }
     }
 
     /// A boolean.
     pub fn boolean(&mut self, key: &str, value: bool) {
-        self.literal(key, if value { "true" } else { "false" });
+        self.key(key);
+        self.out.push_str(if value { "true" } else { "false" });
     }
 
     /// What was written.

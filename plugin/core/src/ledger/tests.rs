@@ -1,6 +1,5 @@
 use super::*;
 use crate::delivery::{DeliveryRecord, Stage};
-use crate::history::Trail;
 use crate::store::memory::MemoryStore;
 use crate::time::WallTime;
 
@@ -25,15 +24,7 @@ fn state(id: u8) -> StateRecord<&'static str> {
         accepted: at(1),
         accepted_wall: WallTime::from_millis(1),
         trials: 0,
-        event_type: "match_started",
-        route: "ingest",
-        deliveries: vec![DeliveryRecord {
-            endpoint: "billing",
-            attempts: 0,
-            response_status: None,
-            stage,
-            trail: Trail::default(),
-        }],
+        deliveries: vec![DeliveryRecord { endpoint: "billing", attempts: 0, response_status: None, stage }],
     }
 }
 
