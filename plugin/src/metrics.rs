@@ -15,7 +15,7 @@ pub struct Metrics {
     routes: Vec<Family>,
     /// One family for each endpoint of the config.
     endpoints: Vec<Family>,
-    /// Those without labels.
+    /// Those of the whole process.
     process: Family,
 }
 
@@ -60,10 +60,11 @@ impl Metrics {
                 self.duration(config, *endpoint, "gatepost_delivery_duration_ms", *took);
             }
             Notice::DeadLetter { evicted, .. } => {
-                self.count_process("gatepost_dead_letters_evicted_total", *evicted);
+                self.count_process("gatepost_dead_letters_evicted_total", ("", ""), *evicted);
             }
             Notice::Adopted { events, .. } => {
-                self.count_process("gatepost_adopted_total", u32::try_from(*events).unwrap_or(u32::MAX));
+                let events = u32::try_from(*events).unwrap_or(u32::MAX);
+                self.count_process("gatepost_adopted_total", ("", ""), events);
             }
             Notice::Breaker { endpoint, position } => {
                 if *position == Position::Open {
@@ -76,7 +77,23 @@ impl Metrics {
                 };
                 self.record(config, *endpoint, "gatepost_breaker_state", MetricKind::Gauge, state);
             }
-            Notice::Gone { .. }
+            Notice::RolledBack { endpoint, trigger, .. } => {
+                self.count(config, *endpoint, "gatepost_rollbacks_total", ("reason", trigger.label()));
+            }
+            Notice::Share { endpoint, percent } => {
+                // A gauge of Envoy's is a whole number: half a percent is more than none.
+                let percent = u64::from(percent.0).div_ceil(100);
+                self.record(config, *endpoint, "gatepost_rollout_percent", MetricKind::Gauge, percent);
+            }
+            Notice::Findings { findings, .. } => {
+                for (kind, count) in findings.by_kind() {
+                    self.count_process("gatepost_payload_findings_total", ("kind", kind.label()), count);
+                }
+            }
+            Notice::Dropped { .. } => self.count_process("gatepost_operational_dropped_total", ("", ""), 1),
+            Notice::Promoted { .. }
+            | Notice::PromotionHeld { .. }
+            | Notice::Gone { .. }
             | Notice::Sink { .. }
             | Notice::Generation { .. }
             | Notice::Lost { .. }
@@ -85,8 +102,8 @@ impl Metrics {
         }
     }
 
-    fn count_process(&mut self, metric: &'static str, by: u32) {
-        let handle = handle(&mut self.process, metric, "", MetricKind::Counter, || metric.to_owned());
+    fn count_process(&mut self, metric: &'static str, label: (&str, &'static str), by: u32) {
+        let handle = handle(&mut self.process, metric, label.1, MetricKind::Counter, || labelled(&[label], metric));
         handle.into_iter().for_each(|handle| host::count(handle, by));
     }
 

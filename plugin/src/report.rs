@@ -16,7 +16,7 @@ pub fn line(config: &Config, notice: &Notice) -> Option<(LogLevel, String)> {
         Notice::Refused { endpoint, .. } => (
             LogLevel::Warn,
             format!(
-                "endpoint {}: Envoy will not send to cluster {:?} (there is no such cluster, it has no host, or its \
+                "endpoint {}: Envoy will not send to cluster {} (there is no such cluster, it has no host, or its \
                  circuit breaker's limits are reached); deliveries wait",
                 name(endpoint),
                 config.endpoints.get(endpoint.0).map_or("", |endpoint| &endpoint.cluster)
@@ -58,6 +58,25 @@ pub fn line(config: &Config, notice: &Notice) -> Option<(LogLevel, String)> {
         Notice::Generation { is_newest: true } => (LogLevel::Info, "this configuration delivers again".to_owned()),
         Notice::Lost { partition } => {
             (LogLevel::Warn, format!("partition {partition}: taken over by another worker while this one stalled"))
+        }
+        Notice::RolledBack { endpoint, trigger, detail } => {
+            (LogLevel::Error, format!("endpoint {}: rolled back: {}: {detail}", name(endpoint), trigger.label()))
+        }
+        Notice::Promoted { endpoint, phase, percent } => {
+            (LogLevel::Info, format!("endpoint {}: rollout phase {phase} begins: {percent} %", name(endpoint)))
+        }
+        Notice::PromotionHeld { endpoint, trigger } => {
+            (LogLevel::Warn, format!("endpoint {}: not promoted: {} is breached", name(endpoint), trigger.label()))
+        }
+        Notice::Share { .. } => return None,
+        Notice::Findings { route, action, findings } => {
+            let route = config.routes.get(route.0).map_or("", |route| &route.name);
+            let found = findings.summary(findings.list.len());
+            let parts = ["route ", route, ": personal data in an event, ", action.label(), ": ", &found];
+            (LogLevel::Warn, parts.concat())
+        }
+        Notice::Dropped { endpoint, event_type } => {
+            (LogLevel::Warn, format!("endpoint {}: {event_type} is dropped: the queue is full", name(endpoint)))
         }
         Notice::Changed { line } => (LogLevel::Info, format!("admin: {line}")),
         Notice::Store { doing, error } => (LogLevel::Error, format!("{doing}: {error}")),

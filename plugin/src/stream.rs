@@ -11,6 +11,7 @@ use gatepost_core::idempotency::{KEY_LEN_MAX, Key};
 use gatepost_core::message;
 use gatepost_core::notice::EventResult;
 use gatepost_core::route::Selection;
+use gatepost_core::template::Source;
 use gatepost_core::time::Now;
 
 use crate::host;
@@ -147,7 +148,10 @@ impl Stream {
             let answer = Answer::too_large(limit);
             return match route {
                 Some(route) => self.refuse(worker, route, &answer),
-                None => self.answer(&answer),
+                None => {
+                    let answer = worker.engine(host::now(), |engine, world| engine.refuse_operator(world, answer));
+                    self.answer(&answer)
+                }
             };
         }
         if end_of_stream { self.finish(worker) } else { Action::Pause }
@@ -175,11 +179,15 @@ impl Stream {
             Ok(key) => key,
             Err(detail) => return self.refuse(worker, route, &Answer::bad_request(detail)),
         };
+        let rollout_key = worker.config.rollout.key.as_ref().and_then(|key| {
+            // Where it is absent the event's id decides: an event without the header is sampled too.
+            key.render(&Source { captures: &captures, headers: &headers, body: &body }).ok()
+        });
         let event = match message::event(rules, &captures, &headers, body) {
             Ok(event) => event,
             Err(rejection) => return self.refuse(worker, route, &Answer::bad_request(&rejection.to_string())),
         };
-        match worker.offer(Offer { stream: self.id, route, event, key }) {
+        match worker.offer(Offer { stream: self.id, route, event, key, rollout_key }) {
             Ok(answer) => self.answer(&answer),
             Err(place) => {
                 self.state = State::Waiting { place };

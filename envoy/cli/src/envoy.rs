@@ -94,6 +94,16 @@ impl Envoy {
         self.process.exited()
     }
 
+    /// Ends it as Kubernetes does, with SIGTERM, and waits until it has ended.
+    ///
+    /// # Errors
+    /// When it cannot be told, or has not ended within a minute.
+    pub fn terminate(&self) -> Result<ExitStatus> {
+        let told = Command::new("kill").args(["-TERM", &self.pid().to_string()]).status()?;
+        ensure!(told.success(), "kill ended with {told}");
+        wait::until("Envoy ends", READY, || self.exited())
+    }
+
     /// Everything Envoy and its filters logged so far.
     ///
     /// # Errors

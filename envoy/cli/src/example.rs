@@ -69,6 +69,15 @@ impl Example {
         at(self.wasm()?, "/configuration/value")
     }
 
+    /// The tokens of the admin surface.
+    ///
+    /// # Errors
+    /// When the config has no such surface.
+    pub fn admin_tokens(&mut self) -> Result<&mut Vec<Value>> {
+        let tokens = at(self.wasm_of(1)?, "/configuration/value/admin/tokens")?;
+        tokens.as_array_mut().context("the tokens are a list")
+    }
+
     /// The value of an environment variable that the config gives to the filter.
     ///
     /// # Errors

@@ -4,9 +4,11 @@
 //! - [`gateway`]: that, running.
 //! - [`client`]: producers: connections held by the test, over HTTP/1.1, HTTP/2 or a raw socket.
 //! - [`load`]: many events over many connections.
+//! - [`browser`]: a real browser, for the page.
 //!
 //! Envoy gives new connections to its workers in turn here (`exact_balance`), so two connections are two workers.
 
+pub mod browser;
 pub mod client;
 pub mod gateway;
 pub mod load;

@@ -15,6 +15,8 @@ pub struct Accepted {
     pub id: String,
     /// Seconds since the Unix epoch, just before it was sent.
     pub sent: f64,
+    /// The receipt says that there is something to deliver: the filter is not off.
+    pub is_kept: bool,
 }
 
 /// How to send.
@@ -82,7 +84,7 @@ impl Load {
             match attempt(&mut sender, &address, self.protocol, &event).await {
                 Ok(id) => {
                     last = SystemTime::now();
-                    accepted.push(Accepted { id, sent });
+                    accepted.push(Accepted { id, sent, is_kept: true });
                 }
                 Err(error) => {
                     refused += 1;
@@ -107,7 +109,8 @@ impl Load {
             let sent = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs_f64();
             let answer = sender.send(&event).await?;
             ensure!(answer.status == 202, "answered {}: {}", answer.status, answer.text());
-            accepted.push(Accepted { id: answer.id()?, sent });
+            let is_kept = answer.json()?.get("status").is_some_and(|status| status == "accepted");
+            accepted.push(Accepted { id: answer.id()?, sent, is_kept });
         }
         Ok(accepted)
     }

@@ -30,6 +30,8 @@ pub struct Setup {
     clusters: Vec<(String, String)>,
     env: Vec<(String, String)>,
     as_text: bool,
+    /// Tokens of the admin surface besides the example's, with their roles.
+    tokens: Vec<(String, String)>,
     /// Laid over the `PluginConfig`.
     around: Value,
     /// The filter, when it is not the one that is released.
@@ -47,6 +49,7 @@ impl Setup {
             clusters: Vec::new(),
             env: Vec::new(),
             as_text: false,
+            tokens: Vec::new(),
             around: json!({}),
             wasm: None,
             administered: false,
@@ -102,6 +105,13 @@ impl Setup {
     #[must_use]
     pub fn with_env(mut self, name: &str, value: &str) -> Self {
         self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Lets the holder of a token ask the admin surface, which has a listener of its own.
+    #[must_use]
+    pub fn with_token(mut self, token: &str, role: &str) -> Self {
+        self.tokens.push((token.to_owned(), role.to_owned()));
         self
     }
 
@@ -168,6 +178,8 @@ impl Setup {
             example.add_cluster(name)?;
             example.set_cluster(name, address)?;
         }
+        let tokens = self.tokens.iter().map(|(token, role)| json!({"value": token, "role": role}));
+        example.admin_tokens()?.extend(tokens);
         let mut config = example.config().clone();
         let listener = config.pointer_mut(LISTENER_AT).context("the example has no listener")?;
         overlay(listener, json!({"connection_balance_config": {"exact_balance": {}}}));

@@ -11,7 +11,9 @@ mod idempotency;
 mod limits;
 mod messages;
 mod operators;
+mod payloads;
 mod producers;
+mod rollouts;
 mod updates;
 
 /// All of them.
@@ -25,6 +27,8 @@ pub fn all() -> Vec<Scenario> {
         idempotency::all(),
         messages::all(),
         operators::all(),
+        rollouts::all(),
+        payloads::all(),
         updates::all(),
         builds::all(),
         crashes::all(),

@@ -43,6 +43,15 @@ use ring::Ring;
 /// The bytes of an idempotency key: about 80, and the answer, which is about 120 and 45 for each of three deliveries.
 const IDEMPOTENCY_KEY: usize = 400;
 
+/// The bytes of what one worker counts of one endpoint: 35 cells, each with at most a time of every eighth of an octave.
+const COUNTS: usize = 10 * 1024;
+
+/// The bytes of how far a rollout has come: 1001 times at which the breaker opened, and a little.
+const ROLLOUT: usize = 12 * 1024;
+
+/// The bytes of an event that ended, in the history.
+const HISTORY_EVENT: usize = 1024;
+
 /// Watches a run.
 pub struct Checks {
     plan: Rc<Plan>,
@@ -133,20 +142,22 @@ impl Checks {
                 Some(endpoint) => self.breakers.write(plan, endpoint, write, self.is_operating)?,
                 None => return broken(Invariant::KeysBounded, &write.key),
             },
+            ("rollout", _) if plan.endpoint(name).is_some() => sized(write, ROLLOUT)?,
             ("dead", "index") => {
                 self.store.put(&write.key, &write.value);
                 self.ring.index(plan, &mut self.store, write.at, self.is_operating)?;
             }
             ("dead", _) => self.ring.slot(plan, facts, name, write)?,
             ("rate" | "generation" | "control" | "about", _) => {}
+            // A bucket of 16 keys each.
             ("idempotency", _) => {
-                // A bucket of 16 keys each.
-                if !name.parse().is_ok_and(|bucket: usize| bucket < plan.limits.idempotency_keys.div_ceil(16)) {
-                    return broken(Invariant::KeysBounded, &write.key);
-                }
-                if write.value.len() > 16 * IDEMPOTENCY_KEY {
-                    return broken(Invariant::BytesBounded, format!("{}: {} bytes", write.key, write.value.len()));
-                }
+                numbered(write, name, plan.limits.idempotency_keys.div_ceil(16), 16 * IDEMPOTENCY_KEY)?;
+            }
+            ("history", "next") => {}
+            ("history", _) => numbered(write, name, plan.limits.history, HISTORY_EVENT)?,
+            ("guard", _) => {
+                self.ledger.counts(plan, name, write)?;
+                sized(write, COUNTS)?;
             }
             _ => return broken(Invariant::KeysBounded, &write.key),
         }
@@ -204,8 +215,11 @@ impl Checks {
         let pending = partitions.saturating_mul(bodies + slots.saturating_mul(700));
         let letters = limits.dead_letter_bytes + limits.dead_letters * 512;
         let keys = limits.idempotency_keys.next_multiple_of(16) * IDEMPOTENCY_KEY;
-        let endpoints = plan.endpoints.len() * 2048;
-        let arithmetic = pending.saturating_add(letters + keys + endpoints + 1024 + partitions * 64);
+        let endpoints = plan.endpoints.len() * (2048 + ROLLOUT);
+        let counts = partitions * (plan.endpoints.len() + 1) * COUNTS;
+        let history = limits.history * HISTORY_EVENT;
+        let more = letters + keys + endpoints + counts + history + 1024 + partitions * 64;
+        let arithmetic = pending.saturating_add(more);
         if partitions > most || self.store.bytes > arithmetic {
             let seen = format!("{partitions} partitions, {} bytes of {arithmetic}", self.store.bytes);
             return broken(Invariant::BytesBounded, seen);
@@ -229,4 +243,20 @@ impl Checks {
         }
         Ok(dead)
     }
+}
+
+/// A write of one of so many numbered keys, of so many bytes at the most.
+fn numbered(write: &Write, number: &str, keys: usize, bytes: usize) -> Result<(), Broken> {
+    if !number.parse().is_ok_and(|number: usize| number < keys) {
+        return broken(Invariant::KeysBounded, &write.key);
+    }
+    sized(write, bytes)
+}
+
+/// A write of so many bytes at the most.
+fn sized(write: &Write, bytes: usize) -> Result<(), Broken> {
+    if write.value.len() > bytes {
+        return broken(Invariant::BytesBounded, format!("{}: {} bytes", write.key, write.value.len()));
+    }
+    Ok(())
 }

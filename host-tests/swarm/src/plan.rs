@@ -43,6 +43,8 @@ pub struct Limits {
     pub dead_letter_bytes: usize,
     /// Idempotency keys remembered.
     pub idempotency_keys: usize,
+    /// Events that ended, remembered.
+    pub history: usize,
 }
 
 /// How often what happens, out of 1000 steps.
@@ -161,6 +163,7 @@ fn config(number: usize, endpoints: &[Endpoint], ack_timeout: Duration, limits: 
             "dead_letters": limits.dead_letters,
             "dead_letter_bytes": limits.dead_letter_bytes,
             "idempotency_keys": limits.idempotency_keys,
+            "history": limits.history,
         },
     });
     let endpoints = endpoints.map(|endpoint| endpoint.name.clone()).collect();
@@ -182,6 +185,7 @@ fn limits(rng: &mut Rng) -> Limits {
             dead_letters,
             dead_letter_bytes,
             idempotency_keys,
+            history: 1000,
         };
     }
     Limits {
@@ -192,6 +196,7 @@ fn limits(rng: &mut Rng) -> Limits {
         dead_letters: rng.usize(1..10),
         dead_letter_bytes: body + rng.usize(0..8_000),
         idempotency_keys: rng.usize(1..50),
+        history: rng.usize(1..50),
     }
 }
 

@@ -110,8 +110,6 @@ fn what_comes_later_is_refused_as_not_yet_supported() {
         "name": "forward", "mode": "forward", "match": {"path": "/forward"}, "event": "a",
     });
     let cases = [
-        (with(base.clone(), json!({"rollout": {"percent": 5}})), "rollout"),
-        (with(base.clone(), json!({"payload_guard": {}})), "payload_guard"),
         (with(base.clone(), json!({"inbound": []})), "inbound"),
         (with(base, json!({"routes": [forward]})), "routes[0].mode"),
         (config([with(endpoint("billing"), standard)]), "endpoints[0].signature.scheme"),

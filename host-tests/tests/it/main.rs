@@ -1,6 +1,7 @@
 //! The built filter in the simulated Envoy: a module a behaviour.
 #![cfg(test)]
 
+mod access;
 mod acknowledge;
 mod admin;
 mod answers;
@@ -11,17 +12,25 @@ mod crashes;
 mod dead_letters;
 mod delivery;
 mod disabled;
+mod drain;
 mod ends_of_streams;
 mod faults;
 mod fuel;
 mod grpc;
+mod history;
 mod idempotency;
 mod matching;
 mod metrics;
 mod new_build;
+mod operational_events;
+mod operator;
+mod page;
+mod payload_guard;
 mod plugins;
 mod properties;
 mod queue_share;
+mod redelivery;
+mod rollout;
 mod signing;
 mod simulator;
 mod state;

@@ -6,18 +6,23 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use crate::config::{Config, Endpoint};
+use crate::control::{Control, State};
+use crate::delivery::{DeliveryRecord, Stage};
+use crate::endpoint::Keys;
+use crate::guard;
 use crate::message::EventId;
+use crate::operational::{Kinds, News};
+use crate::rollout::{self, Plan, Progress};
 use crate::store::{Record, SharedStore, StoreError, Write, read, update};
-use crate::time::WallTime;
+use crate::time::{Now, WallTime};
+use crate::wire::wire;
 
 /// The version of this build.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// The record.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct About {
     /// Names the process: a random UUID.
     pub instance: Option<EventId>,
@@ -29,10 +34,16 @@ pub struct About {
     pub enabled: bool,
     /// The endpoints, in the order of the config.
     pub endpoints: Vec<AboutEndpoint>,
+    /// Their rollout.
+    pub plan: Plan,
+    /// How far back is counted.
+    pub window: Duration,
 }
 
+wire!(struct About { instance, started, version, enabled, endpoints, plan, window });
+
 /// An endpoint of the configuration that delivers.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AboutEndpoint {
     /// Its name.
     pub name: String,
@@ -42,7 +53,11 @@ pub struct AboutEndpoint {
     pub digest: u64,
     /// How long its breaker stays open.
     pub open: Duration,
+    /// The events of the gateway's own that it wants.
+    pub operational: Kinds,
 }
+
+wire!(struct AboutEndpoint { name, disabled, digest, open, operational });
 
 impl From<&Endpoint> for AboutEndpoint {
     fn from(endpoint: &Endpoint) -> Self {
@@ -51,7 +66,43 @@ impl From<&Endpoint> for AboutEndpoint {
             disabled: endpoint.disabled,
             digest: endpoint.digest,
             open: endpoint.breaker.open,
+            operational: endpoint.operational,
         }
+    }
+}
+
+/// What waits for an operator: it would never end by itself.
+#[derive(Debug)]
+pub struct Held<'a> {
+    /// The filter is paused or disabled, so all of it does.
+    is_off: bool,
+    /// These are disabled, or rolled back.
+    endpoints: Vec<&'a str>,
+}
+
+impl Held<'_> {
+    /// Does this delivery? A dead letter goes to its sink whatever its endpoint is.
+    pub fn holds(&self, delivery: &DeliveryRecord<String>) -> bool {
+        let of_endpoint = matches!(delivery.stage, Stage::Waiting { .. });
+        self.is_off || of_endpoint && self.endpoints.contains(&delivery.endpoint.as_str())
+    }
+}
+
+impl AboutEndpoint {
+    /// Does it ask for this, and is not what it is about?
+    pub fn wants(&self, news: &News<'_>) -> bool {
+        self.operational.contain(news.kind) && self.name != news.endpoint
+    }
+
+    /// Is its rollout at 0, or is it disabled? Then its deliveries wait for an operator.
+    fn is_held(&self, store: &mut dyn SharedStore, prefix: &str, plan: &Plan, now: Now) -> Result<bool, StoreError> {
+        let shared = Keys::new(prefix, &self.name).shared(store)?;
+        let is_gone = shared.is_gone(self.digest);
+        if shared.disabled_override(self.disabled).unwrap_or(self.disabled || is_gone) {
+            return Ok(true);
+        }
+        let kept = read::<Progress>(store, &rollout::key(prefix, &self.name))?;
+        Ok(Progress::under(kept, plan, now).rolled_back.is_some())
     }
 }
 
@@ -66,6 +117,21 @@ impl About {
     /// The store's.
     pub fn read(store: &mut dyn SharedStore, prefix: &str) -> Result<Option<Self>, StoreError> {
         read(store, &key(prefix))
+    }
+
+    /// What waits until an operator says otherwise, or the config.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn held(&self, store: &mut dyn SharedStore, prefix: &str, now: Now) -> Result<Held<'_>, StoreError> {
+        let is_off = Control::read(store, prefix)?.state(self.enabled) != State::Enabled;
+        let mut held = Held { is_off, endpoints: Vec::new() };
+        for endpoint in &self.endpoints {
+            if endpoint.is_held(store, prefix, &self.plan, now)? {
+                held.endpoints.push(&endpoint.name);
+            }
+        }
+        Ok(held)
     }
 
     /// Says what this configuration is. `instance` and `now` count for the first one of the process.
@@ -86,6 +152,8 @@ impl About {
             about.version = VERSION.to_owned();
             about.enabled = config.enabled;
             about.endpoints = config.endpoints.iter().map(AboutEndpoint::from).collect();
+            about.plan = config.rollout.plan.clone();
+            about.window = guard::window(config.rollout.guard.as_ref());
             (Write::Yes, ())
         })
     }

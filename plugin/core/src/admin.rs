@@ -13,10 +13,16 @@ use crate::control::{Control, StateOverride};
 use crate::endpoint::Keys;
 use crate::engine::World;
 use crate::json::write::{NONE, Writer, quoted};
-use crate::store::StoreError;
+use crate::operational::{Kind, News};
+use crate::store::{SharedStore, StoreError};
 
+mod history;
 mod letters;
+mod page;
+mod query;
+mod rollout;
 mod status;
+mod tell;
 
 /// Bodies are commands of a line.
 pub const BODY_MAX: usize = 16 * 1024;
@@ -48,11 +54,11 @@ pub enum Outcome {
 }
 
 /// Refused, with this answer.
-type Result<T> = std::result::Result<T, Answer>;
+type Result<T> = std::result::Result<T, Box<Answer>>;
 
-impl From<StoreError> for Answer {
+impl From<StoreError> for Box<Answer> {
     fn from(error: StoreError) -> Self {
-        Self::unavailable(1, &format!("shared data did not do what was asked: {error}"))
+        Self::new(Answer::unavailable(1, &format!("shared data did not do what was asked: {error}")))
     }
 }
 
@@ -65,7 +71,28 @@ pub fn split<'a>(admin: &Admin, path: &'a str) -> Option<(&'a str, &'a str)> {
 
 /// Answers a request, in the name of the plugin `prefix`.
 pub fn handle(world: &mut World<'_>, prefix: &str, admin: &Admin, request: &Request<'_>) -> Outcome {
-    (Surface { world, prefix, admin, request }).route().unwrap_or_else(Outcome::Answer)
+    let mut surface =
+        Surface { world, prefix, admin, request, role: Role::Read, holder: String::new(), is_untold: false };
+    let outcome = surface.route();
+    let mut line = [" token=", &surface.holder].concat();
+    if surface.is_untold {
+        line.push_str(" operational_event=dropped");
+    }
+    match outcome {
+        Ok(Outcome::Changed(answer, what)) => Outcome::Changed(answer, what + &line),
+        Ok(Outcome::Drain(what)) => Outcome::Drain(what + &line),
+        Ok(Outcome::Answer(answer)) => Outcome::Answer(answer),
+        Err(refusal) => Outcome::Answer(named(world.store, prefix, *refusal)),
+    }
+}
+
+/// A problem with which process it is, once that is known. To RFC 9457 `instance` is a name for the occurrence; here it
+/// names where it occurred, as in every other answer of the surface.
+pub fn named(store: &mut dyn SharedStore, prefix: &str, problem: Answer) -> Answer {
+    let Ok(Some(about)) = About::read(store, prefix) else { return problem };
+    problem
+        .member("instance", &quoted(&about.instance.map(|id| id.to_string()).unwrap_or_default()))
+        .member("started_at", &quoted(&about.started.to_string()))
 }
 
 struct Surface<'a, 'w> {
@@ -73,43 +100,62 @@ struct Surface<'a, 'w> {
     prefix: &'a str,
     admin: &'a Admin,
     request: &'a Request<'a>,
+    /// What the request's token allows, once it is known.
+    role: Role,
+    /// Whose token it is: the beginning of its SHA-256.
+    holder: String,
+    /// Something was changed that could not be told to those who want to know.
+    is_untold: bool,
 }
 
 impl Surface<'_, '_> {
-    fn route(mut self) -> Result<Outcome> {
+    fn route(&mut self) -> Result<Outcome> {
         let words: Vec<&str> = self.request.path.split('/').skip(1).collect();
+        if matches!(words.as_slice(), [] | [""]) {
+            self.only("GET")?;
+            return Ok(Outcome::Answer(page::answer()));
+        }
         if words == ["health"] {
             self.only("GET")?;
-            return self.health();
+            let about = self.about()?;
+            return self.health(&about);
         }
-        let role = self.role()?;
-        let method = match words.as_slice() {
-            ["status"] | ["dead-letters"] => "GET",
-            ["state"] => "PUT",
-            ["endpoints", _] => "PATCH",
-            ["endpoints", _, "breaker"]
-            | ["dead-letters", "redeliver"]
-            | ["dead-letters", _, "redeliver"]
-            | ["drain"] => "POST",
-            ["dead-letters", _] | ["overrides"] => "DELETE",
-            _ => return Err(Answer::problem(404, "Not Found", "the admin surface has nothing at this path")),
+        self.role = self.role()?;
+        let (method, parameters): (_, &[&str]) = match words.as_slice() {
+            ["status"] | ["events", _] => ("GET", &[]),
+            ["deliveries"] => ("GET", &["endpoint", "event", "status", "since", "limit"]),
+            ["dead-letters"] => ("GET", &["endpoint", "since", "limit"]),
+            ["state"] => ("PUT", &[]),
+            ["rollout"] => ("PUT", &["endpoint"]),
+            ["endpoints", _] => ("PATCH", &[]),
+            ["rollout", "promote" | "hold" | "resume" | "rollback"] => ("POST", &["endpoint"]),
+            ["dead-letters", "redeliver"] => ("POST", &["endpoint", "since"]),
+            ["endpoints", _, "breaker"] | ["dead-letters", _, "redeliver"] | ["drain"] => ("POST", &[]),
+            ["dead-letters", _] | ["overrides"] => ("DELETE", &[]),
+            _ => return Err(problem(404, "Not Found", "the admin surface has nothing at this path")),
         };
         self.only(method)?;
-        if role < Role::Operate && method != "GET" {
+        if self.role < Role::Operate && method != "GET" {
             let detail = "this token may look, but not change anything";
-            return Err(Answer::problem(403, "Forbidden", detail));
+            return Err(problem(403, "Forbidden", detail));
         }
+        self.only_parameters(parameters)?;
+        let about = &self.about()?;
         match words.as_slice() {
-            ["status"] => self.status(),
-            ["state"] => self.set_state(),
-            ["endpoints", name] => self.set_endpoint(name),
-            ["endpoints", name, "breaker"] => self.set_breaker(name),
-            ["dead-letters"] => self.list_letters(),
-            ["dead-letters", "redeliver"] => self.redeliver_all(),
-            ["dead-letters", delivery, "redeliver"] => self.redeliver_one(delivery),
-            ["dead-letters", delivery] => self.discard_letter(delivery),
+            ["status"] => self.status(about),
+            ["events", id] => self.show_event(about, id),
+            ["deliveries"] => self.list_deliveries(about),
+            ["state"] => self.set_state(about),
+            ["rollout"] => self.set_percent(about),
+            ["rollout", word] => self.move_rollout(about, word),
+            ["endpoints", name] => self.set_endpoint(about, name),
+            ["endpoints", name, "breaker"] => self.set_breaker(about, name),
+            ["dead-letters"] => self.list_letters(about),
+            ["dead-letters", "redeliver"] => self.redeliver_all(about),
+            ["dead-letters", delivery, "redeliver"] => self.redeliver_one(about, delivery),
+            ["dead-letters", delivery] => self.discard_letter(about, delivery),
             ["drain"] => self.drain(),
-            _ => self.delete_overrides(),
+            _ => self.delete_overrides(about),
         }
     }
 
@@ -117,12 +163,13 @@ impl Surface<'_, '_> {
         if self.request.method == method {
             return Ok(());
         }
-        Err(Answer::problem(405, "Method Not Allowed", &["expected ", method].concat()).with("allow", method))
+        let refusal = problem(405, "Method Not Allowed", &["expected ", method].concat());
+        Err(Box::new(refusal.with("allow", method)))
     }
 
     /// What the holder of the request's token may do. Every token is compared, whole, whatever it begins with: what is
     /// compared are digests.
-    fn role(&self) -> Result<Role> {
+    fn role(&mut self) -> Result<Role> {
         const SCHEME: &[u8] = b"Bearer ";
         let token = self.request.authorization.and_then(|value| value.split_at_checked(SCHEME.len()));
         let token =
@@ -133,9 +180,10 @@ impl Surface<'_, '_> {
             let difference = token.digest.iter().zip(digest).fold(0, |sum, (a, b)| sum | (a ^ b));
             found = if std::hint::black_box(difference) == 0 { found.max(Some(token.role)) } else { found };
         }
+        self.holder = digest.iter().take(4).fold(String::new(), |text, byte| text + hex(byte >> 4) + hex(byte & 15));
         found.ok_or_else(|| {
             let detail = "the admin surface wants a token: Authorization: Bearer ...";
-            Answer::problem(401, "Unauthorized", detail).with("www-authenticate", "Bearer")
+            Box::new(problem(401, "Unauthorized", detail).with("www-authenticate", "Bearer"))
         })
     }
 
@@ -143,81 +191,95 @@ impl Surface<'_, '_> {
     fn about(&mut self) -> Result<About> {
         About::read(self.world.store, self.prefix)?.ok_or_else(|| {
             let detail = ["no configuration of a filter named ", self.prefix, " has begun to deliver yet"].concat();
-            Answer::unavailable(1, &detail)
+            Box::new(Answer::unavailable(1, &detail))
         })
     }
 
     fn endpoint(&self, about: &About, name: &str) -> Result<AboutEndpoint> {
         let found = about.endpoints.iter().find(|endpoint| endpoint.name == name);
-        found.cloned().ok_or_else(|| Answer::problem(404, "Not Found", "the config has no such endpoint"))
+        found.cloned().ok_or_else(|| problem(404, "Not Found", "the config has no such endpoint"))
     }
 
-    fn health(&mut self) -> Result<Outcome> {
-        let about = self.about()?;
+    fn health(&mut self, about: &About) -> Result<Outcome> {
         let draining = Control::read(self.world.store, self.prefix)?.draining;
-        let mut body = begin(&about);
+        let mut body = begin(about);
         body.text("status", if draining { "draining" } else { "ok" });
         Ok(Outcome::Answer(end(body)))
     }
 
-    fn set_state(&mut self) -> Result<Outcome> {
+    fn set_state(&mut self, about: &About) -> Result<Outcome> {
         let (state, reason) = config::state_command(self.request.body).map_err(bad_request)?;
-        let (over, at) = (self.about()?.enabled, self.world.now.wall);
+        let (over, at) = (about.enabled, self.world.now.wall);
         let line = ["state=", state.label(), " reason=", &quoted(&reason)].concat();
         let new = StateOverride { state, over, reason, at };
         Control::change(self.world.store, self.prefix, |control| control.set_state(new.clone()))?;
-        self.changed(line)
+        self.changed(about, line)
     }
 
-    fn set_endpoint(&mut self, name: &str) -> Result<Outcome> {
+    fn set_endpoint(&mut self, about: &About, name: &str) -> Result<Outcome> {
         let disabled = config::endpoint_command(self.request.body).map_err(bad_request)?;
-        let about = self.about()?;
-        let endpoint = self.endpoint(&about, name)?;
-        Keys::new(self.prefix, name).override_disabled(self.world.store, endpoint.disabled, Some(disabled))?;
-        self.changed(["endpoint=", name, " disabled=", if disabled { "true" } else { "false" }].concat())
+        let endpoint = self.endpoint(about, name)?;
+        let keys = Keys::new(self.prefix, name);
+        if keys.override_disabled(self.world.store, endpoint.disabled, endpoint.digest, Some(disabled))? {
+            let kind = Kind::EndpointDisabled;
+            self.tell(about, &[News { kind, endpoint: name, reason: "operator", more: &[] }]);
+        }
+        self.changed(about, ["endpoint=", name, " disabled=", if disabled { "true" } else { "false" }].concat())
     }
 
-    fn set_breaker(&mut self, name: &str) -> Result<Outcome> {
+    fn set_breaker(&mut self, about: &About, name: &str) -> Result<Outcome> {
         let open = config::breaker_command(self.request.body).map_err(bad_request)?;
-        let about = self.about()?;
-        let endpoint = self.endpoint(&about, name)?;
+        let endpoint = self.endpoint(about, name)?;
         let (store, now) = (&mut *self.world.store, self.world.now.mono);
-        Keys::new(self.prefix, name).force_breaker(store, now, open.then_some(endpoint.open))?;
-        self.changed(["endpoint=", name, " breaker=", if open { "open" } else { "closed" }].concat())
+        if Keys::new(self.prefix, name).force_breaker(store, now, open.then_some(endpoint.open))?.is_some() {
+            let kind = if open { Kind::BreakerOpened } else { Kind::BreakerClosed };
+            self.tell(about, &[News { kind, endpoint: name, reason: "operator", more: &[] }]);
+        }
+        self.changed(about, ["endpoint=", name, " breaker=", if open { "open" } else { "closed" }].concat())
     }
 
-    fn delete_overrides(&mut self) -> Result<Outcome> {
-        let about = self.about()?;
+    fn delete_overrides(&mut self, about: &About) -> Result<Outcome> {
         Control::change(self.world.store, self.prefix, |control| *control = Control::default())?;
         for endpoint in &about.endpoints {
             let keys = Keys::new(self.prefix, &endpoint.name);
-            keys.override_disabled(self.world.store, endpoint.disabled, None)?;
+            keys.override_disabled(self.world.store, endpoint.disabled, endpoint.digest, None)?;
         }
-        self.changed("overrides=none".to_owned())
+        self.delete_rollout_overrides(about)?;
+        self.changed(about, "overrides=none".to_owned())
     }
 
     fn drain(&mut self) -> Result<Outcome> {
-        self.about()?;
         Control::change(self.world.store, self.prefix, |control| control.draining = true)?;
         Ok(Outcome::Drain("drain=true".to_owned()))
     }
 
     /// The answer to a change is how things stand now.
-    fn changed(&mut self, line: String) -> Result<Outcome> {
-        Ok(Outcome::Changed(self.standing()?, line))
+    fn changed(&mut self, about: &About, line: String) -> Result<Outcome> {
+        Ok(Outcome::Changed(self.standing(about)?, line))
     }
 }
 
-/// The answer to a drain, with what is still pending.
-pub fn drained(about: &About, pending: usize) -> Answer {
-    if pending > 0 {
-        let pending = pending.to_string();
-        let detail = [&pending, " deliveries are still pending; new events stay refused, and this may be asked again"];
-        return Answer::unavailable(1, &detail.concat());
+/// The answer to a drain, with how much is still pending, and how much of what is not is held.
+pub fn drained(about: &About, pending: usize, held: usize) -> Answer {
+    let [pending_text, held_text] = [pending, held].map(|count| count.to_string());
+    if pending + held == 0 {
+        let mut body = begin(about);
+        body.text("status", "drained");
+        body.number("pending", 0);
+        body.number("held", 0);
+        return end(body);
     }
-    let mut body = begin(about);
-    body.text("status", "drained");
-    end(body)
+    let detail = if pending > 0 {
+        [&pending_text, " deliveries are still pending; new events stay refused, and this may be asked again"].concat()
+    } else {
+        [&held_text, " deliveries are held (paused, disabled or rolled back) and are lost with the process"].concat()
+    };
+    Answer::unavailable(1, &detail).member("pending", &pending_text).member("held", &held_text)
+}
+
+/// The digit of a half of a byte.
+fn hex(half: u8) -> &'static str {
+    "0123456789abcdef".get(usize::from(half)..=usize::from(half)).unwrap_or_default()
 }
 
 /// Begins an answer with which process it is.
@@ -238,15 +300,11 @@ fn end(mut body: Writer) -> Answer {
     }
 }
 
-fn bad_request(problems: Problems) -> Answer {
+fn bad_request(problems: Problems) -> Box<Answer> {
     let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
-    Answer::bad_request(&lines.join("; "))
+    Box::new(Answer::bad_request(&lines.join("; ")))
 }
 
-/// The value of a key of the query, as it stands there.
-fn parameter<'a>(query: &'a str, key: &str) -> Option<&'a str> {
-    query.split('&').find_map(|pair| pair.split_once('=').filter(|(name, _)| *name == key)).map(|(_, value)| value)
+fn problem(status: u16, title: &str, detail: &str) -> Box<Answer> {
+    Box::new(Answer::problem(status, title, detail))
 }
-
-#[cfg(test)]
-mod tests;

@@ -3,6 +3,7 @@
 use crate::idempotency::Finished;
 use crate::json::write::{NONE, Writer};
 use crate::message::EventId;
+use crate::payload::Findings;
 
 /// The header that carries an event's id.
 pub const ID_HEADER: &str = "x-webhook-id";
@@ -38,6 +39,8 @@ pub enum Status {
     Disabled,
     /// No endpoint wants it: nothing is kept or sent.
     NoSubscriber,
+    /// It is outside of the rollout: nothing is kept or sent.
+    NotSampled,
 }
 
 impl Status {
@@ -51,6 +54,7 @@ impl Status {
             Self::Failed => "failed",
             Self::Disabled => "disabled",
             Self::NoSubscriber => "no_subscriber",
+            Self::NotSampled => "not_sampled",
         }
     }
 }
@@ -124,14 +128,29 @@ impl Answer {
 
     /// A problem: `title` is the status in words, `detail` what this request can do about it.
     pub fn problem(status: u16, title: &str, detail: &str) -> Self {
+        Self::problem_with(status, title, detail, |_| {})
+    }
+
+    /// The same with members of its own.
+    fn problem_with(status: u16, title: &str, detail: &str, members: impl FnOnce(&mut Writer)) -> Self {
         let mut body = Writer::default();
         body.object(NONE);
         body.text("type", "about:blank");
         body.text("title", title);
         body.number("status", status.into());
         body.text("detail", detail);
+        members(&mut body);
         body.end_object();
         Self { status, headers: vec![("content-type", "application/problem+json".into())], body: body.finish() }
+    }
+
+    /// The same problem with one member more, whose value is JSON already.
+    #[must_use]
+    pub fn member(mut self, name: &str, value: &str) -> Self {
+        if self.body.pop().is_some() {
+            self.body.extend_from_slice([",\"", name, "\":", value, "}"].concat().as_bytes());
+        }
+        self
     }
 
     /// The same with one header more.
@@ -171,5 +190,10 @@ impl Answer {
     /// 422: the idempotency key was used for another body.
     pub fn other_body() -> Self {
         Self::problem(422, "Unprocessable Content", "this Idempotency-Key was used with another body")
+    }
+    /// 422: there is personal data in the payload. Says where, never what.
+    pub fn personal_data(findings: &Findings) -> Self {
+        let detail = "the event holds personal data; nothing of it was kept or sent";
+        Self::problem_with(422, "Unprocessable Content", detail, |body| findings.write(body))
     }
 }

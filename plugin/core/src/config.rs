@@ -6,7 +6,11 @@
 
 use std::time::Duration;
 
+use crate::guard::Guard;
+use crate::operational::Kinds;
 use crate::outcome::StatusSet;
+use crate::payload;
+use crate::rollout::Plan;
 use crate::route::Router;
 use crate::secret::Secret;
 use crate::signature::timestamped::Timestamped;
@@ -19,14 +23,16 @@ mod document;
 mod endpoints;
 mod error;
 mod limits;
+mod payload_guard;
 mod protobuf;
 mod reader;
+mod rollout;
 mod routes;
 mod top;
 mod tree;
 mod values;
 
-pub use admin::{breaker_command, endpoint_command, state_command};
+pub use admin::{breaker_command, endpoint_command, rollout_command, state_command};
 pub use error::{Problem, Problems};
 pub use top::parse;
 
@@ -49,6 +55,10 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// The endpoints, in the order of the config.
     pub endpoints: Vec<Endpoint>,
+    /// Which share of the events goes to an endpoint.
+    pub rollout: Rollout,
+    /// What may not be in a payload; `None`: anything may.
+    pub payload_guard: Option<payload::Rules>,
     /// What may be kept, and how much of it.
     pub limits: Limits,
     /// How operators see and change what it does; `None`: there is no admin surface at all.
@@ -70,6 +80,17 @@ impl Config {
         }
         wanting
     }
+}
+
+/// Which share of the events goes to an endpoint, and what ends that.
+#[derive(Debug, Default)]
+pub struct Rollout {
+    /// The shares.
+    pub plan: Plan,
+    /// What decides which events are in; `None`, or where a request does not fill it: the event's id.
+    pub key: Option<Template>,
+    /// What is watched; `None`: nothing is.
+    pub guard: Option<Guard>,
 }
 
 /// A rule that says which requests are events (mode `dispatch`).
@@ -163,6 +184,8 @@ pub struct Endpoint {
     pub disabled: bool,
     /// Where dead letters are sent.
     pub dead_letter: Option<Sink>,
+    /// The events of the gateway's own that it wants.
+    pub operational: Kinds,
     /// Changes whenever this entry of the config does; a 410's disabling lasts as long as it stays the same.
     pub digest: u64,
 }
@@ -290,6 +313,16 @@ pub enum Role {
     Read,
     /// Look and change.
     Operate,
+}
+
+impl Role {
+    /// Its word.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Operate => "operate",
+        }
+    }
 }
 
 /// What may be kept, and how much of it.

@@ -6,17 +6,16 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use crate::store::{Record, SharedStore, StoreError, Write, read, update};
 use crate::time::{Instant, WallTime};
+use crate::wire::wire;
 
 /// How old what a worker knows may be when it takes an event or starts an attempt: a switch is in force everywhere well
 /// within a second, and a host call is not spent on every event.
 pub const REREAD: Duration = Duration::from_millis(250);
 
 /// What is done with events.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     /// They are taken and delivered.
     Enabled,
@@ -25,6 +24,8 @@ pub enum State {
     /// They are discarded; what was taken before waits.
     Disabled,
 }
+
+wire!(enum State { 0 => Enabled, 1 => Paused, 2 => Disabled });
 
 impl State {
     /// The words of the admin surface.
@@ -47,7 +48,7 @@ impl State {
 }
 
 /// A state that an operator chose.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StateOverride {
     /// The state.
     pub state: State,
@@ -59,13 +60,17 @@ pub struct StateOverride {
     pub at: WallTime,
 }
 
+wire!(struct StateOverride { state, over, reason, at });
+
 /// The record of a plugin's overrides.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Control {
     state: Option<StateOverride>,
     /// New events are refused: the process is about to end.
     pub draining: bool,
 }
+
+wire!(struct Control { state, draining });
 
 impl Record for Control {
     const VERSION: u8 = 1;

@@ -4,15 +4,14 @@
 //! index is changed by compare-and-swap, and only by what ends a delivery, so contention is rare and a few kilobytes
 //! a change do not matter. When a letter more, or its bytes, would pass the limits, the oldest go.
 
-use serde::{Deserialize, Serialize};
-
 use crate::config::Limits;
 use crate::delivery::{EventMeta, split_payload, with_payload};
 use crate::store::{FREED, Record, SharedStore, StoreError, Write, is_freed, read, update};
 use crate::time::WallTime;
+use crate::wire::wire;
 
 /// Why a delivery became a dead letter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
     /// A final answer, or the schedule at its end.
     Failed,
@@ -25,6 +24,8 @@ pub enum Reason {
     /// Whoever attempted it died, three times in a row.
     Poison,
 }
+
+wire!(enum Reason { 0 => Failed, 1 => Expired, 2 => Overflow, 3 => EndpointRemoved, 4 => Poison });
 
 impl Reason {
     /// The word in logs, headers and answers.
@@ -40,7 +41,7 @@ impl Reason {
 }
 
 /// A dead letter; its payload stands behind it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Letter {
     /// The event.
     pub meta: EventMeta,
@@ -58,12 +59,21 @@ pub struct Letter {
     pub died: WallTime,
 }
 
+wire!(struct Letter { meta, endpoint, reason, attempts, response_status, accepted, died });
+
+impl Letter {
+    /// Names the delivery: an event goes to an endpoint once.
+    pub fn delivery(&self) -> String {
+        [&self.meta.id.to_string(), ".", &self.endpoint].concat()
+    }
+}
+
 impl Record for Letter {
     const VERSION: u8 = 1;
 }
 
 /// A letter in the index.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Listed {
     slot: u32,
     /// Bytes of its record and payload.
@@ -72,13 +82,17 @@ pub struct Listed {
     serial: u64,
 }
 
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+wire!(struct Listed { slot, size, serial });
+
+#[derive(Clone, Debug, Default)]
 struct Index {
     /// Oldest first.
     letters: Vec<Listed>,
     /// Letters that were ever kept.
     serial: u64,
 }
+
+wire!(struct Index { letters, serial });
 
 impl Record for Index {
     const VERSION: u8 = 1;
@@ -125,13 +139,15 @@ pub fn keep(
     limits: &Limits,
 ) -> Result<u32, StoreError> {
     let bytes = with_payload(letter, payload);
-    let (slot, evicted) =
+    let (slot, mut evicted) =
         update(store, &index_key(prefix), |index: &mut Index| (Write::Yes, index.push(bytes.len() as u64, limits)))?;
     store.set(&letter_key(prefix, slot), &bytes, None)?;
-    for old in evicted.iter().filter(|old| **old != slot) {
-        free(store, prefix, *old)?;
+    let count = evicted.len() as u32;
+    evicted.retain(|old| *old != slot);
+    if !evicted.is_empty() {
+        free(store, prefix, &evicted)?;
     }
-    Ok(evicted.len() as u32)
+    Ok(count)
 }
 
 /// All letters, oldest first.
@@ -157,32 +173,45 @@ pub fn open(
     }
 }
 
-/// Takes letters out of the ring; those that have gone already are none of its business.
+/// Takes letters out of the ring, in the order in which they were listed; those that have gone already are none of its business.
 ///
 /// # Errors
 /// The store's.
 pub fn discard(store: &mut dyn SharedStore, prefix: &str, letters: &[Listed]) -> Result<(), StoreError> {
     update(store, &index_key(prefix), |index: &mut Index| {
         let before = index.letters.len();
-        index.letters.retain(|listed| !letters.iter().any(|letter| letter.serial == listed.serial));
+        // Oldest first, as they are listed: by serial.
+        let is_meant = |listed: &Listed| letters.binary_search_by_key(&listed.serial, |letter| letter.serial).is_ok();
+        index.letters.retain(|listed| !is_meant(listed));
         (if index.letters.len() == before { Write::No } else { Write::Yes }, ())
     })?;
-    letters.iter().try_for_each(|letter| free(store, prefix, letter.slot))
+    let slots: Vec<u32> = letters.iter().map(|letter| letter.slot).collect();
+    free(store, prefix, &slots)
 }
 
-/// Frees the slot of a letter that had to go, unless another worker has put a letter there meanwhile: it is listed
-/// again then, or written after it was looked at.
-fn free(store: &mut dyn SharedStore, prefix: &str, slot: u32) -> Result<(), StoreError> {
-    let key = letter_key(prefix, slot);
-    let Some((_, cas)) = store.get(&key)? else { return Ok(()) };
+/// Frees the slots of letters that had to go, but for those where another worker has put a letter meanwhile: such a slot
+/// is listed again then, or written after it was looked at. The index, whose size is that of the ring, is read once.
+fn free(store: &mut dyn SharedStore, prefix: &str, slots: &[u32]) -> Result<(), StoreError> {
+    let mut seen = Vec::with_capacity(slots.len());
+    for slot in slots {
+        if let Some((_, cas)) = store.get(&letter_key(prefix, *slot))? {
+            seen.push((*slot, cas));
+        }
+    }
     let index: Index = read(store, &index_key(prefix))?.unwrap_or_default();
-    if index.letters.iter().any(|listed| listed.slot == slot) {
-        return Ok(());
+    let mut used = vec![false; index.letters.iter().map(|listed| listed.slot as usize + 1).max().unwrap_or_default()];
+    for listed in &index.letters {
+        if let Some(used) = used.get_mut(listed.slot as usize) {
+            *used = true;
+        }
     }
-    match store.set(&key, &[FREED], Some(cas)) {
-        Err(StoreError::CasMismatch) => Ok(()),
-        freed => freed,
+    for (slot, cas) in seen.into_iter().filter(|(slot, _)| used.get(*slot as usize) != Some(&true)) {
+        match store.set(&letter_key(prefix, slot), &[FREED], Some(cas)) {
+            Ok(()) | Err(StoreError::CasMismatch) => {}
+            Err(error) => return Err(error),
+        }
     }
+    Ok(())
 }
 
 fn index_key(prefix: &str) -> String {

@@ -15,16 +15,16 @@
 //! the attempt is made again, with the same id. That is the whole of "at least once". An event whose attempts end with
 //! their VM three times in a row is taken for what kills them, and becomes a dead letter.
 
-use serde::{Deserialize, Serialize};
-
-use crate::config::EndpointId;
+use crate::config::{EndpointId, RouteId};
 use crate::dead_letter::Reason;
+use crate::history::Trail;
 use crate::message::EventId;
 use crate::store::{Record, StoreError, encoded};
-use crate::time::{Instant, WallTime};
+use crate::time::{Instant, Now, WallTime};
+use crate::wire::wire;
 
 /// Where a delivery stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
     /// Its next attempt is made at `due`, or later if something holds it back.
     Waiting {
@@ -45,6 +45,8 @@ pub enum Stage {
     /// A dead letter, kept in the ring.
     Dead,
 }
+
+wire!(enum Stage { 0 => Waiting { due }, 1 => Sinking { attempts, reason, due }, 2 => Delivered, 3 => Dead });
 
 impl Stage {
     /// Is there nothing left to do?
@@ -72,13 +74,30 @@ pub struct Delivery {
     pub doomed: Option<Reason>,
     /// Held back when it was accepted: its producer does not wait for it.
     pub held: bool,
+    /// How it went so far.
+    pub trail: Trail,
 }
 
 impl Delivery {
+    /// A delivery to `endpoint` that nothing was done for yet.
+    pub fn new(endpoint: EndpointId, stage: Stage, held: bool) -> Self {
+        Self {
+            endpoint,
+            attempts: 0,
+            response_status: None,
+            stage,
+            ticket: 0,
+            under_way: false,
+            doomed: None,
+            held,
+            trail: Trail::default(),
+        }
+    }
+
     /// A delivery to `endpoint` as shared data has it.
-    pub fn from_record(endpoint: EndpointId, record: &DeliveryRecord<String>) -> Self {
-        let DeliveryRecord { attempts, response_status, stage, .. } = *record;
-        Self { endpoint, attempts, response_status, stage, ticket: 0, under_way: false, doomed: None, held: false }
+    pub fn from_record(endpoint: EndpointId, record: DeliveryRecord<String>) -> Self {
+        let DeliveryRecord { attempts, response_status, stage, trail, .. } = record;
+        Self { attempts, response_status, trail, ..Self::new(endpoint, stage, false) }
     }
 }
 
@@ -87,6 +106,10 @@ impl Delivery {
 pub struct Pending {
     /// Its id.
     pub id: EventId,
+    /// Its type.
+    pub event_type: String,
+    /// The route it came by; `None`: it is a redelivery, or the gateway's own, or the config has that route no more.
+    pub route: Option<RouteId>,
     /// When it was accepted, for `max_age` and the duration of the delivery.
     pub accepted: Instant,
     /// The same on the wall clock, for the dead letter.
@@ -104,6 +127,22 @@ pub struct Pending {
 }
 
 impl Pending {
+    /// An event that is accepted now.
+    pub fn new(id: EventId, event_type: String, route: Option<RouteId>, now: Now, deliveries: Vec<Delivery>) -> Self {
+        Self {
+            id,
+            event_type,
+            route,
+            accepted: now.mono,
+            accepted_wall: now.wall,
+            bytes: 0,
+            deliveries,
+            pledge: None,
+            trials: None,
+            is_dirty: false,
+        }
+    }
+
     /// Is there nothing left to do?
     pub fn is_settled(&self) -> bool {
         self.deliveries.iter().all(|delivery| delivery.stage.is_settled())
@@ -115,9 +154,10 @@ impl Pending {
     }
 }
 
-/// An event's changing part in shared data: small, rewritten at each change. `N` is the name of an endpoint, borrowed
-/// when written. It names its body's id: a body with another id belongs to an event that is gone.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// An event's changing part in shared data: small, rewritten at each change. `N` is a name, borrowed when written. It
+/// names its body's id: a body with another id belongs to an event that is gone. Once all has ended it is what the
+/// [history](crate::history) keeps.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StateRecord<N> {
     /// The event's id.
     pub id: EventId,
@@ -127,12 +167,18 @@ pub struct StateRecord<N> {
     pub accepted_wall: WallTime,
     /// Attempts that are not known to have ended: each may have killed its VM. Kept from the event's adoption on.
     pub trials: u8,
+    /// The event's type.
+    pub event_type: N,
+    /// The name of the route it came by; empty for a redelivery, and for an event of the gateway's own.
+    pub route: N,
     /// One for each endpoint.
     pub deliveries: Vec<DeliveryRecord<N>>,
 }
 
+wire!(struct StateRecord<N> { id, accepted, accepted_wall, trials, event_type, route, deliveries });
+
 /// A delivery in shared data.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeliveryRecord<N> {
     /// The endpoint's name: its number changes with the config.
     pub endpoint: N,
@@ -142,10 +188,14 @@ pub struct DeliveryRecord<N> {
     pub response_status: Option<u16>,
     /// Where it stands.
     pub stage: Stage,
+    /// How it went so far.
+    pub trail: Trail,
 }
 
+wire!(struct DeliveryRecord<N> { endpoint, attempts, response_status, stage, trail });
+
 impl Record for StateRecord<String> {
-    const VERSION: u8 = 1;
+    const VERSION: u8 = 2;
 }
 
 impl StateRecord<&str> {
@@ -156,7 +206,7 @@ impl StateRecord<&str> {
 }
 
 /// What is known of an event besides its payload; written once, with the payload behind it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventMeta {
     /// The event's id.
     pub id: EventId,
@@ -168,6 +218,16 @@ pub struct EventMeta {
     pub traceparent: Option<Vec<u8>>,
     /// The rest of the producer's trace context.
     pub tracestate: Option<Vec<u8>>,
+}
+
+wire!(struct EventMeta { id, event_type, content_type, traceparent, tracestate });
+
+impl EventMeta {
+    /// That of an event of the gateway's own.
+    pub fn json(id: EventId, event_type: String) -> Self {
+        let content_type = Some(b"application/json".to_vec());
+        Self { id, event_type, content_type, traceparent: None, tracestate: None }
+    }
 }
 
 impl Record for EventMeta {
@@ -197,6 +257,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::history::Attempt;
 
     fn stage() -> impl Strategy<Value = Stage> {
         prop_oneof![
@@ -211,13 +272,22 @@ mod tests {
         ]
     }
 
+    fn attempt() -> impl Strategy<Value = Attempt> {
+        (any::<u64>(), any::<u16>(), any::<u32>()).prop_map(|(at, code, millis)| Attempt {
+            at: WallTime::from_nanos(at),
+            code,
+            millis,
+        })
+    }
+
     fn delivery() -> impl Strategy<Value = DeliveryRecord<String>> {
-        ("[a-z]{1,12}", any::<u32>(), any::<Option<u16>>(), stage()).prop_map(
-            |(endpoint, attempts, response_status, stage)| DeliveryRecord {
+        ("[a-z]{1,12}", any::<u32>(), any::<Option<u16>>(), stage(), prop::collection::vec(attempt(), 0..20)).prop_map(
+            |(endpoint, attempts, response_status, stage, made)| DeliveryRecord {
                 endpoint,
                 attempts,
                 response_status,
                 stage,
+                trail: Trail { ended: None, reason: Some(Reason::Failed), attempts: made },
             },
         )
     }
@@ -232,17 +302,21 @@ mod tests {
                 accepted: Instant::from_nanos(at),
                 accepted_wall: WallTime::from_nanos(wall),
                 trials: 1,
+                event_type: "paid",
+                route: "ingest",
                 deliveries: deliveries.iter().map(|d| DeliveryRecord {
                     endpoint: d.endpoint.as_str(),
                     attempts: d.attempts,
                     response_status: d.response_status,
                     stage: d.stage,
+                    trail: d.trail.clone(),
                 }).collect(),
             };
             let bytes = written.encode();
             let (read, rest) = StateRecord::<String>::decode(&bytes).unwrap();
             prop_assert!(rest.is_empty());
             prop_assert_eq!((read.id, read.accepted), (written.id, written.accepted));
+            prop_assert_eq!((read.event_type.as_str(), read.route.as_str()), (written.event_type, written.route));
             prop_assert_eq!(read.deliveries, deliveries.clone());
         }
 

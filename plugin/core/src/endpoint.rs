@@ -5,13 +5,12 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use crate::breaker::{Admission, Breaker, Effect, Permit, Position, Probe, Signal};
 use crate::config::Endpoint;
 use crate::rate::Bucket;
 use crate::store::{Record, SharedStore, StoreError, Write, read, update};
 use crate::time::Instant;
+use crate::wire::wire;
 
 /// A shut gate is looked at again at least this often: another worker, or an operator, may have opened it.
 pub const RECHECK: Duration = Duration::from_secs(1);
@@ -20,7 +19,7 @@ pub const RECHECK: Duration = Duration::from_secs(1);
 pub const RECHECK_PROBE: Duration = Duration::from_millis(100);
 
 /// The shared record of an endpoint.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Shared {
     /// Its breaker.
     pub breaker: Breaker,
@@ -29,6 +28,8 @@ pub struct Shared {
     /// What an operator put over the config's `disabled`: that, and the config's value at the time.
     disabled: Option<(bool, bool)>,
 }
+
+wire!(struct Shared { breaker, gone, disabled });
 
 impl Record for Shared {
     const VERSION: u8 = 1;
@@ -154,7 +155,8 @@ impl Keys {
     }
 
     /// An operator disables or enables it, over what the config says; a 410 is forgotten either way. `None` takes the
-    /// operator's word back, and nothing else.
+    /// operator's word back, and nothing else. Says whether it is disabled by that, and was not before; `digest` is that
+    /// of its entry in the config.
     ///
     /// # Errors
     /// The store's.
@@ -162,15 +164,17 @@ impl Keys {
         &self,
         store: &mut dyn SharedStore,
         configured: bool,
+        digest: u64,
         disabled: Option<bool>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         update(store, &self.breaker, |shared: &mut Shared| {
             let before = shared.clone();
+            let was = before.disabled_override(configured).unwrap_or(configured || before.is_gone(digest));
             shared.disabled = disabled.map(|disabled| (disabled, configured));
             if disabled.is_some() {
                 shared.gone = None;
             }
-            (if *shared == before { Write::No } else { Write::Yes }, ())
+            (if *shared == before { Write::No } else { Write::Yes }, disabled == Some(true) && !was)
         })
     }
 

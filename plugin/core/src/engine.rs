@@ -11,10 +11,14 @@
 //! | module | holds |
 //! |---|---|
 //! | `accept` | an event comes in: capacity, idempotency, the answer |
+//! | `inspect` | personal data in it: refused, redacted or reported |
 //! | `send` | the gates before an attempt, and the attempt itself |
 //! | `settle` | the end of an attempt, of a delivery, of an event |
 //! | `pledge` | producers that wait for the end |
 //! | `hold` | the partitions: claimed, adopted, handed over |
+//! | `count` | what is counted, and written once a second |
+//! | `watch` | the rollout: who gets what, and what follows from what was counted |
+//! | `tell` | the history of what has ended, and the gateway's own events |
 //! | `drain` | the admin surface, and who waits for an end of it all |
 //! | `lane`, `table` | the queues, and the other collections |
 
@@ -27,27 +31,35 @@ use crate::config::{Config, Endpoint, EndpointId};
 use crate::control::{Cached, State};
 use crate::endpoint::Keys;
 use crate::generation::Generation;
+use crate::guard;
+use crate::history::History;
 use crate::idempotency::Table;
 use crate::notice::Notice;
 use crate::store::SharedStore;
 use crate::time::{Instant, Now};
 
 mod accept;
+mod count;
 mod drain;
 mod hold;
+mod inspect;
 mod lane;
 mod pledge;
 mod send;
 mod settle;
 mod table;
+mod tell;
+mod watch;
 
 pub use accept::{Offer, Reply};
+use count::Counted;
 use drain::Drain;
 use lane::Lanes;
 pub use pledge::Pledge;
 pub use send::Call;
 pub use table::Place;
 use table::{Flights, Holdings, Timers};
+use watch::Watched;
 
 /// How often what has grown too old is looked for.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -116,6 +128,11 @@ pub struct Engine {
     refusals: Vec<u32>,
     /// When which event's producer is answered at the latest.
     pledges: Timers,
+    /// The rollout of each endpoint.
+    watched: Vec<Watched>,
+    /// What was counted of all of them.
+    process: Counted,
+    history: History,
     /// Requests that wait until nothing is pending.
     drains: Vec<Drain>,
     outbox: VecDeque<Action>,
@@ -127,12 +144,12 @@ impl Engine {
     /// a partition is claimed at the first event.
     pub fn new(config: Rc<Config>, prefix: &str) -> Self {
         let endpoints = config.endpoints.len();
+        let window = guard::window(config.rollout.guard.as_ref());
         Self {
             keys: config.endpoints.iter().map(|endpoint| Keys::new(prefix, &endpoint.name)).collect(),
             idempotency: Table::new(prefix, config.limits.idempotency_keys),
             lanes: Lanes::new(&config.endpoints),
             generation: Generation::new(prefix, config.fingerprint),
-            config,
             prefix: prefix.to_owned(),
             is_announced: false,
             control: Cached::default(),
@@ -148,9 +165,13 @@ impl Engine {
             last_attempt: 0,
             refusals: vec![0; endpoints],
             pledges: Timers::default(),
+            watched: (0..endpoints).map(|_| Watched::new(window)).collect(),
+            process: Counted::new(window),
+            history: History::new(prefix, config.limits.history),
             drains: Vec::new(),
             outbox: VecDeque::new(),
             swept: Instant::default(),
+            config,
         }
     }
 
@@ -186,6 +207,7 @@ impl Engine {
         if world.now.mono.since(self.swept) >= SWEEP {
             self.swept = world.now.mono;
             self.sweep(world);
+            self.watch(world);
             self.check_drains(world);
             if self.leads() { self.adopt(world) } else { self.hand_over_slowly(world) }
         }

@@ -18,23 +18,24 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use crate::ledger::{HEARTBEAT, LEASE};
 use crate::store::{Record, SharedStore, StoreError, Write, update};
 use crate::time::Instant;
+use crate::wire::wire;
 
 /// After a heartbeat was found lapsed its owner has this long to show that it lives.
 const SECOND_LOOK: Duration = Duration::from_secs(1);
 
 /// The newest generation, in shared data.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default)]
 struct Newest {
     fingerprint: u64,
     /// One more than the highest id of a connection that any generation has served.
     connection: u64,
     heartbeat: Instant,
 }
+
+wire!(struct Newest { fingerprint, connection, heartbeat });
 
 impl Record for Newest {
     const VERSION: u8 = 1;

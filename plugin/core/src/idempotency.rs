@@ -11,12 +11,12 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::message::EventId;
 use crate::store::{Record, SharedStore, StoreError, Write, update};
 use crate::time::Instant;
+use crate::wire::wire;
 
 /// How long a key is remembered after its first use.
 pub const REMEMBERED: Duration = Duration::from_secs(600);
@@ -76,7 +76,7 @@ pub enum Claim {
 }
 
 /// The first 2xx answer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finished {
     /// The event's id.
     pub id: EventId,
@@ -86,7 +86,7 @@ pub struct Finished {
     pub body: Vec<u8>,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug)]
 struct Entry {
     name: [u8; 16],
     body: [u8; 16],
@@ -95,7 +95,9 @@ struct Entry {
     progress: Progress,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+wire!(struct Entry { name, body, id, expires, progress });
+
+#[derive(Clone, Debug)]
 enum Progress {
     /// Somebody is on it, until then.
     Claimed { until: Instant },
@@ -105,10 +107,14 @@ enum Progress {
     Answered { status: u16, body: Vec<u8> },
 }
 
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+wire!(enum Progress { 0 => Claimed { until }, 1 => Failed, 2 => Answered { status, body } });
+
+#[derive(Clone, Debug, Default)]
 struct Bucket {
     entries: Vec<Entry>,
 }
+
+wire!(struct Bucket { entries });
 
 impl Record for Bucket {
     const VERSION: u8 = 1;

@@ -26,12 +26,11 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use crate::delivery::{EventMeta, StateRecord, split_payload, with_payload};
 use crate::message::EventId;
 use crate::store::{Cas, FREED, Record, SharedStore, StoreError, is_freed};
 use crate::time::Instant;
+use crate::wire::wire;
 
 mod survey;
 
@@ -47,7 +46,7 @@ pub const LEASE: Duration = Duration::from_secs(10);
 pub const PARTITIONS_MAX: u32 = 1024;
 
 /// Whose a partition is. See the module.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Lease {
     Held {
         /// The holder's.
@@ -56,6 +55,8 @@ enum Lease {
     },
     Left,
 }
+
+wire!(enum Lease { 0 => Held { nonce, heartbeat }, 1 => Left });
 
 impl Record for Lease {
     const VERSION: u8 = 1;

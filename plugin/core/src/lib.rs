@@ -10,12 +10,14 @@
 //! | What may a config say, and what is its default? | [`config`] |
 //! | Is this request an event, and of which type? | [`route`], [`template`], [`json`], [`message`] |
 //! | Which endpoints want it? | [`subscription`] |
+//! | Is there personal data in it? | [`payload`] |
 //! | What does a receiver get? | [`message`], [`signature`], [`secret`] |
 //! | What does the end of an attempt mean? | [`outcome`], [`retry`], [`breaker`], [`rate`], [`endpoint`] |
-//! | How does a delivery live and die? | [`delivery`], [`dead_letter`] |
-//! | What survives a worker? | [`store`], [`ledger`] |
+//! | How does a delivery live and die? | [`delivery`], [`dead_letter`], [`history`] |
+//! | What survives a worker? | [`store`], [`wire`], [`ledger`] |
 //! | Which configuration delivers? | [`generation`] |
 //! | What can operators see and change while it runs? | [`admin`], [`about`], [`control`], [`endpoint`] |
+//! | What are they told without asking? | [`operational`] |
 //! | What does a producer get? | [`answer`], [`idempotency`] |
 //! | Who holds it all together? | [`engine`], [`notice`] |
 //!
@@ -37,16 +39,21 @@ pub mod delivery;
 pub mod endpoint;
 pub mod engine;
 pub mod generation;
+pub mod guard;
 pub mod headers;
+pub mod history;
 pub mod idempotency;
 mod index;
 pub mod json;
 pub mod ledger;
 pub mod message;
 pub mod notice;
+pub mod operational;
 pub mod outcome;
+pub mod payload;
 pub mod rate;
 pub mod retry;
+pub mod rollout;
 pub mod route;
 pub mod secret;
 pub mod signature;
@@ -54,3 +61,4 @@ pub mod store;
 pub mod subscription;
 pub mod template;
 pub mod time;
+pub mod wire;

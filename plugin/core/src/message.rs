@@ -3,15 +3,15 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
-
 use crate::config::{Endpoint, MetadataValue, Payload, Route, Sink, Url};
 use crate::headers::{self, Headers};
 use crate::json::write::quoted;
 use crate::json::{self, BodyFault};
+use crate::operational::is_operational;
 use crate::signature::timestamped::sign;
 use crate::template::{Absent, Source};
 use crate::time::WallTime;
+use crate::wire::wire;
 
 /// An event type has at most this many characters.
 pub const EVENT_TYPE_MAX: usize = 128;
@@ -21,13 +21,31 @@ pub const EVENT_TYPE_MAX: usize = 128;
 pub const CARRIED_HEADER_MAX: usize = 1024;
 
 /// An event's id: a UUID version 4 (RFC 9562), the same in every attempt and redelivery.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EventId(pub [u8; 16]);
+
+wire!(struct EventId(_));
 
 impl EventId {
     /// Makes an id of 16 random bytes: six bits are set as version 4 asks.
     pub fn from_random(bytes: [u8; 16]) -> Self {
         Self(uuid::Builder::from_random_bytes(bytes).into_uuid().into_bytes())
+    }
+}
+
+impl EventId {
+    /// Reads what is printed: 32 hexadecimal digits in five groups.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (mut id, mut digits) = ([0u8; 16], text.bytes());
+        for (at, byte) in id.iter_mut().enumerate() {
+            if matches!(at, 4 | 6 | 8 | 10) && digits.next() != Some(b'-') {
+                return None;
+            }
+            for _ in 0..2 {
+                *byte = *byte << 4 | char::from(digits.next()?).to_digit(16)? as u8;
+            }
+        }
+        digits.next().is_none().then_some(Self(id))
     }
 }
 
@@ -72,6 +90,8 @@ pub enum Rejection {
     LongEventType(usize),
     /// The byte at this place of the event type, counted from 0, is not one an event type may have.
     BadEventType(usize),
+    /// The event type is one of the gateway's own.
+    Reserved,
 }
 
 impl fmt::Display for Rejection {
@@ -86,6 +106,7 @@ impl fmt::Display for Rejection {
             Self::BadEventType(at) => {
                 write!(f, "byte {at} of the event type is not one of A-Z a-z 0-9 _ . : -")
             }
+            Self::Reserved => f.write_str("event types that begin with gatepost. are the gateway's own"),
         }
     }
 }
@@ -124,6 +145,7 @@ fn event_type(route: &Route, source: &Source<'_>) -> Result<String, Rejection> {
     }
     match text.bytes().position(|byte| !is_event_type_byte(byte)) {
         Some(at) => Err(Rejection::BadEventType(at)),
+        None if is_operational(&text) => Err(Rejection::Reserved),
         None => Ok(text),
     }
 }

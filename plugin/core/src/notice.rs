@@ -3,10 +3,13 @@
 use std::time::Duration;
 
 use crate::breaker::Position;
-use crate::config::EndpointId;
+use crate::config::{EndpointId, RouteId};
 use crate::dead_letter::Reason;
+use crate::guard::Trigger;
 use crate::message::EventId;
 use crate::outcome::Ending;
+use crate::payload::{self, Findings};
+use crate::rollout::Percent;
 use crate::store::StoreError;
 
 /// Something that happened.
@@ -90,6 +93,54 @@ pub enum Notice {
         /// The partition's number.
         partition: u32,
     },
+    /// An endpoint's rollout was put to 0.
+    RolledBack {
+        /// Whose.
+        endpoint: EndpointId,
+        /// Why.
+        trigger: Trigger,
+        /// What was seen, in words; never a value from an event.
+        detail: String,
+    },
+    /// An endpoint's rollout has entered its next phase.
+    Promoted {
+        /// Whose.
+        endpoint: EndpointId,
+        /// The number of the phase, counted from 0.
+        phase: u32,
+        /// Its share.
+        percent: Percent,
+    },
+    /// The time of a phase is over, and a threshold does not let it end.
+    PromotionHeld {
+        /// Whose.
+        endpoint: EndpointId,
+        /// Which.
+        trigger: Trigger,
+    },
+    /// The share of the events that an endpoint gets has changed.
+    Share {
+        /// Whose.
+        endpoint: EndpointId,
+        /// What it is now.
+        percent: Percent,
+    },
+    /// Personal data was found in an event.
+    Findings {
+        /// The route it came by.
+        route: RouteId,
+        /// What followed.
+        action: payload::Action,
+        /// What was found, without any value.
+        findings: Findings,
+    },
+    /// An event of the gateway's own was not kept for this endpoint: there was no room.
+    Dropped {
+        /// Who would have got it.
+        endpoint: EndpointId,
+        /// Its type.
+        event_type: &'static str,
+    },
     /// An operator changed something.
     Changed {
         /// What, as a line of `key=value`.
@@ -113,6 +164,8 @@ pub enum EventResult {
     Disabled,
     /// No endpoint wants it.
     NoSubscriber,
+    /// It is outside of the rollout of every endpoint that wants it.
+    NotSampled,
     /// An idempotency key's answer, given again.
     Replayed,
     /// 400, 409, 413 or 422: the request cannot be taken. A 405 belongs to no route, and is not counted.
@@ -128,6 +181,7 @@ impl EventResult {
             Self::Accepted => "accepted",
             Self::Disabled => "disabled",
             Self::NoSubscriber => "no_subscriber",
+            Self::NotSampled => "not_sampled",
             Self::Replayed => "replayed",
             Self::Invalid => "invalid",
             Self::Unavailable => "unavailable",

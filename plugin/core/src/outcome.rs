@@ -96,6 +96,26 @@ impl Ending {
         }
     }
 
+    /// A number for records: the status, or what no status is. [`from_code`](Self::from_code) reads it.
+    pub fn code(self) -> u16 {
+        match self {
+            Self::Timeout => 0,
+            Self::Reset => 1,
+            Self::Connect => 2,
+            Self::Status(status) => status,
+        }
+    }
+
+    /// The ending of this number.
+    pub fn from_code(code: u16) -> Self {
+        match code {
+            0 => Self::Timeout,
+            1 => Self::Reset,
+            2 => Self::Connect,
+            status => Self::Status(status),
+        }
+    }
+
     /// The value of the `outcome` label of `gatepost_attempts_total`.
     pub fn label(self) -> &'static str {
         match self {
@@ -146,9 +166,7 @@ pub fn retry_after(value: &[u8], now: WallTime) -> Option<Duration> {
         let seconds = text.parse().unwrap_or(u64::MAX);
         return Some(Duration::from_secs(seconds).min(RETRY_AFTER_MAX));
     }
-    let date = httpdate::parse_http_date(text).ok()?;
-    let date = date.duration_since(std::time::UNIX_EPOCH).ok()?;
-    let wait = date.saturating_sub(Duration::from_nanos(now.as_millis().saturating_mul(1_000_000)));
+    let wait = WallTime::parse_http(text)?.since(now);
     (!wait.is_zero()).then(|| wait.min(RETRY_AFTER_MAX))
 }
 

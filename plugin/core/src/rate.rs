@@ -5,17 +5,18 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use crate::config::Rate;
 use crate::store::Record;
 use crate::time::Instant;
+use crate::wire::wire;
 
 /// A token bucket, full at first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Bucket {
     theoretical_arrival: Instant,
 }
+
+wire!(struct Bucket { theoretical_arrival });
 
 impl Record for Bucket {
     const VERSION: u8 = 1;

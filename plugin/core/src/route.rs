@@ -227,8 +227,8 @@ impl Group {
     }
 }
 
-/// A captured segment without its percent-encoding; as it came, if that hides no UTF-8.
-fn decoded(raw: &str) -> String {
+/// A part of a path, or of a query, without its percent-encoding; as it came, if that hides no UTF-8.
+pub fn decoded(raw: &str) -> String {
     percent_decode_str(raw).decode_utf8().map_or_else(|_| raw.to_owned(), Into::into)
 }
 

@@ -3,12 +3,14 @@
 //! It mirrors the proxy-wasm ABI: whole values, no delete, no listing, compare-and-swap by a number that comes with
 //! each read. Envoy holds one mutex over it, so every call is atomic by itself.
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use crate::wire::{Decode, Encode, Reader};
 
 /// How often a contended update is tried before it is given up: each try loses only to another VM's success, so with
 /// a few VMs this is never reached by honest contention.
 const UPDATE_TRIES: u32 = 64;
+
+/// Room that is made for a record before it is written: most fit, and need not be moved while they grow.
+const ROOM: usize = 192;
 
 /// The number that comes with a value and guards its replacement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,8 +60,8 @@ pub trait SharedStore {
     fn set(&mut self, key: &str, value: &[u8], cas: Option<Cas>) -> Result<(), StoreError>;
 }
 
-/// A value in the store: a format version, then [postcard](https://postcard.jamesmunns.com/wire-format).
-pub trait Record: Serialize + DeserializeOwned {
+/// A value in the store: a format version, then its fields as [`crate::wire`] writes them.
+pub trait Record: Encode + Decode {
     /// Raised whenever the fields change; a reader leaves other versions alone. Never [`FREED`].
     const VERSION: u8;
 
@@ -75,17 +77,21 @@ pub trait Record: Serialize + DeserializeOwned {
     fn decode(bytes: &[u8]) -> Result<(Self, &[u8]), StoreError> {
         match bytes.split_first() {
             Some((version, rest)) if *version == Self::VERSION => {
-                postcard::take_from_bytes(rest).map_err(|_| StoreError::UnknownFormat)
+                let mut reader = Reader::new(rest);
+                let record = Self::take(&mut reader);
+                reader.rest().map(|rest| (record, rest)).ok_or(StoreError::UnknownFormat)
             }
             _ => Err(StoreError::UnknownFormat),
         }
     }
 }
 
-/// The bytes of a record: its version, which postcard writes as itself, and its fields.
-pub fn encoded(version: u8, fields: &(impl Serialize + ?Sized)) -> Vec<u8> {
-    // Serialising plain data into a growing vector cannot fail; an empty record would be read as unknown.
-    postcard::to_allocvec(&(version, fields)).unwrap_or_default()
+/// The bytes of a record: its version, and its fields.
+pub fn encoded(version: u8, fields: &impl Encode) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(ROOM);
+    bytes.push(version);
+    fields.put(&mut bytes);
+    bytes
 }
 
 /// The one byte that a freed slot holds, since a key cannot be deleted.
@@ -118,21 +124,35 @@ pub fn update<R: Record + Default, T>(
     mut change: impl FnMut(&mut R) -> (Write, T),
 ) -> Result<T, StoreError> {
     let mut result = None;
-    swap(store, key, &mut |bytes| {
-        let mut record = bytes.map_or_else(|| Ok(R::default()), |bytes| R::decode(bytes).map(|(record, _)| record))?;
-        let (write, made) = change(&mut record);
+    change_record(store, key, &mut |record| {
+        let (write, made) = change(record);
         result = Some(made);
-        Ok((write == Write::Yes).then(|| record.encode()))
+        write
     })?;
     // A swap that has not failed has changed something, or found that it need not.
     result.ok_or(StoreError::Contended)
 }
 
-type Change<'a> = dyn FnMut(Option<&[u8]>) -> Result<Option<Vec<u8>>, StoreError> + 'a;
+/// Apart from [`update`] so that it exists once for a record, whatever is changed in it.
+#[inline(never)]
+fn change_record<R: Record + Default>(
+    store: &mut dyn SharedStore,
+    key: &str,
+    change: &mut dyn FnMut(&mut R) -> Write,
+) -> Result<(), StoreError> {
+    swap(store, key, &mut |bytes| {
+        let mut record = bytes.map_or_else(|| Ok(R::default()), |bytes| R::decode(bytes).map(|(record, _)| record))?;
+        let write = change(&mut record);
+        Ok((write == Write::Yes).then(|| record.encode()))
+    })
+}
 
-/// Replaces a value by what `change` makes of it, unless that is `None`; a missing or freed one is `None` to it. Apart
-/// from [`update`] so that it exists once, whatever the records are.
-fn swap(store: &mut dyn SharedStore, key: &str, change: &mut Change<'_>) -> Result<(), StoreError> {
+/// What [`swap`] makes of a value.
+pub(crate) type Change<'a> = dyn FnMut(Option<&[u8]>) -> Result<Option<Vec<u8>>, StoreError> + 'a;
+
+/// Replaces a value by what `change` makes of it, unless that is `None`; a missing or freed one is `None` to it. Exists
+/// once, whatever the records are.
+pub(crate) fn swap(store: &mut dyn SharedStore, key: &str, change: &mut Change<'_>) -> Result<(), StoreError> {
     for _ in 0..UPDATE_TRIES {
         let found = store.get(key)?;
         let cas = found.as_ref().map_or(Cas::CREATE, |(_, cas)| *cas);

@@ -58,6 +58,13 @@ impl EventPattern {
     }
 }
 
+impl EventPattern {
+    /// Does it ask for types that begin so, in so many words?
+    pub fn begins_with(&self, text: &str) -> bool {
+        self.0.len() >= text.len() && text.bytes().zip(&self.0).all(|(byte, token)| *token == Token::Byte(byte))
+    }
+}
+
 /// The patterns of all endpoints.
 #[derive(Debug)]
 pub struct Subscriptions {
@@ -80,11 +87,20 @@ struct Node {
 impl Subscriptions {
     /// Builds the trie from each endpoint's patterns, in the order of the config.
     pub fn build<'a>(endpoints: impl IntoIterator<Item = &'a [EventPattern]>) -> Self {
-        let mut subscriptions = Self { nodes: vec![Node::default()] };
+        let mut subscriptions = Self::of(&[]);
         for (id, patterns) in endpoints.into_iter().enumerate() {
             for pattern in patterns {
                 subscriptions.insert(EndpointId(id), pattern);
             }
+        }
+        subscriptions
+    }
+
+    /// Those of one endpoint.
+    pub fn of(patterns: &[EventPattern]) -> Self {
+        let mut subscriptions = Self { nodes: vec![Node::default()] };
+        for pattern in patterns {
+            subscriptions.insert(EndpointId(0), pattern);
         }
         subscriptions
     }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::headers::{self, Headers};
+use crate::json::write::quoted;
 use crate::json::{BodyFault, Found, Pointer};
 
 /// Text with placeholders.
@@ -117,11 +118,11 @@ impl Part {
     fn parse(placeholder: &str, captures: &[String]) -> Result<Self, String> {
         match placeholder.split_once(':') {
             Some(("header", name)) if headers::is_name(name) => Ok(Self::Header(name.to_ascii_lowercase())),
-            Some(("header", name)) => Err(format!("names {name:?}, which is not a header name")),
+            Some(("header", name)) => Err(format!("names {}, which is not a header name", quoted(name))),
             Some(("body", pointer)) => Pointer::parse(pointer)
                 .map(Self::Body)
                 .map_err(|reason| format!("has {{body:{pointer}}}, but {reason}")),
-            Some((source, _)) => Err(format!("reads from {source:?}, which is neither header nor body")),
+            Some((source, _)) => Err(format!("reads from {}, which is neither header nor body", quoted(source))),
             None => captures
                 .iter()
                 .position(|capture| capture == placeholder)

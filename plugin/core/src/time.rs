@@ -7,11 +7,15 @@
 use std::fmt;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use crate::wire::wire;
+
+mod read;
 
 /// Monotonic time: nanoseconds since a base that all VMs of the process share.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Instant(u64);
+
+wire!(struct Instant(_));
 
 impl Instant {
     /// The time `nanos` nanoseconds after the base.
@@ -41,8 +45,10 @@ impl Instant {
 }
 
 /// Wall-clock time: nanoseconds since the Unix epoch.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WallTime(u64);
+
+wire!(struct WallTime(_));
 
 impl WallTime {
     /// The time `nanos` nanoseconds after the Unix epoch.

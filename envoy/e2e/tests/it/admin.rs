@@ -16,12 +16,13 @@ use crate::isolation::one_load_at_a_time;
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// What is said to the admin surface of a gateway that runs the example.
-struct Operator {
-    url: String,
+pub struct Operator {
+    /// The surface's, without a slash at its end.
+    pub url: String,
 }
 
 impl Operator {
-    fn of(gateway: &Gateway) -> Result<Self> {
+    pub fn of(gateway: &Gateway) -> Result<Self> {
         let operator = Self { url: format!("http://{}/gatepost", gateway.envoy.listener(ADMIN_LISTENER)?) };
         // Before that no configuration has begun to deliver.
         wait::until(
@@ -32,14 +33,14 @@ impl Operator {
         Ok(operator)
     }
 
-    fn ask(&self, method: &str, path: &str, command: &str) -> Result<(u16, Value)> {
+    pub fn ask(&self, method: &str, path: &str, command: &str) -> Result<(u16, Value)> {
         let request = ureq::http::Request::builder().method(method).uri(format!("{}/{path}", self.url));
         let request = request.header("authorization", ADMIN_AUTHORIZATION).body(command.to_owned())?;
         let mut response = gatepost_cli::http().run(request)?;
         Ok((response.status().as_u16(), response.body_mut().read_json()?))
     }
 
-    fn done(&self, method: &str, path: &str, command: &Value) -> Result<Value> {
+    pub fn done(&self, method: &str, path: &str, command: &Value) -> Result<Value> {
         let command = if command.is_null() { String::new() } else { command.to_string() };
         let (status, answer) = self.ask(method, path, &command)?;
         anyhow::ensure!(status == 200, "{method} {path}: {status} {answer}");
@@ -51,8 +52,8 @@ fn compact() -> Options {
     Options { compact: true, ..Options::default() }
 }
 
-#[test]
-fn switched_off_under_load_no_attempt_starts_a_second_later_and_on_again_nothing_is_lost() -> Result<()> {
+/// 500 events a second on both workers; meanwhile the filter is put into this state, and out of it again.
+fn switch_off_under_load(state: &str) -> Result<()> {
     let _alone = one_load_at_a_time();
     let receiver = Receiver::start(&[("a", "secret-of-a")], &compact())?;
     let gateway = Gateway::start(&Setup::new(&receiver, &[endpoint("a", "secret-of-a", json!({}))]))?;
@@ -62,7 +63,7 @@ fn switched_off_under_load_no_attempt_starts_a_second_later_and_on_again_nothing
         thread::scope(|scope| {
             let accepted = scope.spawn(|| load.run(&gateway, &Event::new("paid", "{}")));
             receiver.wait_for("a", 1000, DEADLINE)?;
-            operator.done("PUT", "state", &json!({"state": "paused", "reason": "a test"}))?;
+            operator.done("PUT", "state", &json!({"state": state, "reason": "a test"}))?;
             let answered = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs_f64();
             let begun = Instant::now();
             wait::until("three seconds of load", DEADLINE, || {
@@ -70,14 +71,36 @@ fn switched_off_under_load_no_attempt_starts_a_second_later_and_on_again_nothing
             })?;
             let late = receiver.records("a", 0)?.into_iter().filter(|record| record.wall > answered + 1.0).count();
             assert_eq!(late, 0, "attempts that started more than a second after the answer");
-            assert!(operator.done("GET", "status", &Value::Null)?["pending"].as_u64() > Some(500));
+            let held = || anyhow::Ok(operator.done("GET", "deliveries?status=held", &Value::Null)?["total"].as_u64());
+            // Under load there are more of them from one answer to the next.
+            let before = held()?;
+            let pending = operator.done("GET", "status", &Value::Null)?["pending"].as_u64();
+            let after = held()?;
+            assert!(before <= pending && pending <= after, "{before:?} held, then {pending:?} pending, {after:?} held");
+            assert!(state == "disabled" || before > Some(500), "{before:?}");
             operator.done("DELETE", "overrides", &Value::Null)?;
             accepted.join().map_err(|_| anyhow::anyhow!("the load panicked"))?
         })?;
     assert_eq!(accepted.len(), 5000);
-    wait::until("all are delivered", DEADLINE, || Ok((receiver.counters("a")?.delivered == 5000).then_some(())))?;
-    assert_eq!(receiver.counters("a")?.duplicates, 0);
+    let kept = accepted.iter().filter(|event| event.is_kept).count() as u64;
+    assert!(if state == "disabled" { (2000..5000).contains(&kept) } else { kept == 5000 }, "{kept} were kept");
+    wait::until("all are delivered", DEADLINE, || Ok((receiver.counters("a")?.delivered == kept).then_some(())))?;
+    let mut arrived: Vec<String> = receiver.records("a", 0)?.into_iter().map(|record| record.id).collect();
+    let mut kept: Vec<String> = accepted.into_iter().filter(|event| event.is_kept).map(|event| event.id).collect();
+    arrived.sort();
+    kept.sort();
+    assert_eq!(arrived, kept);
     Ok(())
+}
+
+#[test]
+fn paused_under_load_no_attempt_starts_a_second_later_and_on_again_nothing_is_lost() -> Result<()> {
+    switch_off_under_load("paused")
+}
+
+#[test]
+fn disabled_under_load_no_attempt_starts_a_second_later_and_on_again_what_was_kept_arrives() -> Result<()> {
+    switch_off_under_load("disabled")
 }
 
 #[test]
@@ -132,8 +155,8 @@ fn after_a_drain_under_load_the_process_may_end_and_every_accepted_id_has_arrive
         }
         drain.context("the drain began")?.join().map_err(|_| anyhow::anyhow!("the drain panicked"))?
     })?;
-    assert_eq!(drained["status"], "drained");
-    drop(gateway);
+    assert_eq!((&drained["status"], &drained["held"]), (&json!("drained"), &json!(0)));
+    gateway.envoy.terminate()?;
     let mut arrived: Vec<String> = receiver.records("a", 0)?.into_iter().map(|record| record.id).collect();
     arrived.sort();
     accepted.sort();
@@ -142,18 +165,69 @@ fn after_a_drain_under_load_the_process_may_end_and_every_accepted_id_has_arrive
 }
 
 #[test]
+fn more_dead_letters_than_one_list_holds_are_delivered_after_one_call() -> Result<()> {
+    const LETTERS: usize = 1500;
+    let _alone = one_load_at_a_time();
+    let receiver = Receiver::start(&[("a", "secret-of-a")], &compact())?;
+    receiver.script("a", &json!({"then": {"status": 400}}))?;
+    let setup = Setup::new(&receiver, &[endpoint("a", "secret-of-a", json!({}))]);
+    let gateway = Gateway::start(&setup.with(json!({"limits": {"dead_letters": 2000}})))?;
+    let operator = Operator::of(&gateway)?;
+    let load = Load { protocol: Protocol::Http1, connections: 4, events: LETTERS as u32 / 4, every: None };
+    let accepted = load.run(&gateway, &Event::new("paid", "{}"))?;
+    let letters = || anyhow::Ok(operator.done("GET", "dead-letters?limit=1", &Value::Null)?["total"].as_u64());
+    wait::until("they are dead letters", DEADLINE, || Ok((letters()? == Some(LETTERS as u64)).then_some(())))?;
+    receiver.script("a", &json!({}))?;
+    receiver.forget("a")?;
+    let answer = operator.done("POST", "dead-letters/redeliver?since=0&endpoint=a", &Value::Null)?;
+    assert_eq!(answer["redelivered"], LETTERS);
+    let records = receiver.wait_for("a", LETTERS, DEADLINE)?;
+    assert!(records.iter().all(|record| record.problem.is_none()), "every signature is good and fresh");
+    let mut arrived: Vec<String> = records.into_iter().map(|record| record.id).collect();
+    let mut first: Vec<String> = accepted.into_iter().map(|event| event.id).collect();
+    arrived.sort();
+    first.sort();
+    assert_eq!(arrived, first);
+    assert_eq!(letters()?, Some(0));
+    assert_eq!(gateway.traps()?, 0);
+    Ok(())
+}
+
+#[test]
 fn whoever_may_not_or_asks_wrongly_is_told_so_by_either_worker() -> Result<()> {
     let receiver = Receiver::start(&[("a", "secret-of-a")], &Options::default())?;
-    let gateway = Gateway::start(&Setup::new(&receiver, &[endpoint("a", "secret-of-a", json!({}))]))?;
+    let setup = Setup::new(&receiver, &[endpoint("a", "secret-of-a", json!({}))]).with_token("may-look", "read");
+    let gateway = Gateway::start(&setup)?;
     let operator = Operator::of(&gateway)?;
-    for _ in 0..4 {
-        assert_eq!(operator.ask("POST", "status", "")?.0, 405);
-        assert_eq!(operator.ask("PATCH", "endpoints/nobody", r#"{"disabled": true}"#)?.0, 404);
-        assert_eq!(operator.ask("PUT", "state", "{")?.0, 400);
-        for token in ["", "Bearer demo-admi", "Bearer demo-admins", "Basic ZGVtby1hZG1pbg=="] {
-            let request = gatepost_cli::http().get(format!("{}/status", operator.url)).header("authorization", token);
-            assert_eq!(request.call()?.status(), 401, "{token}");
-        }
+    let named = operator.done("GET", "status", &Value::Null)?;
+    let full = ADMIN_AUTHORIZATION;
+    let cases = [
+        ("", "GET", "status", "", 401),
+        ("Bearer demo-admi", "GET", "status", "", 401),
+        ("Bearer demo-admins", "GET", "status", "", 401),
+        ("Basic ZGVtby1hZG1pbg==", "GET", "status", "", 401),
+        ("Bearer may-look", "GET", "status", "", 200),
+        ("Bearer may-look", "PUT", "state", r#"{"state": "paused"}"#, 403),
+        (full, "POST", "status", "", 405),
+        (full, "PATCH", "endpoints/nobody", r#"{"disabled": true}"#, 404),
+        (full, "GET", "nothing", "", 404),
+        (full, "GET", "events/7f0c9d7e-3b1f-4c58-9d3a-0d5c1f6f2b11", "", 404),
+        (full, "PUT", "state", "{", 400),
+        (full, "GET", "deliveries?since=yesterday", "", 400),
+        (full, "POST", "rollout/promote", "", 409),
+    ];
+    // A connection for each: both workers are asked.
+    for (authorization, method, path, command, expected) in [cases, cases].into_iter().flatten() {
+        let request = ureq::http::Request::builder().method(method).uri(format!("{}/{path}", operator.url));
+        let request = request.header("authorization", authorization).body(command)?;
+        let mut response = gatepost_cli::http().run(request)?;
+        let (status, answer) = (response.status(), response.body_mut().read_json::<Value>()?);
+        assert_eq!(status, expected, "{authorization} {method} {path}: {answer}");
+        assert_eq!(
+            (&answer["instance"], &answer["started_at"]),
+            (&named["instance"], &named["started_at"]),
+            "{answer}"
+        );
     }
     assert_eq!(gateway.send(&Event { path: "/gatepost/status".to_owned(), ..Event::new("x", "") })?.status, 404);
     assert_eq!(gateway.traps()?, 0);

@@ -14,13 +14,19 @@ mod crashes;
 #[cfg(test)]
 mod dead_letters;
 #[cfg(test)]
+mod history;
+#[cfg(test)]
 mod idempotency;
 #[cfg(test)]
 mod isolation;
 #[cfg(test)]
 mod outcomes;
 #[cfg(test)]
+mod page;
+#[cfg(test)]
 mod receiver;
+#[cfg(test)]
+mod rollout;
 #[cfg(test)]
 mod sample_events;
 #[cfg(test)]

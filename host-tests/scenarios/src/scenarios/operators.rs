@@ -18,8 +18,13 @@ pub fn all() -> Vec<Scenario> {
 /// Changes something; the status code, and these parts of the answer.
 fn change(gateway: &mut dyn Gateway, method: &str, path: &str, command: &Value, parts: &[&str]) -> Result<String> {
     let answer = operate(gateway, method, path, command)?;
-    let part = |pointer: &&str| answer.json.pointer(pointer).map_or_else(|| "-".to_owned(), crate::gateway::plain);
-    Ok([vec![answer.status.to_string()], parts.iter().map(part).collect()].concat().join(" "))
+    Ok(format!("{} {}", answer.status, values(&answer.json, parts)).trim_end().to_owned())
+}
+
+/// What is at these pointers.
+fn values(json: &Value, pointers: &[&str]) -> String {
+    let value = |pointer: &&str| json.pointer(pointer).map_or_else(|| "-".to_owned(), crate::gateway::plain);
+    pointers.iter().map(value).collect::<Vec<_>>().join(" ")
 }
 
 /// An event on each worker, each as a line.
@@ -40,7 +45,8 @@ fn states() -> Vec<Scenario> {
                 begun(gateway)?;
                 post(gateway)?;
                 wait_for(gateway, "billing", 1)?;
-                wait_for_status(gateway, "/endpoints/0/pending", "0")?;
+                // What was counted is written once a second.
+                wait_for_status(gateway, "/endpoints/0/counters/delivered", "1")?;
                 let health = send(gateway, &Request::new("GET", "/gatepost/health"))?;
                 let answer = operate(gateway, "GET", "status", &Value::Null)?;
                 let same = ["instance", "started_at"].map(|key| health.text(key) == answer.text(key));
@@ -48,8 +54,11 @@ fn states() -> Vec<Scenario> {
                 for key in ["state", "draining", "pending", "dead_letters", "configured"] {
                     observed.push(format!("{key}: {}", answer.text(key)));
                 }
-                let endpoints = answer.json.get("endpoints").and_then(Value::as_array).into_iter().flatten();
-                observed.extend(endpoints.map(Value::to_string));
+                for endpoint in answer.json.get("endpoints").and_then(Value::as_array).into_iter().flatten() {
+                    let stands = ["/name", "/disabled", "/disabled_by", "/breaker/state", "/rollout/state"];
+                    let counts = ["/pending", "/dead_letters", "/counters"];
+                    observed.extend([values(endpoint, &stands), values(endpoint, &counts)]);
+                }
                 Ok(observed)
             },
             expected: &[
@@ -59,8 +68,10 @@ fn states() -> Vec<Scenario> {
                 "pending: 1",
                 "dead_letters: 0",
                 "configured: -",
-                "{\"breaker\":{\"state\":\"closed\"},\"dead_letters\":0,\"disabled\":false,\"name\":\"billing\",\"pending\":0}",
-                "{\"breaker\":{\"state\":\"closed\"},\"dead_letters\":0,\"disabled\":true,\"disabled_by\":\"config\",\"name\":\"audit\",\"pending\":1}",
+                "billing false - closed fixed",
+                "0 0 {\"accepted\":1,\"attempts\":1,\"delivered\":1,\"expired\":0,\"failed\":0}",
+                "audit true config closed fixed",
+                "1 0 {\"accepted\":1,\"attempts\":0,\"delivered\":0,\"expired\":0,\"failed\":0}",
             ],
         },
         Scenario {

@@ -58,13 +58,13 @@ pub(super) const BUGS: &[Bug] = &[
         edits: &[
             Edit {
                 file: "plugin/core/src/engine/drain.rs",
-                find: "waited >= DRAIN || (waited >= REREAD && pending == 0)",
-                replace: "waited >= DRAIN || (waited >= REREAD && pending != 1)",
+                find: "waited >= DRAIN || (pending == 0 &&",
+                replace: "waited >= DRAIN || (pending != 1 &&",
             },
             Edit {
                 file: "plugin/core/src/engine/drain.rs",
-                find: "answer: admin::drained(&about, pending) }",
-                replace: "answer: admin::drained(&about, pending.min(0)) }",
+                find: "admin::drained(&about, pending, held)",
+                replace: "admin::drained(&about, pending.min(0), held)",
             },
         ],
     },

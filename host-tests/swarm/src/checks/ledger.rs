@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use gatepost_core::delivery::{EventMeta, Stage, StateRecord, split_payload};
+use gatepost_core::guard::PROCESS;
 use gatepost_core::ledger::{self, LEASE};
 use gatepost_core::store::{Record, is_freed};
 use host_tests::{Thread, Write};
@@ -96,6 +97,19 @@ impl Ledger {
             return broken(Invariant::FreedEmpty, place);
         }
         self.leases.insert(number, new);
+        Ok(())
+    }
+
+    /// A write of what the holder of a partition counts of an endpoint, or of all of them.
+    pub fn counts(&self, plan: &Plan, name: &str, write: &Write) -> Result<(), Broken> {
+        let (number, endpoint) = name.split_once('/').unwrap_or((name, name));
+        let lease = number.parse().ok().and_then(|number: u32| self.leases.get(&number));
+        if lease.is_none() || !(endpoint == PROCESS || plan.endpoint(endpoint).is_some()) {
+            return broken(Invariant::KeysBounded, &write.key);
+        }
+        if !matches!(lease, Some(Lease::Held { thread, .. }) if *thread == write.thread) {
+            return broken(Invariant::OneWriter, format!("{} by {} at {:?}", write.key, write.thread, write.at));
+        }
         Ok(())
     }
 

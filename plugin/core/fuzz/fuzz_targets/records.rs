@@ -60,7 +60,7 @@ impl SharedStore for Store {
 fuzz_target!(|bytes: &[u8]| {
     let Ok(config) = config::parse(CONFIG.as_bytes(), &|_| None) else { panic!("the config is good") };
     let mut engine = Engine::new(Rc::new(config), "g");
-    // Parts are separated by 0xff, which postcard writes seldom.
+    // Parts are separated by 0xff, which records hold seldom.
     let mut parts = bytes.split(|byte| *byte == 0xff);
     let mut values = BTreeMap::new();
     for key in PLANTED {

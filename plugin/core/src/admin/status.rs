@@ -22,19 +22,20 @@ struct Waiting {
 }
 
 impl Surface<'_, '_> {
-    pub(super) fn status(&mut self) -> Result<Outcome> {
-        Ok(Outcome::Answer(self.standing()?))
+    pub(super) fn status(&mut self, about: &About) -> Result<Outcome> {
+        Ok(Outcome::Answer(self.standing(about)?))
     }
 
-    pub(super) fn standing(&mut self) -> Result<Answer> {
-        let about = self.about()?;
+    pub(super) fn standing(&mut self, about: &About) -> Result<Answer> {
         let now = self.world.now;
         let control = Control::read(self.world.store, self.prefix)?;
-        let waiting = self.waiting(&about)?;
-        let (total, letters) = self.letters_by_endpoint(&about)?;
-        let mut body = begin(&about);
+        let waiting = self.waiting(about)?;
+        let (total, letters) = self.letters_by_endpoint(about)?;
+        let mut body = begin(about);
         body.text("version", &about.version);
         body.text("now", &now.wall.to_string());
+        // So that a page need not offer what will be refused.
+        body.text("role", self.role.label());
         body.text("state", control.state(about.enabled).label());
         if let Some(by_operator) = control.override_of(about.enabled) {
             body.text("configured", State::configured(about.enabled).label());
@@ -46,10 +47,12 @@ impl Surface<'_, '_> {
         body.number("pending", waiting.pending.iter().sum::<u64>() + waiting.others);
         body.optional("oldest_pending_seconds", waiting.oldest.map(|oldest| now.mono.since(oldest).as_secs()));
         body.number("dead_letters", total);
+        self.process_counters(&mut body, about)?;
         body.array("endpoints");
         for (at, endpoint) in about.endpoints.iter().enumerate() {
             body.object(NONE);
             self.endpoint_status(&mut body, endpoint)?;
+            self.rollout_status(&mut body, about, endpoint)?;
             body.number("pending", waiting.pending.get(at).copied().unwrap_or_default());
             body.number("dead_letters", letters.get(at).copied().unwrap_or_default());
             body.end_object();

@@ -5,10 +5,12 @@ use zeroize::Zeroizing;
 
 use super::error::Problems;
 use super::reader::{Node, Reader, all};
+use super::rollout::percent;
 use super::tree::Value;
 use super::values::choice;
 use super::{Admin, Role, Token};
 use crate::control::State;
+use crate::rollout::Percent;
 
 const TOKENS_MAX: usize = 16;
 /// An operator's words: a line of a log.
@@ -86,15 +88,30 @@ pub fn breaker_command(body: &[u8]) -> Result<bool, Problems> {
     })
 }
 
+/// `{"percent": 25}`.
+///
+/// # Errors
+/// All that is wrong with it.
+pub fn rollout_command(body: &[u8]) -> Result<Percent, Problems> {
+    command(body, |node| node.object(&["percent"], &[])?.required("percent", "a share of the events", percent))
+}
+
+/// Apart from [`command`] so that it exists once, whatever is read.
+#[inline(never)]
+fn tree(body: &[u8]) -> Result<Value, String> {
+    // What the parser says is wrong quotes nothing of the body.
+    let text = std::str::from_utf8(body).map_err(|error| error.to_string());
+    let tree = text.and_then(|text| serde_json::from_str(text).map_err(|error| error.to_string()));
+    tree.map_err(|error| ["is not JSON: ", &error].concat())
+}
+
 fn command<T>(body: &[u8], read: impl FnOnce(&Node<'_>) -> Option<T>) -> Result<T, Problems> {
     const WHOLE: &str = "body";
     let reader = Reader::new(WHOLE, &|_| None);
-    // What the parser says is wrong quotes nothing of the body.
-    let tree = std::str::from_utf8(body).map_err(|error| error.to_string());
-    let tree = tree.and_then(|text| serde_json::from_str::<Value>(text).map_err(|error| error.to_string()));
+    let tree = tree(body);
     let read = match &tree {
         Ok(tree) => read(&reader.root(tree)),
-        Err(error) => reader.root(&Value::Null).problem(&["is not JSON: ", error].concat(), "a JSON object"),
+        Err(fault) => reader.root(&Value::Null).problem(fault, "a JSON object"),
     };
     let problems = reader.problems();
     read.filter(|_| problems.is_empty()).ok_or(problems)

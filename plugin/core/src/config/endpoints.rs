@@ -10,6 +10,7 @@ use super::tree::Value;
 use super::values::{choice, cluster, duration, literal_or_env, name, url};
 use super::{Endpoint, HeaderValue, Limits, OnGone, Overflow, Sink};
 use crate::headers;
+use crate::operational::{Kinds, PREFIX};
 use crate::secret::Secret;
 use crate::signature::timestamped::{DEFAULT_PREFIX, Timestamped};
 use crate::subscription::EventPattern;
@@ -99,7 +100,7 @@ fn entry(node: &Node<'_>, limits: &Limits) -> Option<EndpointEntry> {
     else {
         return None;
     };
-    let (name, digest) = (name.to_owned(), node.value().digest());
+    let (name, digest, operational) = (name.to_owned(), node.value().digest(), Kinds::of(&events));
     let endpoint = Endpoint {
         name,
         cluster,
@@ -118,6 +119,7 @@ fn entry(node: &Node<'_>, limits: &Limits) -> Option<EndpointEntry> {
         headers,
         disabled,
         dead_letter,
+        operational,
         digest,
     };
     outlasts_its_delays(&object, &endpoint)?;
@@ -141,7 +143,12 @@ fn events(object: &Object<'_>) -> Option<Vec<EventPattern>> {
     let everything = EventPattern::parse("**").map_or_else(|_| Vec::new(), |pattern| vec![pattern]);
     object.or("events", everything, |node| {
         all(&node.some_list(EVENTS_MAX, EXPECTED)?, |node| {
-            EventPattern::parse(node.text(EXPECTED)?).map_err(|reason| node.problem::<()>(reason, EXPECTED)).ok()
+            let pattern = EventPattern::parse(node.text(EXPECTED)?);
+            let pattern = pattern.map_err(|reason| node.problem::<()>(reason, EXPECTED)).ok()?;
+            if pattern.begins_with(PREFIX) && Kinds::of(std::slice::from_ref(&pattern)) == Kinds::default() {
+                return node.problem("matches no event of the gateway's own", "a pattern such as \"gatepost.**\"");
+            }
+            Some(pattern)
         })
     })
 }

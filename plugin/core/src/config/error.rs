@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::json::write::quoted;
+
 /// Everything that is wrong with a configuration, in the order it was read.
 pub type Problems = Vec<Problem>;
 
@@ -29,7 +31,7 @@ pub(super) fn shown(text: &str) -> String {
     if start.len() < text.len() {
         start.push('…');
     }
-    format!("{start:?}")
+    quoted(&start)
 }
 
 /// A duration as a config writes it, down to milliseconds.

@@ -85,12 +85,24 @@ impl<'a> Node<'a> {
 
     /// Notes a problem here.
     pub(super) fn problem<T>(&self, what: &str, expected: &str) -> Option<T> {
-        self.reader.note(self.reader.path(self.place), what, expected);
+        self.note(what, expected);
         None
+    }
+
+    /// Apart from [`problem`](Self::problem) so that it exists once, whatever was to be read.
+    #[inline(never)]
+    fn note(&self, what: &str, expected: &str) {
+        self.reader.note(self.reader.path(self.place), what, expected);
     }
 
     /// Notes that the value is of another type than the expected one; the value itself is not shown.
     pub(super) fn wrong_type<T>(&self, expected: &str) -> Option<T> {
+        self.note_type(expected);
+        None
+    }
+
+    #[inline(never)]
+    fn note_type(&self, expected: &str) {
         let what = match self.value {
             Value::Null => "is null",
             Value::Bool(_) => "is a boolean",
@@ -99,15 +111,21 @@ impl<'a> Node<'a> {
             Value::List(_) => "is a list",
             Value::Object(_) => "is an object",
         };
-        self.problem(what, expected)
+        self.note(what, expected);
     }
 
     /// Notes that the text or number here is not one that fits, and shows it: for nothing that may be a secret.
     pub(super) fn unfit<T>(&self, expected: &str) -> Option<T> {
+        self.note_unfit(expected);
+        None
+    }
+
+    #[inline(never)]
+    fn note_unfit(&self, expected: &str) {
         match self.value {
-            Value::Text(text) => self.problem(&format!("is {}", shown(text)), expected),
-            Value::Number(number) => self.problem(&format!("is {number}"), expected),
-            _ => self.wrong_type(expected),
+            Value::Text(text) => self.note(&["is ", &shown(text)].concat(), expected),
+            Value::Number(number) => self.note(&["is ", &number.to_string()].concat(), expected),
+            _ => self.note_type(expected),
         }
     }
 
@@ -241,14 +259,17 @@ impl<'a> Object<'a> {
     ) -> Option<T> {
         match self.get(key) {
             Some(node) => read(&node),
-            None => self.missing(key, expected),
+            None => {
+                self.note_missing(key, expected);
+                None
+            }
         }
     }
 
-    fn missing<T>(&self, key: &str, expected: &str) -> Option<T> {
+    #[inline(never)]
+    fn note_missing(&self, key: &str, expected: &str) {
         let path = (self.node.place != 0).then(|| self.node.reader.path(self.node.place));
         self.node.reader.note(joined(path, key), "is missing", expected);
-        None
     }
 
     /// Reads a key that has a default.

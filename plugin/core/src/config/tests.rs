@@ -8,7 +8,9 @@ use super::*;
 
 mod document;
 mod good;
+mod payload_guard;
 mod refused;
+mod rollout;
 
 /// The environment of every test here.
 fn env(name: &str) -> Option<String> {

@@ -4,17 +4,19 @@ use super::admin::admin;
 use super::endpoints::{ENDPOINTS_MAX, endpoints};
 use super::error::Problems;
 use super::limits::limits;
+use super::payload_guard::payload_guard;
 use super::reader::{Node, Reader};
+use super::rollout::rollout;
 use super::routes::routes;
 use super::tree::Value;
 use super::values::{literal_or_env, names};
-use super::{Config, Limits, document};
+use super::{Config, Limits, Rollout, document};
 use crate::headers;
 use crate::route::Router;
 use crate::subscription::Subscriptions;
 
 /// Sections that are known and come later.
-const LATER: [&str; 3] = ["rollout", "payload_guard", "inbound"];
+const LATER: [&str; 1] = ["inbound"];
 
 /// Reads a configuration: the bytes that Envoy hands to the filter, JSON or a serialised `google.protobuf.Struct`. `env`
 /// looks up environment variables.
@@ -33,13 +35,16 @@ pub fn parse(bytes: &[u8], env: &dyn Fn(&str) -> Option<String>) -> Result<Confi
 }
 
 fn config(root: &Node<'_>) -> Option<Config> {
-    let object = root.object(&["enabled", "user_agent", "routes", "endpoints", "limits", "admin"], &LATER)?;
+    let keys = ["enabled", "user_agent", "routes", "endpoints", "rollout", "payload_guard", "limits", "admin"];
+    let object = root.object(&keys, &LATER)?;
     let admin = object.optional("admin", admin);
     let enabled = object.or("enabled", false, enabled);
     let agent = concat!("Gatepost/", env!("CARGO_PKG_VERSION"));
     let default_agent = agent.to_owned();
     let user_agent = object.or("user_agent", default_agent, user_agent);
     let limits = object.or("limits", Limits::default(), limits);
+    let rollout = object.or("rollout", Rollout::default(), rollout);
+    let payload_guard = object.optional("payload_guard", payload_guard);
     // One that has only an admin surface serves that of another filter of its name.
     let is_surface =
         object.get("admin").is_some() && ["endpoints", "routes"].map(|key| object.get(key).is_none()) == [true; 2];
@@ -64,6 +69,8 @@ fn config(root: &Node<'_>) -> Option<Config> {
         user_agent: user_agent?,
         routes: routes.into_iter().map(|entry| entry.route).collect(),
         endpoints: endpoints.into_iter().map(|entry| entry.endpoint).collect(),
+        rollout: rollout?,
+        payload_guard: payload_guard?,
         limits: limits?,
         admin: admin?,
         router,

@@ -17,7 +17,6 @@ use crate::delivery::{Delivery, EventMeta, Pending, Stage};
 use crate::idempotency::{Claim, Key};
 use crate::message::{Event, EventId};
 use crate::notice::{DeliveryResult, EventResult, Notice};
-use crate::time::Now;
 
 /// A request that is an event.
 #[derive(Debug)]
@@ -30,6 +29,8 @@ pub struct Offer {
     pub event: Event,
     /// Its idempotency key, if it has one.
     pub key: Option<Key>,
+    /// What decides whether it is in a rollout, where that is not its id.
+    pub rollout_key: Option<String>,
 }
 
 /// What a producer gets, and the label to count it under.
@@ -42,14 +43,14 @@ pub struct Reply {
 }
 
 /// Why an event is not taken now: try again after this many seconds.
-struct Refusal {
+pub(super) struct Refusal {
     seconds: u64,
     detail: &'static str,
 }
 
 impl Engine {
     /// Takes an event, or says why not.
-    pub fn offer(&mut self, world: &mut World<'_>, offer: Offer) -> Reply {
+    pub fn offer(&mut self, world: &mut World<'_>, mut offer: Offer) -> Reply {
         let id = EventId::from_random((world.random)());
         self.check_control(world);
         if self.state() == State::Disabled {
@@ -63,6 +64,10 @@ impl Engine {
         let wanted = config.endpoints_for(route, &offer.event.event_type);
         if wanted.is_empty() {
             return nothing_sent(id, &offer.event, Status::NoSubscriber, EventResult::NoSubscriber);
+        }
+        // Before its key is claimed: the producer may send it again, without what was found.
+        if let Some(answer) = self.inspect(world, &mut offer, &wanted) {
+            return reply(answer, EventResult::Invalid);
         }
         let Some(key) = offer.key else { return self.take(world, offer, id, &wanted, route.ack) };
         let hold = match route.ack {
@@ -90,13 +95,18 @@ impl Engine {
     }
 
     fn take(&mut self, world: &mut World<'_>, offer: Offer, id: EventId, wanted: &[EndpointId], ack: Ack) -> Reply {
+        let Offer { stream, event, key, rollout_key, route } = offer;
+        let selected = self.select(world, wanted, rollout_key.as_ref().map_or(&id.0, |key| key.as_bytes()));
+        if selected.is_empty() {
+            return nothing_sent(id, &event, Status::NotSampled, EventResult::NotSampled);
+        }
         let Ok(home) = self.own(world) else { return refuse(&STORE_REFUSAL) };
-        let Offer { stream, event, key, .. } = offer;
-        let pending = match self.draft(world, id, wanted, ack, event.payload.len() as u64) {
-            Ok(pending) => pending,
+        let deliveries = match self.draft(world, &selected, ack, event.payload.len() as u64) {
+            Ok(deliveries) => deliveries,
             Err(refusal) => return refuse(&refusal),
         };
         let Event { event_type, payload, content_type, traceparent, tracestate } = event;
+        let pending = Pending::new(id, event_type.clone(), Some(route), world.now, deliveries);
         let meta = EventMeta { id, event_type, content_type, traceparent, tracestate };
         if let Err(refusal) = self.bury_overflow(world, &meta, &payload, &pending) {
             return refuse(&refusal);
@@ -107,6 +117,9 @@ impl Engine {
         };
         let (is_answerable, is_settled) = (pending.is_answerable(), pending.is_settled());
         if is_settled {
+            self.count_accepted(&pending);
+            let config = Rc::clone(&self.config);
+            self.remember(world, &state(&config, &pending));
             return reply(answer, EventResult::Accepted);
         }
         match (self.keep(world, home, &meta, &payload, pending), ack) {
@@ -122,14 +135,13 @@ impl Engine {
 
     /// What the event will be, if there is room for it.
     fn draft(
-        &self,
+        &mut self,
         world: &mut World<'_>,
-        id: EventId,
         wanted: &[EndpointId],
         ack: Ack,
         bytes: u64,
-    ) -> Result<Pending, Refusal> {
-        let limits = &self.config.limits;
+    ) -> Result<Vec<Delivery>, Refusal> {
+        let limits = self.config.limits;
         if self.waiting + wanted.len() > limits.pending as usize || self.bytes + bytes > limits.pending_bytes {
             return Err(Refusal { seconds: 1, detail: "the queue is full" });
         }
@@ -137,24 +149,21 @@ impl Engine {
         for endpoint in wanted {
             deliveries.push(self.draft_delivery(world, *endpoint, ack, bytes)?);
         }
-        let Now { mono, wall } = world.now;
-        Ok(Pending {
-            id,
-            accepted: mono,
-            accepted_wall: wall,
-            bytes,
-            deliveries,
-            pledge: None,
-            trials: None,
-            is_dirty: false,
-        })
+        Ok(deliveries)
     }
 
-    fn draft_delivery(&self, world: &mut World<'_>, id: EndpointId, ack: Ack, bytes: u64) -> Result<Delivery, Refusal> {
+    fn draft_delivery(
+        &mut self,
+        world: &mut World<'_>,
+        id: EndpointId,
+        ack: Ack,
+        bytes: u64,
+    ) -> Result<Delivery, Refusal> {
         let now = world.now.mono;
+        let is_rolled_back = self.is_rolled_back(world, id);
         let (endpoint, keys) = self.endpoint(id).ok_or(STORE_REFUSAL)?;
         let shared = keys.shared(world.store).map_err(|_| STORE_REFUSAL)?;
-        let held = self.state() == State::Paused || shared.is_disabled(endpoint);
+        let held = is_rolled_back || self.state() == State::Paused || shared.is_disabled(endpoint);
         if let (Ack::Delivered { .. }, false, Admission::Wait { until }) = (ack, held, shared.breaker.admission(now)) {
             let seconds = until.since(now).as_secs_f64().ceil().max(1.0) as u64;
             return Err(Refusal { seconds, detail: "an endpoint's circuit breaker is open" });
@@ -171,21 +180,16 @@ impl Engine {
             }
             (false, Overflow::DeadLetter) => Stage::Dead,
         };
-        Ok(Delivery {
-            endpoint: id,
-            attempts: 0,
-            response_status: None,
-            stage,
-            ticket: 0,
-            under_way: false,
-            doomed: None,
-            held,
-        })
+        let mut delivery = Delivery::new(id, stage, held);
+        if !matches!(stage, Stage::Waiting { .. }) {
+            delivery.trail.end(world.now.wall, Some(Reason::Overflow));
+        }
+        Ok(delivery)
     }
 
     /// Is there room for a delivery within so many times the endpoint's share of the queue? Its share of the bytes is
     /// as large as its share of the deliveries, at least a quarter, and holds at least one body.
-    fn has_room(&self, id: EndpointId, endpoint: &Endpoint, times: u32, bytes: u64) -> bool {
+    pub(super) fn has_room(&self, id: EndpointId, endpoint: &Endpoint, times: u32, bytes: u64) -> bool {
         let limits = &self.config.limits;
         let taken = self.shares.get(id.0).copied().unwrap_or_default();
         let of_deliveries = limits.pending_bytes * u64::from(endpoint.pending) / u64::from(limits.pending);
@@ -217,26 +221,28 @@ impl Engine {
             };
             self.keep_letter(world, &letter, payload).map_err(|_| STORE_REFUSAL)?;
             let endpoint = delivery.endpoint;
+            self.count_result_of(endpoint, DeliveryResult::Failed);
             self.note(Notice::Delivery { endpoint, result: DeliveryResult::Failed, took: Duration::ZERO });
         }
         Ok(())
     }
 
     /// Writes the event to shared data, then takes it into memory.
-    fn keep(
+    pub(super) fn keep(
         &mut self,
         world: &mut World<'_>,
         home: u32,
         meta: &EventMeta,
         payload: &[u8],
-        pending: Pending,
+        mut pending: Pending,
     ) -> Result<Place, Refusal> {
-        let config = Rc::clone(&self.config);
-        let state = state(&config, &pending);
+        pending.bytes = payload.len() as u64;
+        let state = state(&self.config, &pending);
         let Some(holding) = self.holdings.get_mut(home) else { return Err(STORE_REFUSAL) };
         match holding.partition.accept(world.store, meta, payload, &state) {
             Ok(slot) => {
                 let place = Place { partition: home, slot };
+                self.count_accepted(&pending);
                 self.enlist(place, pending);
                 Ok(place)
             }

@@ -10,11 +10,16 @@ use crate::answer::Answer;
 use crate::control::{Cached, REREAD};
 use crate::ledger::Partition;
 use crate::notice::Notice;
+use crate::store::StoreError;
 use crate::time::Instant;
 
 /// How long a drain is waited for: below the 5 minutes after which Envoy gives up an idle stream, above what a schedule
 /// takes by default.
 const DRAIN: Duration = Duration::from_secs(60);
+
+/// How long what is held is waited for: what was under way when it began to be held has ended by then, with the default
+/// `timeout`. It would not end, and who ends the process needs to know that while there is time.
+const HELD: Duration = Duration::from_secs(10);
 
 /// A request that waits for the end of a drain.
 #[derive(Debug)]
@@ -53,20 +58,36 @@ impl Engine {
         if self.drains.iter().all(|drain| now.since(drain.since) < REREAD) {
             return;
         }
-        let mut pending = 0;
-        let surveyed = Partition::survey(world.store, &self.prefix, now, &mut |event| {
-            pending += event.deliveries.iter().filter(|delivery| !delivery.stage.is_settled()).count();
-        });
-        if let Err(error) = surveyed {
-            return self.note(Notice::Store { doing: "counting what is pending", error });
-        }
+        let about = About::read(world.store, &self.prefix).ok().flatten().unwrap_or_default();
+        let (pending, held) = match self.left(world, &about) {
+            Ok(left) => left,
+            Err(error) => return self.note(Notice::Store { doing: "counting what is pending", error }),
+        };
         let over = self.drains.extract_if(.., |drain| {
             let waited = now.since(drain.since);
-            waited >= DRAIN || (waited >= REREAD && pending == 0)
+            waited >= DRAIN || (pending == 0 && waited >= if held == 0 { REREAD } else { HELD })
         });
-        let about = About::read(world.store, &self.prefix).ok().flatten().unwrap_or_default();
         for Drain { stream, .. } in over.collect::<Vec<_>>() {
-            self.outbox.push_back(Action::Answer { stream, answer: admin::drained(&about, pending) });
+            let answer = admin::drained(&about, pending, held);
+            let answer = if answer.status == 200 { answer } else { admin::named(world.store, &self.prefix, answer) };
+            self.outbox.push_back(Action::Answer { stream, answer });
         }
+    }
+
+    /// How many deliveries are pending in all partitions, and how many are held instead.
+    fn left(&self, world: &mut World<'_>, about: &About) -> Result<(usize, usize), StoreError> {
+        let held = about.held(world.store, &self.prefix, world.now)?;
+        let (mut pending, mut waiting) = (0, 0);
+        Partition::survey(world.store, &self.prefix, world.now.mono, &mut |event| {
+            for delivery in event.deliveries.iter().filter(|delivery| !delivery.stage.is_settled()) {
+                *(if held.holds(delivery) { &mut waiting } else { &mut pending }) += 1;
+            }
+        })?;
+        Ok((pending, waiting))
+    }
+
+    /// A problem of a request to the admin surface that never came to it, with which process it is.
+    pub fn refuse_operator(&self, world: &mut World<'_>, problem: Answer) -> Answer {
+        admin::named(world.store, &self.prefix, problem)
     }
 }

@@ -7,18 +7,19 @@
 use std::rc::Rc;
 
 use super::lane::LaneId;
-use super::settle::is_live;
+use super::settle::{is_live, state};
 use super::table::{Holding, Place};
 use super::{Engine, World};
 use crate::about::About;
-use crate::config::EndpointId;
+use crate::config::{EndpointId, RouteId};
 use crate::control::State;
 use crate::dead_letter::{Letter, Reason};
-use crate::delivery::{Delivery, DeliveryRecord, Pending, Stage};
+use crate::delivery::{Delivery, DeliveryRecord, Pending, Stage, StateRecord};
 use crate::ledger::{Partition, Recovered};
 use crate::message::EventId;
 use crate::notice::Notice;
 use crate::store::StoreError;
+use crate::time::Now;
 
 /// Attempts of an event that may each have ended their VM: when it is taken for what kills them. The first of them is
 /// not written down where the VM that made it had accepted the event: it is taken for made when that VM dies.
@@ -177,6 +178,9 @@ impl Engine {
     fn hand_over_all(&mut self, world: &mut World<'_>) {
         for number in self.holdings.numbers() {
             if !self.flights.iter().any(|flight| flight.entry.place.partition == number) {
+                if self.home == Some(number) {
+                    self.write_counts(world, usize::MAX);
+                }
                 // Of one that was adopted only another look says that it is empty.
                 self.give_up(world, number, self.home == Some(number));
             }
@@ -194,7 +198,10 @@ impl Engine {
     /// Drops a partition from memory. Producers that wait for its events learn that these go on.
     fn forget(&mut self, world: &mut World<'_>, number: u32) -> Option<Holding> {
         let holding = self.holdings.take(number)?;
-        self.home = self.home.filter(|home| *home != number);
+        if self.home == Some(number) {
+            self.home = None;
+            self.count_anew();
+        }
         for flight in self.flights.take_of(number) {
             self.lanes.ended(flight.lane);
         }
@@ -226,19 +233,13 @@ impl Engine {
     fn recover(&mut self, world: &mut World<'_>, partition: u32, event: Recovered) -> Result<(), StoreError> {
         let Recovered { slot, state, bytes } = event;
         let place = Place { partition, slot };
-        let mut pending = Pending {
-            id: state.id,
-            accepted: state.accepted,
-            accepted_wall: state.accepted_wall,
-            bytes,
-            deliveries: Vec::new(),
-            pledge: None,
-            trials: Some(state.trials),
-            is_dirty: false,
-        };
+        let route = self.config.routes.iter().position(|route| route.name == state.route).map(RouteId);
+        let accepted = Now { mono: state.accepted, wall: state.accepted_wall };
+        let mut pending = Pending::new(state.id, state.event_type, route, accepted, Vec::new());
+        (pending.bytes, pending.trials) = (bytes, Some(state.trials));
         for record in state.deliveries {
             match self.config.endpoints.iter().position(|endpoint| endpoint.name == record.endpoint) {
-                Some(endpoint) => pending.deliveries.push(Delivery::from_record(EndpointId(endpoint), &record)),
+                Some(endpoint) => pending.deliveries.push(Delivery::from_record(EndpointId(endpoint), record)),
                 // The letter of one on its way to the sink is kept already.
                 None if !matches!(record.stage, Stage::Waiting { .. }) => {}
                 // If that fails the event stays where it is: whoever reads the partition next tries again.
@@ -272,20 +273,28 @@ impl Engine {
         world: &mut World<'_>,
         place: Place,
         event: &Pending,
-        record: DeliveryRecord<String>,
+        mut record: DeliveryRecord<String>,
     ) -> Result<(), StoreError> {
         let holding = self.holdings.get(place.partition).ok_or(StoreError::UnknownFormat)?;
         let (meta, payload) = holding.partition.body(world.store, place.slot, event.id)?;
         let letter = Letter {
             meta,
-            endpoint: record.endpoint,
+            endpoint: record.endpoint.clone(),
             reason: Reason::EndpointRemoved,
             attempts: record.attempts,
             response_status: record.response_status,
             accepted: event.accepted_wall,
             died: world.now.wall,
         };
-        self.keep_letter(world, &letter, &payload)
+        self.keep_letter(world, &letter, &payload)?;
+        // What is left of the event knows it no more.
+        record.trail.end(world.now.wall, Some(letter.reason));
+        let DeliveryRecord { attempts, response_status, trail, .. } = record;
+        let endpoint = letter.endpoint.as_str();
+        let ended = DeliveryRecord { endpoint, attempts, response_status, stage: Stage::Dead, trail };
+        let config = Rc::clone(&self.config);
+        self.remember(world, &StateRecord { deliveries: vec![ended], ..state(&config, event) });
+        Ok(())
     }
 
     /// Puts an event into memory and its deliveries into their lanes.
@@ -325,10 +334,9 @@ impl Engine {
 
     /// Writes how an event stands.
     pub(super) fn write(&mut self, world: &mut World<'_>, place: Place) -> Result<(), StoreError> {
-        let config = Rc::clone(&self.config);
         let Some(holding) = self.holdings.get(place.partition) else { return Ok(()) };
         let Some(event) = holding.events.get(place.slot) else { return Ok(()) };
-        holding.partition.write(world.store, place.slot, &super::settle::state(&config, event))
+        holding.partition.write(world.store, place.slot, &state(&self.config, event))
     }
 
     /// What names this worker as the holder of leases and of a breaker's probe.

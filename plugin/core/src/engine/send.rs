@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::lane::{Entry, LaneId};
 use super::settle::is_live;
 use super::{Action, Engine, Place, World};
-use crate::breaker::Permit;
+use crate::breaker::{Permit, Position};
 use crate::config::{Config, EndpointId};
 use crate::dead_letter::Reason;
 use crate::delivery::{EventMeta, Stage};
@@ -31,6 +31,8 @@ pub(super) struct Flight {
     /// What the breaker admitted it under; a sink has none.
     pub permit: Option<Permit>,
     pub started: Instant,
+    /// The same on the wall clock.
+    pub at: WallTime,
     /// When its end should have been reported.
     pub overdue: Instant,
 }
@@ -42,7 +44,7 @@ pub struct Call {
     pub attempt: u64,
     /// The body, byte for byte as signed.
     pub body: Vec<u8>,
-    endpoint: EndpointId,
+    pub(super) endpoint: EndpointId,
     /// For a sink: why the delivery died.
     reason: Option<Reason>,
     number: u32,
@@ -161,13 +163,16 @@ impl Engine {
         if lane.sink {
             return Gate::Open(Permit::Closed { epoch: 0 });
         }
+        if self.is_rolled_back(world, lane.endpoint) {
+            return Gate::Shut { until: now.plus(RECHECK) };
+        }
         let owner = self.nonce(world);
         let Some((endpoint, keys)) = self.endpoint(lane.endpoint) else {
             return Gate::Shut { until: now.plus(RECHECK) };
         };
         match keys.pass(world.store, endpoint, owner, now) {
             Ok((gate, moved)) => {
-                self.note_breaker(lane.endpoint, moved);
+                self.note_breaker(world, lane.endpoint, moved);
                 gate
             }
             Err(error) => {
@@ -202,7 +207,7 @@ impl Engine {
         self.last_attempt += 1;
         let attempt = self.last_attempt;
         let overdue = now.mono.plus(timeout).plus(CALLBACK_GRACE);
-        self.flights.push(Flight { attempt, lane, entry, permit, started: now.mono, overdue });
+        self.flights.push(Flight { attempt, lane, entry, permit, started: now.mono, at: now.wall, overdue });
         self.lanes.started(lane);
         let call = Call { attempt, body, endpoint: lane.endpoint, reason, number, at: now.wall, meta };
         self.outbox.push_back(Action::Call(Box::new(call)));
@@ -224,9 +229,11 @@ impl Engine {
         }
     }
 
-    pub(super) fn note_breaker(&mut self, endpoint: EndpointId, moved: Option<crate::breaker::Position>) {
-        if let Some(position) = moved {
-            self.note(Notice::Breaker { endpoint, position });
+    pub(super) fn note_breaker(&mut self, world: &mut World<'_>, endpoint: EndpointId, moved: Option<Position>) {
+        let Some(position) = moved else { return };
+        self.note(Notice::Breaker { endpoint, position });
+        if position == Position::Open {
+            self.count_opening(world, endpoint);
         }
     }
 }

@@ -15,6 +15,7 @@ use crate::dead_letter::{self, Letter, Reason};
 use crate::delivery::{Delivery, DeliveryRecord, Pending, Stage, StateRecord};
 use crate::endpoint::RECHECK;
 use crate::notice::{DeliveryResult, Notice};
+use crate::operational::Kind;
 use crate::outcome::{Ending, Verdict, retry_after};
 use crate::retry;
 use crate::store::StoreError;
@@ -49,6 +50,8 @@ impl Engine {
             return self.sink_ended(world, &flight, ending);
         }
         let took = world.now.mono.since(flight.started);
+        delivery.trail.push(flight.at, ending, took);
+        self.count_attempt_of(flight.lane.endpoint, world.now.mono, flight.at, ending, took);
         self.note(Notice::Attempt { endpoint: flight.lane.endpoint, ending, took });
         let Some(next) = self.count_attempt(world, &flight, ending, retry_after_header) else { return };
         self.report(world, &flight, ending, matches!(next, Next::Fail { .. }));
@@ -56,7 +59,7 @@ impl Engine {
         match next {
             Next::Delivered => {
                 self.settle(place, index, Stage::Delivered);
-                self.note_delivery(world, place, index, DeliveryResult::Delivered);
+                self.note_delivery(world, place, index, None);
                 self.persist(world, place);
             }
             Next::Again { due } => {
@@ -150,8 +153,7 @@ impl Engine {
             }
             return self.requeue(LaneId::of(id), place, index, Stage::Waiting { due }, due);
         }
-        let result = if reason == Reason::Expired { DeliveryResult::Expired } else { DeliveryResult::Failed };
-        self.note_delivery(world, place, index, result);
+        self.note_delivery(world, place, index, Some(reason));
         match stage {
             Stage::Sinking { due, .. } => self.requeue(LaneId::sink(id), place, index, stage, due),
             Stage::Waiting { .. } | Stage::Delivered | Stage::Dead => self.settle(place, index, stage),
@@ -176,6 +178,7 @@ impl Engine {
                     response_status: letter.response_status,
                     evicted,
                 });
+                self.tell_letter(world, letter);
                 Ok(())
             }
             Err(error) => {
@@ -204,12 +207,12 @@ impl Engine {
         if let Some(event) = self.holdings.event_mut(place) {
             event.is_dirty = written.is_err();
         }
-        if is_settled
-            && written.is_ok()
-            && let Some(holding) = self.holdings.get_mut(place.partition)
-        {
-            holding.events.remove(place.slot);
-            self.bytes -= bytes;
+        if is_settled && written.is_ok() {
+            self.remember_event(world, place);
+            if let Some(holding) = self.holdings.get_mut(place.partition) {
+                holding.events.remove(place.slot);
+                self.bytes -= bytes;
+            }
         }
     }
 
@@ -252,7 +255,10 @@ impl Engine {
         let Some((endpoint, keys)) = self.endpoint(flight.lane.endpoint) else { return };
         let signal = Signal::of(ending, &endpoint.breaker);
         match keys.report(world.store, endpoint, world.now.mono, permit, signal, failed) {
-            Ok(moved) => self.note_breaker(flight.lane.endpoint, moved),
+            Ok(moved) => {
+                self.note_breaker(world, flight.lane.endpoint, moved);
+                self.tell_breaker(world, flight, ending, moved);
+            }
             Err(error) => self.note(Notice::Store { doing: "telling a circuit breaker", error }),
         }
     }
@@ -264,7 +270,10 @@ impl Engine {
             return;
         }
         match keys.set_gone(world.store, endpoint) {
-            Ok(true) => self.note(Notice::Gone { endpoint: id }),
+            Ok(true) => {
+                self.note(Notice::Gone { endpoint: id });
+                self.tell(world, Kind::EndpointDisabled, id, "gone", &[]);
+            }
             Ok(false) => {}
             Err(error) => self.note(Notice::Store { doing: "disabling an endpoint", error }),
         }
@@ -317,11 +326,19 @@ impl Engine {
         self.discount(endpoint, bytes);
     }
 
-    fn note_delivery(&mut self, world: &World<'_>, place: Place, index: usize, result: DeliveryResult) {
-        let Some(event) = self.holdings.event(place) else { return };
-        let Some(delivery) = event.deliveries.get(index) else { return };
-        let took = world.now.mono.since(event.accepted);
-        self.note(Notice::Delivery { endpoint: delivery.endpoint, result, took });
+    /// A delivery has ended: delivered, or as a dead letter for this reason.
+    fn note_delivery(&mut self, world: &World<'_>, place: Place, index: usize, reason: Option<Reason>) {
+        let Some(event) = self.holdings.event_mut(place) else { return };
+        let Some(delivery) = event.deliveries.get_mut(index) else { return };
+        delivery.trail.end(world.now.wall, reason);
+        let (endpoint, took) = (delivery.endpoint, world.now.mono.since(event.accepted));
+        let result = match reason {
+            None => DeliveryResult::Delivered,
+            Some(Reason::Expired) => DeliveryResult::Expired,
+            Some(_) => DeliveryResult::Failed,
+        };
+        self.count_delivery_of(endpoint, world.now.mono, result);
+        self.note(Notice::Delivery { endpoint, result, took });
     }
 }
 
@@ -334,18 +351,22 @@ pub(super) fn buried(endpoint: &Endpoint, now: Instant, reason: Reason) -> Stage
 }
 
 /// An event as shared data keeps it.
-pub(super) fn state<'a>(config: &'a Config, event: &Pending) -> StateRecord<&'a str> {
+pub(super) fn state<'a>(config: &'a Config, event: &'a Pending) -> StateRecord<&'a str> {
     let deliveries = event.deliveries.iter().map(|delivery| DeliveryRecord {
         endpoint: config.endpoints.get(delivery.endpoint.0).map_or("", |endpoint| endpoint.name.as_str()),
         attempts: delivery.attempts,
         response_status: delivery.response_status,
         stage: delivery.stage,
+        trail: delivery.trail.clone(),
     });
+    let route = event.route.and_then(|route| config.routes.get(route.0));
     StateRecord {
         id: event.id,
         accepted: event.accepted,
         accepted_wall: event.accepted_wall,
         trials: event.trials.unwrap_or_default(),
+        event_type: &event.event_type,
+        route: route.map_or("", |route| &route.name),
         deliveries: deliveries.collect(),
     }
 }

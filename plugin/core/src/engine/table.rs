@@ -1,6 +1,6 @@
 //! Small collections of the engine, each for one kind of look-up.
 
-use std::collections::BTreeSet;
+use std::collections::VecDeque;
 
 use super::send::Flight;
 use crate::delivery::Pending;
@@ -165,21 +165,26 @@ impl Flights {
     }
 }
 
-/// Numbered things, each with a time at which it is wanted. Of one type for all kinds of them: its code is 7 KB.
+/// Numbered things, each with a time at which it is wanted, in order. What comes is mostly wanted last and what goes is
+/// mostly first; with 10,000 of them that moves 160 KB, some 10 µs. A tree would be 6 KB of the filter.
 #[derive(Debug, Default)]
-pub(super) struct Timers(BTreeSet<(Instant, u64)>);
+pub(super) struct Timers(VecDeque<(Instant, u64)>);
 
 impl Timers {
     pub fn insert(&mut self, at: Instant, number: u64) {
-        self.0.insert((at, number));
+        if let Err(place) = self.0.binary_search(&(at, number)) {
+            self.0.insert(place, (at, number));
+        }
     }
 
     pub fn remove(&mut self, at: Instant, number: u64) {
-        self.0.remove(&(at, number));
+        if let Ok(place) = self.0.binary_search(&(at, number)) {
+            self.0.remove(place);
+        }
     }
 
     /// The earliest.
     pub fn first(&self) -> Option<(Instant, u64)> {
-        self.0.first().copied()
+        self.0.front().copied()
     }
 }

@@ -13,6 +13,8 @@ mod adoption;
 mod breaker;
 mod endings;
 mod limits;
+mod rollout;
+mod telling;
 
 const EPOCH_MILLIS: u64 = 1_700_000_000_000;
 
@@ -38,9 +40,14 @@ impl Process {
 
     /// `route` and `endpoints` are the insides of JSON.
     fn with(workers: usize, route: &str, endpoints: &str) -> Self {
+        Self::configured(workers, route, endpoints, "")
+    }
+
+    /// `more` is what follows the endpoints.
+    fn configured(workers: usize, route: &str, endpoints: &str, more: &str) -> Self {
         let text = format!(
             r#"{{"enabled": true, "routes": [{{"name": "ingest", "match": {{"path": "/events/{{event}}"}}, "event": "{{event}}" {route}}}],
-                "endpoints": [{endpoints}]}}"#
+                "endpoints": [{endpoints}] {more}}}"#
         );
         let parse = || config::parse(text.as_bytes(), &|_| None).unwrap_or_else(|problems| panic!("{problems:?}"));
         let workers = (0..workers).map(|_| Engine::new(Rc::new(parse()), "g")).collect();
@@ -72,7 +79,7 @@ impl Process {
             traceparent: None,
             tracestate: None,
         };
-        let offer = Offer { stream, route: config::RouteId(0), event, key: None };
+        let offer = Offer { stream, route: config::RouteId(0), event, key: None, rollout_key: None };
         self.run(worker, |engine, world| engine.offer(world, offer))
     }
 

@@ -34,31 +34,31 @@ impl Writer {
 
     /// A string.
     pub fn text(&mut self, key: &str, value: &str) {
-        self.key(key);
-        self.out.push_str(&quoted(value));
+        self.literal(key, &quoted(value));
     }
 
     /// A number.
     pub fn number(&mut self, key: &str, value: u64) {
+        self.literal(key, itoa::Buffer::new().format(value));
+    }
+
+    /// What is JSON already.
+    pub fn literal(&mut self, key: &str, value: &str) {
         self.key(key);
-        self.out.push_str(itoa::Buffer::new().format(value));
+        self.out.push_str(value);
     }
 
     /// A number, or null.
     pub fn optional(&mut self, key: &str, value: Option<u64>) {
         match value {
             Some(value) => self.number(key, value),
-            None => {
-                self.key(key);
-                self.out.push_str("null");
-            }
+            None => self.literal(key, "null"),
         }
     }
 
     /// A boolean.
     pub fn boolean(&mut self, key: &str, value: bool) {
-        self.key(key);
-        self.out.push_str(if value { "true" } else { "false" });
+        self.literal(key, if value { "true" } else { "false" });
     }
 
     /// What was written.

@@ -1,8 +1,11 @@
 //! A look at all that is pending, whoever holds it.
 
 use super::{Lease, PARTITIONS_MAX, Partition, lease_key, slot_key};
+use std::time::Duration;
+
 use crate::delivery::StateRecord;
-use crate::store::{Record, SharedStore, StoreError, is_freed};
+use crate::guard::{self, Ring};
+use crate::store::{Record, SharedStore, StoreError, is_freed, read};
 use crate::time::Instant;
 
 impl Partition {
@@ -15,7 +18,7 @@ impl Partition {
         store: &mut dyn SharedStore,
         prefix: &str,
         now: Instant,
-        visit: &mut dyn FnMut(&StateRecord<String>),
+        visit: &mut dyn FnMut(StateRecord<String>),
     ) -> Result<u32, StoreError> {
         let mut living = 0;
         for number in 0..PARTITIONS_MAX {
@@ -29,7 +32,7 @@ impl Partition {
                 match store.get(&slot_key(&states, slot))? {
                     Some((state, _)) => {
                         if let Ok((state, _)) = StateRecord::decode(&state) {
-                            visit(&state);
+                            visit(state);
                         }
                     }
                     // A body that never got a state does not end the partition.
@@ -39,5 +42,27 @@ impl Partition {
             }
         }
         Ok(living)
+    }
+
+    /// What the holders of all partitions counted of an endpoint, those that are gone too.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn count_all(
+        store: &mut dyn SharedStore,
+        prefix: &str,
+        endpoint: &str,
+        window: Duration,
+    ) -> Result<Ring, StoreError> {
+        let mut sum = Ring::new(window);
+        for number in 0..PARTITIONS_MAX {
+            if store.get(&lease_key(prefix, number))?.is_none() {
+                break;
+            }
+            if let Some(ring) = read::<Ring>(store, &guard::key(prefix, number, endpoint))? {
+                sum.add(&ring);
+            }
+        }
+        Ok(sum)
     }
 }

@@ -1,5 +1,6 @@
 use super::*;
 use crate::delivery::{DeliveryRecord, Stage};
+use crate::history::Trail;
 use crate::store::memory::MemoryStore;
 use crate::time::WallTime;
 
@@ -24,7 +25,15 @@ fn state(id: u8) -> StateRecord<&'static str> {
         accepted: at(1),
         accepted_wall: WallTime::from_millis(1),
         trials: 0,
-        deliveries: vec![DeliveryRecord { endpoint: "billing", attempts: 0, response_status: None, stage }],
+        event_type: "match_started",
+        route: "ingest",
+        deliveries: vec![DeliveryRecord {
+            endpoint: "billing",
+            attempts: 0,
+            response_status: None,
+            stage,
+            trail: Trail::default(),
+        }],
     }
 }
 

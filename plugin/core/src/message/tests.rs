@@ -217,3 +217,13 @@ proptest! {
         }
     }
 }
+
+proptest! {
+    #[test]
+    fn an_id_is_read_as_it_is_printed_and_nothing_else_is_one(bytes: [u8; 16], other in "[0-9a-f-]{0,40}|\\PC{0,40}") {
+        let id = EventId::from_random(bytes);
+        prop_assert_eq!(EventId::parse(&id.to_string()), Some(id));
+        prop_assert_eq!(EventId::parse(&id.to_string().to_uppercase()), Some(id));
+        prop_assert_eq!(EventId::parse(&other).is_some(), uuid::Uuid::try_parse(&other).is_ok() && other.len() == 36);
+    }
+}

@@ -1,5 +1,7 @@
 //! Path patterns as the config writes them.
 
+use crate::json::write::quoted;
+
 /// A pattern has at most this many segments: each is one level of recursion.
 pub const SEGMENTS_MAX: usize = 32;
 
@@ -65,13 +67,16 @@ impl PathPattern {
     fn push(&mut self, segment: &str) -> Result<(), String> {
         let Some(name) = segment.strip_prefix('{').and_then(|name| name.strip_suffix('}')) else {
             if segment.contains(['{', '}', '*']) {
-                return Err(format!("has the segment {segment:?}; a capture is a whole segment, '**' the last one"));
+                return Err(format!(
+                    "has the segment {}; a capture is a whole segment, '**' the last one",
+                    quoted(segment)
+                ));
             }
             self.segments.push(Segment::Literal(segment.to_owned()));
             return Ok(());
         };
         if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte)) {
-            return Err(format!("has the capture {segment:?}; a name holds letters, digits, '_' and '-'"));
+            return Err(format!("has the capture {}; a name holds letters, digits, '_' and '-'", quoted(segment)));
         }
         if self.captures.iter().any(|other| other == name) {
             return Err(format!("captures {{{name}}} twice"));

@@ -101,8 +101,6 @@ fn an_admin_surface_without_a_good_token_or_path_is_refused_and_no_token_is_show
 fn what_comes_later_is_known_and_refused() {
     let later = "is not yet supported; expected it to be left out";
     each_is_refused(&[
-        ("/rollout", json!({}), "rollout", later),
-        ("/payload_guard", json!({}), "payload_guard", later),
         ("/inbound", json!([]), "inbound", later),
         ("/routes/0/mode", json!("forward"), "routes[0].mode", "is \"forward\", which is not yet supported"),
         ("/routes/0/mode", json!("tap"), "routes[0].mode", "is \"tap\", which is not yet supported"),

@@ -1,0 +1,210 @@
+//! The rollout of an endpoint, over hours and days.
+
+use host_tests::{Process, Reply, Request, Thread, Upstream};
+use serde_json::{Value, json};
+
+use crate::support::{advance, answer, body, config, endpoint, event, gateway, millis, seconds, start, with};
+
+/// A configuration with this rollout and an admin surface.
+fn rolling<const N: usize>(endpoints: [Value; N], rollout: Value) -> Value {
+    let admin = json!({"tokens": [{"value": "operator", "role": "operate"}]});
+    with(config(endpoints), json!({"rollout": rollout, "admin": admin}))
+}
+
+/// An endpoint that fails at its first answer that is no 2xx, and whose breaker lets it.
+fn hasty(name: &str) -> Value {
+    with(endpoint(name), json!({"retry": {"delays": ["0s"]}, "breaker": {"failures": 100}}))
+}
+
+fn operate(process: &mut Process, method: &str, path: &str, command: &str) -> Value {
+    let request = Request::new(method, &format!("/gatepost/{path}")).header("authorization", "Bearer operator");
+    let request = if command.is_empty() { request } else { request.body(command) };
+    let answer = answer(process, 0, request);
+    with(body(&answer), json!({"status_code": answer.status()}))
+}
+
+fn rollout(process: &mut Process, endpoint: usize) -> Value {
+    operate(process, "GET", "status", "")["endpoints"][endpoint]["rollout"].clone()
+}
+
+/// Sends events for some seconds, so many a second, to both workers in turn. How each was answered.
+fn play(process: &mut Process, for_seconds: u64, per_second: u64) -> Vec<Value> {
+    let mut answers = Vec::new();
+    for number in 0..for_seconds * per_second {
+        let answer = answer(process, number as usize % 2, event("paid"));
+        assert_eq!(answer.status(), 202, "{answer:?}");
+        answers.push(body(&answer));
+        advance(process, millis(1000 / per_second));
+    }
+    answers
+}
+
+fn count(answers: &[Value], status: &str) -> usize {
+    answers.iter().filter(|answer| answer["status"] == status).count()
+}
+
+#[test]
+fn a_phase_of_a_day_promotes_itself_when_the_day_is_over() {
+    let phases = json!([{"percent": 5, "for": "24h"}, {"percent": 25, "for": "90m"}, {"percent": 100}]);
+    let config = rolling([endpoint("billing")], json!({"phases": phases, "guard": {}}));
+    let mut process = gateway(&config).workers(1).start().expect("it starts");
+    let hour = seconds(3600);
+    let mut seen = Vec::new();
+    for hours in 0..27 {
+        advance(&mut process, hour);
+        let percent = process.metric("endpoint=.=billing;.;gatepost_rollout_percent");
+        if seen.last().is_none_or(|(_, last)| *last != percent) {
+            seen.push((hours + 1, percent));
+        }
+    }
+    assert_eq!(seen, [(1, Some(5)), (25, Some(25)), (26, Some(100))]);
+    assert_eq!(rollout(&mut process, 0)["state"], "complete");
+}
+
+#[test]
+fn at_a_share_of_events_the_others_are_answered_and_not_sent() {
+    let mut process = start(&rolling([endpoint("billing")], json!({"percent": 25})));
+    let answers = play(&mut process, 40, 10);
+    let accepted = count(&answers, "accepted");
+    assert!((70..130).contains(&accepted), "{accepted} of 400");
+    assert_eq!(accepted + count(&answers, "not_sampled"), 400);
+    assert_eq!(process.calls("billing").len(), accepted);
+    assert_eq!(
+        process.metric("route=.=ingest;.;result=.=not_sampled;.;gatepost_events_total"),
+        Some(400 - accepted as u64)
+    );
+}
+
+#[test]
+fn a_tenant_is_in_or_out_whatever_it_sends() {
+    let mut process = start(&rolling([endpoint("billing")], json!({"percent": 50, "key": "{header:x-tenant}"})));
+    for tenant in 0..20 {
+        let statuses: Vec<Value> = (0..4)
+            .map(|number| {
+                let request = event("paid").header("x-tenant", format!("tenant-{tenant}"));
+                body(&answer(&mut process, number % 2, request))["status"].clone()
+            })
+            .collect();
+        assert!(statuses.iter().all(|status| *status == statuses[0]), "{statuses:?}");
+    }
+}
+
+#[test]
+fn an_endpoint_that_fails_is_rolled_back_its_events_are_held_and_resumed_they_are_delivered() {
+    let guard = json!({"guard": {"for": "10s", "min_events": 20}});
+    let mut process = gateway(&rolling([hasty("billing"), hasty("audit")], guard))
+        .cluster("billing", Upstream::always(Reply::status(400)))
+        .start()
+        .expect("it starts");
+    play(&mut process, 12, 10);
+    let state = rollout(&mut process, 0);
+    assert_eq!(
+        (&state["percent"], &state["state"], &state["reason"]),
+        (&json!(0), &json!("rolled_back"), &json!("success"))
+    );
+    assert_eq!(rollout(&mut process, 1)["state"], "fixed");
+    assert_eq!(process.metric("endpoint=.=billing;.;reason=.=success;.;gatepost_rollbacks_total"), Some(1));
+    assert!(process.log().iter().any(|line| line.message.starts_with("endpoint billing: rolled back: success: ")));
+
+    let (failed, audited) = (process.calls("billing").len(), process.calls("audit").len());
+    let held = play(&mut process, 5, 10);
+    assert!(held.iter().all(|answer| answer["deliveries"][0]["status"] == "held"), "{held:?}");
+    assert_eq!((process.calls("billing").len(), process.calls("audit").len()), (failed, audited + 50));
+
+    process.set_upstream("billing", Upstream::always(Reply::status(200)));
+    let resumed = operate(&mut process, "POST", "rollout/resume?endpoint=billing", "");
+    assert_eq!(resumed["endpoints"][0]["rollout"]["percent"], 100);
+    advance(&mut process, seconds(3));
+    let ids: Vec<&str> = process.calls("billing")[failed..].iter().map(|call| call.header("x-webhook-id")).collect();
+    assert!(ids.len() >= held.len(), "{} of {}", ids.len(), held.len());
+    assert!(held.iter().all(|answer| ids.contains(&answer["id"].as_str().expect("an id"))));
+}
+
+#[test]
+fn a_breaker_that_opens_too_often_within_a_day_is_a_rollback_and_what_opened_the_day_before_counts_no_more() {
+    let guard = json!({"guard": {"max_breaker_opens": 3}});
+    let breaker = json!({"failures": 1, "window": "120s", "open": "1s"});
+    let billing = with(endpoint("billing"), json!({"retry": {"delays": ["0s"]}, "breaker": breaker}));
+    let mut process = start(&rolling([billing], guard));
+    let open = |process: &mut Process| {
+        process.set_upstream("billing", Upstream::replies([Reply::status(500)]));
+        assert_eq!(answer(process, 0, event("paid")).status(), 202);
+        advance(process, seconds(2));
+        // The probe closes it again.
+        assert_eq!(answer(process, 0, event("paid")).status(), 202);
+        advance(process, seconds(1));
+    };
+    let standing = |process: &mut Process| {
+        let status = operate(process, "GET", "status", "");
+        let endpoint = &status["endpoints"][0];
+        (endpoint["breaker_opens_24h"].clone(), endpoint["rollout"]["state"].clone())
+    };
+    for _ in 0..3 {
+        open(&mut process);
+        advance(&mut process, seconds(6 * 3600));
+    }
+    assert_eq!(standing(&mut process), (json!(3), json!("fixed")));
+    advance(&mut process, seconds(7 * 3600));
+    // 25 hours after the first.
+    assert_eq!(standing(&mut process), (json!(2), json!("fixed")));
+    open(&mut process);
+    assert_eq!(standing(&mut process), (json!(3), json!("fixed")));
+    open(&mut process);
+    assert_eq!(standing(&mut process), (json!(4), json!("rolled_back")));
+    assert_eq!(rollout(&mut process, 0)["reason"], "breaker_opens");
+}
+
+#[test]
+fn a_rollback_outlives_the_vm_that_saw_it_and_the_configuration() {
+    let guard = json!({"guard": {"for": "5s", "min_events": 5}});
+    let config = rolling([hasty("billing")], guard);
+    let mut process =
+        gateway(&config).cluster("billing", Upstream::always(Reply::status(400))).start().expect("it starts");
+    play(&mut process, 7, 10);
+    assert_eq!(rollout(&mut process, 0)["state"], "rolled_back");
+    (0..2).for_each(|worker| process.kill_vm(Thread::Worker(worker)));
+    process
+        .update_config(with(config, json!({"rollout": {"percent": 50, "guard": {}}})).to_string())
+        .expect("it is taken");
+    advance(&mut process, seconds(3));
+    assert_eq!(rollout(&mut process, 0)["state"], "rolled_back");
+}
+
+#[test]
+fn operators_set_promote_hold_and_roll_back_and_are_told_what_cannot_be() {
+    let phases =
+        json!([{"percent": 5, "for": "1h", "approval": "manual"}, {"percent": 50, "for": "1h"}, {"percent": 100}]);
+    let mut process = start(&rolling([endpoint("billing"), endpoint("audit")], json!({"phases": phases})));
+    advance(&mut process, seconds(2));
+    let shown = |status: &Value, endpoint: usize| {
+        let rollout = &status["endpoints"][endpoint]["rollout"];
+        format!("{} {}", rollout["percent"], rollout["state"].as_str().unwrap_or_default())
+    };
+    advance(&mut process, seconds(3700));
+    assert_eq!(rollout(&mut process, 0)["state"], "waiting");
+    let status = operate(&mut process, "POST", "rollout/promote?endpoint=billing", "");
+    assert_eq!((shown(&status, 0), shown(&status, 1)), ("50 running".to_owned(), "5 waiting".to_owned()));
+    let status = operate(&mut process, "POST", "rollout/hold?endpoint=billing", "");
+    assert_eq!(shown(&status, 0), "50 held");
+    advance(&mut process, seconds(3700));
+    assert_eq!(rollout(&mut process, 0)["state"], "held");
+    let status = operate(&mut process, "PUT", "rollout?endpoint=billing", r#"{"percent": 12.5}"#);
+    assert_eq!(shown(&status, 0), "12.5 overridden");
+    let status = operate(&mut process, "DELETE", "overrides", "");
+    assert_eq!(shown(&status, 0), "50 running");
+    let status = operate(&mut process, "POST", "rollout/rollback", "");
+    assert_eq!((shown(&status, 0), shown(&status, 1)), ("0 rolled_back".to_owned(), "0 rolled_back".to_owned()));
+    assert_eq!(status["endpoints"][0]["rollout"]["reason"], "operator");
+
+    let refused = operate(&mut process, "POST", "rollout/promote?endpoint=billing", "");
+    assert_eq!(refused["status_code"], 409);
+    assert_eq!(refused["detail"], "endpoint billing: it is rolled back: resume it first");
+    for (method, path, command, code) in [
+        ("PUT", "rollout", r#"{"percent": 101}"#, 400),
+        ("PUT", "rollout?endpoint=nobody", r#"{"percent": 1}"#, 404),
+        ("POST", "rollout/launch", "", 404),
+        ("GET", "rollout", "", 405),
+    ] {
+        assert_eq!(operate(&mut process, method, path, command)["status_code"], code, "{method} {path}");
+    }
+}

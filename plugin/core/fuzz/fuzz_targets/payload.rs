@@ -1,0 +1,24 @@
+//! Any payload can be looked through; redacted, nothing is found in it any more, and JSON stays JSON.
+
+#![no_main]
+
+use gatepost_core::config;
+use gatepost_core::json;
+use gatepost_core::payload::inspect;
+use libfuzzer_sys::fuzz_target;
+
+const CONFIG: &str = r#"{"enabled": true, "endpoints": [],
+    "routes": [{"name": "r", "match": {"path": "/"}, "event": "e"}],
+    "payload_guard": {"action": "redact", "ids_only": IDS_ONLY, "allow": ["a*", "*_id"]}}"#;
+
+fuzz_target!(|bytes: &[u8]| {
+    let Some((first, payload)) = bytes.split_first() else { return };
+    let config = CONFIG.replace("IDS_ONLY", if first % 2 == 0 { "true" } else { "false" });
+    let Ok(config) = config::parse(config.as_bytes(), &|_| None) else { panic!("the config is good") };
+    let Some(rules) = &config.payload_guard else { panic!("the config has the section") };
+    let inspected = inspect(rules, payload, false);
+    assert_eq!(inspected.redacted.is_some(), inspected.findings.total() > 0);
+    let Some(redacted) = inspected.redacted else { return };
+    assert_eq!(inspect(rules, &redacted, false).findings.total(), 0);
+    assert!(json::check(payload).is_err() || json::check(&redacted).is_ok());
+});

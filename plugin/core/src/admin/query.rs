@@ -1,0 +1,63 @@
+//! What stands behind the question mark.
+
+use super::{Result, Surface};
+use crate::about::About;
+use crate::answer::Answer;
+use crate::route::decoded;
+use crate::time::WallTime;
+
+/// Things in one list, unless it asks for more.
+const LIMIT: usize = 100;
+/// As many as one list may hold.
+pub(super) const LIMIT_MAX: usize = 1000;
+
+impl Surface<'_, '_> {
+    /// Refuses what is not one of these: a filter with a slip in its name would be none.
+    pub(super) fn only_parameters(&self, known: &[&str]) -> Result<()> {
+        let mut names = self.request.query.split('&').filter(|pair| !pair.is_empty()).map(|pair| name_of(pair).0);
+        match names.find(|name| !known.contains(name)) {
+            None => Ok(()),
+            Some(_) if known.is_empty() => Err(bad("query", "none at this path")),
+            Some(_) => Err(bad("query", &["only ", &known.join(", ")].concat())),
+        }
+    }
+
+    /// The value of a parameter, percent-decoded.
+    pub(super) fn parameter(&self, name: &str) -> Option<String> {
+        let mut pairs = self.request.query.split('&').map(name_of);
+        let (_, value) = pairs.find(|(other, _)| *other == name)?;
+        Some(decoded(value))
+    }
+
+    /// The endpoint that the query names, if it names one.
+    pub(super) fn named_endpoint(&self, about: &About) -> Result<Option<String>> {
+        let name = self.parameter("endpoint");
+        name.map(|name| self.endpoint(about, &name).map(|endpoint| endpoint.name)).transpose()
+    }
+
+    /// How many things are wanted at the most.
+    pub(super) fn limit(&self) -> Result<usize> {
+        match self.parameter("limit").map(|text| text.parse()) {
+            None => Ok(LIMIT),
+            Some(Ok(limit @ 1..=LIMIT_MAX)) => Ok(limit),
+            Some(_) => Err(bad("limit", "a number from 1 to 1000")),
+        }
+    }
+
+    /// Nothing older is wanted; without the parameter all of it is.
+    pub(super) fn since(&self) -> Result<WallTime> {
+        let Some(text) = self.parameter("since") else { return Ok(WallTime::default()) };
+        let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        let time = if is_number { text.parse().ok().map(WallTime::from_millis) } else { WallTime::parse(&text) };
+        time.ok_or_else(|| bad("since", "a time such as 2026-11-23T14:00:00Z, or Unix time in milliseconds"))
+    }
+}
+
+fn name_of(pair: &str) -> (&str, &str) {
+    pair.split_once('=').unwrap_or((pair, ""))
+}
+
+/// A parameter is not what it must be.
+pub(super) fn bad(name: &str, expected: &str) -> Box<Answer> {
+    Box::new(Answer::bad_request(&[name, ": expected ", expected].concat()))
+}

@@ -1,0 +1,59 @@
+//! What an operator did is told to the endpoints that want to know ([`crate::operational`]).
+
+use super::{Result, Surface};
+use crate::about::About;
+use crate::control::{Control, State};
+use crate::delivery::{DeliveryRecord, EventMeta, Stage, StateRecord};
+use crate::history::Trail;
+use crate::ledger::Partition;
+use crate::message::EventId;
+use crate::operational::News;
+use crate::time::Now;
+
+impl Surface<'_, '_> {
+    /// A partition that nobody else writes; what is put into it is any worker's to adopt, once it is released.
+    pub(super) fn partition(&mut self) -> Result<Partition> {
+        let [a, b, c, d, e, f, g, h, ..] = (self.world.random)();
+        let nonce = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
+        Ok(Partition::claim(self.world.store, self.prefix, nonce, self.world.now.mono)?)
+    }
+
+    /// Tells it. What was changed is changed, also where that cannot be told: then the line of the log says so.
+    pub(super) fn tell(&mut self, about: &About, news: &[News<'_>]) {
+        let is_wanted = |one: &News<'_>| about.endpoints.iter().any(|endpoint| endpoint.wants(one));
+        if news.iter().any(is_wanted) && self.emit(about, news).is_err() {
+            self.is_untold = true;
+        }
+    }
+
+    fn emit(&mut self, about: &About, news: &[News<'_>]) -> Result<()> {
+        if Control::read(self.world.store, self.prefix)?.state(about.enabled) == State::Disabled {
+            return Ok(());
+        }
+        let mut partition = self.partition()?;
+        let told = news.iter().try_for_each(|one| self.keep(about, &mut partition, one));
+        partition.release(self.world.store, false)?;
+        told
+    }
+
+    fn keep(&mut self, about: &About, partition: &mut Partition, news: &News<'_>) -> Result<()> {
+        let Now { mono, wall } = self.world.now;
+        let wanting = about.endpoints.iter().filter(|endpoint| endpoint.wants(news));
+        let deliveries: Vec<_> = wanting.map(|endpoint| fresh(&endpoint.name, mono)).collect();
+        if deliveries.is_empty() {
+            return Ok(());
+        }
+        let id = EventId::from_random((self.world.random)());
+        let (event_type, route) = (news.kind.event_type(), "");
+        let state = StateRecord { id, accepted: mono, accepted_wall: wall, trials: 0, event_type, route, deliveries };
+        let meta = EventMeta::json(id, event_type.to_owned());
+        partition.accept(self.world.store, &meta, &news.payload(wall, about.instance), &state)?;
+        Ok(())
+    }
+}
+
+/// A delivery that is due at once.
+pub(super) fn fresh(endpoint: &str, due: crate::time::Instant) -> DeliveryRecord<&str> {
+    let stage = Stage::Waiting { due };
+    DeliveryRecord { endpoint, attempts: 0, response_status: None, stage, trail: Trail::default() }
+}

@@ -1,0 +1,67 @@
+//! The section `payload_guard`.
+
+use super::reader::{Node, Object};
+use super::values::choice;
+use crate::payload::detect::Kinds;
+use crate::payload::{ALLOWED_BYTES_MAX, Action, DeniedKeys, KeyPattern, Kind, Rules};
+
+/// Each key of a payload is compared with each pattern.
+const ALLOW_MAX: usize = 64;
+/// 1000 x 100 B.
+const DENY_KEYS_MAX: usize = 1000;
+const KEYS: &str = "a list of keys, each with 1 to 64 characters besides '_' and '-'";
+const PATTERNS: &str = "a list of keys, each with 1 to 128 characters, in which \"*\" stands for any run of them";
+const DETECTORS: &str = "a list of email, ipv4, ipv6, phone, card";
+
+/// What a notification is made of.
+const ALLOW: [&str; 5] = ["event", "title", "body", "url", "*_id"];
+/// What personal data is called, and what opens an account.
+const DENY_KEYS: [&str; 10] =
+    ["email", "username", "ip_address", "phone", "address", "password", "credit_card", "ssn", "session", "token"];
+const DETECT: [&str; 5] = ["email", "ipv4", "ipv6", "phone", "card"];
+
+/// Reads the section.
+pub(super) fn payload_guard(node: &Node<'_>) -> Option<Rules> {
+    let object = node.object(&["ids_only", "allow", "deny_keys", "detect", "action"], &[])?;
+    let ids_only = object.or("ids_only", false, Node::boolean);
+    let mut allow = Vec::new();
+    let mut deny_keys = DeniedKeys::default();
+    let mut detect = Kinds::NONE;
+    let has_allow = each(&object, ("allow", ALLOW_MAX, PATTERNS), &ALLOW, &mut |text| {
+        allow.push(KeyPattern(text.to_owned()));
+        (1..=ALLOWED_BYTES_MAX).contains(&text.len())
+    });
+    let has_keys = each(&object, ("deny_keys", DENY_KEYS_MAX, KEYS), &DENY_KEYS, &mut |text| deny_keys.add(text));
+    let has_kinds = each(&object, ("detect", DETECT.len(), DETECTORS), &DETECT, &mut |text| {
+        let kind = Kind::ALL.into_iter().find(|kind| DETECT.contains(&text) && kind.label() == text);
+        detect = kind.map_or(detect, |kind| detect.with(kind));
+        kind.is_some()
+    });
+    // The strictest: what is refused can be sent again, what was sent cannot be taken back.
+    let actions = [("reject", Action::Reject), ("redact", Action::Redact), ("report", Action::Report)];
+    let action = object.or("action", Action::Reject, |node| choice(node, actions, &[]));
+    (has_allow && has_keys && has_kinds).then_some(())?;
+    let rules = Rules { ids_only: ids_only?, allow, deny_keys, detect, action: action? };
+    if rules.detect == Kinds::NONE && rules.deny_keys.is_empty() && !rules.ids_only {
+        return node.problem("looks for nothing", "deny_keys, detect or ids_only, or no payload_guard");
+    }
+    Some(rules)
+}
+
+/// Takes each item of the list under a key, or of its default; false: some could not be taken. `list`: the key, how many
+/// items it may have, and what was expected.
+fn each(
+    object: &Object<'_>,
+    list: (&'static str, usize, &str),
+    default: &[&str],
+    take: &mut dyn FnMut(&str) -> bool,
+) -> bool {
+    let (key, max, expected) = list;
+    let Some(node) = object.get(key) else { return default.iter().all(|text| take(text)) };
+    let Some(items) = node.list(max, expected) else { return false };
+    let mut is_good = true;
+    for item in items {
+        is_good &= item.text(expected).is_some_and(|text| take(text) || item.unfit::<()>(expected).is_some());
+    }
+    is_good
+}

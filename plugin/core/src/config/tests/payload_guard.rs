@@ -1,0 +1,78 @@
+//! What the section `payload_guard` means, and what is told about it.
+
+use super::*;
+use crate::payload::{Action, Kind, Rules};
+
+fn guard(value: Value) -> Rules {
+    good(&with("/payload_guard", value)).payload_guard.unwrap()
+}
+
+#[test]
+fn without_the_section_nothing_is_looked_for() {
+    assert!(good(&minimal()).payload_guard.is_none());
+}
+
+#[test]
+fn an_empty_section_looks_for_what_is_documented_and_rejects_it() {
+    let guard = guard(json!({}));
+    assert!(!guard.ids_only);
+    assert_eq!(guard.action, Action::Reject);
+    let allowed: Vec<&str> = guard.allow.iter().map(|pattern| pattern.0.as_str()).collect();
+    assert_eq!(allowed, ["event", "title", "body", "url", "*_id"]);
+    for key in
+        ["email", "username", "ip_address", "phone", "address", "password", "credit_card", "ssn", "session", "token"]
+    {
+        assert!(guard.deny_keys.has(key.as_bytes()), "{key}");
+    }
+    assert!(!guard.deny_keys.has(b"event"));
+    for kind in [Kind::Email, Kind::Ipv4, Kind::Ipv6, Kind::Phone, Kind::Card] {
+        assert!(guard.detect.has(kind), "{kind:?}");
+    }
+}
+
+#[test]
+fn every_key_can_be_set() {
+    let guard = guard(json!({
+        "ids_only": true, "allow": ["*_ref"], "deny_keys": ["Geburtstag"], "detect": ["card", "ipv6"], "action": "redact",
+    }));
+    assert!(guard.ids_only && guard.deny_keys.has(b"geburtstag") && !guard.deny_keys.has(b"email"));
+    assert_eq!((guard.allow.len(), guard.action), (1, Action::Redact));
+    assert!(guard.detect.has(Kind::Card) && guard.detect.has(Kind::Ipv6) && !guard.detect.has(Kind::Email));
+    assert_eq!(self::guard(json!({"action": "report"})).action, Action::Report);
+}
+
+#[test]
+fn lists_may_be_empty_as_long_as_something_is_looked_for() {
+    guard(json!({"detect": []}));
+    guard(json!({"deny_keys": []}));
+    guard(json!({"deny_keys": [], "detect": [], "ids_only": true, "allow": []}));
+    let told = refused(&with("/payload_guard", json!({"deny_keys": [], "detect": []})));
+    assert_eq!(told, ["payload_guard: looks for nothing; expected deny_keys, detect or ids_only, or no payload_guard"]);
+}
+
+#[test]
+fn what_cannot_be_meant_is_refused_with_its_place() {
+    for (value, line) in [
+        (json!([]), "payload_guard: is a list; expected an object with ids_only, allow, deny_keys, detect, action"),
+        (json!({"denykeys": []}), "payload_guard.denykeys: is not a known key (did you mean deny_keys?)"),
+        (json!({"ids_only": "yes"}), "payload_guard.ids_only: is a string; expected true or false"),
+        (json!({"allow": "event"}), "payload_guard.allow: is a string; expected a list of keys, each with 1 to 128"),
+        (json!({"allow": ["a", ""]}), "payload_guard.allow[1]: is \"\"; expected a list of keys"),
+        (json!({"allow": vec!["a"; 65]}), "payload_guard.allow: has 65 items; expected at most 64"),
+        (json!({"deny_keys": ["a", 5]}), "payload_guard.deny_keys[1]: is a number; expected a list of keys"),
+        (
+            json!({"deny_keys": ["_-"]}),
+            "payload_guard.deny_keys[0]: is \"_-\"; expected a list of keys, each with 1 to 64",
+        ),
+        (json!({"deny_keys": vec!["a"; 1001]}), "payload_guard.deny_keys: has 1001 items; expected at most 1000"),
+        (json!({"detect": ["iban"]}), "payload_guard.detect[0]: is \"iban\"; expected a list of email, ipv4"),
+        (json!({"detect": ["key"]}), "payload_guard.detect[0]: is \"key\"; expected a list"),
+        (
+            json!({"action": "mask"}),
+            "payload_guard.action: is \"mask\", which is not known; expected reject or redact or",
+        ),
+    ] {
+        let told = refused(&with("/payload_guard", value.clone()));
+        assert!(matches!(told.as_slice(), [only] if only.starts_with(line)), "{value}: {told:#?}");
+    }
+}

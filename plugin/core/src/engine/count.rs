@@ -1,0 +1,135 @@
+//! What a worker counts: lately, for the guard, and in all, for operators; of each endpoint, and of the process.
+//!
+//! It is written once a second under the number of the partition that the worker accepts into ([`guard::key`]), and with
+//! that partition it goes to the next holder, who counts on. A VM that dies takes what it counted within that second
+//! with it.
+
+use std::time::Duration;
+
+use super::{Engine, World};
+use crate::config::EndpointId;
+use crate::delivery::Pending;
+use crate::guard::{self, Ring};
+use crate::notice::{DeliveryResult, Notice};
+use crate::outcome::Ending;
+use crate::store::{Record, StoreError, read};
+use crate::time::{Instant, WallTime};
+
+/// Endpoints whose counts one worker writes in a second, 20 µs each; the others have their turn in the next ones.
+pub(super) const WRITES_MAX: usize = 500;
+
+/// What was counted of one endpoint, or of all.
+#[derive(Debug)]
+pub(super) struct Counted {
+    pub ring: Ring,
+    /// The ring holds what shared data does not.
+    is_dirty: bool,
+    /// The ring holds what an earlier holder of the partition had counted.
+    is_continued: bool,
+}
+
+impl Counted {
+    pub fn new(window: Duration) -> Self {
+        Self { ring: Ring::new(window), is_dirty: false, is_continued: false }
+    }
+
+    fn write(&mut self, world: &mut World<'_>, key: &str) -> Result<(), StoreError> {
+        if !self.is_dirty {
+            return Ok(());
+        }
+        if !self.is_continued {
+            if let Some(earlier) = read::<Ring>(world.store, key)? {
+                self.ring.add(&earlier);
+            }
+            self.is_continued = true;
+        }
+        self.ring.prune(world.now.mono);
+        world.store.set(key, &self.ring.encode(), None)?;
+        self.is_dirty = false;
+        Ok(())
+    }
+
+    /// The ring, about to be changed.
+    fn change(&mut self) -> &mut Ring {
+        self.is_dirty = true;
+        &mut self.ring
+    }
+}
+
+impl Engine {
+    /// Counts an event that was accepted. The gateway's own are no events of the process.
+    pub(super) fn count_accepted(&mut self, event: &Pending) {
+        for delivery in &event.deliveries {
+            if let Some(watched) = self.watched.get_mut(delivery.endpoint.0) {
+                watched.counted.change().totals.accepted += 1;
+            }
+        }
+        if event.route.is_some() {
+            self.process.change().totals.accepted += 1;
+        }
+    }
+
+    /// Counts the end of an attempt that was made at `at`.
+    pub(super) fn count_attempt_of(
+        &mut self,
+        id: EndpointId,
+        now: Instant,
+        at: WallTime,
+        ending: Ending,
+        took: Duration,
+    ) {
+        self.process.change().totals.attempt(at);
+        if let Some(watched) = self.watched.get_mut(id.0) {
+            let ring = watched.counted.change();
+            ring.totals.attempt(at);
+            ring.attempt(now, ending, took);
+        }
+    }
+
+    /// Counts the end of a delivery.
+    pub(super) fn count_delivery_of(&mut self, id: EndpointId, now: Instant, result: DeliveryResult) {
+        self.count_result_of(id, result);
+        if let Some(watched) = self.watched.get_mut(id.0) {
+            watched.counted.change().delivery(now, result == DeliveryResult::Delivered);
+        }
+    }
+
+    /// Counts the end of a delivery that says nothing of its receiver.
+    pub(super) fn count_result_of(&mut self, id: EndpointId, result: DeliveryResult) {
+        self.process.change().totals.delivery(result);
+        if let Some(watched) = self.watched.get_mut(id.0) {
+            watched.counted.change().totals.delivery(result);
+        }
+    }
+
+    /// Writes what was counted, of so many endpoints at the most.
+    pub(super) fn write_counts(&mut self, world: &mut World<'_>, endpoints_max: usize) {
+        let dirty = self.watched.iter().enumerate().filter(|(_, watched)| watched.counted.is_dirty);
+        let dirty: Vec<usize> = dirty.map(|(number, _)| number).take(endpoints_max).collect();
+        if dirty.is_empty() && !self.process.is_dirty {
+            return;
+        }
+        let Ok(home) = self.own(world) else { return };
+        if let Err(error) = self.write_all(world, home, &dirty) {
+            self.note(Notice::Store { doing: "writing what was counted", error });
+        }
+    }
+
+    fn write_all(&mut self, world: &mut World<'_>, home: u32, dirty: &[usize]) -> Result<(), StoreError> {
+        self.process.write(world, &guard::key(&self.prefix, home, guard::PROCESS))?;
+        for number in dirty {
+            let name = self.config.endpoints.get(*number).map_or(guard::PROCESS, |endpoint| &endpoint.name);
+            if let Some(watched) = self.watched.get_mut(*number) {
+                watched.counted.write(world, &guard::key(&self.prefix, home, name))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The partition is another's now, and so is what was counted under its number.
+    pub(super) fn count_anew(&mut self) {
+        let window = self.window();
+        self.process = Counted::new(window);
+        self.watched.iter_mut().for_each(|watched| watched.counted = Counted::new(window));
+    }
+}

@@ -1,0 +1,38 @@
+//! Personal data in an event that somebody wants.
+
+use super::accept::Offer;
+use super::{Engine, World};
+use crate::answer::Answer;
+use crate::config::{EndpointId, Payload};
+use crate::notice::Notice;
+use crate::payload::{Action, inspect};
+
+/// So many findings are told to whoever asks why a rollout was rolled back; it is kept with each endpoint's progress.
+const TOLD_MAX: usize = 3;
+
+impl Engine {
+    /// Looks for what the payload guard forbids, and does what it says: the answer that refuses the event, or none, and the
+    /// event is as it may be sent. Whichever it is, the endpoints that want the event may be rolled back.
+    pub(super) fn inspect(
+        &mut self,
+        world: &mut World<'_>,
+        offer: &mut Offer,
+        wanted: &[EndpointId],
+    ) -> Option<Answer> {
+        let config = std::rc::Rc::clone(&self.config);
+        let (rules, route) = (config.payload_guard.as_ref()?, config.routes.get(offer.route.0)?);
+        let is_envelope = matches!(route.payload, Payload::Envelope { .. });
+        let inspected = inspect(rules, &offer.event.payload, is_envelope);
+        let findings = inspected.findings;
+        if findings.list.is_empty() {
+            return None;
+        }
+        self.found_personal_data(world, wanted, &findings.summary(TOLD_MAX));
+        if let Some(payload) = inspected.redacted {
+            offer.event.payload = payload;
+        }
+        let answer = (rules.action == Action::Reject).then(|| Answer::personal_data(&findings));
+        self.note(Notice::Findings { route: offer.route, action: rules.action, findings });
+        answer
+    }
+}

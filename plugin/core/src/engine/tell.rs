@@ -1,0 +1,117 @@
+//! What is told of what happened: the history of events that have ended, and the gateway's own events.
+
+use std::rc::Rc;
+
+use super::send::Flight;
+use super::settle::state;
+use super::{Engine, Place, World};
+use crate::about::About;
+use crate::breaker::{Permit, Position};
+use crate::config::{Endpoint, EndpointId};
+use crate::dead_letter::Letter;
+use crate::delivery::{Delivery, EventMeta, Pending, Stage, StateRecord};
+use crate::message::EventId;
+use crate::notice::Notice;
+use crate::operational::{Kind, News, is_operational, letter_facts};
+use crate::outcome::Ending;
+
+impl Engine {
+    /// Puts an event into the history, all of whose deliveries have ended.
+    pub(super) fn remember_event(&mut self, world: &mut World<'_>, place: Place) {
+        let config = Rc::clone(&self.config);
+        let Some(event) = self.holdings.event(place) else { return };
+        let record = state(&config, event).encode();
+        self.remember_record(world, &record);
+    }
+
+    /// Puts the record of an event into the history.
+    pub(super) fn remember(&mut self, world: &mut World<'_>, record: &StateRecord<&str>) {
+        self.remember_record(world, &record.encode());
+    }
+
+    fn remember_record(&mut self, world: &mut World<'_>, record: &[u8]) {
+        if let Err(error) = self.history.keep(world.store, record) {
+            self.note(Notice::Store { doing: "writing to the history", error });
+        }
+    }
+
+    /// A breaker has moved at the end of an attempt. One that stays open because its probe was an event of the gateway's
+    /// own is no news: that would be told to another endpoint that may be down, whose breaker is then news for this one.
+    pub(super) fn tell_breaker(
+        &mut self,
+        world: &mut World<'_>,
+        flight: &Flight,
+        ending: Ending,
+        moved: Option<Position>,
+    ) {
+        let is_own = self.holdings.event(flight.entry.place).is_some_and(|event| is_operational(&event.event_type));
+        let kind = match moved {
+            Some(Position::Open) if is_own && matches!(flight.permit, Some(Permit::Probe(_))) => return,
+            Some(Position::Open) => Kind::BreakerOpened,
+            Some(Position::Closed) => Kind::BreakerClosed,
+            Some(Position::HalfOpen) | None => return,
+        };
+        self.tell(world, kind, flight.lane.endpoint, ending.label(), &[]);
+    }
+
+    /// A delivery has become a dead letter; of one that told of something nothing is told.
+    pub(super) fn tell_letter(&mut self, world: &mut World<'_>, letter: &Letter) {
+        if !is_operational(&letter.meta.event_type) {
+            let more = letter_facts(letter);
+            let (endpoint, reason) = (letter.endpoint.as_str(), letter.reason.label());
+            self.emit(world, &News { kind: Kind::DeadLetter, endpoint, reason, more: &more });
+        }
+    }
+
+    /// Tells what has happened to an endpoint.
+    pub(super) fn tell(
+        &mut self,
+        world: &mut World<'_>,
+        kind: Kind,
+        id: EndpointId,
+        reason: &str,
+        more: &[(&'static str, String)],
+    ) {
+        let config = Rc::clone(&self.config);
+        if let Some(endpoint) = config.endpoints.get(id.0) {
+            self.emit(world, &News { kind, endpoint: &endpoint.name, reason, more });
+        }
+    }
+
+    /// Keeps an operational event for the endpoints that want it, as far as there is room.
+    fn emit(&mut self, world: &mut World<'_>, news: &News<'_>) {
+        let config = Rc::clone(&self.config);
+        let wants = |endpoint: &Endpoint| endpoint.operational.contain(news.kind) && endpoint.name != news.endpoint;
+        let wanted = config.endpoints.iter().enumerate().filter(|(_, endpoint)| wants(endpoint));
+        let wanted: Vec<EndpointId> = wanted.map(|(number, _)| EndpointId(number)).collect();
+        // Disabled, it discards producers' events too.
+        if wanted.is_empty() || self.state() == crate::control::State::Disabled {
+            return;
+        }
+        let now = world.now;
+        let instance = About::read(world.store, &self.prefix).ok().flatten().and_then(|about| about.instance);
+        let payload = news.payload(now.wall, instance);
+        let bytes = payload.len() as u64;
+        let is_full = self.waiting + wanted.len() > config.limits.pending as usize
+            || self.bytes + bytes > config.limits.pending_bytes;
+        let mut deliveries = Vec::new();
+        for id in wanted {
+            let Some(endpoint) = config.endpoints.get(id.0) else { continue };
+            if is_full || !self.has_room(id, endpoint, 1, bytes) {
+                self.note(Notice::Dropped { endpoint: id, event_type: news.kind.event_type() });
+            } else {
+                let first = endpoint.retry.delays.first().copied().unwrap_or_default();
+                deliveries.push(Delivery::new(id, Stage::Waiting { due: now.mono.plus(first) }, false));
+            }
+        }
+        if deliveries.is_empty() {
+            return;
+        }
+        // What cannot be kept is noted where that is found out.
+        let Ok(home) = self.own(world) else { return };
+        let id = EventId::from_random((world.random)());
+        let event_type = news.kind.event_type().to_owned();
+        let meta = EventMeta::json(id, event_type.clone());
+        let _ = self.keep(world, home, &meta, &payload, Pending::new(id, event_type, None, now, deliveries));
+    }
+}

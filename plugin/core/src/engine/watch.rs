@@ -1,0 +1,249 @@
+//! The rollout of each endpoint: which events it gets, and what follows from what was counted.
+//!
+//! What a worker knows of an endpoint's progress is at most [`REREAD`] old when it takes an event or starts an attempt.
+//! Once a second it writes what it [counted](super::count), and, if it delivers, judges the endpoints it counted for: whatever is breached
+//! is breached by somebody's attempts. Promotions are anybody's to make; each is made once, by compare-and-swap.
+
+use super::count::{Counted, WRITES_MAX};
+use super::{Engine, World};
+use crate::config::EndpointId;
+use crate::control::REREAD;
+use crate::guard::{self, Ring, Trigger};
+use crate::json::write::quoted;
+use crate::ledger::Partition;
+use crate::notice::Notice;
+use crate::operational::{self, Kind};
+use crate::rollout::{self, Percent, Progress};
+use crate::store::{Write, read, update};
+use crate::time::{Instant, Now};
+
+/// What a worker knows of an endpoint's rollout.
+#[derive(Debug)]
+pub(super) struct Watched {
+    progress: Progress,
+    read: Option<Instant>,
+    /// Shared data knows it: a first phase that began now would else begin again with every look.
+    is_kept: bool,
+    pub(super) counted: Counted,
+    /// What the metric was last told.
+    told: Option<Percent>,
+}
+
+impl Watched {
+    pub fn new(window: std::time::Duration) -> Self {
+        Self { progress: Progress::default(), read: None, is_kept: false, counted: Counted::new(window), told: None }
+    }
+}
+
+impl Engine {
+    /// The endpoints of these that are to get the event with this key.
+    pub(super) fn select(&mut self, world: &mut World<'_>, wanted: &[EndpointId], key: &[u8]) -> Vec<EndpointId> {
+        wanted.iter().for_each(|id| self.refresh(world, *id));
+        wanted.iter().copied().filter(|id| self.selects(*id, world.now, key)).collect()
+    }
+
+    fn selects(&self, id: EndpointId, now: Now, key: &[u8]) -> bool {
+        let Some(Watched { progress, .. }) = self.watched.get(id.0) else { return false };
+        let keeps = self.config.rollout.guard.as_ref().is_none_or(|guard| guard.keeps);
+        (keeps || progress.rolled_back.is_none()) && progress.selected(&self.config.rollout.plan, now.wall).admits(key)
+    }
+
+    /// Is the endpoint rolled back? Its deliveries wait.
+    pub(super) fn is_rolled_back(&mut self, world: &mut World<'_>, id: EndpointId) -> bool {
+        self.progress(world, id).is_some_and(|progress| progress.rolled_back.is_some())
+    }
+
+    /// How far the endpoint's rollout has come.
+    fn progress(&mut self, world: &mut World<'_>, id: EndpointId) -> Option<&Progress> {
+        self.refresh(world, id);
+        self.watched.get(id.0).map(|watched| &watched.progress)
+    }
+
+    /// Reads an endpoint's progress again when it is time. If the store cannot say, what was known stays.
+    fn refresh(&mut self, world: &mut World<'_>, id: EndpointId) {
+        let Some(watched) = self.watched.get_mut(id.0) else { return };
+        let Some(endpoint) = self.config.endpoints.get(id.0) else { return };
+        if watched.read.is_some_and(|read| world.now.mono.since(read) < REREAD) {
+            return;
+        }
+        match read::<Progress>(world.store, &rollout::key(&self.prefix, &endpoint.name)) {
+            Ok(kept) => {
+                watched.is_kept = kept.as_ref().is_some_and(|kept| kept.is_of(&self.config.rollout.plan));
+                watched.progress = Progress::under(kept, &self.config.rollout.plan, world.now);
+                watched.read = Some(world.now.mono);
+            }
+            Err(error) => self.note(Notice::Store { doing: "asking how far a rollout has come", error }),
+        }
+    }
+
+    /// The endpoint's breaker has opened.
+    pub(super) fn count_opening(&mut self, world: &mut World<'_>, id: EndpointId) {
+        let now = world.now.mono;
+        let opens = self.change_progress(world, id, |progress| {
+            progress.opened(now);
+            (Write::Yes, progress.opens(now))
+        });
+        if self.config.rollout.guard.as_ref().is_some_and(|guard| guard.has_opened_too_often(opens.unwrap_or_default()))
+        {
+            let detail = [itoa::Buffer::new().format(opens.unwrap_or_default()), " openings in 24 hours"].concat();
+            self.roll_back(world, id, Trigger::BreakerOpens, &detail);
+        }
+    }
+
+    /// Personal data was found in an event that these endpoints want.
+    pub(super) fn found_personal_data(&mut self, world: &mut World<'_>, wanted: &[EndpointId], detail: &str) {
+        if self.config.rollout.guard.as_ref().is_some_and(|guard| guard.personal_data) {
+            wanted.iter().for_each(|id| self.roll_back(world, *id, Trigger::PersonalData, detail));
+        }
+    }
+
+    /// Writes what was counted, and judges it. Once a second.
+    pub(super) fn watch(&mut self, world: &mut World<'_>) {
+        self.write_counts(world, WRITES_MAX);
+        if !self.leads() {
+            return;
+        }
+        for number in 0..self.watched.len() {
+            let id = EndpointId(number);
+            self.begin(world, id);
+            self.judge(world, id);
+            self.promote(world, id);
+            self.tell_percent(world, id);
+        }
+    }
+
+    /// Remembers when the first phase began.
+    fn begin(&mut self, world: &mut World<'_>, id: EndpointId) {
+        self.refresh(world, id);
+        let is_kept = self.watched.get(id.0).is_some_and(|watched| watched.is_kept);
+        if !is_kept && !self.config.rollout.plan.phases.is_empty() {
+            self.change_progress(world, id, |_| (Write::Yes, ()));
+        }
+    }
+
+    /// Rolls back what is breached for long enough.
+    fn judge(&mut self, world: &mut World<'_>, id: EndpointId) {
+        let Some(from) = self.progress(world, id).filter(|progress| progress.rolled_back.is_none()) else { return };
+        let from = from.counted_from;
+        let config = std::rc::Rc::clone(&self.config);
+        let Some(guard) = &config.rollout.guard else { return };
+        if self.watched.get(id.0).is_none_or(|watched| watched.counted.ring.is_empty()) {
+            return;
+        }
+        let Some(ring) = self.counted(world, id) else { return };
+        if let Some((trigger, detail)) = ring.judge(guard, world.now.mono, from) {
+            self.roll_back(world, id, trigger, &detail);
+        }
+    }
+
+    /// Begins the next phase when it is time and nothing is breached.
+    fn promote(&mut self, world: &mut World<'_>, id: EndpointId) {
+        let (config, now) = (std::rc::Rc::clone(&self.config), world.now);
+        let (plan, guard) = (&config.rollout.plan, &config.rollout.guard);
+        let Some(progress) = self.progress(world, id).filter(|progress| progress.is_due(plan, now.wall)) else {
+            return;
+        };
+        let (from, opens, before) = (progress.counted_from, progress.opens(now.mono), progress.breached);
+        let breached = match guard {
+            None => None,
+            Some(guard) => {
+                let Some(ring) = self.counted(world, id) else { return };
+                guard.holds(&ring.total(now.mono, from), opens)
+            }
+        };
+        if let Some(trigger) = breached {
+            if before != breached {
+                self.change_progress(world, id, |progress| {
+                    progress.breached = breached;
+                    (Write::Yes, ())
+                });
+                self.note(Notice::PromotionHeld { endpoint: id, trigger });
+            }
+            return;
+        }
+        let promoted = self.change_progress(world, id, |progress| {
+            let is_due = progress.is_due(plan, now.wall);
+            if is_due {
+                progress.promote_by_itself(plan, now);
+            }
+            (
+                if is_due { Write::Yes } else { Write::No },
+                is_due.then_some((progress.phase, progress.selected(plan, now.wall))),
+            )
+        });
+        if let Some((phase, percent)) = promoted.flatten() {
+            self.note(Notice::Promoted { endpoint: id, phase, percent });
+            self.tell(world, Kind::Promoted, id, "schedule", &operational::phase(phase, percent));
+        }
+    }
+
+    /// Puts an endpoint's share to 0, and says why.
+    fn roll_back(&mut self, world: &mut World<'_>, id: EndpointId, trigger: Trigger, detail: &str) {
+        let at = world.now.wall;
+        let is_news = self.change_progress(world, id, |progress| {
+            let is_news = progress.roll_back(trigger, detail, at);
+            (if is_news { Write::Yes } else { Write::No }, is_news)
+        });
+        if is_news == Some(true) {
+            self.note(Notice::RolledBack { endpoint: id, trigger, detail: detail.to_owned() });
+            self.tell(world, Kind::RolledBack, id, trigger.label(), &[("detail", quoted(detail))]);
+        }
+    }
+
+    /// Changes an endpoint's progress in shared data, and what is known of it; `None`: the store would not.
+    fn change_progress<T>(
+        &mut self,
+        world: &mut World<'_>,
+        id: EndpointId,
+        mut change: impl FnMut(&mut Progress) -> (Write, T),
+    ) -> Option<T> {
+        let (plan, now) = (&self.config.rollout.plan, world.now);
+        let endpoint = self.config.endpoints.get(id.0)?;
+        let mut after = None;
+        let changed = update(world.store, &rollout::key(&self.prefix, &endpoint.name), |kept: &mut Progress| {
+            *kept = Progress::under(Some(std::mem::take(kept)), plan, now);
+            let result = change(kept);
+            after = Some(kept.clone());
+            result
+        });
+        match changed {
+            Ok(result) => {
+                if let (Some(watched), Some(after)) = (self.watched.get_mut(id.0), after) {
+                    (watched.progress, watched.read, watched.is_kept) = (after, Some(now.mono), true);
+                }
+                Some(result)
+            }
+            Err(error) => {
+                self.note(Notice::Store { doing: "writing how far a rollout has come", error });
+                None
+            }
+        }
+    }
+
+    /// What all workers counted of an endpoint.
+    fn counted(&mut self, world: &mut World<'_>, id: EndpointId) -> Option<Ring> {
+        let endpoint = self.config.endpoints.get(id.0)?;
+        match Partition::count_all(world.store, &self.prefix, &endpoint.name, self.window()) {
+            Ok(ring) => Some(ring),
+            Err(error) => {
+                self.note(Notice::Store { doing: "reading what was counted", error });
+                None
+            }
+        }
+    }
+
+    fn tell_percent(&mut self, world: &mut World<'_>, id: EndpointId) {
+        let (config, now) = (std::rc::Rc::clone(&self.config), world.now.wall);
+        let Some(percent) = self.progress(world, id).map(|progress| progress.percent(&config.rollout.plan, now)) else {
+            return;
+        };
+        if let Some(watched) = self.watched.get_mut(id.0).filter(|watched| watched.told != Some(percent)) {
+            watched.told = Some(percent);
+            self.note(Notice::Share { endpoint: id, percent });
+        }
+    }
+
+    pub(super) fn window(&self) -> std::time::Duration {
+        guard::window(self.config.rollout.guard.as_ref())
+    }
+}

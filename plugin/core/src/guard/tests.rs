@@ -1,0 +1,174 @@
+use proptest::prelude::*;
+
+use super::*;
+
+/// 30 s, so that a cell is a second.
+const FOR: Duration = Duration::from_secs(30);
+
+fn guard() -> Guard {
+    Guard {
+        min_success: Some(0.9),
+        max_p95: Some(Duration::from_secs(5)),
+        max_breaker_opens: Some(20),
+        max_unauthorized: Some(0.1),
+        personal_data: true,
+        window: FOR,
+        min_events: 20,
+        hold: Hold { min_success: Some(0.95), max_p95: Some(Duration::from_secs(2)), max_breaker_opens: Some(5) },
+        keeps: true,
+    }
+}
+
+fn at(millis: u64) -> Instant {
+    Instant::from_nanos((1_000_000 + millis) * 1_000_000)
+}
+
+/// Deliveries ten times a second from one second to another; of ten, so many fail.
+fn deliver(ring: &mut Ring, seconds: std::ops::Range<u64>, failing: u64) {
+    for tenth in seconds.start * 10..seconds.end * 10 {
+        ring.delivery(at(tenth * 100), tenth % 10 >= failing);
+    }
+}
+
+fn verdict(ring: &Ring, second: u64) -> Option<Trigger> {
+    ring.judge(&guard(), at(second * 1000), at(0)).map(|(trigger, _)| trigger)
+}
+
+#[test]
+fn half_failing_is_a_breach_once_it_has_lasted_for_the_whole_time_and_not_before() {
+    let mut ring = Ring::new(FOR);
+    let first = (0..60).find(|second| {
+        deliver(&mut ring, *second..second + 1, 5);
+        verdict(&ring, *second).is_some()
+    });
+    assert!(matches!(first, Some(29..=30)), "{first:?}");
+}
+
+#[test]
+fn a_receiver_that_fails_after_a_good_time_is_found_as_soon() {
+    let mut ring = Ring::new(FOR);
+    deliver(&mut ring, 0..120, 0);
+    let first = (120..240).find(|second| {
+        deliver(&mut ring, *second..second + 1, 5);
+        verdict(&ring, *second).is_some()
+    });
+    assert!(matches!(first, Some(149..=151)), "{first:?}");
+}
+
+#[test]
+fn a_bad_start_that_has_recovered_and_a_bad_moment_are_no_breach() {
+    let mut ring = Ring::new(FOR);
+    for (from, failing) in [(0, 10), (20, 0), (60, 0), (70, 10), (90, 0)] {
+        for second in from..from + 10 {
+            deliver(&mut ring, second..second + 1, failing);
+            assert_eq!(verdict(&ring, second), None, "second {second}");
+        }
+    }
+}
+
+#[test]
+fn fewer_than_the_least_number_are_no_verdict() {
+    let mut ring = Ring::new(FOR);
+    (0..60).step_by(2).for_each(|second| ring.delivery(at(second * 1000), false));
+    assert_eq!(verdict(&ring, 60), None);
+    (0..60).for_each(|second| ring.delivery(at(second * 1000), false));
+    assert_eq!(verdict(&ring, 60), Some(Trigger::Success));
+}
+
+#[test]
+fn what_was_counted_before_the_current_share_began_does_not_count() {
+    let mut ring = Ring::new(FOR);
+    deliver(&mut ring, 0..60, 10);
+    assert!(ring.judge(&guard(), at(60_000), at(0)).is_some());
+    assert_eq!(ring.judge(&guard(), at(60_000), at(40_000)), None);
+}
+
+#[test]
+fn rejected_signatures_and_slow_answers_are_breaches_of_their_own() {
+    let (mut rejected, mut slow) = (Ring::new(FOR), Ring::new(FOR));
+    for tenth in 0..600 {
+        let status = if tenth % 5 == 0 { 401 } else { 200 };
+        rejected.attempt(at(tenth * 100), Ending::Status(status), Duration::from_millis(20));
+        let took = if tenth % 10 == 0 { 8_000 } else { 20 };
+        slow.attempt(at(tenth * 100), Ending::Status(200), Duration::from_millis(took));
+    }
+    let (trigger, seen) = rejected.judge(&guard(), at(60_000), at(0)).unwrap();
+    assert_eq!((trigger, seen.as_str()), (Trigger::Unauthorized, "58 of 290 attempts were answered 401 or 403"));
+    assert_eq!(verdict(&slow, 60), Some(Trigger::P95));
+}
+
+#[test]
+fn a_threshold_that_is_left_out_is_not_watched() {
+    let mut ring = Ring::new(FOR);
+    deliver(&mut ring, 0..60, 10);
+    let blind = Guard { min_success: None, ..guard() };
+    assert_eq!(ring.judge(&blind, at(60_000), at(0)), None);
+}
+
+#[test]
+fn what_several_vms_counted_is_judged_as_one() {
+    let mut rings = [Ring::new(FOR), Ring::new(FOR)];
+    for second in 0..60 {
+        rings[second as usize % 2].delivery(at(second * 1000), false);
+    }
+    assert!(rings.iter().all(|ring| verdict(ring, 60).is_none()));
+    let [mut sum, other] = rings;
+    sum.add(&other);
+    assert_eq!(verdict(&sum, 60), Some(Trigger::Success));
+}
+
+#[test]
+fn a_promotion_is_held_by_less_than_a_rollback_takes() {
+    let mut ring = Ring::new(FOR);
+    deliver(&mut ring, 0..60, 0);
+    let holds = |ring: &Ring, opens| guard().holds(&ring.total(at(60_000), at(0)), opens);
+    assert_eq!(holds(&ring, 5), None);
+    assert_eq!(holds(&ring, 6), Some(Trigger::BreakerOpens));
+    (0..100).for_each(|_| ring.attempt(at(59_000), Ending::Status(200), Duration::from_secs(3)));
+    assert_eq!(holds(&ring, 0), Some(Trigger::P95));
+    (0..30).for_each(|_| ring.delivery(at(59_000), false));
+    assert_eq!(holds(&ring, 0), Some(Trigger::Success));
+    assert_eq!(verdict(&ring, 60), None);
+}
+
+#[test]
+fn a_ring_of_another_width_adds_nothing() {
+    let mut other = Ring::new(Duration::from_secs(60));
+    other.delivery(at(0), false);
+    let mut ring = Ring::new(FOR);
+    ring.add(&other);
+    assert!(ring.is_empty());
+}
+
+proptest! {
+    #[test]
+    fn a_percentile_is_off_by_an_eighth_at_most(
+        mut times in proptest::collection::vec(1u64..600_000, 1..300), share in 0.01f64..1.0,
+    ) {
+        let mut ring = Ring::new(FOR);
+        times.iter().for_each(|time| ring.attempt(at(0), Ending::Status(200), Duration::from_millis(*time)));
+        times.sort_unstable();
+        let exact = times[((times.len() as f64 * share).ceil() as usize).max(1) - 1] as f64;
+        let told = ring.total(at(0), at(0)).percentile(share).unwrap().as_millis() as f64;
+        prop_assert!((told - exact).abs() <= exact * 0.125 + 1.0, "{told} for {exact}");
+    }
+
+    #[test]
+    fn buckets_ascend_with_the_time_and_begin_at_their_floor(millis in 0u64..10_000_000) {
+        let found = bucket(Duration::from_millis(millis));
+        prop_assert!(floor(found) <= millis);
+        prop_assert!(found == u8::MAX || millis < floor(found + 1));
+    }
+
+    #[test]
+    fn however_long_it_counts_a_ring_holds_no_more_cells_than_it_has(
+        steps in proptest::collection::vec(0u64..20_000, 0..200),
+    ) {
+        let (mut ring, mut now) = (Ring::new(FOR), 0);
+        for step in steps {
+            now += step;
+            ring.delivery(at(now), true);
+            prop_assert!(ring.cells.len() as u64 <= RING);
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! What became of events: a ring of those that ended, one for all workers, without their payloads.
+//!
+//! An event that is pending has its history in its own record, which survives the worker. One that has ended goes into
+//! `<name>/history/<i>`, `limits.history` slots that are used again in turn. So that no two workers write one slot, and
+//! none waits for another, each takes slots in blocks of [`BLOCK`]: `<name>/history/next`, changed by compare-and-swap,
+//! says where the next block begins, and how many slots there are, for readers whose config does not. An event costs one
+//! write when it ends. With `w` workers the last `limits.history - 16 w` events are there; an event that ended in the
+//! moment its worker died may be missing.
+
+use std::time::Duration;
+
+use crate::dead_letter::Reason;
+use crate::outcome::Ending;
+use crate::store::{SharedStore, StoreError, swap};
+use crate::time::WallTime;
+use crate::wire::wire;
+
+/// Slots that a worker takes at once.
+pub const BLOCK: u64 = 16;
+
+/// Attempts that are remembered of a delivery: as many as a schedule may have.
+const ATTEMPTS_MAX: usize = 20;
+
+/// How a delivery went.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Trail {
+    /// When it ended.
+    pub ended: Option<WallTime>,
+    /// Why it became a dead letter, if it did.
+    pub reason: Option<Reason>,
+    /// The attempts that ended, oldest first.
+    pub attempts: Vec<Attempt>,
+}
+
+wire!(struct Trail { ended, reason, attempts });
+
+/// An attempt that ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// When it was made.
+    pub at: WallTime,
+    /// How it ended: [`Ending::code`].
+    pub code: u16,
+    /// How long it took.
+    pub millis: u32,
+}
+
+wire!(struct Attempt { at, code, millis });
+
+impl Trail {
+    /// Remembers an attempt.
+    pub fn push(&mut self, at: WallTime, ending: Ending, took: Duration) {
+        if self.attempts.len() < ATTEMPTS_MAX {
+            let millis = u32::try_from(took.as_millis()).unwrap_or(u32::MAX);
+            self.attempts.push(Attempt { at, code: ending.code(), millis });
+        }
+    }
+
+    /// It has ended.
+    pub fn end(&mut self, at: WallTime, reason: Option<Reason>) {
+        (self.ended, self.reason) = (Some(at), reason);
+    }
+}
+
+/// Where a worker writes what has ended.
+#[derive(Debug)]
+pub struct History {
+    keys: String,
+    size: u32,
+    next: u64,
+    /// Where its block ends.
+    end: u64,
+}
+
+impl History {
+    /// That of a plugin named `prefix`, with so many slots. Touches nothing.
+    pub fn new(prefix: &str, size: u32) -> Self {
+        Self { keys: keys(prefix), size, next: 0, end: 0 }
+    }
+
+    /// Keeps the record of an event that has ended, in place of the oldest.
+    ///
+    /// # Errors
+    /// The store's; it is not kept then.
+    pub fn keep(&mut self, store: &mut dyn SharedStore, record: &[u8]) -> Result<(), StoreError> {
+        if self.next == self.end {
+            let (mut next, size) = (0, self.size);
+            swap(store, &next_key(&self.keys), &mut |bytes| {
+                next = bytes.and_then(Next::decode).map_or(0, |next| next.number);
+                Ok(Some(Next { number: next + BLOCK, size }.encode()))
+            })?;
+            (self.next, self.end) = (next, next + BLOCK);
+        }
+        let slot = self.next % u64::from(self.size.max(1));
+        self.next += 1;
+        store.set(&slot_key(&self.keys, slot), record, None)
+    }
+}
+
+/// Shows the records of events that have ended, in no order, as [`History::keep`] got them.
+///
+/// # Errors
+/// The store's.
+pub fn survey(store: &mut dyn SharedStore, prefix: &str, visit: &mut dyn FnMut(&[u8])) -> Result<(), StoreError> {
+    let keys = keys(prefix);
+    let Some((next, _)) = store.get(&next_key(&keys))? else { return Ok(()) };
+    let used = Next::decode(&next).map_or(0, |next| next.number.min(next.size.into()));
+    for slot in 0..used {
+        if let Some((record, _)) = store.get(&slot_key(&keys, slot))? {
+            visit(&record);
+        }
+    }
+    Ok(())
+}
+
+/// Where the next block begins. Written by hand: the code for one more record is a kilobyte.
+struct Next {
+    number: u64,
+    size: u32,
+}
+
+impl Next {
+    const VERSION: u8 = 1;
+
+    fn encode(&self) -> Vec<u8> {
+        [&[Self::VERSION], &self.number.to_le_bytes()[..], &self.size.to_le_bytes()].concat()
+    }
+
+    /// One of another version counts for nothing: its slots are used anew.
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let (number, size) = bytes.strip_prefix(&[Self::VERSION])?.split_first_chunk()?;
+        Some(Self { number: u64::from_le_bytes(*number), size: u32::from_le_bytes(size.try_into().ok()?) })
+    }
+}
+
+fn keys(prefix: &str) -> String {
+    [prefix, "/history/"].concat()
+}
+
+fn next_key(keys: &str) -> String {
+    [keys, "next"].concat()
+}
+
+fn slot_key(keys: &str, slot: u64) -> String {
+    [keys, itoa::Buffer::new().format(slot)].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::store::memory::MemoryStore;
+
+    fn found(store: &mut MemoryStore) -> Vec<u8> {
+        let mut found = Vec::new();
+        survey(store, "g", &mut |record| found.extend_from_slice(record)).unwrap();
+        found.sort_unstable();
+        found
+    }
+
+    #[test]
+    fn nothing_is_found_before_anything_has_ended() {
+        assert_eq!(found(&mut MemoryStore::default()), [0u8; 0]);
+    }
+
+    #[test]
+    fn two_workers_write_no_slot_of_each_others() {
+        let mut store = MemoryStore::default();
+        let mut workers = [History::new("g", 100), History::new("g", 100)];
+        for number in 0..40 {
+            workers[usize::from(number % 2)].keep(&mut store, &[number]).unwrap();
+        }
+        assert_eq!(found(&mut store), (0..40).collect::<Vec<u8>>());
+    }
+
+    #[test]
+    fn one_that_the_store_does_not_take_is_missing_and_the_next_one_is_there() {
+        let (mut store, mut history) = (MemoryStore::default(), History::new("g", 100));
+        history.keep(&mut store, &[1]).unwrap();
+        store.refuse_sets = true;
+        assert!(history.keep(&mut store, &[2]).is_err());
+        store.refuse_sets = false;
+        history.keep(&mut store, &[3]).unwrap();
+        assert_eq!(found(&mut store), [1, 3]);
+    }
+
+    #[test]
+    fn no_more_attempts_are_remembered_than_a_schedule_may_have() {
+        let mut trail = Trail::default();
+        (0..50).for_each(|_| trail.push(WallTime::default(), Ending::Timeout, Duration::MAX));
+        assert_eq!((trail.attempts.len(), trail.attempts[0].millis), (20, u32::MAX));
+    }
+
+    proptest! {
+        #[test]
+        fn the_ring_keeps_its_size_and_the_newest(size in 1u32..60, events in 0u8..200) {
+            let (mut store, mut history) = (MemoryStore::default(), History::new("g", size));
+            (0..events).for_each(|number| history.keep(&mut store, &[number]).unwrap());
+            let newest = usize::from(events).min(size as usize);
+            prop_assert_eq!(found(&mut store), (events - newest as u8..events).collect::<Vec<u8>>());
+            prop_assert!(store.values.len() <= size as usize + 1);
+        }
+
+        #[test]
+        fn what_is_no_record_of_the_next_block_is_no_trap(bytes: Vec<u8>) {
+            let (mut store, mut history) = (MemoryStore::default(), History::new("g", 10));
+            store.set("g/history/next", &bytes, None).unwrap();
+            let _ = survey(&mut store, "g", &mut |_| {});
+            let _ = history.keep(&mut store, &[1]);
+        }
+
+        #[test]
+        fn an_ending_is_what_its_number_says(status in 100u16..600) {
+            for ending in [Ending::Status(status), Ending::Timeout, Ending::Reset, Ending::Connect] {
+                prop_assert_eq!(Ending::from_code(ending.code()), ending);
+            }
+        }
+    }
+}

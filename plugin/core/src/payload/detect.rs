@@ -1,0 +1,136 @@
+//! Personal data in text: e-mail addresses, IP addresses, phone numbers, payment cards.
+//!
+//! One pass over bytes, without tables or expressions: each byte that can begin or divide a finding (`@`, `:`, `+`, `(`, a
+//! digit) asks the detector for it. A detector looks at a bounded stretch around that byte (an e-mail address 512 bytes,
+//! the others less than 64), so the work is linear in the text. Bytes that are not UTF-8 are no part of a finding, or
+//! stand for letters in an e-mail address.
+//!
+//! What is found must be worth refusing an event for. So each detector asks for a form that ids, versions, times, hashes
+//! and amounts do not have, and for ends that are no part of a longer word. What that leaves out on purpose: numbers
+//! without `+` or separators are no phone numbers, card numbers begin as those of an issuer do, `1.2.3.4` behind `v`,
+//! `version` or `Product/` is a version.
+
+use std::ops::Range;
+
+use super::Kind;
+
+mod email;
+mod ip;
+mod number;
+
+/// Which of the detectors are used: a bit for each kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Kinds(u8);
+
+impl Kinds {
+    /// None.
+    pub const NONE: Self = Self(0);
+
+    /// These and one more.
+    #[must_use]
+    pub fn with(self, kind: Kind) -> Self {
+        Self(self.0 | 1 << kind as u8)
+    }
+
+    /// These without one.
+    #[must_use]
+    pub fn without(self, kind: Kind) -> Self {
+        Self(self.0 & !(1 << kind as u8))
+    }
+
+    /// Is it one of them?
+    pub fn has(self, kind: Kind) -> bool {
+        self.0 & 1 << kind as u8 != 0
+    }
+}
+
+/// The first finding that begins at `from` or later, and where it stands.
+pub fn find(text: &[u8], from: usize, wanted: Kinds) -> Option<(Kind, Range<usize>)> {
+    if wanted == Kinds::NONE {
+        return None;
+    }
+    let text = Text { bytes: text, from };
+    let mut at = from;
+    while at < text.bytes.len() {
+        let found = text.found_at(at, wanted);
+        if found.is_some() {
+            return found;
+        }
+        at += 1;
+    }
+    None
+}
+
+/// The kinds of all findings.
+pub fn kinds(text: &[u8], wanted: Kinds) -> Kinds {
+    let (mut found, mut from) = (Kinds::NONE, 0);
+    while let Some((kind, place)) = find(text, from, wanted) {
+        found = found.with(kind);
+        from = place.end;
+    }
+    found
+}
+
+/// What is looked at: nothing before `from` is seen again, as it is part of a finding.
+struct Text<'a> {
+    bytes: &'a [u8],
+    from: usize,
+}
+
+impl Text<'_> {
+    fn found_at(&self, at: usize, wanted: Kinds) -> Option<(Kind, Range<usize>)> {
+        let ask = |kind, detector: fn(&Self, usize) -> Option<Range<usize>>| {
+            if wanted.has(kind) { detector(self, at).map(|place| (kind, place)) } else { None }
+        };
+        match self.at(at) {
+            b'@' => ask(Kind::Email, |text, at| text.email(at, 1)),
+            // `@` and `+` in a URL or a form.
+            b'%' => match (self.at(at + 1), self.at(at + 2)) {
+                (b'4', b'0') => ask(Kind::Email, |text, at| text.email(at, 3)),
+                (b'2', b'b' | b'B') => ask(Kind::Phone, |text, at| text.international(at, 3)),
+                _ => None,
+            },
+            b':' => ask(Kind::Ipv6, Self::ipv6),
+            b'+' => ask(Kind::Phone, |text, at| text.international(at, 1)),
+            b'(' => ask(Kind::Phone, Self::area_in_parentheses),
+            b'0'..=b'9' if !self.before(at).is_ascii_digit() => ask(Kind::Card, Self::card)
+                .or_else(|| ask(Kind::Ipv4, Self::ipv4))
+                .or_else(|| ask(Kind::Phone, Self::national)),
+            _ => None,
+        }
+    }
+
+    /// A byte; 0 past the end.
+    fn at(&self, at: usize) -> u8 {
+        self.bytes.get(at).copied().unwrap_or(0)
+    }
+
+    /// The byte before; 0 at the beginning.
+    fn before(&self, at: usize) -> u8 {
+        if at > self.from { self.at(at - 1) } else { 0 }
+    }
+
+    /// How many bytes from here are so, up to `max`.
+    fn run(&self, from: usize, max: usize, is: fn(&u8) -> bool) -> usize {
+        self.bytes.iter().skip(from).take(max).take_while(|byte| is(byte)).count()
+    }
+
+    /// How many bytes before this one are so, up to `max`.
+    fn run_back(&self, from: usize, max: usize, is: fn(&u8) -> bool) -> usize {
+        let before = self.bytes.get(self.from..from).unwrap_or_default();
+        before.iter().rev().take(max).take_while(|byte| is(byte)).count()
+    }
+
+    /// Is what begins here the rest of a longer word, such as `ORD-4155552671` or `1.5`?
+    fn is_continued(&self, start: usize) -> bool {
+        match self.before(start) {
+            b'-' | b'.' => is_word(self.before(start - 1)),
+            before => is_word(before),
+        }
+    }
+}
+
+/// A byte that makes what stands beside it part of a longer word.
+fn is_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_'
+}

@@ -1,0 +1,134 @@
+//! Keys and strings of a JSON body, and where they are said to stand.
+
+use super::*;
+
+fn default() -> Rules {
+    rules(json!({}))
+}
+
+#[test]
+fn a_denied_key_is_found_at_any_depth_whatever_it_holds() {
+    let body = r#"{"user": {"Email": null, "id": 7}, "list": [[{"creditCard": {"password": 1}}], {"ssn": [1, {"a": "]"}]}], "z": 1}"#;
+    assert_eq!(found(&default(), body), ["key /user/Email", "key /list/0/0/creditCard", "key /list/1/ssn"]);
+}
+
+#[test]
+fn keys_that_only_hold_a_denied_word_are_not_denied() {
+    let body =
+        r#"{"email_sent": 1, "phone_count": 2, "tokens": 3, "session_id": 4, "addresses": 5, "passwordless": true}"#;
+    assert_eq!(found(&default(), body), Vec::<String>::new());
+}
+
+#[test]
+fn every_string_is_looked_at_and_no_number_is() {
+    let body =
+        r#"["bob@example.com", {"x": "203.0.113.7 or 2001:db8::1"}, 4111111111111111, 4155552671, "4111111111111111"]"#;
+    assert_eq!(found(&default(), body), ["email /0", "ipv4 /1/x", "ipv6 /1/x", "card /4"]);
+    assert_eq!(found(&default(), r#""bob@example.com""#), ["email "]);
+}
+
+#[test]
+fn escapes_hide_nothing() {
+    assert_eq!(found(&default(), r#"{"x": "bob\u0040example.com"}"#), ["email /x"]);
+    assert_eq!(found(&default(), r#"{"\u0065mail": 1}"#), ["key /email"]);
+    assert_eq!(found(&default(), r#"{"x": "{\"to\": \"bob@example.com\"}"}"#), ["email /x"]);
+    assert_eq!(found(&default(), r#"{"x": "a\\", "y": "\ud83d\ude00 bob@example.com \ud83d"}"#), ["email /y"]);
+}
+
+#[test]
+fn of_a_repeated_key_each_is_looked_at() {
+    assert_eq!(found(&default(), r#"{"x": "bob@example.com", "x": 1, "x": "1.2.3.4"}"#), ["email /x", "ipv4 /x"]);
+}
+
+#[test]
+fn a_pointer_is_rfc_6901() {
+    let body = r#"{"a/b": {"~": {"": {"é\n": ["bob@example.com"]}}}}"#;
+    let pointer = &inspect(&default(), body.as_bytes(), false).findings.list[0].pointer;
+    assert_eq!(pointer, "/a~1b/~0//é\n/0");
+    let body: Value = serde_json::from_str(body).unwrap();
+    assert_eq!(body.pointer(pointer), Some(&json!("bob@example.com")));
+}
+
+#[test]
+fn a_key_that_is_personal_data_is_found_and_never_shown() {
+    let body = r#"{"a@b.c": 1, "x": {"bob@example.com": {"y": "1.2.3.4", "email": 1}}, "z": "1.2.3.4"}"#;
+    assert_eq!(
+        found(&default(), body),
+        ["email /[redacted]", "email /x/[redacted]", "ipv4 /x/[redacted]/y", "key /x/[redacted]/email", "ipv4 /z"]
+    );
+}
+
+#[test]
+fn a_version_is_told_by_its_key() {
+    let body = r#"{"version": "1.2.3.4", "appVersion": ["1.2.3.4"], "APP_VERSION": "bob@example.com", "v": {"at": "1.2.3.4"}}"#;
+    assert_eq!(found(&default(), body), ["email /APP_VERSION", "ipv4 /v/at"]);
+}
+
+#[test]
+fn with_ids_only_strings_stand_under_allowed_keys_only() {
+    let rules = rules(json!({"ids_only": true, "allow": ["title", "*_id"]}));
+    let body = r#"{"title": "Hi", "user_id": "u-1", "tag_id": [["a"], "b"], "n": 1, "ok": true, "no": null, "empty": "",
+        "name": "Bob", "body_id": {"name": "Bob"}, "list": ["x"], "TITLE": "Hi", "obj": {"title": "Hi"}, "to_id": "bob@example.com"}"#;
+    assert_eq!(
+        found(&rules, body),
+        ["string /name", "string /body_id/name", "string /list/0", "string /TITLE", "email /to_id"]
+    );
+    assert_eq!(found(&rules, r#"["x", [1], "y"]"#), ["string /0", "string /2"]);
+    assert_eq!(found(&rules, r#"{"title": "Hi", "a": [{"user_id": "x"}, "y"]}"#), ["string /a/1"]);
+    assert_eq!(found(&rules, "any text"), ["string "]);
+    assert_eq!(found(&rules, ""), Vec::<String>::new());
+}
+
+#[test]
+fn what_is_no_json_is_text() {
+    let rules = default();
+    assert_eq!(found(&rules, "name,mail\nbob,bob@example.com\namy,amy@example.com\n1.2.3.4"), ["email ", "ipv4 "]);
+    assert_eq!(found(&rules, r#"{"email": "bob@example.com""#), ["email "]);
+    assert_eq!(found(&rules, "\u{feff}{\"email\": 1}"), ["key /email"]);
+    let bytes = [b"\xff\xfe bob@example.com \x00\xc3".as_slice(), b"{\"a\": \"bob@example.com\xff\"}"];
+    for bytes in bytes {
+        assert_eq!(inspect(&rules, bytes, false).findings.total(), 1);
+    }
+}
+
+#[test]
+fn in_an_envelope_findings_stand_in_the_producers_body_or_the_metadata() {
+    let payload = r#"{"event":"x.1.2.3.4","data":{"user":{"email":"bob@example.com"},"event":["1.2.3.4"]},"metadata":{"to":"amy@example.com","data":1}}"#;
+    let findings = inspect(&default(), payload.as_bytes(), true).findings;
+    let list: Vec<_> = findings.list.iter().map(|f| (f.in_metadata, f.pointer.as_str(), f.kind)).collect();
+    assert_eq!(list, [(false, "/user/email", Kind::Key), (false, "/event/0", Kind::Ipv4), (true, "/to", Kind::Email)]);
+    let payload = r#"{"event":"x","data":"bob@example.com","metadata":{}}"#;
+    assert_eq!(inspect(&default(), payload.as_bytes(), true).findings.list[0].pointer, "");
+}
+
+#[test]
+fn depth_costs_no_stack_and_a_pointer_ends_where_it_would_be_too_long() {
+    let deep = |value: &str| "[".repeat(100_000) + value + &"]".repeat(100_000);
+    assert_eq!(found(&default(), &deep("1")), Vec::<String>::new());
+    assert_eq!(found(&default(), &deep("\"bob@example.com\"")), [format!("email {}", "/0".repeat(32))]);
+    let after = format!("[{}, \"bob@example.com\"]", deep("{\"email\": [1]}"));
+    assert_eq!(found(&default(), &after), [format!("key {}", "/0".repeat(32)), "email /1".to_owned()]);
+    let long = format!(r#"{{"a": {{"{}": {{"b": "bob@example.com"}}}}}}"#, "k".repeat(300));
+    assert_eq!(found(&default(), &long), ["email /a"]);
+}
+
+#[test]
+fn so_many_findings_are_told_and_all_are_counted() {
+    let many = vec!["bob@example.com"; 1000];
+    let findings = inspect(&default(), json!(many).to_string().as_bytes(), false).findings;
+    assert_eq!((findings.list.len(), findings.total()), (FINDINGS_MAX, 1000));
+    assert_eq!(findings.by_kind().collect::<Vec<_>>(), [(Kind::Email, 1000)]);
+    assert_eq!(findings.summary(2), r#"email at "/0", email at "/1" and 998 more"#);
+}
+
+proptest! {
+    #[test]
+    fn every_pointer_names_a_value_that_is_there(body in super::redacting::json_value()) {
+        let text = body.to_string();
+        let rules = rules(json!({"ids_only": true, "allow": ["a*"], "deny_keys": ["email"]}));
+        for finding in inspect(&rules, text.as_bytes(), false).findings.list {
+            let is_masked = finding.pointer.contains(REDACTED);
+            prop_assert!(is_masked || body.pointer(&finding.pointer).is_some(), "{} in {text}", finding.pointer);
+        }
+    }
+}
