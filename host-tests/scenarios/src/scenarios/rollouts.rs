@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 use crate::gateway::plain;
-use crate::steps::{begun, operate, paid, post, send, status, until, wait_for, wait_for_status};
+use crate::steps::{begun, operate, paid, pass, post, send, status, until, wait_for, wait_for_status};
 use crate::{Gateway, Reply, Scenario, Start, config, endpoint};
 
 pub fn all() -> Vec<Scenario> {
@@ -37,6 +37,8 @@ fn until_it_is(gateway: &mut dyn Gateway, state: &str) -> Result<Vec<String>> {
         }
         Ok((part(&rollout, "state") == state).then_some(rollout))
     })?;
+    // The other worker knows it within a second.
+    pass(gateway, 1000)?;
     let why = ["reason", "breached"].map(|key| part(&rollout, key));
     Ok(vec![format!("percent {}", shares.join(", ")), format!("{state}, {}", why.join(", "))])
 }
@@ -56,8 +58,6 @@ fn climbs() -> Scenario {
         play: |gateway| {
             begun(gateway)?;
             let mut observed = until_it_is(gateway, "complete")?;
-            // The other worker knows it within a second.
-            gateway.pass(Duration::from_secs(1))?;
             observed.extend(post(gateway)?.lines());
             Ok(observed)
         },
