@@ -14,10 +14,9 @@
 
 use std::time::Duration;
 
-use crate::notice::DeliveryResult;
 use crate::outcome::Ending;
 use crate::store::Record;
-use crate::time::{Instant, WallTime};
+use crate::time::Instant;
 use crate::wire::wire;
 
 /// Cells in `for`.
@@ -185,51 +184,6 @@ pub fn key(prefix: &str, partition: u32, endpoint: &str) -> String {
     [prefix, "/guard/", itoa::Buffer::new().format(partition), "/", endpoint].concat()
 }
 
-/// What was counted since the process began.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Totals {
-    /// Deliveries that were accepted; of the process: events.
-    pub accepted: u64,
-    /// Attempts that ended.
-    pub attempts: u64,
-    /// Deliveries that were delivered.
-    pub delivered: u64,
-    /// Deliveries that failed for good.
-    pub failed: u64,
-    /// Deliveries that grew too old.
-    pub expired: u64,
-    /// When the last attempt was made.
-    pub last_attempt: Option<WallTime>,
-}
-
-wire!(struct Totals { accepted, attempts, delivered, failed, expired, last_attempt });
-
-impl Totals {
-    /// Counts an attempt that was made at this time, and has ended.
-    pub fn attempt(&mut self, at: WallTime) {
-        self.attempts += 1;
-        self.last_attempt = self.last_attempt.max(Some(at));
-    }
-
-    /// Counts the end of a delivery.
-    pub fn delivery(&mut self, result: DeliveryResult) {
-        match result {
-            DeliveryResult::Delivered => self.delivered += 1,
-            DeliveryResult::Failed => self.failed += 1,
-            DeliveryResult::Expired => self.expired += 1,
-        }
-    }
-
-    fn add(&mut self, other: &Self) {
-        self.accepted += other.accepted;
-        self.attempts += other.attempts;
-        self.delivered += other.delivered;
-        self.failed += other.failed;
-        self.expired += other.expired;
-        self.last_attempt = self.last_attempt.max(other.last_attempt);
-    }
-}
-
 /// What one VM, or all of them together, counted: lately, and in all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ring {
@@ -340,16 +294,19 @@ impl Ring {
 }
 
 impl Guard {
-    /// What stops a promotion, given what was counted within `for`, and how often the breaker has opened in 24 hours.
-    pub fn holds(&self, whole: &Counts, opens: u32) -> Option<Trigger> {
+    /// What stops a promotion, given what was counted within `for`, how often the breaker has opened in 24 hours, and
+    /// what stopped it so far: a threshold that was breached lets go by a good verdict, not by there being none.
+    pub fn holds(&self, whole: &Counts, opens: u32, before: Option<Trigger>) -> Option<Trigger> {
         let Hold { min_success, max_p95, max_breaker_opens } = &self.hold;
         if max_breaker_opens.is_some_and(|max| opens > max) {
             return Some(Trigger::BreakerOpens);
         }
-        let enough = |trigger: &Trigger| self.is_enough(*trigger, whole);
-        let success = below(whole.success(), *min_success).then_some(Trigger::Success);
-        let p95 = above(whole.percentile(0.95), *max_p95).then_some(Trigger::P95);
-        success.filter(enough).or(p95.filter(enough))
+        let stops = |trigger, is_watched: bool, is_breached| {
+            let is_bad = if self.is_enough(trigger, whole) { is_breached } else { before == Some(trigger) };
+            (is_watched && is_bad).then_some(trigger)
+        };
+        stops(Trigger::Success, min_success.is_some(), below(whole.success(), *min_success))
+            .or_else(|| stops(Trigger::P95, max_p95.is_some(), above(whole.percentile(0.95), *max_p95)))
     }
 
     /// Has the breaker opened too often?
@@ -395,6 +352,10 @@ fn seen(trigger: Trigger, whole: &Counts) -> String {
         Trigger::BreakerOpens | Trigger::PersonalData | Trigger::Operator => String::new(),
     }
 }
+
+mod totals;
+
+pub use totals::Totals;
 
 #[cfg(test)]
 mod tests;

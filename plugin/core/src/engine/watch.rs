@@ -148,7 +148,7 @@ impl Engine {
             None => None,
             Some(guard) => {
                 let Some(ring) = self.counted(world, id) else { return };
-                guard.holds(&ring.total(now.mono, from), opens)
+                guard.holds(&ring.total(now.mono, from), opens, before)
             }
         };
         if let Some(trigger) = breached {

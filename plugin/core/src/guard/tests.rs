@@ -121,7 +121,7 @@ fn what_several_vms_counted_is_judged_as_one() {
 fn a_promotion_is_held_by_less_than_a_rollback_takes() {
     let mut ring = Ring::new(FOR);
     deliver(&mut ring, 0..60, 0);
-    let holds = |ring: &Ring, opens| guard().holds(&ring.total(at(60_000), at(0)), opens);
+    let holds = |ring: &Ring, opens| guard().holds(&ring.total(at(60_000), at(0)), opens, None);
     assert_eq!(holds(&ring, 5), None);
     assert_eq!(holds(&ring, 6), Some(Trigger::BreakerOpens));
     (0..100).for_each(|_| ring.attempt(at(59_000), Ending::Status(200), Duration::from_secs(3)));
@@ -129,6 +129,23 @@ fn a_promotion_is_held_by_less_than_a_rollback_takes() {
     (0..30).for_each(|_| ring.delivery(at(59_000), false));
     assert_eq!(holds(&ring, 0), Some(Trigger::Success));
     assert_eq!(verdict(&ring, 60), None);
+}
+
+#[test]
+fn what_held_a_promotion_lets_go_by_a_good_verdict_and_not_by_none() {
+    let holds = |ring: &Ring, before| guard().holds(&ring.total(at(60_000), at(0)), 0, before);
+    let mut ring = Ring::new(FOR);
+    assert_eq!(holds(&ring, None), None);
+    assert_eq!(holds(&ring, Some(Trigger::P95)), Some(Trigger::P95));
+    assert_eq!(holds(&ring, Some(Trigger::Success)), Some(Trigger::Success));
+    assert_eq!(holds(&ring, Some(Trigger::BreakerOpens)), None);
+    deliver(&mut ring, 0..60, 0);
+    (0..100).for_each(|_| ring.attempt(at(59_000), Ending::Status(200), Duration::from_millis(10)));
+    assert_eq!(holds(&ring, Some(Trigger::P95)), None);
+    assert_eq!(holds(&ring, Some(Trigger::Success)), None);
+    // What is watched no more holds nothing.
+    let blind = Guard { hold: Hold { min_success: None, max_p95: None, max_breaker_opens: None }, ..guard() };
+    assert_eq!(blind.holds(&Counts::default(), 0, Some(Trigger::P95)), None);
 }
 
 #[test]
