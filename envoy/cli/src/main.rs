@@ -26,16 +26,13 @@ enum Command {
 fn main() -> ExitCode {
     // `cargo demo -- --keep` arrives here as `gatepost demo -- --keep`.
     let arguments = std::env::args_os().enumerate().filter(|(place, word)| !(*place == 2 && word == "--"));
-    let done = match Arguments::parse_from(arguments.map(|(_, word)| word)).command {
-        Command::Demo(options) => demo::run(&options),
-        Command::Bench(options) => bench::run(&options),
-        Command::Soak(options) => bench::soak::run(&options),
+    let code = match Arguments::parse_from(arguments.map(|(_, word)| word)).command {
+        Command::Demo(options) => demo::run(&options).map(|()| ExitCode::SUCCESS),
+        Command::Bench(options) => bench::run(&options).map(|()| ExitCode::SUCCESS),
+        Command::Soak(options) => bench::soak::run(&options).map(|()| ExitCode::SUCCESS),
     };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    code.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
 }
