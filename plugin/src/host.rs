@@ -6,24 +6,12 @@ use gatepost_core::answer::Answer;
 use gatepost_core::config::Config;
 use gatepost_core::engine::Call;
 use gatepost_core::headers::{self, Headers};
+use gatepost_core::log::Level;
 use gatepost_core::outcome::CallEnd;
 use gatepost_core::store::{Cas, SharedStore, StoreError};
 use gatepost_core::time::{Instant, Now, WallTime};
 
 mod abi;
-
-/// How grave a line of the log is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogLevel {
-    /// All is well.
-    Info = 2,
-    /// Somebody should look at it.
-    Warn = 3,
-    /// Something does not work.
-    Error = 4,
-    /// Nothing can be relied on.
-    Critical = 5,
-}
 
 /// What a counter, gauge or histogram is called by the ABI.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +51,7 @@ impl Randomness {
             let mut block = vec![[0; 16]; BLOCK];
             // It was there when the filter was configured, and Envoy's source (BoringSSL) does not fail.
             if let Err(error) = getrandom::fill(block.as_flattened_mut()) {
-                log(LogLevel::Critical, &format!("the host gives no randomness: {error}"));
+                log(Level::Critical, &format!("the host gives no randomness: {error}"));
             }
             self.block = block;
         }
@@ -102,7 +90,7 @@ impl Queue {
         match abi::register_queue(name) {
             Ok(id) => Some(Self(id)),
             Err(status) => {
-                log(LogLevel::Error, &format!("no queue, deliveries wait for the next tick: host status {status}"));
+                log(Level::Error, &format!("no queue, deliveries wait for the next tick: host status {status}"));
                 None
             }
         }
@@ -135,7 +123,7 @@ pub fn connection_id() -> Option<u64> {
 /// Tells Envoy that a root whose `on_done` answered false is done now.
 pub fn done() {
     if let Err(status) = abi::context_done() {
-        log(LogLevel::Error, &format!("cannot say that a configuration is done: host status {status}"));
+        log(Level::Error, &format!("cannot say that a configuration is done: host status {status}"));
     }
 }
 
@@ -169,7 +157,7 @@ pub fn answer(answer: &Answer) -> bool {
 pub fn answer_stream(root: u32, stream: u32, with: &Answer) -> bool {
     let answered = abi::set_effective_context(stream).is_ok() && answer(with);
     if let Err(status) = abi::set_effective_context(root) {
-        log(LogLevel::Error, &format!("cannot return to the root context: host status {status}"));
+        log(Level::Error, &format!("cannot return to the root context: host status {status}"));
     }
     answered
 }
@@ -228,6 +216,6 @@ pub fn record(metric: u32, value: u64) {
 }
 
 /// Writes a line to Envoy's log.
-pub fn log(level: LogLevel, message: &str) {
+pub fn log(level: Level, message: &str) {
     let _ = abi::log(level as u32, message);
 }

@@ -5,7 +5,6 @@
 mod exports;
 mod host;
 mod metrics;
-mod report;
 mod root;
 mod stream;
 mod worker;

@@ -1,13 +1,35 @@
-//! The metrics, each defined once, at its first use. Labels stand in the name of Envoy's stat as `label=.=value;.;`,
-//! and the tag rules of the example config turn them into labels of `/stats/prometheus`.
+//! The metrics, each defined once. Labels stand in the name of Envoy's stat as `label=.=value;.;`, and the tag rules of
+//! the example config turn them into labels of `/stats/prometheus`.
+//!
+//! Every series is defined soon after the start, at 0: to Prometheus a counter that appears at 1 has not increased. That
+//! goes over several ticks, since each takes the host a few microseconds. How many there are follows from the config:
+//! 25 for each endpoint, 7 for each route, and a dozen.
 
 use std::time::Duration;
 
 use gatepost_core::breaker::Position;
 use gatepost_core::config::{Config, EndpointId, RouteId};
-use gatepost_core::notice::{EventResult, Notice};
+use gatepost_core::guard::Trigger;
+use gatepost_core::hours::{OUTCOMES, REJECTED};
+use gatepost_core::notice::{DeliveryResult, EventResult, Gauge, Notice};
+use gatepost_core::payload::Kind;
 
 use crate::host::{self, MetricKind};
+
+const EVENTS: &str = "gatepost_events_total";
+const ATTEMPTS: &str = "gatepost_attempts_total";
+const ATTEMPT_DURATION: &str = "gatepost_attempt_duration_ms";
+const DELIVERIES: &str = "gatepost_deliveries_total";
+const DELIVERY_DURATION: &str = "gatepost_delivery_duration_ms";
+const BREAKER_OPENS: &str = "gatepost_breaker_opens_total";
+const ROLLBACKS: &str = "gatepost_rollbacks_total";
+const FINDINGS: &str = "gatepost_payload_findings_total";
+const EVICTED: &str = "gatepost_dead_letters_evicted_total";
+const ADOPTED: &str = "gatepost_adopted_total";
+const DROPPED: &str = "gatepost_operational_dropped_total";
+
+/// Routes and endpoints whose series are defined in one tick: half a millisecond.
+const DEFINED_AT_ONCE: usize = 10;
 
 /// Handles of metrics.
 pub struct Metrics {
@@ -17,80 +39,93 @@ pub struct Metrics {
     endpoints: Vec<Family>,
     /// Those of the whole process.
     process: Family,
+    /// How many routes and endpoints have had their series defined; `None`: not even the process has.
+    defined: Option<usize>,
 }
 
-/// The series of one route or endpoint, a dozen at most: a metric, the value of its second label, and its handle;
+/// The series of one route or endpoint, two dozen at most: a metric, the value of its second label, and its handle;
 /// `None`: the host would not define it.
 type Family = Vec<(&'static str, &'static str, Option<u32>)>;
 
+/// The series of a metric that belong to a family: the metric, its kind, the label that tells them apart, and its value.
+type Series = (&'static str, MetricKind, (&'static str, &'static str));
+
+const NONE: (&str, &str) = ("", "");
+
 impl Metrics {
-    /// No metric is defined yet: the host learns of a series when it is first used.
+    /// No metric is defined yet.
     pub fn new(config: &Config) -> Self {
         Self {
             routes: vec![Family::new(); config.routes.len()],
             endpoints: vec![Family::new(); config.endpoints.len()],
             process: Family::new(),
+            defined: None,
+        }
+    }
+
+    /// Defines some of the series that are not defined yet.
+    pub fn define_some(&mut self, config: &Config) {
+        // A filter without endpoints only serves the admin surface.
+        if config.endpoints.is_empty() {
+            return;
+        }
+        let Some(from) = self.defined else {
+            of_process().for_each(|series| define(&mut self.process, None, series));
+            self.defined = Some(0);
+            return;
+        };
+        for number in from..from + DEFINED_AT_ONCE {
+            if let Some((family, route)) = self.routes.get_mut(number).zip(config.routes.get(number)) {
+                of_route().for_each(|series| define(family, Some(("route", &route.name)), series));
+            } else {
+                let number = number - config.routes.len();
+                let Some(family) = self.endpoints.get_mut(number) else { return };
+                let owner = ("endpoint", endpoint_name(config, EndpointId(number)));
+                of_endpoint().for_each(|series| define(family, Some(owner), series));
+            }
+            self.defined = Some(number + 1);
         }
     }
 
     /// Counts an answered request on an event route.
     pub fn event(&mut self, config: &Config, route: RouteId, result: EventResult) {
-        let metric = "gatepost_events_total";
-        let Some(family) = self.routes.get_mut(route.0) else { return };
-        if let Some(handle) = handle(family, metric, result.label(), MetricKind::Counter, || {
-            let name = config.routes.get(route.0).map_or("", |route| &route.name);
-            labelled(&[("route", name), ("result", result.label())], metric)
-        }) {
-            host::count(handle, 1);
-        }
+        let Some((family, route)) = self.routes.get_mut(route.0).zip(config.routes.get(route.0)) else { return };
+        let series = (EVENTS, MetricKind::Counter, ("result", result.label()));
+        handle(family, Some(("route", &route.name)), series).into_iter().for_each(|handle| host::count(handle, 1));
     }
 
     /// Counts what happened.
     pub fn notice(&mut self, config: &Config, notice: &Notice) {
         match notice {
             Notice::Attempt { endpoint, ending, took } => {
-                self.count(config, *endpoint, "gatepost_attempts_total", ("outcome", ending.label()));
-                self.duration(config, *endpoint, "gatepost_attempt_duration_ms", *took);
+                self.count(config, *endpoint, ATTEMPTS, ("outcome", ending.label()));
+                self.duration(config, *endpoint, ATTEMPT_DURATION, *took);
             }
-            Notice::Refused { endpoint, .. } => {
-                self.count(config, *endpoint, "gatepost_attempts_total", ("outcome", "rejected"));
-            }
+            Notice::Refused { endpoint, .. } => self.count(config, *endpoint, ATTEMPTS, ("outcome", REJECTED)),
             Notice::Delivery { endpoint, result, took } => {
-                self.count(config, *endpoint, "gatepost_deliveries_total", ("result", result.label()));
-                self.duration(config, *endpoint, "gatepost_delivery_duration_ms", *took);
+                self.count(config, *endpoint, DELIVERIES, ("result", result.label()));
+                self.duration(config, *endpoint, DELIVERY_DURATION, *took);
             }
-            Notice::DeadLetter { evicted, .. } => {
-                self.count_process("gatepost_dead_letters_evicted_total", ("", ""), *evicted);
-            }
+            Notice::DeadLetter { evicted, .. } => self.count_process(EVICTED, NONE, *evicted),
             Notice::Adopted { events, .. } => {
-                let events = u32::try_from(*events).unwrap_or(u32::MAX);
-                self.count_process("gatepost_adopted_total", ("", ""), events);
+                self.count_process(ADOPTED, NONE, u32::try_from(*events).unwrap_or(u32::MAX));
             }
             Notice::Breaker { endpoint, position } => {
                 if *position == Position::Open {
-                    self.count(config, *endpoint, "gatepost_breaker_opens_total", ("", ""));
+                    self.count(config, *endpoint, BREAKER_OPENS, NONE);
                 }
-                let state = match position {
-                    Position::Closed => 0,
-                    Position::Open => 1,
-                    Position::HalfOpen => 2,
-                };
-                self.record(config, *endpoint, "gatepost_breaker_state", MetricKind::Gauge, state);
+                self.record(config, Some(*endpoint), Gauge::BreakerState, position.number());
             }
             Notice::RolledBack { endpoint, trigger, .. } => {
-                self.count(config, *endpoint, "gatepost_rollbacks_total", ("reason", trigger.label()));
+                self.count(config, *endpoint, ROLLBACKS, ("reason", trigger.label()));
             }
-            Notice::Share { endpoint, percent } => {
-                // A gauge of Envoy's is a whole number: half a percent is more than none.
-                let percent = u64::from(percent.0).div_ceil(100);
-                self.record(config, *endpoint, "gatepost_rollout_percent", MetricKind::Gauge, percent);
-            }
+            Notice::Gauge { endpoint, gauge, value } => self.record(config, *endpoint, *gauge, *value),
             Notice::Findings { findings, .. } => {
                 for (kind, count) in findings.by_kind() {
-                    self.count_process("gatepost_payload_findings_total", ("kind", kind.label()), count);
+                    self.count_process(FINDINGS, ("kind", kind.label()), count);
                 }
             }
-            Notice::Dropped { .. } => self.count_process("gatepost_operational_dropped_total", ("", ""), 1),
+            Notice::Dropped { .. } => self.count_process(DROPPED, NONE, 1),
             Notice::Promoted { .. }
             | Notice::PromotionHeld { .. }
             | Notice::Gone { .. }
@@ -102,58 +137,82 @@ impl Metrics {
         }
     }
 
-    fn count_process(&mut self, metric: &'static str, label: (&str, &'static str), by: u32) {
-        let handle = handle(&mut self.process, metric, label.1, MetricKind::Counter, || labelled(&[label], metric));
+    fn count_process(&mut self, metric: &'static str, label: (&'static str, &'static str), by: u32) {
+        let handle = handle(&mut self.process, None, (metric, MetricKind::Counter, label));
         handle.into_iter().for_each(|handle| host::count(handle, by));
     }
 
-    fn count(&mut self, config: &Config, endpoint: EndpointId, metric: &'static str, label: (&str, &'static str)) {
-        let Some(family) = self.endpoints.get_mut(endpoint.0) else { return };
-        if let Some(handle) = handle(family, metric, label.1, MetricKind::Counter, || {
-            labelled(&[("endpoint", endpoint_name(config, endpoint)), label], metric)
-        }) {
-            host::count(handle, 1);
-        }
+    fn count(
+        &mut self,
+        config: &Config,
+        endpoint: EndpointId,
+        metric: &'static str,
+        label: (&'static str, &'static str),
+    ) {
+        let handle = self.handle(config, endpoint, (metric, MetricKind::Counter, label));
+        handle.into_iter().for_each(|handle| host::count(handle, 1));
     }
 
     fn duration(&mut self, config: &Config, endpoint: EndpointId, metric: &'static str, took: Duration) {
+        let handle = self.handle(config, endpoint, (metric, MetricKind::Histogram, NONE));
         let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-        self.record(config, endpoint, metric, MetricKind::Histogram, millis);
+        handle.into_iter().for_each(|handle| host::record(handle, millis));
     }
 
-    fn record(&mut self, config: &Config, endpoint: EndpointId, metric: &'static str, kind: MetricKind, value: u64) {
-        let Some(family) = self.endpoints.get_mut(endpoint.0) else { return };
-        if let Some(handle) =
-            handle(family, metric, "", kind, || labelled(&[("endpoint", endpoint_name(config, endpoint))], metric))
-        {
-            host::record(handle, value);
-        }
+    fn record(&mut self, config: &Config, endpoint: Option<EndpointId>, gauge: Gauge, value: u64) {
+        let series = (gauge.metric(), MetricKind::Gauge, NONE);
+        let handle = match endpoint {
+            Some(endpoint) => self.handle(config, endpoint, series),
+            None => handle(&mut self.process, None, series),
+        };
+        handle.into_iter().for_each(|handle| host::record(handle, value));
+    }
+
+    fn handle(&mut self, config: &Config, endpoint: EndpointId, series: Series) -> Option<u32> {
+        let family = self.endpoints.get_mut(endpoint.0)?;
+        handle(family, Some(("endpoint", endpoint_name(config, endpoint))), series)
     }
 }
 
-fn handle(
-    family: &mut Family,
-    metric: &'static str,
-    value: &'static str,
-    kind: MetricKind,
-    name: impl FnOnce() -> String,
-) -> Option<u32> {
-    if let Some((_, _, handle)) = family.iter().find(|series| series.0 == metric && series.1 == value) {
+fn of_process() -> impl Iterator<Item = Series> {
+    let counters = [EVICTED, ADOPTED, DROPPED].map(|metric| (metric, MetricKind::Counter, NONE));
+    let findings = Kind::ALL.map(|kind| (FINDINGS, MetricKind::Counter, ("kind", kind.label())));
+    let gauges = Gauge::OF_PROCESS.map(|gauge| (gauge.metric(), MetricKind::Gauge, NONE));
+    counters.into_iter().chain(findings).chain(gauges)
+}
+
+fn of_route() -> impl Iterator<Item = Series> {
+    EventResult::ALL.into_iter().map(|result| (EVENTS, MetricKind::Counter, ("result", result.label())))
+}
+
+fn of_endpoint() -> impl Iterator<Item = Series> {
+    let attempts = OUTCOMES.map(|outcome| (ATTEMPTS, MetricKind::Counter, ("outcome", outcome)));
+    let deliveries = DeliveryResult::ALL.map(|result| (DELIVERIES, MetricKind::Counter, ("result", result.label())));
+    let rollbacks = Trigger::ALL.map(|trigger| (ROLLBACKS, MetricKind::Counter, ("reason", trigger.label())));
+    let durations = [ATTEMPT_DURATION, DELIVERY_DURATION].map(|metric| (metric, MetricKind::Histogram, NONE));
+    let gauges = Gauge::OF_ENDPOINTS.map(|gauge| (gauge.metric(), MetricKind::Gauge, NONE));
+    let opens = [(BREAKER_OPENS, MetricKind::Counter, NONE)];
+    attempts.into_iter().chain(deliveries).chain(rollbacks).chain(durations).chain(gauges).chain(opens)
+}
+
+fn define(family: &mut Family, owner: Option<(&str, &str)>, series: Series) {
+    let _ = handle(family, owner, series);
+}
+
+/// The handle of a series of whoever it is about, defined at its first use.
+fn handle(family: &mut Family, owner: Option<(&str, &str)>, series: Series) -> Option<u32> {
+    let (metric, kind, label) = series;
+    if let Some((_, _, handle)) = family.iter().find(|known| known.0 == metric && known.1 == label.1) {
         return *handle;
     }
-    let handle = host::define_metric(kind, &name());
-    family.push((metric, value, handle));
-    handle
-}
-
-/// The name of the stat of a series.
-fn labelled(labels: &[(&str, &str)], metric: &str) -> String {
     let mut name = String::new();
-    for (label, value) in labels.iter().filter(|(label, _)| !label.is_empty()) {
+    for (label, value) in owner.into_iter().chain((label != NONE).then_some(label)) {
         name.extend([label, "=.=", value, ";.;"]);
     }
     name.push_str(metric);
-    name
+    let handle = host::define_metric(kind, &name);
+    family.push((metric, label.1, handle));
+    handle
 }
 
 fn endpoint_name(config: &Config, endpoint: EndpointId) -> &str {

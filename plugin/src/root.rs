@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use gatepost_core::config;
 use gatepost_core::engine::{Action, Engine};
+use gatepost_core::log::{Level, Log};
 use gatepost_core::outcome::CallEnd;
 use gatepost_core::time::Now;
 
-use crate::host::LogLevel;
+use crate::host;
 use crate::worker::Worker;
-use crate::{host, report};
 
 /// The idle tick: renews leases, adopts what nobody holds, and looks for what has grown too old.
 const TICK_MAX: Duration = Duration::from_secs(1);
@@ -25,6 +25,7 @@ pub struct Root {
     /// The tokens of calls under way, with their attempts: a few dozen at most for each endpoint.
     calls: Vec<(u32, u64)>,
     tick: Duration,
+    log: Log,
     /// Envoy waits for the last call to end.
     is_ending: bool,
 }
@@ -32,7 +33,7 @@ pub struct Root {
 impl Root {
     /// A root that is not configured yet.
     pub fn new(id: u32) -> Self {
-        Self { id, worker: None, calls: Vec::new(), tick: Duration::ZERO, is_ending: false }
+        Self { id, worker: None, calls: Vec::new(), tick: Duration::ZERO, log: Log::default(), is_ending: false }
     }
 
     /// What the streams of this root share with it; `None` while it is not configured.
@@ -44,7 +45,7 @@ impl Root {
     /// in a canary VM that then dies.
     pub fn configure(&mut self) -> bool {
         if let Err(error) = host::check_randomness() {
-            host::log(LogLevel::Error, &format!("gatepost: no random ids without the host's random_get: {error}"));
+            host::log(Level::Error, &format!("gatepost: no random ids without the host's random_get: {error}"));
             return false;
         }
         match config::parse(&host::configuration(), &host::environment) {
@@ -56,7 +57,7 @@ impl Root {
             }
             Err(problems) => {
                 for problem in problems.iter() {
-                    host::log(LogLevel::Error, &format!("gatepost config: {problem}"));
+                    host::log(Level::Error, &format!("gatepost config: {problem}"));
                 }
                 false
             }
@@ -67,6 +68,7 @@ impl Root {
     pub fn tick(&mut self) {
         let Some(worker) = &self.worker else { return };
         worker.arrived();
+        worker.metrics.borrow_mut().define_some(&worker.config);
         let now = host::now();
         self.pump(now);
         self.end(now);
@@ -145,7 +147,7 @@ impl Root {
             }
             Action::Notice(notice) => {
                 worker.metrics.borrow_mut().notice(&worker.config, &notice);
-                if let Some((level, line)) = report::line(&worker.config, &notice) {
+                if let Some((level, line)) = self.log.line(&worker.config, &notice, now.mono) {
                     host::log(level, &line);
                 }
             }

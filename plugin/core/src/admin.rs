@@ -17,6 +17,7 @@ use crate::operational::{Kind, News};
 use crate::store::{SharedStore, StoreError};
 
 mod history;
+mod hours;
 mod letters;
 mod page;
 mod query;
@@ -125,6 +126,7 @@ impl Surface<'_, '_> {
             ["status"] | ["events", _] => ("GET", &[]),
             ["deliveries"] => ("GET", &["endpoint", "event", "status", "since", "limit"]),
             ["dead-letters"] => ("GET", &["endpoint", "since", "limit"]),
+            ["hours"] => ("GET", &["endpoint", "hours"]),
             ["state"] => ("PUT", &[]),
             ["rollout"] => ("PUT", &["endpoint"]),
             ["endpoints", _] => ("PATCH", &[]),
@@ -145,6 +147,7 @@ impl Surface<'_, '_> {
             ["status"] => self.status(about),
             ["events", id] => self.show_event(about, id),
             ["deliveries"] => self.list_deliveries(about),
+            ["hours"] => self.list_hours(about),
             ["state"] => self.set_state(about),
             ["rollout"] => self.set_percent(about),
             ["rollout", word] => self.move_rollout(about, word),

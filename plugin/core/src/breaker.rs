@@ -86,6 +86,15 @@ impl Position {
             Self::HalfOpen => "half_open",
         }
     }
+
+    /// Its number in the metric `gatepost_breaker_state`.
+    pub fn number(self) -> u64 {
+        match self {
+            Self::Closed => 0,
+            Self::Open => 1,
+            Self::HalfOpen => 2,
+        }
+    }
 }
 
 /// May an attempt leave?

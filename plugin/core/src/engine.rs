@@ -17,6 +17,7 @@
 //! | `pledge` | producers that wait for the end |
 //! | `hold` | the partitions: claimed, adopted, handed over |
 //! | `count` | what is counted, and written once a second |
+//! | `gauges` | how it stands, told to the metrics once a second |
 //! | `watch` | the rollout: who gets what, and what follows from what was counted |
 //! | `tell` | the history of what has ended, and the gateway's own events |
 //! | `drain` | the admin surface, and who waits for an end of it all |
@@ -41,6 +42,7 @@ use crate::time::{Instant, Now};
 mod accept;
 mod count;
 mod drain;
+mod gauges;
 mod hold;
 mod inspect;
 mod lane;
@@ -54,6 +56,7 @@ mod watch;
 pub use accept::{Offer, Reply};
 use count::Counted;
 use drain::Drain;
+use gauges::Told;
 use lane::Lanes;
 pub use pledge::Pledge;
 pub use send::Call;
@@ -133,6 +136,10 @@ pub struct Engine {
     /// What was counted of all of them.
     process: Counted,
     history: History,
+    /// What the metrics were last told of the process.
+    told: Told,
+    /// Shared data says that something is pending here.
+    has_said_pending: bool,
     /// Requests that wait until nothing is pending.
     drains: Vec<Drain>,
     outbox: VecDeque<Action>,
@@ -168,6 +175,8 @@ impl Engine {
             watched: (0..endpoints).map(|_| Watched::new(window)).collect(),
             process: Counted::new(window),
             history: History::new(prefix, config.limits.history),
+            told: Told::new(),
+            has_said_pending: false,
             drains: Vec::new(),
             outbox: VecDeque::new(),
             swept: Instant::default(),
@@ -208,6 +217,7 @@ impl Engine {
             self.swept = world.now.mono;
             self.sweep(world);
             self.watch(world);
+            self.gauge(world);
             self.check_drains(world);
             if self.leads() { self.adopt(world) } else { self.hand_over_slowly(world) }
         }

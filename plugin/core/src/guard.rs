@@ -80,6 +80,10 @@ pub enum Trigger {
 wire!(enum Trigger { 0 => Success, 1 => P95, 2 => BreakerOpens, 3 => Unauthorized, 4 => PersonalData, 5 => Operator });
 
 impl Trigger {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Success, Self::P95, Self::BreakerOpens, Self::Unauthorized, Self::PersonalData, Self::Operator];
+
     /// The label's value.
     pub fn label(self) -> &'static str {
         match self {
@@ -111,7 +115,15 @@ pub struct Counts {
 wire!(struct Counts { delivered, failed, attempts, unauthorized, times });
 
 impl Counts {
-    fn add(&mut self, other: &Self) {
+    /// Counts an attempt that ended after this time.
+    pub fn add_attempt(&mut self, ending: Ending, took: Duration) {
+        self.attempts += 1;
+        self.unauthorized += u32::from(matches!(ending, Ending::Status(401 | 403)));
+        self.add_time(bucket(took), 1);
+    }
+
+    /// Adds another's.
+    pub fn add(&mut self, other: &Self) {
         self.delivered += other.delivered;
         self.failed += other.failed;
         self.attempts += other.attempts;
@@ -215,8 +227,9 @@ impl Ring {
 
     /// Counts an attempt that ended.
     pub fn attempt(&mut self, now: Instant, ending: Ending, took: Duration) {
-        let unauthorized = u32::from(matches!(ending, Ending::Status(401 | 403)));
-        self.count(now, &Counts { attempts: 1, unauthorized, times: vec![(bucket(took), 1)], ..Counts::default() });
+        let mut counts = Counts::default();
+        counts.add_attempt(ending, took);
+        self.count(now, &counts);
     }
 
     /// Counts a delivery that ended.

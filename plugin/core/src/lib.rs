@@ -17,7 +17,8 @@
 //! | What survives a worker? | [`store`], [`wire`], [`ledger`] |
 //! | Which configuration delivers? | [`generation`] |
 //! | What can operators see and change while it runs? | [`admin`], [`about`], [`control`], [`endpoint`] |
-//! | What are they told without asking? | [`operational`] |
+//! | What are they told without asking? | [`operational`], [`notice`], [`log`] |
+//! | What is counted? | [`guard`], [`hours`], [`standing`] |
 //! | What does a producer get? | [`answer`], [`idempotency`] |
 //! | Who holds it all together? | [`engine`], [`notice`] |
 //!
@@ -42,10 +43,12 @@ pub mod generation;
 pub mod guard;
 pub mod headers;
 pub mod history;
+pub mod hours;
 pub mod idempotency;
 mod index;
 pub mod json;
 pub mod ledger;
+pub mod log;
 pub mod message;
 pub mod notice;
 pub mod operational;
@@ -57,6 +60,7 @@ pub mod rollout;
 pub mod route;
 pub mod secret;
 pub mod signature;
+pub mod standing;
 pub mod store;
 pub mod subscription;
 pub mod template;

@@ -118,12 +118,14 @@ pub enum Notice {
         /// Which.
         trigger: Trigger,
     },
-    /// The share of the events that an endpoint gets has changed.
-    Share {
-        /// Whose.
-        endpoint: EndpointId,
-        /// What it is now.
-        percent: Percent,
+    /// Something stands at another value than before.
+    Gauge {
+        /// Whose; `None`: the process's.
+        endpoint: Option<EndpointId>,
+        /// What.
+        gauge: Gauge,
+        /// The value.
+        value: u64,
     },
     /// Personal data was found in an event.
     Findings {
@@ -155,6 +157,42 @@ pub enum Notice {
     },
 }
 
+/// What stands at a value, for as long as nothing changes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gauge {
+    /// Deliveries that have not ended.
+    Pending,
+    /// The age of the oldest of them, in seconds.
+    OldestPending,
+    /// 1: its deliveries wait, by the config, an operator or a 410.
+    Disabled,
+    /// Of a breaker: [`Position::number`](crate::breaker::Position::number).
+    BreakerState,
+    /// The share of events that is sent, in percent, rounded up.
+    RolloutPercent,
+    /// Letters in the ring.
+    DeadLetters,
+}
+
+impl Gauge {
+    /// Those of an endpoint.
+    pub const OF_ENDPOINTS: [Self; 4] = [Self::Pending, Self::Disabled, Self::BreakerState, Self::RolloutPercent];
+    /// Those of the process.
+    pub const OF_PROCESS: [Self; 2] = [Self::OldestPending, Self::DeadLetters];
+
+    /// The metric.
+    pub fn metric(self) -> &'static str {
+        match self {
+            Self::Pending => "gatepost_pending",
+            Self::OldestPending => "gatepost_oldest_pending_seconds",
+            Self::Disabled => "gatepost_endpoint_disabled",
+            Self::BreakerState => "gatepost_breaker_state",
+            Self::RolloutPercent => "gatepost_rollout_percent",
+            Self::DeadLetters => "gatepost_dead_letters",
+        }
+    }
+}
+
 /// What became of a request on an event route; the label `result` of `gatepost_events_total`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum EventResult {
@@ -175,6 +213,17 @@ pub enum EventResult {
 }
 
 impl EventResult {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Accepted,
+        Self::Disabled,
+        Self::NoSubscriber,
+        Self::NotSampled,
+        Self::Replayed,
+        Self::Invalid,
+        Self::Unavailable,
+    ];
+
     /// The label's value.
     pub fn label(self) -> &'static str {
         match self {
@@ -201,6 +250,9 @@ pub enum DeliveryResult {
 }
 
 impl DeliveryResult {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Delivered, Self::Failed, Self::Expired];
+
     /// The label's value.
     pub fn label(self) -> &'static str {
         match self {

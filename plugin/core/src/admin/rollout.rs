@@ -190,6 +190,7 @@ fn show(body: &mut Writer, counts: &Counts) {
     body.optional("p95_ms", millis(counts, 0.95));
 }
 
-fn millis(counts: &Counts, share: f64) -> Option<u64> {
+/// The time that this share of the attempts stayed below, in milliseconds.
+pub(super) fn millis(counts: &Counts, share: f64) -> Option<u64> {
     counts.percentile(share).map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
 }

@@ -221,7 +221,7 @@ impl Engine {
             };
             self.keep_letter(world, &letter, payload).map_err(|_| STORE_REFUSAL)?;
             let endpoint = delivery.endpoint;
-            self.count_result_of(endpoint, DeliveryResult::Failed);
+            self.count_result_of(endpoint, world.now, DeliveryResult::Failed);
             self.note(Notice::Delivery { endpoint, result: DeliveryResult::Failed, took: Duration::ZERO });
         }
         Ok(())

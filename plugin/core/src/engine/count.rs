@@ -6,14 +6,16 @@
 
 use std::time::Duration;
 
+use super::send::Flight;
 use super::{Engine, World};
 use crate::config::EndpointId;
 use crate::delivery::Pending;
 use crate::guard::{self, Ring};
+use crate::hours::REJECTED;
 use crate::notice::{DeliveryResult, Notice};
 use crate::outcome::Ending;
 use crate::store::{Record, StoreError, read};
-use crate::time::{Instant, WallTime};
+use crate::time::Now;
 
 /// Endpoints whose counts one worker writes in a second, 20 µs each; the others have their turn in the next ones.
 pub(super) const WRITES_MAX: usize = 500;
@@ -62,6 +64,7 @@ impl Engine {
         for delivery in &event.deliveries {
             if let Some(watched) = self.watched.get_mut(delivery.endpoint.0) {
                 watched.counted.change().totals.accepted += 1;
+                watched.hours.now(event.accepted_wall).accepted += 1;
             }
         }
         if event.route.is_some() {
@@ -69,42 +72,45 @@ impl Engine {
         }
     }
 
-    /// Counts the end of an attempt that was made at `at`.
-    pub(super) fn count_attempt_of(
-        &mut self,
-        id: EndpointId,
-        now: Instant,
-        at: WallTime,
-        ending: Ending,
-        took: Duration,
-    ) {
-        self.process.change().totals.attempt(at);
+    /// Counts the end of an attempt, which was not the first of its delivery if `is_retry`.
+    pub(super) fn count_attempt_of(&mut self, flight: &Flight, now: Now, ending: Ending, is_retry: bool) {
+        self.process.change().totals.attempt(flight.at);
+        if let Some(watched) = self.watched.get_mut(flight.lane.endpoint.0) {
+            let (ring, took) = (watched.counted.change(), now.mono.since(flight.started));
+            ring.totals.attempt(flight.at);
+            ring.attempt(now.mono, ending, took);
+            watched.hours.now(now.wall).attempt(ending, took, is_retry);
+        }
+    }
+
+    /// Counts what Envoy would not send.
+    pub(super) fn count_refusal_of(&mut self, id: EndpointId, now: Now) {
         if let Some(watched) = self.watched.get_mut(id.0) {
-            let ring = watched.counted.change();
-            ring.totals.attempt(at);
-            ring.attempt(now, ending, took);
+            watched.hours.now(now.wall).outcome(REJECTED);
         }
     }
 
     /// Counts the end of a delivery.
-    pub(super) fn count_delivery_of(&mut self, id: EndpointId, now: Instant, result: DeliveryResult) {
-        self.count_result_of(id, result);
+    pub(super) fn count_delivery_of(&mut self, id: EndpointId, now: Now, result: DeliveryResult) {
+        self.count_result_of(id, now, result);
         if let Some(watched) = self.watched.get_mut(id.0) {
-            watched.counted.change().delivery(now, result == DeliveryResult::Delivered);
+            watched.counted.change().delivery(now.mono, result == DeliveryResult::Delivered);
         }
     }
 
     /// Counts the end of a delivery that says nothing of its receiver.
-    pub(super) fn count_result_of(&mut self, id: EndpointId, result: DeliveryResult) {
+    pub(super) fn count_result_of(&mut self, id: EndpointId, now: Now, result: DeliveryResult) {
         self.process.change().totals.delivery(result);
         if let Some(watched) = self.watched.get_mut(id.0) {
             watched.counted.change().totals.delivery(result);
+            watched.hours.now(now.wall).delivery(result);
         }
     }
 
     /// Writes what was counted, of so many endpoints at the most.
     pub(super) fn write_counts(&mut self, world: &mut World<'_>, endpoints_max: usize) {
-        let dirty = self.watched.iter().enumerate().filter(|(_, watched)| watched.counted.is_dirty);
+        let dirty = self.watched.iter().enumerate();
+        let dirty = dirty.filter(|(_, watched)| watched.counted.is_dirty || !watched.hours.is_empty());
         let dirty: Vec<usize> = dirty.map(|(number, _)| number).take(endpoints_max).collect();
         if dirty.is_empty() && !self.process.is_dirty {
             return;
@@ -121,6 +127,7 @@ impl Engine {
             let name = self.config.endpoints.get(*number).map_or(guard::PROCESS, |endpoint| &endpoint.name);
             if let Some(watched) = self.watched.get_mut(*number) {
                 watched.counted.write(world, &guard::key(&self.prefix, home, name))?;
+                watched.hours.write(world.store, &self.prefix, name)?;
             }
         }
         Ok(())

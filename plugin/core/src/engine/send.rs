@@ -139,6 +139,7 @@ impl Engine {
         let wait = REFUSAL_WAIT.saturating_mul(1 << (times - 1).min(8)).min(RECHECK);
         self.lanes.put_back(flight.lane, flight.entry);
         self.lanes.block(flight.lane, world.now.mono.plus(wait));
+        self.count_refusal_of(endpoint, world.now);
         self.note(Notice::Refused { endpoint, times });
     }
 

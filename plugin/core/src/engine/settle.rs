@@ -51,7 +51,8 @@ impl Engine {
         }
         let took = world.now.mono.since(flight.started);
         delivery.trail.push(flight.at, ending, took);
-        self.count_attempt_of(flight.lane.endpoint, world.now.mono, flight.at, ending, took);
+        let is_retry = delivery.attempts > 0;
+        self.count_attempt_of(&flight, world.now, ending, is_retry);
         self.note(Notice::Attempt { endpoint: flight.lane.endpoint, ending, took });
         let Some(next) = self.count_attempt(world, &flight, ending, retry_after_header) else { return };
         self.report(world, &flight, ending, matches!(next, Next::Fail { .. }));
@@ -337,7 +338,7 @@ impl Engine {
             Some(Reason::Expired) => DeliveryResult::Expired,
             Some(_) => DeliveryResult::Failed,
         };
-        self.count_delivery_of(endpoint, world.now.mono, result);
+        self.count_delivery_of(endpoint, world.now, result);
         self.note(Notice::Delivery { endpoint, result, took });
     }
 }

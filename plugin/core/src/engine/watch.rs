@@ -5,15 +5,17 @@
 //! is breached by somebody's attempts. Promotions are anybody's to make; each is made once, by compare-and-swap.
 
 use super::count::{Counted, WRITES_MAX};
+use super::gauges::Told;
 use super::{Engine, World};
 use crate::config::EndpointId;
 use crate::control::REREAD;
 use crate::guard::{self, Ring, Trigger};
+use crate::hours::Hours;
 use crate::json::write::quoted;
 use crate::ledger::Partition;
-use crate::notice::Notice;
+use crate::notice::{Gauge, Notice};
 use crate::operational::{self, Kind};
-use crate::rollout::{self, Percent, Progress};
+use crate::rollout::{self, Progress};
 use crate::store::{Write, read, update};
 use crate::time::{Instant, Now};
 
@@ -25,13 +27,21 @@ pub(super) struct Watched {
     /// Shared data knows it: a first phase that began now would else begin again with every look.
     is_kept: bool,
     pub(super) counted: Counted,
-    /// What the metric was last told.
-    told: Option<Percent>,
+    pub(super) hours: Hours,
+    /// What the metrics were last told.
+    pub(super) told: Told,
 }
 
 impl Watched {
     pub fn new(window: std::time::Duration) -> Self {
-        Self { progress: Progress::default(), read: None, is_kept: false, counted: Counted::new(window), told: None }
+        Self {
+            progress: Progress::default(),
+            read: None,
+            is_kept: false,
+            counted: Counted::new(window),
+            hours: Hours::default(),
+            told: Told::new(),
+        }
     }
 }
 
@@ -78,6 +88,9 @@ impl Engine {
 
     /// The endpoint's breaker has opened.
     pub(super) fn count_opening(&mut self, world: &mut World<'_>, id: EndpointId) {
+        if let Some(watched) = self.watched.get_mut(id.0) {
+            watched.hours.now(world.now.wall).breaker_opens += 1;
+        }
         let now = world.now.mono;
         let opens = self.change_progress(world, id, |progress| {
             progress.opened(now);
@@ -237,10 +250,8 @@ impl Engine {
         let Some(percent) = self.progress(world, id).map(|progress| progress.percent(&config.rollout.plan, now)) else {
             return;
         };
-        if let Some(watched) = self.watched.get_mut(id.0).filter(|watched| watched.told != Some(percent)) {
-            watched.told = Some(percent);
-            self.note(Notice::Share { endpoint: id, percent });
-        }
+        // A gauge of Envoy's is a whole number: half a percent is more than none.
+        self.tell_gauge(Some(id), Gauge::RolloutPercent, u64::from(percent.0).div_ceil(100));
     }
 
     pub(super) fn window(&self) -> std::time::Duration {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::delivery::StateRecord;
 use crate::guard::{self, Ring};
+use crate::standing::{self, Standing};
 use crate::store::{Record, SharedStore, StoreError, is_freed, read};
 use crate::time::Instant;
 
@@ -61,6 +62,23 @@ impl Partition {
             }
             if let Some(ring) = read::<Ring>(store, &guard::key(prefix, number, endpoint))? {
                 sum.add(&ring);
+            }
+        }
+        Ok(sum)
+    }
+
+    /// What is pending, added up over all workers.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn stand_all(store: &mut dyn SharedStore, prefix: &str, now: Instant) -> Result<Standing, StoreError> {
+        let mut sum = Standing::at(now);
+        for number in 0..PARTITIONS_MAX {
+            if store.get(&lease_key(prefix, number))?.is_none() {
+                break;
+            }
+            if let Some(standing) = read::<Standing>(store, &standing::key(prefix, number))? {
+                sum.add(&standing);
             }
         }
         Ok(sum)

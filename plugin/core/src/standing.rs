@@ -1,0 +1,79 @@
+//! How much is pending with which worker, for the metrics: each worker says it once a second, whoever asks adds it up.
+//!
+//! `<name>/standing/<p>` is written by the worker whose partition `p` is, as long as anything is pending with it, and once
+//! more when nothing is. What nobody has said again for as long as a lease lasts is another worker's to say: it has
+//! adopted those deliveries by then.
+
+use crate::ledger::LEASE;
+use crate::store::Record;
+use crate::time::Instant;
+use crate::wire::wire;
+
+/// What is pending with one worker, or, added up, with all of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    at: Instant,
+    /// Deliveries that have not ended, by the endpoint's name.
+    pub pending: Vec<(String, u32)>,
+    /// When the oldest of their events was accepted.
+    pub oldest: Option<Instant>,
+}
+
+wire!(struct Standing { at, pending, oldest });
+
+impl Record for Standing {
+    const VERSION: u8 = 1;
+}
+
+impl Standing {
+    /// Nothing is pending at this time.
+    pub fn at(now: Instant) -> Self {
+        Self { at: now, ..Self::default() }
+    }
+
+    /// Adds what another worker has said, if it still holds now.
+    pub fn add(&mut self, other: &Self) {
+        if self.at.since(other.at) >= LEASE {
+            return;
+        }
+        for (endpoint, count) in &other.pending {
+            match self.pending.iter_mut().find(|(name, _)| name == endpoint) {
+                Some((_, pending)) => *pending += count,
+                None => self.pending.push((endpoint.clone(), *count)),
+            }
+        }
+        self.oldest = [self.oldest, other.oldest].into_iter().flatten().min();
+    }
+
+    /// How much is pending for an endpoint.
+    pub fn of(&self, endpoint: &str) -> u32 {
+        self.pending.iter().find(|(name, _)| name == endpoint).map_or(0, |(_, count)| *count)
+    }
+}
+
+/// Where the holder of a partition keeps it.
+pub fn key(prefix: &str, partition: u32) -> String {
+    [prefix, "/standing/", itoa::Buffer::new().format(partition)].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn what_workers_say_is_added_up_while_it_is_fresh() {
+        let second = |second| Instant::default().plus(Duration::from_secs(second));
+        let worker = |at, pending: &[(&str, u32)], oldest| Standing {
+            at: second(at),
+            pending: pending.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect(),
+            oldest: Some(second(oldest)),
+        };
+        let mut sum = Standing::at(second(20));
+        sum.add(&worker(20, &[("a", 1), ("b", 2)], 7));
+        sum.add(&worker(11, &[("a", 3)], 5));
+        sum.add(&worker(10, &[("a", 100)], 1));
+        assert_eq!((sum.of("a"), sum.of("b"), sum.of("c"), sum.oldest), (4, 2, 0, Some(second(5))));
+    }
+}
