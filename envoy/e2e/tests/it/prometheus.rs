@@ -1,0 +1,6 @@
+//! What is shipped for Prometheus, Alertmanager and Grafana.
+
+mod causes;
+mod dashboard;
+mod files;
+mod site;
