@@ -3,4 +3,5 @@
 mod causes;
 mod dashboard;
 mod files;
+mod runbook;
 mod site;

@@ -70,6 +70,11 @@ fn every_query_of_the_dashboard_shows_what_happens() -> Result<()> {
     let queries = queries(&dashboard)?;
     let site = Site::start()?;
     let prometheus = Prometheus::start(&site.targets()?)?;
+    // What happens before a counter was seen at 0 is no increase.
+    wait::until("all are scraped", DEADLINE, || {
+        let scraped = prometheus.query("count_over_time(gatepost_dead_letters[1m]) >= 3")?;
+        Ok((scraped.len() == site.targets()?.len()).then_some(()))
+    })?;
     let stop = Stop::default();
     thread::scope(|scope| {
         let _stop = StopOnDrop(&stop);
