@@ -135,6 +135,8 @@ pub struct Engine {
     watched: Vec<Watched>,
     /// What was counted of all of them.
     process: Counted,
+    /// The endpoint whose counts were written last, when there were too many to write.
+    counted_last: usize,
     history: History,
     /// What the metrics were last told of the process.
     told: Told,
@@ -174,6 +176,7 @@ impl Engine {
             pledges: Timers::default(),
             watched: (0..endpoints).map(|_| Watched::new(window)).collect(),
             process: Counted::new(window),
+            counted_last: 0,
             history: History::new(prefix, config.limits.history),
             told: Told::new(),
             has_said_pending: false,

@@ -77,7 +77,8 @@ impl Engine {
     fn announce(&mut self, world: &mut World<'_>) {
         if self.leads() && !self.is_announced {
             let (instance, now) = (EventId::from_random((world.random)()), world.now.wall);
-            match About::announce(world.store, &self.prefix, &self.config, instance, now) {
+            let announced = About::announce(world.store, &self.prefix, &self.config, instance, now);
+            match announced.and_then(|()| self.forget_lapsed(world)) {
                 Ok(()) => self.is_announced = true,
                 Err(error) => self.note(Notice::Store { doing: "saying what the configuration is", error }),
             }
