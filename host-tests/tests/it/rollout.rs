@@ -271,7 +271,7 @@ fn an_override_whose_value_has_changed_in_the_config_is_not_in_force_when_that_c
         process.update_config(config.to_string()).expect("it is taken");
         // The first configuration is revived as it was: a request tells it so.
         standing(&mut process);
-        advance(&mut process, seconds(3));
+        advance(&mut process, seconds(15));
         assert_eq!(standing(&mut process), expected);
     }
 }
