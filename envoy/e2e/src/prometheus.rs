@@ -107,30 +107,10 @@ impl Prometheus {
         }
         fs::write(directory.path().join("prometheus.yml"), config(&shipped)?.to_string())?;
         write_targets(directory.path(), targets)?;
-        let log = File::create(directory.path().join("log"))?;
         let mut command = Command::new("prometheus");
-        command
-            .arg("--config.file=prometheus.yml")
-            .arg("--storage.tsdb.path=data")
-            .arg("--web.listen-address=127.0.0.1:0")
-            .current_dir(directory.path())
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log);
-        let process = Process::spawn(&mut command)?;
+        command.args(["--config.file=prometheus.yml", "--storage.tsdb.path=data"]);
+        let (process, url) = serve(command, directory.path())?;
         let http = gatepost_cli::http();
-        let url = wait::until("Prometheus is ready", READY, || {
-            let log = fs::read_to_string(directory.path().join("log"))?;
-            if let Some(status) = process.exited()? {
-                bail!("Prometheus ended with {status}: {log}");
-            }
-            let Some(address) = log.lines().find_map(|line| line.split_once("msg=\"Listening on\" address=")) else {
-                return Ok(None);
-            };
-            let url = format!("http://{}", address.1.trim());
-            let is_ready = http.get(format!("{url}/-/ready")).call().is_ok_and(|response| response.status() == 200);
-            Ok(is_ready.then_some(url))
-        })?;
         Ok(Self { url, http, directory, _process: process })
     }
 
@@ -189,6 +169,27 @@ impl Prometheus {
         ensure!(answer.get("status").is_some_and(|status| status == "success"), "Prometheus answers {answer}");
         answer.get("data").cloned().context("an answer has data")
     }
+}
+
+/// Starts a server of Prometheus's family on a port of its own, in this directory, and waits until it is ready.
+pub(crate) fn serve(mut command: Command, directory: &Path) -> Result<(Process, String)> {
+    let log = File::create(directory.join("log"))?;
+    command.arg("--web.listen-address=127.0.0.1:0").current_dir(directory).stdin(Stdio::null());
+    let process = Process::spawn(command.stdout(log.try_clone()?).stderr(log))?;
+    let http = gatepost_cli::http();
+    let url = wait::until("the server is ready", READY, || {
+        let log = fs::read_to_string(directory.join("log"))?;
+        if let Some(status) = process.exited()? {
+            bail!("it ended with {status}: {log}");
+        }
+        let Some((_, address)) = log.lines().find_map(|line| line.split_once("msg=\"Listening on\" address=")) else {
+            return Ok(None);
+        };
+        let url = format!("http://{}", address.trim());
+        let is_ready = http.get(format!("{url}/-/ready")).call().is_ok_and(|response| response.status() == 200);
+        Ok(is_ready.then_some(url))
+    })?;
+    Ok((process, url))
 }
 
 /// The shipped config, with targets that can change, and every second.

@@ -3,5 +3,6 @@
 mod causes;
 mod dashboard;
 mod files;
+mod receivers;
 mod runbook;
 mod site;

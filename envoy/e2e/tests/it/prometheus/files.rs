@@ -37,7 +37,7 @@ pub fn rules() -> Result<Vec<Rule>> {
     rules.map(rule).collect()
 }
 
-fn read(name: &str) -> Result<String> {
+pub fn read(name: &str) -> Result<String> {
     fs::read_to_string(directory().join(name)).with_context(|| name.to_owned())
 }
 
@@ -49,7 +49,7 @@ fn files(of: &str) -> Result<Vec<PathBuf>> {
 }
 
 /// What a program says; an error when it ends with anything but 0.
-fn run(command: &mut Command) -> Result<String> {
+pub fn run(command: &mut Command) -> Result<String> {
     let output = command.output()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     ensure!(output.status.success(), "{command:?}: {text}{}", String::from_utf8_lossy(&output.stderr));
@@ -101,36 +101,16 @@ fn anchor(line: &str) -> Option<String> {
 }
 
 #[test]
-fn alertmanager_takes_its_config_and_sends_each_alert_to_the_receiver_of_its_severity() -> Result<()> {
-    if !has("amtool")? {
-        return Ok(());
-    }
-    let config = directory().join("alertmanager.yml");
-    run(Command::new("amtool").arg("check-config").arg(&config))?;
-    for Rule { name, severity, .. } in rules()? {
-        let receiver = match severity.as_str() {
-            "page" => "page",
-            "alert" => "alerts",
-            "update" => "updates",
-            other => panic!("{name}: the severity {other}"),
-        };
-        let mut route = Command::new("amtool");
-        route.args(["config", "routes", "test", "--verify.receivers", receiver, "--config.file"]).arg(&config);
-        run(route.args([format!("alertname={name}"), format!("severity={severity}")]))?;
-    }
-    Ok(())
-}
-
-#[test]
-fn personal_data_pages_at_once_and_nothing_silences_it() -> Result<()> {
-    let config: Value = serde_saphyr::from_str(&read("alertmanager.yml")?)?;
-    let first = &config["route"]["routes"][0];
-    assert_eq!(first["matchers"][0], "alertname = GatepostPersonalData");
-    assert_eq!((&first["receiver"], &first["group_wait"]), (&"page".into(), &"0s".into()));
-    for rule in config["inhibit_rules"].as_array().context("inhibit_rules")? {
-        let targets = rule["target_matchers"].to_string();
-        assert!(!targets.contains("Gatepost.+") || targets.contains("!~ \\\"GatepostTargetDown|GatepostPersonalData"));
-        assert!(!targets.contains("= GatepostPersonalData"), "{targets}");
+fn every_link_of_the_runbook_leads_somewhere() -> Result<()> {
+    let path = directory().join("../runbook.md");
+    let runbook = fs::read_to_string(&path)?;
+    let anchors: BTreeSet<String> = runbook.lines().filter_map(anchor).collect();
+    let links = runbook.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+    for link in links {
+        match link.strip_prefix('#') {
+            Some(wanted) => assert!(anchors.contains(wanted), "there is no heading for {link}"),
+            None => assert!(path.with_file_name(link).exists(), "there is no {link}"),
+        }
     }
     Ok(())
 }
