@@ -5,13 +5,16 @@
 //! - [`client`]: producers: connections held by the test, over HTTP/1.1, HTTP/2 or a raw socket.
 //! - [`load`]: many events over many connections.
 //! - [`browser`]: a real browser, for the page.
+//! - [`mod@prometheus`]: a real Prometheus that scrapes it; [`alertmanager`]: a real Alertmanager.
 //!
 //! Envoy gives new connections to its workers in turn here (`exact_balance`), so two connections are two workers.
 
+pub mod alertmanager;
 pub mod browser;
 pub mod client;
 pub mod gateway;
 pub mod load;
+pub mod prometheus;
 pub mod setup;
 
 pub use client::{Answer, Connection, Event, Pending, Protocol};

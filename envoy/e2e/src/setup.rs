@@ -39,6 +39,8 @@ pub struct Setup {
     /// The public listener serves the admin surface too.
     administered: bool,
     arguments: Vec<String>,
+    /// Merged into Envoy's whole config.
+    bootstrap: Value,
 }
 
 impl Setup {
@@ -54,6 +56,7 @@ impl Setup {
             wasm: None,
             administered: false,
             arguments: Vec::new(),
+            bootstrap: json!({}),
         }
     }
 
@@ -151,6 +154,13 @@ impl Setup {
         self
     }
 
+    /// Merges more keys into Envoy's whole config.
+    #[must_use]
+    pub fn with_bootstrap(mut self, bootstrap: Value) -> Self {
+        self.bootstrap = bootstrap;
+        self
+    }
+
     /// How Envoy is started for this, with the listener in its config.
     ///
     /// # Errors
@@ -193,6 +203,7 @@ impl Setup {
             let routes = listener.pointer_mut(ROUTES_AT).and_then(Value::as_array_mut);
             routes.context("the example has no routes")?.insert(0, route);
         }
+        merge(&mut config, self.bootstrap.clone());
         Ok(Launch { config, workers: WORKERS, env: self.env.clone(), arguments: self.arguments.clone() })
     }
 }

@@ -25,6 +25,8 @@ mod outcomes;
 #[cfg(test)]
 mod page;
 #[cfg(test)]
+mod prometheus;
+#[cfg(test)]
 mod receiver;
 #[cfg(test)]
 mod rollout;
