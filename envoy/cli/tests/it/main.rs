@@ -1,5 +1,9 @@
 //! The commands, as a user runs them.
 
+mod operate;
+mod site;
+mod terminal;
+
 use std::process::{Command, Output};
 
 #[cfg(test)]
