@@ -7,7 +7,7 @@
 //! - [`process`]: a child process that never outlives us.
 //! - [`wait`]: waits for a condition, with a deadline.
 //! - [`gateway`]: a client of the admin surface of gateways that run.
-//! - [`demo`], [`mod@bench`], [`operate`] (the admin verbs): the commands of those names.
+//! - [`demo`], [`mod@bench`], [`operate`] (the admin verbs), [`watch`]: the commands of those names.
 
 pub mod artifact;
 pub mod bench;
@@ -19,6 +19,7 @@ pub mod operate;
 pub mod process;
 pub mod receiver;
 pub mod wait;
+pub mod watch;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

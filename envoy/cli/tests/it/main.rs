@@ -1,8 +1,13 @@
 //! The commands, as a user runs them.
 
+#[cfg(test)]
 mod operate;
+#[cfg(test)]
 mod site;
+#[cfg(test)]
 mod terminal;
+#[cfg(test)]
+mod watch;
 
 use std::process::{Command, Output};
 
