@@ -7,12 +7,13 @@
 //! - [`process`]: a child process that never outlives us.
 //! - [`wait`]: waits for a condition, with a deadline.
 //! - [`gateway`]: a client of the admin surface of gateways that run.
-//! - [`demo`], [`mod@bench`], [`operate`] (the admin verbs), [`watch`]: the commands of those names.
+//! - [`demo`], [`mod@bench`], [`operate`] (the admin verbs), [`watch`], [`evidence`]: the commands of those names.
 
 pub mod artifact;
 pub mod bench;
 pub mod demo;
 pub mod envoy;
+pub mod evidence;
 pub mod example;
 pub mod gateway;
 pub mod operate;
