@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use serde::Serialize;
 
-use super::personal::Scan;
+use super::personal::{Scan, redacted};
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -82,7 +82,7 @@ fn moment(at: Timestamp, text: &str) -> Option<Moment> {
     let event = value("event").filter(|event| TOLD.contains(&event.as_str()))?;
     let rest = pairs.iter().filter(|(key, _)| !["event", "endpoint"].contains(key));
     let detail = rest.map(|(key, value)| format!("{key}: {value}")).collect::<Vec<_>>().join(", ");
-    Some(Moment { at, endpoint: value("endpoint"), event, detail, source: "log" })
+    Some(Moment { at, endpoint: value("endpoint"), event, detail: redacted(&detail), source: "log" })
 }
 
 /// `key=value` pairs; a value may be a JSON string. `None`: it is not such a line.

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use gatepost_core::payload::Kind;
 use gatepost_core::payload::detect::{Kinds, find};
+use gatepost_core::payload::{Kind, REDACTED};
 use serde::Serialize;
 
 use super::objectives::Verdict;
@@ -43,8 +43,7 @@ impl Scan {
     /// Looks through a line. What the filter writes may hold none of it; in Envoy's own lines addresses are ordinary.
     pub fn look(&mut self, file: &str, line: u64, text: &str, is_of_filter: bool) {
         self.lines += 1;
-        let of_envoy = [Kind::Email, Kind::Phone, Kind::Card].into_iter().fold(Kinds::NONE, Kinds::with);
-        let wanted = if is_of_filter { of_envoy.with(Kind::Ipv4).with(Kind::Ipv6) } else { of_envoy };
+        let wanted = if is_of_filter { all() } else { all().without(Kind::Ipv4).without(Kind::Ipv6) };
         let mut from = 0;
         while let Some((kind, place)) = find(text.as_bytes(), from, wanted) {
             self.total += 1;
@@ -54,6 +53,23 @@ impl Scan {
             from = place.end;
         }
     }
+}
+
+/// Text without what would be found in it: what a log should not hold must not stand in the bundle either.
+pub(super) fn redacted(text: &str) -> String {
+    let (mut out, mut from) = (Vec::new(), 0);
+    while let Some((_, place)) = find(text.as_bytes(), from, all()) {
+        out.extend_from_slice(text.as_bytes().get(from..place.start).unwrap_or_default());
+        out.extend_from_slice(REDACTED.as_bytes());
+        from = place.end;
+    }
+    out.extend_from_slice(text.as_bytes().get(from..).unwrap_or_default());
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+/// What is looked for in text.
+fn all() -> Kinds {
+    [Kind::Email, Kind::Ipv4, Kind::Ipv6, Kind::Phone, Kind::Card].into_iter().fold(Kinds::NONE, Kinds::with)
 }
 
 impl PersonalData {
@@ -120,6 +136,12 @@ mod tests {
         let finding = Finding { file: "envoy.log".to_owned(), line: 7, kind: "email" };
         assert_eq!(scan, Scan { lines: 2, findings: vec![finding], total: 1 });
         assert!(!format!("{scan:?}").contains("maria"));
+    }
+
+    #[test]
+    fn what_is_found_does_not_stand_in_a_timeline() {
+        assert_eq!(redacted("for maria.rossi@example.com, then 10.0.0.1"), "for [redacted], then [redacted]");
+        assert_eq!(redacted("state: paused, reason: größer"), "state: paused, reason: größer");
     }
 
     #[test]

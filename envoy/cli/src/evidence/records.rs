@@ -16,6 +16,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::log::Moment;
+use super::personal::redacted;
 
 /// What the records say.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -132,7 +133,7 @@ impl Record {
         let detail = [text("reason"), text("detail")].into_iter().flatten().collect::<Vec<_>>().join(", ");
         // As the log names them.
         let event = event.strip_prefix("rollout_").unwrap_or(&event).to_owned();
-        Some(Moment { at, endpoint: text("endpoint"), event, detail, source: "operational event" })
+        Some(Moment { at, endpoint: text("endpoint"), event, detail: redacted(&detail), source: "operational event" })
     }
 }
 

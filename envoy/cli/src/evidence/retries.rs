@@ -29,23 +29,32 @@ pub(super) struct Attempt {
     pub ms: u64,
 }
 
-/// A few of the deliveries with several attempts: of each endpoint and each ending the newest ones.
+/// A few of the deliveries with several attempts: of each endpoint the newest of each course of outcomes.
 pub(super) fn examples(gateway: &str, deliveries: &[Delivery]) -> Vec<Example> {
-    let mut examples = Vec::<Example>::new();
+    let mut seen = Vec::<&Delivery>::new();
     for delivery in deliveries.iter().filter(|delivery| delivery.attempts.len() > 1) {
-        let alike = |other: &&Example| other.endpoint == delivery.endpoint && other.status == delivery.status;
-        if examples.iter().filter(alike).count() < EACH {
-            examples.push(Example {
-                gateway: gateway.to_owned(),
-                endpoint: delivery.endpoint.clone(),
-                id: delivery.id.clone(),
-                event: delivery.event.clone(),
-                status: delivery.status.clone(),
-                attempts: attempts(delivery),
-            });
+        let of_endpoint = seen.iter().filter(|other| other.endpoint == delivery.endpoint);
+        if of_endpoint.clone().count() < EXAMPLES_MAX && !of_endpoint.into_iter().any(|other| alike(other, delivery)) {
+            seen.push(delivery);
         }
     }
-    examples
+    let example = |delivery: &Delivery| Example {
+        gateway: gateway.to_owned(),
+        endpoint: delivery.endpoint.clone(),
+        id: delivery.id.clone(),
+        event: delivery.event.clone(),
+        status: delivery.status.clone(),
+        attempts: attempts(delivery),
+    };
+    seen.into_iter().map(example).collect()
+}
+
+/// Did both go the same way to the same end?
+fn alike(one: &Delivery, other: &Delivery) -> bool {
+    let course = |delivery: &Delivery| -> Vec<String> {
+        delivery.attempts.iter().map(|tried| format!("{} {:?}", tried.outcome, tried.response_status)).collect()
+    };
+    one.status == other.status && course(one) == course(other)
 }
 
 fn attempts(delivery: &Delivery) -> Vec<Attempt> {
@@ -60,8 +69,8 @@ fn attempts(delivery: &Delivery) -> Vec<Attempt> {
     attempts.collect()
 }
 
-/// So many alike say it.
-const EACH: usize = 2;
+/// Of one endpoint.
+const EXAMPLES_MAX: usize = 8;
 
 #[cfg(test)]
 mod tests {
@@ -88,10 +97,12 @@ mod tests {
     }
 
     #[test]
-    fn two_examples_of_each_ending_are_enough_and_one_attempt_is_none() {
-        let twice = [("2026-11-25T12:00:00Z", 1), ("2026-11-25T12:00:02Z", 1)];
-        let mut all = vec![delivery("delivered", &twice[..1])];
-        all.extend((0..5).flat_map(|_| [delivery("delivered", &twice), delivery("failed", &twice)]));
-        assert_eq!(examples("g", &all).len(), 4);
+    fn of_each_course_the_newest_is_shown_and_one_attempt_is_no_course() {
+        let thrice = [("2026-11-25T12:00:00Z", 1), ("2026-11-25T12:00:02Z", 1), ("2026-11-25T12:00:06Z", 1)];
+        let mut all = vec![delivery("delivered", &thrice[..1])];
+        all.extend((0..5).flat_map(|_| [delivery("delivered", &thrice[..2]), delivery("failed", &thrice)]));
+        all.push(delivery("delivered", &thrice));
+        let shown: Vec<_> = examples("g", &all).iter().map(|one| (one.status.clone(), one.attempts.len())).collect();
+        assert_eq!(shown, [("delivered".to_owned(), 2), ("failed".to_owned(), 3), ("delivered".to_owned(), 3)]);
     }
 }

@@ -1,6 +1,8 @@
 //! The commands, as a user runs them.
 
 #[cfg(test)]
+mod evidence;
+#[cfg(test)]
 mod operate;
 #[cfg(test)]
 mod site;
