@@ -216,7 +216,10 @@ fn envoy(admin: &str) -> EnvoyFacts {
     let version = answer.and_then(|text| {
         let info: Value = serde_json::from_str(&text).context("/server_info is no JSON")?;
         // The commit, the version, how it was built.
-        Ok(info.get("version").and_then(Value::as_str).context("/server_info has no version")?.to_owned())
+        let version = info.get("version").and_then(Value::as_str).context("/server_info has no version")?;
+        let mut parts = version.split('/');
+        let (commit, number) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+        Ok(format!("{number}, commit {commit}"))
     });
     match version {
         Ok(version) => EnvoyFacts { admin, version: Some(version), problem: None },

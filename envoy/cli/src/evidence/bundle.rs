@@ -10,7 +10,7 @@ use super::objectives::Objective;
 use super::personal::PersonalData;
 use super::records::Headers;
 use super::retries::Example;
-use crate::gateway::Status;
+use crate::gateway::{Endpoint, Status};
 
 /// The evidence.
 #[derive(Clone, Debug, Serialize)]
@@ -45,6 +45,8 @@ pub(super) struct GatewayFacts {
     /// The filter's version.
     pub version: Option<String>,
     pub state: Option<String>,
+    /// How its endpoints stand.
+    pub endpoints: Vec<Endpoint>,
 }
 
 impl GatewayFacts {
@@ -57,13 +59,15 @@ impl GatewayFacts {
             started_at: Some(status.started_at),
             version: Some(status.version.clone()),
             state: Some(status.state.clone()),
+            endpoints: status.endpoints.clone(),
         }
     }
 
     /// One of which something could not be asked.
     pub fn unknown(gateway: &str, problem: String) -> Self {
         let (instance, started_at, version, state) = (None, None, None, None);
-        Self { gateway: gateway.to_owned(), problem: Some(problem), instance, started_at, version, state }
+        let (gateway, problem, endpoints) = (gateway.to_owned(), Some(problem), Vec::new());
+        Self { gateway, problem, instance, started_at, version, state, endpoints }
     }
 }
 
@@ -120,9 +124,18 @@ fn opens(series: &Series) -> impl Iterator<Item = Moment> {
 }
 
 impl Bundle {
-    /// Hours of which nobody knows anything, over all series.
-    pub fn lost_hours(&self) -> usize {
-        self.hours.iter().flat_map(|series| &series.rows).filter(|row| row.coverage == Coverage::Lost).count()
+    /// The gateways that have lost hours, and which, oldest first.
+    pub fn lost_hours(&self) -> Vec<(&str, Vec<Timestamp>)> {
+        let mut all = Vec::<(&str, Vec<Timestamp>)>::new();
+        for series in &self.hours {
+            // What an endpoint of a gateway lacks all of them lack.
+            if all.iter().all(|(gateway, _)| *gateway != series.gateway) {
+                let lost = series.rows.iter().filter(|row| row.coverage == Coverage::Lost);
+                all.push((&series.gateway, lost.map(|row| row.hour).collect()));
+            }
+        }
+        all.retain(|(_, hours)| !hours.is_empty());
+        all
     }
 
     /// Gateways and Envoys that did not answer.

@@ -97,7 +97,8 @@ fn bar(out: &mut String, row: &Row, scales: &Scales, x: f64, width: f64) {
         return;
     }
     let (delivered, failed) = ended(row);
-    let (inset, width) = (x + width * 0.1, width * 0.8);
+    let (middle, width) = (x + width / 2.0, (width * 0.8).min(BAR_MAX));
+    let inset = middle - width / 2.0;
     let mut y = bottom;
     for (count, colour) in [(delivered, "#2e7d32"), (failed, "#c62828")] {
         let height = count as f64 * scales.count;
@@ -113,13 +114,13 @@ fn bar(out: &mut String, row: &Row, scales: &Scales, x: f64, width: f64) {
     }
     let opens = row.figures.as_ref().map_or(0, |figures| figures.breaker_opens);
     if opens > 0 {
-        let (x, tip) = (inset + width / 2.0, top + 2.0);
+        let tip = top + 2.0;
         line(
             out,
             format_args!(
-                "<path d=\"M {:.1} {tip:.1} h 10 l -5 9 z\" fill=\"#ef6c00\"><title>the breaker opened {opens} times\
-             </title></path>",
-                x - 5.0
+                "<path d=\"M {:.1} {tip:.1} h 10 l -5 9 z\" fill=\"#ef6c00\">\
+                 <title>breaker opens: {opens}</title></path>",
+                middle - 5.0
             ),
         );
     }
@@ -171,6 +172,7 @@ const PANEL: f64 = 200.0;
 const PLOT: f64 = 140.0;
 const LEFT: f64 = 60.0;
 const RIGHT: f64 = 70.0;
+const BAR_MAX: f64 = 40.0;
 const LABELS: usize = 14;
 const OBJECTIVE_MS: u64 = 2000;
 
@@ -189,7 +191,7 @@ mod tests {
         let svg = svg(&[Series { gateway, endpoint, rows }]);
         assert!(svg.contains("b&lt;illing at http://a/gatepost"));
         assert!(svg.contains("2026-11-25 11:00 UTC: 40 delivered, 2 failed"));
-        assert!(svg.contains("the breaker opened 1 times"));
+        assert!(svg.contains("breaker opens: 1"));
         // Two hours, and the legend.
         assert_eq!(svg.matches("fill=\"url(#lost)\"").count(), 3);
         assert_eq!(svg.matches("<circle").count(), 2);
