@@ -149,7 +149,7 @@ fn collect(options: &Options, secrets: &[String]) -> Result<Bundle> {
         records::read(path, from, &options.header_prefix, secrets, &mut headers, &mut moments)?;
     }
     let gateways = options.gateways.resolve();
-    eprintln!("Asking {} gateways", gateways.len());
+    gateways.iter().for_each(|gateway| eprintln!("Asking {}", gateway.url()));
     let (mut facts, mut hours, mut retries) = (Vec::new(), Vec::new(), Retries::default());
     for (gateway, answer) in gateways.iter().zip(ask_all(&gateways, |gateway| ask(gateway, from, until))) {
         match answer {
@@ -263,11 +263,9 @@ fn write(directory: &Path, bundle: &Bundle) -> Result<()> {
         ("evidence.md", markdown::text(bundle)),
     ];
     for (name, text) in files {
-        let path = directory.join(name);
-        let context = || format!("writing {}", path.display());
-        let mut file = tempfile::NamedTempFile::new_in(directory).with_context(context)?;
-        file.write_all(text.as_bytes()).with_context(context)?;
-        file.persist(&path).with_context(context)?;
+        let (path, new) = (directory.join(name), directory.join(format!(".{name}.new")));
+        let written = fs::write(&new, text).and_then(|()| fs::rename(&new, &path));
+        written.with_context(|| format!("writing {}", path.display()))?;
     }
     Ok(())
 }

@@ -5,6 +5,8 @@ mod evidence;
 #[cfg(test)]
 mod operate;
 #[cfg(test)]
+mod schedules;
+#[cfg(test)]
 mod site;
 #[cfg(test)]
 mod terminal;
