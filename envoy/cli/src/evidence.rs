@@ -3,10 +3,10 @@
 //! It asks gateways and reads files; it sends no event. Each figure says where it comes from, and what could not be looked
 //! at is said so, never left out.
 //!
-//! - [`hours`], [`objectives`]: the gateways' hourly counters against the objectives. Pure.
-//! - [`records`], [`log`], [`config`], [`personal`]: what the files say, without what they may not tell.
-//! - [`retries`]: examples from the gateways' history. Pure.
-//! - [`bundle`], [`markdown`], [`chart`]: all of it, as it is written.
+//! - `hours`, `objectives`: the gateways' hourly counters against the objectives. Pure.
+//! - `records`, `log`, `config`, `personal`: what the files say, without what they may not tell.
+//! - `retries`: examples from the gateways' history. Pure.
+//! - `bundle`, `markdown`, `chart`: all of it, as it is written.
 
 mod bundle;
 mod chart;

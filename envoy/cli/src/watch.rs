@@ -1,8 +1,8 @@
 //! `gatepost watch`: how gateways stand, live on a terminal, or once for a script.
 //!
-//! - [`view`]: what is known of each gateway, with rates from two readings and what is wrong in words. Pure.
-//! - [`table`]: that as lines of a width. Pure.
-//! - [`screen`]: the terminal, which is left as it was found.
+//! - `view`: what is known of each gateway, with rates from two readings and what is wrong in words. Pure.
+//! - `table`: that as lines of a width. Pure.
+//! - `screen`: the terminal, which is left as it was found.
 
 mod screen;
 mod table;
@@ -28,9 +28,9 @@ use view::View;
 pub struct Options {
     #[command(flatten)]
     gateways: Gateways,
-    /// The time between two readings
-    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = clap::builder::ValueParser::new(interval))]
-    interval: Duration,
+    /// The time between two readings [default: 1s, with --once 5s]
+    #[arg(long, value_name = "TIME", value_parser = clap::builder::ValueParser::new(interval))]
+    interval: Option<Duration>,
     /// Two readings, one interval apart, and the end; also where the output is no terminal
     #[arg(long)]
     once: bool,
@@ -47,15 +47,15 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     let gateways = options.gateways.resolve();
     let mut view = View::new(gateways.iter().map(Gateway::url));
     if options.json && !options.once {
-        return stream(&gateways, &mut view, options.interval);
+        return stream(&gateways, &mut view, options.interval.unwrap_or(LIVE));
     }
     if !options.once && io::stdout().is_terminal() && io::stdin().is_terminal() {
-        live(gateways, view, options.interval)?;
+        live(gateways, view, options.interval.unwrap_or(LIVE))?;
         return Ok(ExitCode::SUCCESS);
     }
     // One reading has no rates.
     read(&gateways, &mut view);
-    thread::sleep(options.interval);
+    thread::sleep(options.interval.unwrap_or(ONCE));
     read(&gateways, &mut view);
     let mut out = anstream::stdout().lock();
     if options.json {
@@ -134,6 +134,9 @@ fn interval(text: &str) -> Result<Duration, String> {
     if interval < INTERVAL_MIN { Err("expected 100ms or more".to_owned()) } else { Ok(interval) }
 }
 
+const LIVE: Duration = Duration::from_secs(1);
+/// Gateways write their counters once a second: over a shorter time a rate says little.
+const ONCE: Duration = Duration::from_secs(5);
 /// Reading more often costs a gateway more than it tells.
 const INTERVAL_MIN: Duration = Duration::from_millis(100);
 /// The width where there is no terminal.
@@ -149,5 +152,5 @@ Examples:
   gatepost watch --once --json | jq '.gateways[].troubles'
   gatepost watch --json --interval 10s >> gateways.jsonl
 
-Rates are of the time between two readings; success, P50 and P95 are of the time the guard judges (its `for`).
+Rates are of the last 10 seconds, or of the time between two readings; success, P50 and P95 are of the time the guard judges (its `for`).
 Exit code: 0 every gateway was reached, 1 one was not, 2 wrong usage.";

@@ -220,14 +220,18 @@ fn breaker(breaker: &Breaker) -> String {
     }
 }
 
-/// Its share, and where it is on its way.
+/// Its share, and where it is on its way, in fifteen characters.
 fn rollout(rollout: &Rollout) -> String {
-    let word = match (rollout.state.as_str(), rollout.phase.zip(rollout.phases)) {
-        ("fixed", _) => String::new(),
-        ("rolled_back", _) => "rolled back".to_owned(),
-        ("overridden", _) => "by hand".to_owned(),
-        (state, Some((phase, phases))) => format!("{phase}/{phases} {state}"),
-        (state, None) => state.to_owned(),
+    let phase =
+        || rollout.phase.zip(rollout.phases).map(|(phase, phases)| format!("{phase}/{phases}")).unwrap_or_default();
+    let word = match rollout.state.as_str() {
+        "fixed" => String::new(),
+        "rolled_back" => "rolled back".to_owned(),
+        "overridden" => "by hand".to_owned(),
+        "running" => phase(),
+        "waiting" => phase() + " waits",
+        "held" => phase() + " held",
+        state => state.to_owned(),
     };
     format!("{}% {word}", rollout.percent).trim_end().chars().take(15).collect()
 }
@@ -318,6 +322,19 @@ mod tests {
         let words = shown(&view, start, 60).join(" ");
         let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(words.contains("within 5 minutes); nothing is sent until it is resumed"), "{words}");
+    }
+
+    #[test]
+    fn a_rollout_is_its_share_and_where_it_is_on_its_way() {
+        let shown = |percent, state: &str| {
+            let (phase, phases) = (Some(1), Some(4));
+            rollout(&Rollout { percent, state: state.to_owned(), phase, phases, ..Rollout::default() })
+        };
+        assert_eq!(shown(100.0, "fixed"), "100%");
+        assert_eq!(shown(12.5, "running"), "12.5% 1/4");
+        assert_eq!(shown(12.5, "waiting"), "12.5% 1/4 waits");
+        assert_eq!(shown(0.0, "rolled_back"), "0% rolled back");
+        assert_eq!(shown(100.0, "complete"), "100% complete");
     }
 
     #[test]

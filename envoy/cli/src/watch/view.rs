@@ -1,6 +1,6 @@
-//! What is known of each gateway: its last status, the rates since the one before, and whether it is another process now.
+//! What is known of each gateway: its last status, the rates of the last seconds, and whether it is another process now.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -18,7 +18,9 @@ pub(super) struct View {
 pub(super) struct Watched {
     pub url: String,
     /// The last status it answered with, kept while it is down.
-    last: Option<(Instant, Status)>,
+    last: Option<Status>,
+    /// What the same process had counted before, oldest first: as far back as rates look.
+    before: VecDeque<Reading>,
     /// Why it cannot be reached now, and since when.
     down: Option<(Instant, Failure)>,
     /// It was not asked yet.
@@ -27,6 +29,13 @@ pub(super) struct Watched {
     restarted: Option<Instant>,
     /// Of the gateway, and of each endpoint.
     rates: Option<(Rates, BTreeMap<String, Rates>)>,
+}
+
+/// What was counted of the gateway and of each endpoint, and when that was read.
+struct Reading {
+    at: Instant,
+    counters: Counters,
+    endpoints: BTreeMap<String, Counters>,
 }
 
 /// How often something happened, a second.
@@ -54,6 +63,7 @@ impl View {
         let watched = |url: &str| Watched {
             url: url.to_owned(),
             last: None,
+            before: VecDeque::new(),
             down: None,
             is_new: true,
             restarted: None,
@@ -102,27 +112,33 @@ impl Watched {
             }
         };
         self.down = None;
-        self.rates = match &self.last {
-            Some((before, last)) if last.instance == status.instance && at > *before => {
-                let elapsed = at - *before;
-                let endpoints = status.endpoints.iter().filter_map(|endpoint| {
-                    let before = last.endpoint(&endpoint.name)?;
-                    Some((endpoint.name.clone(), Rates::between(&before.counters, &endpoint.counters, elapsed)))
-                });
-                Some((Rates::between(&last.counters, &status.counters, elapsed), endpoints.collect()))
-            }
-            Some((_, last)) if last.instance != status.instance => {
-                self.restarted = Some(at);
-                None
-            }
-            _ => None,
-        };
-        self.last = Some((at, status));
+        if self.last.as_ref().is_some_and(|last| last.instance != status.instance) {
+            self.restarted = Some(at);
+            self.before.clear();
+        }
+        let counted = status.endpoints.iter().map(|endpoint| (endpoint.name.clone(), endpoint.counters));
+        let now = Reading { at, counters: status.counters, endpoints: counted.collect() };
+        self.rates = self.rates_until(&now);
+        self.before.push_back(now);
+        self.last = Some(status);
+    }
+
+    fn rates_until(&mut self, now: &Reading) -> Option<(Rates, BTreeMap<String, Rates>)> {
+        // One is kept however old it is.
+        while self.before.len() > 1 && self.before.front().is_some_and(|first| now.at - first.at > RATES_WINDOW) {
+            self.before.pop_front();
+        }
+        let first = self.before.front().filter(|first| first.at < now.at)?;
+        let elapsed = now.at - first.at;
+        let endpoints = now.endpoints.iter().filter_map(|(name, counters)| {
+            Some((name.clone(), Rates::between(first.endpoints.get(name)?, counters, elapsed)))
+        });
+        Some((Rates::between(&first.counters, &now.counters, elapsed), endpoints.collect()))
     }
 
     /// How it stands, if it answers.
     pub fn status(&self) -> Option<&Status> {
-        if self.down.is_some() { None } else { self.last.as_ref().map(|(_, status)| status) }
+        if self.down.is_some() { None } else { self.last.as_ref() }
     }
 
     /// Why it does not, and since when.
@@ -182,6 +198,8 @@ struct Entry<'a> {
     status: Option<&'a Status>,
 }
 
+/// Each worker writes its counters once a second, all of that second at once: over less than a few of them a rate jumps.
+const RATES_WINDOW: Duration = Duration::from_secs(10);
 /// For so long a restart is shown.
 const RESTART_IS_NEWS: Duration = Duration::from_secs(300);
 
@@ -224,6 +242,23 @@ pub(super) mod tests {
         let expected = Some(Rates { accepted: 10.0, delivered: 5.0, failed: 1.0 });
         assert_eq!(view.gateways[0].rates(), expected);
         assert_eq!(view.gateways[0].endpoint_rates("billing"), expected);
+    }
+
+    #[test]
+    fn rates_look_ten_seconds_back_and_always_as_far_as_the_reading_before() {
+        let (mut view, start) = view();
+        let reading = |accepted| {
+            let mut status = status();
+            status.counters.accepted = accepted;
+            Ok(status)
+        };
+        for second in 0..=20 {
+            // Ten every other second.
+            view.take(0, start + Duration::from_secs(second), reading(second / 2 * 10));
+        }
+        assert_eq!(view.gateways[0].rates().map(|rates| rates.accepted), Some(5.0));
+        view.take(0, start + Duration::from_secs(80), reading(160));
+        assert_eq!(view.gateways[0].rates().map(|rates| rates.accepted), Some(1.0));
     }
 
     #[test]
