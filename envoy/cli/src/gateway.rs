@@ -62,15 +62,9 @@ pub type Result<T> = std::result::Result<T, Failure>;
 impl Gateway {
     /// The gateway with this surface, such as `http://127.0.0.1:10001/gatepost`.
     pub fn new(url: &str, token: &str, token_source: &str, timeout: Duration) -> Self {
-        let http = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .timeout_global(Some(timeout))
-            // A surface that sends us elsewhere is not one, and the token is not for others.
-            .max_redirects(0)
-            .build();
         Self {
             url: url.to_owned(),
-            http: http.into(),
+            http: agent(timeout),
             authorization: format!("Bearer {token}"),
             token_source: token_source.to_owned(),
         }
@@ -161,6 +155,17 @@ impl Gateway {
     }
 }
 
+/// A client for what stands within an operator's own network. A status of 400 and above is an answer.
+pub(crate) fn agent(timeout: Duration) -> ureq::Agent {
+    let config = ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .timeout_global(Some(timeout))
+        // Whoever stands in between, or sends us elsewhere, is not to get the token.
+        .proxy(None)
+        .max_redirects(0);
+    config.build().into()
+}
+
 /// Asks all of them at the same time; the answers are in the order of the gateways.
 pub fn ask_all<T: Send>(gateways: &[Gateway], ask: impl Fn(&Gateway) -> Result<T> + Sync) -> Vec<Result<T>> {
     thread::scope(|scope| {
@@ -190,7 +195,11 @@ fn unreached(error: &ureq::Error) -> Failure {
         ureq::Error::Io(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
             "the connection is refused: nothing listens there".to_owned()
         }
-        ureq::Error::TlsRequired => "it is https, which this gatepost is built without".to_owned(),
+        ureq::Error::Io(error) => error.to_string(),
+        ureq::Error::TlsRequired => {
+            "it is https, which this gatepost is built without: ask by http, through a tunnel or on the machine"
+                .to_owned()
+        }
         other => other.source().map_or_else(|| other.to_string(), |source| format!("{other}: {source}")),
     };
     Failure::new(format!("cannot be reached: {why}"))

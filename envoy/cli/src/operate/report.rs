@@ -2,7 +2,8 @@
 
 use std::fmt;
 use std::io::Write;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anstyle::{AnsiColor, Style};
 use anyhow::Result;
@@ -101,6 +102,7 @@ impl Switch<'_> {
         if let Err(failure) = (self.act)(gateway) {
             return Report::failed(gateway, instance, &failure);
         }
+        let told = Instant::now();
         let mut read = Err(Failure::new("it was not asked"));
         let mut note = None;
         // What is asked for is in shared data when the answer leaves; a moment is given all the same.
@@ -116,6 +118,10 @@ impl Switch<'_> {
             Ok(note.is_none().then_some(()))
         })
         .is_ok();
+        if confirmed {
+            // What its workers do cannot be asked; that they know by then is what the surface promises.
+            thread::sleep(IN_FORCE.saturating_sub(told.elapsed()));
+        }
         let now = read.as_ref().map(self.view).unwrap_or_default();
         let changes = (self.view)(&before).into_iter().map(|(of, was)| {
             let now = now.iter().find(|(name, _)| *name == of).map(|(_, now)| now.clone());
@@ -161,6 +167,8 @@ fn print_one(out: &mut impl Write, report: &Report) -> Result<()> {
     Ok(())
 }
 
+/// So long after the answer a change is in force on every worker: who goes on after this command may rely on it.
+const IN_FORCE: Duration = Duration::from_secs(1);
 /// How long a gateway may take until it stands as it was told to.
 const CONFIRMED: Duration = Duration::from_secs(2);
 
