@@ -37,7 +37,7 @@ use hours::{HOURS_MAX, Series, grid, lay};
 use log::Told;
 use objectives::{Objective, Verdict, judge};
 use personal::PersonalData;
-use records::Headers;
+use records::Keys;
 
 /// The arguments of `gatepost evidence`.
 #[derive(clap::Args)]
@@ -143,10 +143,11 @@ fn collect(options: &Options, secrets: &[String]) -> Result<Bundle> {
         eprintln!("Reading {}", path.display());
         log::read(path, from, &mut told)?;
     }
-    let (mut headers, mut moments) = (Headers::default(), Vec::new());
+    let mut recorded = records::Told::default();
+    let keys = Keys { prefix: &options.header_prefix, secrets };
     for path in &options.records {
         eprintln!("Reading {}", path.display());
-        records::read(path, from, &options.header_prefix, secrets, &mut headers, &mut moments)?;
+        records::read(path, from, &keys, &mut recorded)?;
     }
     let gateways = options.gateways.resolve();
     gateways.iter().for_each(|gateway| eprintln!("Asking {}", gateway.url()));
@@ -157,11 +158,12 @@ fn collect(options: &Options, secrets: &[String]) -> Result<Bundle> {
                 facts.push(answered);
                 hours.extend(series);
                 retries.looked_at += deliveries.len() as u64;
-                retries.examples.extend(retries::examples(gateway.url(), &deliveries));
+                retries.examples.extend(retries::remembered(gateway.url(), &deliveries));
             }
             Err(failure) => facts.push(GatewayFacts::unknown(gateway.url(), failure.sentence)),
         }
     }
+    retries.examples.extend(recorded.retries);
     let mut envoys: Vec<EnvoyFacts> = options.envoy_admin.iter().map(|admin| envoy(admin)).collect();
     let counted = counted(options, &mut envoys);
     let logs = (!options.logs.is_empty()).then_some(told);
@@ -178,9 +180,9 @@ fn collect(options: &Options, secrets: &[String]) -> Result<Bundle> {
         gateways: facts,
         envoys,
         objectives: judge(&hours, &personal_data),
-        headers: (!options.records.is_empty()).then_some(headers),
+        headers: (!options.records.is_empty()).then_some(recorded.headers),
         retries,
-        timeline: Timeline::of(logs.map(|told| told.moments), moments, &hours),
+        timeline: Timeline::of(logs.map(|told| told.moments), recorded.moments, &hours),
         personal_data,
         config,
         hours,

@@ -117,8 +117,8 @@ fn opens(series: &Series) -> impl Iterator<Item = Moment> {
             at: row.hour,
             endpoint: Some(series.endpoint.clone()),
             event: "breaker_opened".to_owned(),
-            detail: format!("{opens} times within this hour, at {}", series.gateway),
-            source: "hourly counters",
+            detail: format!("{opens} times within this hour"),
+            source: series.gateway.clone(),
         })
     })
 }

@@ -20,8 +20,8 @@ pub(super) struct Moment {
     pub event: String,
     /// The rest of what was told.
     pub detail: String,
-    /// Where it was read.
-    pub source: &'static str,
+    /// Where it was read: a file, or what else.
+    pub source: String,
 }
 
 /// What a log tells.
@@ -55,7 +55,7 @@ pub(super) fn read(path: &Path, from: Timestamp, told: &mut Told) -> Result<()> 
             continue;
         }
         told.scan.look(&name, number, text, is_of_filter);
-        if let Some(moment) = at.filter(|_| is_of_filter).and_then(|at| moment(at, text)) {
+        if let Some(moment) = at.filter(|_| is_of_filter).and_then(|at| moment(at, text, &name)) {
             told.moments.push(moment);
         }
     }
@@ -76,13 +76,13 @@ fn split(line: &str) -> (Option<Timestamp>, &str, bool) {
     }
 }
 
-fn moment(at: Timestamp, text: &str) -> Option<Moment> {
+fn moment(at: Timestamp, text: &str, source: &str) -> Option<Moment> {
     let pairs = pairs(text)?;
     let value = |name: &str| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| value.clone());
     let event = value("event").filter(|event| TOLD.contains(&event.as_str()))?;
     let rest = pairs.iter().filter(|(key, _)| !["event", "endpoint"].contains(key));
     let detail = rest.map(|(key, value)| format!("{key}: {value}")).collect::<Vec<_>>().join(", ");
-    Some(Moment { at, endpoint: value("endpoint"), event, detail: redacted(&detail), source: "log" })
+    Some(Moment { at, endpoint: value("endpoint"), event, detail: redacted(&detail), source: source.to_owned() })
 }
 
 /// `key=value` pairs; a value may be a JSON string. `None`: it is not such a line.
@@ -133,7 +133,7 @@ mod tests {
     fn a_line_of_the_filter_is_a_moment_with_its_time_endpoint_and_words() {
         let (at, text, is_of_filter) = split(LINE);
         assert!(is_of_filter);
-        let moment = moment(at.unwrap(), text).unwrap();
+        let moment = moment(at.unwrap(), text, "envoy.log").unwrap();
         assert_eq!(moment.at.to_string(), "2026-11-25T12:31:57.123Z");
         assert_eq!((moment.endpoint.as_deref(), moment.event.as_str()), (Some("billing"), "rolled_back"));
         assert_eq!(moment.detail, "reason: success, detail: 7 of 20 \"deliveries\"");
@@ -143,7 +143,7 @@ mod tests {
     fn what_is_no_line_of_pairs_is_no_moment() {
         let at = Timestamp::UNIX_EPOCH;
         for text in ["", "the filter has started", "event=unheard_of a=b", "event=admin reason=\"half"] {
-            assert_eq!(moment(at, text), None, "{text}");
+            assert_eq!(moment(at, text, "envoy.log"), None, "{text}");
         }
     }
 

@@ -7,6 +7,7 @@ use std::fmt::Write;
 use jiff::Timestamp;
 
 use super::bundle::Bundle;
+use super::hours::totals;
 use super::objectives::Verdict;
 use super::records::Headers;
 use super::retries::Example;
@@ -165,30 +166,33 @@ fn headers(out: &mut String, headers: Option<&Headers>) {
 
 fn retries(out: &mut String, bundle: &Bundle) {
     say(out, format_args!("## Retries\n"));
-    let (examples, looked_at) = (&bundle.retries.examples, bundle.retries.looked_at);
-    if examples.is_empty() {
-        say(out, format_args!("None of the {looked_at} deliveries that the gateways remember was tried twice.\n"));
-        return;
-    }
+    let counted = totals(bundle.hours.iter().flat_map(|series| &series.rows)).retries;
     say(
         out,
         format_args!(
-            "Examples from the gateways' history (`GET …/deliveries`, {looked_at} deliveries of this time); waits are from \
-         the end of one attempt to the beginning of the next.\n"
+            "{counted} by the hourly counters. Examples are from what the gateways remember (`GET …/deliveries`: the last \
+             {} of this time), with waits from the end of one attempt to the beginning of the next, and from the \
+             receiver's records, with waits from one arrival to the next.\n",
+            bundle.retries.looked_at
         ),
     );
-    say(out, format_args!("| endpoint | event | id | attempts | ended |\n|---|---|---|---|---|"));
-    for Example { endpoint, id, event, status, attempts, .. } in examples {
+    if bundle.retries.examples.is_empty() {
+        say(out, format_args!("There is no example of one in them.\n"));
+        return;
+    }
+    say(out, format_args!("| from | endpoint | event | id | attempts | ended |\n|---|---|---|---|---|---|"));
+    for Example { source, endpoint, id, event, status, attempts } in &bundle.retries.examples {
         let steps: Vec<String> = attempts
             .iter()
             .map(|attempt| {
                 let wait = attempt.waited_seconds.map(|wait| format!("+{wait:.1} s ")).unwrap_or_default();
                 let what = attempt.response_status.map_or_else(|| attempt.outcome.clone(), |status| status.to_string());
-                format!("{wait}{what} ({} ms)", attempt.ms)
+                let took = attempt.ms.map(|ms| format!(" ({ms} ms)")).unwrap_or_default();
+                wait + &what + &took
             })
             .collect();
-        let (endpoint, event) = (cell(endpoint), cell(event));
-        say(out, format_args!("| {endpoint} | {event} | {id} | {} | {status} |", steps.join(", ")));
+        let [source, endpoint, event] = [source, endpoint, event].map(|text| cell(text));
+        say(out, format_args!("| {source} | {endpoint} | {event} | {id} | {} | {status} |", steps.join(", ")));
     }
     out.push('\n');
 }
@@ -201,11 +205,12 @@ fn timeline(out: &mut String, bundle: &Bundle) {
         say(out, format_args!("Nothing of the kind happened.\n"));
         return;
     }
-    say(out, format_args!("| at (UTC) | endpoint | what | |\n|---|---|---|---|"));
+    say(out, format_args!("| at (UTC) | endpoint | what | | from |\n|---|---|---|---|---|"));
     for moment in moments.iter().take(MOMENTS_SHOWN) {
         let endpoint = moment.endpoint.as_deref().map_or_else(|| "-".to_owned(), cell);
         let at = moment.at.strftime("%Y-%m-%d %H:%M:%S");
-        say(out, format_args!("| {at} | {endpoint} | {} | {} |", moment.event.replace('_', " "), cell(&moment.detail)));
+        let (event, source) = (moment.event.replace('_', " "), cell(&moment.source));
+        say(out, format_args!("| {at} | {endpoint} | {event} | {} | {source} |", cell(&moment.detail)));
     }
     if let Some(more) = moments.len().checked_sub(MOMENTS_SHOWN + 1) {
         say(out, format_args!("\n{} more are in evidence.json.", more + 1));
@@ -278,10 +283,6 @@ fn minute(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M").to_string()
 }
 
-fn clock(at: Timestamp) -> String {
-    at.strftime("%H:%M").to_string()
-}
-
 /// Text that does not end its cell.
 fn cell(text: &str) -> String {
     text.replace('|', "\\|").replace(['\n', '\r'], " ")
@@ -344,8 +345,12 @@ mod tests {
         let table: Vec<&str> = table.into_iter().take_while(|line| line.starts_with('|')).collect();
         assert!(table.iter().all(|row| row.matches('|').count() == table[0].matches('|').count()), "{table:#?}");
         assert!(!table[0].contains("timeout"), "a column of noughts is left out");
-        assert!(table.iter().any(|row| row.contains("02:00") && row.contains("lost to a restart")));
-        assert!(table.iter().any(|row| row.contains("2026-11-25 05:00 … 10:00") && row.contains("nothing happened")));
+        assert!(table.iter().any(|row| row.contains("02:00 … 2026-11-25 03:00") && row.contains("lost to a restart")));
+        assert!(
+            table
+                .iter()
+                .any(|row| row.contains("2026-11-25 05:00 … 2026-11-25 10:00") && row.contains("nothing happened"))
+        );
         assert!(
             table.last().is_some_and(|row| row.starts_with("| **all** | 49 | 47 | 2 | 47 | 6 | 18 | 4 | 1 |")),
             "{table:#?}"

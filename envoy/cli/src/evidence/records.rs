@@ -17,6 +17,7 @@ use sha2::{Digest, Sha256};
 
 use super::log::Moment;
 use super::personal::redacted;
+use super::retries::{Arrival, Example, recorded};
 
 /// What the records say.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -61,6 +62,17 @@ struct Record {
     event: Option<String>,
     timestamp: Option<String>,
     verdict: Option<String>,
+    attempt: Option<u32>,
+    /// What it was answered.
+    status: Option<u16>,
+    /// What it was answered, by script; a plain 200 has none.
+    reply: Option<Reply>,
+}
+
+#[derive(Deserialize)]
+struct Reply {
+    status: Option<u16>,
+    act: Option<String>,
 }
 
 impl Record {
@@ -124,32 +136,55 @@ impl Record {
         Some(Sample { headers, body_bytes: body.len(), body_sha256, signature_matches })
     }
 
+    /// As an attempt of a delivery; `None`: it does not say of which.
+    fn arrival(&self, prefix: &str) -> Option<Arrival> {
+        let scripted = self.reply.as_ref().filter(|reply| reply.act.as_deref().is_none_or(|act| act == "answer"));
+        let status = self.status.or_else(|| scripted.map(|reply| reply.status.unwrap_or(200)));
+        let event = self.event.clone().or_else(|| self.header(&format!("{prefix}Event")).map(str::to_owned));
+        let id = self.id.clone().filter(|id| !id.is_empty())?;
+        let attempt = self.attempt.or_else(|| self.header(&format!("{prefix}Attempt"))?.parse().ok());
+        Some(Arrival { at: self.at()?, id, event: event.unwrap_or_default(), attempt, status })
+    }
+
     /// The gateway's own event that it carries, if it carries one.
     fn moment(&self, prefix: &str) -> Option<Moment> {
         let event = self.header(&format!("{prefix}Event"))?.strip_prefix("gatepost.")?.replace('.', "_");
         let payload: Value = serde_json::from_slice(&self.bytes()).ok()?;
         let text = |name: &str| payload.get(name).and_then(Value::as_str).map(str::to_owned);
         let at = text("at")?.parse().ok()?;
+        let source = "operational event".to_owned();
         let detail = [text("reason"), text("detail")].into_iter().flatten().collect::<Vec<_>>().join(", ");
         // As the log names them.
         let event = event.strip_prefix("rollout_").unwrap_or(&event).to_owned();
-        Some(Moment { at, endpoint: text("endpoint"), event, detail: redacted(&detail), source: "operational event" })
+        Some(Moment { at, endpoint: text("endpoint"), event, detail: redacted(&detail), source })
     }
+}
+
+/// What all files of records say.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Told {
+    pub headers: Headers,
+    /// The gateways' own events.
+    pub moments: Vec<Moment>,
+    /// Deliveries that were tried more than once.
+    pub retries: Vec<Example>,
+}
+
+/// What signatures are looked for and checked with.
+pub(super) struct Keys<'a> {
+    /// How the names of the headers begin.
+    pub prefix: &'a str,
+    pub secrets: &'a [String],
 }
 
 /// Reads a file of records.
 ///
 /// # Errors
 /// When it cannot be read or holds something else; the error does not quote it.
-pub(super) fn read(
-    path: &Path,
-    from: Timestamp,
-    prefix: &str,
-    secrets: &[String],
-    headers: &mut Headers,
-    moments: &mut Vec<Moment>,
-) -> Result<()> {
+pub(super) fn read(path: &Path, from: Timestamp, keys: &Keys<'_>, told: &mut Told) -> Result<()> {
+    let Keys { prefix, secrets } = *keys;
     let text = fs::read_to_string(path).with_context(|| format!("--records {}", path.display()))?;
+    let (headers, mut arrivals) = (&mut told.headers, Vec::new());
     for record in parse(&text).with_context(|| format!("--records {}", path.display()))? {
         if record.at().is_some_and(|at| at < from) {
             continue;
@@ -165,9 +200,12 @@ pub(super) fn read(
             Some(false) => headers.mismatched_here += 1,
             None => {}
         }
-        moments.extend(record.moment(prefix));
+        told.moments.extend(record.moment(prefix));
+        arrivals.extend(record.arrival(prefix));
         headers.sample = record.sample(prefix, secrets).or(headers.sample.take());
     }
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    told.retries.extend(recorded(&name, &arrivals));
     Ok(())
 }
 
@@ -209,9 +247,9 @@ mod tests {
         let mut file = tempfile::NamedTempFile::new()?;
         file.write_all(text.as_bytes())?;
         let secrets: Vec<String> = secrets.iter().map(|secret| (*secret).to_owned()).collect();
-        let (mut headers, mut moments) = (Headers::default(), Vec::new());
-        read(file.path(), Timestamp::UNIX_EPOCH, PREFIX, &secrets, &mut headers, &mut moments)?;
-        Ok((headers, moments))
+        let mut told = Told::default();
+        read(file.path(), Timestamp::UNIX_EPOCH, &Keys { prefix: PREFIX, secrets: &secrets }, &mut told)?;
+        Ok((told.headers, told.moments))
     }
 
     #[test]

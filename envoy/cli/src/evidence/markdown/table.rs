@@ -1,7 +1,7 @@
 //! The table of hours of one endpoint.
 
 use super::super::hours::{Coverage, Row, Series, totals};
-use super::{cell, clock, minute, say};
+use super::{cell, minute, say};
 use crate::gateway::Hour;
 
 /// A column of counts.
@@ -47,11 +47,11 @@ pub(super) fn write(out: &mut String, series: &Series) {
     let heads: Vec<&str> = columns.iter().map(|column| column.head).collect();
     say(out, format_args!("| hour | {} | p50 | p95 | |", heads.join(" | ")));
     say(out, format_args!("|---|{}--:|--:|---|", "--:|".repeat(columns.len())));
-    // A night without events is one line.
+    // A night without events is one line, and so is a day before the process began.
     let mut rows = series.rows.iter().peekable();
     while let Some(row) = rows.next() {
         let mut last = row;
-        while let Some(next) = rows.next_if(|next| is_idle(row) && is_idle(next)) {
+        while let Some(next) = rows.next_if(|next| is_empty(row) && is_empty(next) && row.coverage == next.coverage) {
             last = next;
         }
         line(out, row, last, &columns);
@@ -64,7 +64,7 @@ pub(super) fn write(out: &mut String, series: &Series) {
 /// An hour, or several in which nothing happened.
 fn line(out: &mut String, row: &Row, last: &Row, columns: &[&Column]) {
     let is_one = row.hour == last.hour;
-    let hours = if is_one { minute(row.hour) } else { format!("{} … {}", minute(row.hour), clock(last.hour)) };
+    let hours = if is_one { minute(row.hour) } else { format!("{} … {}", minute(row.hour), minute(last.hour)) };
     let note = match row.coverage {
         Coverage::Whole if is_one => "",
         Coverage::Whole => "nothing happened",
@@ -83,7 +83,12 @@ fn line(out: &mut String, row: &Row, last: &Row, columns: &[&Column]) {
     say(out, format_args!("| {hours} | {} | {p50} | {p95} | {note} |", counts.join(" | ")));
 }
 
-fn is_idle(row: &Row) -> bool {
-    let is_empty = |hour: &Hour| COLUMNS.iter().all(|column| (column.of)(hour) == 0);
-    row.coverage == Coverage::Whole && row.figures.as_ref().is_some_and(is_empty)
+/// Does a whole hour have nothing to tell?
+fn is_empty(row: &Row) -> bool {
+    let has_nothing = |hour: &Hour| COLUMNS.iter().all(|column| (column.of)(hour) == 0);
+    match row.coverage {
+        Coverage::Lost => true,
+        Coverage::Whole => row.figures.as_ref().is_some_and(has_nothing),
+        Coverage::FromStart | Coverage::NotOver => false,
+    }
 }
