@@ -70,20 +70,33 @@ impl Metrics {
             return;
         }
         let Some(from) = self.defined else {
-            of_process().for_each(|series| define(&mut self.process, None, series));
+            self.define_process();
             self.defined = Some(0);
             return;
         };
         for number in from..from + DEFINED_AT_ONCE {
             if let Some((family, route)) = self.routes.get_mut(number).zip(config.routes.get(number)) {
-                of_route().for_each(|series| define(family, Some(("route", &route.name)), series));
+                for result in EventResult::ALL {
+                    handle(family, Some(("route", &route.name)), counter(EVENTS, "result", result.label()));
+                }
             } else {
                 let number = number - config.routes.len();
                 let Some(family) = self.endpoints.get_mut(number) else { return };
-                let owner = ("endpoint", endpoint_name(config, EndpointId(number)));
-                of_endpoint().for_each(|series| define(family, Some(owner), series));
+                define_endpoint(family, endpoint_name(config, EndpointId(number)));
             }
             self.defined = Some(number + 1);
+        }
+    }
+
+    fn define_process(&mut self) {
+        for metric in [EVICTED, ADOPTED, DROPPED] {
+            handle(&mut self.process, None, (metric, MetricKind::Counter, NONE));
+        }
+        for kind in Kind::ALL {
+            handle(&mut self.process, None, counter(FINDINGS, "kind", kind.label()));
+        }
+        for gauge in Gauge::OF_PROCESS {
+            handle(&mut self.process, None, (gauge.metric(), MetricKind::Gauge, NONE));
         }
     }
 
@@ -118,6 +131,12 @@ impl Metrics {
             }
             Notice::RolledBack { endpoint, trigger, .. } => {
                 self.count(config, *endpoint, ROLLBACKS, ("reason", trigger.label()));
+            }
+            Notice::RolledBackByOperator { endpoint } => {
+                // Seldom enough to be defined each time.
+                let series = (ROLLBACKS, MetricKind::Counter, ("reason", Trigger::Operator.label()));
+                let handle = handle(&mut Family::new(), Some(("endpoint", endpoint)), series);
+                handle.into_iter().for_each(|handle| host::count(handle, 1));
             }
             Notice::Gauge { endpoint, gauge, value } => self.record(config, *endpoint, *gauge, *value),
             Notice::Findings { findings, .. } => {
@@ -174,32 +193,32 @@ impl Metrics {
     }
 }
 
-fn of_process() -> impl Iterator<Item = Series> {
-    let counters = [EVICTED, ADOPTED, DROPPED].map(|metric| (metric, MetricKind::Counter, NONE));
-    let findings = Kind::ALL.map(|kind| (FINDINGS, MetricKind::Counter, ("kind", kind.label())));
-    let gauges = Gauge::OF_PROCESS.map(|gauge| (gauge.metric(), MetricKind::Gauge, NONE));
-    counters.into_iter().chain(findings).chain(gauges)
+fn define_endpoint(family: &mut Family, endpoint: &str) {
+    let mut define = |series| handle(family, Some(("endpoint", endpoint)), series);
+    for outcome in OUTCOMES {
+        define(counter(ATTEMPTS, "outcome", outcome));
+    }
+    for result in DeliveryResult::ALL {
+        define(counter(DELIVERIES, "result", result.label()));
+    }
+    for trigger in Trigger::ALL {
+        define(counter(ROLLBACKS, "reason", trigger.label()));
+    }
+    for gauge in Gauge::OF_ENDPOINTS {
+        define((gauge.metric(), MetricKind::Gauge, NONE));
+    }
+    define((BREAKER_OPENS, MetricKind::Counter, NONE));
+    define((ATTEMPT_DURATION, MetricKind::Histogram, NONE));
+    define((DELIVERY_DURATION, MetricKind::Histogram, NONE));
 }
 
-fn of_route() -> impl Iterator<Item = Series> {
-    EventResult::ALL.into_iter().map(|result| (EVENTS, MetricKind::Counter, ("result", result.label())))
-}
-
-fn of_endpoint() -> impl Iterator<Item = Series> {
-    let attempts = OUTCOMES.map(|outcome| (ATTEMPTS, MetricKind::Counter, ("outcome", outcome)));
-    let deliveries = DeliveryResult::ALL.map(|result| (DELIVERIES, MetricKind::Counter, ("result", result.label())));
-    let rollbacks = Trigger::ALL.map(|trigger| (ROLLBACKS, MetricKind::Counter, ("reason", trigger.label())));
-    let durations = [ATTEMPT_DURATION, DELIVERY_DURATION].map(|metric| (metric, MetricKind::Histogram, NONE));
-    let gauges = Gauge::OF_ENDPOINTS.map(|gauge| (gauge.metric(), MetricKind::Gauge, NONE));
-    let opens = [(BREAKER_OPENS, MetricKind::Counter, NONE)];
-    attempts.into_iter().chain(deliveries).chain(rollbacks).chain(durations).chain(gauges).chain(opens)
-}
-
-fn define(family: &mut Family, owner: Option<(&str, &str)>, series: Series) {
-    let _ = handle(family, owner, series);
+/// One of several series of a counter.
+fn counter(metric: &'static str, label: &'static str, value: &'static str) -> Series {
+    (metric, MetricKind::Counter, (label, value))
 }
 
 /// The handle of a series of whoever it is about, defined at its first use.
+#[inline(never)]
 fn handle(family: &mut Family, owner: Option<(&str, &str)>, series: Series) -> Option<u32> {
     let (metric, kind, label) = series;
     if let Some((_, _, handle)) = family.iter().find(|known| known.0 == metric && known.1 == label.1) {

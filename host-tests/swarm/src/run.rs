@@ -226,7 +226,8 @@ impl Run {
             Err(error) => return broken(Invariant::Starts, error.to_string()),
         }
         self.current = number;
-        self.checks.orders.reconfigured(self.process.clock().elapsed());
+        let enabled = self.plan.configs.get(number).is_some_and(|config| config.enabled);
+        self.checks.orders.reconfigured(self.process.clock().elapsed(), enabled);
         self.look()
     }
 

@@ -5,6 +5,8 @@ use serde_json::{Value, json};
 
 use crate::support::{advance, answer, body, config, endpoint, event, gateway, millis, seconds, start, with};
 
+const DAY: u64 = 24 * 3600;
+
 /// A configuration with this rollout and an admin surface.
 fn rolling<const N: usize>(endpoints: [Value; N], rollout: Value) -> Value {
     let admin = json!({"tokens": [{"value": "operator", "role": "operate"}]});
@@ -200,6 +202,11 @@ fn operators_set_promote_hold_and_roll_back_and_are_told_what_cannot_be() {
     let status = operate(&mut process, "POST", "rollout/rollback", "");
     assert_eq!((shown(&status, 0), shown(&status, 1)), ("0 rolled_back".to_owned(), "0 rolled_back".to_owned()));
     assert_eq!(status["endpoints"][0]["rollout"]["reason"], "operator");
+    advance(&mut process, seconds(1));
+    for endpoint in ["billing", "audit"] {
+        let metric = format!("endpoint=.={endpoint};.;reason=.=operator;.;gatepost_rollbacks_total");
+        assert_eq!(process.metric(&metric), Some(1), "{endpoint}");
+    }
 
     let refused = operate(&mut process, "POST", "rollout/promote?endpoint=billing", "");
     assert_eq!(refused["status_code"], 409);
@@ -212,4 +219,134 @@ fn operators_set_promote_hold_and_roll_back_and_are_told_what_cannot_be() {
     ] {
         assert_eq!(operate(&mut process, method, path, command)["status_code"], code, "{method} {path}");
     }
+}
+
+/// 5 % for a day, then 25, then all.
+fn daily() -> Value {
+    json!({"phases": [{"percent": 5, "for": "24h"}, {"percent": 25, "for": "24h"}, {"percent": 100}], "guard": {}})
+}
+
+#[test]
+fn the_days_on_which_nothing_is_sent_are_not_part_of_a_phase() {
+    let off = with(rolling([endpoint("billing")], daily()), json!({"enabled": false}));
+    let mut process = start(&off);
+    advance(&mut process, seconds(6 * DAY));
+    operate(&mut process, "PUT", "state", r#"{"state": "enabled"}"#);
+    advance(&mut process, seconds(DAY / 2));
+    assert_eq!(rollout(&mut process, 0)["percent"], 5);
+    for (method, path, off, on) in [
+        ("PUT", "state", r#"{"state": "paused"}"#, r#"{"state": "enabled"}"#),
+        ("PATCH", "endpoints/billing", r#"{"disabled": true}"#, r#"{"disabled": false}"#),
+    ] {
+        operate(&mut process, method, path, off);
+        advance(&mut process, seconds(3 * DAY));
+        operate(&mut process, method, path, on);
+        advance(&mut process, seconds(DAY / 8));
+        assert_eq!(rollout(&mut process, 0)["percent"], 5, "{path}");
+    }
+    advance(&mut process, seconds(DAY / 3));
+    assert_eq!(rollout(&mut process, 0)["percent"], 25);
+}
+
+#[test]
+fn an_override_whose_value_has_changed_in_the_config_is_not_in_force_when_that_changes_back() {
+    let with_state = |enabled: bool, disabled: bool, percent: u32| {
+        let billing = with(endpoint("billing"), json!({"disabled": disabled}));
+        with(rolling([billing], json!({"percent": percent})), json!({"enabled": enabled}))
+    };
+    let mut process = start(&with_state(false, true, 10));
+    advance(&mut process, seconds(2));
+    operate(&mut process, "PUT", "state", r#"{"state": "enabled"}"#);
+    operate(&mut process, "PATCH", "endpoints/billing", r#"{"disabled": false}"#);
+    operate(&mut process, "PUT", "rollout", r#"{"percent": 100}"#);
+    let standing = |process: &mut Process| {
+        let status = operate(process, "GET", "status", "");
+        let endpoint = &status["endpoints"][0];
+        format!("{} {} {}", status["state"], endpoint["disabled"], endpoint["rollout"]["percent"])
+    };
+    assert_eq!(standing(&mut process), "\"enabled\" false 100");
+    for (config, expected) in
+        [(with_state(true, false, 50), "\"enabled\" false 50"), (with_state(false, true, 10), "\"disabled\" true 10")]
+    {
+        process.update_config(config.to_string()).expect("it is taken");
+        // The first configuration is revived as it was: a request tells it so.
+        standing(&mut process);
+        advance(&mut process, seconds(15));
+        assert_eq!(standing(&mut process), expected);
+    }
+}
+
+#[test]
+fn another_guard_and_what_an_older_configuration_sees_leave_an_operators_share_in_force() {
+    let config = |min_events: u32| {
+        let rollout = json!({"percent": 50, "guard": {"min_events": min_events}});
+        with(rolling([hasty("billing")], rollout), json!({"payload_guard": {"action": "report"}}))
+    };
+    let mut process = start(&config(20));
+    let kept = process.request(1, event("paid")).expect("no fault");
+    advance(&mut process, seconds(2));
+    operate(&mut process, "PUT", "rollout", r#"{"percent": 0}"#);
+    process.update_config(config(30).to_string()).expect("it is taken");
+    advance(&mut process, seconds(3));
+    assert_eq!(rollout(&mut process, 0)["percent"], 0);
+    let plan = with(config(30), json!({"rollout": {"percent": 60, "guard": {}}}));
+    process.update_config(plan.to_string()).expect("it is taken");
+    advance(&mut process, seconds(3));
+    operate(&mut process, "PUT", "rollout", r#"{"percent": 1}"#);
+    // A connection of the first configuration: its worker rolls back, and changes nothing else.
+    let personal = event("paid").body(r#"{"to": "bob@example.com"}"#);
+    process.request_again(kept, personal).expect("no fault");
+    advance(&mut process, seconds(2));
+    assert_eq!(rollout(&mut process, 0)["reason"], "personal_data");
+    operate(&mut process, "POST", "rollout/resume", "");
+    assert_eq!(rollout(&mut process, 0)["percent"], 1);
+}
+
+#[test]
+fn what_a_rolled_back_endpoint_has_no_room_to_hold_is_a_dead_letter_and_the_others_get_theirs() {
+    let billing = with(hasty("billing"), json!({"pending": 20}));
+    let mut process = start(&rolling([billing, hasty("audit")], json!({"guard": {}})));
+    advance(&mut process, seconds(2));
+    operate(&mut process, "POST", "rollout/rollback?endpoint=billing", "");
+    advance(&mut process, seconds(2));
+    play(&mut process, 10, 10);
+    assert_eq!((process.calls("billing").len(), process.calls("audit").len()), (0, 100));
+    let letters = operate(&mut process, "GET", "dead-letters", "");
+    assert_eq!((&letters["total"], &letters["dead_letters"][0]["reason"]), (&json!(60), &json!("overflow")));
+    operate(&mut process, "POST", "rollout/resume?endpoint=billing", "");
+    advance(&mut process, seconds(3));
+    assert_eq!(process.calls("billing").len(), 40);
+}
+
+#[test]
+fn what_grew_too_old_while_it_was_held_is_no_fault_of_the_receiver() {
+    let billing = with(hasty("billing"), json!({"max_age": "2m"}));
+    let mut process = start(&rolling([billing], json!({"guard": {"for": "30s", "min_events": 5}})));
+    play(&mut process, 5, 5);
+    operate(&mut process, "PUT", "state", r#"{"state": "paused"}"#);
+    play(&mut process, 180, 5);
+    advance(&mut process, seconds(60));
+    assert_eq!(rollout(&mut process, 0)["state"], "fixed");
+}
+
+#[test]
+fn a_receiver_that_nothing_gets_through_to_is_rolled_back_although_its_breaker_is_open() {
+    let phases = json!([{"percent": 50, "for": "2m"}, {"percent": 100}]);
+    let rollout = json!({"phases": phases, "guard": {"for": "5m"}});
+    let down = Upstream::always(Reply::connect_failure());
+    let mut process =
+        gateway(&rolling([endpoint("billing")], rollout)).cluster("billing", down).start().expect("it starts");
+    advance(&mut process, seconds(2));
+    let mut before = Value::Null;
+    for _ in 0..40 {
+        before = operate(&mut process, "GET", "status", "")["endpoints"][0]["rollout"].clone();
+        if before["state"] == "rolled_back" {
+            break;
+        }
+        assert_eq!(before["percent"], 50);
+        play(&mut process, 10, 5);
+    }
+    assert_eq!((&before["reason"], &before["state"]), (&json!("success"), &json!("rolled_back")));
+    let detail = before["detail"].as_str().expect("a detail");
+    assert!(detail.starts_with("the breaker has not closed for 300 s; "), "{detail}");
 }

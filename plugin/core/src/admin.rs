@@ -48,8 +48,8 @@ pub struct Request<'a> {
 pub enum Outcome {
     /// This answer.
     Answer(Answer),
-    /// The same, and a line for the log: something was changed.
-    Changed(Answer, String),
+    /// The same, a line for the log, and the endpoints that were rolled back by it: something was changed.
+    Changed(Answer, String, Vec<String>),
     /// An answer once nothing is pending any more, and a line for the log.
     Drain(String),
 }
@@ -72,15 +72,23 @@ pub fn split<'a>(admin: &Admin, path: &'a str) -> Option<(&'a str, &'a str)> {
 
 /// Answers a request, in the name of the plugin `prefix`.
 pub fn handle(world: &mut World<'_>, prefix: &str, admin: &Admin, request: &Request<'_>) -> Outcome {
-    let mut surface =
-        Surface { world, prefix, admin, request, role: Role::Read, holder: String::new(), is_untold: false };
+    let mut surface = Surface {
+        world,
+        prefix,
+        admin,
+        request,
+        role: Role::Read,
+        holder: String::new(),
+        is_untold: false,
+        rolled_back: Vec::new(),
+    };
     let outcome = surface.route();
     let mut line = [" token=", &surface.holder].concat();
     if surface.is_untold {
         line.push_str(" operational_event=dropped");
     }
     match outcome {
-        Ok(Outcome::Changed(answer, what)) => Outcome::Changed(answer, what + &line),
+        Ok(Outcome::Changed(answer, what, names)) => Outcome::Changed(answer, what + &line, names),
         Ok(Outcome::Drain(what)) => Outcome::Drain(what + &line),
         Ok(Outcome::Answer(answer)) => Outcome::Answer(answer),
         Err(refusal) => Outcome::Answer(named(world.store, prefix, *refusal)),
@@ -107,6 +115,8 @@ struct Surface<'a, 'w> {
     holder: String,
     /// Something was changed that could not be told to those who want to know.
     is_untold: bool,
+    /// The endpoints that the request rolled back.
+    rolled_back: Vec<String>,
 }
 
 impl Surface<'_, '_> {
@@ -258,7 +268,7 @@ impl Surface<'_, '_> {
 
     /// The answer to a change is how things stand now.
     fn changed(&mut self, about: &About, line: String) -> Result<Outcome> {
-        Ok(Outcome::Changed(self.standing(about)?, line))
+        Ok(Outcome::Changed(self.standing(about)?, line, std::mem::take(&mut self.rolled_back)))
     }
 }
 

@@ -35,6 +35,7 @@ mod values;
 pub use admin::{breaker_command, endpoint_command, rollout_command, state_command};
 pub use error::{Problem, Problems};
 pub use top::parse;
+pub(crate) use tree::Value as Tree;
 
 /// The number of a route in [`Config::routes`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

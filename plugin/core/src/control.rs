@@ -111,6 +111,11 @@ impl Control {
         self.override_of(enabled).map_or(State::configured(enabled), |state| state.state)
     }
 
+    /// Forgets an override whose time is over where the config says `enabled`.
+    pub fn forget_lapsed(&mut self, enabled: bool) {
+        self.state.take_if(|state| state.over != enabled);
+    }
+
     /// Puts a state over the config's. Whatever it is, a drain ends with it.
     pub fn set_state(&mut self, state: StateOverride) {
         *self = Self { state: Some(state), draining: false };

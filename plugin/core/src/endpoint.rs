@@ -178,6 +178,17 @@ impl Keys {
         })
     }
 
+    /// Forgets what an operator has put over a `disabled` of the config that says something else by now.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn forget_lapsed(&self, store: &mut dyn SharedStore, configured: bool) -> Result<(), StoreError> {
+        update(store, &self.breaker, |shared: &mut Shared| {
+            let lapsed = shared.disabled.take_if(|(_, over)| *over != configured);
+            (if lapsed.is_some() { Write::Yes } else { Write::No }, ())
+        })
+    }
+
     /// An operator moves the breaker: open for so long, or closed.
     ///
     /// # Errors

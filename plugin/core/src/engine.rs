@@ -93,6 +93,14 @@ pub enum Action {
     Notice(Notice),
 }
 
+/// A configuration that has become the newest.
+#[derive(Clone, Copy, Debug)]
+struct Announced {
+    since: Instant,
+    /// It has been for long enough to forget what operators have put over what was before it.
+    has_settled: bool,
+}
+
 /// How much of a worker's queue an endpoint takes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Share {
@@ -108,8 +116,8 @@ pub struct Engine {
     keys: Vec<Keys>,
     idempotency: Table,
     generation: Generation,
-    /// What this configuration is stands in shared data.
-    is_announced: bool,
+    /// What this configuration is stands in shared data, as long as it is the newest.
+    announced: Option<Announced>,
     control: Cached,
     nonce: Option<u64>,
     holdings: Holdings,
@@ -135,6 +143,8 @@ pub struct Engine {
     watched: Vec<Watched>,
     /// What was counted of all of them.
     process: Counted,
+    /// The endpoint whose counts were written last, when there were too many to write.
+    counted_last: usize,
     history: History,
     /// What the metrics were last told of the process.
     told: Told,
@@ -158,7 +168,7 @@ impl Engine {
             lanes: Lanes::new(&config.endpoints),
             generation: Generation::new(prefix, config.fingerprint),
             prefix: prefix.to_owned(),
-            is_announced: false,
+            announced: None,
             control: Cached::default(),
             nonce: None,
             holdings: Holdings::default(),
@@ -174,6 +184,7 @@ impl Engine {
             pledges: Timers::default(),
             watched: (0..endpoints).map(|_| Watched::new(window)).collect(),
             process: Counted::new(window),
+            counted_last: 0,
             history: History::new(prefix, config.limits.history),
             told: Told::new(),
             has_said_pending: false,

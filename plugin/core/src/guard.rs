@@ -24,7 +24,10 @@ const WINDOW: u64 = 30;
 /// The oldest stretch reaches back behind `for`, so that what has lasted for `for` is in it, and nothing shorter.
 const RING: u64 = WINDOW + 5;
 /// Where each stretch begins, in cells before now, and the last one ends.
-const STRETCHES: [u64; 6] = [0, 7, 14, 21, WINDOW - 1, RING];
+const STRETCHES: [u64; 5] = [0, 7, 14, 21, WINDOW - 1];
+/// The oldest one: the first cell of `for`, or, with nothing in it, as far back as the ring does. Longer, it would hold
+/// what was before a failure that has lasted for `for`. So a breach is found a fifteenth of `for` early at the most.
+const OLDEST: [(u64, u64); 2] = [(WINDOW - 1, WINDOW), (WINDOW - 1, RING)];
 
 /// The thresholds of a rollout's guard. `None`: not watched.
 #[derive(Clone, Debug, PartialEq)]
@@ -110,9 +113,11 @@ pub struct Counts {
     pub unauthorized: u32,
     /// How many attempts took how long: buckets and numbers, ascending.
     times: Vec<(u8, u32)>,
+    /// The longest, in milliseconds.
+    longest: u32,
 }
 
-wire!(struct Counts { delivered, failed, attempts, unauthorized, times });
+wire!(struct Counts { delivered, failed, attempts, unauthorized, times, longest });
 
 impl Counts {
     /// Counts an attempt that ended after this time.
@@ -120,6 +125,7 @@ impl Counts {
         self.attempts += 1;
         self.unauthorized += u32::from(matches!(ending, Ending::Status(401 | 403)));
         self.add_time(bucket(took), 1);
+        self.longest = self.longest.max(u32::try_from(took.as_millis()).unwrap_or(u32::MAX));
     }
 
     /// Adds another's.
@@ -128,6 +134,7 @@ impl Counts {
         self.failed += other.failed;
         self.attempts += other.attempts;
         self.unauthorized += other.unauthorized;
+        self.longest = self.longest.max(other.longest);
         for (bucket, count) in &other.times {
             self.add_time(*bucket, *count);
         }
@@ -158,7 +165,8 @@ impl Counts {
             if below + count >= rank.max(1) {
                 let (from, to) = (floor(*bucket), floor(bucket.saturating_add(1)));
                 let within = f64::from(rank.max(1) - below) / f64::from(*count);
-                return Some(Duration::from_millis(from + ((to - from) as f64 * within) as u64));
+                let millis = from + ((to - from) as f64 * within) as u64;
+                return Some(Duration::from_millis(millis.min(self.longest.into())));
             }
             below += count;
         }
@@ -265,11 +273,14 @@ impl Ring {
     /// What is breached for long enough to roll back, and what was seen; `from`: when the current share began.
     pub fn judge(&self, guard: &Guard, now: Instant, from: Instant) -> Option<(Trigger, String)> {
         let whole = self.total(now, from);
+        let oldest = OLDEST.map(|(to, end)| self.between(now, from, to, end));
         let is_lasting = |trigger| {
-            STRETCHES.windows(2).all(|ends| match *ends {
-                [to, end] => guard.breached(trigger, &self.between(now, from, to, end)),
-                _ => false,
-            })
+            let oldest = oldest.iter().find(|counts| counted(trigger, counts) > 0);
+            oldest.is_some_and(|counts| guard.breached(trigger, counts))
+                && STRETCHES.windows(2).all(|ends| match *ends {
+                    [to, end] => guard.breached(trigger, &self.between(now, from, to, end)),
+                    _ => false,
+                })
         };
         [Trigger::Success, Trigger::P95, Trigger::Unauthorized].into_iter().find_map(|trigger| {
             let is_breached =
@@ -328,8 +339,7 @@ impl Guard {
     }
 
     fn is_enough(&self, trigger: Trigger, whole: &Counts) -> bool {
-        let counted = if trigger == Trigger::Success { whole.delivered + whole.failed } else { whole.attempts };
-        counted >= self.min_events
+        counted(trigger, whole) >= self.min_events
     }
 
     fn breached(&self, trigger: Trigger, counts: &Counts) -> bool {
@@ -340,6 +350,11 @@ impl Guard {
             Trigger::BreakerOpens | Trigger::PersonalData | Trigger::Operator => false,
         }
     }
+}
+
+/// How much there is to judge.
+fn counted(trigger: Trigger, counts: &Counts) -> u32 {
+    if trigger == Trigger::Success { counts.delivered + counts.failed } else { counts.attempts }
 }
 
 fn below(value: Option<f64>, least: Option<f64>) -> bool {

@@ -51,13 +51,8 @@ struct Bucket {
     left_out: u32,
 }
 
-/// A line that is being made.
-struct Line {
-    event: &'static str,
-    endpoint: Option<EndpointId>,
-    level: Level,
-    text: String,
-}
+/// What a line says of whom.
+type Subject = (Level, &'static str, Option<EndpointId>);
 
 impl Log {
     /// The line for a notice, if it is worth one and there is room for it.
@@ -65,12 +60,17 @@ impl Log {
         if let Notice::Changed { line } = notice {
             return Some((Level::Info, ["event=admin ", line].concat()));
         }
-        let Line { event, endpoint, level, mut text } = line(config, notice)?;
+        let (level, event, endpoint) = subject(config, notice)?;
         let left_out = self.take(event, endpoint, now)?;
-        if left_out > 0 {
-            push(&mut text, "left_out", itoa::Buffer::new().format(left_out));
+        let mut line = Line(["event=", event].concat());
+        if let Some(endpoint) = endpoint.and_then(|endpoint| config.endpoints.get(endpoint.0)) {
+            line.text("endpoint", &endpoint.name);
         }
-        Some((level, text))
+        line.tell(config, notice);
+        if left_out > 0 {
+            line.number("left_out", left_out.into());
+        }
+        Some((level, line.0))
     }
 
     /// Takes the room of a line; how many had none since the last one. `None`: there is none now.
@@ -95,107 +95,108 @@ impl Log {
     }
 }
 
-impl Line {
-    fn new(level: Level, event: &'static str) -> Self {
-        Self { event, endpoint: None, level, text: ["event=", event].concat() }
-    }
-
-    fn of(mut self, config: &Config, endpoint: EndpointId) -> Self {
-        self.endpoint = Some(endpoint);
-        let name = config.endpoints.get(endpoint.0).map_or("", |endpoint| endpoint.name.as_str());
-        self.with("endpoint", name)
-    }
-
-    fn with(mut self, key: &str, value: &str) -> Self {
-        push(&mut self.text, key, value);
-        self
-    }
-
-    fn number(self, key: &str, value: u64) -> Self {
-        self.with(key, itoa::Buffer::new().format(value))
-    }
-}
-
-fn push(text: &mut String, key: &str, value: &str) {
-    let is_plain = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"=\\".contains(&byte));
-    let value = if is_plain { value.to_owned() } else { quoted(value) };
-    text.extend([" ", key, "=", &value]);
-}
-
-fn line(config: &Config, notice: &Notice) -> Option<Line> {
-    Some(match notice {
-        Notice::Attempt { .. } | Notice::Delivery { .. } | Notice::Gauge { .. } | Notice::Changed { .. } => {
-            return None;
-        }
+/// Which line a notice is worth, if any.
+fn subject(config: &Config, notice: &Notice) -> Option<Subject> {
+    let (level, event, endpoint) = match notice {
+        Notice::Attempt { .. } | Notice::Delivery { .. } | Notice::Gauge { .. } => return None,
+        // That is one line, whatever it changed.
+        Notice::Changed { .. } | Notice::RolledBackByOperator { .. } => return None,
         // The first of a row: the others say nothing new.
         Notice::Refused { times, .. } if *times > 1 => return None,
         Notice::Sink { delivered: true, .. } | Notice::Adopted { events: 0, .. } => return None,
-        Notice::Refused { endpoint, .. } => {
-            let cluster = config.endpoints.get(endpoint.0).map_or("", |endpoint| endpoint.cluster.as_str());
-            let detail = "Envoy will not send: there is no such cluster, it has no host, or its circuit breaker's \
-                          limits are reached; deliveries wait";
-            Line::new(Level::Warn, "refused").of(config, *endpoint).with("cluster", cluster).with("detail", detail)
+        Notice::Refused { endpoint, .. } => (Level::Warn, "refused", Some(*endpoint)),
+        Notice::DeadLetter { endpoint, .. } => {
+            let known = config.endpoints.iter().position(|other| other.name == *endpoint);
+            (Level::Warn, "dead_letter", known.map(EndpointId))
         }
-        Notice::DeadLetter { id, endpoint, reason, attempts, response_status, evicted: _ } => {
-            let status = response_status.map_or_else(|| "none".to_owned(), |status| status.to_string());
-            let mut line = Line::new(Level::Warn, "dead_letter");
-            // One that is gone from the config has its name only.
-            line.endpoint = config.endpoints.iter().position(|other| other.name == *endpoint).map(EndpointId);
-            line.with("endpoint", endpoint)
-                .with("id", &id.to_string())
-                .with("reason", reason.label())
-                .number("attempts", u64::from(*attempts))
-                .with("response_status", &status)
+        Notice::Sink { endpoint, delivered: false, .. } => (Level::Warn, "sink_failed", Some(*endpoint)),
+        Notice::Breaker { endpoint, position: Position::Open } => (Level::Warn, "breaker_opened", Some(*endpoint)),
+        Notice::Breaker { endpoint, position: Position::Closed } => (Level::Info, "breaker_closed", Some(*endpoint)),
+        Notice::Breaker { endpoint, position: Position::HalfOpen } => {
+            (Level::Info, "breaker_half_open", Some(*endpoint))
         }
-        Notice::Sink { endpoint, id, delivered: false } => {
-            Line::new(Level::Warn, "sink_failed").of(config, *endpoint).with("id", &id.to_string())
+        Notice::Gone { endpoint } => (Level::Warn, "endpoint_disabled", Some(*endpoint)),
+        Notice::RolledBack { endpoint, .. } => (Level::Error, "rolled_back", Some(*endpoint)),
+        Notice::Promoted { endpoint, .. } => (Level::Info, "promoted", Some(*endpoint)),
+        Notice::PromotionHeld { endpoint, .. } => (Level::Warn, "promotion_held", Some(*endpoint)),
+        Notice::Findings { .. } => (Level::Warn, "personal_data", None),
+        Notice::Dropped { endpoint, .. } => (Level::Warn, "operational_event_dropped", Some(*endpoint)),
+        Notice::Adopted { .. } => (Level::Info, "adopted", None),
+        Notice::Lost { .. } => (Level::Warn, "partition_lost", None),
+        Notice::Generation { is_newest: true } => (Level::Info, "configuration_in_force", None),
+        Notice::Generation { is_newest: false } => (Level::Info, "configuration_superseded", None),
+        Notice::Store { .. } => (Level::Error, "store_failed", None),
+    };
+    Some((level, event, endpoint))
+}
+
+/// A line that is being made.
+struct Line(String);
+
+impl Line {
+    #[inline(never)]
+    fn text(&mut self, key: &str, value: &str) {
+        let is_plain =
+            !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"=\\".contains(&byte));
+        let value = if is_plain { value.to_owned() } else { quoted(value) };
+        self.0.extend([" ", key, "=", &value]);
+    }
+
+    fn number(&mut self, key: &str, value: u64) {
+        self.text(key, itoa::Buffer::new().format(value));
+    }
+
+    /// Says what else there is to say.
+    fn tell(&mut self, config: &Config, notice: &Notice) {
+        match notice {
+            Notice::Refused { endpoint, .. } => {
+                self.text("cluster", config.endpoints.get(endpoint.0).map_or("", |endpoint| &endpoint.cluster));
+                let detail = "Envoy will not send: there is no such cluster, it has no host, or its circuit breaker's \
+                              limits are reached; deliveries wait";
+                self.text("detail", detail);
+            }
+            Notice::DeadLetter { id, endpoint, reason, attempts, response_status, evicted: _ } => {
+                // Of one that is gone from the config nothing stands there yet.
+                if !config.endpoints.iter().any(|other| other.name == *endpoint) {
+                    self.text("endpoint", endpoint);
+                }
+                self.text("id", &id.to_string());
+                self.text("reason", reason.label());
+                self.number("attempts", u64::from(*attempts));
+                match response_status {
+                    Some(status) => self.number("response_status", u64::from(*status)),
+                    None => self.text("response_status", "none"),
+                }
+            }
+            Notice::Sink { id, .. } => self.text("id", &id.to_string()),
+            Notice::Gone { .. } => self.text("reason", "gone"),
+            Notice::RolledBack { trigger, detail, .. } => {
+                self.text("reason", trigger.label());
+                self.text("detail", detail);
+            }
+            Notice::Promoted { phase, percent, .. } => {
+                self.number("phase", u64::from(*phase) + 1);
+                self.text("percent", &percent.to_string());
+            }
+            Notice::PromotionHeld { trigger, .. } => self.text("reason", trigger.label()),
+            Notice::Findings { route, action, findings } => {
+                self.text("route", config.routes.get(route.0).map_or("", |route| &route.name));
+                self.text("action", action.label());
+                self.text("found", &findings.summary(findings.list.len()));
+            }
+            Notice::Dropped { event_type, .. } => self.text("type", event_type),
+            Notice::Adopted { partition, events } => {
+                self.number("partition", u64::from(*partition));
+                self.number("events", *events as u64);
+            }
+            Notice::Lost { partition } => self.number("partition", u64::from(*partition)),
+            Notice::Store { doing, error } => {
+                self.text("doing", doing);
+                self.text("error", &error.to_string());
+            }
+            _ => {}
         }
-        Notice::Breaker { endpoint, position } => {
-            let (level, event) = match position {
-                Position::Closed => (Level::Info, "breaker_closed"),
-                Position::Open => (Level::Warn, "breaker_opened"),
-                Position::HalfOpen => (Level::Info, "breaker_half_open"),
-            };
-            Line::new(level, event).of(config, *endpoint)
-        }
-        Notice::Gone { endpoint } => {
-            Line::new(Level::Warn, "endpoint_disabled").of(config, *endpoint).with("reason", "gone")
-        }
-        Notice::RolledBack { endpoint, trigger, detail } => Line::new(Level::Error, "rolled_back")
-            .of(config, *endpoint)
-            .with("reason", trigger.label())
-            .with("detail", detail),
-        Notice::Promoted { endpoint, phase, percent } => Line::new(Level::Info, "promoted")
-            .of(config, *endpoint)
-            .number("phase", u64::from(*phase) + 1)
-            .with("percent", &percent.to_string()),
-        Notice::PromotionHeld { endpoint, trigger } => {
-            Line::new(Level::Warn, "promotion_held").of(config, *endpoint).with("reason", trigger.label())
-        }
-        Notice::Findings { route, action, findings } => {
-            let route = config.routes.get(route.0).map_or("", |route| &route.name);
-            let found = findings.summary(findings.list.len());
-            Line::new(Level::Warn, "personal_data")
-                .with("route", route)
-                .with("action", action.label())
-                .with("found", &found)
-        }
-        Notice::Dropped { endpoint, event_type } => Line::new(Level::Warn, "operational_event_dropped")
-            .of(config, *endpoint)
-            .with("type", event_type)
-            .with("detail", "the queue is full"),
-        Notice::Adopted { partition, events } => Line::new(Level::Info, "adopted")
-            .number("partition", u64::from(*partition))
-            .number("events", *events as u64),
-        Notice::Lost { partition } => Line::new(Level::Warn, "partition_lost")
-            .number("partition", u64::from(*partition))
-            .with("detail", "another worker took over while this one stalled"),
-        Notice::Generation { is_newest: true } => Line::new(Level::Info, "configuration_in_force"),
-        Notice::Generation { is_newest: false } => Line::new(Level::Info, "configuration_superseded"),
-        Notice::Store { doing, error } => {
-            Line::new(Level::Error, "store_failed").with("doing", doing).with("error", &error.to_string())
-        }
-    })
+    }
 }
 
 #[cfg(test)]

@@ -102,6 +102,11 @@ pub enum Notice {
         /// What was seen, in words; never a value from an event.
         detail: String,
     },
+    /// An operator has put an endpoint's rollout to 0. The filter that answers operators may know it by name only.
+    RolledBackByOperator {
+        /// Its name.
+        endpoint: String,
+    },
     /// An endpoint's rollout has entered its next phase.
     Promoted {
         /// Whose.

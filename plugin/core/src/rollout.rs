@@ -117,9 +117,13 @@ pub struct Progress {
     pub rolled_back: Option<RolledBack>,
     /// When its breaker last opened, oldest first.
     opens: Vec<Instant>,
+    /// Since when nothing is sent, by the config or an operator.
+    off_since: Option<WallTime>,
 }
 
-wire!(struct Progress { digest, phase, since, counted_from, by_operator, is_held, breached, rolled_back, opens });
+wire!(struct Progress {
+    digest, phase, since, counted_from, by_operator, is_held, breached, rolled_back, opens, off_since,
+});
 
 impl Record for Progress {
     const VERSION: u8 = 1;
@@ -194,13 +198,21 @@ impl Progress {
     /// The progress under this plan: the one that was kept, or, if that is of another plan, a new one, which is rolled
     /// back as long as the old one was.
     pub fn under(kept: Option<Self>, plan: &Plan, now: Now) -> Self {
-        match kept {
+        match kept.filter(|kept| *kept != Self::default()) {
             Some(progress) if progress.digest == plan.digest => progress,
             Some(Self { rolled_back, opens, .. }) => {
                 Self { rolled_back, opens, counted_from: now.mono, ..Self::begun(plan, now) }
             }
             None => Self::begun(plan, now),
         }
+    }
+
+    /// The progress to a worker whose configuration has been replaced, and whose plan this is: what an operator has
+    /// said since holds for what it still takes, too.
+    pub fn to_older(kept: Option<Self>, plan: &Plan, now: Now) -> Self {
+        let by_operator = kept.as_ref().and_then(|kept| kept.by_operator);
+        let progress = Self::under(kept, plan, now);
+        Self { by_operator: progress.by_operator.or(by_operator), ..progress }
     }
 
     fn begun(plan: &Plan, now: Now) -> Self {
@@ -263,6 +275,19 @@ impl Progress {
         plan.phases.get(self.phase as usize)?.length.map(|length| self.since.plus(length))
     }
 
+    /// The clock of the phases stands still while nothing is sent, unless the plan has dates; says whether that is news.
+    pub fn keep_time(&mut self, plan: &Plan, is_sent: bool, now: Now) -> bool {
+        if plan.phases.is_empty() || plan.start.is_some() || is_sent == self.off_since.is_none() {
+            return false;
+        }
+        if let Some(off_since) = self.off_since.take() {
+            (self.since, self.counted_from) = (self.since.plus(now.wall.since(off_since)), now.mono);
+        } else {
+            self.off_since = Some(now.wall);
+        }
+        true
+    }
+
     /// Is the time of a phase over that ends by itself? Then [`promote_by_itself`](Self::promote_by_itself), unless a
     /// threshold is breached.
     pub fn is_due(&self, plan: &Plan, now: WallTime) -> bool {
@@ -301,9 +326,12 @@ impl Progress {
         true
     }
 
-    /// An operator lets it go on: in the phase it was in, from that phase's beginning.
+    /// An operator lets it go on: in the phase it was in, and, if it was rolled back, from that phase's beginning.
     pub fn resume(&mut self, now: Now) {
-        (self.rolled_back, self.is_held) = (None, false);
+        self.is_held = false;
+        if self.rolled_back.take().is_none() {
+            return;
+        }
         // One that has not begun yet begins when it was to.
         self.enter(self.phase, self.since.max(now.wall), now);
         self.opens.clear();
@@ -314,10 +342,11 @@ impl Progress {
         (self.by_operator, self.counted_from) = (Some(percent), now.mono);
     }
 
-    /// The plan decides again.
+    /// The plan decides again: in the phase it was in, from its beginning where another share was in force.
     pub fn delete_overrides(&mut self, now: Now) {
-        if self.by_operator.take().is_some() || self.is_held {
-            (self.is_held, self.counted_from) = (false, now.mono);
+        self.is_held = false;
+        if self.by_operator.take().is_some() {
+            self.enter(self.phase, self.since.max(now.wall), now);
         }
     }
 

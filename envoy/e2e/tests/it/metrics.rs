@@ -34,8 +34,8 @@ fn seen(receiver: &Receiver) -> Result<BTreeMap<&'static str, u64>> {
     let mut seen = BTreeMap::new();
     for record in receiver.records("a", 0)? {
         assert_eq!(record.problem, None);
-        let outcome = match record.reply["status"].as_u64() {
-            _ if record.reply["act"] == "hang" => "timeout",
+        let outcome = match record.reply.get("status").and_then(Value::as_u64) {
+            _ if record.reply.get("act").is_some() => "timeout",
             None | Some(200) => "2xx",
             Some(302) => "3xx",
             Some(503) => "5xx",
@@ -126,12 +126,12 @@ fn agrees(gateway: &Gateway, operator: &Operator, receiver: &Receiver, failed: u
     });
     wait::until("the counters are written", DEADLINE, || {
         let status = operator.done("GET", "status", &Value::Null)?;
-        Ok((status["endpoints"][0]["counters"] == expected).then_some(()))
+        Ok((status.pointer("/endpoints/0/counters") == Some(&expected)).then_some(()))
     })
     .with_context(|| format!("{expected}, not {}", operator.done("GET", "status", &Value::Null).unwrap_or_default()))?;
     let hours = operator.done("GET", "hours?endpoint=a&hours=2", &Value::Null)?;
     let sum = |pointer: &str| -> u64 {
-        let hours = hours["hours"].as_array().into_iter().flatten();
+        let hours = hours.get("hours").and_then(Value::as_array).into_iter().flatten();
         hours.filter_map(|hour| hour.pointer(pointer)?.as_u64()).sum()
     };
     assert_eq!((sum("/delivered"), sum("/failed"), sum("/expired")), (delivered, failed, 0));

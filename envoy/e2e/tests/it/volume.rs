@@ -25,7 +25,9 @@ fn of_10_000_events_over_8_http2_connections_none_is_lost_and_none_arrives_twice
 fn every_event_arrives_once(protocol: Protocol) -> Result<()> {
     let _alone = one_load_at_a_time();
     let receiver = Receiver::start(&[("a", "secret-of-a")], &Options { port: 0, compact: true, ..Options::default() })?;
-    let gateway = Gateway::start(&Setup::new(&receiver, &[endpoint("a", "secret-of-a", json!({}))]))?;
+    // Where the receiver is slower than the load, all of them may wait.
+    let roomy = endpoint("a", "secret-of-a", json!({"pending": 10_000}));
+    let gateway = Gateway::start(&Setup::new(&receiver, &[roomy]))?;
     let load = Load { protocol, connections: 8, events: 1250, every: None };
     let body = format!("{{\"filler\":\"{}\"}}", "x".repeat(1000));
     let accepted = load.run(&gateway, &Event::new("payment_verified", body))?;

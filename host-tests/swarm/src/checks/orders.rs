@@ -21,6 +21,8 @@ struct Stated {
     over: bool,
     /// Since when nothing leaves, if nothing does.
     since: Duration,
+    /// A configuration with another `enabled` has been loaded since: if it has delivered for a while, the order is forgotten.
+    may_be_forgotten: bool,
 }
 
 /// See the module.
@@ -43,7 +45,7 @@ impl Orders {
     pub fn state(&mut self, at: Duration, state: State, over: bool) {
         let stopped = self.stated.filter(|stated| stated.over == over && stated.state != State::Enabled);
         let since = stopped.filter(|_| !self.is_unknown).map_or(at, |stopped| stopped.since);
-        self.stated = Some(Stated { state, over, since });
+        self.stated = Some(Stated { state, over, since, may_be_forgotten: false });
         (self.is_unknown, self.changed, self.draining) = (false, at, None);
     }
 
@@ -53,9 +55,13 @@ impl Orders {
         self.disabled.clear();
     }
 
-    /// Another configuration was loaded: an order that was put over another `enabled` is in force no more.
-    pub fn reconfigured(&mut self, at: Duration) {
+    /// Another configuration was loaded: an order that was put over another `enabled` is in force no more, and is
+    /// forgotten when this one has delivered for a while.
+    pub fn reconfigured(&mut self, at: Duration, enabled: bool) {
         self.changed = at;
+        if let Some(stated) = &mut self.stated {
+            stated.may_be_forgotten |= stated.over != enabled;
+        }
     }
 
     /// A drain has begun.
@@ -111,6 +117,7 @@ impl Orders {
         if !self.is_unknown {
             let stated = self.stated.filter(|stated| stated.over == config.enabled);
             let stops = match stated {
+                Some(Stated { may_be_forgotten: true, .. }) => false,
                 Some(stated) => stated.state != State::Enabled && at >= stated.since + IN_FORCE,
                 None => !config.enabled && at >= self.changed + IN_FORCE,
             };
@@ -136,7 +143,11 @@ impl Orders {
             return Ok(());
         }
         let word = receipt.get("status").and_then(Value::as_str).unwrap_or_default();
-        let state = self.stated.filter(|stated| stated.over == config.enabled).map(|stated| stated.state);
+        let stated = self.stated.filter(|stated| stated.over == config.enabled);
+        if stated.is_some_and(|stated| stated.may_be_forgotten) {
+            return Ok(());
+        }
+        let state = stated.map(|stated| stated.state);
         let state = state.unwrap_or(State::configured(config.enabled));
         let is_so = match state {
             State::Disabled => status == 503 || word == "disabled",

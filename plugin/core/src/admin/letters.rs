@@ -126,7 +126,8 @@ impl Surface<'_, '_> {
         body.number("redelivered", kept.len() as u64);
         // Those whose endpoint is gone from the config stay where they are.
         body.number("skipped", skipped);
-        Ok(Outcome::Changed(end(body), [line.as_str(), " letters=", itoa::Buffer::new().format(kept.len())].concat()))
+        let line = [line.as_str(), " letters=", itoa::Buffer::new().format(kept.len())].concat();
+        Ok(Outcome::Changed(end(body), line, Vec::new()))
     }
 }
 

@@ -75,6 +75,8 @@ impl Surface<'_, '_> {
         }
         let news = told.iter().map(|(endpoint, (kind, more))| News { kind: *kind, endpoint, reason: "operator", more });
         let news: Vec<News<'_>> = news.collect();
+        let rolled_back = news.iter().filter(|news| news.kind == Kind::RolledBack);
+        self.rolled_back = rolled_back.map(|news| news.endpoint.to_owned()).collect();
         self.tell(about, &news);
         self.changed(about, ["rollout=", line, " endpoint=", named.as_deref().unwrap_or("all")].concat())
     }

@@ -7,11 +7,10 @@ use std::fmt;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
-use serde_json::Number;
 
 use super::error::{Problem, shown};
 use super::protobuf::{self, Fault};
-use super::tree::{Fields, Value};
+use super::tree::{Fields, Number, Value};
 
 /// A configuration that sends, as short as it can be.
 pub(super) const MINIMAL: &str = r#"{"enabled":true,"routes":[{"name":"ingest","match":{"path":"/events/{event}"},"event":"{event}"}],"endpoints":[{"name":"billing","cluster":"billing","url":"https://api.example.com/webhooks","secrets":[{"env":"WEBHOOK_SECRET"}]}]}"#;
@@ -72,11 +71,11 @@ impl<'de> Visitor<'de> for TreeVisitor {
     }
 
     fn visit_i64<E: Error>(self, value: i64) -> Result<Value, E> {
-        Ok(Value::Number(Number::from(value)))
+        Ok(Value::Number(Number::Whole(value)))
     }
 
     fn visit_u64<E: Error>(self, value: u64) -> Result<Value, E> {
-        Ok(Value::Number(Number::from(value)))
+        Ok(Value::Number(Number::from_u64(value)))
     }
 
     fn visit_f64<E: Error>(self, value: f64) -> Result<Value, E> {

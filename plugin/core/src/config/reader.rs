@@ -155,9 +155,8 @@ impl<'a> Node<'a> {
     /// ones as numbers, and hands on `0.2` as a string.
     pub(super) fn number(&self, range: RangeInclusive<f64>, expected: &str) -> Option<f64> {
         let number = match self.value {
-            Value::Number(number) => number.as_f64(),
-            // As JSON has it: its parser is here already, and another one is 20 KB.
-            Value::Text(text) => serde_json::from_str(text).ok(),
+            Value::Number(number) => Some(number.as_f64()),
+            Value::Text(text) => Value::parse_number(text),
             _ => return self.wrong_type(expected),
         };
         number.filter(|number| range.contains(number)).or_else(|| self.unfit(expected))

@@ -32,8 +32,14 @@ pub(super) fn rollout(node: &Node<'_>) -> Option<Rollout> {
     if let (Some(node), None) = (object.get("start"), object.get("phases")) {
         return node.problem("begins phases, and there are none", "start together with phases");
     }
-    let plan = Plan { percent: share?, start: start?, phases: phases?, digest: node.value().digest() };
+    let plan = Plan { percent: share?, start: start?, phases: phases?, digest: digest(&object) };
     Some(Rollout { plan, key: key?, guard: guard? })
+}
+
+/// Of what an operator's word is put over: with another guard or key it is the same plan.
+fn digest(object: &Object<'_>) -> u64 {
+    let parts = ["percent", "start", "phases"].map(|key| object.get(key).map_or(0, |node| node.value().digest()));
+    parts.into_iter().fold(0, |sum, part| sum.rotate_left(21) ^ part)
 }
 
 /// A share of the events: a number, or text that is one, as Envoy hands on what is not whole.
@@ -52,8 +58,7 @@ fn percent_or_env(node: &Node<'_>) -> Option<Percent> {
         return percent(node);
     };
     let text = literal_or_env(node, PERCENT)?;
-    // As JSON has it: its parser is here already.
-    let number = serde_json::from_str::<f64>(text.trim()).ok().filter(|number| (0.0..=100.0).contains(number));
+    let number = Value::parse_number(text.trim()).filter(|number| (0.0..=100.0).contains(number));
     let share = number.and_then(hundredths);
     share.or_else(|| node.problem("names a variable that holds no such number", PERCENT))
 }

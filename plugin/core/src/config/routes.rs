@@ -198,7 +198,10 @@ fn metadata_value(node: &Node<'_>, pattern: &PathPattern) -> Option<MetadataValu
         Value::Text(_) => template(node, pattern).map(MetadataValue::Template),
         Value::Null => Some(MetadataValue::Literal("null".to_owned())),
         Value::Bool(value) => Some(MetadataValue::Literal(value.to_string())),
-        Value::Number(number) => Some(MetadataValue::Literal(number.to_string())),
+        Value::Number(number) => match number.to_string() {
+            text if Value::parse_number(&text) == Some(number.as_f64()) => Some(MetadataValue::Literal(text)),
+            _ => node.problem("is a number of more digits than are kept", "text, in quotes"),
+        },
         Value::List(_) | Value::Object(_) => node.wrong_type("a string, number, boolean or null"),
     }
 }

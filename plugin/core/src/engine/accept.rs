@@ -171,6 +171,8 @@ impl Engine {
         let first = endpoint.retry.delays.first().copied().unwrap_or_default();
         let stage = match (self.has_room(id, endpoint, 1, bytes), endpoint.overflow) {
             (true, _) => Stage::Waiting { due: now.plus(first) },
+            // What is held for an operator is no reason to refuse what others want.
+            (false, _) if is_rolled_back => Stage::Dead,
             (false, Overflow::Reject) => {
                 return Err(Refusal { seconds: 1, detail: "an endpoint's share of the queue is full" });
             }

@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use super::send::Flight;
+use super::watch::Watched;
 use super::{Engine, World};
 use crate::config::EndpointId;
 use crate::delivery::Pending;
@@ -109,10 +110,22 @@ impl Engine {
 
     /// Writes what was counted, of so many endpoints at the most.
     pub(super) fn write_counts(&mut self, world: &mut World<'_>, endpoints_max: usize) {
-        let written = self.write_hours(world, endpoints_max).and_then(|()| self.write_rings(world, endpoints_max));
-        if let Err(error) = written {
-            self.note(Notice::Store { doing: "writing what was counted", error });
+        // One that cannot be written is no reason to keep the other.
+        for written in [self.write_hours(world, endpoints_max), self.write_rings(world, endpoints_max)] {
+            if let Err(error) = written {
+                self.note(Notice::Store { doing: "writing what was counted", error });
+            }
         }
+    }
+
+    /// The numbers of some endpoints, beginning behind the last one of the last time: each has its turn.
+    fn in_turn(&mut self, most: usize, is_meant: impl Fn(&Watched) -> bool) -> Vec<usize> {
+        let from = self.counted_last + 1;
+        let numbers = (from..self.watched.len()).chain(0..from.min(self.watched.len()));
+        let meant = numbers.filter(|number| self.watched.get(*number).is_some_and(&is_meant));
+        let meant: Vec<usize> = meant.take(most).collect();
+        self.counted_last = meant.last().copied().filter(|_| meant.len() == most).unwrap_or(self.counted_last);
+        meant
     }
 
     fn write_rings(&mut self, world: &mut World<'_>, endpoints_max: usize) -> Result<(), StoreError> {
@@ -122,18 +135,20 @@ impl Engine {
         // What it cannot claim a partition for now it writes later; that is noted already.
         let Ok(home) = self.own(world) else { return Ok(()) };
         self.process.write(world, &guard::key(&self.prefix, home, guard::PROCESS))?;
-        let dirty = self.watched.iter_mut().zip(&self.config.endpoints);
-        for (watched, endpoint) in dirty.filter(|(watched, _)| watched.counted.is_dirty).take(endpoints_max) {
-            watched.counted.write(world, &guard::key(&self.prefix, home, &endpoint.name))?;
+        for number in self.in_turn(endpoints_max, |watched| watched.counted.is_dirty) {
+            if let Some((watched, endpoint)) = self.watched.get_mut(number).zip(self.config.endpoints.get(number)) {
+                watched.counted.write(world, &guard::key(&self.prefix, home, &endpoint.name))?;
+            }
         }
         Ok(())
     }
 
     /// The hours belong to no partition: all workers add to one record.
     fn write_hours(&mut self, world: &mut World<'_>, endpoints_max: usize) -> Result<(), StoreError> {
-        let dirty = self.watched.iter_mut().zip(&self.config.endpoints);
-        for (watched, endpoint) in dirty.filter(|(watched, _)| !watched.hours.is_empty()).take(endpoints_max) {
-            watched.hours.write(world.store, &self.prefix, &endpoint.name)?;
+        for number in self.in_turn(endpoints_max, |watched| !watched.hours.is_empty()) {
+            if let Some((watched, endpoint)) = self.watched.get_mut(number).zip(self.config.endpoints.get(number)) {
+                watched.hours.write(world.store, &self.prefix, &endpoint.name)?;
+            }
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use super::{Action, Engine, World};
 use crate::about::About;
 use crate::admin::{self, Outcome, Request};
 use crate::answer::Answer;
-use crate::control::{Cached, REREAD};
+use crate::control::Cached;
 use crate::ledger::Partition;
 use crate::notice::Notice;
 use crate::store::StoreError;
@@ -20,6 +20,9 @@ const DRAIN: Duration = Duration::from_secs(60);
 /// How long what is held is waited for: what was under way when it began to be held has ended by then, with the default
 /// `timeout`. It would not end, and who ends the process needs to know that while there is time.
 const HELD: Duration = Duration::from_secs(10);
+
+/// How long at least: a worker learns of the drain within [`REREAD`], and what it was taking then is kept soon after.
+const LEARNT: Duration = Duration::from_secs(1);
 
 /// A request that waits for the end of a drain.
 #[derive(Debug)]
@@ -34,7 +37,10 @@ impl Engine {
         let config = Rc::clone(&self.config);
         let (answer, line) = match admin::handle(world, &self.prefix, config.admin.as_ref()?, request) {
             Outcome::Answer(answer) => return Some(answer),
-            Outcome::Changed(answer, line) => (Some(answer), line),
+            Outcome::Changed(answer, line, rolled_back) => {
+                rolled_back.into_iter().for_each(|endpoint| self.note(Notice::RolledBackByOperator { endpoint }));
+                (Some(answer), line)
+            }
             Outcome::Drain(line) => {
                 self.drains.push(Drain { stream, since: world.now.mono });
                 (None, line)
@@ -55,7 +61,7 @@ impl Engine {
     pub(super) fn check_drains(&mut self, world: &mut World<'_>) {
         let now = world.now.mono;
         // Before that a worker may not know yet that nothing is to be accepted.
-        if self.drains.iter().all(|drain| now.since(drain.since) < REREAD) {
+        if self.drains.iter().all(|drain| now.since(drain.since) < LEARNT) {
             return;
         }
         let about = About::read(world.store, &self.prefix).ok().flatten().unwrap_or_default();
@@ -65,7 +71,7 @@ impl Engine {
         };
         let over = self.drains.extract_if(.., |drain| {
             let waited = now.since(drain.since);
-            waited >= DRAIN || (pending == 0 && waited >= if held == 0 { REREAD } else { HELD })
+            waited >= DRAIN || (pending == 0 && waited >= if held == 0 { LEARNT } else { HELD })
         });
         for Drain { stream, .. } in over.collect::<Vec<_>>() {
             let answer = admin::drained(&about, pending, held);

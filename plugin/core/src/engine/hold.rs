@@ -9,13 +9,13 @@ use std::rc::Rc;
 use super::lane::LaneId;
 use super::settle::{is_live, state};
 use super::table::{Holding, Place};
-use super::{Engine, World};
+use super::{Announced, Engine, World};
 use crate::about::About;
 use crate::config::{EndpointId, RouteId};
 use crate::control::State;
 use crate::dead_letter::{Letter, Reason};
 use crate::delivery::{Delivery, DeliveryRecord, Pending, Stage, StateRecord};
-use crate::ledger::{Partition, Recovered};
+use crate::ledger::{LEASE, Partition, Recovered};
 use crate::message::EventId;
 use crate::notice::Notice;
 use crate::store::StoreError;
@@ -73,16 +73,25 @@ impl Engine {
         self.announce(world);
     }
 
-    /// The newest configuration says what it is, each time it becomes that.
+    /// The newest configuration says what it is, each time it becomes that. Once that has lasted, what operators have put
+    /// over another value of the config is forgotten: one that was in force for a moment takes no order away.
     fn announce(&mut self, world: &mut World<'_>) {
-        if self.leads() && !self.is_announced {
-            let (instance, now) = (EventId::from_random((world.random)()), world.now.wall);
-            match About::announce(world.store, &self.prefix, &self.config, instance, now) {
-                Ok(()) => self.is_announced = true,
-                Err(error) => self.note(Notice::Store { doing: "saying what the configuration is", error }),
+        let (leads, now) = (self.leads(), world.now.mono);
+        match self.announced.filter(|_| leads) {
+            None if leads => {
+                let instance = EventId::from_random((world.random)());
+                match About::announce(world.store, &self.prefix, &self.config, instance, world.now.wall) {
+                    Ok(()) => self.announced = Some(Announced { since: now, has_settled: false }),
+                    Err(error) => self.note(Notice::Store { doing: "saying what the configuration is", error }),
+                }
             }
-        } else {
-            self.is_announced &= self.leads();
+            Some(Announced { since, has_settled: false }) if now.since(since) >= LEASE => {
+                match self.forget_lapsed(world) {
+                    Ok(()) => self.announced = Some(Announced { since, has_settled: true }),
+                    Err(error) => self.note(Notice::Store { doing: "forgetting what is in force no more", error }),
+                }
+            }
+            known => self.announced = known,
         }
     }
 

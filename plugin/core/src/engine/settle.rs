@@ -332,13 +332,19 @@ impl Engine {
         let Some(event) = self.holdings.event_mut(place) else { return };
         let Some(delivery) = event.deliveries.get_mut(index) else { return };
         delivery.trail.end(world.now.wall, reason);
+        let was_attempted = delivery.attempts > 0;
         let (endpoint, took) = (delivery.endpoint, world.now.mono.since(event.accepted));
         let result = match reason {
             None => DeliveryResult::Delivered,
             Some(Reason::Expired) => DeliveryResult::Expired,
             Some(_) => DeliveryResult::Failed,
         };
-        self.count_delivery_of(endpoint, world.now, result);
+        // One that grew too old while an operator held it says nothing of its receiver.
+        if was_attempted || result != DeliveryResult::Expired {
+            self.count_delivery_of(endpoint, world.now, result);
+        } else {
+            self.count_result_of(endpoint, world.now, result);
+        }
         self.note(Notice::Delivery { endpoint, result, took });
     }
 }

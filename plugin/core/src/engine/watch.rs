@@ -7,8 +7,9 @@
 use super::count::{Counted, WRITES_MAX};
 use super::gauges::Told;
 use super::{Engine, World};
+use crate::breaker::Position;
 use crate::config::EndpointId;
-use crate::control::REREAD;
+use crate::control::{Control, REREAD};
 use crate::guard::{self, Ring, Trigger};
 use crate::hours::Hours;
 use crate::json::write::quoted;
@@ -16,7 +17,7 @@ use crate::ledger::Partition;
 use crate::notice::{Gauge, Notice};
 use crate::operational::{self, Kind};
 use crate::rollout::{self, Progress};
-use crate::store::{Write, read, update};
+use crate::store::{StoreError, Write, read, update};
 use crate::time::{Instant, Now};
 
 /// What a worker knows of an endpoint's rollout.
@@ -26,6 +27,8 @@ pub(super) struct Watched {
     read: Option<Instant>,
     /// Shared data knows it: a first phase that began now would else begin again with every look.
     is_kept: bool,
+    /// Since when its breaker is not closed, as far as this worker has seen.
+    silent_since: Option<Instant>,
     pub(super) counted: Counted,
     pub(super) hours: Hours,
     /// What the metrics were last told.
@@ -38,6 +41,7 @@ impl Watched {
             progress: Progress::default(),
             read: None,
             is_kept: false,
+            silent_since: None,
             counted: Counted::new(window),
             hours: Hours::default(),
             told: Told::new(),
@@ -79,7 +83,10 @@ impl Engine {
         match read::<Progress>(world.store, &rollout::key(&self.prefix, &endpoint.name)) {
             Ok(kept) => {
                 watched.is_kept = kept.as_ref().is_some_and(|kept| kept.is_of(&self.config.rollout.plan));
-                watched.progress = Progress::under(kept, &self.config.rollout.plan, world.now);
+                let plan = &self.config.rollout.plan;
+                let leads = self.generation.is_newest();
+                let view = if leads { Progress::under } else { Progress::to_older };
+                watched.progress = view(kept, plan, world.now);
                 watched.read = Some(world.now.mono);
             }
             Err(error) => self.note(Notice::Store { doing: "asking how far a rollout has come", error }),
@@ -118,20 +125,53 @@ impl Engine {
         }
         for number in 0..self.watched.len() {
             let id = EndpointId(number);
-            self.begin(world, id);
+            let is_sent = self.is_sent(world, id);
+            self.keep_time(world, id, is_sent);
             self.judge(world, id);
-            self.promote(world, id);
+            if is_sent {
+                self.judge_silence(world, id);
+                self.promote(world, id);
+            }
             self.tell_percent(world, id);
         }
     }
 
-    /// Remembers when the first phase began.
-    fn begin(&mut self, world: &mut World<'_>, id: EndpointId) {
+    /// Is anything sent to this endpoint now?
+    fn is_sent(&self, world: &mut World<'_>, id: EndpointId) -> bool {
+        let Some((endpoint, keys)) = self.endpoint(id) else { return false };
+        // Where the store cannot say, it takes no promotion either.
+        self.delivers() && !keys.shared(world.store).is_ok_and(|shared| shared.is_disabled(endpoint))
+    }
+
+    /// Remembers when the first phase began, which is when something is sent, and how long nothing was.
+    fn keep_time(&mut self, world: &mut World<'_>, id: EndpointId, is_sent: bool) {
         self.refresh(world, id);
-        let is_kept = self.watched.get(id.0).is_some_and(|watched| watched.is_kept);
-        if !is_kept && !self.config.rollout.plan.phases.is_empty() {
+        let (config, now) = (std::rc::Rc::clone(&self.config), world.now);
+        let plan = &config.rollout.plan;
+        let Some(watched) = self.watched.get(id.0).filter(|_| !plan.phases.is_empty()) else { return };
+        if !watched.is_kept && is_sent {
             self.change_progress(world, id, |_| (Write::Yes, ()));
+        } else if watched.is_kept && watched.progress.clone().keep_time(plan, is_sent, now) {
+            self.change_progress(world, id, |progress| {
+                (if progress.keep_time(plan, is_sent, now) { Write::Yes } else { Write::No }, ())
+            });
         }
+    }
+
+    /// What an operator has put over what the config said before is not in force again when it says that once more.
+    pub(super) fn forget_lapsed(&mut self, world: &mut World<'_>) -> Result<(), StoreError> {
+        let config = std::rc::Rc::clone(&self.config);
+        Control::change(world.store, &self.prefix, |control| control.forget_lapsed(config.enabled))?;
+        for (number, endpoint) in config.endpoints.iter().enumerate() {
+            if let Some((_, keys)) = self.endpoint(EndpointId(number)) {
+                keys.forget_lapsed(world.store, endpoint.disabled)?;
+            }
+            let kept = read::<Progress>(world.store, &rollout::key(&self.prefix, &endpoint.name))?;
+            if kept.is_some_and(|kept| !kept.is_of(&config.rollout.plan)) {
+                self.change_progress(world, EndpointId(number), |_| (Write::Yes, ()));
+            }
+        }
+        Ok(())
     }
 
     /// Rolls back what is breached for long enough.
@@ -149,6 +189,38 @@ impl Engine {
         }
     }
 
+    /// Rolls back what nothing gets through to: while its breaker is open next to nothing ends, so that no share of what
+    /// ends says anything. What waits counts in its place.
+    fn judge_silence(&mut self, world: &mut World<'_>, id: EndpointId) {
+        let (config, now) = (std::rc::Rc::clone(&self.config), world.now.mono);
+        let Some(guard) = config.rollout.guard.as_ref().filter(|guard| guard.min_success.is_some()) else { return };
+        let is_closed = self.is_closed(world, id);
+        let Some(watched) = self.watched.get_mut(id.0) else { return };
+        if is_closed || watched.progress.rolled_back.is_some() {
+            watched.silent_since = None;
+            return;
+        }
+        let since = (*watched.silent_since.get_or_insert(now)).max(watched.progress.counted_from);
+        if now.since(since) < guard.window {
+            return;
+        }
+        let Some((endpoint, ring)) = config.endpoints.get(id.0).zip(self.counted(world, id)) else { return };
+        let Ok(standing) = Partition::stand_all(world.store, &self.prefix, now) else { return };
+        let (ended, waiting) = (ring.total(now, since), standing.of(&endpoint.name));
+        if ended.delivered + ended.failed + waiting >= guard.min_events {
+            let seconds = itoa::Buffer::new().format(now.since(since).as_secs()).to_owned();
+            let waiting = itoa::Buffer::new().format(waiting).to_owned();
+            let detail = ["the breaker has not closed for ", &seconds, " s; ", &waiting, " deliveries wait"].concat();
+            self.roll_back(world, id, Trigger::Success, &detail);
+        }
+    }
+
+    /// Is the endpoint's breaker closed?
+    fn is_closed(&self, world: &mut World<'_>, id: EndpointId) -> bool {
+        let shared = self.endpoint(id).and_then(|(_, keys)| keys.shared(world.store).ok());
+        shared.is_some_and(|shared| shared.breaker.position() == Position::Closed)
+    }
+
     /// Begins the next phase when it is time and nothing is breached.
     fn promote(&mut self, world: &mut World<'_>, id: EndpointId) {
         let (config, now) = (std::rc::Rc::clone(&self.config), world.now);
@@ -159,6 +231,8 @@ impl Engine {
         let (from, opens, before) = (progress.counted_from, progress.opens(now.mono), progress.breached);
         let breached = match guard {
             None => None,
+            // While it is open next to nothing ends, good or bad.
+            Some(_) if !self.is_closed(world, id) => Some(Trigger::BreakerOpens),
             Some(guard) => {
                 let Some(ring) = self.counted(world, id) else { return };
                 guard.holds(&ring.total(now.mono, from), opens, before)
@@ -213,10 +287,14 @@ impl Engine {
         let (plan, now) = (&self.config.rollout.plan, world.now);
         let endpoint = self.config.endpoints.get(id.0)?;
         let mut after = None;
+        let leads = self.generation.is_newest();
         let changed = update(world.store, &rollout::key(&self.prefix, &endpoint.name), |kept: &mut Progress| {
-            *kept = Progress::under(Some(std::mem::take(kept)), plan, now);
+            // A worker whose configuration was replaced adds to the progress of the one that replaced it.
+            if leads || *kept == Progress::default() {
+                *kept = Progress::under(Some(std::mem::take(kept)), plan, now);
+            }
             let result = change(kept);
-            after = Some(kept.clone());
+            after = Some(if leads { kept.clone() } else { Progress::to_older(Some(kept.clone()), plan, now) });
             result
         });
         match changed {

@@ -55,6 +55,35 @@ fn a_receiver_that_fails_after_a_good_time_is_found_as_soon() {
     assert!(matches!(first, Some(149..=151)), "{first:?}");
 }
 
+/// With the default of five minutes a cell is ten seconds.
+#[test]
+fn a_few_that_fail_after_a_good_time_are_found_within_the_time_and_two_seconds() {
+    const LONG: Duration = Duration::from_secs(300);
+    for failing in [15, 20, 50, 100] {
+        // Wherever in a cell it begins.
+        for begins in 1000..1010 {
+            let mut ring = Ring::new(LONG);
+            let guard = Guard { window: LONG, ..guard() };
+            let found = (0..2000u64).find(|second| {
+                for twentieth in 0..20 {
+                    let is_bad = *second >= begins && twentieth * 5 < failing;
+                    ring.delivery(at(second * 1000 + twentieth * 50), !is_bad);
+                }
+                ring.judge(&guard, at(second * 1000 + 999), at(0)).is_some()
+            });
+            let after = found.unwrap() + 1 - begins;
+            assert!((281..=301).contains(&after), "{failing} %, from second {begins}: after {after} s");
+        }
+    }
+}
+
+#[test]
+fn a_percentile_is_never_longer_than_the_longest() {
+    let mut ring = Ring::new(FOR);
+    (0..100).for_each(|_| ring.attempt(at(0), Ending::Status(200), Duration::from_millis(4650)));
+    assert_eq!(ring.total(at(0), at(0)).percentile(0.95), Some(Duration::from_millis(4650)));
+}
+
 #[test]
 fn a_bad_start_that_has_recovered_and_a_bad_moment_are_no_breach() {
     let mut ring = Ring::new(FOR);
