@@ -211,8 +211,34 @@ const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b
 const ANSWER_BYTES_MAX: u64 = 32 * 1024 * 1024;
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    use std::io::{BufRead, BufReader, Write};
+    use std::net::TcpListener;
+
     use super::*;
+
+    /// A gateway that gives these answers, one after another, and what it was asked: `POST /gatepost/drain`, ….
+    pub(crate) fn scripted(answers: Vec<(u16, Value)>) -> (Gateway, thread::JoinHandle<Vec<String>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/gatepost", listener.local_addr().unwrap());
+        let asked = thread::spawn(move || {
+            answers.into_iter().map(|(status, body)| answer(&listener, status, &body.to_string())).collect()
+        });
+        (Gateway::new(&url, "s3cret", "$GATEPOST_ADMIN_TOKEN", Duration::from_secs(10)), asked)
+    }
+
+    fn answer(listener: &TcpListener, status: u16, body: &str) -> String {
+        let mut stream = BufReader::new(listener.accept().unwrap().0);
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            stream.read_until(b'\n', &mut head).unwrap();
+        }
+        let length = body.len();
+        let answer = format!("HTTP/1.1 {status} X\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}");
+        stream.get_mut().write_all(answer.as_bytes()).unwrap();
+        let head = String::from_utf8(head).unwrap();
+        head.lines().next().unwrap().trim_end_matches(" HTTP/1.1").to_owned()
+    }
 
     fn gateway() -> Gateway {
         Gateway::new("http://127.0.0.1:1/gatepost", "s3cret", "$GATEPOST_ADMIN_TOKEN", Duration::from_secs(1))

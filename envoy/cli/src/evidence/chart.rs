@@ -56,18 +56,24 @@ fn panel(out: &mut String, series: &Series, top: f64) {
     let scales = Scales { top, count: PLOT / count_max as f64, millis: PLOT / millis_max as f64 };
     frame(out, &scales, count_max, millis_max);
     let width = (WIDTH - LEFT - RIGHT) / series.rows.len().max(1) as f64;
-    let mut points = Vec::new();
+    // A line ends where there is no figure: it would tell of hours that nobody knows.
+    let mut lines = vec![Vec::<(f64, f64)>::new()];
     for (number, row) in series.rows.iter().enumerate() {
         let x = LEFT + width * number as f64;
         bar(out, row, &scales, x, width);
         label(out, row, number, series.rows.len(), top + PLOT + 14.0, x);
-        points.extend(p95(row).map(|p95| (x + width / 2.0, top + PLOT - p95 as f64 * scales.millis)));
+        match (p95(row), lines.last_mut()) {
+            (Some(p95), Some(last)) => last.push((x + width / 2.0, top + PLOT - p95 as f64 * scales.millis)),
+            _ => lines.push(Vec::new()),
+        }
     }
-    let path: Vec<String> = points.iter().map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
-    let path = path.join(" ");
-    line(out, format_args!("<polyline points=\"{path}\" fill=\"none\" stroke=\"#1565c0\" stroke-width=\"1.5\"/>"));
-    for (x, y) in points {
-        line(out, format_args!("<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"2\" fill=\"#1565c0\"/>"));
+    for points in lines {
+        let path: Vec<String> = points.iter().map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
+        let path = path.join(" ");
+        line(out, format_args!("<polyline points=\"{path}\" fill=\"none\" stroke=\"#1565c0\" stroke-width=\"1.5\"/>"));
+        for (x, y) in points {
+            line(out, format_args!("<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"2\" fill=\"#1565c0\"/>"));
+        }
     }
 }
 

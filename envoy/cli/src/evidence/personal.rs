@@ -78,7 +78,7 @@ impl PersonalData {
         let counted: u64 = self.counted.iter().flat_map(BTreeMap::values).sum();
         let mut sources = Vec::new();
         // Without a guard the metric stands at 0 whatever is sent.
-        let has_counted = self.counted.is_some() && self.guard != Some(false);
+        let has_counted = self.counted.is_some() && (self.guard == Some(true) || counted > 0);
         if has_counted {
             sources.push("gatepost_payload_findings_total since the process began");
         }
@@ -103,9 +103,10 @@ impl PersonalData {
     }
 
     fn why_not(&self) -> &'static str {
-        match self.guard {
-            Some(false) => "the config has no payload_guard, so nothing counts them",
-            _ => "no metrics were given (--envoy-admin or --stats-url)",
+        match (&self.counted, self.guard) {
+            (_, Some(false)) => "the config has no payload_guard, so nothing counts them",
+            (Some(_), _) => "0 counted, which says nothing unless there is a payload_guard (--config)",
+            (None, _) => "no metrics were given (--envoy-admin or --stats-url)",
         }
     }
 }
@@ -169,6 +170,10 @@ mod tests {
         let none = PersonalData { guard: Some(false), counted: counted.clone(), logs: None };
         assert_eq!(none.verdict().1, Verdict::NoData);
         assert!(none.verdict().0.contains("no payload_guard"));
+        let unknown = PersonalData { guard: None, counted: counted.clone(), logs: None };
+        assert_eq!(unknown.verdict().1, Verdict::NoData);
+        let found = Some(BTreeMap::from([("email".to_owned(), 2)]));
+        assert_eq!(PersonalData { guard: None, counted: found, logs: None }.verdict().1, Verdict::Missed);
         let met = PersonalData { guard: Some(true), counted, logs: Some(Scan::default()) };
         assert_eq!(met.verdict().1, Verdict::Met);
     }

@@ -126,3 +126,52 @@ struct Letters {
 }
 
 const NOT_HERE: &str = "has no such dead letter";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gateway::tests::scripted;
+    use clap::Parser;
+    use serde_json::{Value, json};
+
+    #[derive(Parser)]
+    struct Arguments {
+        #[command(flatten)]
+        options: Options,
+    }
+
+    fn options(arguments: &[&str]) -> Options {
+        Arguments::parse_from([&["redeliver"], arguments].concat()).options
+    }
+
+    fn letters(total: u64) -> (u16, Value) {
+        (200, json!({"instance": "i", "dead_letters": [], "total": total}))
+    }
+
+    fn full() -> (u16, Value) {
+        (503, json!({"detail": "shared data did not do what was asked", "instance": "i"}))
+    }
+
+    #[test]
+    fn a_gateway_that_takes_a_part_is_asked_until_all_are_redelivered() {
+        let done = (200, json!({"instance": "i", "redelivered": 20, "skipped": 2}));
+        let answers = vec![letters(1022), full(), letters(422), full(), letters(22), done, letters(2)];
+        let (gateway, asked) = scripted(answers);
+        let report = all(&gateway, &options(&["--endpoint", "a b"]));
+        assert!(report.confirmed, "{report:?}");
+        let note = "1020 redelivered; 2 stay: their endpoints are gone from the config";
+        assert_eq!(report.note.as_deref(), Some(note));
+        let asked = asked.join().unwrap();
+        assert_eq!(asked[0], "GET /gatepost/dead-letters?endpoint=a%20b&limit=1");
+        assert_eq!(asked[1], "POST /gatepost/dead-letters/redeliver?endpoint=a%20b");
+    }
+
+    #[test]
+    fn a_gateway_that_takes_none_is_asked_no_more() {
+        let (gateway, asked) = scripted(vec![letters(10), full(), letters(4), full(), letters(4), letters(4)]);
+        let report = all(&gateway, &options(&[]));
+        assert!(!report.confirmed);
+        assert!(report.note.is_some_and(|note| note.starts_with("6 redelivered, and then 503: shared data")));
+        assert_eq!(asked.join().unwrap().len(), 6);
+    }
+}
