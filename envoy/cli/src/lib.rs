@@ -6,16 +6,21 @@
 //! - [`receiver`]: starts the verifying receiver and talks to its control surface.
 //! - [`process`]: a child process that never outlives us.
 //! - [`wait`]: waits for a condition, with a deadline.
-//! - [`demo`], [`mod@bench`]: the commands of those names.
+//! - [`gateway`]: a client of the admin surface of gateways that run.
+//! - [`demo`], [`mod@bench`], [`operate`] (the admin verbs), [`watch`], [`evidence`]: the commands of those names.
 
 pub mod artifact;
 pub mod bench;
 pub mod demo;
 pub mod envoy;
+pub mod evidence;
 pub mod example;
+pub mod gateway;
+pub mod operate;
 pub mod process;
 pub mod receiver;
 pub mod wait;
+pub mod watch;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use gatepost_cli::{bench, demo};
+use gatepost_cli::{bench, demo, evidence, operate, watch};
 
 /// Webhooks delivered by Envoy itself.
 #[derive(Parser)]
@@ -21,6 +21,12 @@ enum Command {
     Bench(bench::Options),
     /// Send events for as long as it takes, and see that Envoy's memory stays flat; needs wrk
     Soak(bench::soak::Options),
+    /// Write a bundle for a change review: hours, objectives, headers, retries, breakers, personal data, versions
+    Evidence(evidence::Options),
+    /// See live how gateways stand, or once for a script
+    Watch(watch::Options),
+    #[command(flatten)]
+    Operate(operate::Verb),
 }
 
 fn main() -> ExitCode {
@@ -30,6 +36,9 @@ fn main() -> ExitCode {
         Command::Demo(options) => demo::run(&options).map(|()| ExitCode::SUCCESS),
         Command::Bench(options) => bench::run(&options).map(|()| ExitCode::SUCCESS),
         Command::Soak(options) => bench::soak::run(&options).map(|()| ExitCode::SUCCESS),
+        Command::Evidence(options) => evidence::run(&options),
+        Command::Watch(options) => watch::run(&options),
+        Command::Operate(verb) => operate::run(&verb),
     };
     code.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

@@ -1,5 +1,18 @@
 //! The commands, as a user runs them.
 
+#[cfg(test)]
+mod evidence;
+#[cfg(test)]
+mod operate;
+#[cfg(test)]
+mod schedules;
+#[cfg(test)]
+mod site;
+#[cfg(test)]
+mod terminal;
+#[cfg(test)]
+mod watch;
+
 use std::process::{Command, Output};
 
 #[cfg(test)]
