@@ -4,6 +4,7 @@
 //! - [`envoy`]: finds or downloads Envoy, starts it, asks its admin interface, ends it.
 //! - [`example`]: `envoy/envoy.yaml`, with ports and plugin config replaced.
 //! - [`receiver`]: starts the verifying receiver and talks to its control surface.
+//! - [`receive`]: `gatepost receiver`, also within this process.
 //! - [`process`]: a child process that never outlives us.
 //! - [`wait`]: waits for a condition, with a deadline.
 //! - [`demo`], [`mod@bench`]: the commands of those names.
@@ -14,6 +15,7 @@ pub mod demo;
 pub mod envoy;
 pub mod example;
 pub mod process;
+pub mod receive;
 pub mod receiver;
 pub mod wait;
 

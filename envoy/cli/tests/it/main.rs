@@ -1,5 +1,8 @@
 //! The commands, as a user runs them.
 
+#[cfg(test)]
+mod receive;
+
 use std::process::{Command, Output};
 
 #[cfg(test)]
