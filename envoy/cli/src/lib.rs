@@ -7,13 +7,16 @@
 //! - [`receive`]: `gatepost receiver`, also within this process.
 //! - [`process`]: a child process that never outlives us.
 //! - [`wait`]: waits for a condition, with a deadline.
-//! - [`demo`], [`mod@bench`]: the commands of those names.
+//! - [`gateway`]: a client of the admin surface of gateways that run.
+//! - [`demo`], [`mod@bench`], [`operate`] (the admin verbs): the commands of those names.
 
 pub mod artifact;
 pub mod bench;
 pub mod demo;
 pub mod envoy;
 pub mod example;
+pub mod gateway;
+pub mod operate;
 pub mod process;
 pub mod receive;
 pub mod receiver;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use gatepost_cli::{bench, demo, receive};
+use gatepost_cli::{bench, demo, operate, receive};
 
 /// Webhooks delivered by Envoy itself.
 #[derive(Parser)]
@@ -23,6 +23,8 @@ enum Command {
     Soak(bench::soak::Options),
     /// A receiver to try things out with: verifies what it gets, shows it, fails on demand
     Receiver(receive::Options),
+    #[command(flatten)]
+    Operate(operate::Verb),
 }
 
 fn main() -> ExitCode {
@@ -33,6 +35,7 @@ fn main() -> ExitCode {
         Command::Bench(options) => bench::run(&options).map(|()| ExitCode::SUCCESS),
         Command::Soak(options) => bench::soak::run(&options).map(|()| ExitCode::SUCCESS),
         Command::Receiver(options) => receive::run(&options).map(|()| ExitCode::SUCCESS),
+        Command::Operate(verb) => operate::run(&verb),
     };
     code.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

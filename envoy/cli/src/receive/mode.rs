@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
+
+use crate::gateway::duration;
 
 /// The status of a failure, when nobody asked for another.
 const FAILURE: u16 = 503;
@@ -83,15 +86,15 @@ impl TryFrom<String> for Delay {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        let delay =
-            humantime::parse_duration(&text).map_err(|error| format!("{error}; expected such as 3s or 500ms"))?;
+        let delay = duration(&text)?;
         if delay <= DELAY_MAX { Ok(Self(delay)) } else { Err("at most an hour".to_owned()) }
     }
 }
 
 impl From<Delay> for String {
     fn from(Delay(delay): Delay) -> Self {
-        humantime::format_duration(delay).to_string()
+        // Cannot fail: none is above [`DELAY_MAX`].
+        format!("{:#}", SignedDuration::try_from(delay).unwrap_or_default())
     }
 }
 
@@ -145,7 +148,7 @@ mod tests {
         for (json, expected) in [
             (r#"{"stauts": 503}"#, "unknown field `stauts`"),
             (r#"{"status": 99}"#, "99 is no status, expected 200 to 599"),
-            (r#"{"delay": "3"}"#, "expected such as 3s or 500ms"),
+            (r#"{"delay": "3"}"#, "expected a time such as 500ms"),
             (r#"{"delay": "2h"}"#, "at most an hour"),
         ] {
             let said = read(json).unwrap_err();

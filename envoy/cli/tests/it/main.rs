@@ -1,7 +1,10 @@
 //! The commands, as a user runs them.
 
+mod operate;
 #[cfg(test)]
 mod receive;
+mod site;
+mod terminal;
 
 use std::process::{Command, Output};
 

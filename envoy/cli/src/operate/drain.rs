@@ -1,0 +1,106 @@
+//! `drain`: nothing new is taken, and what is pending is waited for.
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use ureq::http::Method;
+
+use super::report::{Change, Report, Standing};
+use super::{Common, all_confirmed};
+use crate::gateway::{Failure, Gateway};
+
+/// The arguments of `gatepost drain`.
+#[derive(clap::Args)]
+pub struct Options {
+    /// How long to wait
+    #[arg(long, value_name = "TIME", default_value = "60s",
+          value_parser = clap::builder::ValueParser::new(crate::gateway::duration))]
+    timeout: Duration,
+    #[command(flatten)]
+    common: Common,
+}
+
+pub(super) fn run(options: &Options) -> Result<ExitCode> {
+    let question = "New events get 503 until the process ends, or until `gatepost on`.";
+    options.common.carry_out(Some(question), |gateway| drain(gateway, options.timeout), all_confirmed)
+}
+
+fn drain(gateway: &Gateway, timeout: Duration) -> Report {
+    let before = match gateway.status() {
+        Ok(before) => before,
+        Err(failure) => return Report::failed(gateway, None, &failure),
+    };
+    let began = Instant::now();
+    eprintln!("{}: {} pending; waiting up to {}s", gateway.url(), before.pending, timeout.as_secs());
+    let outcome = loop {
+        let left = timeout.saturating_sub(began.elapsed());
+        match gateway.command_within(left.min(ANSWER) + MARGIN, Method::POST, "drain") {
+            Err(failure) if is_worth_waiting(&failure) && began.elapsed() + MARGIN < timeout => {
+                eprintln!("{}: {failure}", gateway.url());
+            }
+            outcome => break outcome.map(drop),
+        }
+    };
+    let after = gateway.status();
+    let (note, confirmed) = match (&after, outcome) {
+        (Ok(after), _) if after.instance != before.instance => {
+            (Some("it was restarted meanwhile: what was pending is lost".to_owned()), false)
+        }
+        (Ok(after), Ok(())) if after.draining && after.pending == 0 => (None, true),
+        (Ok(after), Ok(())) if !after.draining => (Some("it does not drain (any more)".to_owned()), false),
+        (Ok(after), Ok(())) => {
+            (Some(format!("it is drained, and then says that {} are pending", after.pending)), false)
+        }
+        (Err(failure), Ok(())) => (Some(format!("it is drained, and then {failure}")), false),
+        // It goes on refusing events, so what was not answered in time may be asked again.
+        (Ok(after), Err(failure)) if failure.status.is_none() && after.draining => {
+            (Some(format!("not in time: {} are still pending; new events stay refused", after.pending)), false)
+        }
+        (_, Err(failure)) => (Some(failure.sentence), false),
+    };
+    let now = after.as_ref().ok();
+    let changes = vec![
+        Change {
+            of: "state".to_owned(),
+            was: Standing::Word(word(before.draining).to_owned()),
+            now: now.map(|now| Standing::Word(word(now.draining).to_owned())),
+        },
+        Change {
+            of: "pending".to_owned(),
+            was: Standing::Count(before.pending),
+            now: now.map(|now| Standing::Count(now.pending)),
+        },
+    ];
+    Report { gateway: gateway.url().to_owned(), instance: Some(before.instance), confirmed, note, changes }
+}
+
+/// What is held would never end by itself; what is pending will.
+fn is_worth_waiting(failure: &Failure) -> bool {
+    let pending = failure.members.get("pending").and_then(serde_json::Value::as_u64);
+    failure.status == Some(503) && pending.is_some_and(|pending| pending > 0)
+}
+
+fn word(draining: bool) -> &'static str {
+    if draining { "draining" } else { "taking events" }
+}
+
+/// How long a gateway waits at the most before it answers that something is still pending.
+const ANSWER: Duration = Duration::from_secs(60);
+/// What an answer takes besides.
+const MARGIN: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_is_only_held_is_not_waited_for_and_a_refusal_is_not_either() {
+        let failure = |status, members| Failure { status, sentence: String::new(), members };
+        assert!(is_worth_waiting(&failure(Some(503), json!({"pending": 3, "held": 1}))));
+        assert!(!is_worth_waiting(&failure(Some(503), json!({"pending": 0, "held": 1}))));
+        assert!(!is_worth_waiting(&failure(Some(403), json!({}))));
+        assert!(!is_worth_waiting(&failure(None, json!(null))));
+    }
+}

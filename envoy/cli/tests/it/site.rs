@@ -1,0 +1,137 @@
+//! Gateways that run the example, each an Envoy of its own, with one receiver behind them.
+
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use gatepost_cli::envoy::{Envoy, Launch};
+use gatepost_cli::example::{ADMIN_LISTENER, AUTHORIZATION, Example, LISTENER};
+use gatepost_cli::receiver::{Options, Receiver};
+use gatepost_cli::{http, wait};
+use serde_json::{Value, json};
+
+/// What a busy machine may take for what else takes a moment.
+pub const DEADLINE: Duration = Duration::from_secs(60);
+/// The secret of the example's endpoint `billing`.
+pub const SECRET: &str = "demo-billing";
+
+pub struct Site {
+    pub receiver: Receiver,
+    pub gateways: Vec<Envoy>,
+    config: Value,
+}
+
+impl Site {
+    /// So many gateways; the keys of `more` replace those of the example's plugin config.
+    pub fn start(gateways: usize, more: Value) -> Result<Self> {
+        let endpoints = [("billing", SECRET), ("audit", "demo-audit")];
+        let receiver = Receiver::start(&endpoints, &Options::default())?;
+        let mut example = Example::load()?;
+        example.use_free_ports()?;
+        for (endpoint, _) in endpoints {
+            example.set_cluster(endpoint, receiver.address())?;
+        }
+        let plugin = example.plugin()?.as_object_mut().context("the plugin's config is an object")?;
+        plugin.extend(more.as_object().cloned().unwrap_or_default());
+        let config = example.config().clone();
+        let mut site = Self { receiver, gateways: Vec::new(), config };
+        for _ in 0..gateways {
+            site.add()?;
+        }
+        Ok(site)
+    }
+
+    /// One gateway more, with the ports it is given by the system.
+    pub fn add(&mut self) -> Result<()> {
+        let launch = Launch { config: self.config.clone(), workers: 2, env: vec![], arguments: vec![] };
+        let envoy = Envoy::start(&launch)?;
+        let health = format!("{}/health", surface(&envoy)?);
+        // Before that no configuration has begun to deliver.
+        wait::until(
+            "the gateway begins",
+            DEADLINE,
+            || Ok((http().get(&health).call()?.status() == 200).then_some(())),
+        )?;
+        self.gateways.push(envoy);
+        Ok(())
+    }
+
+    /// The gateway of this number ends, and another one is started with the same ports.
+    pub fn restart(&mut self, number: usize) -> Result<()> {
+        let old = self.gateways.remove(number);
+        let (public, admin) = (old.listener(LISTENER)?, old.listener(ADMIN_LISTENER)?);
+        drop(old);
+        let config = self.config.clone();
+        for (at, address) in [public, admin].iter().enumerate() {
+            let port: u16 = address.rsplit_once(':').context("a port")?.1.parse()?;
+            let place = format!("/static_resources/listeners/{at}/address/socket_address/port_value");
+            *self.config.pointer_mut(&place).context("a listener")? = json!(port);
+        }
+        self.add()?;
+        self.config = config;
+        let new = self.gateways.pop().context("a gateway")?;
+        self.gateways.insert(number, new);
+        Ok(())
+    }
+
+    /// The admin surfaces of all of them, as GATEPOST_GATEWAYS wants them.
+    pub fn surfaces(&self) -> Result<String> {
+        Ok(self.gateways.iter().map(surface).collect::<Result<Vec<_>>>()?.join(","))
+    }
+
+    /// Events of this type for the gateway of this number.
+    pub fn send(&self, number: usize, event: &str, events: usize) -> Result<()> {
+        let url = format!("http://{}/events/{event}", self.gateways[number].listener(LISTENER)?);
+        for _ in 0..events {
+            let request = http().post(&url).header("authorization", AUTHORIZATION);
+            let mut answer = request.content_type("application/json").send("{\"amount\":42}")?;
+            ensure!(answer.status() == 202, "{}: {}", answer.status(), answer.body_mut().read_to_string()?);
+        }
+        Ok(())
+    }
+
+    /// Runs a command against all of them.
+    pub fn gatepost(&self, arguments: &[&str]) -> Result<Output> {
+        Ok(self.command(arguments)?.output()?)
+    }
+
+    /// The same, to be started.
+    pub fn command(&self, arguments: &[&str]) -> Result<Command> {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gatepost"));
+        command.args(arguments).env("GATEPOST_GATEWAYS", self.surfaces()?).env("GATEPOST_ADMIN_TOKEN", "demo-admin");
+        Ok(command)
+    }
+
+    /// What a command prints as JSON, and its exit code.
+    pub fn json(&self, arguments: &[&str]) -> Result<(Value, Option<i32>)> {
+        let output = self.gatepost(arguments)?;
+        let shown = String::from_utf8_lossy(&output.stdout);
+        let value = serde_json::from_str(&shown).with_context(|| {
+            format!("{arguments:?} printed {shown:?} and said {:?}", String::from_utf8_lossy(&output.stderr))
+        });
+        Ok((value?, output.status.code()))
+    }
+
+    /// How the gateway of this number stands.
+    pub fn status(&self, number: usize) -> Result<Value> {
+        let url = format!("{}/status", surface(&self.gateways[number])?);
+        let request = http().get(url).header("authorization", "Bearer demo-admin");
+        Ok(request.call()?.body_mut().read_json()?)
+    }
+
+    /// Waits until the status of a gateway is as it should be.
+    pub fn wait_for(&self, number: usize, what: &str, holds: impl Fn(&Value) -> bool) -> Result<Value> {
+        let mut last = Value::Null;
+        wait::until(what, DEADLINE, || {
+            last = self.status(number)?;
+            Ok(holds(&last).then_some(()))
+        })
+        .with_context(|| last.to_string())?;
+        Ok(last)
+    }
+}
+
+/// The admin surface of a gateway.
+pub fn surface(envoy: &Envoy) -> Result<String> {
+    Ok(format!("http://{}/gatepost", envoy.listener(ADMIN_LISTENER)?))
+}
