@@ -3,15 +3,17 @@
 //! - [`artifact`]: builds a filter of this workspace and says where its wasm is.
 //! - [`envoy`]: finds or downloads Envoy, starts it, asks its admin interface, ends it.
 //! - [`example`]: `envoy/envoy.yaml`, with ports and plugin config replaced.
+//! - [`checklist`]: what was checked and what came of it, as a table or JSON.
 //! - [`receiver`]: starts the verifying receiver and talks to its control surface.
 //! - [`receive`]: `gatepost receiver`, also within this process.
 //! - [`process`]: a child process that never outlives us.
 //! - [`wait`]: waits for a condition, with a deadline.
 //! - [`gateway`]: a client of the admin surface of gateways that run.
-//! - [`demo`], [`mod@bench`], [`operate`] (the admin verbs): the commands of those names.
+//! - [`demo`], [`mod@bench`], [`smoke`], [`operate`] (the admin verbs): the commands of those names.
 
 pub mod artifact;
 pub mod bench;
+pub mod checklist;
 pub mod demo;
 pub mod envoy;
 pub mod example;
@@ -20,6 +22,7 @@ pub mod operate;
 pub mod process;
 pub mod receive;
 pub mod receiver;
+pub mod smoke;
 pub mod wait;
 
 use std::path::{Path, PathBuf};

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use gatepost_cli::{bench, demo, operate, receive};
+use gatepost_cli::{bench, demo, operate, receive, smoke};
 
 /// Webhooks delivered by Envoy itself.
 #[derive(Parser)]
@@ -23,6 +23,8 @@ enum Command {
     Soak(bench::soak::Options),
     /// A receiver to try things out with: verifies what it gets, shows it, fails on demand
     Receiver(receive::Options),
+    /// Play four scenarios through a gateway: delivered, retried, given up, left alone while it is down
+    Smoke(smoke::Options),
     #[command(flatten)]
     Operate(operate::Verb),
 }
@@ -35,6 +37,7 @@ fn main() -> ExitCode {
         Command::Bench(options) => bench::run(&options).map(|()| ExitCode::SUCCESS),
         Command::Soak(options) => bench::soak::run(&options).map(|()| ExitCode::SUCCESS),
         Command::Receiver(options) => receive::run(&options).map(|()| ExitCode::SUCCESS),
+        Command::Smoke(options) => smoke::run(&options),
         Command::Operate(verb) => operate::run(&verb),
     };
     code.unwrap_or_else(|error| {

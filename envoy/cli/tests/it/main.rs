@@ -4,6 +4,8 @@ mod operate;
 #[cfg(test)]
 mod receive;
 mod site;
+#[cfg(test)]
+mod smoke;
 mod terminal;
 
 use std::process::{Command, Output};
