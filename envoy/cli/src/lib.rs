@@ -9,7 +9,7 @@
 //! - [`process`]: a child process that never outlives us.
 //! - [`wait`]: waits for a condition, with a deadline.
 //! - [`gateway`]: a client of the admin surface of gateways that run.
-//! - [`demo`], [`mod@bench`], [`smoke`], [`operate`] (the admin verbs): the commands of those names.
+//! - [`demo`], [`mod@bench`], [`smoke`], [`preflight`], [`operate`] (the admin verbs): the commands of those names.
 
 pub mod artifact;
 pub mod bench;
@@ -19,6 +19,7 @@ pub mod envoy;
 pub mod example;
 pub mod gateway;
 pub mod operate;
+pub mod preflight;
 pub mod process;
 pub mod receive;
 pub mod receiver;

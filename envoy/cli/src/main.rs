@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use gatepost_cli::{bench, demo, operate, receive, smoke};
+use gatepost_cli::{bench, demo, operate, preflight, receive, smoke};
 
 /// Webhooks delivered by Envoy itself.
 #[derive(Parser)]
@@ -25,6 +25,8 @@ enum Command {
     Receiver(receive::Options),
     /// Play four scenarios through a gateway: delivered, retried, given up, left alone while it is down
     Smoke(smoke::Options),
+    /// Go through the checklist before turning on, with the receiver itself
+    Preflight(Box<preflight::Options>),
     #[command(flatten)]
     Operate(operate::Verb),
 }
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
         Command::Soak(options) => bench::soak::run(&options).map(|()| ExitCode::SUCCESS),
         Command::Receiver(options) => receive::run(&options).map(|()| ExitCode::SUCCESS),
         Command::Smoke(options) => smoke::run(&options),
+        Command::Preflight(options) => preflight::run(&options),
         Command::Operate(verb) => operate::run(&verb),
     };
     code.unwrap_or_else(|error| {

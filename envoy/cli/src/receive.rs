@@ -128,26 +128,42 @@ impl Options {
     }
 }
 
-/// A secret out of the environment: the bytes of the variable, as the filter takes them.
+/// A secret out of the environment.
 ///
 /// # Errors
 /// When there is no such variable, or it is empty.
 pub fn secret_from_env(name: &str) -> Result<Secret> {
-    // As bytes: an error about text would show what is in it.
-    let value = env::var_os(name).with_context(|| format!("the secret in ${name}: there is no such variable"))?;
-    Secret::new(value.into_encoded_bytes()).with_context(|| format!("the secret in ${name} is empty"))
+    Secret::new(bytes_from_env(name)?).with_context(|| format!("the secret in ${name} is empty"))
 }
 
-/// A secret out of a file: its bytes, without a line end.
+/// A secret out of a file.
 ///
 /// # Errors
 /// When there is no such file, or it is empty.
 pub fn secret_from_file(path: &Path) -> Result<Secret> {
+    Secret::new(bytes_from_file(path)?).with_context(|| format!("the secret in {} is empty", path.display()))
+}
+
+/// The bytes of a variable, as the filter takes them.
+///
+/// # Errors
+/// When there is no such variable.
+pub fn bytes_from_env(name: &str) -> Result<Vec<u8>> {
+    // As bytes: an error about text would show what is in it.
+    let value = env::var_os(name).with_context(|| format!("the secret in ${name}: there is no such variable"))?;
+    Ok(value.into_encoded_bytes())
+}
+
+/// The bytes of a file, without a line end at its end.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn bytes_from_file(path: &Path) -> Result<Vec<u8>> {
     let mut bytes = fs::read(path).with_context(|| format!("the secret in {}", path.display()))?;
     for end in [b'\n', b'\r'] {
         bytes.pop_if(|byte| *byte == end);
     }
-    Secret::new(bytes).with_context(|| format!("the secret in {} is empty", path.display()))
+    Ok(bytes)
 }
 
 fn path(text: &str) -> Result<String, String> {

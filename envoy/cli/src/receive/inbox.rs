@@ -85,7 +85,7 @@ impl Inbox {
     /// Answers what verified. An id is remembered once it was answered 2xx: the sender tries the others again.
     fn answer(&mut self, record: &mut Record) -> Reply {
         let delay = self.mode.delay.map_or(Duration::ZERO, |Delay(delay)| delay);
-        if self.taken.contains(&record.id) && !self.verifier.without.contains(&Check::Replay) {
+        if self.verifier.checks(Check::Replay) && self.taken.contains(&record.id) {
             record.verdict = Verdict::Duplicate;
             let problem = self.rejects_replays.then(|| "this id was taken before".to_owned());
             return Reply { status: if self.rejects_replays { 409 } else { 200 }, delay, problem, retry_after: None };

@@ -2,6 +2,8 @@
 
 mod operate;
 #[cfg(test)]
+mod preflight;
+#[cfg(test)]
 mod receive;
 mod site;
 #[cfg(test)]

@@ -155,7 +155,8 @@ fn on_a_gateway_with_a_fault_the_table_says_which_scenario_failed_and_why() {
 #[test]
 fn a_gateway_that_cannot_play_is_told_exactly_and_nothing_is_played() {
     let running = Running::start();
-    let cases: [(&[&str], &[(&str, &str)], &str); 5] = [
+    type Case<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], &'a str);
+    let cases: [Case<'_>; 5] = [
         (&["--endpoint", "none"], &[], "the config has no endpoint `none`, only [\"smoke\","),
         (&[], &[("GATEPOST_ADMIN_TOKEN", "wrong")], "401: the token in $GATEPOST_ADMIN_TOKEN is not one of"),
         (&["--admin", "http://127.0.0.1:1/gatepost"], &[], "the connection is refused: nothing listens there"),
