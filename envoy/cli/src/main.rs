@@ -26,7 +26,7 @@ enum Command {
     /// Play four scenarios through a gateway: delivered, retried, given up, left alone while it is down
     Smoke(smoke::Options),
     /// Go through the checklist before turning on, with the receiver itself
-    Preflight(Box<preflight::Options>),
+    Preflight(preflight::Options),
     #[command(flatten)]
     Operate(operate::Verb),
 }

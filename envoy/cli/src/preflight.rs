@@ -53,7 +53,7 @@ pub struct Options {
     #[arg(long, value_name = "NAME: VALUE", value_parser = smoke::header)]
     header: Vec<(String, String)>,
     /// What the names of the signature's headers begin with
-    #[arg(long, value_name = "PREFIX", default_value = DEFAULT_PREFIX)]
+    #[arg(long, value_name = "PREFIX", default_value = DEFAULT_PREFIX, value_parser = receive::header_prefix)]
     header_prefix: String,
     /// The event type of all that is sent
     #[arg(long, default_value = "gatepost.ping")]
@@ -106,7 +106,10 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     };
     let mut list = Checklist::default();
     list.push(length);
-    eprintln!("asking {}", options.url);
+    // What is in a query may be nobody's business.
+    let subject = options.url.to_string();
+    let subject = subject.split('?').next().unwrap_or_default();
+    eprintln!("asking {subject}");
     list.push(tls::check(&options.url, roots.as_deref()));
     list.push(health(&probe, options.health_url.as_ref()));
     let took = ask(&probe, options.within, &mut list);
@@ -115,7 +118,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         let expected = Expected { url: &options.url, secret: &probe.secret, scheme: &probe.scheme, took };
         config::check(&text, &expected).into_iter().for_each(|check| list.push(check));
     }
-    list.print(&options.url.to_string(), options.json)?;
+    list.print(subject, options.json)?;
     Ok(if list.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

@@ -21,6 +21,7 @@ use std::{env, fs};
 use anyhow::{Context, Result};
 use gatepost_core::secret::Secret;
 use gatepost_core::signature::timestamped::DEFAULT_PREFIX;
+use hyper::header::HeaderName;
 
 pub use mode::Mode;
 use mode::{Delay, Status};
@@ -57,7 +58,7 @@ pub struct Options {
     #[arg(long, value_name = "S")]
     retry_after: Option<u64>,
     /// What the names of the headers begin with
-    #[arg(long, value_name = "PREFIX", default_value = DEFAULT_PREFIX)]
+    #[arg(long, value_name = "PREFIX", default_value = DEFAULT_PREFIX, value_parser = header_prefix)]
     header_prefix: String,
     /// Answer 409 instead of 200 when an id comes again
     #[arg(long)]
@@ -164,6 +165,19 @@ pub fn bytes_from_file(path: &Path) -> Result<Vec<u8>> {
         bytes.pop_if(|byte| *byte == end);
     }
     Ok(bytes)
+}
+
+/// The beginning of header names.
+///
+/// # Errors
+/// When no header can begin so.
+pub(crate) fn header_prefix(text: &str) -> Result<String, String> {
+    let is_one = HeaderName::try_from(text).is_ok();
+    if is_one {
+        Ok(text.to_owned())
+    } else {
+        Err("expected the beginning of a header name, such as X-Webhook-".to_owned())
+    }
 }
 
 fn path(text: &str) -> Result<String, String> {

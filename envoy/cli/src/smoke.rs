@@ -112,7 +112,11 @@ fn play(target: &Target, receiver: &Receiver, list: &mut Checklist) {
     eprintln!("looking at the gateway");
     let ready = time("gateway", || ready::prepare(target, receiver));
     let is_ready = ready.verdict == Verdict::Pass;
-    list.push(ready);
+    list.push(if is_ready {
+        ready
+    } else {
+        ready.advising("`gatepost smoke --help` says what it needs, and how to say where")
+    });
     let mut goes_on = is_ready;
     for (name, what, scenario) in scenarios::ALL {
         if !goes_on {
@@ -195,6 +199,17 @@ pub(crate) fn header(text: &str) -> Result<(String, String), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_lines_of_the_help_are_those_its_own_gateway_runs_with() {
+        let lines = HELP.lines().skip_while(|line| *line != "  routes:").take_while(|line| !line.is_empty());
+        let mut shown: serde_json::Value = serde_saphyr::from_str(&lines.collect::<Vec<_>>().join("\n")).unwrap();
+        shown["enabled"] = true.into();
+        let secret = &mut shown["endpoints"][0]["secrets"][0];
+        assert_eq!(secret["env"], "SMOKE_SECRET");
+        *secret = serde_json::json!({"value": own::SECRET});
+        assert_eq!(shown, own::plugin());
+    }
 
     #[test]
     fn a_header_is_a_name_a_colon_and_a_value() {

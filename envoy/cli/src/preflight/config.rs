@@ -116,8 +116,10 @@ fn is_at(url: &Url, wanted: &Uri) -> bool {
         && url.path == path
 }
 
+/// Without what may be a token.
 fn shown(url: &Url) -> String {
-    format!("{}://{}{}", url.scheme, url.authority, url.path)
+    let path = url.path.split_once('?').map_or(url.path.clone(), |(path, _)| format!("{path}?…"));
+    format!("{}://{}{path}", url.scheme, url.authority)
 }
 
 fn secret(
@@ -251,7 +253,7 @@ mod tests {
             (
                 "/hook?a=1",
                 "/hook",
-                "Fail config: url: no endpoint has this url, only https://other.example/, https://api",
+                "Fail config: url: no endpoint has this url, only https://other.example/, https://api.example.com/hook",
             ),
             ("{env: BILLING}", "{value: another}", "Fail config: secret: not the one that was tried"),
             (

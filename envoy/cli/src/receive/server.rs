@@ -104,6 +104,11 @@ impl Receiver {
         self.shared.inbox().records(since).cloned().collect()
     }
 
+    /// How many requests there were so far: what [`Receiver::records`] is to leave out, to see only what comes.
+    pub fn received(&self) -> usize {
+        self.shared.inbox().received()
+    }
+
     /// Lets it answer otherwise from now on.
     pub fn set_mode(&self, mode: Mode) {
         self.shared.inbox().set_mode(mode);

@@ -60,7 +60,7 @@ fn refusal(target: &Target, receiver: &Receiver) -> Result<String> {
 }
 
 fn breaker(target: &Target, receiver: &Receiver) -> Result<String> {
-    let before = receiver.records(0).len();
+    let before = receiver.received();
     receiver.set_mode(Mode::failing(None, 503));
     let mut ids = Vec::new();
     for _ in 0..FAILURES {

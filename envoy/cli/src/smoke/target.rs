@@ -182,7 +182,8 @@ impl Target {
         struct Event {
             deliveries: Vec<Delivery>,
         }
-        let event: Event = self.get(&format!("events/{}", encoded(id)))?;
+        let event = self.get(&format!("events/{}", encoded(id)));
+        let event: Event = event.context("is the admin surface that of the process that took the event?")?;
         let ours = event.deliveries.into_iter().find(|delivery| delivery.endpoint == self.endpoint);
         ours.with_context(|| format!("the gateway knows of no delivery of {id} to `{}`", self.endpoint))
     }

@@ -181,6 +181,9 @@ fn a_gateway_that_cannot_play_is_told_exactly_and_nothing_is_played() {
     running.admin("PATCH", "endpoints/smoke", Some(json!({"disabled": true})));
     let table = running.fails(&[], &[]);
     assert!(row(&table, "FAIL gateway").contains("`smoke` is disabled (by: operator)"), "{table}");
+    running.admin("POST", "drain", None);
+    let table = running.fails(&[], &[]);
+    assert!(row(&table, "FAIL gateway").contains("the gateway is draining"), "{table}");
 }
 
 #[test]
