@@ -3,7 +3,7 @@
 //!
 //! Every series is defined soon after the start, at 0: to Prometheus a counter that appears at 1 has not increased. That
 //! goes over several ticks, since each takes the host a few microseconds. How many there are follows from the config:
-//! 25 for each endpoint, 7 for each route, and a dozen.
+//! 24 for each endpoint, 7 for each route, and a dozen.
 
 use std::time::Duration;
 

@@ -18,7 +18,7 @@ use serde_json::Value;
 use ureq::http::{Method, Request};
 
 pub use arguments::Gateways;
-pub(crate) use arguments::{duration, since};
+pub(crate) use arguments::{duration, since, usage};
 pub use status::{Breaker, Counters, Deliveries, Delivery, Endpoint, Hour, Hours, Rollout, Status, Tried, Window};
 
 /// A gateway, by its admin surface.

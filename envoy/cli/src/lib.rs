@@ -9,13 +9,15 @@
 //! - [`process`]: a child process that never outlives us.
 //! - [`wait`]: waits for a condition, with a deadline.
 //! - [`gateway`]: a client of the admin surface of gateways that run.
-//! - [`demo`], [`mod@bench`], [`smoke`], [`preflight`], [`operate`] (the admin verbs): the commands of those names.
+//! - [`demo`], [`mod@bench`], [`smoke`], [`preflight`], [`operate`] (the admin verbs), [`watch`], [`evidence`]: the
+//!   commands of those names.
 
 pub mod artifact;
 pub mod bench;
 pub mod checklist;
 pub mod demo;
 pub mod envoy;
+pub mod evidence;
 pub mod example;
 pub mod gateway;
 pub mod operate;
@@ -25,6 +27,7 @@ pub mod receive;
 pub mod receiver;
 pub mod smoke;
 pub mod wait;
+pub mod watch;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

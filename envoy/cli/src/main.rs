@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use gatepost_cli::{bench, demo, operate, preflight, receive, smoke};
+use gatepost_cli::{bench, demo, evidence, operate, preflight, receive, smoke, watch};
 
 /// Webhooks delivered by Envoy itself.
 #[derive(Parser)]
@@ -27,6 +27,10 @@ enum Command {
     Smoke(smoke::Options),
     /// Go through the checklist before turning on, with the receiver itself
     Preflight(preflight::Options),
+    /// Write a bundle for a change review: hours, objectives, headers, retries, breakers, personal data, versions
+    Evidence(evidence::Options),
+    /// See live how gateways stand, or once for a script
+    Watch(watch::Options),
     #[command(flatten)]
     Operate(operate::Verb),
 }
@@ -41,6 +45,8 @@ fn main() -> ExitCode {
         Command::Receiver(options) => receive::run(&options).map(|()| ExitCode::SUCCESS),
         Command::Smoke(options) => smoke::run(&options),
         Command::Preflight(options) => preflight::run(&options),
+        Command::Evidence(options) => evidence::run(&options),
+        Command::Watch(options) => watch::run(&options),
         Command::Operate(verb) => operate::run(&verb),
     };
     code.unwrap_or_else(|error| {

@@ -38,6 +38,9 @@ pub struct Record {
     /// Its body, one character a byte (Latin-1); empty in compact mode.
     #[serde(default)]
     body: String,
+    /// How it was answered, as its script said; empty in compact mode, and for an ordinary 200.
+    #[serde(default)]
+    pub reply: Value,
 }
 
 impl Record {

@@ -17,6 +17,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use gatepost_core::generation;
+use gatepost_core::hours::HOURS;
 use host_tests::{Process, Thread, Write};
 
 use crate::plan::{Config, Plan};
@@ -48,6 +49,12 @@ const COUNTS: usize = 10 * 1024;
 
 /// The bytes of how far a rollout has come: 1001 times at which the breaker opened, and a little.
 const ROLLOUT: usize = 12 * 1024;
+
+/// The bytes of what happened to an endpoint in an hour.
+const HOUR: usize = 480;
+
+/// The bytes of what a worker says is pending.
+const STANDING: usize = 256;
 
 /// The bytes of an event that ended, in the history.
 const HISTORY_EVENT: usize = 1024;
@@ -155,6 +162,14 @@ impl Checks {
             }
             ("history", "next") => {}
             ("history", _) => numbered(write, name, plan.limits.history, HISTORY_EVENT)?,
+            ("hours", _) => {
+                let (endpoint, number) = name.rsplit_once('/').unwrap_or((name, ""));
+                if plan.endpoint(endpoint).is_none() {
+                    return broken(Invariant::KeysBounded, &write.key);
+                }
+                numbered(write, number, HOURS as usize, HOUR)?;
+            }
+            ("standing", _) => numbered(write, name, self.ledger.partitions(), STANDING)?,
             ("guard", _) => {
                 self.ledger.counts(plan, name, write)?;
                 sized(write, COUNTS)?;
@@ -215,8 +230,8 @@ impl Checks {
         let pending = partitions.saturating_mul(bodies + slots.saturating_mul(700));
         let letters = limits.dead_letter_bytes + limits.dead_letters * 512;
         let keys = limits.idempotency_keys.next_multiple_of(16) * IDEMPOTENCY_KEY;
-        let endpoints = plan.endpoints.len() * (2048 + ROLLOUT);
-        let counts = partitions * (plan.endpoints.len() + 1) * COUNTS;
+        let endpoints = plan.endpoints.len() * (2048 + ROLLOUT + HOURS as usize * HOUR);
+        let counts = partitions * ((plan.endpoints.len() + 1) * COUNTS + STANDING);
         let history = limits.history * HISTORY_EVENT;
         let more = letters + keys + endpoints + counts + history + 1024 + partitions * 64;
         let arithmetic = pending.saturating_add(more);

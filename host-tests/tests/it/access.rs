@@ -125,12 +125,16 @@ fn each_change_is_one_line_of_the_log_and_no_token_is_in_it() {
     done(&mut process, 0, "PUT", "state", &json!({"state": "paused", "reason": "line one\nline two"}));
     done(&mut process, 1, "PATCH", "endpoints/billing", &json!({"disabled": true}));
     advance(&mut process, seconds(2));
-    let lines: Vec<&str> =
-        process.log().iter().map(|line| line.message.as_str()).filter(|line| line.starts_with("admin: ")).collect();
+    let lines: Vec<&str> = process
+        .log()
+        .iter()
+        .map(|line| line.message.as_str())
+        .filter(|line| line.starts_with("event=admin "))
+        .collect();
     // The beginning of the token's SHA-256: `printf may-change | sha256sum`.
     let expected = [
-        "admin: state=paused reason=\"line oneline two\" token=84db6e7d",
-        "admin: endpoint=billing disabled=true token=84db6e7d",
+        "event=admin state=paused reason=\"line oneline two\" token=84db6e7d",
+        "event=admin endpoint=billing disabled=true token=84db6e7d",
     ];
     assert_eq!(lines, expected);
     assert!(process.log().iter().all(|line| !line.message.contains("may-change")));

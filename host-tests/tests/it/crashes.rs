@@ -61,7 +61,7 @@ fn a_worker_that_stalls_past_its_lease_and_comes_back_does_not_deliver_what_was_
     let threads: Vec<Thread> = process.calls("billing").iter().map(|call| call.thread).collect();
     assert_eq!(threads.len(), 4, "each attempt was made once: {threads:?}");
     assert!(threads[1..].iter().all(|thread| *thread == threads[1] && *thread != Thread::Worker(0)), "{threads:?}");
-    assert!(process.log().iter().any(|line| line.message.contains("while this one stalled")));
+    assert!(process.log().iter().any(|line| line.message.contains("event=partition_lost")));
 }
 
 #[test]
@@ -70,13 +70,13 @@ fn an_event_whose_attempts_kill_three_vms_is_a_dead_letter() {
     process.add_rule(Rule::new(Point::HostCall("proxy_http_call"), Effect::Trap));
     accept(&mut process, 0, event("paid"));
     advance(&mut process, seconds(60));
-    let poison = process.log().iter().filter(|line| line.message.contains("dead letter: poison")).count();
+    let poison = process.log().iter().filter(|line| line.message.contains(" reason=poison ")).count();
     // Three VMs is all there are: another one is built by the next request.
     assert_eq!(poison, 0);
     let stream = process.request(0, Request::new("GET", "/")).expect("a VM");
     assert_eq!(process.answer(stream).map(|answer| answer.status()), Some(200));
     advance(&mut process, seconds(15));
-    let poison = process.log().iter().filter(|line| line.message.contains("dead letter: poison")).count();
+    let poison = process.log().iter().filter(|line| line.message.contains(" reason=poison ")).count();
     assert_eq!(poison, 1, "{}", process.trace());
     assert!(process.has_vm(Thread::Worker(0)));
 }

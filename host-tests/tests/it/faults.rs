@@ -77,7 +77,7 @@ fn a_lease_lost_to_another_by_compare_and_swap_is_given_up() {
     let conflict = process.add_rule(Rule::new(set, Effect::Fail(8)).on(Thread::Worker(0)));
     advance(&mut process, seconds(4));
     process.remove_rule(conflict);
-    assert!(process.log().iter().any(|line| line.message.contains("taken over by another worker")));
+    assert!(process.log().iter().any(|line| line.message.contains("event=partition_lost")));
     accept(&mut process, 0, event("paid"));
     advance(&mut process, seconds(1));
     assert_eq!(attempts(&process, "billing").len(), 2);

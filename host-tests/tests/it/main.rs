@@ -18,6 +18,7 @@ mod faults;
 mod fuel;
 mod grpc;
 mod history;
+mod hours;
 mod idempotency;
 mod matching;
 mod metrics;

@@ -1,6 +1,6 @@
 //! What is counted, under the names that Envoy's stats carry.
 
-use host_tests::{Process, Reply, Upstream};
+use host_tests::{Process, Reply, Thread, Upstream};
 use serde_json::json;
 
 use crate::support::{accept, advance, answer, config, endpoint, event, gateway, millis, seconds, with};
@@ -66,4 +66,123 @@ fn each_delivery_is_counted_by_its_end_and_timed_from_its_acceptance() {
     assert_eq!((ended("delivered"), ended("failed"), ended("expired")), (1, 1, 0));
     let durations = process.histogram("endpoint=.=billing;.;gatepost_delivery_duration_ms").expect("a histogram");
     assert!((2010..2020).contains(&durations[0]), "{durations:?}");
+}
+
+#[test]
+fn every_series_is_there_at_zero_before_anything_happens() {
+    let mut process = gateway(&config([endpoint("billing")])).start().expect("it starts");
+    advance(&mut process, seconds(5));
+    let of_billing = |rest: &str| process.metric(&format!("endpoint=.=billing;.;{rest}"));
+    for outcome in ["2xx", "3xx", "4xx", "5xx", "timeout", "reset", "connect", "rejected"] {
+        assert_eq!(of_billing(&format!("outcome=.={outcome};.;gatepost_attempts_total")), Some(0), "{outcome}");
+    }
+    for result in ["delivered", "failed", "expired"] {
+        assert_eq!(of_billing(&format!("result=.={result};.;gatepost_deliveries_total")), Some(0), "{result}");
+    }
+    for reason in ["success", "p95", "breaker_opens", "unauthorized", "personal_data", "operator"] {
+        assert_eq!(of_billing(&format!("reason=.={reason};.;gatepost_rollbacks_total")), Some(0), "{reason}");
+    }
+    for (metric, value) in [
+        ("gatepost_breaker_opens_total", 0),
+        ("gatepost_breaker_state", 0),
+        ("gatepost_pending", 0),
+        ("gatepost_endpoint_disabled", 0),
+        ("gatepost_rollout_percent", 100),
+    ] {
+        assert_eq!(of_billing(metric), Some(value), "{metric}");
+    }
+    for result in ["accepted", "disabled", "no_subscriber", "not_sampled", "replayed", "invalid", "unavailable"] {
+        let metric = format!("route=.=ingest;.;result=.={result};.;gatepost_events_total");
+        assert_eq!(process.metric(&metric), Some(0), "{result}");
+    }
+    for kind in ["email", "ipv4", "ipv6", "phone", "card", "key", "string"] {
+        assert_eq!(process.metric(&format!("kind=.={kind};.;gatepost_payload_findings_total")), Some(0), "{kind}");
+    }
+    for metric in [
+        "gatepost_dead_letters",
+        "gatepost_dead_letters_evicted_total",
+        "gatepost_oldest_pending_seconds",
+        "gatepost_adopted_total",
+        "gatepost_operational_dropped_total",
+    ] {
+        assert_eq!(process.metric(metric), Some(0), "{metric}");
+    }
+    // So many that a gateway pays for them, and no more.
+    assert_eq!(process.metrics().filter(|name| name.contains("gatepost_")).count(), 12 + 7 + 24);
+}
+
+#[test]
+fn a_hundred_endpoints_have_all_their_series_within_half_a_minute() {
+    let names: Vec<String> = (0..100).map(|number| format!("endpoint-{number}")).collect();
+    let mut all = config([]);
+    all["endpoints"] = names.iter().map(|name| endpoint(name)).collect();
+    let mut process = gateway(&all).start().expect("it starts");
+    advance(&mut process, seconds(30));
+    for name in &names {
+        let metric = format!("endpoint=.={name};.;result=.=failed;.;gatepost_deliveries_total");
+        assert_eq!(process.metric(&metric), Some(0), "{name}");
+    }
+}
+
+#[test]
+fn what_is_pending_is_shown_for_all_workers_and_goes_with_the_vm_that_takes_it_over() {
+    let waiting = json!({"retry": {"delays": ["0s", "60s"]}, "breaker": {"failures": 100}});
+    let config = config([with(endpoint("billing"), waiting), endpoint("audit")]);
+    let down = Upstream::always(Reply::status(503));
+    let mut process = gateway(&config).cluster("billing", down).start().expect("it starts");
+    advance(&mut process, seconds(2));
+    (0..5).for_each(|number| drop(accept(&mut process, number % 2, event("paid"))));
+    advance(&mut process, seconds(2));
+    let pending = |process: &Process| {
+        let of = |name| count(process, &format!("endpoint=.={name};.;gatepost_pending"));
+        (of("billing"), of("audit"), count(process, "gatepost_oldest_pending_seconds"))
+    };
+    let (billing, audit, age) = pending(&process);
+    assert_eq!((billing, audit), (5, 0));
+    assert!((1..=2).contains(&age), "{age}");
+    process.kill_vm(Thread::Worker(0));
+    advance(&mut process, seconds(15));
+    assert_eq!(pending(&process), (5, 0, age + 15));
+    process.set_upstream("billing", Upstream::always(Reply::status(200)));
+    advance(&mut process, seconds(60));
+    assert_eq!(pending(&process), (0, 0, 0));
+}
+
+#[test]
+fn dead_letters_and_disabled_endpoints_are_shown_within_a_second() {
+    let config = config([endpoint("billing"), endpoint("audit")]);
+    let gone = Upstream::always(Reply::status(410));
+    let mut process = gateway(&config).cluster("billing", gone).start().expect("it starts");
+    accept(&mut process, 0, event("paid"));
+    advance(&mut process, seconds(2));
+    let disabled = |process: &Process, name| count(process, &format!("endpoint=.={name};.;gatepost_endpoint_disabled"));
+    assert_eq!((disabled(&process, "billing"), disabled(&process, "audit")), (1, 0));
+    assert_eq!(count(&process, "gatepost_dead_letters"), 1);
+}
+
+#[test]
+fn each_delivery_is_counted_once_whatever_vms_and_configurations_it_outlives() {
+    let slow = Upstream::always(Reply::status(200).after(millis(700)));
+    let first = config([endpoint("billing")]);
+    let mut process = gateway(&first).cluster("billing", slow).start().expect("it starts");
+    let mut accepted = 0;
+    for round in 0..6 {
+        for number in 0..20 {
+            // A worker whose VM was lost a moment ago answers 503.
+            accepted += u64::from(answer(&mut process, number % 2, event("paid")).status() == 202);
+            advance(&mut process, millis(40));
+        }
+        if round % 2 == 0 {
+            process.kill_vm(Thread::Worker(round / 2 % 2));
+        } else {
+            let next = with(first.clone(), json!({"user_agent": format!("round-{round}")}));
+            process.update_config(next.to_string()).expect("it is taken");
+        }
+    }
+    advance(&mut process, seconds(60));
+    let ended =
+        |result: &str| count(&process, &format!("endpoint=.=billing;.;result=.={result};.;gatepost_deliveries_total"));
+    assert!(accepted > 90, "{accepted}");
+    assert_eq!((ended("delivered"), ended("failed"), ended("expired")), (accepted, 0, 0));
+    assert_eq!(count(&process, "route=.=ingest;.;result=.=accepted;.;gatepost_events_total"), accepted);
 }

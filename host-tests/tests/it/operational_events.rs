@@ -200,7 +200,11 @@ fn where_the_queue_is_full_it_is_dropped_counted_and_logged_and_nothing_waits() 
         advance(&mut process, millis(100));
     }
     assert_eq!(process.metric("gatepost_operational_dropped_total"), Some(3));
-    let lines = process.log().iter().filter(|line| line.message.contains("gatepost.dead_letter is dropped")).count();
+    let lines = process
+        .log()
+        .iter()
+        .filter(|line| line.message.contains("event=operational_event_dropped endpoint=ops type=gatepost.dead_letter "))
+        .count();
     assert_eq!((lines, status(&mut process)["pending"].as_u64()), (3, Some(2)));
     done(&mut process, 0, "PATCH", "endpoints/ops", &json!({"disabled": false}));
     advance(&mut process, seconds(2));

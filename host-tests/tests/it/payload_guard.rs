@@ -29,7 +29,7 @@ fn findings(process: &Process, kind: &str) -> u64 {
 /// The lines of the log that tell of personal data.
 fn told(process: &Process) -> Vec<&str> {
     let lines = process.log().iter().map(|line| line.message.as_str());
-    lines.filter(|line| line.contains("personal data")).collect()
+    lines.filter(|line| line.starts_with("event=personal_data ")).collect()
 }
 
 /// No value stands in the log, in the name of a metric, in an answer, or in shared data, bodies that may be sent aside.
@@ -72,9 +72,8 @@ fn an_event_with_personal_data_is_refused_with_pointers_and_nothing_is_kept_or_s
     assert_eq!(process.metric("route=.=ingest;.;result=.=invalid;.;gatepost_events_total"), Some(1));
     assert_eq!(
         told(&process),
-        [
-            r#"route ingest: personal data in an event, rejected: key at "/user/email", email at "/user/note", ipv4 at "/user/note", card at "/cards/0", email at "/who/[redacted]", key at "/password""#
-        ]
+        ["event=personal_data route=ingest action=rejected found=\"key at /user/email, email at /user/note, ipv4 at \
+             /user/note, card at /cards/0, email at /who/[redacted], key at /password\""]
     );
     assert_untold(&process, &[&answer], false);
 }
@@ -96,7 +95,7 @@ fn reported_an_event_is_delivered_as_it_came() {
     advance(&mut process, seconds(1));
     assert_eq!(attempts(&process, "billing")[0].body, PERSONAL.as_bytes());
     assert_eq!((findings(&process, "ipv4"), told(&process).len()), (1, 1));
-    assert!(told(&process)[0].contains("delivered: key at \"/user/email\""), "{:?}", told(&process));
+    assert!(told(&process)[0].contains("action=delivered found=\"key at /user/email"), "{:?}", told(&process));
     assert_untold(&process, &[], true);
 }
 

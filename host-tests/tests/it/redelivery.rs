@@ -100,5 +100,8 @@ fn what_died_since_a_time_is_listed_and_redelivered_alone() {
     advance(&mut process, seconds(3));
     assert_eq!((process.calls("billing").len(), letters(&process, BODY)), (4, 2));
     let line = process.log().iter().find(|line| line.message.contains("redeliver=")).expect("a line");
-    assert!(line.message.starts_with(&format!("admin: redeliver=billing since={died} letters=1 token=")), "{line:?}");
+    assert!(
+        line.message.starts_with(&format!("event=admin redeliver=billing since={died} letters=1 token=")),
+        "{line:?}"
+    );
 }

@@ -104,7 +104,12 @@ fn an_endpoint_that_fails_is_rolled_back_its_events_are_held_and_resumed_they_ar
     );
     assert_eq!(rollout(&mut process, 1)["state"], "fixed");
     assert_eq!(process.metric("endpoint=.=billing;.;reason=.=success;.;gatepost_rollbacks_total"), Some(1));
-    assert!(process.log().iter().any(|line| line.message.starts_with("endpoint billing: rolled back: success: ")));
+    assert!(
+        process
+            .log()
+            .iter()
+            .any(|line| line.message.starts_with("event=rolled_back endpoint=billing reason=success detail="))
+    );
 
     let (failed, audited) = (process.calls("billing").len(), process.calls("audit").len());
     let held = play(&mut process, 5, 10);

@@ -221,13 +221,13 @@ impl Findings {
         Kind::ALL.into_iter().zip(self.counts).filter(|(_, count)| *count > 0)
     }
 
-    /// The first of them in words, `email at "/user/email"`, as many as `max`, and how many more there are.
+    /// The first of them in words, `email at /user/email`, as many as `max`, and how many more there are.
     pub fn summary(&self, max: usize) -> String {
         let mut summary = String::new();
         for finding in self.list.iter().take(max) {
             let place = if finding.in_metadata { " in metadata at " } else { " at " };
-            let pointer = crate::json::write::quoted(&finding.pointer);
-            summary.extend([if summary.is_empty() { "" } else { ", " }, finding.kind.label(), place, &pointer]);
+            let pointer = if finding.pointer.is_empty() { "the root" } else { &finding.pointer };
+            summary.extend([if summary.is_empty() { "" } else { ", " }, finding.kind.label(), place, pointer]);
         }
         let more = self.total() as usize - self.list.len().min(max);
         if more > 0 {

@@ -1,6 +1,8 @@
 //! What the admin surface answers, as far as the commands read it. What they do not know of is ignored: a gateway may be
 //! newer than its operator's command.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -152,14 +154,14 @@ pub struct Hours {
 }
 
 /// What happened to an endpoint in an hour.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct Hour {
     /// When it began.
     pub hour: Timestamp,
     /// Deliveries that were accepted.
     pub accepted: u64,
     /// Attempts by their outcome.
-    pub attempts: std::collections::BTreeMap<String, u64>,
+    pub attempts: BTreeMap<String, u64>,
     /// Attempts answered 401 or 403.
     pub unauthorized: u64,
     /// Attempts that were not the first of their delivery.

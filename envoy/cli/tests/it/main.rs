@@ -1,14 +1,21 @@
 //! The commands, as a user runs them.
 
+#[cfg(test)]
+mod evidence;
+#[cfg(test)]
 mod operate;
 #[cfg(test)]
 mod preflight;
 #[cfg(test)]
 mod receive;
+#[cfg(test)]
 mod site;
 #[cfg(test)]
 mod smoke;
+#[cfg(test)]
 mod terminal;
+#[cfg(test)]
+mod watch;
 
 use std::process::{Command, Output};
 

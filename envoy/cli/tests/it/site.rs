@@ -56,6 +56,11 @@ impl Site {
         Ok(())
     }
 
+    /// What each of them was started with.
+    pub fn config(&self) -> &Value {
+        &self.config
+    }
+
     /// The gateway of this number ends, and another one is started with the same ports.
     pub fn restart(&mut self, number: usize) -> Result<()> {
         let old = self.gateways.remove(number);
@@ -114,9 +119,31 @@ impl Site {
 
     /// How the gateway of this number stands.
     pub fn status(&self, number: usize) -> Result<Value> {
-        let url = format!("{}/status", surface(&self.gateways[number])?);
+        self.get(number, "status")
+    }
+
+    /// What the gateway of this number answers to a GET.
+    pub fn get(&self, number: usize, path: &str) -> Result<Value> {
+        let url = format!("{}/{path}", surface(&self.gateways[number])?);
         let request = http().get(url).header("authorization", "Bearer demo-admin");
         Ok(request.call()?.body_mut().read_json()?)
+    }
+
+    /// Waits until the hours of a gateway tell of so many deliveries to an endpoint: they are written once a second.
+    pub fn wait_for_hours(&self, number: usize, endpoint: &str, delivered: u64) -> Result<()> {
+        wait::until("the hours tell of all deliveries", DEADLINE, || {
+            let answer = self.get(number, &format!("hours?endpoint={endpoint}&hours=2"))?;
+            let hours = answer["hours"].as_array().into_iter().flatten();
+            let sum: u64 = hours.filter_map(|hour| hour["delivered"].as_u64()).sum();
+            Ok((sum == delivered).then_some(()))
+        })
+    }
+
+    /// Waits until the log of a gateway holds this, and gives all of it back.
+    pub fn wait_for_log(&self, number: usize, wanted: &str) -> Result<String> {
+        wait::until(&format!("{wanted} in the log"), DEADLINE, || {
+            Ok(Some(self.gateways[number].log()?).filter(|log| log.contains(wanted)))
+        })
     }
 
     /// Waits until the status of a gateway is as it should be.

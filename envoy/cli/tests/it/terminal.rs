@@ -19,6 +19,18 @@ pub struct Session {
 
 /// Runs a command, waits until the terminal shows something, types, and waits for the end.
 pub fn session(site: &Site, arguments: &[&str], size: (u16, u16), wanted: &str, typed: &str) -> Result<Session> {
+    session_with(site, arguments, size, wanted, typed, &[])
+}
+
+/// The same with more variables in its environment.
+pub fn session_with(
+    site: &Site,
+    arguments: &[&str],
+    size: (u16, u16),
+    wanted: &str,
+    typed: &str,
+    variables: &[(&str, &str)],
+) -> Result<Session> {
     let command = site.command(arguments)?;
     let mut python = Command::new("python3");
     python.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/terminal.py"));
@@ -27,6 +39,7 @@ pub fn session(site: &Site, arguments: &[&str], size: (u16, u16), wanted: &str, 
     for (name, value) in command.get_envs() {
         python.env(name, value.context("a variable")?);
     }
-    let output = python.env("TERM", "xterm-256color").env_remove("NO_COLOR").output()?;
+    let output =
+        python.env("TERM", "xterm-256color").env_remove("NO_COLOR").envs(variables.iter().copied()).output()?;
     serde_json::from_slice(&output.stdout).with_context(|| String::from_utf8_lossy(&output.stderr).into_owned())
 }

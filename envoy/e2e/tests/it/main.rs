@@ -19,6 +19,7 @@ mod history;
 mod idempotency;
 #[cfg(test)]
 mod isolation;
+mod metrics;
 #[cfg(test)]
 mod outcomes;
 #[cfg(test)]

@@ -187,7 +187,7 @@ fn an_event_with_an_address_in_it_during_a_canary_is_refused_rolled_back_and_tol
         told.push(gateway.envoy.admin(path)?);
     }
     told.push(gateway.envoy.log()?);
-    assert!(told.last().is_some_and(|log| log.contains("endpoint a: rolled back: personal_data: ")));
+    assert!(told.last().is_some_and(|log| log.contains("event=rolled_back endpoint=a reason=personal_data ")));
     let parts = ["maria", "rossi", "example.com"];
     let of_whom = |text: &&String| parts.iter().any(|part| text.contains(part));
     assert_eq!(told.iter().filter(of_whom).collect::<Vec<_>>(), Vec::<&String>::new());

@@ -57,7 +57,7 @@ fn refused() -> Scenario {
             "the event holds personal data; nothing of it was kept or sent",
             "[{\"kind\":\"email\",\"pointer\":\"/payer/contact/0\"}]",
             "0 attempts in all",
-            "0 rolled_back personal_data email at \"/payer/contact/0\"",
+            "0 rolled_back personal_data email at /payer/contact/0",
             "the address is told: false",
         ],
     }

@@ -109,26 +109,31 @@ impl Engine {
 
     /// Writes what was counted, of so many endpoints at the most.
     pub(super) fn write_counts(&mut self, world: &mut World<'_>, endpoints_max: usize) {
-        let dirty = self.watched.iter().enumerate();
-        let dirty = dirty.filter(|(_, watched)| watched.counted.is_dirty || !watched.hours.is_empty());
-        let dirty: Vec<usize> = dirty.map(|(number, _)| number).take(endpoints_max).collect();
-        if dirty.is_empty() && !self.process.is_dirty {
-            return;
-        }
-        let Ok(home) = self.own(world) else { return };
-        if let Err(error) = self.write_all(world, home, &dirty) {
+        let written = self.write_hours(world, endpoints_max).and_then(|()| self.write_rings(world, endpoints_max));
+        if let Err(error) = written {
             self.note(Notice::Store { doing: "writing what was counted", error });
         }
     }
 
-    fn write_all(&mut self, world: &mut World<'_>, home: u32, dirty: &[usize]) -> Result<(), StoreError> {
+    fn write_rings(&mut self, world: &mut World<'_>, endpoints_max: usize) -> Result<(), StoreError> {
+        if !self.process.is_dirty && !self.watched.iter().any(|watched| watched.counted.is_dirty) {
+            return Ok(());
+        }
+        // What it cannot claim a partition for now it writes later; that is noted already.
+        let Ok(home) = self.own(world) else { return Ok(()) };
         self.process.write(world, &guard::key(&self.prefix, home, guard::PROCESS))?;
-        for number in dirty {
-            let name = self.config.endpoints.get(*number).map_or(guard::PROCESS, |endpoint| &endpoint.name);
-            if let Some(watched) = self.watched.get_mut(*number) {
-                watched.counted.write(world, &guard::key(&self.prefix, home, name))?;
-                watched.hours.write(world.store, &self.prefix, name)?;
-            }
+        let dirty = self.watched.iter_mut().zip(&self.config.endpoints);
+        for (watched, endpoint) in dirty.filter(|(watched, _)| watched.counted.is_dirty).take(endpoints_max) {
+            watched.counted.write(world, &guard::key(&self.prefix, home, &endpoint.name))?;
+        }
+        Ok(())
+    }
+
+    /// The hours belong to no partition: all workers add to one record.
+    fn write_hours(&mut self, world: &mut World<'_>, endpoints_max: usize) -> Result<(), StoreError> {
+        let dirty = self.watched.iter_mut().zip(&self.config.endpoints);
+        for (watched, endpoint) in dirty.filter(|(watched, _)| !watched.hours.is_empty()).take(endpoints_max) {
+            watched.hours.write(world.store, &self.prefix, &endpoint.name)?;
         }
         Ok(())
     }
