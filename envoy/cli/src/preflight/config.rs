@@ -42,7 +42,9 @@ fn check_with(text: &str, expected: &Expected<'_>, env: &dyn Fn(&str) -> Option<
         return vec![Check::new(Verdict::Fail, "config", seen)];
     };
     // What a machine of the operator's need not know: the secrets of the other endpoints.
-    let elsewhere = secrets_set_elsewhere(&plugin, env);
+    let given = key_values(&whole);
+    let env = |name: &str| given.get(name).cloned().or_else(|| env(name));
+    let elsewhere = secrets_set_elsewhere(&plugin, &env);
     let lookup = |name: &str| env(name).or_else(|| elsewhere.contains_key(name).then(|| STAND_IN.to_owned()));
     let config = match parse(plugin.to_string().as_bytes(), &lookup) {
         Ok(config) => config,
@@ -75,18 +77,31 @@ fn check_with(text: &str, expected: &Expected<'_>, env: &dyn Fn(&str) -> Option<
     checks
 }
 
-/// The config of the filter: the whole, or what an Envoy config holds under `configuration`.
+/// The config of the filter: the whole, or what an Envoy config gives to a filter and has `endpoints`.
 fn plugin(whole: &Value) -> Option<Value> {
-    if whole.get("endpoints").is_some_and(Value::is_array) {
+    let has = |value: &Value, key: &str| value.get(key).is_some_and(Value::is_array);
+    if has(whole, "endpoints") && has(whole, "routes") {
         return Some(whole.clone());
     }
-    if let Some(Value::String(text)) = whole.pointer("/configuration/value") {
-        return serde_json::from_str(text).ok().as_ref().and_then(plugin);
-    }
-    match whole {
-        Value::Object(fields) => fields.values().find_map(plugin),
-        Value::Array(items) => items.iter().find_map(plugin),
-        _ => None,
+    let given = match whole.pointer("/configuration/value") {
+        Some(Value::String(text)) => serde_json::from_str(text).ok(),
+        given => given.cloned(),
+    };
+    given.filter(|given: &Value| has(given, "endpoints")).or_else(|| inner(whole).find_map(plugin))
+}
+
+/// The variables that an Envoy config itself gives to its filters.
+fn key_values(whole: &Value) -> BTreeMap<String, String> {
+    let given = whole.pointer("/environment_variables/key_values").and_then(Value::as_object).into_iter().flatten();
+    let given = given.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())));
+    given.chain(inner(whole).flat_map(key_values)).collect()
+}
+
+fn inner(value: &Value) -> Box<dyn Iterator<Item = &Value> + '_> {
+    match value {
+        Value::Object(fields) => Box::new(fields.values()),
+        Value::Array(items) => Box::new(items.iter()),
+        _ => Box::new(std::iter::empty()),
     }
 }
 
@@ -241,10 +256,20 @@ mod tests {
         let checks = checked(GOOD);
         assert!(checks.len() == 8 && checks.iter().all(|line| line.starts_with("Pass ")), "{checks:#?}");
         let plugin: Value = serde_saphyr::from_str(GOOD).unwrap();
-        let strukt = serde_json::json!({"static_resources": {"listeners": [{"configuration": {"value": plugin}}]}});
+        // Envoy's own endpoints are none of ours.
+        let cluster = serde_json::json!({"load_assignment": {"cluster_name": "a", "endpoints": [{}]}});
+        let strukt = serde_json::json!({"clusters": [cluster], "listeners": [{"configuration": {"value": plugin}}]});
         assert_eq!(checked(&strukt.to_string()), checks);
         let text = serde_json::json!({"http_filters": [{"configuration": {"value": plugin.to_string()}}]});
         assert_eq!(checked(&text.to_string()), checks);
+    }
+
+    #[test]
+    fn a_variable_may_stand_in_envoys_config() {
+        let plugin: Value = serde_saphyr::from_str(&GOOD.replace("BILLING", "GIVEN")).unwrap();
+        let given = serde_json::json!({"environment_variables": {"key_values": {"GIVEN": "billing"}}});
+        let whole = serde_json::json!({"config": {"vm_config": given, "configuration": {"value": plugin}}});
+        assert!(checked(&whole.to_string()).contains(&"Pass config: secret: the one that was tried".to_owned()));
     }
 
     #[test]

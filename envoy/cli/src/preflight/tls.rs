@@ -45,7 +45,14 @@ pub fn check(url: &Uri, roots: Option<&[Certificate<'static>]>) -> Check {
                 .advising("use https, unless something below encrypts")
         };
     }
-    match handshake(host, url.port_u16().unwrap_or(443), roots) {
+    let stream = match connect(host, url.port_u16().unwrap_or(443)) {
+        Ok(stream) => stream,
+        Err(error) => {
+            return Check::new(Verdict::Fail, "tls", format!("{error:#}"))
+                .advising("is it running, and reachable from here?");
+        }
+    };
+    match handshake(host, stream, roots) {
         Ok(seen) => judge(&seen, SystemTime::now()),
         Err(error) => Check::new(Verdict::Fail, "tls", format!("{error:#}"))
             .advising("for a certificate authority of your own: --ca FILE here, and trusted_ca in the cluster"),
@@ -58,7 +65,7 @@ struct Seen {
     expires: SystemTime,
 }
 
-fn handshake(host: &str, port: u16, roots: Option<&[Certificate<'static>]>) -> Result<Seen> {
+fn handshake(host: &str, stream: TcpStream, roots: Option<&[Certificate<'static>]>) -> Result<Seen> {
     let mut store = RootCertStore::empty();
     match roots {
         Some(roots) => {
@@ -73,7 +80,7 @@ fn handshake(host: &str, port: u16, roots: Option<&[Certificate<'static>]>) -> R
     let config = config.with_root_certificates(store).with_no_client_auth();
     let name = ServerName::try_from(host.to_owned())?;
     let connection = ClientConnection::new(Arc::new(config), name)?;
-    let mut stream = StreamOwned::new(connection, connect(host, port)?);
+    let mut stream = StreamOwned::new(connection, stream);
     // Writing nothing, it first shakes hands.
     stream.flush().map_err(|error| anyhow!(told(&error)))?;
     while stream.conn.is_handshaking() {
