@@ -3,22 +3,29 @@
 //! - [`artifact`]: builds a filter of this workspace and says where its wasm is.
 //! - [`envoy`]: finds or downloads Envoy, starts it, asks its admin interface, ends it.
 //! - [`example`]: `envoy/envoy.yaml`, with ports and plugin config replaced.
+//! - [`checklist`]: what was checked and what came of it, as a table or JSON.
 //! - [`receiver`]: starts the verifying receiver and talks to its control surface.
+//! - [`receive`]: `gatepost receiver`, also within this process.
 //! - [`process`]: a child process that never outlives us.
 //! - [`wait`]: waits for a condition, with a deadline.
 //! - [`gateway`]: a client of the admin surface of gateways that run.
-//! - [`demo`], [`mod@bench`], [`operate`] (the admin verbs), [`watch`], [`evidence`]: the commands of those names.
+//! - [`demo`], [`mod@bench`], [`smoke`], [`preflight`], [`operate`] (the admin verbs), [`watch`], [`evidence`]: the
+//!   commands of those names.
 
 pub mod artifact;
 pub mod bench;
+pub mod checklist;
 pub mod demo;
 pub mod envoy;
 pub mod evidence;
 pub mod example;
 pub mod gateway;
 pub mod operate;
+pub mod preflight;
 pub mod process;
+pub mod receive;
 pub mod receiver;
+pub mod smoke;
 pub mod wait;
 pub mod watch;
 

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use gatepost_cli::{bench, demo, evidence, operate, watch};
+use gatepost_cli::{bench, demo, evidence, operate, preflight, receive, smoke, watch};
 
 /// Webhooks delivered by Envoy itself.
 #[derive(Parser)]
@@ -21,6 +21,12 @@ enum Command {
     Bench(bench::Options),
     /// Send events for as long as it takes, and see that Envoy's memory stays flat; needs wrk
     Soak(bench::soak::Options),
+    /// A receiver to try things out with: verifies what it gets, shows it, fails on demand
+    Receiver(receive::Options),
+    /// Play four scenarios through a gateway: delivered, retried, given up, left alone while it is down
+    Smoke(smoke::Options),
+    /// Go through the checklist before turning on, with the receiver itself
+    Preflight(preflight::Options),
     /// Write a bundle for a change review: hours, objectives, headers, retries, breakers, personal data, versions
     Evidence(evidence::Options),
     /// See live how gateways stand, or once for a script
@@ -36,6 +42,9 @@ fn main() -> ExitCode {
         Command::Demo(options) => demo::run(&options).map(|()| ExitCode::SUCCESS),
         Command::Bench(options) => bench::run(&options).map(|()| ExitCode::SUCCESS),
         Command::Soak(options) => bench::soak::run(&options).map(|()| ExitCode::SUCCESS),
+        Command::Receiver(options) => receive::run(&options).map(|()| ExitCode::SUCCESS),
+        Command::Smoke(options) => smoke::run(&options),
+        Command::Preflight(options) => preflight::run(&options),
         Command::Evidence(options) => evidence::run(&options),
         Command::Watch(options) => watch::run(&options),
         Command::Operate(verb) => operate::run(&verb),

@@ -5,9 +5,14 @@ mod evidence;
 #[cfg(test)]
 mod operate;
 #[cfg(test)]
+#[cfg(test)]
+mod preflight;
+mod receive;
 mod schedules;
 #[cfg(test)]
 mod site;
+#[cfg(test)]
+mod smoke;
 #[cfg(test)]
 mod terminal;
 #[cfg(test)]

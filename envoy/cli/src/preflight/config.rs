@@ -1,0 +1,326 @@
+//! The config the endpoint will run with, read by the filter's own parser. What is around it in Envoy's config is the
+//! business of `gatepost check`.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::time::Duration;
+
+use gatepost_core::config::{Config, Endpoint, Url, parse};
+use gatepost_core::rollout::Percent;
+use gatepost_core::secret::Secret;
+use gatepost_core::signature::timestamped::{Timestamped, sign};
+use gatepost_core::time::WallTime;
+use serde_json::Value;
+use ureq::http::Uri;
+
+use crate::checklist::{Check, Verdict};
+
+/// What the config is expected to say.
+pub struct Expected<'a> {
+    /// The receiver.
+    pub url: &'a Uri,
+    /// The secret that was tried.
+    pub secret: &'a Secret,
+    /// The headers that were tried.
+    pub scheme: &'a Timestamped,
+    /// How long the receiver took for a good ping, if it accepted it.
+    pub took: Option<Duration>,
+}
+
+/// Goes through a config, the filter's own or one of Envoy's that holds it.
+pub fn check(text: &str, expected: &Expected<'_>) -> Vec<Check> {
+    check_with(text, expected, &|name| env::var(name).ok())
+}
+
+fn check_with(text: &str, expected: &Expected<'_>, env: &dyn Fn(&str) -> Option<String>) -> Vec<Check> {
+    let whole: Value = match serde_saphyr::from_str(text) {
+        Ok(whole) => whole,
+        Err(error) => return vec![Check::new(Verdict::Fail, "config", format!("neither YAML nor JSON: {error}"))],
+    };
+    let Some(plugin) = plugin(&whole) else {
+        let seen = "it holds no config of the filter: nothing in it has `endpoints`";
+        return vec![Check::new(Verdict::Fail, "config", seen)];
+    };
+    // What a machine of the operator's need not know: the secrets of the other endpoints.
+    let given = key_values(&whole);
+    let env = |name: &str| given.get(name).cloned().or_else(|| env(name));
+    let elsewhere = secrets_set_elsewhere(&plugin, &env);
+    let lookup = |name: &str| env(name).or_else(|| elsewhere.contains_key(name).then(|| STAND_IN.to_owned()));
+    let config = match parse(plugin.to_string().as_bytes(), &lookup) {
+        Ok(config) => config,
+        Err(problems) => {
+            let failed =
+                |problem: &gatepost_core::config::Problem| Check::new(Verdict::Fail, "config", problem.to_string());
+            return problems.iter().map(failed).collect();
+        }
+    };
+    let (routes, endpoints) = (config.routes.len(), config.endpoints.len());
+    let mut checks = vec![Check::new(Verdict::Pass, "config", format!("{routes} routes, {endpoints} endpoints"))];
+    let Some(at) = config.endpoints.iter().position(|endpoint| is_at(&endpoint.url, expected.url)) else {
+        let urls: Vec<String> = config.endpoints.iter().map(|endpoint| shown(&endpoint.url)).collect();
+        let seen = format!("no endpoint has this url, only {}", urls.join(", "));
+        checks.push(
+            Check::new(Verdict::Fail, "config: url", seen).advising("give --url as the config has it, or correct it"),
+        );
+        return checks;
+    };
+    if let Some(endpoint) = config.endpoints.get(at) {
+        let entry = plugin.pointer(&format!("/endpoints/{at}"));
+        checks.push(Check::new(Verdict::Pass, "config: url", format!("that of endpoint `{}`", endpoint.name)));
+        checks.push(secret(endpoint, entry, expected, &elsewhere));
+        checks.push(headers(endpoint, expected));
+        checks.push(timeout(endpoint, expected.took));
+    }
+    checks.push(switch(&config, config.endpoints.get(at)));
+    checks.push(rollout(&config));
+    checks.push(guard(&config));
+    checks
+}
+
+/// The config of the filter: the whole, or what an Envoy config gives to a filter and has `endpoints`.
+fn plugin(whole: &Value) -> Option<Value> {
+    let has = |value: &Value, key: &str| value.get(key).is_some_and(Value::is_array);
+    if has(whole, "endpoints") && has(whole, "routes") {
+        return Some(whole.clone());
+    }
+    let given = match whole.pointer("/configuration/value") {
+        Some(Value::String(text)) => serde_json::from_str(text).ok(),
+        given => given.cloned(),
+    };
+    given.filter(|given: &Value| has(given, "endpoints")).or_else(|| inner(whole).find_map(plugin))
+}
+
+/// The variables that an Envoy config itself gives to its filters.
+fn key_values(whole: &Value) -> BTreeMap<String, String> {
+    let given = whole.pointer("/environment_variables/key_values").and_then(Value::as_object).into_iter().flatten();
+    let given = given.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())));
+    given.chain(inner(whole).flat_map(key_values)).collect()
+}
+
+fn inner(value: &Value) -> Box<dyn Iterator<Item = &Value> + '_> {
+    match value {
+        Value::Object(fields) => Box::new(fields.values()),
+        Value::Array(items) => Box::new(items.iter()),
+        _ => Box::new(std::iter::empty()),
+    }
+}
+
+/// The variables that secrets, headers and tokens are read from and that are not set here.
+fn secrets_set_elsewhere(plugin: &Value, env: &dyn Fn(&str) -> Option<String>) -> BTreeMap<String, ()> {
+    let endpoints = plugin.get("endpoints").and_then(Value::as_array).into_iter().flatten();
+    let of_endpoints = endpoints.flat_map(|endpoint| ["secrets", "headers"].map(|key| endpoint.get(key)));
+    let places = of_endpoints.chain([plugin.pointer("/admin/tokens")]).flatten();
+    let mut names = BTreeMap::new();
+    for place in places {
+        let entries: Vec<&Value> = match place {
+            Value::Array(entries) => entries.iter().collect(),
+            Value::Object(entries) => entries.values().collect(),
+            _ => Vec::new(),
+        };
+        let variables = entries.into_iter().filter_map(|entry| entry.get("env")?.as_str());
+        names.extend(variables.filter(|name| env(name).is_none()).map(|name| (name.to_owned(), ())));
+    }
+    names
+}
+
+fn is_at(url: &Url, wanted: &Uri) -> bool {
+    let path = wanted.path_and_query().map_or("/", |path| path.as_str());
+    let authority = wanted.authority().map(|authority| authority.as_str()).unwrap_or_default();
+    wanted.scheme_str() == Some(url.scheme.as_str())
+        && url.authority.eq_ignore_ascii_case(authority)
+        && url.path == path
+}
+
+/// Without what may be a token.
+fn shown(url: &Url) -> String {
+    let path = url.path.split_once('?').map_or(url.path.clone(), |(path, _)| format!("{path}?…"));
+    format!("{}://{}{path}", url.scheme, url.authority)
+}
+
+fn secret(
+    endpoint: &Endpoint,
+    entry: Option<&Value>,
+    expected: &Expected<'_>,
+    elsewhere: &BTreeMap<String, ()>,
+) -> Check {
+    const NAME: &str = "config: secret";
+    let first = entry.and_then(|entry| entry.pointer("/secrets/0"));
+    let variable = first.and_then(|first| first.get("env")).and_then(Value::as_str);
+    if let Some(variable) = variable.filter(|variable| elsewhere.contains_key(*variable)) {
+        let seen = format!("${variable} is not set here, so it cannot be compared");
+        return Check::new(Verdict::Warn, NAME, seen).advising("set it as Envoy has it, or compare fingerprints");
+    }
+    // Secrets are never taken out again: two that sign alike are one.
+    let signs = |secret: &Secret| sign(secret, WallTime::default(), b"the same?");
+    match endpoint.secrets.iter().position(|secret| signs(secret) == signs(expected.secret)) {
+        Some(0) if variable.is_none() => {
+            Check::new(Verdict::Warn, NAME, "the one that was tried, written into the file")
+                .advising("put it into Envoy's environment, {env: NAME}: config_dump shows this file")
+        }
+        Some(0) => Check::new(Verdict::Pass, NAME, "the one that was tried"),
+        Some(_) => Check::new(Verdict::Warn, NAME, "the one that was tried is not the first, which signs")
+            .advising("the receiver must know the first one before the others go"),
+        None => Check::new(Verdict::Fail, NAME, "not the one that was tried: the gateway would sign with another")
+            .advising("compare both with `gatepost secret fingerprint`"),
+    }
+}
+
+fn headers(endpoint: &Endpoint, expected: &Expected<'_>) -> Check {
+    const NAME: &str = "config: headers";
+    let (ours, theirs) = (&expected.scheme.signature, &endpoint.signature.signature);
+    if ours != theirs {
+        return Check::new(Verdict::Fail, NAME, format!("the gateway signs in {theirs}, and {ours} was tried"))
+            .advising("give --header-prefix as the config has it");
+    }
+    let names: Vec<&str> = endpoint.headers.iter().map(|(name, _)| name.as_str()).collect();
+    let besides = if names.is_empty() { String::new() } else { format!(", besides {}", names.join(", ")) };
+    Check::new(Verdict::Pass, NAME, format!("{theirs} and those of its family{besides}"))
+}
+
+fn timeout(endpoint: &Endpoint, took: Option<Duration>) -> Check {
+    const NAME: &str = "config: timeout";
+    let (timeout, tries) = (endpoint.timeout, endpoint.retry.delays.len());
+    let seen = format!("{timeout:?}, {tries} attempts within {:?}", endpoint.retry.delays.iter().sum::<Duration>());
+    match took {
+        Some(took) if took * 2 > timeout => {
+            Check::new(Verdict::Fail, NAME, format!("{seen}; the ping took {} ms", took.as_millis()))
+                .advising("give `timeout` at least twice what the receiver takes")
+        }
+        _ if tries < 2 => {
+            Check::new(Verdict::Warn, NAME, seen).advising("with one attempt a restart of the receiver loses events")
+        }
+        _ => Check::new(Verdict::Pass, NAME, seen),
+    }
+}
+
+fn switch(config: &Config, endpoint: Option<&Endpoint>) -> Check {
+    const NAME: &str = "config: enabled";
+    if endpoint.is_some_and(|endpoint| endpoint.disabled) {
+        return Check::new(Verdict::Warn, NAME, "the endpoint is disabled: its deliveries wait")
+            .advising("delete `disabled: true` to turn it on");
+    }
+    if config.enabled {
+        return Check::new(Verdict::Pass, NAME, "true: it sends as soon as it is loaded");
+    }
+    Check::new(Verdict::Pass, NAME, "false: loaded it does nothing until `gatepost on`, or `enabled: true`")
+}
+
+fn rollout(config: &Config) -> Check {
+    const NAME: &str = "config: rollout";
+    let plan = &config.rollout.plan;
+    let begin = plan.phases.first().map_or(plan.percent, |phase| phase.percent);
+    let seen = format!("begins with {begin} % of the events, {} phases", plan.phases.len());
+    if begin <= SMALL {
+        return Check::new(Verdict::Pass, NAME, seen);
+    }
+    Check::new(Verdict::Warn, NAME, seen)
+        .advising("begin small: rollout: {phases: [{percent: 5, for: 24h}, {percent: 25, for: 48h}, {percent: 100}]}")
+}
+
+fn guard(config: &Config) -> Check {
+    const NAME: &str = "config: guard";
+    if config.rollout.guard.is_some() {
+        return Check::new(Verdict::Pass, NAME, "rolls back by itself");
+    }
+    Check::new(Verdict::Warn, NAME, "none: nothing rolls back by itself").advising("rollout: {guard: {}} has defaults")
+}
+
+/// A quarter: what goes wrong goes wrong for a few.
+const SMALL: Percent = Percent(2500);
+/// In the place of a secret that is set elsewhere: only its being there is checked.
+const STAND_IN: &str = "set-elsewhere";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = r#"
+        routes: [{name: a, match: {path: "/events/{event}"}, event: "{event}"}]
+        endpoints:
+          - {name: other, cluster: other, url: "https://other.example/", secrets: [{env: SET_ELSEWHERE}]}
+          - {name: billing, cluster: billing, url: "https://api.example.com/hook?a=1", secrets: [{env: BILLING}]}
+        rollout: {phases: [{percent: 5, for: 24h}, {percent: 100}], guard: {}}
+    "#;
+
+    fn checked(text: &str) -> Vec<String> {
+        let (secret, scheme) = (Secret::new(b"billing".to_vec()).unwrap(), Timestamped::default());
+        let url = Uri::from_static("https://API.example.com/hook?a=1");
+        let expected = Expected { url: &url, secret: &secret, scheme: &scheme, took: Some(Duration::from_millis(50)) };
+        let env = |name: &str| (name == "BILLING").then(|| "billing".to_owned());
+        let checks = check_with(text, &expected, &env);
+        checks.iter().map(|check| format!("{:?} {}: {}", check.verdict, check.name, check.seen)).collect()
+    }
+
+    #[test]
+    fn a_good_config_passes_also_inside_an_envoy_config_and_as_text() {
+        let checks = checked(GOOD);
+        assert!(checks.len() == 8 && checks.iter().all(|line| line.starts_with("Pass ")), "{checks:#?}");
+        let plugin: Value = serde_saphyr::from_str(GOOD).unwrap();
+        // Envoy's own endpoints are none of ours.
+        let cluster = serde_json::json!({"load_assignment": {"cluster_name": "a", "endpoints": [{}]}});
+        let strukt = serde_json::json!({"clusters": [cluster], "listeners": [{"configuration": {"value": plugin}}]});
+        assert_eq!(checked(&strukt.to_string()), checks);
+        let text = serde_json::json!({"http_filters": [{"configuration": {"value": plugin.to_string()}}]});
+        assert_eq!(checked(&text.to_string()), checks);
+    }
+
+    #[test]
+    fn a_variable_may_stand_in_envoys_config() {
+        let plugin: Value = serde_saphyr::from_str(&GOOD.replace("BILLING", "GIVEN")).unwrap();
+        let given = serde_json::json!({"environment_variables": {"key_values": {"GIVEN": "billing"}}});
+        let whole = serde_json::json!({"config": {"vm_config": given, "configuration": {"value": plugin}}});
+        assert!(checked(&whole.to_string()).contains(&"Pass config: secret: the one that was tried".to_owned()));
+    }
+
+    #[test]
+    fn what_is_not_as_it_was_tried_fails() {
+        for (from, to, expected) in [
+            (
+                "/hook?a=1",
+                "/hook",
+                "Fail config: url: no endpoint has this url, only https://other.example/, https://api.example.com/hook",
+            ),
+            ("{env: BILLING}", "{value: another}", "Fail config: secret: not the one that was tried"),
+            (
+                "name: billing,",
+                "name: billing, signature: {header_prefix: Acme-},",
+                "Fail config: headers: the gateway signs in acme-signature",
+            ),
+            ("name: billing,", "name: billing, timeout: 60ms,", "Fail config: timeout: 60ms"),
+            ("name: billing,", "nam: billing,", "Fail config: endpoints[1]"),
+        ] {
+            let checks = checked(&GOOD.replacen(from, to, 1));
+            assert!(checks.iter().any(|line| line.starts_with(expected)), "{expected}: {checks:#?}");
+        }
+        assert!(checked("a: [")[0].starts_with("Fail config: neither YAML nor JSON"));
+        assert!(checked("a: 1")[0].starts_with("Fail config: it holds no config of the filter"));
+    }
+
+    #[test]
+    fn what_works_but_is_not_careful_is_a_warning() {
+        for (from, to, expected) in [
+            (
+                "{percent: 5, for: 24h}",
+                "{percent: 50, for: 24h}",
+                "Warn config: rollout: begins with 50 % of the events",
+            ),
+            (", guard: {}", "", "Warn config: guard: none"),
+            (
+                "{env: BILLING}",
+                "{value: billing}",
+                "Warn config: secret: the one that was tried, written into the file",
+            ),
+            ("{env: BILLING}", "{env: SET_ELSEWHERE}", "Warn config: secret: $SET_ELSEWHERE is not set here"),
+            (
+                "[{env: BILLING}]",
+                "[{value: new}, {env: BILLING}]",
+                "Warn config: secret: the one that was tried is not the first",
+            ),
+            ("name: billing,", "name: billing, disabled: true,", "Warn config: enabled: the endpoint is disabled"),
+            ("name: billing,", "name: billing, retry: {delays: [0s]},", "Warn config: timeout: 10s, 1 attempts"),
+        ] {
+            let checks = checked(&GOOD.replacen(from, to, 1));
+            assert!(checks.iter().any(|line| line.starts_with(expected)), "{expected}: {checks:#?}");
+        }
+    }
+}
