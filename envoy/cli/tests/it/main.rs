@@ -5,9 +5,10 @@ mod evidence;
 #[cfg(test)]
 mod operate;
 #[cfg(test)]
-#[cfg(test)]
 mod preflight;
+#[cfg(test)]
 mod receive;
+#[cfg(test)]
 mod schedules;
 #[cfg(test)]
 mod site;
