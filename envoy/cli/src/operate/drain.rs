@@ -1,6 +1,9 @@
 //! `drain`: nothing new is taken, and what is pending is waited for.
 
+use std::convert::Infallible;
 use std::process::ExitCode;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -8,7 +11,7 @@ use ureq::http::Method;
 
 use super::report::{Change, Report, Standing};
 use super::{Common, all_confirmed};
-use crate::gateway::{Failure, Gateway};
+use crate::gateway::{self, Failure, Gateway};
 
 /// The arguments of `gatepost drain`.
 #[derive(clap::Args)]
@@ -31,17 +34,13 @@ fn drain(gateway: &Gateway, timeout: Duration) -> Report {
         Ok(before) => before,
         Err(failure) => return Report::failed(gateway, None, &failure),
     };
-    let began = Instant::now();
     eprintln!("{}: {} pending; waiting up to {}s", gateway.url(), before.pending, timeout.as_secs());
-    let outcome = loop {
-        let left = timeout.saturating_sub(began.elapsed());
-        match gateway.command_within(left.min(ANSWER) + MARGIN, Method::POST, "drain") {
-            Err(failure) if is_worth_waiting(&failure) && began.elapsed() + MARGIN < timeout => {
-                eprintln!("{}: {failure}", gateway.url());
-            }
-            outcome => break outcome.map(drop),
-        }
-    };
+    let outcome = thread::scope(|scope| {
+        // Dropped when the wait is over, which ends the reports.
+        let (_waiting, is_over) = mpsc::channel::<Infallible>();
+        scope.spawn(move || report_progress(gateway, before.pending, &is_over));
+        wait(gateway, timeout)
+    });
     let after = gateway.status();
     let (note, confirmed) = match (&after, outcome) {
         (Ok(after), _) if after.instance != before.instance => {
@@ -55,7 +54,7 @@ fn drain(gateway: &Gateway, timeout: Duration) -> Report {
         (Err(failure), Ok(())) => (Some(format!("it is drained, and then {failure}")), false),
         // It goes on refusing events, so what was not answered in time may be asked again.
         (Ok(after), Err(failure)) if failure.status.is_none() && after.draining => {
-            (Some(format!("not in time: {} are still pending; new events stay refused", after.pending)), false)
+            (Some(format!("not in time: {} still pending; new events stay refused", after.pending)), false)
         }
         (_, Err(failure)) => (Some(failure.sentence), false),
     };
@@ -75,6 +74,31 @@ fn drain(gateway: &Gateway, timeout: Duration) -> Report {
     Report { gateway: gateway.url().to_owned(), instance: Some(before.instance), confirmed, note, changes }
 }
 
+/// Asks until nothing is pending, for as long as the operator wants to wait.
+fn wait(gateway: &Gateway, timeout: Duration) -> gateway::Result<()> {
+    let began = Instant::now();
+    loop {
+        let left = timeout.saturating_sub(began.elapsed());
+        match gateway.command_within(left.min(ANSWER) + MARGIN, Method::POST, "drain") {
+            Err(failure) if is_worth_waiting(&failure) && began.elapsed() + MARGIN < timeout => {}
+            outcome => return outcome.map(drop),
+        }
+    }
+}
+
+/// Says how much is pending whenever that has changed, until the wait is over.
+fn report_progress(gateway: &Gateway, mut told: u64, is_over: &Receiver<Infallible>) {
+    while is_over.recv_timeout(PROGRESS) == Err(RecvTimeoutError::Timeout) {
+        // One that does not answer now is told of at the end.
+        if let Ok(status) = gateway.status()
+            && status.pending != told
+        {
+            told = status.pending;
+            eprintln!("{}: {told} pending", gateway.url());
+        }
+    }
+}
+
 /// What is held would never end by itself; what is pending will.
 fn is_worth_waiting(failure: &Failure) -> bool {
     let pending = failure.members.get("pending").and_then(serde_json::Value::as_u64);
@@ -87,6 +111,7 @@ fn word(draining: bool) -> &'static str {
 
 /// How long a gateway waits at the most before it answers that something is still pending.
 const ANSWER: Duration = Duration::from_secs(60);
+const PROGRESS: Duration = Duration::from_secs(2);
 /// What an answer takes besides.
 const MARGIN: Duration = Duration::from_secs(1);
 
