@@ -44,7 +44,13 @@ impl Running {
             }));
         }
         routes.push(json!({"name": "leaky", "match": {"path": "/smoke/leaky/{event}"}, "event": "smoke.{event}"}));
-        let envoy = Envoy::start(&own::launch(plugin, &listen).unwrap()).unwrap();
+        let mut launch = own::launch(plugin, &listen).unwrap();
+        // Nobody listens there: at the example's own port a receiver may be running.
+        let clusters = launch.config["static_resources"]["clusters"].as_array_mut().unwrap();
+        let billing = clusters.iter_mut().find(|cluster| cluster["name"] == "billing").unwrap();
+        let address = "/load_assignment/endpoints/0/lb_endpoints/0/endpoint/address/socket_address/port_value";
+        *billing.pointer_mut(address).unwrap() = json!(1);
+        let envoy = Envoy::start(&launch).unwrap();
         let running = Self { envoy, listen };
         let begun = || Ok(running.admin("GET", "status", None).get("state").is_some().then_some(()));
         wait::until("the filter begins", Duration::from_secs(30), begun).unwrap();
