@@ -26,6 +26,8 @@ mod page;
 #[cfg(test)]
 mod receiver;
 #[cfg(test)]
+mod receivers;
+#[cfg(test)]
 mod rollout;
 #[cfg(test)]
 mod sample_events;
