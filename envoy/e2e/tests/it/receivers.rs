@@ -1,5 +1,6 @@
 //! The receivers of the guide, `envoy/receivers.md`: each accepts what is good and refuses what is not.
 
+mod guide;
 mod running;
 mod webhook;
 
