@@ -82,10 +82,11 @@ impl Running {
         said.iter().filter_map(|line| line.strip_prefix("processed ")).map(str::to_owned).collect()
     }
 
-    /// Waits until so many events were worked on.
+    /// Waits until no event waits for its work any more, and so many had it: one that was worked on twice shows.
     pub fn wait_for(&self, events: usize) -> Result<Vec<String>> {
         wait::until(&format!("{:?} processes {events} events", self.language), PATIENCE, || {
-            Ok(Some(self.processed()).filter(|processed| processed.len() >= events))
+            let waiting = fs::read_dir(self.inbox().join("new"))?.count();
+            Ok(Some(self.processed()).filter(|processed| waiting == 0 && processed.len() >= events))
         })
     }
 
