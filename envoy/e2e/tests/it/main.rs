@@ -29,6 +29,8 @@ mod prometheus;
 #[cfg(test)]
 mod receiver;
 #[cfg(test)]
+mod receivers;
+#[cfg(test)]
 mod rollout;
 #[cfg(test)]
 mod sample_events;
