@@ -45,7 +45,7 @@ impl Engine {
     fn gauge_all(&mut self, world: &mut World<'_>) -> Result<(), StoreError> {
         let standing = Partition::stand_all(world.store, &self.prefix, world.now.mono)?;
         for number in 0..self.config.endpoints.len() {
-            self.gauge_endpoint(world, EndpointId(number), &standing)?;
+            self.gauge_endpoint(EndpointId(number), &standing);
         }
         let letters = dead_letter::list(world.store, &self.prefix)?.len() as u64;
         let oldest = standing.oldest.map_or(0, |oldest| world.now.mono.since(oldest).as_secs());
@@ -54,14 +54,14 @@ impl Engine {
         Ok(())
     }
 
-    fn gauge_endpoint(&mut self, world: &mut World<'_>, id: EndpointId, standing: &Standing) -> Result<(), StoreError> {
-        let Some((endpoint, keys)) = self.endpoint(id) else { return Ok(()) };
-        let shared = keys.shared(world.store)?;
-        let (disabled, pending) = (shared.is_disabled(endpoint), standing.of(&endpoint.name));
-        self.tell_gauge(Some(id), Gauge::Pending, pending.into());
-        self.tell_gauge(Some(id), Gauge::Disabled, disabled.into());
-        self.tell_gauge(Some(id), Gauge::BreakerState, shared.breaker.position().number());
-        Ok(())
+    /// Of an endpoint, as the [watch](super::watch) has seen it in this second.
+    fn gauge_endpoint(&mut self, id: EndpointId, standing: &Standing) {
+        let Some((endpoint, watched)) = self.config.endpoints.get(id.0).zip(self.watched.get(id.0)) else { return };
+        let (pending, disabled) = (standing.of(&endpoint.name).into(), watched.is_disabled.into());
+        let position = watched.position.number();
+        self.tell_gauge(Some(id), Gauge::Pending, pending);
+        self.tell_gauge(Some(id), Gauge::Disabled, disabled);
+        self.tell_gauge(Some(id), Gauge::BreakerState, position);
     }
 
     /// Tells the metrics where a gauge stands, if that is news.

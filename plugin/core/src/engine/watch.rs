@@ -27,6 +27,9 @@ pub(super) struct Watched {
     read: Option<Instant>,
     /// Shared data knows it: a first phase that began now would else begin again with every look.
     is_kept: bool,
+    /// Its deliveries wait, by the config, an operator or a 410; as of this second, and so is its breaker's position.
+    pub(super) is_disabled: bool,
+    pub(super) position: Position,
     /// Since when its breaker is not closed, as far as this worker has seen.
     silent_since: Option<Instant>,
     pub(super) counted: Counted,
@@ -41,6 +44,8 @@ impl Watched {
             progress: Progress::default(),
             read: None,
             is_kept: false,
+            is_disabled: false,
+            position: Position::Closed,
             silent_since: None,
             counted: Counted::new(window),
             hours: Hours::default(),
@@ -125,7 +130,8 @@ impl Engine {
         }
         for number in 0..self.watched.len() {
             let id = EndpointId(number);
-            let is_sent = self.is_sent(world, id);
+            self.look(world, id);
+            let is_sent = self.delivers() && self.watched.get(number).is_some_and(|watched| !watched.is_disabled);
             self.keep_time(world, id, is_sent);
             self.judge(world, id);
             if is_sent {
@@ -136,11 +142,18 @@ impl Engine {
         }
     }
 
-    /// Is anything sent to this endpoint now?
-    fn is_sent(&self, world: &mut World<'_>, id: EndpointId) -> bool {
-        let Some((endpoint, keys)) = self.endpoint(id) else { return false };
-        // Where the store cannot say, it takes no promotion either.
-        self.delivers() && !keys.shared(world.store).is_ok_and(|shared| shared.is_disabled(endpoint))
+    /// Looks at what all workers know of the endpoint. If the store cannot say, what was known stays.
+    fn look(&mut self, world: &mut World<'_>, id: EndpointId) {
+        let Some((endpoint, keys)) = self.endpoint(id) else { return };
+        match keys.shared(world.store) {
+            Ok(shared) => {
+                let is_disabled = shared.is_disabled(endpoint);
+                if let Some(watched) = self.watched.get_mut(id.0) {
+                    (watched.is_disabled, watched.position) = (is_disabled, shared.breaker.position());
+                }
+            }
+            Err(error) => self.note(Notice::Store { doing: "asking a circuit breaker", error }),
+        }
     }
 
     /// Remembers when the first phase began, which is when something is sent, and how long nothing was.
@@ -194,9 +207,8 @@ impl Engine {
     fn judge_silence(&mut self, world: &mut World<'_>, id: EndpointId) {
         let (config, now) = (std::rc::Rc::clone(&self.config), world.now.mono);
         let Some(guard) = config.rollout.guard.as_ref().filter(|guard| guard.min_success.is_some()) else { return };
-        let is_closed = self.is_closed(world, id);
         let Some(watched) = self.watched.get_mut(id.0) else { return };
-        if is_closed || watched.progress.rolled_back.is_some() {
+        if watched.position == Position::Closed || watched.progress.rolled_back.is_some() {
             watched.silent_since = None;
             return;
         }
@@ -215,12 +227,6 @@ impl Engine {
         }
     }
 
-    /// Is the endpoint's breaker closed?
-    fn is_closed(&self, world: &mut World<'_>, id: EndpointId) -> bool {
-        let shared = self.endpoint(id).and_then(|(_, keys)| keys.shared(world.store).ok());
-        shared.is_some_and(|shared| shared.breaker.position() == Position::Closed)
-    }
-
     /// Begins the next phase when it is time and nothing is breached.
     fn promote(&mut self, world: &mut World<'_>, id: EndpointId) {
         let (config, now) = (std::rc::Rc::clone(&self.config), world.now);
@@ -232,7 +238,9 @@ impl Engine {
         let breached = match guard {
             None => None,
             // While it is open next to nothing ends, good or bad.
-            Some(_) if !self.is_closed(world, id) => Some(Trigger::BreakerOpens),
+            Some(_) if !self.watched.get(id.0).is_some_and(|watched| watched.position == Position::Closed) => {
+                Some(Trigger::BreakerOpens)
+            }
             Some(guard) => {
                 let Some(ring) = self.counted(world, id) else { return };
                 guard.holds(&ring.total(now.mono, from), opens, before)
