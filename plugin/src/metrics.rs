@@ -146,6 +146,7 @@ impl Metrics {
             }
             Notice::Dropped { .. } => self.count_process(DROPPED, NONE, 1),
             Notice::Promoted { .. }
+            | Notice::PhaseWaits { .. }
             | Notice::PromotionHeld { .. }
             | Notice::Gone { .. }
             | Notice::Sink { .. }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use gatepost_core::config;
 use gatepost_core::engine::{Action, Engine};
-use gatepost_core::log::{Level, Log};
+use gatepost_core::log::Level;
 use gatepost_core::outcome::CallEnd;
 use gatepost_core::time::Now;
 
@@ -25,7 +25,6 @@ pub struct Root {
     /// The tokens of calls under way, with their attempts: a few dozen at most for each endpoint.
     calls: Vec<(u32, u64)>,
     tick: Duration,
-    log: Log,
     /// Envoy waits for the last call to end.
     is_ending: bool,
 }
@@ -33,7 +32,7 @@ pub struct Root {
 impl Root {
     /// A root that is not configured yet.
     pub fn new(id: u32) -> Self {
-        Self { id, worker: None, calls: Vec::new(), tick: Duration::ZERO, log: Log::default(), is_ending: false }
+        Self { id, worker: None, calls: Vec::new(), tick: Duration::ZERO, is_ending: false }
     }
 
     /// What the streams of this root share with it; `None` while it is not configured.
@@ -145,12 +144,7 @@ impl Root {
                 // A client that is gone needs none; its event goes on.
                 host::answer_stream(self.id, stream, &answer);
             }
-            Action::Notice(notice) => {
-                worker.metrics.borrow_mut().notice(&worker.config, &notice);
-                if let Some((level, line)) = self.log.line(&worker.config, &notice, now.mono) {
-                    host::log(level, &line);
-                }
-            }
+            Action::Notice(notice) => worker.tell(now, &notice),
         }
     }
 }

@@ -8,7 +8,8 @@ use gatepost_core::answer::Answer;
 use gatepost_core::config::{Config, RouteId};
 use gatepost_core::engine::{Engine, Offer, Place, World};
 use gatepost_core::headers::Headers;
-use gatepost_core::notice::EventResult;
+use gatepost_core::log::Log;
+use gatepost_core::notice::{EventResult, Notice};
 use gatepost_core::time::Now;
 
 use crate::host::{self, Queue, Randomness, SharedData};
@@ -24,6 +25,7 @@ pub struct Worker {
     randomness: RefCell<Randomness>,
     /// Never borrowed across a host call that could come back here.
     pub metrics: RefCell<Metrics>,
+    log: RefCell<Log>,
     /// The claim for whose partition a queue was registered, and that queue.
     queue: Cell<Option<(u64, Option<Queue>)>>,
     /// The root has been woken and has not come yet.
@@ -38,6 +40,7 @@ impl Worker {
             engine: RefCell::new(Engine::new(Rc::clone(&config), &name)),
             randomness: RefCell::default(),
             metrics: RefCell::new(Metrics::new(&config)),
+            log: RefCell::default(),
             config,
             name,
             queue: Cell::new(None),
@@ -57,8 +60,10 @@ impl Worker {
     /// lose its end with the stream. Answers, or names the place of the event whose end brings the answer.
     pub fn offer(&self, offer: Offer) -> Result<Answer, Place> {
         let route = offer.route;
-        let reply = self.engine(host::now(), |engine, world| engine.offer(world, offer));
+        let now = host::now();
+        let reply = self.engine(now, |engine, world| engine.offer(world, offer));
         self.count(route, reply.result);
+        self.tell_all(now);
         self.wake();
         reply.answer
     }
@@ -69,9 +74,26 @@ impl Worker {
         let (path, query) = self.config.admin.as_ref().and_then(|admin| admin::split(admin, text(":path")))?;
         let authorization = headers.single("authorization");
         let request = Request { method: text(":method"), path, query, authorization, body };
-        let answer = self.engine(host::now(), |engine, world| engine.administer(world, stream, &request));
+        let now = host::now();
+        let answer = self.engine(now, |engine, world| engine.administer(world, stream, &request));
+        self.tell_all(now);
         self.wake();
         answer
+    }
+
+    /// Counts and writes down what has happened so far.
+    fn tell_all(&self, now: Now) {
+        while let Some(notice) = self.engine(now, |engine, _| engine.poll_notice()) {
+            self.tell(now, &notice);
+        }
+    }
+
+    /// Counts what happened, and writes it down.
+    pub fn tell(&self, now: Now, notice: &Notice) {
+        self.metrics.borrow_mut().notice(&self.config, notice);
+        if let Some((level, line)) = self.log.borrow_mut().line(&self.config, notice, now.mono) {
+            host::log(level, &line);
+        }
     }
 
     /// Counts an answered request on an event route.

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 
 use crate::envoy::{Envoy, Launch};
-use crate::example::{AUTHORIZATION, Example, LISTENER, USER};
+use crate::example::{ADMIN_AUTHORIZATION, ADMIN_LISTENER, AUTHORIZATION, Example, LISTENER, USER};
 use crate::receiver::{Options as ReceiverOptions, Receiver, Record};
 use crate::{envoy, http, wait};
 
@@ -110,6 +110,7 @@ fn show(receiver: &Receiver, sent: &[Sent]) -> Result<Vec<String>> {
 
 fn keep_running(envoy: &Envoy, receiver: &Receiver, url: &str) -> Result<Infallible> {
     println!("\nevents     {url}/<event type>");
+    println!("page       http://{}/gatepost    (token: {})", envoy.listener(ADMIN_LISTENER)?, token());
     println!("metrics    http://{}/stats/prometheus", envoy.admin_address()?);
     for (endpoint, _) in ENDPOINTS {
         println!("received   http://{}/-/{endpoint}/records", receiver.address());
@@ -119,6 +120,11 @@ fn keep_running(envoy: &Envoy, receiver: &Receiver, url: &str) -> Result<Infalli
     println!("\nCtrl-C ends it.");
     let status = wait::until("Envoy ends", Duration::MAX, || envoy.exited())?;
     bail!("Envoy ended with {status}")
+}
+
+/// The example's, for its admin surface.
+fn token() -> &'static str {
+    ADMIN_AUTHORIZATION.trim_start_matches("Bearer ")
 }
 
 /// The endpoints of the example, and the variables their secrets are in.

@@ -189,6 +189,11 @@ fn operators_set_promote_hold_and_roll_back_and_are_told_what_cannot_be() {
     };
     advance(&mut process, seconds(3700));
     assert_eq!(rollout(&mut process, 0)["state"], "waiting");
+    let waits = |process: &Process, endpoint| {
+        let line = format!("event=waiting_for_approval endpoint={endpoint} phase=1");
+        process.log().iter().filter(|logged| logged.message == line).count()
+    };
+    assert_eq!((waits(&process, "billing"), waits(&process, "audit")), (1, 1), "each is told once, over all workers");
     let status = operate(&mut process, "POST", "rollout/promote?endpoint=billing", "");
     assert_eq!((shown(&status, 0), shown(&status, 1)), ("50 running".to_owned(), "5 waiting".to_owned()));
     let status = operate(&mut process, "POST", "rollout/hold?endpoint=billing", "");

@@ -153,6 +153,7 @@ pub struct Engine {
     /// Requests that wait until nothing is pending.
     drains: Vec<Drain>,
     outbox: VecDeque<Action>,
+    notices: VecDeque<Notice>,
     swept: Instant,
 }
 
@@ -190,6 +191,7 @@ impl Engine {
             has_said_pending: false,
             drains: Vec::new(),
             outbox: VecDeque::new(),
+            notices: VecDeque::new(),
             swept: Instant::default(),
             config,
         }
@@ -237,6 +239,9 @@ impl Engine {
     /// The next thing to do. Whoever performs a [`Action::Call`] reports its end.
     pub fn poll_action(&mut self, world: &mut World<'_>) -> Option<Action> {
         loop {
+            if let Some(notice) = self.notices.pop_front() {
+                return Some(Action::Notice(notice));
+            }
             if let Some(action) = self.outbox.pop_front() {
                 return Some(action);
             }
@@ -248,9 +253,15 @@ impl Engine {
         }
     }
 
+    /// What is to be counted and written down at once, and not only by the next callback that asks for actions: who has
+    /// asked for a change finds its line where it belongs.
+    pub fn poll_notice(&mut self) -> Option<Notice> {
+        self.notices.pop_front()
+    }
+
     /// When to call [`tick`](Self::tick) and [`poll_action`](Self::poll_action) at the latest; `None`: at leisure.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        if !self.outbox.is_empty() {
+        if !self.outbox.is_empty() || !self.notices.is_empty() {
             return Some(Instant::default());
         }
         let attempt = self.lanes.next_ready().filter(|_| self.delivers() || !self.generation.is_known());
@@ -282,7 +293,7 @@ impl Engine {
     }
 
     fn note(&mut self, notice: Notice) {
-        self.outbox.push_back(Action::Notice(notice));
+        self.notices.push_back(notice);
     }
 }
 

@@ -282,7 +282,8 @@ impl Ring {
                     _ => false,
                 })
         };
-        [Trigger::Success, Trigger::P95, Trigger::Unauthorized].into_iter().find_map(|trigger| {
+        // What says most of the cause comes first: whoever rejects the signatures delivers nothing either.
+        [Trigger::Unauthorized, Trigger::Success, Trigger::P95].into_iter().find_map(|trigger| {
             let is_breached =
                 guard.is_enough(trigger, &whole) && guard.breached(trigger, &whole) && is_lasting(trigger);
             is_breached.then(|| (trigger, seen(trigger, &whole)))

@@ -151,8 +151,8 @@ impl Partition {
         Err(StoreError::Contended)
     }
 
-    /// Takes over the lowest partition that was left, or whose holder is dead, with the events in it. One under a lease
-    /// of another version belongs to a filter that may be alive.
+    /// Takes over the lowest partition that was left, or whose holder is dead, with the events in it, and says whether it
+    /// is. One under a lease of another version belongs to a filter that may be alive.
     ///
     /// # Errors
     /// The store's. A partition that was taken but could not be read is anybody's again after [`LEASE`].
@@ -161,7 +161,7 @@ impl Partition {
         prefix: &str,
         nonce: u64,
         now: Instant,
-    ) -> Result<Option<(Self, Vec<Recovered>)>, StoreError> {
+    ) -> Result<Option<(Self, Vec<Recovered>, bool)>, StoreError> {
         for number in 0..PARTITIONS_MAX {
             let Some((bytes, cas)) = store.get(&lease_key(prefix, number))? else { break };
             let Ok((lease, _)) = Lease::decode(&bytes) else { continue };
@@ -170,11 +170,12 @@ impl Partition {
             }
             if let Some(mut partition) = Self::take(store, prefix, number, cas, nonce, now)? {
                 let mut recovered = partition.rescan(store)?;
-                if lease != Lease::Left {
+                let is_dead = lease != Lease::Left;
+                if is_dead {
                     // Its holder may have died of an attempt that it wrote nothing of.
                     recovered.iter_mut().for_each(|event| event.state.trials = event.state.trials.max(1));
                 }
-                return Ok(Some((partition, recovered)));
+                return Ok(Some((partition, recovered, is_dead)));
             }
         }
         Ok(None)

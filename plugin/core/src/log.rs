@@ -118,6 +118,7 @@ fn subject(config: &Config, notice: &Notice) -> Option<Subject> {
         Notice::Gone { endpoint } => (Level::Warn, "endpoint_disabled", Some(*endpoint)),
         Notice::RolledBack { endpoint, .. } => (Level::Error, "rolled_back", Some(*endpoint)),
         Notice::Promoted { endpoint, .. } => (Level::Info, "promoted", Some(*endpoint)),
+        Notice::PhaseWaits { endpoint, .. } => (Level::Warn, "waiting_for_approval", Some(*endpoint)),
         Notice::PromotionHeld { endpoint, .. } => (Level::Warn, "promotion_held", Some(*endpoint)),
         Notice::Findings { .. } => (Level::Warn, "personal_data", None),
         Notice::Dropped { endpoint, .. } => (Level::Warn, "operational_event_dropped", Some(*endpoint)),
@@ -178,6 +179,7 @@ impl Line {
                 self.number("phase", u64::from(*phase) + 1);
                 self.text("percent", &percent.to_string());
             }
+            Notice::PhaseWaits { phase, .. } => self.number("phase", u64::from(*phase) + 1),
             Notice::PromotionHeld { trigger, .. } => self.text("reason", trigger.label()),
             Notice::Findings { route, action, findings } => {
                 self.text("route", config.routes.get(route.0).map_or("", |route| &route.name));

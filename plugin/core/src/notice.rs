@@ -76,7 +76,7 @@ pub enum Notice {
         /// Which.
         endpoint: EndpointId,
     },
-    /// This worker took over a partition whose worker died or was replaced.
+    /// This worker took over a partition whose worker died or hung.
     Adopted {
         /// Its number.
         partition: u32,
@@ -115,6 +115,13 @@ pub enum Notice {
         phase: u32,
         /// Its share.
         percent: Percent,
+    },
+    /// The time of a phase is over, and it waits for an operator.
+    PhaseWaits {
+        /// Whose.
+        endpoint: EndpointId,
+        /// The number of the phase, counted from 0.
+        phase: u32,
     },
     /// The time of a phase is over, and a threshold does not let it end.
     PromotionHeld {

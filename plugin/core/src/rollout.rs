@@ -119,10 +119,12 @@ pub struct Progress {
     opens: Vec<Instant>,
     /// Since when nothing is sent, by the config or an operator.
     off_since: Option<WallTime>,
+    /// It was told that the phase waits for an operator.
+    is_told: bool,
 }
 
 wire!(struct Progress {
-    digest, phase, since, counted_from, by_operator, is_held, breached, rolled_back, opens, off_since,
+    digest, phase, since, counted_from, by_operator, is_held, breached, rolled_back, opens, off_since, is_told,
 });
 
 impl Record for Progress {
@@ -297,6 +299,13 @@ impl Progress {
             && plan.phases.get(self.phase as usize).is_some_and(|phase| !phase.is_manual)
     }
 
+    /// Has it come to wait for an operator, and nobody was told? Then it counts as told.
+    pub fn tell_that_it_waits(&mut self, plan: &Plan, now: WallTime) -> bool {
+        let is_news = !self.is_told && self.stage(plan, now) == Stage::Waiting;
+        self.is_told |= is_news;
+        is_news
+    }
+
     /// Begins the next phase, because the time of this one is over.
     pub fn promote_by_itself(&mut self, plan: &Plan, now: Now) {
         let end = self.end(plan).filter(|end| now.wall.since(*end) <= ON_TIME);
@@ -314,7 +323,8 @@ impl Progress {
     }
 
     fn enter(&mut self, phase: u32, since: WallTime, now: Now) {
-        (self.phase, self.since, self.counted_from, self.breached) = (phase, since, now.mono, None);
+        (self.phase, self.since, self.counted_from) = (phase, since, now.mono);
+        (self.breached, self.is_told) = (None, false);
     }
 
     /// Puts it to 0; says whether that is news.

@@ -17,7 +17,7 @@ impl Surface<'_, '_> {
     pub(super) fn set_percent(&mut self, about: &About) -> Result<Outcome> {
         let percent = config::rollout_command(self.request.body).map_err(bad_request)?;
         let now = self.world.now;
-        self.change_rollouts(about, &format!("percent={percent}"), |progress, _| {
+        self.change_rollouts(about, &percent.to_string(), |progress, _| {
             progress.set_percent(percent, now);
             Ok(None)
         })

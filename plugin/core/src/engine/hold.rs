@@ -137,9 +137,12 @@ impl Engine {
         let nonce = self.nonce(world);
         for _ in 0..ADOPTIONS_MAX {
             match Partition::adopt(world.store, &self.prefix, nonce, world.now.mono) {
-                Ok(Some((partition, recovered))) => {
+                Ok(Some((partition, recovered, is_dead))) => {
                     let number = partition.number();
-                    self.note(Notice::Adopted { partition: number, events: recovered.len() });
+                    // What was left in good order, by an older configuration or for a redelivery, is no news.
+                    if is_dead {
+                        self.note(Notice::Adopted { partition: number, events: recovered.len() });
+                    }
                     // It is held already only if this worker's own lease lapsed unseen.
                     self.forget(world, number);
                     self.holdings.add(partition);

@@ -104,13 +104,13 @@ impl Engine {
             watched.hours.now(world.now.wall).breaker_opens += 1;
         }
         let now = world.now.mono;
-        let opens = self.change_progress(world, id, |progress| {
+        self.change_progress(world, id, &mut |progress| {
             progress.opened(now);
-            (Write::Yes, progress.opens(now))
+            true
         });
-        if self.config.rollout.guard.as_ref().is_some_and(|guard| guard.has_opened_too_often(opens.unwrap_or_default()))
-        {
-            let detail = [itoa::Buffer::new().format(opens.unwrap_or_default()), " openings in 24 hours"].concat();
+        let opens = self.watched.get(id.0).map_or(0, |watched| watched.progress.opens(now));
+        if self.config.rollout.guard.as_ref().is_some_and(|guard| guard.has_opened_too_often(opens)) {
+            let detail = [itoa::Buffer::new().format(opens), " openings in 24 hours"].concat();
             self.roll_back(world, id, Trigger::BreakerOpens, &detail);
         }
     }
@@ -136,6 +136,7 @@ impl Engine {
             self.judge(world, id);
             if is_sent {
                 self.judge_silence(world, id);
+                self.tell_waiting(world, id);
                 self.promote(world, id);
             }
             self.tell_percent(world, id);
@@ -163,11 +164,9 @@ impl Engine {
         let plan = &config.rollout.plan;
         let Some(watched) = self.watched.get(id.0).filter(|_| !plan.phases.is_empty()) else { return };
         if !watched.is_kept && is_sent {
-            self.change_progress(world, id, |_| (Write::Yes, ()));
+            self.change_progress(world, id, &mut |_| true);
         } else if watched.is_kept && watched.progress.clone().keep_time(plan, is_sent, now) {
-            self.change_progress(world, id, |progress| {
-                (if progress.keep_time(plan, is_sent, now) { Write::Yes } else { Write::No }, ())
-            });
+            self.change_progress(world, id, &mut |progress| progress.keep_time(plan, is_sent, now));
         }
     }
 
@@ -181,7 +180,7 @@ impl Engine {
             }
             let kept = read::<Progress>(world.store, &rollout::key(&self.prefix, &endpoint.name))?;
             if kept.is_some_and(|kept| !kept.is_of(&config.rollout.plan)) {
-                self.change_progress(world, EndpointId(number), |_| (Write::Yes, ()));
+                self.change_progress(world, EndpointId(number), &mut |_| true);
             }
         }
         Ok(())
@@ -247,74 +246,77 @@ impl Engine {
             }
         };
         if let Some(trigger) = breached {
-            if before != breached {
-                self.change_progress(world, id, |progress| {
-                    progress.breached = breached;
-                    (Write::Yes, ())
-                });
+            let hold = &mut |progress: &mut Progress| std::mem::replace(&mut progress.breached, breached) != breached;
+            if before != breached && self.change_progress(world, id, hold) {
                 self.note(Notice::PromotionHeld { endpoint: id, trigger });
             }
             return;
         }
-        let promoted = self.change_progress(world, id, |progress| {
+        let promote = &mut |progress: &mut Progress| {
             let is_due = progress.is_due(plan, now.wall);
             if is_due {
                 progress.promote_by_itself(plan, now);
             }
-            (
-                if is_due { Write::Yes } else { Write::No },
-                is_due.then_some((progress.phase, progress.selected(plan, now.wall))),
-            )
-        });
-        if let Some((phase, percent)) = promoted.flatten() {
+            is_due
+        };
+        if self.change_progress(world, id, promote)
+            && let Some(Watched { progress, .. }) = self.watched.get(id.0)
+        {
+            let (phase, percent) = (progress.phase, progress.selected(plan, now.wall));
             self.note(Notice::Promoted { endpoint: id, phase, percent });
             self.tell(world, Kind::Promoted, id, "schedule", &operational::phase(phase, percent));
+        }
+    }
+
+    /// Tells that a phase has come to wait for an operator.
+    fn tell_waiting(&mut self, world: &mut World<'_>, id: EndpointId) {
+        let (config, now) = (std::rc::Rc::clone(&self.config), world.now.wall);
+        let tell = &mut |progress: &mut Progress| progress.tell_that_it_waits(&config.rollout.plan, now);
+        let Some(mut progress) = self.progress(world, id).cloned() else { return };
+        if tell(&mut progress) && self.change_progress(world, id, tell) {
+            self.note(Notice::PhaseWaits { endpoint: id, phase: progress.phase });
         }
     }
 
     /// Puts an endpoint's share to 0, and says why.
     fn roll_back(&mut self, world: &mut World<'_>, id: EndpointId, trigger: Trigger, detail: &str) {
         let at = world.now.wall;
-        let is_news = self.change_progress(world, id, |progress| {
-            let is_news = progress.roll_back(trigger, detail, at);
-            (if is_news { Write::Yes } else { Write::No }, is_news)
-        });
-        if is_news == Some(true) {
+        if self.change_progress(world, id, &mut |progress| progress.roll_back(trigger, detail, at)) {
             self.note(Notice::RolledBack { endpoint: id, trigger, detail: detail.to_owned() });
             self.tell(world, Kind::RolledBack, id, trigger.label(), &[("detail", quoted(detail))]);
         }
     }
 
-    /// Changes an endpoint's progress in shared data, and what is known of it; `None`: the store would not.
-    fn change_progress<T>(
+    /// Changes an endpoint's progress in shared data, and what is known of it. `change` says whether it has changed
+    /// anything, and so does this; if the store would not take it, nothing is changed.
+    fn change_progress(
         &mut self,
         world: &mut World<'_>,
         id: EndpointId,
-        mut change: impl FnMut(&mut Progress) -> (Write, T),
-    ) -> Option<T> {
+        change: &mut dyn FnMut(&mut Progress) -> bool,
+    ) -> bool {
         let (plan, now) = (&self.config.rollout.plan, world.now);
-        let endpoint = self.config.endpoints.get(id.0)?;
-        let mut after = None;
+        let Some(endpoint) = self.config.endpoints.get(id.0) else { return false };
         let leads = self.generation.is_newest();
         let changed = update(world.store, &rollout::key(&self.prefix, &endpoint.name), |kept: &mut Progress| {
             // A worker whose configuration was replaced adds to the progress of the one that replaced it.
             if leads || *kept == Progress::default() {
                 *kept = Progress::under(Some(std::mem::take(kept)), plan, now);
             }
-            let result = change(kept);
-            after = Some(if leads { kept.clone() } else { Progress::to_older(Some(kept.clone()), plan, now) });
-            result
+            let is_changed = change(kept);
+            let after = if leads { kept.clone() } else { Progress::to_older(Some(kept.clone()), plan, now) };
+            (if is_changed { Write::Yes } else { Write::No }, (is_changed, after))
         });
         match changed {
-            Ok(result) => {
-                if let (Some(watched), Some(after)) = (self.watched.get_mut(id.0), after) {
+            Ok((is_changed, after)) => {
+                if let Some(watched) = self.watched.get_mut(id.0) {
                     (watched.progress, watched.read, watched.is_kept) = (after, Some(now.mono), true);
                 }
-                Some(result)
+                is_changed
             }
             Err(error) => {
                 self.note(Notice::Store { doing: "writing how far a rollout has come", error });
-                None
+                false
             }
         }
     }

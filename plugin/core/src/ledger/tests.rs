@@ -42,7 +42,7 @@ fn claim(store: &mut MemoryStore, nonce: u64, now: Instant) -> Partition {
 }
 
 fn adopt(store: &mut MemoryStore, nonce: u64, now: Instant) -> Option<(Partition, Vec<Recovered>)> {
-    Partition::adopt(store, "g", nonce, now).unwrap()
+    Partition::adopt(store, "g", nonce, now).unwrap().map(|(partition, recovered, _)| (partition, recovered))
 }
 
 fn accept(partition: &mut Partition, store: &mut MemoryStore, id: u8) -> u32 {
