@@ -6,10 +6,11 @@
 //! - [`receiver`]: starts the verifying receiver and talks to its control surface.
 //! - [`process`]: a child process that never outlives us.
 //! - [`wait`]: waits for a condition, with a deadline.
-//! - [`demo`], [`mod@bench`]: the commands of those names.
+//! - [`demo`], [`mod@bench`], [`mod@check`]: the commands of those names.
 
 pub mod artifact;
 pub mod bench;
+pub mod check;
 pub mod demo;
 pub mod envoy;
 pub mod example;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use gatepost_cli::{bench, demo};
+use gatepost_cli::{bench, check, demo};
 
 /// Webhooks delivered by Envoy itself.
 #[derive(Parser)]
@@ -17,6 +17,8 @@ struct Arguments {
 enum Command {
     /// Start Envoy with the example config and a verifying receiver, send ten events, show what was verified
     Demo(demo::Options),
+    /// Say what is wrong with a config, the filter's or a whole Envoy config, before Envoy has it
+    Check(check::Options),
     /// Compare what an event costs with plain forwarding through Envoy; needs wrk
     Bench(bench::Options),
     /// Send events for as long as it takes, and see that Envoy's memory stays flat; needs wrk
@@ -28,6 +30,7 @@ fn main() -> ExitCode {
     let arguments = std::env::args_os().enumerate().filter(|(place, word)| !(*place == 2 && word == "--"));
     let code = match Arguments::parse_from(arguments.map(|(_, word)| word)).command {
         Command::Demo(options) => demo::run(&options).map(|()| ExitCode::SUCCESS),
+        Command::Check(options) => check::run(&options),
         Command::Bench(options) => bench::run(&options).map(|()| ExitCode::SUCCESS),
         Command::Soak(options) => bench::soak::run(&options).map(|()| ExitCode::SUCCESS),
     };
