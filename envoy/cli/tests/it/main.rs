@@ -1,5 +1,7 @@
 //! The commands, as a user runs them.
 
+mod check;
+
 use std::process::{Command, Output};
 
 #[cfg(test)]
