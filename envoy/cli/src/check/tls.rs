@@ -76,13 +76,14 @@ fn check_certificate(cluster: &Node, context: &Node, name: &str, findings: &mut 
     let is_elsewhere = from_elsewhere.iter().any(|key| common.get(key).is_some());
     let has = |keys: &[&str]| validation.is_some_and(|node| keys.iter().any(|key| node.get(key).is_some()));
     let pins = ["verify_certificate_spki", "verify_certificate_hash"];
-    let roots = ["trusted_ca", "system_root_certs", "ca_certificate_provider_instance"];
+    // Not system_root_certs: Envoy 1.40 takes the field and verifies nothing by it.
+    let roots = ["trusted_ca", "ca_certificate_provider_instance"];
     let accepts_anything = validation.is_some_and(|node| node.text("trust_chain_verification") == "ACCEPT_UNTRUSTED");
     if accepts_anything || !(has(&pins) || has(&roots) || is_elsewhere) {
         let at = validation.unwrap_or(common);
         let message = "any certificate passes, so anyone between here and the receiver can be the receiver; write \
                        common_tls_context.validation_context with trusted_ca {filename: \
-                       /etc/ssl/certs/ca-certificates.crt} or system_root_certs {}";
+                       /etc/ssl/certs/ca-certificates.crt}";
         findings.error(at, "tls-without-ca", name, message);
         return;
     }
