@@ -121,9 +121,9 @@ fn check_limits(cluster: &Node, options: Option<&Node>, config: &Config, path: &
         let limit = threshold.and_then(|node| node.get(key)).and_then(Node::as_number).unwrap_or(THRESHOLD_DEFAULT);
         if limit < in_flight && !(is_http2 && key == "max_connections") {
             let message = format!(
-                "{key} is {limit} for all workers together, and the endpoints of this cluster have max_in_flight \
-                 {in_flight} in each: the rest waits for nothing; write at least {in_flight} times the workers \
-                 (--concurrency)"
+                "{key} is {limit} for all workers together, and the endpoints of this cluster may have {in_flight} \
+                 attempts under way in each: Envoy refuses the others, and they wait; write {in_flight} times the \
+                 workers (--concurrency), or lower max_in_flight"
             );
             findings.warning(at, "circuit-breaker-low", path, message);
         }

@@ -62,7 +62,8 @@ pub fn check(filter: &Filter<'_>, config: Option<&Config>, exposure: Severity, f
     if filter.delivers() {
         check_body_limit(filter, config, findings);
         check_paths(filter, findings);
-        routes::check(filter, config, exposure, findings);
+        check_clear(filter, findings);
+        routes::check(filter, exposure, findings);
     }
 }
 
@@ -108,11 +109,39 @@ fn check_body_limit(filter: &Filter<'_>, config: Option<&Config>, findings: &mut
     }
 }
 
+fn check_clear(filter: &Filter<'_>, findings: &mut Findings) {
+    if !filter.listener.is_loopback() && filter.filter_chain.get("transport_socket").is_none() {
+        let message = "events, and what producers prove themselves with, cross the network in clear; write a \
+                       transport_socket envoy.transport_sockets.tls with a DownstreamTlsContext, or listen on 127.0.0.1 \
+                       behind what ends TLS";
+        let path = format!("listener {}", filter.listener.name());
+        findings.warning(filter.filter_chain, "events-in-clear", &path, message);
+    }
+}
+
 fn check_paths(filter: &Filter<'_>, findings: &mut Findings) {
     if !filter.manager.is_true("normalize_path") {
         let path = format!("listener {}", filter.listener.name());
         let message = "the path names the event, and one path can be spelt in many ways: a rule for one spelling is \
                        passed by in another; write normalize_path: true";
         findings.warning(filter.manager.nearest("normalize_path"), "paths-not-normalized", &path, message);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::document::read;
+    use super::*;
+
+    #[test]
+    fn a_loopback_address_and_a_socket_in_the_file_system_are_of_this_machine_alone() {
+        let is_local = |text: &str| Listener(&read(text).unwrap()).is_loopback();
+        assert!(is_local("address: { socket_address: { address: 127.8.0.1, port_value: 1 } }"));
+        assert!(is_local("address: { socket_address: { address: '::1', port_value: 1 } }"));
+        assert!(is_local("address: { pipe: { path: /run/envoy.sock } }"));
+        assert!(!is_local("address: { socket_address: { address: '::', port_value: 1 } }"));
+        assert!(!is_local("address: { socket_address: { address: envoy.internal, port_value: 1 } }"));
+        let two = "{ address: { pipe: { path: /a } }, additional_addresses: [{ address: { socket_address: { address: 10.0.0.1 } } }] }";
+        assert!(!is_local(two));
     }
 }

@@ -1,28 +1,37 @@
 //! The routes events come in by: is somebody asked who they are before the filter takes an event, and is the filter on
 //! there at all.
 
-use gatepost_core::config::Config;
-
 use super::document::Node;
 use super::filters::Filter;
 use super::finding::{Findings, Severity};
+use super::tls::Validation;
 
 /// The filters that let in who is known, by what their types hold.
-const AUTHENTICATION: [&str; 7] =
-    [".basic_auth.", ".jwt_authn.", ".ext_authz.", ".oauth2.", ".api_key_auth.", ".rbac.", ".BasicAuth"];
+const AUTHENTICATION: [&str; 6] =
+    [".basic_auth.", ".jwt_authn.", ".ext_authz.", ".oauth2.", ".api_key_auth.", ".rbac."];
 
 /// Checks the routes of a filter that takes events.
-pub fn check(filter: &Filter<'_>, config: Option<&Config>, exposure: Severity, findings: &mut Findings) {
+pub fn check(filter: &Filter<'_>, exposure: Severity, findings: &mut Findings) {
     let routes = event_routes(filter);
-    check_retries(&routes, findings);
-    let on = check_is_on(filter, config, &routes, findings);
+    let is_listed = routes.is_some();
+    let routes = routes.as_deref().unwrap_or_default();
+    check_retries(routes, findings);
+    let on: Vec<_> = routes.iter().filter(|route| route.runs(filter.node)).collect();
+    if is_listed {
+        check_is_on(filter, routes, &on, findings);
+    }
     check_authentication(filter, &on, exposure, findings);
 }
 
 /// A route, from the whole to the part: its table, its virtual host, itself.
 struct Route<'a>([&'a Node; 3]);
 
-impl Route<'_> {
+impl<'a> Route<'a> {
+    fn node(&self) -> &'a Node {
+        let Self([_, _, route]) = self;
+        route
+    }
+
     fn path(&self) -> String {
         let [_, host, route] = self.0;
         let name = Some(route.text("name")).filter(|name| !name.is_empty());
@@ -53,34 +62,29 @@ impl Route<'_> {
     }
 }
 
-/// The routes an event can come in by. None if the filter's config has no paths, or the routes come from elsewhere.
-fn event_routes<'a>(filter: &Filter<'a>) -> Vec<Route<'a>> {
-    let Some(table) = filter.manager.get("route_config") else {
-        return Vec::new();
-    };
+/// The routes an event may come in by; `None` where that is not told by a list of routes in the file.
+fn event_routes<'a>(filter: &Filter<'a>) -> Option<Vec<Route<'a>>> {
+    let table = filter.manager.get("route_config")?;
     let paths: Vec<String> = filter.tree.list("routes").iter().map(|route| sample(route.text("match/path"))).collect();
     let mut found: Vec<Route<'a>> = Vec::new();
     for host in table.list("virtual_hosts") {
+        if host.get("matcher").is_some() {
+            return None;
+        }
         for path in &paths {
             for route in host.list("routes") {
-                let rule = route.nearest("match");
-                if !matches(rule, path) {
-                    continue;
-                }
-                if !found.iter().any(|known| std::ptr::eq(known.0[2], route)) {
+                let fit = Fit::of(route.nearest("match"), path);
+                let is_new = !found.iter().any(|Route([_, _, known])| std::ptr::eq(*known, route));
+                if fit != Fit::No && is_new {
                     found.push(Route([table, host, route]));
                 }
-                // One that asks for more than a path may leave the event to the next.
-                let is_conditional = ["headers", "query_parameters", "runtime_fraction"]
-                    .iter()
-                    .any(|condition| rule.get(condition).is_some());
-                if !is_conditional {
+                if fit == Fit::Yes {
                     break;
                 }
             }
         }
     }
-    found
+    Some(found)
 }
 
 /// A path that the pattern of one of the filter's routes takes.
@@ -92,17 +96,29 @@ fn sample(pattern: &str) -> String {
     segments.collect::<Vec<_>>().join("/")
 }
 
-/// Whether a route of Envoy's takes a path. One by a regular expression or a template is taken not to: which it takes is
-/// not told from its text.
-fn matches(rule: &Node, path: &str) -> bool {
-    let text = |key| rule.get(key).and_then(Node::as_text);
-    if let Some(prefix) = text("prefix") {
-        return path.starts_with(prefix);
+/// Whether a route of Envoy's takes a path.
+#[derive(Debug, PartialEq, Eq)]
+enum Fit {
+    No,
+    /// It asks for more than a path, or for a path in words that are not understood here.
+    Maybe,
+    Yes,
+}
+
+impl Fit {
+    fn of(rule: &Node, path: &str) -> Self {
+        let text = |key| rule.get(key).and_then(Node::as_text);
+        let is_under = |prefix| path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        let prefix = text("prefix").map(|prefix| path.starts_with(prefix));
+        let separated = || text("path_separated_prefix").map(is_under);
+        let exact = || text("path").map(|exact| path == exact);
+        let conditions = ["headers", "query_parameters", "runtime_fraction", "dynamic_metadata", "filter_state"];
+        match prefix.or_else(separated).or_else(exact) {
+            Some(false) => Self::No,
+            Some(true) if !conditions.iter().any(|condition| rule.get(condition).is_some()) => Self::Yes,
+            _ => Self::Maybe,
+        }
     }
-    if let Some(prefix) = text("path_separated_prefix") {
-        return path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-    }
-    text("path").is_some_and(|exact| exact == path)
 }
 
 fn check_retries(routes: &[Route<'_>], findings: &mut Findings) {
@@ -116,17 +132,10 @@ fn check_retries(routes: &[Route<'_>], findings: &mut Findings) {
     }
 }
 
-/// Gives the routes on which the filter runs.
-fn check_is_on<'a, 'b>(
-    filter: &Filter<'a>,
-    config: Option<&Config>,
-    routes: &'b [Route<'a>],
-    findings: &mut Findings,
-) -> Vec<&'b Route<'a>> {
-    let on: Vec<_> = routes.iter().filter(|route| route.runs(filter.node)).collect();
-    let is_disabled = filter.node.is_true("disabled") || !routes.is_empty();
-    if config.is_some() && on.is_empty() && is_disabled && filter.manager.get("route_config").is_some() {
-        let at = routes.first().map_or_else(|| filter.node.nearest("disabled"), |route| route.0[2]);
+fn check_is_on(filter: &Filter<'_>, routes: &[Route<'_>], on: &[&Route<'_>], findings: &mut Findings) {
+    let is_off = if routes.is_empty() { filter.node.is_true("disabled") } else { on.is_empty() };
+    if is_off {
+        let at = routes.first().map_or_else(|| filter.node.nearest("disabled"), |Route([_, _, route])| route);
         let message = format!(
             "no route that its paths fall under has the filter on: no event reaches it; write under the route's \
              typed_per_filter_config {{{}: {{\"@type\": type.googleapis.com/envoy.config.route.v3.FilterConfig, config: \
@@ -135,7 +144,6 @@ fn check_is_on<'a, 'b>(
         );
         findings.error(at, "filter-off-on-route", &filter.path(), message);
     }
-    on
 }
 
 fn check_authentication(filter: &Filter<'_>, on: &[&Route<'_>], exposure: Severity, findings: &mut Findings) {
@@ -174,7 +182,7 @@ fn check_authentication(filter: &Filter<'_>, on: &[&Route<'_>], exposure: Severi
                  typed_per_filter_config",
                 names.join(" and ")
             );
-            findings.add(exposure, route.0[2], "authentication-off", &route.path(), message);
+            findings.add(exposure, route.node(), "authentication-off", &route.path(), message);
         }
     }
 }
@@ -185,9 +193,42 @@ fn is_authentication(filter: &Node) -> bool {
     AUTHENTICATION.iter().any(|kind| format!(".{name}.").contains(kind))
 }
 
-/// Whether nobody gets in without a certificate, over TCP or QUIC.
+/// Whether nobody gets in without a certificate that is verified, over TCP or QUIC.
 fn asks_for_certificates(filter_chain: &Node) -> bool {
     let tls = filter_chain.at("transport_socket/typed_config");
     let tls = tls.map(|tls| tls.get("downstream_tls_context").unwrap_or(tls));
-    tls.is_some_and(|tls| tls.is_true("require_client_certificate"))
+    tls.is_some_and(|tls| {
+        tls.is_true("require_client_certificate")
+            && tls.get("common_tls_context").is_some_and(|common| Validation::of(common).is_there())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::document::read;
+    use super::*;
+
+    fn fit(rule: &str, path: &str) -> Fit {
+        Fit::of(&read(rule).unwrap(), path)
+    }
+
+    #[test]
+    fn a_route_takes_the_paths_its_match_says() {
+        assert_eq!(fit("prefix: /ev", "/events/sample"), Fit::Yes);
+        assert_eq!(fit("path_separated_prefix: /events", "/events/sample"), Fit::Yes);
+        assert_eq!(fit("path_separated_prefix: /ev", "/events/sample"), Fit::No);
+        assert_eq!(fit("path: /events", "/events/sample"), Fit::No);
+        assert_eq!(fit("path: /events", "/events"), Fit::Yes);
+    }
+
+    #[test]
+    fn one_that_asks_for_more_than_a_path_or_in_other_words_may_take_it() {
+        assert_eq!(fit("{prefix: /, headers: [{name: x-a, present_match: true}]}", "/events"), Fit::Maybe);
+        assert_eq!(fit("safe_regex: {regex: '/events/.*'}", "/events"), Fit::Maybe);
+    }
+
+    #[test]
+    fn a_sample_of_a_pattern_has_something_for_each_capture() {
+        assert_eq!(sample("/tenants/{tenant}/events/**"), "/tenants/sample/events/sample");
+    }
 }

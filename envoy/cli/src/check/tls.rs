@@ -68,34 +68,66 @@ fn socket(cluster: &Node) -> Socket<'_> {
     Socket::Plain
 }
 
+/// What a `common_tls_context` asks of the other side's certificate.
+pub struct Validation<'a> {
+    /// Where it says so, if it does here.
+    context: Option<&'a Node>,
+    /// It is said in another place, which is taken to be right.
+    is_elsewhere: bool,
+}
+
+impl<'a> Validation<'a> {
+    /// Of this `common_tls_context`.
+    pub fn of(common: &'a Node) -> Self {
+        let combined = common.get("combined_validation_context");
+        let default = combined.and_then(|combined| combined.get("default_validation_context"));
+        Self {
+            context: common.get("validation_context").or(default),
+            is_elsewhere: combined.is_some() || common.get("validation_context_sds_secret_config").is_some(),
+        }
+    }
+
+    /// Whether not just any certificate will do.
+    pub fn is_there(&self) -> bool {
+        // Not system_root_certs: Envoy 1.40 takes the field and verifies nothing by it.
+        let roots = ["trusted_ca", "ca_certificate_provider_instance"];
+        let accepts_all =
+            self.context.is_some_and(|context| context.text("trust_chain_verification") == "ACCEPT_UNTRUSTED");
+        !accepts_all && (self.is_elsewhere || self.is_pinned() || self.has(&roots))
+    }
+
+    /// Whether the certificate must be of one host.
+    fn names_host(&self) -> bool {
+        let names = ["match_typed_subject_alt_names", "match_subject_alt_names"];
+        self.is_elsewhere || self.is_pinned() || self.has(&names)
+    }
+
+    fn is_pinned(&self) -> bool {
+        self.has(&["verify_certificate_spki", "verify_certificate_hash"])
+    }
+
+    fn has(&self, keys: &[&str]) -> bool {
+        self.context.is_some_and(|context| keys.iter().any(|key| context.get(key).is_some()))
+    }
+}
+
 fn check_certificate(cluster: &Node, context: &Node, name: &str, findings: &mut Findings) {
     let common = context.nearest("common_tls_context");
-    let combined = "combined_validation_context/default_validation_context";
-    let validation = common.get("validation_context").or_else(|| common.at(combined));
-    let from_elsewhere = ["validation_context_sds_secret_config", "combined_validation_context"];
-    let is_elsewhere = from_elsewhere.iter().any(|key| common.get(key).is_some());
-    let has = |keys: &[&str]| validation.is_some_and(|node| keys.iter().any(|key| node.get(key).is_some()));
-    let pins = ["verify_certificate_spki", "verify_certificate_hash"];
-    // Not system_root_certs: Envoy 1.40 takes the field and verifies nothing by it.
-    let roots = ["trusted_ca", "ca_certificate_provider_instance"];
-    let accepts_anything = validation.is_some_and(|node| node.text("trust_chain_verification") == "ACCEPT_UNTRUSTED");
-    if accepts_anything || !(has(&pins) || has(&roots) || is_elsewhere) {
-        let at = validation.unwrap_or(common);
+    let validation = Validation::of(common);
+    let at = validation.context.unwrap_or(common);
+    let is_automatic = context.is_true("auto_sni_san_validation")
+        || http_options(cluster)
+            .is_some_and(|options| options.is_true("upstream_http_protocol_options/auto_san_validation"));
+    if !validation.is_there() {
         let message = "any certificate passes, so anyone between here and the receiver can be the receiver; write \
                        common_tls_context.validation_context with trusted_ca {filename: \
                        /etc/ssl/certs/ca-certificates.crt}";
         findings.error(at, "tls-without-ca", name, message);
-        return;
-    }
-    let names = ["match_typed_subject_alt_names", "match_subject_alt_names"];
-    let options = http_options(cluster);
-    let is_automatic = context.is_true("auto_sni_san_validation")
-        || options.is_some_and(|options| options.is_true("upstream_http_protocol_options/auto_san_validation"));
-    if !has(&pins) && !has(&names) && !is_automatic && !is_elsewhere {
+    } else if !validation.names_host() && !is_automatic {
         let message = "a certificate of any host passes, if only that CA signed it; write \
                        match_typed_subject_alt_names [{san_type: DNS, matcher: {exact: HOST}}], or \
                        auto_sni_san_validation: true";
-        findings.error(validation.unwrap_or(common), "tls-without-name", name, message);
+        findings.error(at, "tls-without-name", name, message);
     }
 }
 
@@ -124,5 +156,17 @@ fn host(authority: &str) -> &str {
     match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((address, _)) => address,
         None => authority.split_once(':').map_or(authority, |(host, _)| host),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_host_of_an_authority_has_neither_port_nor_brackets() {
+        assert_eq!(host("api.example.com:8443"), "api.example.com");
+        assert_eq!(host("api.example.com"), "api.example.com");
+        assert_eq!(host("[2001:db8::1]:443"), "2001:db8::1");
     }
 }

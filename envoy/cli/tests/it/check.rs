@@ -24,7 +24,7 @@ fn the_shipped_config_has_no_errors_and_its_demo_secrets_are_warnings() {
 
 #[test]
 fn each_planted_fault_is_found_alone_at_its_line() {
-    let (good, faults) = (production(), faults());
+    let (good, faults) = (production(), read("faults.diff"));
     for fault in &faults {
         let planted = fault.plant(&good);
         let findings = found(&planted);
@@ -39,6 +39,14 @@ fn each_planted_fault_is_found_alone_at_its_line() {
     kinds.sort_unstable();
     kinds.dedup();
     assert!(kinds.len() >= 25, "{kinds:?}");
+}
+
+#[test]
+fn what_is_right_in_another_way_is_not_found_fault_with() {
+    let good = production();
+    for variant in read("variants.diff") {
+        assert_eq!(found(&variant.plant(&good)), [], "{variant:#?}");
+    }
 }
 
 #[test]
@@ -196,8 +204,8 @@ impl Fault {
 }
 
 #[cfg(test)]
-fn faults() -> Vec<Fault> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/faults.diff");
+fn read(name: &str) -> Vec<Fault> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name);
     let text = fs::read_to_string(path).unwrap();
     text.split("\n# ").skip(1).map(Fault::read).collect()
 }
