@@ -123,7 +123,9 @@ impl Fit {
 
 fn check_retries(routes: &[Route<'_>], findings: &mut Findings) {
     for route in routes {
-        let policy = route.0.iter().find_map(|level| level.get("retry_policy"));
+        let Route([_, host, own]) = route;
+        let own = own.at("route/retry_policy");
+        let policy = own.or_else(|| host.get("retry_policy"));
         if let Some(policy) = policy {
             let message = "deliveries are tried again by the endpoint's retry.delays, and this does nothing for them; \
                            delete it";

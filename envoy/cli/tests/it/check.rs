@@ -178,6 +178,7 @@ struct Fault {
     changes: Vec<(String, String)>,
 }
 
+#[cfg(test)]
 impl Fault {
     fn read(text: &str) -> Self {
         let (head, changes) = text.split_once('\n').unwrap();
