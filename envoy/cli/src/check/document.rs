@@ -64,6 +64,11 @@ pub fn read(text: &str) -> Result<Node, Fault> {
 }
 
 impl Node {
+    /// Nothing, on the line of what it is missing from.
+    pub fn absent(line: usize) -> Self {
+        Self { line, value: Value::Null }
+    }
+
     /// Its line, from 1.
     pub fn line(&self) -> usize {
         self.line

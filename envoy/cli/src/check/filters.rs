@@ -39,7 +39,7 @@ impl<'a> Filter<'a> {
             return None;
         }
         let wasm = node.at("typed_config/config")?;
-        let (tree, bytes) = configuration(wasm, lines)?;
+        let (tree, bytes) = configuration(wasm, lines);
         let is_ours = ["routes", "endpoints", "admin"].iter().any(|key| tree.get(key).is_some());
         let is_named = [node.text("name"), wasm.text("name"), wasm.text("vm_config/code/local/filename")]
             .iter()
@@ -121,10 +121,12 @@ pub struct Settings<'a> {
 }
 
 /// A filter's config: the tree, and the bytes that Envoy makes of it.
-fn configuration(wasm: &Node, lines: &[&str]) -> Option<(Node, Vec<u8>)> {
-    let value = wasm.at("configuration/value").or_else(|| wasm.get("configuration"))?;
+fn configuration(wasm: &Node, lines: &[&str]) -> (Node, Vec<u8>) {
+    let Some(value) = wasm.at("configuration/value").or_else(|| wasm.get("configuration")) else {
+        return (Node::absent(wasm.line()), Vec::new());
+    };
     let Some(text) = value.as_text() else {
-        return Some((value.clone(), value.to_json().to_string().into_bytes()));
+        return (value.clone(), value.to_json().to_string().into_bytes());
     };
     let tree = match document::read(text) {
         // Behind "value: |" the text's lines are the file's. Elsewhere they are all there is to go by.
@@ -133,7 +135,7 @@ fn configuration(wasm: &Node, lines: &[&str]) -> Option<(Node, Vec<u8>)> {
         // The filter's parser says what is wrong with it.
         Err(_) => value.clone(),
     };
-    Some((tree, text.as_bytes().to_vec()))
+    (tree, text.as_bytes().to_vec())
 }
 
 fn is_block(lines: &[&str], line: usize) -> bool {

@@ -62,6 +62,32 @@ fn every_mistake_in_a_filters_own_config_is_told_at_once_in_the_parsers_words() 
 }
 
 #[test]
+fn of_a_filters_config_alone_it_is_not_known_who_reaches_it() {
+    let text = "{\"routes\": [{\"name\": \"a\", \"match\": {\"path\": \"/a\"}, \"event\": \"a\"}],\n\"endpoints\": [\n\
+                {\"name\": \"b\", \"cluster\": \"b\", \"url\": \"http://b\", \"secrets\": [{\"env\": \"KEY\"},\n\
+                {\"value\": \"open-sesame\"}]}]}";
+    let findings = check(text, &|_| None, false);
+    let seen: Vec<_> = findings.iter().map(|finding| (finding.line, finding.severity, finding.code)).collect();
+    let expected = [
+        (3, Severity::Note, "env-unset"),
+        (4, Severity::Warning, "literal-secret"),
+        (4, Severity::Warning, "secret-short"),
+    ];
+    assert_eq!(seen, expected, "{findings:#?}");
+}
+
+#[test]
+fn a_filter_without_any_config_is_told_what_the_parser_would_say() {
+    let good = production();
+    let begin = good.find("                        configuration:").unwrap();
+    let end = begin + good[begin..].find("                  - name: envoy.filters.http.router").unwrap();
+    let findings = found(&format!("{}{}", &good[..begin], &good[end..]));
+    let is_said =
+        |finding: &Finding| finding.message.starts_with("is empty; expected JSON or a google.protobuf.Struct");
+    assert!(findings.iter().any(|finding| finding.code == "config" && is_said(finding)), "{findings:#?}");
+}
+
+#[test]
 fn a_config_written_as_json_inside_a_string_has_the_lines_of_the_file() {
     let begin = r#""@type": type.googleapis.com/google.protobuf.Struct"#;
     let good = production();
