@@ -9,11 +9,12 @@
 //! - [`process`]: a child process that never outlives us.
 //! - [`wait`]: waits for a condition, with a deadline.
 //! - [`gateway`]: a client of the admin surface of gateways that run.
-//! - [`demo`], [`mod@bench`], [`smoke`], [`preflight`], [`operate`] (the admin verbs), [`watch`], [`evidence`]: the
-//!   commands of those names.
+//! - [`demo`], [`mod@bench`], [`mod@check`], [`secret`], [`send`], [`verify`], [`smoke`], [`preflight`], [`operate`] (the
+//!   admin verbs), [`watch`], [`evidence`]: the commands of those names.
 
 pub mod artifact;
 pub mod bench;
+pub mod check;
 pub mod checklist;
 pub mod demo;
 pub mod envoy;
@@ -25,7 +26,10 @@ pub mod preflight;
 pub mod process;
 pub mod receive;
 pub mod receiver;
+pub mod secret;
+pub mod send;
 pub mod smoke;
+pub mod verify;
 pub mod wait;
 pub mod watch;
 

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use gatepost_cli::{bench, demo, evidence, operate, preflight, receive, smoke, watch};
+use gatepost_cli::{bench, check, demo, evidence, operate, preflight, receive, secret, send, smoke, verify, watch};
 
 /// Webhooks delivered by Envoy itself.
 #[derive(Parser)]
@@ -21,6 +21,14 @@ enum Command {
     Bench(bench::Options),
     /// Send events for as long as it takes, and see that Envoy's memory stays flat; needs wrk
     Soak(bench::soak::Options),
+    /// Say what is wrong with a config, the filter's or a whole Envoy config, before Envoy has it
+    Check(check::Options),
+    /// Make a secret, or compare one with the other side without showing it
+    Secret(secret::Options),
+    /// Post events, and show what the gateway answers
+    Send(send::Options),
+    /// Check a captured request, and say exactly which part of it is wrong
+    Verify(verify::Options),
     /// A receiver to try things out with: verifies what it gets, shows it, fails on demand
     Receiver(receive::Options),
     /// Play four scenarios through a gateway: delivered, retried, given up, left alone while it is down
@@ -42,6 +50,10 @@ fn main() -> ExitCode {
         Command::Demo(options) => demo::run(&options).map(|()| ExitCode::SUCCESS),
         Command::Bench(options) => bench::run(&options).map(|()| ExitCode::SUCCESS),
         Command::Soak(options) => bench::soak::run(&options).map(|()| ExitCode::SUCCESS),
+        Command::Check(options) => check::run(&options),
+        Command::Secret(options) => secret::run(&options),
+        Command::Send(options) => send::run(&options),
+        Command::Verify(options) => verify::run(&options),
         Command::Receiver(options) => receive::run(&options).map(|()| ExitCode::SUCCESS),
         Command::Smoke(options) => smoke::run(&options),
         Command::Preflight(options) => preflight::run(&options),

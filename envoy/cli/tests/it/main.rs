@@ -1,6 +1,8 @@
 //! The commands, as a user runs them.
 
 #[cfg(test)]
+mod check;
+#[cfg(test)]
 mod evidence;
 #[cfg(test)]
 mod operate;
@@ -11,11 +13,17 @@ mod receive;
 #[cfg(test)]
 mod schedules;
 #[cfg(test)]
+mod secret;
+#[cfg(test)]
+mod send;
+#[cfg(test)]
 mod site;
 #[cfg(test)]
 mod smoke;
 #[cfg(test)]
 mod terminal;
+#[cfg(test)]
+mod verify;
 #[cfg(test)]
 mod watch;
 

@@ -1,0 +1,147 @@
+//! Listeners: who can reach them, and what a filter of Gatepost needs of the one it is on.
+
+use gatepost_core::config::Config;
+
+use super::document::Node;
+use super::filters::Filter;
+use super::finding::{Findings, Severity};
+use super::routes;
+
+/// A listener.
+pub struct Listener<'a>(pub &'a Node);
+
+/// An `http_connection_manager` of a listener.
+#[derive(Clone, Copy)]
+pub struct Manager<'a> {
+    /// The filter chain it is in.
+    pub filter_chain: &'a Node,
+    /// Its `typed_config`.
+    pub node: &'a Node,
+}
+
+impl<'a> Listener<'a> {
+    /// Its name, or what to call it if it has none.
+    pub fn name(&self) -> &'a str {
+        Some(self.0.text("name")).filter(|name| !name.is_empty()).unwrap_or("without a name")
+    }
+
+    /// Whether only this machine reaches it.
+    pub fn is_loopback(&self) -> bool {
+        let others = self.0.list("additional_addresses").iter().map(|other| other.get("address"));
+        std::iter::once(self.0.get("address")).chain(others).all(|address| address.is_none_or(is_loopback))
+    }
+
+    /// Its connection managers.
+    pub fn managers(&self) -> Vec<Manager<'a>> {
+        let chains = self.0.list("filter_chains").iter().chain(self.0.get("default_filter_chain"));
+        let mut managers = Vec::new();
+        for filter_chain in chains {
+            for filter in filter_chain.list("filters") {
+                if filter.type_name().ends_with(".HttpConnectionManager") {
+                    managers.extend(filter.get("typed_config").map(|node| Manager { filter_chain, node }));
+                }
+            }
+        }
+        managers
+    }
+}
+
+/// Whether an address is of this machine alone. A socket in the file system is.
+pub fn is_loopback(address: &Node) -> bool {
+    let Some(socket) = address.get("socket_address") else {
+        return true;
+    };
+    let address = socket.text("address");
+    address == "localhost" || address.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// Checks what is around a filter on its listener.
+pub fn check(filter: &Filter<'_>, config: Option<&Config>, exposure: Severity, findings: &mut Findings) {
+    check_admin(filter, findings);
+    check_router(filter, findings);
+    if filter.delivers() {
+        check_body_limit(filter, config, findings);
+        check_paths(filter, findings);
+        check_clear(filter, findings);
+        routes::check(filter, exposure, findings);
+    }
+}
+
+fn check_admin(filter: &Filter<'_>, findings: &mut Findings) {
+    let Some(admin) = filter.tree.get("admin").filter(|_| !filter.listener.is_loopback()) else {
+        return;
+    };
+    let message = format!(
+        "whoever reaches the listener {} (line {}) may try tokens; put admin into a filter of the same name and vm_id on \
+         a listener of its own with the address 127.0.0.1",
+        filter.listener.name(),
+        filter.listener.0.nearest("address").line()
+    );
+    findings.error(admin, "admin-public", "admin", message);
+}
+
+fn check_router(filter: &Filter<'_>, findings: &mut Findings) {
+    let is_router = |node: &Node| {
+        node.type_name().ends_with(".router.v3.Router") || node.text("name") == "envoy.filters.http.router"
+    };
+    if !filter.chain.iter().skip(filter.place).any(is_router) {
+        let message = "no envoy.filters.http.router stands behind it, and Envoy refuses the config; write one as the \
+                       last of http_filters";
+        findings.error(filter.node, "no-router", &filter.path(), message);
+    }
+}
+
+/// What Envoy buffers unless the listener says otherwise.
+const BUFFER_DEFAULT: u64 = 1 << 20;
+
+fn check_body_limit(filter: &Filter<'_>, config: Option<&Config>, findings: &mut Findings) {
+    let body = config.and_then(|config| u64::try_from(config.limits.body).ok()).unwrap_or_default();
+    let listener = filter.listener.0;
+    let written = listener.get("per_connection_buffer_limit_bytes").and_then(Node::as_number);
+    let buffer = written.unwrap_or(BUFFER_DEFAULT);
+    if buffer < body {
+        let message = format!(
+            "Envoy buffers {buffer} bytes and answers 413 to more, so limits.body, {body} bytes, is never reached; \
+             write per_connection_buffer_limit_bytes: {body}"
+        );
+        let path = format!("listener {}", filter.listener.name());
+        findings.error(listener.nearest("per_connection_buffer_limit_bytes"), "buffer-below-body", &path, message);
+    }
+}
+
+fn check_clear(filter: &Filter<'_>, findings: &mut Findings) {
+    if !filter.listener.is_loopback() && filter.filter_chain.get("transport_socket").is_none() {
+        let message = "events, and what producers prove themselves with, cross the network in clear; write a \
+                       transport_socket envoy.transport_sockets.tls with a DownstreamTlsContext, or listen on 127.0.0.1 \
+                       behind what ends TLS";
+        let path = format!("listener {}", filter.listener.name());
+        findings.warning(filter.filter_chain, "events-in-clear", &path, message);
+    }
+}
+
+fn check_paths(filter: &Filter<'_>, findings: &mut Findings) {
+    if !filter.manager.is_true("normalize_path") {
+        let path = format!("listener {}", filter.listener.name());
+        let message = "the path names the event, and one path can be spelt in many ways: a rule for one spelling is \
+                       passed by in another; write normalize_path: true";
+        findings.warning(filter.manager.nearest("normalize_path"), "paths-not-normalized", &path, message);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::document::read;
+    use super::*;
+
+    #[test]
+    fn a_loopback_address_and_a_socket_in_the_file_system_are_of_this_machine_alone() {
+        let is_local = |text: &str| Listener(&read(text).unwrap()).is_loopback();
+        assert!(is_local("address: { socket_address: { address: 127.8.0.1, port_value: 1 } }"));
+        assert!(is_local("address: { socket_address: { address: '::1', port_value: 1 } }"));
+        assert!(is_local("address: { pipe: { path: /run/envoy.sock } }"));
+        assert!(!is_local("address: { socket_address: { address: '::', port_value: 1 } }"));
+        assert!(!is_local("address: { socket_address: { address: envoy.internal, port_value: 1 } }"));
+        let two = "{ address: { pipe: { path: /a } }, additional_addresses: [{ address: { socket_address: { address: 10.0.0.1 } } }] }";
+        assert!(!is_local(two));
+    }
+}

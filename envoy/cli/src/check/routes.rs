@@ -1,0 +1,236 @@
+//! The routes events come in by: is somebody asked who they are before the filter takes an event, and is the filter on
+//! there at all.
+
+use super::document::Node;
+use super::filters::Filter;
+use super::finding::{Findings, Severity};
+use super::tls::Validation;
+
+/// The filters that let in who is known, by what their types hold.
+const AUTHENTICATION: [&str; 6] =
+    [".basic_auth.", ".jwt_authn.", ".ext_authz.", ".oauth2.", ".api_key_auth.", ".rbac."];
+
+/// Checks the routes of a filter that takes events.
+pub fn check(filter: &Filter<'_>, exposure: Severity, findings: &mut Findings) {
+    let routes = event_routes(filter);
+    let is_listed = routes.is_some();
+    let routes = routes.as_deref().unwrap_or_default();
+    check_retries(routes, findings);
+    let on: Vec<_> = routes.iter().filter(|route| route.runs(filter.node)).collect();
+    if is_listed {
+        check_is_on(filter, routes, &on, findings);
+    }
+    check_authentication(filter, &on, exposure, findings);
+}
+
+/// A route, from the whole to the part: its table, its virtual host, itself.
+struct Route<'a>([&'a Node; 3]);
+
+impl<'a> Route<'a> {
+    fn node(&self) -> &'a Node {
+        let Self([_, _, route]) = self;
+        route
+    }
+
+    fn path(&self) -> String {
+        let [_, host, route] = self.0;
+        let name = Some(route.text("name")).filter(|name| !name.is_empty());
+        let name = name.map_or_else(|| format!("of line {}", route.line()), str::to_owned);
+        format!("route {name} of virtual host {}", host.text("name"))
+    }
+
+    /// What the nearest level says about a filter.
+    fn settings(&self, filter: &str) -> Option<&Node> {
+        let levels = self.0.iter().rev();
+        let mut settings = levels.filter_map(|level| {
+            let entries = level.get("typed_per_filter_config")?.entries();
+            entries.iter().find(|(name, _)| name == filter).map(|(_, settings)| settings)
+        });
+        settings.next()
+    }
+
+    /// Whether a filter of the chain runs here.
+    fn runs(&self, filter: &Node) -> bool {
+        match self.settings(filter.text("name")) {
+            None => !filter.is_true("disabled"),
+            Some(settings) => {
+                // RBAC is switched off by rules that are none.
+                let is_empty_rbac = settings.text("@type").ends_with(".RBACPerRoute") && settings.get("rbac").is_none();
+                !settings.is_true("disabled") && !is_empty_rbac
+            }
+        }
+    }
+}
+
+/// The routes an event may come in by; `None` where that is not told by a list of routes in the file.
+fn event_routes<'a>(filter: &Filter<'a>) -> Option<Vec<Route<'a>>> {
+    let table = filter.manager.get("route_config")?;
+    let paths: Vec<String> = filter.tree.list("routes").iter().map(|route| sample(route.text("match/path"))).collect();
+    let mut found: Vec<Route<'a>> = Vec::new();
+    for host in table.list("virtual_hosts") {
+        if host.get("matcher").is_some() {
+            return None;
+        }
+        for path in &paths {
+            for route in host.list("routes") {
+                let fit = Fit::of(route.nearest("match"), path);
+                let is_new = !found.iter().any(|Route([_, _, known])| std::ptr::eq(*known, route));
+                if fit != Fit::No && is_new {
+                    found.push(Route([table, host, route]));
+                }
+                if fit == Fit::Yes {
+                    break;
+                }
+            }
+        }
+    }
+    Some(found)
+}
+
+/// A path that the pattern of one of the filter's routes takes.
+fn sample(pattern: &str) -> String {
+    let segments = pattern.split('/').map(|segment| {
+        let is_any = segment == "**" || segment.starts_with('{');
+        if is_any { "sample" } else { segment }
+    });
+    segments.collect::<Vec<_>>().join("/")
+}
+
+/// Whether a route of Envoy's takes a path.
+#[derive(Debug, PartialEq, Eq)]
+enum Fit {
+    No,
+    /// It asks for more than a path, or for a path in words that are not understood here.
+    Maybe,
+    Yes,
+}
+
+impl Fit {
+    fn of(rule: &Node, path: &str) -> Self {
+        let text = |key| rule.get(key).and_then(Node::as_text);
+        let is_under = |prefix| path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        let prefix = text("prefix").map(|prefix| path.starts_with(prefix));
+        let separated = || text("path_separated_prefix").map(is_under);
+        let exact = || text("path").map(|exact| path == exact);
+        let conditions = ["headers", "query_parameters", "runtime_fraction", "dynamic_metadata", "filter_state"];
+        match prefix.or_else(separated).or_else(exact) {
+            Some(false) => Self::No,
+            Some(true) if !conditions.iter().any(|condition| rule.get(condition).is_some()) => Self::Yes,
+            _ => Self::Maybe,
+        }
+    }
+}
+
+fn check_retries(routes: &[Route<'_>], findings: &mut Findings) {
+    for route in routes {
+        let Route([_, host, own]) = route;
+        let own = own.at("route/retry_policy");
+        let policy = own.or_else(|| host.get("retry_policy"));
+        if let Some(policy) = policy {
+            let message = "deliveries are tried again by the endpoint's retry.delays, and this does nothing for them; \
+                           delete it";
+            findings.warning(policy, "route-retries", &route.path(), message);
+        }
+    }
+}
+
+fn check_is_on(filter: &Filter<'_>, routes: &[Route<'_>], on: &[&Route<'_>], findings: &mut Findings) {
+    let is_off = if routes.is_empty() { filter.node.is_true("disabled") } else { on.is_empty() };
+    if is_off {
+        let at = routes.first().map_or_else(|| filter.node.nearest("disabled"), |Route([_, _, route])| route);
+        let message = format!(
+            "no route that its paths fall under has the filter on: no event reaches it; write under the route's \
+             typed_per_filter_config {{{}: {{\"@type\": type.googleapis.com/envoy.config.route.v3.FilterConfig, config: \
+             {{}}}}}}",
+            filter.node.text("name")
+        );
+        findings.error(at, "filter-off-on-route", &filter.path(), message);
+    }
+}
+
+fn check_authentication(filter: &Filter<'_>, on: &[&Route<'_>], exposure: Severity, findings: &mut Findings) {
+    if asks_for_certificates(filter.filter_chain) {
+        return;
+    }
+    let (before, behind) = filter.chain.split_at(filter.place);
+    let before: Vec<_> = before.iter().filter(|filter| is_authentication(filter)).collect();
+    let behind = behind.iter().find(|filter| is_authentication(filter));
+    let path = filter.path();
+    if before.is_empty() {
+        let (code, message) = match behind {
+            Some(other) => (
+                "before-authentication",
+                format!(
+                    "it stands before {} (line {}), and takes events from anyone; move it behind that",
+                    other.text("name"),
+                    other.line()
+                ),
+            ),
+            None => (
+                "no-authentication",
+                "nobody is asked who they are, and events are taken from anyone; put basic_auth, jwt_authn, ext_authz, \
+                 oauth2, api_key_auth or rbac before it, or let the listener require_client_certificate"
+                    .to_owned(),
+            ),
+        };
+        findings.add(exposure, filter.node, code, &path, message);
+        return;
+    }
+    for route in on {
+        if !before.iter().any(|filter| route.runs(filter)) {
+            let names: Vec<_> = before.iter().map(|filter| filter.text("name")).collect();
+            let message = format!(
+                "{} is off here while the filter is on, and takes events from anyone; switch it on under \
+                 typed_per_filter_config",
+                names.join(" and ")
+            );
+            findings.add(exposure, route.node(), "authentication-off", &route.path(), message);
+        }
+    }
+}
+
+fn is_authentication(filter: &Node) -> bool {
+    let name = filter.type_name();
+    let name = if name.is_empty() { filter.text("name") } else { name };
+    AUTHENTICATION.iter().any(|kind| format!(".{name}.").contains(kind))
+}
+
+/// Whether nobody gets in without a certificate that is verified, over TCP or QUIC.
+fn asks_for_certificates(filter_chain: &Node) -> bool {
+    let tls = filter_chain.at("transport_socket/typed_config");
+    let tls = tls.map(|tls| tls.get("downstream_tls_context").unwrap_or(tls));
+    tls.is_some_and(|tls| {
+        tls.is_true("require_client_certificate")
+            && tls.get("common_tls_context").is_some_and(|common| Validation::of(common).is_there())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::document::read;
+    use super::*;
+
+    fn fit(rule: &str, path: &str) -> Fit {
+        Fit::of(&read(rule).unwrap(), path)
+    }
+
+    #[test]
+    fn a_route_takes_the_paths_its_match_says() {
+        assert_eq!(fit("prefix: /ev", "/events/sample"), Fit::Yes);
+        assert_eq!(fit("path_separated_prefix: /events", "/events/sample"), Fit::Yes);
+        assert_eq!(fit("path_separated_prefix: /ev", "/events/sample"), Fit::No);
+        assert_eq!(fit("path: /events", "/events/sample"), Fit::No);
+        assert_eq!(fit("path: /events", "/events"), Fit::Yes);
+    }
+
+    #[test]
+    fn one_that_asks_for_more_than_a_path_or_in_other_words_may_take_it() {
+        assert_eq!(fit("{prefix: /, headers: [{name: x-a, present_match: true}]}", "/events"), Fit::Maybe);
+        assert_eq!(fit("safe_regex: {regex: '/events/.*'}", "/events"), Fit::Maybe);
+    }
+
+    #[test]
+    fn a_sample_of_a_pattern_has_something_for_each_capture() {
+        assert_eq!(sample("/tenants/{tenant}/events/**"), "/tenants/sample/events/sample");
+    }
+}

@@ -1,0 +1,93 @@
+//! A whole Envoy config: finds the filters in it and looks around each, and at the process they run in.
+
+use super::document::Node;
+use super::filters::{self, Filter, Settings};
+use super::finding::{Findings, Severity};
+use super::listeners::{self, Listener, is_loopback};
+use super::{clusters, listeners::Manager};
+
+/// The labels of the filter's metrics.
+const LABELS: [&str; 6] = ["route", "endpoint", "outcome", "result", "reason", "kind"];
+
+/// Checks a whole Envoy config; `text` is the file it was read from.
+pub fn check(
+    envoy: &Node,
+    text: &str,
+    host: &dyn Fn(&str) -> Option<String>,
+    is_strict_env: bool,
+    findings: &mut Findings,
+) {
+    let lines: Vec<&str> = text.lines().collect();
+    let listeners: Vec<_> = envoy.list("static_resources/listeners").iter().map(Listener).collect();
+    let filters = find(&listeners, &lines);
+    if filters.is_empty() {
+        let message = "no listener has a filter of Gatepost: an HTTP filter of the type \
+                       envoy.extensions.filters.http.wasm.v3.Wasm whose configuration has routes and endpoints, or admin";
+        findings.error(envoy.nearest("static_resources/listeners"), "no-filter", "static_resources", message);
+        return;
+    }
+    // What nobody else reaches may be an example, with secrets that are none.
+    let is_local = listeners.iter().all(Listener::is_loopback);
+    let exposure = if is_local { Severity::Warning } else { Severity::Error };
+    let settings = Settings { host, is_strict_env, exposure };
+    for filter in &filters {
+        let config = filter.check(&settings, findings);
+        listeners::check(filter, config.as_ref(), exposure, findings);
+        if let Some(config) = &config {
+            clusters::check(config, &filter.tree, envoy, findings);
+        }
+    }
+    filters::check_together(&filters, findings);
+    check_process(envoy, findings);
+}
+
+fn find<'a>(listeners: &'a [Listener<'a>], lines: &[&str]) -> Vec<Filter<'a>> {
+    let mut filters = Vec::new();
+    for listener in listeners {
+        for manager in listener.managers() {
+            let Manager { node, .. } = manager;
+            let places = 0..node.list("http_filters").len();
+            filters.extend(places.filter_map(|place| Filter::find(listener, manager, place, lines)));
+        }
+    }
+    filters
+}
+
+fn check_process(envoy: &Node, findings: &mut Findings) {
+    if let Some(address) = envoy.at("admin/address").filter(|address| !is_loopback(address)) {
+        let message =
+            "whoever reaches Envoy's admin interface reads its config and stops it; write the address 127.0.0.1";
+        findings.error(address, "envoy-admin-public", "admin.address", message);
+    }
+    check_tags(envoy, findings);
+    let monitors = envoy.list("overload_manager/resource_monitors");
+    let layers = envoy.list("layered_runtime/layers").iter();
+    let has_runtime_limit = layers.filter_map(|layer| layer.get("static_layer")).any(|layer| {
+        let keys = ["overload.global_downstream_max_connections", "overload/global_downstream_max_connections"];
+        keys.iter().any(|key| layer.at(key).is_some())
+    });
+    if monitors.is_empty() && !has_runtime_limit {
+        let message = "connections cost memory before they are authenticated, and have no limit; write a resource \
+                       monitor envoy.resource_monitors.global_downstream_max_connections";
+        findings.note(envoy.nearest("overload_manager"), "no-connection-limit", "overload_manager", message);
+    }
+}
+
+fn check_tags(envoy: &Node, findings: &mut Findings) {
+    let tags = envoy.list("stats_config/stats_tags");
+    let is_read = |label: &str| {
+        // The filter writes "route=.=ingest;.;" into a metric's name.
+        let mark = format!("{label}=\\.=");
+        tags.iter().any(|tag| tag.text("tag_name") == label && tag.text("regex").contains(&mark))
+    };
+    let missing: Vec<_> = LABELS.iter().copied().filter(|label| !is_read(label)).collect();
+    if !missing.is_empty() {
+        let message = format!(
+            "/stats/prometheus would show a metric of its own for each {}; write the stats_tags of the example config, \
+             such as {{tag_name: {label}, regex: '^wasmcustom\\.(?:.*;\\.;)?({label}=\\.=(.*?);\\.;)'}}",
+            missing.join(", "),
+            label = missing.first().copied().unwrap_or_default()
+        );
+        findings.warning(envoy.nearest("stats_config/stats_tags"), "stats-tags", "stats_config", message);
+    }
+}

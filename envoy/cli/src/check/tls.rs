@@ -1,0 +1,172 @@
+//! Whether deliveries over https are encrypted, and to whom.
+
+use gatepost_core::config::Url;
+
+use super::clusters::http_options;
+use super::document::Node;
+use super::finding::Findings;
+
+/// What a cluster's connections are wrapped in.
+enum Socket<'a> {
+    Plain,
+    Tls(&'a Node),
+    /// Something else that may well encrypt.
+    Other,
+}
+
+/// Checks a cluster against the URL that is called by it; `used` is where that stands.
+pub fn check(cluster: &Node, url: &Url, path: &str, used: &Node, findings: &mut Findings) {
+    let name = format!("cluster {}", cluster.text("name"));
+    let is_https = url.scheme == "https";
+    match socket(cluster) {
+        Socket::Plain if is_https => {
+            let message = format!(
+                "the url of {path} (line {}) says https and this cluster sends in clear; write a transport_socket \
+                 envoy.transport_sockets.tls with an UpstreamTlsContext",
+                used.nearest("url").line()
+            );
+            findings.error(cluster.nearest("transport_socket"), "https-in-clear", &name, message);
+        }
+        Socket::Tls(_) if !is_https => {
+            let message = format!(
+                "the url says http and the cluster {} (line {}) speaks TLS: the receiver is told the wrong scheme; write \
+                 https",
+                cluster.text("name"),
+                cluster.line()
+            );
+            findings.warning(used.nearest("url"), "http-over-tls", &format!("{path}.url"), message);
+        }
+        Socket::Tls(context) => {
+            check_certificate(cluster, context, &name, findings);
+            check_sni(cluster, context, url, &name, findings);
+        }
+        Socket::Plain | Socket::Other => {}
+    }
+}
+
+fn socket(cluster: &Node) -> Socket<'_> {
+    let matched = || cluster.list("transport_socket_matches").first().and_then(|entry| entry.get("transport_socket"));
+    let mut socket = cluster.get("transport_socket").or_else(matched);
+    while let Some(node) = socket {
+        let Some(config) = node.get("typed_config") else { break };
+        let kind = node.type_name();
+        if kind.ends_with(".UpstreamTlsContext") {
+            return Socket::Tls(config);
+        }
+        if kind.ends_with(".QuicUpstreamTransport") {
+            return config.get("upstream_tls_context").map_or(Socket::Other, Socket::Tls);
+        }
+        if kind.ends_with(".RawBuffer") {
+            break;
+        }
+        // Such as the PROXY protocol's, which has another within.
+        let Some(within) = config.get("transport_socket") else {
+            return Socket::Other;
+        };
+        socket = Some(within);
+    }
+    Socket::Plain
+}
+
+/// What a `common_tls_context` asks of the other side's certificate.
+pub struct Validation<'a> {
+    /// Where it says so, if it does here.
+    context: Option<&'a Node>,
+    /// It is said in another place, which is taken to be right.
+    is_elsewhere: bool,
+}
+
+impl<'a> Validation<'a> {
+    /// Of this `common_tls_context`.
+    pub fn of(common: &'a Node) -> Self {
+        let combined = common.get("combined_validation_context");
+        let default = combined.and_then(|combined| combined.get("default_validation_context"));
+        Self {
+            context: common.get("validation_context").or(default),
+            is_elsewhere: combined.is_some() || common.get("validation_context_sds_secret_config").is_some(),
+        }
+    }
+
+    /// Whether not just any certificate will do.
+    pub fn is_there(&self) -> bool {
+        // Not system_root_certs: Envoy 1.40 takes the field and verifies nothing by it.
+        let roots = ["trusted_ca", "ca_certificate_provider_instance"];
+        let accepts_all =
+            self.context.is_some_and(|context| context.text("trust_chain_verification") == "ACCEPT_UNTRUSTED");
+        !accepts_all && (self.is_elsewhere || self.is_pinned() || self.has(&roots))
+    }
+
+    /// Whether the certificate must be of one host.
+    fn names_host(&self) -> bool {
+        let names = ["match_typed_subject_alt_names", "match_subject_alt_names"];
+        self.is_elsewhere || self.is_pinned() || self.has(&names)
+    }
+
+    fn is_pinned(&self) -> bool {
+        self.has(&["verify_certificate_spki", "verify_certificate_hash"])
+    }
+
+    fn has(&self, keys: &[&str]) -> bool {
+        self.context.is_some_and(|context| keys.iter().any(|key| context.get(key).is_some()))
+    }
+}
+
+fn check_certificate(cluster: &Node, context: &Node, name: &str, findings: &mut Findings) {
+    let common = context.nearest("common_tls_context");
+    let validation = Validation::of(common);
+    let at = validation.context.unwrap_or(common);
+    let is_automatic = context.is_true("auto_sni_san_validation")
+        || http_options(cluster)
+            .is_some_and(|options| options.is_true("upstream_http_protocol_options/auto_san_validation"));
+    if !validation.is_there() {
+        let message = "any certificate passes, so anyone between here and the receiver can be the receiver; write \
+                       common_tls_context.validation_context with trusted_ca {filename: \
+                       /etc/ssl/certs/ca-certificates.crt}";
+        findings.error(at, "tls-without-ca", name, message);
+    } else if !validation.names_host() && !is_automatic {
+        let message = "a certificate of any host passes, if only that CA signed it; write \
+                       match_typed_subject_alt_names [{san_type: DNS, matcher: {exact: HOST}}], or \
+                       auto_sni_san_validation: true";
+        findings.error(at, "tls-without-name", name, message);
+    }
+}
+
+fn check_sni(cluster: &Node, context: &Node, url: &Url, name: &str, findings: &mut Findings) {
+    let host = host(&url.authority);
+    let is_automatic = context.is_true("auto_host_sni")
+        || http_options(cluster).is_some_and(|options| options.is_true("upstream_http_protocol_options/auto_sni"));
+    // An address is no server name (RFC 6066, section 3).
+    if is_automatic || host.parse::<std::net::IpAddr>().is_ok() {
+        return;
+    }
+    let sni = context.text("sni");
+    if sni.is_empty() {
+        let message = format!(
+            "the receiver is not told which host is meant, and may show another's certificate; write sni: {host}"
+        );
+        findings.error(context.nearest("sni"), "sni-missing", name, message);
+    } else if !sni.eq_ignore_ascii_case(host) {
+        let message = format!("sni is {sni} and the url's host is {host}; write sni: {host}");
+        findings.error(context.nearest("sni"), "sni-mismatch", name, message);
+    }
+}
+
+/// The host of an authority: an IPv6 address stands in brackets, a port behind a colon.
+fn host(authority: &str) -> &str {
+    match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, _)) => address,
+        None => authority.split_once(':').map_or(authority, |(host, _)| host),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_host_of_an_authority_has_neither_port_nor_brackets() {
+        assert_eq!(host("api.example.com:8443"), "api.example.com");
+        assert_eq!(host("api.example.com"), "api.example.com");
+        assert_eq!(host("[2001:db8::1]:443"), "2001:db8::1");
+    }
+}

@@ -1,0 +1,238 @@
+//! `gatepost check`: what it finds, where, and what it makes of it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use gatepost_cli::check::{Finding, Severity, check};
+
+use crate::gatepost;
+
+#[test]
+fn a_production_config_is_free_of_findings() {
+    assert_eq!(found(&production()), []);
+}
+
+#[test]
+fn the_shipped_config_has_no_errors_and_its_demo_secrets_are_warnings() {
+    let path = gatepost_cli::workspace().join("envoy/envoy.yaml");
+    let findings = check(&fs::read_to_string(path).unwrap(), &|_| None, true);
+    assert!(findings.iter().all(|finding| finding.severity == Severity::Warning), "{findings:#?}");
+    let mut codes: Vec<_> = findings.iter().map(|finding| finding.code).collect();
+    codes.dedup();
+    assert_eq!(codes, ["secret-in-key-values", "secret-short", "token-short"]);
+}
+
+#[test]
+fn each_planted_fault_is_found_alone_at_its_line() {
+    let (good, faults) = (production(), read("faults.diff"));
+    for fault in &faults {
+        let planted = fault.plant(&good);
+        let findings = found(&planted);
+        let line = 1 + planted.lines().position(|line| line.ends_with("# here")).unwrap();
+        // Two filters may share what is wrong, as they share a vm_config.
+        let mut seen: Vec<_> =
+            findings.iter().map(|finding| (finding.severity.to_string(), finding.code, finding.line)).collect();
+        seen.dedup();
+        assert_eq!(seen, [(fault.severity.clone(), fault.code.as_str(), line)], "{fault:#?}\n{findings:#?}");
+    }
+    let mut kinds: Vec<_> = faults.iter().map(|fault| &fault.code).collect();
+    kinds.sort_unstable();
+    kinds.dedup();
+    assert!(kinds.len() >= 25, "{kinds:?}");
+}
+
+#[test]
+fn what_is_right_in_another_way_is_not_found_fault_with() {
+    let good = production();
+    for variant in read("variants.diff") {
+        assert_eq!(found(&variant.plant(&good)), [], "{variant:#?}");
+    }
+}
+
+#[test]
+fn every_mistake_in_a_filters_own_config_is_told_at_once_in_the_parsers_words() {
+    let text = "routes:\n  - name: ingest\n    match: {path: /events}\n    event: a\nendpoints:\n  - name: billing\n    \
+                cluster: billing\n    url: nowhere\n    secrets: [{env: KEY}]\n    tiemout: 5s\n";
+    let findings = check(text, &|_| Some(SECRET.to_owned()), false);
+    let said: Vec<_> = findings.iter().map(ToString::to_string).collect();
+    assert_eq!(said.len(), 2, "{said:#?}");
+    assert!(said[0].starts_with("8: error: endpoints[0].url: is not absolute; expected an absolute URL"), "{said:#?}");
+    let typo = "10: error: endpoints[0].tiemout: is not a known key (did you mean timeout?); expected one of name";
+    assert!(said[1].starts_with(typo), "{said:#?}");
+}
+
+#[test]
+fn of_a_filters_config_alone_it_is_not_known_who_reaches_it() {
+    let text = "{\"routes\": [{\"name\": \"a\", \"match\": {\"path\": \"/a\"}, \"event\": \"a\"}],\n\"endpoints\": [\n\
+                {\"name\": \"b\", \"cluster\": \"b\", \"url\": \"http://b\", \"secrets\": [{\"env\": \"KEY\"},\n\
+                {\"value\": \"open-sesame\"}]}]}";
+    let findings = check(text, &|_| None, false);
+    let seen: Vec<_> = findings.iter().map(|finding| (finding.line, finding.severity, finding.code)).collect();
+    let expected = [
+        (3, Severity::Note, "env-unset"),
+        (4, Severity::Warning, "literal-secret"),
+        (4, Severity::Warning, "secret-short"),
+    ];
+    assert_eq!(seen, expected, "{findings:#?}");
+}
+
+#[test]
+fn a_filter_without_any_config_is_told_what_the_parser_would_say() {
+    let good = production();
+    let begin = good.find("                        configuration:").unwrap();
+    let end = begin + good[begin..].find("                  - name: envoy.filters.http.router").unwrap();
+    let findings = found(&format!("{}{}", &good[..begin], &good[end..]));
+    let is_said =
+        |finding: &Finding| finding.message.starts_with("is empty; expected JSON or a google.protobuf.Struct");
+    assert!(findings.iter().any(|finding| finding.code == "config" && is_said(finding)), "{findings:#?}");
+}
+
+#[test]
+fn a_config_written_as_json_inside_a_string_has_the_lines_of_the_file() {
+    let begin = r#""@type": type.googleapis.com/google.protobuf.Struct"#;
+    let good = production();
+    let (head, tail) = good.rsplit_once(begin).unwrap();
+    let (_, behind) = tail.split_once("                  - name: envoy.filters.http.router").unwrap();
+    let (head, first) = (head.to_owned(), "\"@type\": type.googleapis.com/google.protobuf.StringValue");
+    let indent = " ".repeat(26);
+    let json = format!(
+        "{indent}value: |\n{indent}  {{\"admin\": {{\n{indent}    \"path\": \"/gatepost/\",\n{indent}    \"tokens\": \
+         [{{\"env\": \"GATEPOST_ADMIN_TOKEN\"}}]}}}}\n"
+    );
+    let text = format!("{head}{first}\n{json}                  - name: envoy.filters.http.router{behind}");
+    let findings = found(&text);
+    let line = text[..text.find("\"/gatepost/\"").unwrap()].matches('\n').count() + 1;
+    let seen: Vec<_> = findings.iter().map(|finding| (finding.path.as_str(), finding.line)).collect();
+    assert_eq!(seen, [("admin.path", line)], "{findings:#?}");
+}
+
+#[test]
+fn a_variable_that_only_envoy_will_have_is_a_note_and_an_error_when_asked() {
+    for (is_strict, severity) in [(false, Severity::Note), (true, Severity::Error)] {
+        let findings = check(&production(), &|_| None, is_strict);
+        let seen: Vec<_> = findings.iter().map(|finding| (finding.code, finding.severity)).collect();
+        assert_eq!(seen, [("env-unset", severity); 3], "{findings:#?}");
+    }
+}
+
+#[test]
+fn no_value_of_a_secret_is_ever_shown() {
+    let text = production()
+        .replace("- env: BILLING_WEBHOOK_SECRET", "- value: open-sesame")
+        .replace("- { env: GATEPOST_ADMIN_TOKEN, role: operate }", "- { value: 'a b open-sesame', role: boss }");
+    let said = format!("{:?}", found(&text));
+    assert!(said.contains("literal-secret") && said.contains("role"), "{said}");
+    assert!(!said.contains("sesame"), "{said}");
+}
+
+#[test]
+fn findings_print_with_file_and_line_and_errors_exit_1() {
+    let file = written("faulty.yaml", &production().replace("vm_id: gatepost", "vm_id: ''"));
+    let output = gatepost(&["check", file.to_str().unwrap()], &ENVIRONMENT);
+    let shown = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{shown}");
+    assert!(shown.starts_with(&format!("{}:", file.display())), "{shown}");
+    assert!(shown.contains(": error: filter gatepost of listener public: its state is shared"), "{shown}");
+}
+
+#[test]
+fn warnings_fail_only_when_asked() {
+    let file = written("warned.yaml", &production().replace("normalize_path: true", "normalize_path: false"));
+    let file = file.to_str().unwrap();
+    assert_eq!(gatepost(&["check", file], &ENVIRONMENT).status.code(), Some(0));
+    assert_eq!(gatepost(&["check", file, "--strict"], &ENVIRONMENT).status.code(), Some(1));
+}
+
+#[test]
+fn with_json_a_script_reads_the_same() {
+    let file = written("for-a-script.yaml", &production().replace("vm_id: gatepost", "vm_id: ''"));
+    let output = gatepost(&["check", file.to_str().unwrap(), "--json"], &ENVIRONMENT);
+    let findings: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let first = &findings[0];
+    assert_eq!(first["file"], file.to_str().unwrap());
+    assert_eq!((first["code"].as_str(), first["severity"].as_str()), (Some("no-vm-id"), Some("error")));
+    assert!(first["line"].is_u64() && first["path"].is_string() && first["message"].is_string(), "{first}");
+}
+
+#[test]
+fn a_file_that_cannot_be_read_and_a_wrong_flag_exit_2() {
+    let output = gatepost(&["check", "/nonexistent/envoy.yaml"], &[]);
+    assert_eq!(output.status.code(), Some(2));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.starts_with("error: /nonexistent/envoy.yaml cannot be read: No such file"), "{said}");
+    assert_eq!(gatepost(&["check", "a.yaml", "--nonsense"], &[]).status.code(), Some(2));
+}
+
+#[cfg(test)]
+fn production() -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/production.yaml");
+    fs::read_to_string(path).unwrap()
+}
+
+#[cfg(test)]
+fn found(text: &str) -> Vec<Finding> {
+    check(
+        text,
+        &|name| ENVIRONMENT.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned()),
+        true,
+    )
+}
+
+/// A file of that name among those of this build's tests.
+#[cfg(test)]
+fn written(name: &str, text: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    fs::write(&path, text).unwrap();
+    path
+}
+
+const SECRET: &str = "0123456789abcdef0123456789abcdef";
+const ENVIRONMENT: [(&str, &str); 5] = [
+    ("BILLING_WEBHOOK_SECRET", SECRET),
+    ("AUDIT_WEBHOOK_SECRET", SECRET),
+    ("GATEPOST_ADMIN_TOKEN", SECRET),
+    ("SHORT_SECRET", "sixteen-bytes-xx"),
+    ("SHORT_TOKEN", "ten-bytes-"),
+];
+
+/// One thing that is wrong, as `fixtures/faults.diff` writes it: lines with '-' go, lines with '+' come, where they
+/// first fit; `@@` stands between changes, and "# here" on the line where the fault is to be found.
+#[derive(Debug)]
+struct Fault {
+    severity: String,
+    code: String,
+    changes: Vec<(String, String)>,
+}
+
+#[cfg(test)]
+impl Fault {
+    fn read(text: &str) -> Self {
+        let (head, changes) = text.split_once('\n').unwrap();
+        let (severity, code) = head.split_once(' ').unwrap();
+        let side = |change: &str, mark| -> String {
+            let lines = change.lines().filter(|line| line.starts_with([mark, ' ']));
+            lines.map(|line| format!("{}\n", &line[1..])).collect()
+        };
+        let changes = changes.split("@@\n").map(|change| (side(change, '-'), side(change, '+'))).collect();
+        Self { severity: severity.to_owned(), code: code.to_owned(), changes }
+    }
+
+    fn plant(&self, good: &str) -> String {
+        // Behind a line feed, so that a change begins where a line does.
+        let mut planted = format!("\n{good}");
+        for (old, new) in &self.changes {
+            let (old, new) = (format!("\n{old}"), format!("\n{new}"));
+            assert!(planted.contains(&old), "{}: the config has no {old}", self.code);
+            planted = planted.replacen(&old, &new, 1);
+        }
+        planted.remove(0);
+        planted
+    }
+}
+
+#[cfg(test)]
+fn read(name: &str) -> Vec<Fault> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name);
+    let text = fs::read_to_string(path).unwrap();
+    text.split("\n# ").skip(1).map(Fault::read).collect()
+}
