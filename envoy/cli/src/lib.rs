@@ -15,6 +15,7 @@ pub mod envoy;
 pub mod example;
 pub mod process;
 pub mod receiver;
+pub mod verify;
 pub mod wait;
 
 use std::path::{Path, PathBuf};

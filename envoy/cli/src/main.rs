@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use gatepost_cli::{bench, demo};
+use gatepost_cli::{bench, demo, verify};
 
 /// Webhooks delivered by Envoy itself.
 #[derive(Parser)]
@@ -21,6 +21,8 @@ enum Command {
     Bench(bench::Options),
     /// Send events for as long as it takes, and see that Envoy's memory stays flat; needs wrk
     Soak(bench::soak::Options),
+    /// Check a captured request, and say exactly which part of it is wrong
+    Verify(verify::Options),
 }
 
 fn main() -> ExitCode {
@@ -30,6 +32,7 @@ fn main() -> ExitCode {
         Command::Demo(options) => demo::run(&options).map(|()| ExitCode::SUCCESS),
         Command::Bench(options) => bench::run(&options).map(|()| ExitCode::SUCCESS),
         Command::Soak(options) => bench::soak::run(&options).map(|()| ExitCode::SUCCESS),
+        Command::Verify(options) => verify::run(&options),
     };
     code.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
