@@ -6,7 +6,7 @@
 //! - [`receiver`]: starts the verifying receiver and talks to its control surface.
 //! - [`process`]: a child process that never outlives us.
 //! - [`wait`]: waits for a condition, with a deadline.
-//! - [`demo`], [`mod@bench`]: the commands of those names.
+//! - [`demo`], [`mod@bench`], [`mod@verify`], [`secret`], [`send`]: the commands of those names.
 
 pub mod artifact;
 pub mod bench;
@@ -15,6 +15,8 @@ pub mod envoy;
 pub mod example;
 pub mod process;
 pub mod receiver;
+pub mod secret;
+pub mod send;
 pub mod verify;
 pub mod wait;
 

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use gatepost_cli::{bench, demo, verify};
+use gatepost_cli::{bench, demo, secret, send, verify};
 
 /// Webhooks delivered by Envoy itself.
 #[derive(Parser)]
@@ -23,6 +23,10 @@ enum Command {
     Soak(bench::soak::Options),
     /// Check a captured request, and say exactly which part of it is wrong
     Verify(verify::Options),
+    /// Make a secret, or compare one with the other side without showing it
+    Secret(secret::Options),
+    /// Post events, and show what the gateway answers
+    Send(send::Options),
 }
 
 fn main() -> ExitCode {
@@ -33,6 +37,8 @@ fn main() -> ExitCode {
         Command::Bench(options) => bench::run(&options).map(|()| ExitCode::SUCCESS),
         Command::Soak(options) => bench::soak::run(&options).map(|()| ExitCode::SUCCESS),
         Command::Verify(options) => verify::run(&options),
+        Command::Secret(options) => secret::run(&options),
+        Command::Send(options) => send::run(&options),
     };
     code.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

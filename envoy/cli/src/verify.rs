@@ -16,12 +16,14 @@ mod verdict;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::{env, fs, io};
+use std::{fs, io};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, ValueEnum};
 use jiff::{SignedDuration, Timestamp};
 use zeroize::Zeroizing;
+
+use crate::secret::of_variable;
 
 use capture::Captured;
 use finding::Code;
@@ -152,22 +154,13 @@ fn secrets(options: &Options) -> Result<Vec<Secret>> {
     };
     for variable in &options.secret_env {
         let source = format!("env {variable}");
-        add(source, Some(variable.clone()), secret_of(variable)?)?;
+        add(source, Some(variable.clone()), of_variable("--secret-env", variable)?)?;
     }
     for path in &options.secret_file {
         let bytes = fs::read(path).with_context(|| format!("--secret-file {}", path.display()))?;
         add(format!("file {}", path.display()), None, Zeroizing::new(bytes))?;
     }
     Ok(secrets)
-}
-
-/// The bytes of an environment variable. What a person put there by mistake for a name is not shown again.
-fn secret_of(variable: &str) -> Result<Zeroizing<Vec<u8>>> {
-    use std::os::unix::ffi::OsStringExt;
-    let is_name = variable.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    ensure!(is_name, "--secret-env takes the name of an environment variable, not a secret");
-    let value = env::var_os(variable).context("--secret-env: there is no environment variable of that name")?;
-    Ok(Zeroizing::new(value.into_vec()))
 }
 
 fn bytes(path: &Path) -> Result<Vec<u8>> {

@@ -197,8 +197,8 @@ pub(super) fn number(text: &str) -> Option<(&'static str, i64)> {
     let number: i64 = text.parse().ok()?;
     Some(match number {
         ..100_000_000_000 => ("seconds", number.saturating_mul(1000)),
-        ..100_000_000_000_000 => ("milliseconds", number),
-        ..100_000_000_000_000_000 => ("microseconds", number / 1000),
+        100_000_000_000..100_000_000_000_000 => ("milliseconds", number),
+        100_000_000_000_000..100_000_000_000_000_000 => ("microseconds", number / 1000),
         _ => ("nanoseconds", number / 1_000_000),
     })
 }

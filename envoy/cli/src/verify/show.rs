@@ -24,7 +24,7 @@ pub(super) fn verdict(verdict: &Verdict, request: &Captured, secrets: &[Secret],
         (Some(secret), Some(header)) => {
             writeln!(out, "signature  {header} matches {} of {}", secret.name, secrets.len())?;
         }
-        _ => writeln!(out, "signature  matches none of {} given", counted(secrets.len(), "secret"))?,
+        _ => writeln!(out, "signature  matches no secret of {} given", secrets.len())?,
     }
     if expected {
         for expected in &verdict.expected {
@@ -44,10 +44,6 @@ pub(super) fn verdict(verdict: &Verdict, request: &Captured, secrets: &[Secret],
         writeln!(out, "  {BOLD}{}{}\n    {}", finding.code.name(), BOLD.render_reset(), finding.says)?;
     }
     Ok(())
-}
-
-fn counted(count: usize, what: &str) -> String {
-    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 
 const GOOD: Style = AnsiColor::Green.on_default().bold();

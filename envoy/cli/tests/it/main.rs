@@ -1,5 +1,12 @@
 //! The commands, as a user runs them.
 
+#[cfg(test)]
+mod secret;
+#[cfg(test)]
+mod send;
+#[cfg(test)]
+mod verify;
+
 use std::process::{Command, Output};
 
 #[cfg(test)]
