@@ -6,7 +6,7 @@
 //! - [`receiver`]: starts the verifying receiver and talks to its control surface.
 //! - [`process`]: a child process that never outlives us.
 //! - [`wait`]: waits for a condition, with a deadline.
-//! - [`demo`], [`mod@bench`], [`mod@verify`], [`secret`], [`send`]: the commands of those names.
+//! - [`demo`], [`mod@bench`], [`verify`], [`secret`], [`send`]: the commands of those names.
 
 pub mod artifact;
 pub mod bench;
