@@ -1,0 +1,176 @@
+//! `gatepost secret`: makes a secret, and lets two sides compare one without showing it.
+
+use std::io::{IsTerminal, Read, Write};
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::{env, fs, io};
+
+use anyhow::{Context, Result, ensure};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use clap::{Args, Subcommand, ValueEnum};
+use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
+
+/// The arguments of `gatepost secret`.
+#[derive(Args)]
+#[command(args_conflicts_with_subcommands = true, after_help = EXAMPLES)]
+pub struct Options {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// How the 256 bits are written
+    #[arg(long, value_enum, default_value_t = Format::Hex)]
+    format: Format,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Print what two sides can compare to know that they have the same secret
+    #[command(after_help = FINGERPRINT)]
+    Fingerprint(Source),
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Format {
+    /// 64 lower-case hex digits
+    Hex,
+    /// As Standard Webhooks has them: `whsec_` and base64
+    Whsec,
+}
+
+#[derive(Args)]
+#[group(multiple = false)]
+struct Source {
+    /// The environment variable that holds the secret
+    #[arg(long, value_name = "NAME")]
+    env: Option<String>,
+    /// The file that holds it; without --env and --file it is read from stdin
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+}
+
+/// Prints a new secret, or the fingerprint of one. 2 when there is none to be read.
+///
+/// # Errors
+/// When the system gives no random bytes, or stdout is closed.
+pub fn run(options: &Options) -> Result<ExitCode> {
+    let Some(Command::Fingerprint(source)) = &options.command else {
+        let mut bits = Zeroizing::new([0u8; 32]);
+        getrandom::fill(bits.as_mut()).context("the system gives no random bytes")?;
+        writeln!(io::stdout(), "{}", *written(options.format, bits.as_slice()))?;
+        return Ok(ExitCode::SUCCESS);
+    };
+    match read(source) {
+        Ok(secret) => writeln!(io::stdout(), "{}", fingerprint(trimmed(&secret)))?,
+        Err(error) => {
+            anstream::eprintln!("error: {error:#}");
+            return Ok(ExitCode::from(2));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn written(format: Format, bits: &[u8]) -> Zeroizing<String> {
+    Zeroizing::new(match format {
+        Format::Hex => hex::encode(bits),
+        Format::Whsec => format!("whsec_{}", STANDARD.encode(bits)),
+    })
+}
+
+/// The first 64 bits of a hash: enough to tell secrets apart, and with 256 random bits behind it nothing to guess from.
+fn fingerprint(secret: &[u8]) -> String {
+    let hash = Sha256::new().chain_update(DOMAIN).chain_update(secret).finalize();
+    hex::encode(hash.get(..8).unwrap_or_default())
+}
+
+/// So that it is no other hash of the secret that is around somewhere.
+const DOMAIN: &str = "gatepost secret fingerprint v1\n";
+
+fn read(source: &Source) -> Result<Zeroizing<Vec<u8>>> {
+    let secret = match (&source.env, &source.file) {
+        (Some(variable), _) => of_variable("--env", variable)?,
+        (None, Some(path)) => Zeroizing::new(fs::read(path).with_context(|| format!("--file {}", path.display()))?),
+        (None, None) => {
+            let mut stdin = io::stdin();
+            let says = "stdin is a terminal, which shows what is typed: expected a pipe, --env NAME or --file FILE";
+            ensure!(!stdin.is_terminal(), says);
+            let mut secret = Zeroizing::new(Vec::new());
+            stdin.read_to_end(&mut secret).context("stdin")?;
+            secret
+        }
+    };
+    ensure!(!trimmed(&secret).is_empty(), "the secret is empty");
+    if trimmed(&secret).len() < secret.len() {
+        anstream::eprintln!("note: the newline at the end was not counted; a receiver that does has another key");
+    }
+    if trimmed(&secret) != trimmed(&secret).trim_ascii() {
+        anstream::eprintln!("note: the secret has white space at its beginning or end, which is counted");
+    }
+    Ok(secret)
+}
+
+/// Without the one newline that an editor or `echo` puts at the end.
+fn trimmed(secret: &[u8]) -> &[u8] {
+    secret.strip_suffix(b"\n").unwrap_or(secret)
+}
+
+/// The bytes of an environment variable. What a person gave in place of its name may be the secret: it is never shown
+/// again.
+///
+/// # Errors
+/// When that is no name of a variable, or none of this environment.
+pub fn of_variable(option: &str, variable: &str) -> Result<Zeroizing<Vec<u8>>> {
+    let is_name = !variable.is_empty() && variable.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    ensure!(is_name, "{option} takes the name of an environment variable, not a secret");
+    let value = env::var_os(variable);
+    let value = value.with_context(|| format!("{option}: the environment has no variable of that name"))?;
+    Ok(Zeroizing::new(value.into_vec()))
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  gatepost secret > billing.secret                     # 64 hex digits: the secret is this text
+  aws secretsmanager create-secret --name billing --secret-string file://<(gatepost secret | tr -d '\\n')
+  gatepost secret --format whsec                       # for a receiver that speaks Standard Webhooks
+  gatepost secret fingerprint --env BILLING_WEBHOOK_SECRET
+
+A secret is read from the environment, a file or stdin, never from an argument: those are in the process list.";
+
+const FINGERPRINT: &str = r#"Examples:
+  gatepost secret fingerprint --env BILLING_WEBHOOK_SECRET
+  gatepost secret fingerprint --file billing.secret
+  kubectl get secret billing -o jsonpath='{.data.secret}' | base64 -d | gatepost secret fingerprint
+
+It is the first 16 hex digits of SHA-256 over "gatepost secret fingerprint v1", a newline, and the bytes of the secret
+(without one newline at its end). The same without gatepost:
+  { printf 'gatepost secret fingerprint v1\n'; printf %s "$SECRET"; } | sha256sum | cut -c1-16
+  { printf 'gatepost secret fingerprint v1\n'; printf %s "$SECRET"; } | openssl dgst -sha256 -r | cut -c1-16
+
+Exit codes: 0, or 2 when the secret cannot be read. Compare fingerprints of random secrets only: a short password could
+be guessed from its own."#;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_written_as_its_format_says() {
+        let bits = [0xab; 32];
+        assert_eq!(*written(Format::Hex, &bits), "ab".repeat(32));
+        assert_eq!(STANDARD.decode(written(Format::Whsec, &bits).strip_prefix("whsec_").unwrap()).unwrap(), bits);
+    }
+
+    #[test]
+    fn one_newline_at_the_end_is_not_a_part_of_the_secret() {
+        assert_eq!((trimmed(b"a\n"), trimmed(b"a\n\n"), trimmed(b"a")), (&b"a"[..], &b"a\n"[..], &b"a"[..]));
+    }
+
+    #[test]
+    fn what_is_given_in_place_of_a_name_is_not_shown() {
+        for given in ["whsec_c2VjcmV0==", "hunter2", ""] {
+            let error = format!("{:#}", of_variable("--env", given).unwrap_err());
+            assert!(given.is_empty() || !error.contains(given), "{error}");
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! The search for what explains a signature that does not match: one change to what was captured, or two.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
+
+use super::Secret;
+use super::capture::Captured;
+use super::claim::Claim;
+use super::finding::{Code, Finding};
+use super::scheme::{Scheme, mac};
+use super::variants::{Variant, bodies, keys, layout, layouts, placeholders};
+
+/// Which signature matches which secret.
+pub(super) struct Match {
+    /// The number of the secret, from 1.
+    pub(super) secret: usize,
+    pub(super) header: String,
+}
+
+/// The first signature that is right as everything stands.
+pub(super) fn matching(scheme: Scheme, claim: &Claim, body: &[u8], secrets: &[Secret]) -> Option<Match> {
+    let before = scheme.before_body(claim.id.as_deref(), claim.timestamp.as_deref())?;
+    claim.signatures.iter().find_map(|signature| {
+        let right = |secret: &&Secret| mac(&scheme.key(&secret.bytes), before.as_bytes(), body) == signature.mac;
+        let secret = secrets.iter().find(right)?;
+        Some(Match { secret: secret.number, header: signature.header.clone() })
+    })
+}
+
+/// Why no signature matches.
+pub(super) fn explain(scheme: Scheme, claim: &Claim, request: &Captured, secrets: &[Secret]) -> Vec<Finding> {
+    let length = length(request);
+    let found = search(scheme, claim, request, secrets);
+    if !found.is_empty() {
+        return found;
+    }
+    if scheme.before_body(claim.id.as_deref(), claim.timestamp.as_deref()).is_none() {
+        // A part of what is signed is missing, and was told already: nothing can match.
+        return Vec::new();
+    }
+    if let Some(finding) = length {
+        return vec![finding];
+    }
+    vec![match digest(request) {
+        Some((header, true)) => Finding::new(
+            Code::WrongSecret,
+            format!(
+                "The body is the one that was sent: its {header} says so. So the secret differs: compare `gatepost \
+                 secret fingerprint` on both sides."
+            ),
+        ),
+        Some((header, false)) => {
+            Finding::new(Code::BodyChanged, format!("The body is not the one {header} was made of: it was changed."))
+        }
+        None => Finding::new(
+            Code::BodyOrSecret,
+            format!(
+                "The body or the secret differs, and nothing usual explains how. Compare `gatepost secret fingerprint` \
+                 on both sides; then the body: its length and SHA-256 as sent and as received ({} bytes, {}). What is \
+                 signed: {}.",
+                request.body.len(),
+                hex::encode(Sha256::digest(&request.body)),
+                layout(scheme),
+            ),
+        ),
+    }]
+}
+
+/// The least change to key, layout and body that makes a signature match: what each part of it says.
+fn search(scheme: Scheme, claim: &Claim, request: &Captured, secrets: &[Secret]) -> Vec<Finding> {
+    let layouts =
+        choices(scheme.before_body(claim.id.as_deref(), claim.timestamp.as_deref()), layouts(scheme, claim, request));
+    let bodies = choices(Some(request.body.clone()), bodies(request));
+    let mut all_keys = Vec::new();
+    for secret in secrets {
+        let plain = Zeroizing::new(scheme.key(&secret.bytes));
+        all_keys.extend(choices(Some(plain), keys(scheme, &secret.name, &secret.bytes)));
+    }
+    let names: Vec<String> = secrets.iter().filter_map(|secret| secret.variable.clone()).collect();
+    all_keys.extend(choices(None, placeholders(&names)));
+    let most = if request.body.len() <= TWO_CHANGES_UP_TO { 2 } else { 1 };
+    for changes in 1..=most {
+        for (key, key_says) in &all_keys {
+            for (layout, layout_says) in &layouts {
+                for (body, body_says) in &bodies {
+                    let says: Vec<&Finding> = [key_says, layout_says, body_says].into_iter().flatten().collect();
+                    if says.len() != changes {
+                        continue;
+                    }
+                    let mac = mac(key, layout.as_bytes(), body);
+                    if claim.signatures.iter().any(|signature| signature.mac == mac) {
+                        return says.into_iter().cloned().collect();
+                    }
+                }
+            }
+        }
+    }
+    Vec::new()
+}
+
+/// What is there, which needs no explanation, and its variants.
+fn choices<T>(plain: Option<T>, variants: Vec<Variant<T>>) -> Vec<(T, Option<Finding>)> {
+    let plain = plain.map(|plain| (plain, None));
+    plain.into_iter().chain(variants.into_iter().map(|variant| (variant.value, Some(variant.finding)))).collect()
+}
+
+/// A body that is not as long as it says.
+fn length(request: &Captured) -> Option<Finding> {
+    let (due, is) = (request.content_length()?, request.body.len());
+    let what = if is < due { "truncated" } else { "something was added" };
+    let says = format!("The body has {is} bytes, its content-length says {due}: {what}.");
+    let code = if is < due { Code::BodyTruncated } else { Code::BodyTooLong };
+    (is != due).then(|| Finding::new(code, says))
+}
+
+/// Whether the body is the one a digest header (RFC 9530, or RFC 3230 before it) was made of.
+fn digest(request: &Captured) -> Option<(&'static str, bool)> {
+    ["content-digest", "repr-digest", "digest"].into_iter().find_map(|header| {
+        let value = request.first(header)?;
+        let named = value.split(',').map(str::trim).find_map(|part| {
+            let (name, value) = part.split_once('=')?;
+            name.eq_ignore_ascii_case("sha-256").then(|| value.trim_matches(':'))
+        })?;
+        let due = STANDARD.decode(named).ok()?;
+        Some((header, due == Sha256::digest(&request.body).as_slice()))
+    })
+}
+
+/// Above this a body is not hashed hundreds of times.
+const TWO_CHANGES_UP_TO: usize = 1 << 20;
