@@ -149,7 +149,9 @@ impl Request {
                 "nothing listens there: does Envoy run, and is this the port of its event listener?"
             }
             ureq::Error::ConnectionFailed => "no connection: does Envoy run, and does a firewall let this through?",
-            ureq::Error::HostNotFound => "there is no such host: look at --gateway, and at DNS",
+            ureq::Error::HostNotFound => NO_HOST,
+            // The resolver's own failure has no kind of its own.
+            ureq::Error::Io(io) if io.to_string().contains("lookup address") => NO_HOST,
             ureq::Error::Timeout(_) => {
                 "no answer within 60 s: an event that hangs is often a filter without \
                  allow_on_headers_stop_iteration; with `ack: delivered` see ack_timeout"
@@ -164,6 +166,8 @@ impl Request {
         anyhow::Error::new(error).context(format!("{to}: {says}"))
     }
 }
+
+const NO_HOST: &str = "there is no such host: look at --gateway, and at DNS";
 
 /// All but what a segment of a path has as it is (RFC 3986, unreserved).
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');

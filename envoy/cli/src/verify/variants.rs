@@ -62,6 +62,16 @@ pub(super) fn bodies(request: &Captured) -> Vec<Variant<Vec<u8>>> {
             "The body shown is base64 of the one that was signed (AWS Lambda: isBase64Encoded): decode it first.";
         add(decoded, Code::BodyEncoded, says);
     }
+    // Each byte is the character of its number.
+    let latin = |bytes: &[u8]| bytes.iter().map(|byte| char::from(*byte)).collect::<String>().into_bytes();
+    match str::from_utf8(body) {
+        Err(_) => add(latin(body), Code::BodyEncoded, "The body is Latin-1 where UTF-8 was signed."),
+        Ok(text) => {
+            if let Ok(once) = text.chars().map(|c| u8::try_from(u32::from(c))).collect::<Result<Vec<u8>, _>>() {
+                add(once, Code::BodyEncoded, "The body was encoded as UTF-8 twice: something took it for Latin-1.");
+            }
+        }
+    }
     if let Some(whole) = unchunked(body) {
         let says = "The body is shown with the framing of transfer-encoding: chunked; what was signed is without it.";
         add(whole, Code::BodyEncoded, says);
