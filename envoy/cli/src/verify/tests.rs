@@ -211,7 +211,7 @@ fn a_body_that_was_changed_is_told_by_what_changed_it() {
         ("LF for CRLF", &[BodyLineEnds], Case::good().signing_body("a\r\nb").body("a\nb")),
         ("CRLF for LF", &[BodyLineEnds], Case::good().signing_body("a\nb").body("a\r\nb")),
         ("a BOM", &[BodyByteOrderMark], Case::good().body(format!("\u{feff}{BODY}"))),
-        ("Latin-1", &[BodyEncoded], Case::good().body(b"caf\xe9".to_vec()).signing_body("caf\u{e9}")),
+        ("Latin-1", &[BodyEncoded], Case::good().body(b"caf\xe9").signing_body("caf\u{e9}")),
         ("twice UTF-8", &[BodyEncoded], Case::good().body("caf\u{c3}\u{a9}").signing_body("caf\u{e9}")),
         ("no BOM", &[BodyByteOrderMark], Case::good().signing_body(format!("\u{feff}{BODY}"))),
         ("indented", &[BodyReformatted], Case::good().body(pretty)),
