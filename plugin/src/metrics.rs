@@ -138,6 +138,13 @@ impl Metrics {
                 let handle = handle(&mut Family::new(), Some(("endpoint", endpoint)), series);
                 handle.into_iter().for_each(|handle| host::count(handle, 1));
             }
+            Notice::Removed { endpoint } => {
+                for gauge in Gauge::OF_ENDPOINTS {
+                    let series = (gauge.metric(), MetricKind::Gauge, NONE);
+                    let handle = handle(&mut Family::new(), Some(("endpoint", endpoint)), series);
+                    handle.into_iter().for_each(|handle| host::record(handle, gauge.of_none()));
+                }
+            }
             Notice::Gauge { endpoint, gauge, value } => self.record(config, *endpoint, *gauge, *value),
             Notice::Findings { findings, .. } => {
                 for (kind, count) in findings.by_kind() {

@@ -66,6 +66,9 @@ pub struct Options {
     /// A receiver's records: receiver.py's /-/NAME/records, or the lines of `gatepost receiver --json`
     #[arg(long, value_name = "FILE")]
     records: Vec<PathBuf>,
+    /// An endpoint that is not judged: the one of `gatepost smoke` fails by intent
+    #[arg(long, value_name = "NAME", default_value = "smoke")]
+    except: Vec<String>,
     /// A variable with a secret to recompute the records' signatures with
     #[arg(long, value_name = "NAME")]
     secret_env: Vec<String>,
@@ -93,6 +96,11 @@ enum Asserted {
 }
 
 impl Asserted {
+    /// Was it named, and not only one of all?
+    fn names(self, objective: &Objective) -> bool {
+        self != Self::All && self.covers(objective)
+    }
+
     fn covers(self, objective: &Objective) -> bool {
         match self {
             Self::All => true,
@@ -104,7 +112,7 @@ impl Asserted {
     }
 }
 
-/// Runs the command. Code 1: a gateway did not answer, or an asserted objective is missed.
+/// Runs the command. Code 1: a gateway did not answer, an asserted objective is missed, or one that was named has no data.
 ///
 /// # Errors
 /// When a file that was named cannot be read, or the bundle cannot be written.
@@ -126,11 +134,21 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     problems.iter().for_each(|problem| eprintln!("not asked: {problem}"));
     let missed = bundle.objectives.iter().filter(|one| one.verdict == Verdict::Missed);
     let missed: Vec<_> = missed.filter(|one| options.assert.iter().any(|asserted| asserted.covers(one))).collect();
+    // Whoever names an objective wants to know; `all` are those that can be told.
+    let unknown = bundle.objectives.iter().filter(|one| one.verdict == Verdict::NoData);
+    let is_named = |one: &&Objective| options.assert.iter().any(|asserted| asserted.names(one));
+    let (named, unnamed): (Vec<_>, Vec<_>) = unknown.partition(is_named);
+    for (word, objectives) in [("no data", &named), ("not looked at", &unnamed)] {
+        for Objective { objective, endpoint, figure, .. } in objectives.iter().filter(|_| !options.assert.is_empty()) {
+            let endpoint = endpoint.as_ref().map(|endpoint| format!("{endpoint}: ")).unwrap_or_default();
+            eprintln!("{word}: {endpoint}{objective}: {figure}");
+        }
+    }
     for Objective { objective, endpoint, figure, .. } in &missed {
         let endpoint = endpoint.as_ref().map(|endpoint| format!("{endpoint}: ")).unwrap_or_default();
         eprintln!("missed: {endpoint}{objective}: {figure}");
     }
-    Ok(if problems.is_empty() && missed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if problems.is_empty() && missed.is_empty() && named.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn collect(options: &Options, secrets: &[String]) -> Result<Bundle> {
@@ -156,7 +174,7 @@ fn collect(options: &Options, secrets: &[String]) -> Result<Bundle> {
         match answer {
             Ok(Answer { facts: answered, series, deliveries }) => {
                 facts.push(answered);
-                hours.extend(series);
+                hours.extend(series.into_iter().filter(|one| !options.except.contains(&one.endpoint)));
                 retries.looked_at += deliveries.len() as u64;
                 retries.examples.extend(retries::remembered(gateway.url(), &deliveries));
             }
@@ -275,7 +293,8 @@ fn write(directory: &Path, bundle: &Bundle) -> Result<()> {
 fn secret(name: &str) -> String {
     match env::var(name) {
         Ok(secret) if !secret.is_empty() => secret,
-        _ => usage(&format!("--secret-env {name}: the variable is not set")),
+        // It may be the secret itself that was given in place of a name.
+        _ => usage("--secret-env: the environment has no variable of that name"),
     }
 }
 
@@ -300,4 +319,5 @@ Examples:
   gatepost evidence --for 1h --out scan --assert=personal-data --logs /var/log/envoy.log
 
 The bundle holds no secret and no payload. Envoy's log must have the default format; its times are taken for UTC.
-Exit code: 0 the bundle is written, 1 a gateway did not answer or (--assert) an objective is missed, 2 wrong usage.";
+Exit code: 0 the bundle is written, 1 a gateway did not answer or (--assert) an objective is missed or, if it was named, has
+no data; 2 wrong usage.";

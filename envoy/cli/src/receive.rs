@@ -151,7 +151,8 @@ pub fn secret_from_file(path: &Path) -> Result<Secret> {
 /// When there is no such variable.
 pub fn bytes_from_env(name: &str) -> Result<Vec<u8>> {
     // As bytes: an error about text would show what is in it.
-    let value = env::var_os(name).with_context(|| format!("the secret in ${name}: there is no such variable"))?;
+    // It may be the secret itself that was given in place of a name.
+    let value = env::var_os(name).context("--secret-env: the environment has no variable of that name")?;
     Ok(value.into_encoded_bytes())
 }
 

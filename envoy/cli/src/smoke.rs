@@ -156,7 +156,10 @@ impl Options {
         let admin = self.admin.clone().unwrap_or_else(|| format!("{url}/gatepost"));
         let name = &self.token_env;
         let token = std::env::var_os(name).and_then(|token| token.into_string().ok()).unwrap_or_default();
-        ensure!(!token.is_empty(), "the token of the admin surface in ${name}: there is none; see --token-env");
+        ensure!(
+            !token.is_empty(),
+            "the token of the admin surface: the environment has no variable of the name that --token-env has"
+        );
         let mut headers = self.header.clone();
         if let Some(user) = &self.user {
             headers.push(("authorization".to_owned(), target::basic(user)));

@@ -186,3 +186,24 @@ fn each_delivery_is_counted_once_whatever_vms_and_configurations_it_outlives() {
     assert_eq!((ended("delivered"), ended("failed"), ended("expired")), (accepted, 0, 0));
     assert_eq!(count(&process, "route=.=ingest;.;result=.=accepted;.;gatepost_events_total"), accepted);
 }
+
+#[test]
+fn the_gauges_of_an_endpoint_that_is_gone_from_the_config_say_nothing_any_more() {
+    let both = config([endpoint("billing"), endpoint("audit")]);
+    let gone = Upstream::always(Reply::status(410));
+    let mut process = gateway(&both).cluster("billing", gone).start().expect("it starts");
+    (0..3).for_each(|number| drop(accept(&mut process, number % 2, event("paid"))));
+    advance(&mut process, seconds(2));
+    let of_billing = |process: &Process, metric| process.metric(&format!("endpoint=.=billing;.;{metric}"));
+    assert_eq!(of_billing(&process, "gatepost_endpoint_disabled"), Some(1));
+    process.update_config(config([endpoint("audit")]).to_string()).expect("it is taken");
+    advance(&mut process, seconds(3));
+    for (metric, value) in [
+        ("gatepost_endpoint_disabled", 0),
+        ("gatepost_pending", 0),
+        ("gatepost_breaker_state", 0),
+        ("gatepost_rollout_percent", 100),
+    ] {
+        assert_eq!(of_billing(&process, metric), Some(value), "{metric}");
+    }
+}

@@ -134,7 +134,8 @@ impl About {
         Ok(held)
     }
 
-    /// Says what this configuration is. `instance` and `now` count for the first one of the process.
+    /// Says what this configuration is, and gives back the names of the endpoints that the one before had and this one
+    /// lacks. `instance` and `now` count for the first one of the process.
     ///
     /// # Errors
     /// The store's.
@@ -144,8 +145,11 @@ impl About {
         config: &Config,
         instance: EventId,
         now: WallTime,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Vec<String>, StoreError> {
         update(store, &key(prefix), |about: &mut Self| {
+            let is_gone = |name: &String| !config.endpoints.iter().any(|endpoint| endpoint.name == *name);
+            let before = std::mem::take(&mut about.endpoints).into_iter().map(|endpoint| endpoint.name);
+            let gone = before.filter(is_gone).collect();
             if about.instance.is_none() {
                 (about.instance, about.started) = (Some(instance), now);
             }
@@ -154,7 +158,7 @@ impl About {
             about.endpoints = config.endpoints.iter().map(AboutEndpoint::from).collect();
             about.plan = config.rollout.plan.clone();
             about.window = guard::window(config.rollout.guard.as_ref());
-            (Write::Yes, ())
+            (Write::Yes, gone)
         })
     }
 }

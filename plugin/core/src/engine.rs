@@ -143,8 +143,8 @@ pub struct Engine {
     watched: Vec<Watched>,
     /// What was counted of all of them.
     process: Counted,
-    /// The endpoint whose counts were written last, when there were too many to write.
-    counted_last: usize,
+    /// The endpoint whose counts were written last, and the one whose hours were: not all can be at once.
+    written_last: (usize, usize),
     history: History,
     /// What the metrics were last told of the process.
     told: Told,
@@ -185,7 +185,7 @@ impl Engine {
             pledges: Timers::default(),
             watched: (0..endpoints).map(|_| Watched::new(window)).collect(),
             process: Counted::new(window),
-            counted_last: 0,
+            written_last: (0, 0),
             history: History::new(prefix, config.limits.history),
             told: Told::new(),
             has_said_pending: false,

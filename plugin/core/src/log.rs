@@ -100,7 +100,7 @@ fn subject(config: &Config, notice: &Notice) -> Option<Subject> {
     let (level, event, endpoint) = match notice {
         Notice::Attempt { .. } | Notice::Delivery { .. } | Notice::Gauge { .. } => return None,
         // That is one line, whatever it changed.
-        Notice::Changed { .. } | Notice::RolledBackByOperator { .. } => return None,
+        Notice::Changed { .. } | Notice::RolledBackByOperator { .. } | Notice::Removed { .. } => return None,
         // The first of a row: the others say nothing new.
         Notice::Refused { times, .. } if *times > 1 => return None,
         Notice::Sink { delivered: true, .. } | Notice::Adopted { events: 0, .. } => return None,

@@ -107,6 +107,11 @@ pub enum Notice {
         /// Its name.
         endpoint: String,
     },
+    /// An endpoint is gone from the config: none of its gauges means anything any more.
+    Removed {
+        /// Its name.
+        endpoint: String,
+    },
     /// An endpoint's rollout has entered its next phase.
     Promoted {
         /// Whose.
@@ -191,6 +196,11 @@ impl Gauge {
     pub const OF_ENDPOINTS: [Self; 4] = [Self::Pending, Self::Disabled, Self::BreakerState, Self::RolloutPercent];
     /// Those of the process.
     pub const OF_PROCESS: [Self; 2] = [Self::OldestPending, Self::DeadLetters];
+
+    /// Where it stands of an endpoint that is gone: where no alert looks at it.
+    pub fn of_none(self) -> u64 {
+        if self == Self::RolloutPercent { 100 } else { 0 }
+    }
 
     /// The metric.
     pub fn metric(self) -> &'static str {

@@ -46,7 +46,8 @@ pub(super) fn read(path: &Path, from: Timestamp, told: &mut Told) -> Result<()> 
             break;
         }
         let line = String::from_utf8_lossy(&bytes);
-        if !line.contains("gatepost") {
+        // The filter's lines name it as the config does.
+        if !line.contains("gatepost") && !(line.contains("wasm log ") && line.contains("event=")) {
             continue;
         }
         let (at, text, is_of_filter) = split(line.trim_end());

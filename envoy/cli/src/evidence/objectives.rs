@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::gateway::Hour;
+
 use super::hours::{Series, most_opens_a_day, totals};
 use super::personal::PersonalData;
 
@@ -63,6 +65,7 @@ fn success(endpoint: &str, mine: &[&Series]) -> Objective {
     let ended = totals.delivered + totals.failed + totals.expired;
     let (figure, verdict) = match ended {
         0 => ("no delivery ended".to_owned(), Verdict::NoData),
+        few @ 1..LEAST => (format!("{} of {few} deliveries: too few to judge", totals.delivered), Verdict::NoData),
         _ => {
             let share = 100.0 * totals.delivered as f64 / ended as f64;
             let figure = format!("{share:.2} % ({} of {ended} deliveries)", totals.delivered);
@@ -75,9 +78,9 @@ fn success(endpoint: &str, mine: &[&Series]) -> Objective {
 
 fn latency(endpoint: &str, mine: &[&Series]) -> Objective {
     let rows = mine.iter().flat_map(|one| &one.rows);
-    let worst = rows.filter_map(|row| Some((row.figures.as_ref()?.p95_ms?, row.hour))).max();
-    let (figure, verdict) = match worst {
-        None => ("no attempt was made".to_owned(), Verdict::NoData),
+    let worst = rows.filter_map(|row| Some((row.figures.as_ref().filter(|hour| is_enough(hour))?.p95_ms?, row.hour)));
+    let (figure, verdict) = match worst.max() {
+        None => (format!("no hour with {LEAST} deliveries"), Verdict::NoData),
         Some((p95, hour)) => {
             let hour = hour.strftime("%Y-%m-%d %H:%M");
             (format!("{p95} ms (in the slowest hour, {hour})"), Verdict::of(p95 < P95_MS))
@@ -85,6 +88,11 @@ fn latency(endpoint: &str, mine: &[&Series]) -> Objective {
     };
     let source = "hourly histograms of the gateway, timeouts included; the slowest hour of any gateway".to_owned();
     Objective { objective: P95, endpoint: Some(endpoint.to_owned()), figure, verdict, source }
+}
+
+/// Did enough end in this hour to say how long it takes?
+fn is_enough(hour: &Hour) -> bool {
+    hour.delivered + hour.failed + hour.expired >= LEAST
 }
 
 fn opens(endpoint: &str, mine: &[&Series]) -> Objective {
@@ -112,6 +120,8 @@ pub(super) const P95: &str = "p95 of attempts < 2 s";
 pub(super) const BREAKER_OPENS: &str = "breaker opens < 5 a day";
 /// Payloads and logs.
 pub(super) const PERSONAL_DATA: &str = "no personal data";
+/// Fewer deliveries are no verdict, as to the alerts and the filter's guard.
+const LEAST: u64 = 20;
 const SUCCESS_PERCENT: u64 = 95;
 const P95_MS: u64 = 2000;
 const OPENS_A_DAY: u64 = 5;
@@ -141,16 +151,17 @@ mod tests {
     }
 
     #[test]
-    fn where_nothing_was_delivered_there_is_no_verdict_on_success_or_latency() {
+    fn where_nothing_or_little_was_delivered_there_is_no_verdict_on_success_or_latency() {
         use Verdict::{Met, NoData};
         assert_eq!(verdicts(&[series("a", 0, 0, 0, None)]), [NoData, NoData, Met, NoData]);
+        assert_eq!(verdicts(&[series("a", 10, 9, 0, Some(9000))]), [NoData, NoData, Met, NoData], "too few");
     }
 
     #[test]
     fn success_is_of_all_gateways_together_and_opens_are_of_the_worst() {
         let judged =
-            judge(&[series("a", 100, 0, 4, Some(10)), series("b", 0, 2, 3, Some(20))], &PersonalData::default());
-        assert_eq!(judged[0].figure, "98.04 % (100 of 102 deliveries)");
+            judge(&[series("a", 100, 0, 4, Some(10)), series("b", 18, 2, 3, Some(20))], &PersonalData::default());
+        assert_eq!(judged[0].figure, "98.33 % (118 of 120 deliveries)");
         assert_eq!(judged[2].figure, "4 in the worst 24 h");
         assert!(judged[1].figure.starts_with("20 ms (in the slowest hour, 2026-11-25 12:00"), "{}", judged[1].figure);
     }

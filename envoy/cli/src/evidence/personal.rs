@@ -82,7 +82,8 @@ impl PersonalData {
         if has_counted {
             sources.push("gatepost_payload_findings_total since the process began");
         }
-        if self.logs.is_some() {
+        // A log without a line of the filter's is another's, or empty.
+        if self.logs.as_ref().is_some_and(|scan| scan.lines > 0) {
             sources.push("the logs, read with the filter's detectors");
         }
         let in_logs = self.logs.as_ref().map_or(0, |scan| scan.total);

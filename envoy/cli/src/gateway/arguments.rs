@@ -58,8 +58,11 @@ impl Gateways {
             None => {
                 let name = &self.token_env;
                 let text = env::var(name).map_err(|_| {
+                    // It may be the token itself that was given in place of a name.
+                    let named =
+                        if name == "GATEPOST_ADMIN_TOKEN" { "$GATEPOST_ADMIN_TOKEN" } else { "what --token-env names" };
                     format!(
-                        "no token: ${name} is not set; name another variable with --token-env, or give --token-file"
+                        "no token: {named} is not set; name another variable with --token-env, or give --token-file"
                     )
                 });
                 (text?, format!("${name}"))

@@ -33,9 +33,15 @@ pub fn check(text: &str, expected: &Expected<'_>) -> Vec<Check> {
 }
 
 fn check_with(text: &str, expected: &Expected<'_>, env: &dyn Fn(&str) -> Option<String>) -> Vec<Check> {
-    let whole: Value = match serde_saphyr::from_str(text) {
+    // Without the lines around the place: a secret may be on them.
+    let mut quiet = serde_saphyr::Options::default();
+    quiet.with_snippet = false;
+    let whole: Value = match serde_saphyr::from_str_with_options(text, quiet) {
         Ok(whole) => whole,
-        Err(error) => return vec![Check::new(Verdict::Fail, "config", format!("neither YAML nor JSON: {error}"))],
+        Err(error) => {
+            let told = format!("neither YAML nor JSON: {}", error.without_snippet());
+            return vec![Check::new(Verdict::Fail, "config", told)];
+        }
     };
     let Some(plugin) = plugin(&whole) else {
         let seen = "it holds no config of the filter: nothing in it has `endpoints`";
@@ -249,6 +255,12 @@ mod tests {
         let env = |name: &str| (name == "BILLING").then(|| "billing".to_owned());
         let checks = check_with(text, &expected, &env);
         checks.iter().map(|check| format!("{:?} {}: {}", check.verdict, check.name, check.seen)).collect()
+    }
+
+    #[test]
+    fn a_line_that_is_no_yaml_is_told_and_not_shown() {
+        let told = checked("endpoints:\n  - secrets: [{value: do-not-show-me}\n    url: ]x\n").join("\n");
+        assert!(told.starts_with("Fail config: neither YAML nor JSON: ") && !told.contains("do-not-show-me"), "{told}");
     }
 
     #[test]

@@ -199,7 +199,7 @@ fn wrong_usage_is_told_before_anything_is_asked() -> Result<()> {
     assert!(text.contains("expected up to 168h: so long a gateway remembers"), "{text}");
     let (code, text) = said(&["--secret-env", "NOWHERE_TO_BE_FOUND"])?;
     assert_eq!(code, Some(2));
-    assert!(text.contains("--secret-env NOWHERE_TO_BE_FOUND: the variable is not set"), "{text}");
+    assert!(text.contains("--secret-env: the environment has no variable of that name"), "{text}");
     let (code, text) = said(&["--logs", "/nonexistent/envoy.log"])?;
     assert_eq!(code, Some(1));
     assert!(text.contains("--logs /nonexistent/envoy.log: No such file"), "{text}");

@@ -112,5 +112,5 @@ fn without_a_secret_it_does_not_start() {
     let output = crate::gatepost(&["receiver", "--secret-env", "NO_SUCH_SECRET"], &[]);
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(said, "error: the secret in $NO_SUCH_SECRET: there is no such variable\n");
+    assert_eq!(said, "error: --secret-env: the environment has no variable of that name\n");
 }

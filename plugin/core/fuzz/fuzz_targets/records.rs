@@ -90,7 +90,7 @@ fuzz_target!(|bytes: &[u8]| {
         };
         let key = (second % 2 == 0).then(|| Key::new("r", None, b"key", b"{}"));
         engine.serve(&mut world, second);
-        engine.offer(&mut world, Offer { stream: 1, route: RouteId(0), event, key });
+        engine.offer(&mut world, Offer { stream: 1, route: RouteId(0), event, key, rollout_key: None });
         let mut actions = 0;
         while let Some(action) = engine.poll_action(&mut world) {
             actions += 1;

@@ -119,13 +119,11 @@ impl Engine {
     }
 
     /// The numbers of some endpoints, beginning behind the last one of the last time: each has its turn.
-    fn in_turn(&mut self, most: usize, is_meant: impl Fn(&Watched) -> bool) -> Vec<usize> {
-        let from = self.counted_last + 1;
+    fn in_turn(&self, last: usize, most: usize, is_meant: impl Fn(&Watched) -> bool) -> Vec<usize> {
+        let from = last + 1;
         let numbers = (from..self.watched.len()).chain(0..from.min(self.watched.len()));
         let meant = numbers.filter(|number| self.watched.get(*number).is_some_and(&is_meant));
-        let meant: Vec<usize> = meant.take(most).collect();
-        self.counted_last = meant.last().copied().filter(|_| meant.len() == most).unwrap_or(self.counted_last);
-        meant
+        meant.take(most).collect()
     }
 
     fn write_rings(&mut self, world: &mut World<'_>, endpoints_max: usize) -> Result<(), StoreError> {
@@ -135,7 +133,8 @@ impl Engine {
         // What it cannot claim a partition for now it writes later; that is noted already.
         let Ok(home) = self.own(world) else { return Ok(()) };
         self.process.write(world, &guard::key(&self.prefix, home, guard::PROCESS))?;
-        for number in self.in_turn(endpoints_max, |watched| watched.counted.is_dirty) {
+        for number in self.in_turn(self.written_last.0, endpoints_max, |watched| watched.counted.is_dirty) {
+            self.written_last.0 = number;
             if let Some((watched, endpoint)) = self.watched.get_mut(number).zip(self.config.endpoints.get(number)) {
                 watched.counted.write(world, &guard::key(&self.prefix, home, &endpoint.name))?;
             }
@@ -145,7 +144,8 @@ impl Engine {
 
     /// The hours belong to no partition: all workers add to one record.
     fn write_hours(&mut self, world: &mut World<'_>, endpoints_max: usize) -> Result<(), StoreError> {
-        for number in self.in_turn(endpoints_max, |watched| !watched.hours.is_empty()) {
+        for number in self.in_turn(self.written_last.1, endpoints_max, |watched| !watched.hours.is_empty()) {
+            self.written_last.1 = number;
             if let Some((watched, endpoint)) = self.watched.get_mut(number).zip(self.config.endpoints.get(number)) {
                 watched.hours.write(world.store, &self.prefix, &endpoint.name)?;
             }

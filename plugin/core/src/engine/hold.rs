@@ -81,7 +81,10 @@ impl Engine {
             None if leads => {
                 let instance = EventId::from_random((world.random)());
                 match About::announce(world.store, &self.prefix, &self.config, instance, world.now.wall) {
-                    Ok(()) => self.announced = Some(Announced { since: now, has_settled: false }),
+                    Ok(gone) => {
+                        gone.into_iter().for_each(|endpoint| self.note(Notice::Removed { endpoint }));
+                        self.announced = Some(Announced { since: now, has_settled: false });
+                    }
                     Err(error) => self.note(Notice::Store { doing: "saying what the configuration is", error }),
                 }
             }

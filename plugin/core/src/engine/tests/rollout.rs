@@ -186,3 +186,22 @@ fn what_a_worker_counted_outlives_it() {
     process.workers[0] = Engine::new(config, "g");
     assert_eq!(rolled_back(&play(&mut process, 4, failing)), [(0, Trigger::Success)]);
 }
+
+#[test]
+fn of_more_endpoints_than_can_be_written_at_once_each_has_its_turn() {
+    let endpoints: Vec<String> = (0..1000).map(|number| endpoint(&format!("e{number}"), "")).collect();
+    let mut process = Process::new(1, &endpoints.join(","));
+    for _ in 0..3 {
+        process.run(0, |engine, world| {
+            for number in 0..1000 {
+                engine.count_result_of(EndpointId(number), world.now, crate::notice::DeliveryResult::Delivered);
+            }
+            engine.write_counts(world, 500);
+        });
+    }
+    for number in 0..1000 {
+        let [ring, hours] = [format!("g/guard/0/e{number}"), format!("g/hours/e{number}/")];
+        assert!(process.store.values.contains_key(&ring), "{ring}");
+        assert!(process.store.values.keys().any(|key| key.starts_with(&hours)), "{hours}");
+    }
+}
