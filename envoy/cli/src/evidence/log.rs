@@ -47,7 +47,8 @@ pub(super) fn read(path: &Path, from: Timestamp, told: &mut Told) -> Result<()> 
         }
         let line = String::from_utf8_lossy(&bytes);
         // The filter's lines name it as the config does.
-        if !line.contains("gatepost") && !(line.contains("wasm log ") && line.contains("event=")) {
+        let is_ours = line.contains("gatepost") || line.contains("wasm log ") && line.contains("event=");
+        if !is_ours {
             continue;
         }
         let (at, text, is_of_filter) = split(line.trim_end());
