@@ -14,8 +14,8 @@ use crate::site::Site;
 /// A gateway whose objectives are all met.
 fn healthy() -> Result<Site> {
     let site = Site::start(1, json!({}))?;
-    site.send(0, "payment_verified", 3)?;
-    site.wait_for_hours(0, "billing", 3)?;
+    site.send(0, "payment_verified", 25)?;
+    site.wait_for_hours(0, "billing", 25)?;
     Ok(site)
 }
 
@@ -33,7 +33,7 @@ fn bundles(directory: &Path) -> Result<Vec<PathBuf>> {
         for bundle in fs::read_dir(kind?.path())? {
             let bundle = bundle?.path();
             assert!(
-                fs::read_to_string(bundle.join("evidence.md"))?.contains("100.00 % (3 of 3 deliveries)"),
+                fs::read_to_string(bundle.join("evidence.md"))?.contains("100.00 % (25 of 25 deliveries)"),
                 "{bundle:?}"
             );
             found.push(bundle);
