@@ -138,15 +138,12 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     let unknown = bundle.objectives.iter().filter(|one| one.verdict == Verdict::NoData);
     let is_named = |one: &&Objective| options.assert.iter().any(|asserted| asserted.names(one));
     let (named, unnamed): (Vec<_>, Vec<_>) = unknown.partition(is_named);
-    for (word, objectives) in [("no data", &named), ("not looked at", &unnamed)] {
-        for Objective { objective, endpoint, figure, .. } in objectives.iter().filter(|_| !options.assert.is_empty()) {
+    let told = [("no data", &named), ("not looked at", &unnamed), ("missed", &missed)];
+    for (word, objectives) in told.into_iter().filter(|_| !options.assert.is_empty()) {
+        for Objective { objective, endpoint, figure, .. } in objectives {
             let endpoint = endpoint.as_ref().map(|endpoint| format!("{endpoint}: ")).unwrap_or_default();
             eprintln!("{word}: {endpoint}{objective}: {figure}");
         }
-    }
-    for Objective { objective, endpoint, figure, .. } in &missed {
-        let endpoint = endpoint.as_ref().map(|endpoint| format!("{endpoint}: ")).unwrap_or_default();
-        eprintln!("missed: {endpoint}{objective}: {figure}");
     }
     Ok(if problems.is_empty() && missed.is_empty() && named.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

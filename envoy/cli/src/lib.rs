@@ -44,9 +44,7 @@ pub fn workspace() -> PathBuf {
 
 /// An HTTP client for loopback. A status of 400 and above is an answer, not an error.
 pub fn http() -> ureq::Agent {
-    let config = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(HTTP_TIMEOUT));
-    // What is sent, credentials included, is for whom it was addressed to.
-    config.proxy(None).max_redirects(0).build().into()
+    gateway::agent(HTTP_TIMEOUT)
 }
 
 /// Longer than any answer on loopback takes, `ack: delivered` included.

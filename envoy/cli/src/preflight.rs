@@ -25,6 +25,7 @@ use serde_json::json;
 
 use crate::checklist::{Check, Checklist, Verdict};
 use crate::gateway::duration;
+use crate::secret::of_variable;
 use crate::{receive, smoke};
 use config::Expected;
 use judge::FORGERIES;
@@ -162,7 +163,7 @@ fn health(probe: &Probe, url: Option<&ureq::http::Uri>) -> Check {
 impl Options {
     fn secret(&self) -> Result<Vec<u8>> {
         match (&self.secret_env, &self.secret_file) {
-            (Some(name), _) => receive::bytes_from_env(name),
+            (Some(name), _) => Ok(of_variable("--secret-env", name)?.to_vec()),
             (None, Some(path)) => receive::bytes_from_file(path),
             (None, None) => anyhow::bail!("there is no secret; give --secret-env NAME or --secret-file FILE"),
         }

@@ -12,11 +12,11 @@ pub mod record;
 pub mod server;
 pub mod verify;
 
+use std::fs;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
-use std::{env, fs};
 
 use anyhow::{Context, Result};
 use gatepost_core::secret::Secret;
@@ -28,6 +28,8 @@ use mode::{Delay, Status};
 pub use record::{Record, Verdict};
 pub use server::{Receiver, Setup};
 use verify::Check;
+
+use crate::secret::of_variable;
 
 /// The arguments of `gatepost receiver`.
 #[derive(clap::Args)]
@@ -134,7 +136,7 @@ impl Options {
 /// # Errors
 /// When there is no such variable, or it is empty.
 pub fn secret_from_env(name: &str) -> Result<Secret> {
-    Secret::new(bytes_from_env(name)?).with_context(|| format!("the secret in ${name} is empty"))
+    Secret::new(of_variable("--secret-env", name)?.to_vec()).with_context(|| format!("the secret in ${name} is empty"))
 }
 
 /// A secret out of a file.
@@ -143,17 +145,6 @@ pub fn secret_from_env(name: &str) -> Result<Secret> {
 /// When there is no such file, or it is empty.
 pub fn secret_from_file(path: &Path) -> Result<Secret> {
     Secret::new(bytes_from_file(path)?).with_context(|| format!("the secret in {} is empty", path.display()))
-}
-
-/// The bytes of a variable, as the filter takes them.
-///
-/// # Errors
-/// When there is no such variable.
-pub fn bytes_from_env(name: &str) -> Result<Vec<u8>> {
-    // As bytes: an error about text would show what is in it.
-    // It may be the secret itself that was given in place of a name.
-    let value = env::var_os(name).context("--secret-env: the environment has no variable of that name")?;
-    Ok(value.into_encoded_bytes())
 }
 
 /// The bytes of a file, without a line end at its end.

@@ -96,9 +96,7 @@ impl AboutEndpoint {
 
     /// Is its rollout at 0, or is it disabled? Then its deliveries wait for an operator.
     fn is_held(&self, store: &mut dyn SharedStore, prefix: &str, plan: &Plan, now: Now) -> Result<bool, StoreError> {
-        let shared = Keys::new(prefix, &self.name).shared(store)?;
-        let is_gone = shared.is_gone(self.digest);
-        if shared.disabled_override(self.disabled).unwrap_or(self.disabled || is_gone) {
+        if Keys::new(prefix, &self.name).shared(store)?.disables(self.disabled, self.digest) {
             return Ok(true);
         }
         let kept = read::<Progress>(store, &rollout::key(prefix, &self.name))?;

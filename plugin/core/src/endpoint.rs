@@ -48,7 +48,12 @@ impl Shared {
 
     /// Do its deliveries wait?
     pub fn is_disabled(&self, endpoint: &Endpoint) -> bool {
-        self.disabled_override(endpoint.disabled).unwrap_or(endpoint.disabled || self.is_gone(endpoint.digest))
+        self.disables(endpoint.disabled, endpoint.digest)
+    }
+
+    /// Do the deliveries of an endpoint wait whose entry in the config has this `disabled` and this digest?
+    pub fn disables(&self, configured: bool, digest: u64) -> bool {
+        self.disabled_override(configured).unwrap_or(configured || self.is_gone(digest))
     }
 }
 
@@ -169,7 +174,7 @@ impl Keys {
     ) -> Result<bool, StoreError> {
         update(store, &self.breaker, |shared: &mut Shared| {
             let before = shared.clone();
-            let was = before.disabled_override(configured).unwrap_or(configured || before.is_gone(digest));
+            let was = before.disables(configured, digest);
             shared.disabled = disabled.map(|disabled| (disabled, configured));
             if disabled.is_some() {
                 shared.gone = None;

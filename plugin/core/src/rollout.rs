@@ -277,9 +277,15 @@ impl Progress {
         plan.phases.get(self.phase as usize)?.length.map(|length| self.since.plus(length))
     }
 
-    /// The clock of the phases stands still while nothing is sent, unless the plan has dates; says whether that is news.
+    /// The clock of the phases stands still while nothing is sent, unless the plan has dates: is it to be stopped, or to
+    /// go on? Then [`keep_time`](Self::keep_time).
+    pub fn is_out_of_time(&self, plan: &Plan, is_sent: bool) -> bool {
+        !plan.phases.is_empty() && plan.start.is_none() && is_sent != self.off_since.is_none()
+    }
+
+    /// Stops the clock of the phases, or lets it go on; says whether that is news.
     pub fn keep_time(&mut self, plan: &Plan, is_sent: bool, now: Now) -> bool {
-        if plan.phases.is_empty() || plan.start.is_some() || is_sent == self.off_since.is_none() {
+        if !self.is_out_of_time(plan, is_sent) {
             return false;
         }
         if let Some(off_since) = self.off_since.take() {
@@ -299,9 +305,14 @@ impl Progress {
             && plan.phases.get(self.phase as usize).is_some_and(|phase| !phase.is_manual)
     }
 
-    /// Has it come to wait for an operator, and nobody was told? Then it counts as told.
+    /// Has it come to wait for an operator, and nobody was told?
+    pub fn waits_untold(&self, plan: &Plan, now: WallTime) -> bool {
+        !self.is_told && self.stage(plan, now) == Stage::Waiting
+    }
+
+    /// It is told that it waits; says whether that was to be told.
     pub fn tell_that_it_waits(&mut self, plan: &Plan, now: WallTime) -> bool {
-        let is_news = !self.is_told && self.stage(plan, now) == Stage::Waiting;
+        let is_news = self.waits_untold(plan, now);
         self.is_told |= is_news;
         is_news
     }

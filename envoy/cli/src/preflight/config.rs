@@ -1,7 +1,7 @@
 //! The config the endpoint will run with, read by the filter's own parser. What is around it in Envoy's config is the
 //! business of `gatepost check`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::time::Duration;
 
@@ -51,7 +51,7 @@ fn check_with(text: &str, expected: &Expected<'_>, env: &dyn Fn(&str) -> Option<
     let given = key_values(&whole);
     let env = |name: &str| given.get(name).cloned().or_else(|| env(name));
     let elsewhere = secrets_set_elsewhere(&plugin, &env);
-    let lookup = |name: &str| env(name).or_else(|| elsewhere.contains_key(name).then(|| STAND_IN.to_owned()));
+    let lookup = |name: &str| env(name).or_else(|| elsewhere.contains(name).then(|| STAND_IN.to_owned()));
     let config = match parse(plugin.to_string().as_bytes(), &lookup) {
         Ok(config) => config,
         Err(problems) => {
@@ -112,11 +112,11 @@ fn inner(value: &Value) -> Box<dyn Iterator<Item = &Value> + '_> {
 }
 
 /// The variables that secrets, headers and tokens are read from and that are not set here.
-fn secrets_set_elsewhere(plugin: &Value, env: &dyn Fn(&str) -> Option<String>) -> BTreeMap<String, ()> {
+fn secrets_set_elsewhere(plugin: &Value, env: &dyn Fn(&str) -> Option<String>) -> BTreeSet<String> {
     let endpoints = plugin.get("endpoints").and_then(Value::as_array).into_iter().flatten();
     let of_endpoints = endpoints.flat_map(|endpoint| ["secrets", "headers"].map(|key| endpoint.get(key)));
     let places = of_endpoints.chain([plugin.pointer("/admin/tokens")]).flatten();
-    let mut names = BTreeMap::new();
+    let mut names = BTreeSet::new();
     for place in places {
         let entries: Vec<&Value> = match place {
             Value::Array(entries) => entries.iter().collect(),
@@ -124,7 +124,7 @@ fn secrets_set_elsewhere(plugin: &Value, env: &dyn Fn(&str) -> Option<String>) -
             _ => Vec::new(),
         };
         let variables = entries.into_iter().filter_map(|entry| entry.get("env")?.as_str());
-        names.extend(variables.filter(|name| env(name).is_none()).map(|name| (name.to_owned(), ())));
+        names.extend(variables.filter(|name| env(name).is_none()).map(str::to_owned));
     }
     names
 }
@@ -143,16 +143,11 @@ fn shown(url: &Url) -> String {
     format!("{}://{}{path}", url.scheme, url.authority)
 }
 
-fn secret(
-    endpoint: &Endpoint,
-    entry: Option<&Value>,
-    expected: &Expected<'_>,
-    elsewhere: &BTreeMap<String, ()>,
-) -> Check {
+fn secret(endpoint: &Endpoint, entry: Option<&Value>, expected: &Expected<'_>, elsewhere: &BTreeSet<String>) -> Check {
     const NAME: &str = "config: secret";
     let first = entry.and_then(|entry| entry.pointer("/secrets/0"));
     let variable = first.and_then(|first| first.get("env")).and_then(Value::as_str);
-    if let Some(variable) = variable.filter(|variable| elsewhere.contains_key(*variable)) {
+    if let Some(variable) = variable.filter(|variable| elsewhere.contains(*variable)) {
         let seen = format!("${variable} is not set here, so it cannot be compared");
         return Check::new(Verdict::Warn, NAME, seen).advising("set it as Envoy has it, or compare fingerprints");
     }

@@ -1,12 +1,12 @@
 //! Before, between and after the scenarios.
 
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
 use super::target::Target;
 use crate::receive::{Mode, Receiver};
+use crate::wait;
 
 /// Sees that the gateway can be asked and is on, and brings smoke's endpoint into the state the scenarios begin in.
 ///
@@ -68,21 +68,12 @@ pub fn clean_up(target: &Target, receiver: &Receiver) -> Result<String> {
     Ok(format!("{} dead letters of its own discarded, nothing pending, breaker closed", letters.len()))
 }
 
-/// Looks ten times a second until there is something to see; `None` after `patience`.
+/// Looks ten times a second, since the gateway may be far away, until there is something to see; `None` after `patience`.
 ///
 /// # Errors
 /// As `observe`.
-pub fn poll<T>(patience: Duration, mut observe: impl FnMut() -> Result<Option<T>>) -> Result<Option<T>> {
-    let start = Instant::now();
-    loop {
-        if let Some(seen) = observe()? {
-            return Ok(Some(seen));
-        }
-        if start.elapsed() > patience {
-            return Ok(None);
-        }
-        thread::sleep(Duration::from_millis(100));
-    }
+pub fn poll<T>(patience: Duration, observe: impl FnMut() -> Result<Option<T>>) -> Result<Option<T>> {
+    wait::within(patience, Duration::from_millis(100), observe)
 }
 
 /// As long as the last attempt of an earlier run may be away, and more.

@@ -1,35 +1,22 @@
 //! The commands, as a user runs them.
+#![cfg(test)]
 
-#[cfg(test)]
 mod check;
-#[cfg(test)]
 mod evidence;
-#[cfg(test)]
 mod operate;
-#[cfg(test)]
 mod preflight;
-#[cfg(test)]
 mod receive;
-#[cfg(test)]
 mod schedules;
-#[cfg(test)]
 mod secret;
-#[cfg(test)]
 mod send;
-#[cfg(test)]
 mod site;
-#[cfg(test)]
 mod smoke;
-#[cfg(test)]
 mod terminal;
-#[cfg(test)]
 mod verify;
-#[cfg(test)]
 mod watch;
 
 use std::process::{Command, Output};
 
-#[cfg(test)]
 fn gatepost(arguments: &[&str], env: &[(&str, &str)]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gatepost"));
     command.args(arguments).envs(env.iter().copied()).output().unwrap()

@@ -175,8 +175,8 @@ fn lease_key(prefix: &str, number: u32) -> String {",
         what: "the bytes of what waits are not limited",
         edits: &[Edit {
             file: ACCEPT,
-            find: "|| self.bytes + bytes > limits.pending_bytes {",
-            replace: "|| self.bytes + bytes == u64::MAX {",
+            find: "|| self.bytes + bytes > limits.pending_bytes",
+            replace: "|| self.bytes + bytes == u64::MAX",
         }],
     },
     Bug {

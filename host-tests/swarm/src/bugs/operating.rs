@@ -84,8 +84,8 @@ pub(super) const BUGS: &[Bug] = &[
         what: "attempts leave for an endpoint that said that it is gone",
         edits: &[Edit {
             file: ENDPOINT,
-            find: "unwrap_or(endpoint.disabled || self.is_gone(endpoint.digest))",
-            replace: "unwrap_or(endpoint.disabled)",
+            find: "unwrap_or(configured || self.is_gone(digest))",
+            replace: "unwrap_or(configured)",
         }],
     },
     Bug {

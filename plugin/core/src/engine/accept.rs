@@ -141,8 +141,7 @@ impl Engine {
         ack: Ack,
         bytes: u64,
     ) -> Result<Vec<Delivery>, Refusal> {
-        let limits = self.config.limits;
-        if self.waiting + wanted.len() > limits.pending as usize || self.bytes + bytes > limits.pending_bytes {
+        if self.is_full(wanted.len(), bytes) {
             return Err(Refusal { seconds: 1, detail: "the queue is full" });
         }
         let mut deliveries = Vec::with_capacity(wanted.len());
@@ -187,6 +186,12 @@ impl Engine {
             delivery.trail.end(world.now.wall, Some(Reason::Overflow));
         }
         Ok(delivery)
+    }
+
+    /// Has the worker's queue no room for an event of so many deliveries and bytes?
+    pub(super) fn is_full(&self, deliveries: usize, bytes: u64) -> bool {
+        let limits = &self.config.limits;
+        self.waiting + deliveries > limits.pending as usize || self.bytes + bytes > limits.pending_bytes
     }
 
     /// Is there room for a delivery within so many times the endpoint's share of the queue? Its share of the bytes is

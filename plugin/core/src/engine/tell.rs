@@ -92,8 +92,7 @@ impl Engine {
         let instance = About::read(world.store, &self.prefix).ok().flatten().and_then(|about| about.instance);
         let payload = news.payload(now.wall, instance);
         let bytes = payload.len() as u64;
-        let is_full = self.waiting + wanted.len() > config.limits.pending as usize
-            || self.bytes + bytes > config.limits.pending_bytes;
+        let is_full = self.is_full(wanted.len(), bytes);
         let mut deliveries = Vec::new();
         for id in wanted {
             let Some(endpoint) = config.endpoints.get(id.0) else { continue };

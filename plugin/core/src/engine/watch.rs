@@ -1,8 +1,8 @@
 //! The rollout of each endpoint: which events it gets, and what follows from what was counted.
 //!
 //! What a worker knows of an endpoint's progress is at most [`REREAD`] old when it takes an event or starts an attempt.
-//! Once a second it writes what it [counted](super::count), and, if it delivers, judges the endpoints it counted for: whatever is breached
-//! is breached by somebody's attempts. Promotions are anybody's to make; each is made once, by compare-and-swap.
+//! Once a second it writes what it [counted](super::count), and, if it delivers, judges the endpoints it counted for:
+//! whatever is breached is breached by somebody's attempts. Promotions are anybody's to make; each is made once, by compare-and-swap.
 
 use super::count::{Counted, WRITES_MAX};
 use super::gauges::Told;
@@ -165,7 +165,7 @@ impl Engine {
         let Some(watched) = self.watched.get(id.0).filter(|_| !plan.phases.is_empty()) else { return };
         if !watched.is_kept && is_sent {
             self.change_progress(world, id, &mut |_| true);
-        } else if watched.is_kept && watched.progress.clone().keep_time(plan, is_sent, now) {
+        } else if watched.is_kept && watched.progress.is_out_of_time(plan, is_sent) {
             self.change_progress(world, id, &mut |progress| progress.keep_time(plan, is_sent, now));
         }
     }
@@ -271,10 +271,13 @@ impl Engine {
     /// Tells that a phase has come to wait for an operator.
     fn tell_waiting(&mut self, world: &mut World<'_>, id: EndpointId) {
         let (config, now) = (std::rc::Rc::clone(&self.config), world.now.wall);
-        let tell = &mut |progress: &mut Progress| progress.tell_that_it_waits(&config.rollout.plan, now);
-        let Some(mut progress) = self.progress(world, id).cloned() else { return };
-        if tell(&mut progress) && self.change_progress(world, id, tell) {
-            self.note(Notice::PhaseWaits { endpoint: id, phase: progress.phase });
+        let plan = &config.rollout.plan;
+        let Some(progress) = self.progress(world, id).filter(|progress| progress.waits_untold(plan, now)) else {
+            return;
+        };
+        let phase = progress.phase;
+        if self.change_progress(world, id, &mut |progress| progress.tell_that_it_waits(plan, now)) {
+            self.note(Notice::PhaseWaits { endpoint: id, phase });
         }
     }
 
