@@ -4,7 +4,7 @@
 //! the file. In a whole Envoy config each filter of Gatepost is checked with what is around it.
 
 mod clusters;
-mod document;
+pub(crate) mod document;
 mod filters;
 mod finding;
 mod listeners;

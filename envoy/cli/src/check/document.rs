@@ -59,8 +59,18 @@ pub fn read(text: &str) -> Result<Node, Fault> {
             .filter(|(place, _)| place.starts_with("line "))
             .map(|(_, reason)| reason.to_owned())
             .unwrap_or(reason);
-        Fault { line, reason }
+        Fault { line, reason: in_words(&reason).map_or(reason, str::to_owned) }
     })
+}
+
+/// What the library says to a programmer, to whoever wrote the file.
+fn in_words(reason: &str) -> Option<&'static str> {
+    if reason.starts_with("multiple YAML documents") {
+        return Some(
+            "there are several YAML documents in it, and one is wanted: put the others into files of their own",
+        );
+    }
+    reason.starts_with("budget breached").then_some("it is too large, or its aliases unfold to too much")
 }
 
 impl Node {
@@ -300,6 +310,18 @@ mod tests {
         let node = read("a:\n  - b: 1\n    \"c.d\":\n      e: [1,\n        2]\n").unwrap();
         assert_eq!(node.line_of("a[0].b"), 2);
         assert_eq!(node.line_of("a[0].\"c.d\".e[1]"), 5);
+    }
+
+    #[test]
+    fn what_no_config_is_like_is_told_in_words() {
+        let fault = read("a: 1\n---\nb: 2\n").unwrap_err();
+        assert!(fault.line == 3 && fault.reason.starts_with("there are several YAML documents"), "{}", fault.reason);
+        let mut bomb = "a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n".to_owned();
+        for (one, next) in ["a", "b", "c", "d", "e", "f", "g"].iter().zip(["b", "c", "d", "e", "f", "g", "h"]) {
+            bomb += &format!("{next}: &{next} [{}]\n", vec![format!("*{one}"); 10].join(", "));
+        }
+        let fault = read(&bomb).unwrap_err();
+        assert!(fault.reason.starts_with("it is too large"), "{}", fault.reason);
     }
 
     #[test]

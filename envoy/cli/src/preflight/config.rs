@@ -13,6 +13,7 @@ use gatepost_core::time::WallTime;
 use serde_json::Value;
 use ureq::http::Uri;
 
+use crate::check::document::{self, Fault};
 use crate::checklist::{Check, Verdict};
 
 /// What the config is expected to say.
@@ -33,13 +34,10 @@ pub fn check(text: &str, expected: &Expected<'_>) -> Vec<Check> {
 }
 
 fn check_with(text: &str, expected: &Expected<'_>, env: &dyn Fn(&str) -> Option<String>) -> Vec<Check> {
-    // Without the lines around the place: a secret may be on them.
-    let mut quiet = serde_saphyr::Options::default();
-    quiet.with_snippet = false;
-    let whole: Value = match serde_saphyr::from_str_with_options(text, quiet) {
-        Ok(whole) => whole,
-        Err(error) => {
-            let told = format!("neither YAML nor JSON: {}", error.without_snippet());
+    let whole = match document::read(text) {
+        Ok(whole) => whole.to_json(),
+        Err(Fault { line, reason }) => {
+            let told = format!("neither YAML nor JSON: line {line}: {reason}");
             return vec![Check::new(Verdict::Fail, "config", told)];
         }
     };
