@@ -35,6 +35,7 @@ mod tree;
 mod values;
 
 pub use admin::{breaker_command, endpoint_command, rollout_command, state_command};
+pub(crate) use error::shown_duration;
 pub use error::{Problem, Problems};
 pub use top::parse;
 pub(crate) use tree::Value as Tree;

@@ -19,6 +19,7 @@ use std::time::Duration;
 use hmac::Mac;
 use siphasher::sip::SipHasher13;
 
+use crate::config::shown_duration;
 use crate::headers::Headers;
 use crate::message::{Attempt, CallHeaders};
 use crate::secret::{Key, LiveKey, Secret};
@@ -135,10 +136,10 @@ impl fmt::Display for Fault<'_> {
             Self::Unsigned { header } => write!(f, "the request is not signed: it has no header {header}"),
             Self::Malformed { header, expected } => write!(f, "the header {header} is not {expected}"),
             Self::Stale { past } => {
-                write!(f, "the timestamp is more than {} s in the past", past.as_secs_f64())
+                write!(f, "the timestamp is more than {} in the past", shown_duration(*past))
             }
             Self::Early { future } => {
-                write!(f, "the timestamp is more than {} s in the future", future.as_secs_f64())
+                write!(f, "the timestamp is more than {} in the future", shown_duration(*future))
             }
             Self::Mismatch => f.write_str(
                 "no signature fits the body: the secret differs, or the body is not, byte for byte, what was signed",

@@ -168,14 +168,9 @@ fn bytes(base64: &str) -> Option<Zeroizing<Vec<u8>>> {
 
 /// The first time at which no key is live.
 fn gap(keys: &[LiveKey]) -> Option<WallTime> {
-    let mut spans: Vec<_> = keys.iter().map(|key| (key.not_before.unwrap_or_default(), key.not_after)).collect();
-    spans.sort_unstable_by_key(|(from, _)| *from);
     let mut covered = WallTime::default();
-    for (from, until) in spans {
-        if from > covered {
-            break;
-        }
-        covered = covered.max(until?);
+    while let Some(live) = keys.iter().find(|key| key.is_live(covered)) {
+        covered = live.not_after?;
     }
     Some(covered)
 }

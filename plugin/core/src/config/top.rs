@@ -13,6 +13,7 @@ use super::tree::Value;
 use super::values::{literal_or_env, names};
 use super::{Config, Limits, Rollout, document};
 use crate::headers;
+use crate::index::insert_ascending;
 use crate::route::Router;
 use crate::subscription::Subscriptions;
 
@@ -63,9 +64,8 @@ fn config(root: &Node<'_>) -> Option<Config> {
     let (endpoints, routes, inbound) = (endpoints?, routes?, inbound?);
     let router = Router::build(routes.iter().map(|entry| (&entry.pattern, entry.route.headers.as_slice())));
     let inbound_router = Router::build(inbound.iter().map(|entry| (&entry.pattern, [].as_slice())));
-    let mut inbound_headers: Vec<String> = inbound.iter().map(|entry| entry.rule.header.clone()).collect();
-    inbound_headers.sort_unstable();
-    inbound_headers.dedup();
+    let mut inbound_headers = Vec::new();
+    inbound.iter().for_each(|entry| insert_ascending(&mut inbound_headers, entry.rule.header.clone()));
     let subscriptions = Subscriptions::build(endpoints.iter().map(|entry| entry.events.as_slice()));
     Some(Config {
         enabled: enabled?,
