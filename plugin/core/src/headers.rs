@@ -68,6 +68,15 @@ impl Headers {
         values.next().is_none().then_some(first)
     }
 
+    /// The names that a server behind the gateway may take for this lower-case one: CGI, and what descends from it, make
+    /// no difference between `_` and `-`.
+    pub fn spellings_of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        let plain = |name: &[u8]| name.iter().map(|byte| if *byte == b'_' { b'-' } else { *byte }).collect::<Vec<_>>();
+        let wanted = plain(name.as_bytes());
+        let names = self.pairs().map(|(name, _)| name).filter(move |other| plain(other) == wanted);
+        names.filter_map(|name| std::str::from_utf8(name).ok())
+    }
+
     fn values<'a, 'n>(&'a self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
         self.pairs().filter(move |(other, _)| *other == name.as_bytes()).map(|(_, value)| value)
     }
@@ -140,6 +149,13 @@ mod tests {
 
     fn headers() -> Headers {
         Headers::new(&[("x-one", b"1"), ("x-many", b"a"), ("x-many", b"b"), ("x-many", b"\xff")])
+    }
+
+    #[test]
+    fn a_name_is_also_known_with_underscores() {
+        let headers = Headers::new(&[("x_gate-a", b"1"), ("x-gate", b"2"), ("x-gate-a", b"3")]);
+        assert_eq!(headers.spellings_of("x-gate-a").collect::<Vec<_>>(), ["x_gate-a", "x-gate-a"]);
+        assert_eq!(headers.spellings_of("x_gate_a").count(), 2);
     }
 
     #[test]

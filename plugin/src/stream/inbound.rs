@@ -4,7 +4,7 @@ use gatepost_core::answer::Answer;
 use gatepost_core::headers::Headers;
 use gatepost_core::inbound::{RuleId, Verdict};
 use gatepost_core::notice::InboundResult;
-use gatepost_core::route::canonical;
+use gatepost_core::route::readings;
 
 use super::{Action, State, Stream, text};
 use crate::host;
@@ -14,19 +14,18 @@ use crate::worker::Worker;
 /// it could not be removed.
 pub fn forget_claims(worker: &Worker, headers: &Headers) -> Option<bool> {
     let mut was_claimed = false;
-    for name in &worker.config.inbound_headers {
-        if headers.get(name).is_some() {
-            was_claimed = true;
-            host::remove_request_header(name).then_some(())?;
-        }
+    for name in worker.config.inbound_headers.iter().flat_map(|name| headers.spellings_of(name)) {
+        was_claimed = true;
+        host::remove_request_header(name).then_some(())?;
     }
     Some(was_claimed)
 }
 
-/// The rule for a request's path, in whatever spelling.
+/// The rule for a request's path, in whatever spelling, however it is read.
 pub fn rule(worker: &Worker, headers: &Headers) -> Option<RuleId> {
     let path = headers.get(":path").unwrap_or_default();
-    worker.config.inbound_router.find(&canonical(&String::from_utf8_lossy(&path))).map(|id| RuleId(id.0))
+    let path = String::from_utf8_lossy(&path);
+    readings(&path).find_map(|path| worker.config.inbound_router.find(&path)).map(|id| RuleId(id.0))
 }
 
 impl Stream {
@@ -85,6 +84,7 @@ impl Stream {
     }
 }
 
-fn unavailable() -> Answer {
+/// It cannot be said whether it is verified.
+pub fn unavailable() -> Answer {
     Answer::unavailable(1, "the request cannot be verified now")
 }

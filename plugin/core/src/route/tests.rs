@@ -198,3 +198,16 @@ proptest! {
         prop_assert_eq!(table.post(&path).map(|(pattern, _)| pattern), expected.copied());
     }
 }
+
+#[test]
+fn a_path_with_a_dot_dot_is_read_in_every_way_in_which_an_application_may_read_it() {
+    let is_read_as = |path: &str, as_which: &str| readings(path).any(|reading| reading == as_which);
+    // What the WHATWG's URL parser makes of it, and what nginx does: the first does not merge slashes.
+    assert!(is_read_as("/a/b//..", "/a/b") && is_read_as("/a/b//..", "/a"));
+    // Whoever decodes first, or takes parameters away first, has one segment more or less.
+    for path in ["/a/b/x%2Fy/..", "/a/b/x\\y/..", "/a/b/..;/..", "/a/b/%2E%2e/.."] {
+        assert!(is_read_as(path, "/a/b"), "{path}");
+    }
+    assert!(!is_read_as("/a/b/x/..", "/a"));
+    assert_eq!(readings("/A//b/%2E/c;x?y=/../z").collect::<Vec<_>>(), ["/a/b/c"]);
+}
