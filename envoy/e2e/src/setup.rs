@@ -38,6 +38,8 @@ pub struct Setup {
     wasm: Option<PathBuf>,
     /// The public listener serves the admin surface too.
     administered: bool,
+    /// The filter also stands before what is below `/inbound`.
+    inbound: bool,
     arguments: Vec<String>,
     /// Merged into Envoy's whole config.
     bootstrap: Value,
@@ -55,6 +57,7 @@ impl Setup {
             around: json!({}),
             wasm: None,
             administered: false,
+            inbound: false,
             arguments: Vec::new(),
             bootstrap: json!({}),
         }
@@ -147,6 +150,14 @@ impl Setup {
         self
     }
 
+    /// Sends what comes to `/inbound/…` through the filter to the application at this address, so that the section
+    /// `inbound` of the plugin's config says what gets there.
+    #[must_use]
+    pub fn in_front_of(mut self, address: &str) -> Self {
+        self.inbound = true;
+        self.with_cluster("application", address)
+    }
+
     /// Adds arguments to Envoy's command line.
     #[must_use]
     pub fn with_arguments(mut self, arguments: &[&str]) -> Self {
@@ -193,19 +204,28 @@ impl Setup {
         let mut config = example.config().clone();
         let listener = config.pointer_mut(LISTENER_AT).context("the example has no listener")?;
         overlay(listener, json!({"connection_balance_config": {"exact_balance": {}}}));
+        let routes = listener.pointer_mut(ROUTES_AT).and_then(Value::as_array_mut);
+        let routes = routes.context("the example has no routes")?;
         if self.administered {
-            let on = json!({"@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", "config": {}});
-            let route = json!({
-                "match": {"path_separated_prefix": "/gatepost"},
-                "direct_response": {"status": 404},
-                "typed_per_filter_config": {"gatepost": on},
-            });
-            let routes = listener.pointer_mut(ROUTES_AT).and_then(Value::as_array_mut);
-            routes.context("the example has no routes")?.insert(0, route);
+            routes.insert(0, filtered("/gatepost", json!({"direct_response": {"status": 404}})));
+        }
+        if self.inbound {
+            routes.insert(0, filtered("/inbound", json!({"route": {"cluster": "application"}})));
         }
         merge(&mut config, self.bootstrap.clone());
         Ok(Launch { config, workers: WORKERS, env: self.env.clone(), arguments: self.arguments.clone() })
     }
+}
+
+/// A route of Envoy's with the filter on.
+fn filtered(prefix: &str, action: Value) -> Value {
+    let on = json!({"@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", "config": {}});
+    let mut route = json!({
+        "match": {"path_separated_prefix": prefix},
+        "typed_per_filter_config": {"gatepost": on},
+    });
+    overlay(&mut route, action);
+    route
 }
 
 /// Replaces keys of an object.
