@@ -10,7 +10,7 @@
 use std::cell::RefCell;
 
 use crate::root::Root;
-use crate::stream::{Action, Stream};
+use crate::stream::{self, Action, Stream};
 
 /// What a context id stands for.
 enum Context {
@@ -110,17 +110,23 @@ extern "C" fn proxy_on_http_call_response(id: u32, token: u32, headers: usize, b
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_request_headers(id: u32, _headers: usize, end_of_stream: bool) -> Action {
-    of_stream(id, |stream| stream.request_headers(end_of_stream)).unwrap_or(Action::Continue)
+    of_stream(id, |stream| stream.request_headers(end_of_stream)).unwrap_or_else(stream::refuse)
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_request_body(id: u32, size: usize, end_of_stream: bool) -> Action {
-    of_stream(id, |stream| stream.request_body(size, end_of_stream)).unwrap_or(Action::Continue)
+    of_stream(id, |stream| stream.request_body(size, end_of_stream)).unwrap_or_else(stream::refuse)
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_request_trailers(id: u32, _trailers: usize) -> Action {
-    of_stream(id, Stream::request_trailers).unwrap_or(Action::Continue)
+    of_stream(id, Stream::request_trailers).unwrap_or_else(stream::refuse)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_response_headers(id: u32, _headers: usize, _end_of_stream: bool) -> Action {
+    of_stream(id, Stream::response_headers);
+    Action::Continue
 }
 
 /// May the context end now? Only a root may have something left to do.

@@ -147,6 +147,25 @@ pub fn request_body(len: usize) -> Vec<u8> {
     abi::buffer(abi::REQUEST_BODY, len).unwrap_or_default()
 }
 
+/// Sets a header of the request of the current context; says whether that was done.
+pub fn set_request_header(name: &str, value: &str) -> bool {
+    abi::set_header(abi::REQUEST_HEADERS, name, value.as_bytes()).is_ok()
+}
+
+/// Removes a header of the request of the current context; says whether that was done.
+pub fn remove_request_header(name: &str) -> bool {
+    abi::remove_header(abi::REQUEST_HEADERS, name).is_ok()
+}
+
+/// The status of the response to the request of the current context.
+pub fn response_status() -> Option<u16> {
+    status(abi::RESPONSE_HEADERS)
+}
+
+fn status(map: u32) -> Option<u16> {
+    std::str::from_utf8(&abi::header(map, ":status").ok()?).ok()?.parse().ok()
+}
+
 /// Answers the request of the current context.
 pub fn answer(answer: &Answer) -> bool {
     let headers = headers::serialise(answer.headers.iter().map(|(name, value)| (*name, value.as_bytes())));
@@ -176,7 +195,7 @@ pub fn call_end(headers: usize, body: usize) -> (CallEnd, Option<Vec<u8>>) {
         return (CallEnd::of(None, false, b""), None);
     }
     let header = |name| abi::header(abi::CALL_RESPONSE_HEADERS, name).ok();
-    let status = header(":status").and_then(|status| std::str::from_utf8(&status).ok()?.parse().ok());
+    let status = status(abi::CALL_RESPONSE_HEADERS);
     if status.is_some_and(|status| status < 400) {
         // Envoy makes up errors only, and nobody is asked to come back later.
         return (CallEnd::of(status, true, b""), None);

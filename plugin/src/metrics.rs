@@ -3,7 +3,7 @@
 //!
 //! Every series is defined soon after the start, at 0: to Prometheus a counter that appears at 1 has not increased. That
 //! goes over several ticks, since each takes the host a few microseconds. How many there are follows from the config:
-//! 24 for each endpoint, 7 for each route, and a dozen.
+//! 24 for each endpoint, 7 for each route, 14 for each inbound rule, and a dozen.
 
 use std::time::Duration;
 
@@ -11,12 +11,14 @@ use gatepost_core::breaker::Position;
 use gatepost_core::config::{Config, EndpointId, RouteId};
 use gatepost_core::guard::Trigger;
 use gatepost_core::hours::{OUTCOMES, REJECTED};
-use gatepost_core::notice::{DeliveryResult, EventResult, Gauge, Notice};
+use gatepost_core::inbound::RuleId;
+use gatepost_core::notice::{DeliveryResult, EventResult, Gauge, InboundResult, Notice};
 use gatepost_core::payload::Kind;
 
 use crate::host::{self, MetricKind};
 
 const EVENTS: &str = "gatepost_events_total";
+const INBOUND: &str = "gatepost_inbound_total";
 const ATTEMPTS: &str = "gatepost_attempts_total";
 const ATTEMPT_DURATION: &str = "gatepost_attempt_duration_ms";
 const DELIVERIES: &str = "gatepost_deliveries_total";
@@ -37,6 +39,8 @@ pub struct Metrics {
     routes: Vec<Family>,
     /// One family for each endpoint of the config.
     endpoints: Vec<Family>,
+    /// One family for each inbound rule of the config.
+    inbound: Vec<Family>,
     /// Those of the whole process.
     process: Family,
     /// How many routes and endpoints have had their series defined; `None`: not even the process has.
@@ -58,6 +62,7 @@ impl Metrics {
         Self {
             routes: vec![Family::new(); config.routes.len()],
             endpoints: vec![Family::new(); config.endpoints.len()],
+            inbound: vec![Family::new(); config.inbound.len()],
             process: Family::new(),
             defined: None,
         }
@@ -65,8 +70,8 @@ impl Metrics {
 
     /// Defines some of the series that are not defined yet.
     pub fn define_some(&mut self, config: &Config) {
-        // A filter without endpoints only serves the admin surface.
-        if config.endpoints.is_empty() {
+        // A filter with neither only serves the admin surface.
+        if config.endpoints.is_empty() && config.inbound.is_empty() {
             return;
         }
         let Some(from) = self.defined else {
@@ -79,10 +84,14 @@ impl Metrics {
                 for result in EventResult::ALL {
                     handle(family, Some(("route", &route.name)), counter(EVENTS, "result", result.label()));
                 }
+            } else if let Some(family) = self.endpoints.get_mut(number - config.routes.len()) {
+                define_endpoint(family, endpoint_name(config, EndpointId(number - config.routes.len())));
             } else {
-                let number = number - config.routes.len();
-                let Some(family) = self.endpoints.get_mut(number) else { return };
-                define_endpoint(family, endpoint_name(config, EndpointId(number)));
+                let number = number - config.routes.len() - config.endpoints.len();
+                let Some((family, rule)) = self.inbound.get_mut(number).zip(config.inbound.get(number)) else { return };
+                for (_, label) in InboundResult::ALL {
+                    handle(family, Some(("route", &rule.name)), counter(INBOUND, "result", label));
+                }
             }
             self.defined = Some(number + 1);
         }
@@ -105,6 +114,13 @@ impl Metrics {
         let Some((family, route)) = self.routes.get_mut(route.0).zip(config.routes.get(route.0)) else { return };
         let series = (EVENTS, MetricKind::Counter, ("result", result.label()));
         handle(family, Some(("route", &route.name)), series).into_iter().for_each(|handle| host::count(handle, 1));
+    }
+
+    /// Counts a request on an inbound path.
+    pub fn inbound(&mut self, config: &Config, rule: RuleId, result: InboundResult) {
+        let Some((family, rule)) = self.inbound.get_mut(rule.0).zip(config.inbound.get(rule.0)) else { return };
+        let series = counter(INBOUND, "result", result.label());
+        handle(family, Some(("route", &rule.name)), series).into_iter().for_each(|handle| host::count(handle, 1));
     }
 
     /// Counts what happened.

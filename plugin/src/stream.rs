@@ -1,4 +1,4 @@
-//! One HTTP request: is it an event, has all of it come, what is it answered.
+//! One HTTP request: who signed it, is it an event, has all of it come, what is it answered.
 
 use std::rc::Rc;
 
@@ -8,14 +8,17 @@ use gatepost_core::config::RouteId;
 use gatepost_core::engine::{Offer, Place};
 use gatepost_core::headers::Headers;
 use gatepost_core::idempotency::{KEY_LEN_MAX, Key};
+use gatepost_core::inbound::{RuleId, Ticket};
 use gatepost_core::message;
-use gatepost_core::notice::EventResult;
+use gatepost_core::notice::{EventResult, InboundResult};
 use gatepost_core::route::Selection;
 use gatepost_core::template::Source;
 use gatepost_core::time::Now;
 
 use crate::host;
 use crate::worker::Worker;
+
+mod inbound;
 
 /// What becomes of the part of a request that has come.
 #[repr(u32)]
@@ -32,11 +35,15 @@ pub struct Stream {
     id: u32,
     worker: Option<Rc<Worker>>,
     state: State,
+    /// It was verified, and is with the application.
+    ticket: Option<Ticket>,
 }
 
 enum State {
     /// Not looked at yet, or no event: it passes through untouched.
     Passing,
+    /// A request to be verified whose body is coming; so many bytes of it are here.
+    Verifying { rule: RuleId, headers: Box<Headers>, size: usize },
     /// An event whose body is coming; so many bytes of it are here.
     Collecting { event: Box<Incoming>, size: usize },
     /// A request to the admin surface whose body is coming; so many bytes of it are here.
@@ -57,17 +64,17 @@ struct Incoming {
 }
 
 impl Stream {
-    /// A request that nothing is known of. Without a worker the filter is not configured, and Envoy would not have
-    /// let it get this far.
+    /// A request that nothing is known of. Without a worker the filter is not configured: it lets nothing by, for what it
+    /// cannot know is whether it should be verified.
     pub fn new(id: u32, worker: Option<Rc<Worker>>) -> Self {
-        Self { id, worker, state: State::Passing }
+        Self { id, worker, state: State::Passing, ticket: None }
     }
 
     /// Its headers are here.
     pub fn request_headers(&mut self, end_of_stream: bool) -> Action {
         match self.worker.clone() {
             Some(worker) => self.begin(&worker, end_of_stream),
-            None => Action::Continue,
+            None => refuse(),
         }
     }
 
@@ -75,7 +82,7 @@ impl Stream {
     pub fn request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
         match self.worker.clone() {
             Some(worker) => self.collect(&worker, size, end_of_stream),
-            None => Action::Continue,
+            None => refuse(),
         }
     }
 
@@ -83,17 +90,29 @@ impl Stream {
     pub fn request_trailers(&mut self) -> Action {
         match self.worker.clone() {
             Some(worker) => self.finish(&worker),
-            None => Action::Continue,
+            None => refuse(),
+        }
+    }
+
+    /// The headers of its response are here, whoever made it.
+    pub fn response_headers(&mut self) {
+        if let Some(status) = self.ticket.and_then(|_| host::response_status()) {
+            self.settle((200..300).contains(&status));
         }
     }
 
     /// It is over, answered or left by its client.
     pub fn over(&mut self) {
+        self.settle(false);
         let Some(worker) = &self.worker else { return };
         match &self.state {
             State::Waiting { place } => worker.engine(Now::default(), |engine, _| engine.stream_over(self.id, *place)),
             State::Draining => worker.engine(Now::default(), |engine, _| engine.drain_over(self.id)),
-            State::Passing | State::Collecting { .. } | State::Operating { .. } | State::Answered => {}
+            State::Passing
+            | State::Verifying { .. }
+            | State::Collecting { .. }
+            | State::Operating { .. }
+            | State::Answered => {}
         }
     }
 
@@ -101,16 +120,32 @@ impl Stream {
     fn begin(&mut self, worker: &Worker, end_of_stream: bool) -> Action {
         worker.serve();
         // The whole map costs two calls for one header, and most requests here are events, which need it.
-        let headers = host::request_headers();
+        let mut headers = host::request_headers();
         #[cfg(feature = "trap")]
         if headers.get("x-gatepost-trap").is_some() {
             std::process::abort();
         }
-        let text = |name| headers.single(name).and_then(|value| std::str::from_utf8(value).ok()).unwrap_or_default();
-        if worker.config.admin.as_ref().is_some_and(|admin| admin::split(admin, text(":path")).is_some()) {
+        let path = text(&headers, ":path");
+        if worker.config.admin.as_ref().is_some_and(|admin| admin::split(admin, path).is_some()) {
             self.state = State::Operating { headers: Box::new(headers), size: 0 };
             return if end_of_stream { self.finish(worker) } else { Action::Pause };
         }
+        if !worker.config.inbound.is_empty() {
+            match inbound::forget_claims(worker, &headers) {
+                Some(true) => headers = host::request_headers(),
+                Some(false) => {}
+                None => return self.answer(&Answer::unavailable(1, "the request cannot be verified now")),
+            }
+            if let Some(rule) = inbound::rule(worker, &headers) {
+                return self.guard(worker, rule, headers, end_of_stream);
+            }
+        }
+        self.sort(worker, headers, end_of_stream)
+    }
+
+    /// Is it an event?
+    fn sort(&mut self, worker: &Worker, headers: Headers, end_of_stream: bool) -> Action {
+        let text = |name| text(&headers, name);
         let (router, method) = (&worker.config.router, text(":method"));
         let candidates = router.lookup(text(":path"));
         if candidates.is_empty() {
@@ -124,7 +159,7 @@ impl Stream {
                 let too_large = announced.is_ok_and(|len| len > worker.config.limits.body as u64);
                 self.state = State::Collecting { event: Box::new(Incoming { route, captures, headers }), size: 0 };
                 if too_large {
-                    return self.refuse(worker, route, &Answer::too_large(worker.config.limits.body));
+                    return self.too_large(worker, worker.config.limits.body);
                 }
                 if end_of_stream { self.finish(worker) } else { Action::Pause }
             }
@@ -133,28 +168,33 @@ impl Stream {
 
     /// Takes in more of the body.
     fn collect(&mut self, worker: &Worker, total: usize, end_of_stream: bool) -> Action {
-        let (limit, route) = match &mut self.state {
-            State::Collecting { event, size } => {
+        let limit = match &mut self.state {
+            State::Verifying { size, .. } | State::Collecting { size, .. } => {
                 *size = total;
-                (worker.config.limits.body, Some(event.route))
+                worker.config.limits.body
             }
             State::Operating { size, .. } => {
                 *size = total;
-                (admin::BODY_MAX, None)
+                admin::BODY_MAX
             }
             _ => return self.resting(),
         };
         if total > limit {
-            let answer = Answer::too_large(limit);
-            return match route {
-                Some(route) => self.refuse(worker, route, &answer),
-                None => {
-                    let answer = worker.engine(host::now(), |engine, world| engine.refuse_operator(world, answer));
-                    self.answer(&answer)
-                }
-            };
+            return self.too_large(worker, limit);
         }
         if end_of_stream { self.finish(worker) } else { Action::Pause }
+    }
+
+    fn too_large(&mut self, worker: &Worker, limit: usize) -> Action {
+        let answer = Answer::too_large(limit);
+        match &self.state {
+            State::Verifying { rule, .. } => self.deny(worker, *rule, InboundResult::TooLarge, &answer),
+            State::Collecting { event, .. } => self.refuse(worker, event.route, &answer),
+            _ => {
+                let answer = worker.engine(host::now(), |engine, world| engine.refuse_operator(world, answer));
+                self.answer(&answer)
+            }
+        }
     }
 
     /// All of the request is here.
@@ -162,6 +202,7 @@ impl Stream {
         let state = std::mem::replace(&mut self.state, State::Answered);
         let (event, size) = match state {
             State::Collecting { event, size } => (event, size),
+            State::Verifying { rule, headers, size } => return self.verify(worker, rule, *headers, size),
             State::Operating { headers, size } => return self.operate(worker, &headers, size),
             state => {
                 self.state = state;
@@ -223,6 +264,17 @@ impl Stream {
     fn resting(&self) -> Action {
         if matches!(self.state, State::Passing) { Action::Continue } else { Action::Pause }
     }
+}
+
+/// Lets nothing by that nothing is known of.
+pub fn refuse() -> Action {
+    host::answer(&Answer::unavailable(1, "the gateway cannot look at this request"));
+    Action::Pause
+}
+
+/// A header that came once, as text.
+fn text<'a>(headers: &'a Headers, name: &str) -> &'a str {
+    headers.single(name).and_then(|value| std::str::from_utf8(value).ok()).unwrap_or_default()
 }
 
 /// The request's idempotency key in its scope.

@@ -8,8 +8,9 @@ use gatepost_core::answer::Answer;
 use gatepost_core::config::{Config, RouteId};
 use gatepost_core::engine::{Engine, Offer, Place, World};
 use gatepost_core::headers::Headers;
+use gatepost_core::inbound::{Gate, RuleId, Ticket, Verdict};
 use gatepost_core::log::Log;
-use gatepost_core::notice::{EventResult, Notice};
+use gatepost_core::notice::{EventResult, InboundResult, Notice};
 use gatepost_core::time::Now;
 
 use crate::host::{self, Queue, Randomness, SharedData};
@@ -22,6 +23,7 @@ pub struct Worker {
     /// The plugin's name.
     pub name: String,
     engine: RefCell<Engine>,
+    gate: Gate,
     randomness: RefCell<Randomness>,
     /// Never borrowed across a host call that could come back here.
     pub metrics: RefCell<Metrics>,
@@ -38,6 +40,7 @@ impl Worker {
         let config = Rc::new(config);
         Self {
             engine: RefCell::new(Engine::new(Rc::clone(&config), &name)),
+            gate: Gate::new(&config, &name),
             randomness: RefCell::default(),
             metrics: RefCell::new(Metrics::new(&config)),
             log: RefCell::default(),
@@ -81,6 +84,19 @@ impl Worker {
         answer
     }
 
+    /// Verifies a request on an inbound path, all of which is here.
+    pub fn verify(&self, rule: RuleId, headers: &Headers, body: &[u8]) -> Verdict {
+        self.gate.verify(&self.config, &mut SharedData, host::now(), rule, headers, body)
+    }
+
+    /// A verified request was answered, or left: `taken` says whether by a 2xx.
+    pub fn end(&self, ticket: Ticket, taken: bool) {
+        let now = host::now();
+        if let Err(error) = self.gate.end(&mut SharedData, now.mono, ticket, taken) {
+            self.tell(now, &Notice::Store { doing: "ending the claim of an inbound message", error });
+        }
+    }
+
     /// Counts and writes down what has happened so far.
     fn tell_all(&self, now: Now) {
         while let Some(notice) = self.engine(now, |engine, _| engine.poll_notice()) {
@@ -99,6 +115,11 @@ impl Worker {
     /// Counts an answered request on an event route.
     pub fn count(&self, route: RouteId, result: EventResult) {
         self.metrics.borrow_mut().event(&self.config, route, result);
+    }
+
+    /// Counts a request on an inbound path.
+    pub fn count_inbound(&self, rule: RuleId, result: InboundResult) {
+        self.metrics.borrow_mut().inbound(&self.config, rule, result);
     }
 
     /// A request came: which connection it came on tells a newer configuration from an older one.

@@ -10,10 +10,10 @@ use crate::guard::Guard;
 use crate::operational::Kinds;
 use crate::outcome::StatusSet;
 use crate::payload;
+use crate::replay;
 use crate::rollout::Plan;
 use crate::route::Router;
-use crate::secret::Secret;
-use crate::signature::timestamped::Timestamped;
+use crate::signature::{Signature, Tolerance};
 use crate::subscription::Subscriptions;
 use crate::template::Template;
 
@@ -22,17 +22,20 @@ mod delivery;
 mod document;
 mod endpoints;
 mod error;
+mod inbound;
 mod limits;
 mod payload_guard;
 mod protobuf;
 mod reader;
 mod rollout;
 mod routes;
+mod signature;
 mod top;
 mod tree;
 mod values;
 
 pub use admin::{breaker_command, endpoint_command, rollout_command, state_command};
+pub(crate) use error::shown_duration;
 pub use error::{Problem, Problems};
 pub use top::parse;
 pub(crate) use tree::Value as Tree;
@@ -64,6 +67,12 @@ pub struct Config {
     pub limits: Limits,
     /// How operators see and change what it does; `None`: there is no admin surface at all.
     pub admin: Option<Admin>,
+    /// Which requests are verified before the application sees them.
+    pub inbound: Vec<Inbound>,
+    /// The headers of all those rules, each once.
+    pub inbound_headers: Vec<String>,
+    /// Finds the rule of `inbound` for a path, see [`canonical`](crate::route::canonical).
+    pub inbound_router: Router,
     /// Finds the routes of a path.
     pub router: Router,
     /// Finds the endpoints of an event type.
@@ -148,6 +157,23 @@ pub enum Ack {
     },
 }
 
+/// A rule that says which requests are verified before the application sees them, and how.
+#[derive(Debug)]
+pub struct Inbound {
+    /// The label in metrics, the name of its replay table, and what the application is told.
+    pub name: String,
+    /// The methods that may be used there, upper case.
+    pub methods: Vec<String>,
+    /// How a request may be signed: in one scheme, or in two while its sender moves from one to the other.
+    pub signatures: Vec<Signature>,
+    /// How old or early a signature may be.
+    pub tolerance: Tolerance,
+    /// What happens to a message that comes again.
+    pub replay: replay::Policy,
+    /// Tells the application which rule has verified a request, lower case; removed from what clients send.
+    pub header: String,
+}
+
 /// A place that wants events.
 #[derive(Debug)]
 pub struct Endpoint {
@@ -157,10 +183,8 @@ pub struct Endpoint {
     pub cluster: String,
     /// Where the request goes.
     pub url: Url,
-    /// Live secrets, the current one first; never empty, and no secret is.
-    pub secrets: Vec<Secret>,
-    /// The scheme, with its header names made ready.
-    pub signature: Timestamped,
+    /// How its deliveries are signed: in one scheme, or in two while its receivers move from one to the other.
+    pub signatures: Vec<Signature>,
     /// How long an attempt may take.
     pub timeout: Duration,
     /// When an attempt is made again.

@@ -103,6 +103,35 @@ pub fn is_value(value: &[u8]) -> bool {
     value.iter().all(|byte| *byte == b'\t' || (*byte >= b' ' && *byte != 0x7f))
 }
 
+/// Is this lower-case name one of those that Envoy acts on?
+pub fn is_envoys(name: &str) -> bool {
+    name.starts_with("x-envoy-")
+}
+
+/// Does the gateway set this lower-case header itself, in every request it sends?
+pub fn belongs_to_the_gateway(name: &str) -> bool {
+    OF_THE_GATEWAY.contains(&name)
+}
+
+/// Headers that belong to the connection (RFC 9110, section 7.6.1) or to the request itself, and those that every
+/// delivery carries.
+const OF_THE_GATEWAY: [&str; 14] = [
+    "connection",
+    "content-length",
+    "content-type",
+    "host",
+    "keep-alive",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "traceparent",
+    "tracestate",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "user-agent",
+];
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -100,6 +100,14 @@ impl fmt::Display for Pointer {
     }
 }
 
+/// The text or number under a key of the body, if it is a JSON object that has it.
+pub fn id_at(body: &[u8], key: &str) -> Option<Vec<u8>> {
+    match Pointer::parse(&["/", key].concat()).ok()?.read(body).ok()? {
+        Found::Scalar(id) => Some(id.into_bytes()),
+        Found::Nothing | Found::Composite => None,
+    }
+}
+
 fn text(body: &[u8]) -> Result<&str, BodyFault> {
     if body.is_empty() {
         return Err(BodyFault::Empty);

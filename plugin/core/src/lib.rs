@@ -19,6 +19,7 @@
 //! | What can operators see and change while it runs? | [`admin`], [`about`], [`control`], [`endpoint`] |
 //! | What are they told without asking? | [`operational`], [`notice`], [`log`] |
 //! | What is counted? | [`guard`], [`hours`], [`standing`] |
+//! | Is what comes in verified, and is it new? | [`inbound`], [`signature`], [`replay`] |
 //! | What does a producer get? | [`answer`], [`idempotency`] |
 //! | Who holds it all together? | [`engine`], [`notice`] |
 //!
@@ -45,6 +46,7 @@ pub mod headers;
 pub mod history;
 pub mod hours;
 pub mod idempotency;
+pub mod inbound;
 mod index;
 pub mod json;
 pub mod ledger;
@@ -55,6 +57,7 @@ pub mod operational;
 pub mod outcome;
 pub mod payload;
 pub mod rate;
+pub mod replay;
 pub mod retry;
 pub mod rollout;
 pub mod route;

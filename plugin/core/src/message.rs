@@ -8,7 +8,7 @@ use crate::headers::{self, Headers};
 use crate::json::write::quoted;
 use crate::json::{self, BodyFault};
 use crate::operational::is_operational;
-use crate::signature::timestamped::sign;
+use crate::signature::timestamped::Timestamped;
 use crate::template::{Absent, Source};
 use crate::time::WallTime;
 use crate::wire::wire;
@@ -250,8 +250,10 @@ pub fn sink_headers<'a>(
     reason: &'a str,
 ) -> CallHeaders<'a> {
     let mut headers = signed_headers(&sink.url, endpoint, user_agent, attempt);
-    headers.push((&endpoint.signature.endpoint, Cow::Borrowed(endpoint.name.as_bytes())));
-    headers.push((&endpoint.signature.dead_letter, Cow::Borrowed(reason.as_bytes())));
+    for names in names(endpoint) {
+        headers.push((&names.endpoint, Cow::Borrowed(endpoint.name.as_bytes())));
+        headers.push((&names.dead_letter, Cow::Borrowed(reason.as_bytes())));
+    }
     headers
 }
 
@@ -261,8 +263,7 @@ fn signed_headers<'a>(
     user_agent: &'a str,
     attempt: &Attempt<'a>,
 ) -> CallHeaders<'a> {
-    let names = &endpoint.signature;
-    let mut headers = Vec::with_capacity(14 + endpoint.headers.len());
+    let mut headers = Vec::with_capacity(16 + endpoint.headers.len());
     headers.extend(pseudo_headers(url));
     let carried = [
         ("content-type", attempt.content_type),
@@ -273,17 +274,22 @@ fn signed_headers<'a>(
     for (name, value) in carried {
         headers.extend(value.map(|value| (name, Cow::Borrowed(value))));
     }
-    let mut signatures = endpoint.secrets.iter().map(|secret| sign(secret, attempt.at, attempt.body));
-    headers.extend(signatures.next().map(|first| (names.signature.as_str(), owned(first))));
-    let others = signatures.collect::<Vec<_>>().join(",");
-    if !others.is_empty() {
-        headers.push((&names.signature_also, owned(others)));
+    for signature in &endpoint.signatures {
+        signature.sign(attempt, &mut headers);
     }
-    headers.push((&names.timestamp, owned(itoa::Buffer::new().format(attempt.at.as_millis()).to_owned())));
-    headers.push((&names.id, owned(attempt.id.to_string())));
-    headers.push((&names.event, Cow::Borrowed(attempt.event_type.as_bytes())));
-    headers.push((&names.attempt, owned(itoa::Buffer::new().format(attempt.number).to_owned())));
+    for names in names(endpoint) {
+        headers.push((&names.id, owned(attempt.id.to_string())));
+        headers.push((&names.event, Cow::Borrowed(attempt.event_type.as_bytes())));
+        headers.push((&names.attempt, owned(itoa::Buffer::new().format(attempt.number).to_owned())));
+    }
     headers
+}
+
+/// What the headers are called that tell of the event: once, unless two schemes call them differently.
+fn names(endpoint: &Endpoint) -> impl Iterator<Item = &Timestamped> {
+    let mut all = endpoint.signatures.iter().map(|signature| &signature.names);
+    let first = all.next();
+    first.into_iter().chain(all.filter(move |names| Some(*names) != first))
 }
 
 fn owned<'a>(text: String) -> Cow<'a, [u8]> {

@@ -260,6 +260,64 @@ impl EventResult {
     }
 }
 
+/// What became of a request on an inbound path; the label `result` of `gatepost_inbound_total`. See [`crate::inbound`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum InboundResult {
+    /// It went on to the application, for the first time.
+    Verified,
+    /// It went on, and may come again: there was no room to remember it.
+    Unremembered,
+    /// The application has taken it before.
+    Duplicate,
+    /// It is with the application.
+    InProgress,
+    /// It has no signature.
+    Unsigned,
+    /// Its signature fits no valid secret.
+    Signature,
+    /// It was signed too long ago.
+    Stale,
+    /// It was signed too far ahead.
+    Early,
+    /// No secret is valid now.
+    NoSecret,
+    /// A header of its scheme cannot be read.
+    Malformed,
+    /// Its method is another.
+    Method,
+    /// It is over `limits.body`.
+    TooLarge,
+    /// There was no room to remember it.
+    Full,
+    /// It could not be verified now.
+    Unavailable,
+}
+
+impl InboundResult {
+    /// All of them, with the label's values.
+    pub const ALL: [(Self, &'static str); 14] = [
+        (Self::Verified, "verified"),
+        (Self::Unremembered, "unremembered"),
+        (Self::Duplicate, "duplicate"),
+        (Self::InProgress, "in_progress"),
+        (Self::Unsigned, "unsigned"),
+        (Self::Signature, "signature"),
+        (Self::Stale, "stale"),
+        (Self::Early, "early"),
+        (Self::NoSecret, "no_secret"),
+        (Self::Malformed, "malformed"),
+        (Self::Method, "method"),
+        (Self::TooLarge, "too_large"),
+        (Self::Full, "full"),
+        (Self::Unavailable, "unavailable"),
+    ];
+
+    /// The label's value.
+    pub fn label(self) -> &'static str {
+        Self::ALL.iter().find(|(result, _)| *result == self).map_or("", |(_, label)| label)
+    }
+}
+
 /// How a delivery ended; the label `result` of `gatepost_deliveries_total`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum DeliveryResult {

@@ -105,6 +105,12 @@ impl Router {
         candidates
     }
 
+    /// The first route of the most specific pattern that matches, where routes ask for no headers.
+    pub fn find(&self, path: &str) -> Option<RouteId> {
+        let candidates = self.lookup(path).0;
+        candidates.iter().find_map(|candidate| self.with_headers(candidate, &Headers::default()).first().copied())
+    }
+
     /// The first route, of the most specific pattern, whose headers and method the request has.
     pub fn select(&self, routes: &[Route], candidates: Candidates, method: &str, headers: &Headers) -> Selection {
         let mut allow: Vec<String> = Vec::new();
@@ -225,6 +231,23 @@ impl Group {
         }
         Some(key)
     }
+}
+
+/// The one spelling of a path that stands for all that an application may take for the same: without query and parameters,
+/// percent-decoded, in lower case, `\\` for `/`, no empty segment, and `.` and `..` resolved. What guards a path has to
+/// guard every spelling of it.
+pub fn canonical(path: &str) -> String {
+    let path = path.split(['?', '#']).next().unwrap_or_default();
+    let plain = percent_decode_str(path).decode_utf8_lossy().to_ascii_lowercase().replace('\\', "/");
+    let mut segments: Vec<&str> = Vec::new();
+    for segment in plain.split('/') {
+        match segment.split(';').next().unwrap_or_default() {
+            "" | "." => {}
+            ".." => drop(segments.pop()),
+            segment => segments.push(segment),
+        }
+    }
+    ["/", &segments.join("/")].concat()
 }
 
 /// A part of a path, or of a query, without its percent-encoding; as it came, if that hides no UTF-8.

@@ -1,10 +1,94 @@
-//! A signing key: never printed, wiped when dropped.
+//! Keys that sign or verify, and when they do: never printed, wiped when dropped.
 
 use std::fmt;
 
+use ed25519_dalek::{Signer, SigningKey, VerifyingKey};
 use hmac::{Hmac, KeyInit};
 use sha2::Sha256;
 use zeroize::Zeroizing;
+
+use crate::time::WallTime;
+
+/// A key with the time in which it is used.
+#[derive(Clone, Debug)]
+pub struct LiveKey {
+    /// The key.
+    pub key: Key,
+    /// Not before this; `None`: from ever.
+    pub not_before: Option<WallTime>,
+    /// Not at this or after; `None`: for ever.
+    pub not_after: Option<WallTime>,
+}
+
+impl LiveKey {
+    /// Is it used at this time?
+    pub fn is_live(&self, at: WallTime) -> bool {
+        self.not_before.is_none_or(|from| from <= at) && self.not_after.is_none_or(|until| at < until)
+    }
+}
+
+/// A key.
+#[derive(Clone, Debug)]
+pub enum Key {
+    /// Both sides have it.
+    Shared(Secret),
+    /// Signs; whoever verifies has the public one.
+    Private(PrivateKey),
+    /// Verifies.
+    Public(PublicKey),
+}
+
+/// A private key of Ed25519 (RFC 8032).
+#[derive(Clone)]
+pub struct PrivateKey(Box<SigningKey>);
+
+impl PrivateKey {
+    /// A key from its 32 secret bytes, with its public key behind them or not; `None` for other lengths, and for a public
+    /// key that is not its own.
+    pub fn new(bytes: &[u8]) -> Option<Self> {
+        let (secret, public) = bytes.split_first_chunk::<32>()?;
+        let key = SigningKey::from_bytes(secret);
+        (public.is_empty() || public == key.verifying_key().as_bytes()).then(|| Self(Box::new(key)))
+    }
+
+    /// The signature of these bytes, one part behind the other.
+    pub fn sign(&self, parts: &[&[u8]]) -> [u8; 64] {
+        self.0.sign(&parts.concat()).to_bytes()
+    }
+
+    /// The key that verifies.
+    pub fn public(&self) -> PublicKey {
+        PublicKey(self.0.verifying_key())
+    }
+}
+
+impl fmt::Debug for PrivateKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
+/// A public key of Ed25519 (RFC 8032).
+#[derive(Clone, Debug)]
+pub struct PublicKey(VerifyingKey);
+
+impl PublicKey {
+    /// A key from its 32 bytes; `None` where they are no point of the curve, or one under which anything is signed.
+    pub fn new(bytes: &[u8]) -> Option<Self> {
+        let key = VerifyingKey::from_bytes(bytes.try_into().ok()?).ok()?;
+        (!key.is_weak()).then_some(Self(key))
+    }
+
+    /// Its 32 bytes.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        self.0.as_bytes()
+    }
+
+    /// Is this the signature of these bytes, one part behind the other? Strictly: a signature has one form.
+    pub fn verifies(&self, parts: &[&[u8]], signature: &[u8; 64]) -> bool {
+        self.0.verify_strict(&parts.concat(), &ed25519_dalek::Signature::from_bytes(signature)).is_ok()
+    }
+}
 
 /// A signing key, as the state of HMAC-SHA256 (RFC 2104) after the key went in: prepared once, copied for each
 /// signature, so that signing never hashes the key again. The key itself is not kept.

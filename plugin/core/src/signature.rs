@@ -1,3 +1,392 @@
-//! Signatures, one scheme a file: what is signed, and which headers say so.
+//! Signatures, one scheme a file: what is signed, which headers say so, and how they are read back.
+//!
+//! | scheme | signed | headers | id, for replays |
+//! |---|---|---|---|
+//! | [`timestamped`] | `timestamp.body` | `X-Webhook-Signature`, `-Timestamp` | `X-Webhook-Id`, not signed |
+//! | [`standard`] | `id.timestamp.body` | `webhook-signature`, `-timestamp`, `-id` | `webhook-id`, signed |
+//! | [`github`] | `body` | `X-Hub-Signature-256` | `X-GitHub-Delivery`, not signed |
+//! | [`stripe`] | `timestamp.body` | `Stripe-Signature` | the body's `/id`, signed |
+//! | [`slack`] | `v0:timestamp:body` | `X-Slack-Signature`, `X-Slack-Request-Timestamp` | the body's `/event_id`, signed |
+//!
+//! A scheme turns headers into a [`Presented`] and tags into headers; which keys are live, how tags are compared and
+//! what is too old is the same for all, and stands here. Tags are compared in constant time: how long it takes says
+//! nothing about where the first difference is (`cargo bench -p gatepost-core --bench constant_time`).
 
+use std::fmt;
+use std::hash::Hasher;
+use std::time::Duration;
+
+use hmac::Mac;
+use siphasher::sip::SipHasher13;
+
+use crate::config::shown_duration;
+use crate::headers::Headers;
+use crate::message::{Attempt, CallHeaders};
+use crate::secret::{Key, LiveKey, Secret};
+use crate::time::WallTime;
+
+pub mod github;
+pub mod slack;
+pub mod standard;
+pub mod stripe;
 pub mod timestamped;
+
+use timestamped::Timestamped;
+
+/// A request presents at most this many signatures, which is more than anybody has secrets alive: comparing them costs
+/// a key each.
+pub const PRESENTED_MAX: usize = 16;
+
+/// Which signatures there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// Gatepost's own.
+    Timestamped,
+    /// [Standard Webhooks](https://www.standardwebhooks.com).
+    Standard,
+    /// GitHub's.
+    Github,
+    /// Stripe's.
+    Stripe,
+    /// Slack's.
+    Slack,
+}
+
+impl Scheme {
+    /// All of them, as the config names them.
+    pub const ALL: [(&'static str, Self); 5] = [
+        ("timestamped", Self::Timestamped),
+        ("standard", Self::Standard),
+        ("github", Self::Github),
+        ("stripe", Self::Stripe),
+        ("slack", Self::Slack),
+    ];
+}
+
+/// A scheme with its keys: signs, or verifies.
+#[derive(Clone, Debug)]
+pub struct Signature {
+    /// Which signature.
+    pub scheme: Scheme,
+    /// The headers that are alike in every scheme, and those of [`timestamped`].
+    pub names: Timestamped,
+    /// In the order of the config: the first that is live is the current one. Where they sign, the config left no time
+    /// at which none is live.
+    pub keys: Vec<LiveKey>,
+}
+
+/// What the headers of a request say of its signature.
+#[derive(Debug, Default)]
+struct Presented {
+    /// What is signed before the body.
+    prefix: Vec<u8>,
+    /// When it was signed, where the scheme says so.
+    at: Option<WallTime>,
+    /// Its id, where there is one.
+    id: Option<Vec<u8>>,
+    /// Is the id part of what is signed?
+    is_id_signed: bool,
+    /// The signatures.
+    tags: Vec<Tag>,
+}
+
+/// A signature as bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tag {
+    /// HMAC-SHA256.
+    Mac([u8; 32]),
+    /// Ed25519 (RFC 8032).
+    Ed25519([u8; 64]),
+}
+
+/// Why a request is not taken. Printed, it is one sentence that helps its sender, and tells nobody what would be right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault<'a> {
+    /// There is no signature.
+    Unsigned {
+        /// The header it should be in.
+        header: &'a str,
+    },
+    /// A header of the scheme is not what it should be.
+    Malformed {
+        /// Which.
+        header: &'a str,
+        /// What it should be.
+        expected: &'static str,
+    },
+    /// It was signed too long ago.
+    Stale {
+        /// What is tolerated.
+        past: Duration,
+    },
+    /// It was signed too far ahead.
+    Early {
+        /// What is tolerated.
+        future: Duration,
+    },
+    /// No signature is one under a live secret.
+    Mismatch,
+    /// No secret is live now.
+    NoSecret,
+}
+
+impl fmt::Display for Fault<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unsigned { header } => write!(f, "the request is not signed: it has no header {header}"),
+            Self::Malformed { header, expected } => write!(f, "the header {header} is not {expected}"),
+            Self::Stale { past } => {
+                write!(f, "the timestamp is more than {} in the past", shown_duration(*past))
+            }
+            Self::Early { future } => {
+                write!(f, "the timestamp is more than {} in the future", shown_duration(*future))
+            }
+            Self::Mismatch => f.write_str(
+                "no signature fits the body: the secret differs, or the body is not, byte for byte, what was signed",
+            ),
+            Self::NoSecret => f.write_str("no secret is valid at this time"),
+        }
+    }
+}
+
+/// How old or early a signature may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tolerance {
+    /// Behind the receiver's clock.
+    pub past: Duration,
+    /// Ahead of it.
+    pub future: Duration,
+}
+
+/// What a verified message is known by, should it come again: hashes of what was signed and of its id.
+///
+/// What was signed, not the signature: that has as many forms as there are live secrets, and a message that was signed
+/// under two of them must not come again under the other. Where the id is part of it, the id alone will do, and then a
+/// sender that signs afresh for every attempt is known again.
+pub type Marks = Vec<u64>;
+
+impl Signature {
+    /// The headers that sign an attempt, with every secret that is live then.
+    pub fn sign<'a>(&'a self, attempt: &Attempt<'a>, headers: &mut CallHeaders<'a>) {
+        let keys = self.keys.iter().filter(|key| key.is_live(attempt.at)).map(|key| &key.key);
+        match self.scheme {
+            Scheme::Timestamped => timestamped::headers(&self.names, keys, attempt, headers),
+            Scheme::Standard => standard::headers(keys, attempt, headers),
+            Scheme::Github => github::headers(keys, attempt, headers),
+            Scheme::Stripe => stripe::headers(keys, attempt, headers),
+            Scheme::Slack => slack::headers(keys, attempt, headers),
+        }
+    }
+
+    /// The names of the headers that [`sign`](Self::sign) sets, and of those that tell of the event.
+    pub fn header_names(&self) -> Vec<&str> {
+        let names = &self.names;
+        let mut all = vec![&*names.id, &*names.event, &*names.attempt, &*names.endpoint, &*names.dead_letter];
+        match self.scheme {
+            Scheme::Timestamped => {
+                all.extend([&*names.signature, &*names.signature_also, &*names.timestamp]);
+            }
+            Scheme::Standard => all.extend(standard::NAMES),
+            Scheme::Github => all.extend(github::NAMES),
+            Scheme::Stripe => all.push(stripe::SIGNATURE),
+            Scheme::Slack => all.extend(slack::NAMES),
+        }
+        all
+    }
+
+    /// A message has at most so many [`Marks`].
+    pub fn marks_max(&self) -> u32 {
+        match self.scheme {
+            Scheme::Timestamped | Scheme::Github => 2,
+            Scheme::Standard | Scheme::Stripe | Scheme::Slack => 1,
+        }
+    }
+
+    /// Does the request claim to be signed in this scheme?
+    pub fn is_presented(&self, headers: &Headers) -> bool {
+        headers.get(self.header()).is_some()
+    }
+
+    /// The header of the signature.
+    fn header(&self) -> &str {
+        match self.scheme {
+            Scheme::Timestamped => &self.names.signature,
+            Scheme::Standard => standard::SIGNATURE,
+            Scheme::Github => github::SIGNATURE,
+            Scheme::Stripe => stripe::SIGNATURE,
+            Scheme::Slack => slack::SIGNATURE,
+        }
+    }
+
+    /// Was this request signed under a secret that is live now, not too long ago?
+    ///
+    /// # Errors
+    /// Why not. What costs nothing is looked at first; what an answer tells, its sender knew.
+    pub fn verify(
+        &self,
+        headers: &Headers,
+        body: &[u8],
+        now: WallTime,
+        tolerance: Tolerance,
+    ) -> Result<Marks, Fault<'_>> {
+        if !self.is_presented(headers) {
+            return Err(Fault::Unsigned { header: self.header() });
+        }
+        let presented = match self.scheme {
+            Scheme::Timestamped => timestamped::read(&self.names, headers),
+            Scheme::Standard => standard::read(headers),
+            Scheme::Github => github::read(headers),
+            Scheme::Stripe => stripe::read(headers, body),
+            Scheme::Slack => slack::read(headers, body),
+        }?;
+        if let Some(at) = presented.at {
+            if at.plus(tolerance.past) < now {
+                return Err(Fault::Stale { past: tolerance.past });
+            }
+            if at > now.plus(tolerance.future) {
+                return Err(Fault::Early { future: tolerance.future });
+            }
+        }
+        let mut live = self.keys.iter().filter(|key| key.is_live(now)).peekable();
+        if live.peek().is_none() {
+            return Err(Fault::NoSecret);
+        }
+        // Every key has its say, so that the time it takes does not tell which of them fits.
+        let fits = live.fold(false, |fits, key| fits | presented.is_signed_by(&key.key, body));
+        if fits { Ok(presented.marks(body)) } else { Err(Fault::Mismatch) }
+    }
+}
+
+impl Presented {
+    fn is_signed_by(&self, key: &Key, body: &[u8]) -> bool {
+        match key {
+            Key::Shared(secret) => {
+                let ours = mac(secret, &[&self.prefix, body]);
+                self.tags.iter().fold(false, |fits, tag| match tag {
+                    Tag::Mac(theirs) => fits | ours.is(theirs),
+                    Tag::Ed25519(_) => fits,
+                })
+            }
+            Key::Public(key) => self.tags.iter().any(|tag| match tag {
+                Tag::Ed25519(tag) => key.verifies(&[&self.prefix, body], tag),
+                Tag::Mac(_) => false,
+            }),
+            // The config lets no verifier have one.
+            Key::Private(_) => false,
+        }
+    }
+
+    fn marks(&self, body: &[u8]) -> Marks {
+        match (&self.id, self.is_id_signed) {
+            (Some(id), true) => vec![mark(ID, &[id])],
+            (Some(id), false) => vec![mark(CONTENT, &[&self.prefix, body]), mark(ID, &[id])],
+            (None, _) => vec![mark(CONTENT, &[&self.prefix, body])],
+        }
+    }
+}
+
+/// What a mark is of, so that no id is taken for a content.
+const CONTENT: u8 = 0;
+const ID: u8 = 1;
+
+/// Only who holds the secret chooses what is hashed here, and gains nothing by two that are alike.
+fn mark(kind: u8, parts: &[&[u8]]) -> u64 {
+    let mut hasher = SipHasher13::new();
+    hasher.write(&[kind]);
+    parts.iter().for_each(|part| hasher.write(part));
+    hasher.finish()
+}
+
+/// An HMAC-SHA256. Comparing it takes the same time wherever the first difference is.
+struct Ours(hmac::digest::CtOutput<hmac::Hmac<sha2::Sha256>>);
+
+impl Ours {
+    fn is(&self, theirs: &[u8; 32]) -> bool {
+        self.0 == hmac::digest::CtOutput::new((*theirs).into())
+    }
+
+    fn bytes(self) -> [u8; 32] {
+        self.0.into_bytes().into()
+    }
+}
+
+fn mac(secret: &Secret, parts: &[&[u8]]) -> Ours {
+    let mut hmac = secret.hmac();
+    parts.iter().for_each(|part| hmac.update(part));
+    Ours(hmac.finalize())
+}
+
+/// An HMAC-SHA256 in 64 lower-case hex digits.
+fn hex_of(secret: &Secret, parts: &[&[u8]]) -> String {
+    let mut digits = vec![0; 64];
+    // Two digits for each of 32 bytes: they fit, and they are ASCII.
+    let _ = hex::encode_to_slice(mac(secret, parts).bytes(), &mut digits);
+    String::from_utf8(digits).unwrap_or_default()
+}
+
+/// 64 hex digits.
+fn tag_of_hex(text: &[u8]) -> Option<Tag> {
+    let mut bytes = [0; 32];
+    hex::decode_to_slice(text, &mut bytes).ok().map(|()| Tag::Mac(bytes))
+}
+
+/// The keys that make an HMAC.
+fn secrets<'a>(keys: impl Iterator<Item = &'a Key>) -> impl Iterator<Item = &'a Secret> {
+    keys.filter_map(|key| match key {
+        Key::Shared(secret) => Some(secret),
+        Key::Private(_) | Key::Public(_) => None,
+    })
+}
+
+/// Puts the first signature into a header of its own and the others, while secrets rotate, into a second one: a receiver
+/// that compares the whole of the first never breaks.
+fn first_and_also<'a>(
+    headers: &mut CallHeaders<'a>,
+    (name, also): (&'a str, &'a str),
+    mut signatures: impl Iterator<Item = String>,
+) {
+    headers.extend(signatures.next().map(|first| (name, first.into_bytes().into())));
+    let others = signatures.collect::<Vec<_>>().join(",");
+    if !others.is_empty() {
+        headers.push((also, others.into_bytes().into()));
+    }
+}
+
+/// Reads back what [`first_and_also`] writes; each signature is hex behind `version`.
+fn read_first_and_also<'n>(
+    headers: &Headers,
+    (name, also): (&'n str, &str),
+    (version, expected): (&str, &'static str),
+) -> Result<Vec<Tag>, Fault<'n>> {
+    let malformed = Fault::Malformed { header: name, expected };
+    let first = single(headers, name)?;
+    let others = headers.get(also).unwrap_or_default();
+    let mut tags = Vec::new();
+    for text in std::iter::once(first).chain(others.split(|byte| *byte == b',').filter(|text| !text.is_empty())) {
+        let digits = text.trim_ascii().strip_prefix(version.as_bytes()).ok_or(malformed)?;
+        tags.push(tag_of_hex(digits).ok_or(malformed)?);
+    }
+    few(tags, malformed)
+}
+
+/// The tags, unless they are none or too many.
+fn few<'n>(tags: Vec<Tag>, malformed: Fault<'n>) -> Result<Vec<Tag>, Fault<'n>> {
+    if (1..=PRESENTED_MAX).contains(&tags.len()) { Ok(tags) } else { Err(malformed) }
+}
+
+/// The value of a header that has to come exactly once.
+fn single<'h, 'n>(headers: &'h Headers, header: &'n str) -> Result<&'h [u8], Fault<'n>> {
+    headers.single(header).ok_or(Fault::Malformed { header, expected: "there exactly once" })
+}
+
+/// Digits as a time; they count this many milliseconds each from 1970 on.
+fn timestamp<'n>(digits: &[u8], millis_each: u64, header: &'n str) -> Result<WallTime, Fault<'n>> {
+    let digits = std::str::from_utf8(digits).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    let millis = digits.and_then(|text| text.parse::<u64>().ok()).and_then(|number| number.checked_mul(millis_each));
+    let expected =
+        if millis_each == 1 { "a number of milliseconds since 1970" } else { "a number of seconds since 1970" };
+    millis.map(WallTime::from_millis).ok_or(Fault::Malformed { header, expected })
+}
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,7 @@ use crate::wire::{Decode, Encode, Reader};
 
 /// How often a contended update is tried before it is given up: each try loses only to another VM's success, so with
 /// a few VMs this is never reached by honest contention.
-const UPDATE_TRIES: u32 = 64;
+pub(crate) const UPDATE_TRIES: u32 = 64;
 
 /// Room that is made for a record before it is written: most fit, and need not be moved while they grow.
 const ROOM: usize = 192;

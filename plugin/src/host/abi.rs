@@ -20,6 +20,8 @@ pub const CAS_MISMATCH: Status = 8;
 
 /// The map of request headers.
 pub const REQUEST_HEADERS: u32 = 0;
+/// The map of response headers.
+pub const RESPONSE_HEADERS: u32 = 2;
 /// The map of the response headers of an HTTP call.
 pub const CALL_RESPONSE_HEADERS: u32 = 6;
 
@@ -59,6 +61,14 @@ unsafe extern "C" {
         value: *mut *mut u8,
         value_len: *mut usize,
     ) -> Status;
+    fn proxy_replace_header_map_value(
+        map: u32,
+        name: *const u8,
+        name_len: usize,
+        value: *const u8,
+        value_len: usize,
+    ) -> Status;
+    fn proxy_remove_header_map_value(map: u32, name: *const u8, name_len: usize) -> Status;
     fn proxy_get_property(path: *const u8, path_len: usize, value: *mut *mut u8, value_len: *mut usize) -> Status;
     fn proxy_get_buffer_bytes(
         buffer: u32,
@@ -184,6 +194,18 @@ pub fn header(map: u32, name: &str) -> Result<Vec<u8>, Status> {
     let status = unsafe { proxy_get_header_map_value(map, name.as_ptr(), name.len(), &mut data, &mut len) };
     // SAFETY: as above.
     if status == OK { Ok(unsafe { owned(data, len) }) } else { Err(status) }
+}
+
+/// Sets a header, in place of what there is under its name.
+pub fn set_header(map: u32, name: &str, value: &[u8]) -> Result<(), Status> {
+    // SAFETY: see the top of the file.
+    done(unsafe { proxy_replace_header_map_value(map, name.as_ptr(), name.len(), value.as_ptr(), value.len()) })
+}
+
+/// Removes a header, however often it is there.
+pub fn remove_header(map: u32, name: &str) -> Result<(), Status> {
+    // SAFETY: see the top of the file.
+    done(unsafe { proxy_remove_header_map_value(map, name.as_ptr(), name.len()) })
 }
 
 /// A property of the current context; the parts of `path` are separated by zero bytes.

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use gatepost_core::config::{Config, Endpoint, Url, parse};
 use gatepost_core::rollout::Percent;
-use gatepost_core::secret::Secret;
+use gatepost_core::secret::{Key, LiveKey, Secret};
 use gatepost_core::signature::timestamped::{Timestamped, sign};
+use gatepost_core::signature::{Scheme, Signature};
 use gatepost_core::time::WallTime;
 use serde_json::Value;
 use ureq::http::Uri;
@@ -151,7 +152,9 @@ fn secret(endpoint: &Endpoint, entry: Option<&Value>, expected: &Expected<'_>, e
     }
     // Secrets are never taken out again: two that sign alike are one.
     let signs = |secret: &Secret| sign(secret, WallTime::default(), b"the same?");
-    match endpoint.secrets.iter().position(|secret| signs(secret) == signs(expected.secret)) {
+    let is_it = |key: &LiveKey| matches!(&key.key, Key::Shared(secret) if signs(secret) == signs(expected.secret));
+    let keys = timestamped(endpoint).map_or(&[][..], |signature| &signature.keys);
+    match keys.iter().position(is_it) {
         Some(0) if variable.is_none() => {
             Check::new(Verdict::Warn, NAME, "the one that was tried, written into the file")
                 .advising("put it into Envoy's environment, {env: NAME}: config_dump shows this file")
@@ -164,9 +167,18 @@ fn secret(endpoint: &Endpoint, entry: Option<&Value>, expected: &Expected<'_>, e
     }
 }
 
+/// What preflight signs in too.
+fn timestamped(endpoint: &Endpoint) -> Option<&Signature> {
+    endpoint.signatures.iter().find(|signature| signature.scheme == Scheme::Timestamped)
+}
+
 fn headers(endpoint: &Endpoint, expected: &Expected<'_>) -> Check {
     const NAME: &str = "config: headers";
-    let (ours, theirs) = (&expected.scheme.signature, &endpoint.signature.signature);
+    let Some(signature) = timestamped(endpoint) else {
+        return Check::new(Verdict::Fail, NAME, "the gateway signs in another scheme, and timestamped was tried")
+            .advising("check another scheme with `gatepost verify`, from a request that the receiver got");
+    };
+    let (ours, theirs) = (&expected.scheme.signature, &signature.names.signature);
     if ours != theirs {
         return Check::new(Verdict::Fail, NAME, format!("the gateway signs in {theirs}, and {ours} was tried"))
             .advising("give --header-prefix as the config has it");

@@ -6,19 +6,16 @@ use std::time::Duration;
 use super::delivery::{breaker, rate, retry};
 use super::error::shown_duration;
 use super::reader::{Node, Object, all};
-use super::tree::Value;
+use super::signature::{Use, signatures};
 use super::values::{choice, cluster, duration, literal_or_env, name, url};
 use super::{Endpoint, HeaderValue, Limits, OnGone, Overflow, Sink};
 use crate::headers;
 use crate::operational::{Kinds, PREFIX};
-use crate::secret::Secret;
-use crate::signature::timestamped::{DEFAULT_PREFIX, Timestamped};
+use crate::signature::Signature;
 use crate::subscription::EventPattern;
 
 /// An endpoint takes about 2 KiB in each VM: 4096 x 2 KiB = 8 MiB.
 pub(super) const ENDPOINTS_MAX: usize = 4096;
-/// Every attempt signs the body once for each: 8 x 77 µs for 16 KiB.
-const SECRETS_MAX: usize = 8;
 /// 64 patterns of 128 bytes are 8 KiB of trie for an endpoint that says everything twice.
 const EVENTS_MAX: usize = 64;
 /// Sent with every attempt.
@@ -67,8 +64,7 @@ fn entry(node: &Node<'_>, limits: &Limits) -> Option<EndpointEntry> {
     let cluster = object.required("cluster", "the name of a cluster in Envoy's configuration", cluster);
     let url = object.required("url", "an absolute URL such as \"https://api.example.com/webhooks\"", url);
     let events = events(&object);
-    let secrets = object.required("secrets", "a list with at least one {env: NAME}", secrets);
-    let signature = object.or("signature", Timestamped::default(), signature);
+    let signatures = signatures(&object, Use::Sign);
     let timeout =
         object.or("timeout", Duration::from_secs(10), |node| duration(node, Duration::from_millis(10)..=TIMEOUT_MAX));
     let retry = retry(&object);
@@ -84,16 +80,16 @@ fn entry(node: &Node<'_>, limits: &Limits) -> Option<EndpointEntry> {
     let on_gone = object.or("on_gone", OnGone::Disable, |node| {
         choice(node, [("disable", OnGone::Disable), ("fail", OnGone::Fail)], &[])
     });
-    let headers = object.or("headers", Vec::new(), |node| extra_headers(node, signature.as_ref()));
+    let headers = object.or("headers", Vec::new(), |node| extra_headers(node, signatures.as_deref().unwrap_or_default()));
     let disabled = object.or("disabled", false, Node::boolean);
     let dead_letter = object.optional("dead_letter", sink);
     // All at once: a `?` for each would drop what came before in as many places.
     let (
-        (Some(name), Some(cluster), Some(url), Some(events), Some(secrets), Some(signature), Some(headers)),
+        (Some(name), Some(cluster), Some(url), Some(events), Some(signatures), Some(headers)),
         (Some(timeout), Some(retry), Some(breaker), Some(rate), Some(max_in_flight), Some(max_age)),
         (Some(pending), Some(overflow), Some(on_gone), Some(disabled), Some(dead_letter)),
     ) = (
-        (name, cluster, url, events, secrets, signature, headers),
+        (name, cluster, url, events, signatures, headers),
         (timeout, retry, breaker, rate, max_in_flight, max_age),
         (pending, overflow, on_gone, disabled, dead_letter),
     )
@@ -105,8 +101,7 @@ fn entry(node: &Node<'_>, limits: &Limits) -> Option<EndpointEntry> {
         name,
         cluster,
         url,
-        secrets,
-        signature,
+        signatures,
         timeout,
         retry,
         breaker,
@@ -153,44 +148,8 @@ fn events(object: &Object<'_>) -> Option<Vec<EventPattern>> {
     })
 }
 
-fn secrets(node: &Node<'_>) -> Option<Vec<Secret>> {
-    all(&node.some_list(SECRETS_MAX, "at least one {env: NAME}: a webhook without a signature proves nothing")?, secret)
-}
-
-fn secret(node: &Node<'_>) -> Option<Secret> {
-    const EXPECTED: &str = "{env: NAME} or {value: \"..\"}";
-    let object = node.object(&["env", "value"], &["not_before", "not_after"])?;
-    let (text, node) = match (object.get("env"), object.get("value")) {
-        (Some(env), None) => (env.environment()?, env),
-        (None, Some(value)) => (value.text("a string")?.to_owned(), value),
-        (None, None) => return node.problem("is empty", EXPECTED),
-        (Some(_), Some(_)) => return node.problem("has both env and value", EXPECTED),
-    };
-    if text.trim().is_empty() {
-        return node.problem("gives an empty secret", "a secret that is not empty");
-    }
-    Secret::new(text.into_bytes())
-}
-
-fn signature(node: &Node<'_>) -> Option<Timestamped> {
-    const LATER: [&str; 4] = ["standard", "github", "stripe", "slack"];
-    if let Value::List(_) = node.value() {
-        return node.problem("is a list of schemes, which is not yet supported", "one {scheme: timestamped}");
-    }
-    let object = node.object(&["scheme", "header_prefix"], &[])?;
-    let scheme = object.or("scheme", (), |node| choice(node, [("timestamped", ())], &LATER));
-    let prefix = object.or("header_prefix", DEFAULT_PREFIX, |node| {
-        const EXPECTED: &str = "the beginning of a header name, such as \"X-Webhook-\"";
-        let text = node.text(EXPECTED)?;
-        let fits = text.len() <= 64 && headers::is_name(text) && !is_envoys(&text.to_ascii_lowercase());
-        if fits { Some(text) } else { node.unfit(EXPECTED) }
-    });
-    scheme?;
-    prefix.map(Timestamped::new)
-}
-
 /// Names in lower case, in the order of the tree.
-fn extra_headers(node: &Node<'_>, signature: Option<&Timestamped>) -> Option<Vec<(String, HeaderValue)>> {
+fn extra_headers(node: &Node<'_>, signatures: &[Signature]) -> Option<Vec<(String, HeaderValue)>> {
     let entries = node.entries(HEADERS_MAX, "an object of header names and values")?;
     let mut seen = Vec::new();
     all(&entries, |(name, node)| {
@@ -199,17 +158,17 @@ fn extra_headers(node: &Node<'_>, signature: Option<&Timestamped>) -> Option<Vec
             return node.problem("stands twice, in upper and lower case", "each header once");
         }
         seen.push(name.clone());
-        extra_header(name, node, signature)
+        extra_header(name, node, signatures)
     })
 }
 
-fn extra_header(name: String, node: &Node<'_>, signature: Option<&Timestamped>) -> Option<(String, HeaderValue)> {
+fn extra_header(name: String, node: &Node<'_>, signatures: &[Signature]) -> Option<(String, HeaderValue)> {
     const EXPECTED: &str = "a string or {env: NAME}, without control characters";
     if !headers::is_name(&name) {
         return node.problem("is not the name of a header", "a header name such as x-api-key");
     }
-    let signs = signature.is_some_and(|signature| signature.names().contains(&name.as_str()));
-    if signs || OURS.contains(&name.as_str()) || is_envoys(&name) {
+    let signs = signatures.iter().any(|signature| signature.header_names().contains(&name.as_str()));
+    if signs || headers::belongs_to_the_gateway(&name) || headers::is_envoys(&name) {
         return node.problem("is a header that the gateway sets itself", "another header");
     }
     let value = literal_or_env(node, EXPECTED)?;
@@ -219,32 +178,9 @@ fn extra_header(name: String, node: &Node<'_>, signature: Option<&Timestamped>) 
     Some((name, HeaderValue(value)))
 }
 
-fn is_envoys(name: &str) -> bool {
-    name.starts_with("x-envoy-")
-}
-
 fn sink(node: &Node<'_>) -> Option<Sink> {
     let object = node.object(&["cluster", "url"], &[])?;
     let cluster = object.required("cluster", "the name of a cluster in Envoy's configuration", cluster);
     let url = object.required("url", "an absolute URL such as \"https://dlq.internal/failed\"", url);
     Some(Sink { cluster: cluster?, url: url? })
 }
-
-/// Headers that belong to the connection (RFC 9110, section 7.6.1) or to the request itself, and those that every
-/// delivery carries.
-const OURS: [&str; 14] = [
-    "connection",
-    "content-length",
-    "content-type",
-    "host",
-    "keep-alive",
-    "proxy-authorization",
-    "proxy-connection",
-    "te",
-    "traceparent",
-    "tracestate",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "user-agent",
-];

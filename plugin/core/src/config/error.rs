@@ -35,7 +35,7 @@ pub(super) fn shown(text: &str) -> String {
 }
 
 /// A duration as a config writes it, down to milliseconds.
-pub(super) fn shown_duration(duration: Duration) -> String {
+pub(crate) fn shown_duration(duration: Duration) -> String {
     match duration.subsec_millis() {
         0 => format!("{}s", duration.as_secs()),
         millis => format!("{}ms", duration.as_secs().saturating_mul(1000).saturating_add(millis.into())),

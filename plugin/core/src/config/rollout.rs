@@ -5,11 +5,10 @@ use std::time::Duration;
 use super::Rollout;
 use super::reader::{Node, Object, all};
 use super::tree::Value;
-use super::values::{choice, duration, literal_or_env};
+use super::values::{choice, date, duration, literal_or_env};
 use crate::guard::{Guard, Hold};
 use crate::rollout::{OPENS_MAX, Percent, Phase, Plan};
 use crate::template::Template;
-use crate::time::WallTime;
 
 /// A phase is kept with every endpoint's status: 16 x 24 B.
 const PHASES_MAX: usize = 16;
@@ -23,7 +22,7 @@ pub(super) fn rollout(node: &Node<'_>) -> Option<Rollout> {
     let object = node.object(&["percent", "key", "start", "phases", "guard"], &[])?;
     let share = object.or("percent", Percent::ALL, percent_or_env);
     let key = object.optional("key", key);
-    let start = object.optional("start", start);
+    let start = object.optional("start", date);
     let phases = object.or("phases", Vec::new(), phases);
     let guard = object.optional("guard", guard);
     if let (Some(node), Some(_)) = (object.get("percent"), object.get("phases")) {
@@ -67,11 +66,6 @@ fn key(node: &Node<'_>) -> Option<Template> {
     const EXPECTED: &str = "a template such as \"{header:x-tenant-id}\" or \"{body:/customer}\"";
     let template = Template::parse(node.text(EXPECTED)?, &[]);
     template.map_err(|reason| node.problem::<()>(&reason, EXPECTED)).ok()
-}
-
-fn start(node: &Node<'_>) -> Option<WallTime> {
-    const EXPECTED: &str = "a date and time such as \"2026-11-23T14:00:00Z\" (RFC 3339)";
-    WallTime::parse(node.text(EXPECTED)?).or_else(|| node.unfit(EXPECTED))
 }
 
 fn phases(node: &Node<'_>) -> Option<Vec<Phase>> {

@@ -120,11 +120,17 @@ fn matching(node: &Node<'_>) -> Option<Match> {
 }
 
 fn path(node: &Node<'_>) -> Option<PathPattern> {
-    const EXPECTED: &str = "a path such as \"/events/{event}\" or \"/hooks/**\"";
-    PathPattern::parse(node.text(EXPECTED)?).map_err(|reason| node.problem::<()>(&reason, EXPECTED)).ok()
+    path_pattern(node, node.text(PATH)?)
 }
 
-fn method(node: &Node<'_>) -> Option<String> {
+const PATH: &str = "a path such as \"/events/{event}\" or \"/hooks/**\"";
+
+/// The pattern in this text, which comes from there.
+pub(super) fn path_pattern(node: &Node<'_>, text: &str) -> Option<PathPattern> {
+    PathPattern::parse(text).map_err(|reason| node.problem::<()>(&reason, PATH)).ok()
+}
+
+pub(super) fn method(node: &Node<'_>) -> Option<String> {
     const EXPECTED: &str = "a method such as \"POST\"";
     let text = node.text(EXPECTED)?;
     let fits = (1..=32).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'-');

@@ -3,6 +3,7 @@
 use super::admin::admin;
 use super::endpoints::{ENDPOINTS_MAX, endpoints};
 use super::error::Problems;
+use super::inbound::inbound;
 use super::limits::limits;
 use super::payload_guard::payload_guard;
 use super::reader::{Node, Reader};
@@ -12,11 +13,9 @@ use super::tree::Value;
 use super::values::{literal_or_env, names};
 use super::{Config, Limits, Rollout, document};
 use crate::headers;
+use crate::index::insert_ascending;
 use crate::route::Router;
 use crate::subscription::Subscriptions;
-
-/// Sections that are known and come later.
-const LATER: [&str; 1] = ["inbound"];
 
 /// Reads a configuration: the bytes that Envoy hands to the filter, JSON or a serialised `google.protobuf.Struct`. `env`
 /// looks up environment variables.
@@ -35,8 +34,8 @@ pub fn parse(bytes: &[u8], env: &dyn Fn(&str) -> Option<String>) -> Result<Confi
 }
 
 fn config(root: &Node<'_>) -> Option<Config> {
-    let keys = ["enabled", "user_agent", "routes", "endpoints", "rollout", "payload_guard", "limits", "admin"];
-    let object = root.object(&keys, &LATER)?;
+    let keys = ["enabled", "user_agent", "routes", "endpoints", "rollout", "payload_guard", "inbound", "limits", "admin"];
+    let object = root.object(&keys, &[])?;
     let admin = object.optional("admin", admin);
     let enabled = object.or("enabled", false, enabled);
     let agent = concat!("Gatepost/", env!("CARGO_PKG_VERSION"));
@@ -45,10 +44,11 @@ fn config(root: &Node<'_>) -> Option<Config> {
     let limits = object.or("limits", Limits::default(), limits);
     let rollout = object.or("rollout", Rollout::default(), rollout);
     let payload_guard = object.optional("payload_guard", payload_guard);
-    // One that has only an admin surface serves that of another filter of its name.
-    let is_surface =
-        object.get("admin").is_some() && ["endpoints", "routes"].map(|key| object.get(key).is_none()) == [true; 2];
-    let nodes = if is_surface {
+    let inbound = object.or("inbound", Vec::new(), inbound);
+    // One that has only an admin surface serves that of another filter of its name; one that only verifies sends nothing.
+    let sends_nothing = ["admin", "inbound"].iter().any(|key| object.get(key).is_some())
+        && ["endpoints", "routes"].iter().all(|key| object.get(key).is_none());
+    let nodes = if sends_nothing {
         Some(Vec::new())
     } else {
         object.required("endpoints", "a list of endpoints", |node| node.list(ENDPOINTS_MAX, "a list of endpoints"))
@@ -56,13 +56,16 @@ fn config(root: &Node<'_>) -> Option<Config> {
     let names = names(nodes.as_deref().unwrap_or_default());
     // With bad limits the endpoints are read against the default ones, to find what else is wrong.
     let endpoints = nodes.and_then(|nodes| endpoints(&nodes, &limits.unwrap_or_default()));
-    let routes = if is_surface {
+    let routes = if sends_nothing {
         Some(Vec::new())
     } else {
         object.required("routes", "a list of routes: a filter without routes does nothing", |node| routes(node, &names))
     };
-    let (endpoints, routes) = (endpoints?, routes?);
+    let (endpoints, routes, inbound) = (endpoints?, routes?, inbound?);
     let router = Router::build(routes.iter().map(|entry| (&entry.pattern, entry.route.headers.as_slice())));
+    let inbound_router = Router::build(inbound.iter().map(|entry| (&entry.pattern, [].as_slice())));
+    let mut inbound_headers = Vec::new();
+    inbound.iter().for_each(|entry| insert_ascending(&mut inbound_headers, entry.rule.header.clone()));
     let subscriptions = Subscriptions::build(endpoints.iter().map(|entry| entry.events.as_slice()));
     Some(Config {
         enabled: enabled?,
@@ -73,6 +76,9 @@ fn config(root: &Node<'_>) -> Option<Config> {
         payload_guard: payload_guard?,
         limits: limits?,
         admin: admin?,
+        inbound: inbound.into_iter().map(|entry| entry.rule).collect(),
+        inbound_headers,
+        inbound_router,
         router,
         subscriptions,
         fingerprint: root.value().digest().wrapping_add(Value::Text(agent.to_owned()).digest()),

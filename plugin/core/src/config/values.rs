@@ -10,6 +10,7 @@ use super::tree::Value;
 use crate::headers;
 use crate::index::Index;
 use crate::outcome::StatusSet;
+use crate::time::WallTime;
 
 /// A name that is used as a metric label and in records.
 pub(super) fn name<'a>(node: &Node<'a>) -> Option<&'a str> {
@@ -65,6 +66,12 @@ fn word(node: &Node<'_>, words: &[&str], later: &[&str]) -> Option<usize> {
         let fault = if later.contains(&text) { "which is not yet supported" } else { "which is not known" };
         node.problem(&format!("is {}, {fault}", shown(text)), &expected)
     })
+}
+
+/// A point in time.
+pub(super) fn date(node: &Node<'_>) -> Option<WallTime> {
+    const EXPECTED: &str = "a date and time such as \"2026-11-23T14:00:00Z\" (RFC 3339)";
+    WallTime::parse(node.text(EXPECTED)?).or_else(|| node.unfit(EXPECTED))
 }
 
 /// A duration: a decimal number and `ms`, `s`, `m` or `h`, in all whole milliseconds.

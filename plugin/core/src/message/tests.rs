@@ -159,7 +159,7 @@ fn while_secrets_rotate_the_others_sign_in_a_header_of_their_own() {
     let attempt = attempt(None, None);
     let under = |secret: &str| {
         let secret = crate::secret::Secret::new(secret.as_bytes().to_vec()).unwrap();
-        sign(&secret, attempt.at, attempt.body)
+        crate::signature::timestamped::sign(&secret, attempt.at, attempt.body)
     };
     let headers = printed(attempt_headers(&config.endpoints[1], &config.user_agent, &attempt));
     assert_eq!(

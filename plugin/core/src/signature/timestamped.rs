@@ -2,9 +2,10 @@
 //!
 //! The timestamp is that of the attempt, so a receiver can refuse a signature that is old without refusing a retry.
 
-use hmac::Mac;
-
-use crate::secret::Secret;
+use super::{Fault, Presented, first_and_also, hex_of, read_first_and_also, secrets, single, timestamp};
+use crate::headers::Headers;
+use crate::message::{Attempt, CallHeaders};
+use crate::secret::{Key, Secret};
 use crate::time::WallTime;
 
 /// The prefix of the header names unless the config says otherwise.
@@ -65,14 +66,33 @@ impl Default for Timestamped {
 
 /// The signature of a body sent at this time: 64 lower-case hex digits.
 pub fn sign(secret: &Secret, at: WallTime, body: &[u8]) -> String {
-    let mut hmac = secret.hmac();
-    hmac.update(itoa::Buffer::new().format(at.as_millis()).as_bytes());
-    hmac.update(b".");
-    hmac.update(body);
-    let mut hex = vec![0; 64];
-    // Two digits for each of SHA-256's 32 bytes: they fit, and they are ASCII.
-    let _ = hex::encode_to_slice(hmac.finalize().into_bytes(), &mut hex);
-    String::from_utf8(hex).unwrap_or_default()
+    hex_of(secret, &[itoa::Buffer::new().format(at.as_millis()).as_bytes(), b".", body])
+}
+
+pub(super) fn headers<'a>(
+    names: &'a Timestamped,
+    keys: impl Iterator<Item = &'a Key>,
+    attempt: &Attempt<'a>,
+    headers: &mut CallHeaders<'a>,
+) {
+    let signatures = secrets(keys).map(|secret| sign(secret, attempt.at, attempt.body));
+    first_and_also(headers, (&names.signature, &names.signature_also), signatures);
+    let timestamp = itoa::Buffer::new().format(attempt.at.as_millis()).as_bytes().to_vec();
+    headers.push((&names.timestamp, timestamp.into()));
+}
+
+pub(super) fn read<'n>(names: &'n Timestamped, headers: &Headers) -> Result<Presented, Fault<'n>> {
+    let signature = ("", "64 hex digits");
+    let tags = read_first_and_also(headers, (&names.signature, &names.signature_also), signature)?;
+    let digits = single(headers, &names.timestamp)?;
+    let at = timestamp(digits, 1, &names.timestamp)?;
+    Ok(Presented {
+        prefix: [digits, b"."].concat(),
+        at: Some(at),
+        id: headers.single(&names.id).map(<[u8]>::to_vec),
+        is_id_signed: false,
+        tags,
+    })
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use super::*;
 use crate::headers::Headers;
 use crate::outcome::StatusSet;
 use crate::route::Selection;
+use crate::signature::timestamped::Timestamped;
 
 #[test]
 fn the_smallest_configuration_gets_the_documented_defaults() {
@@ -15,7 +16,7 @@ fn the_smallest_configuration_gets_the_documented_defaults() {
     assert!(matches!(route.payload, Payload::Raw));
     assert_eq!((route.ack, &route.endpoints, &route.idempotency_scope), (Ack::Accepted, &None, &None));
     let endpoint = &config.endpoints[0];
-    assert_eq!(endpoint.signature, Timestamped::new("X-Webhook-"));
+    assert_eq!(endpoint.signatures[0].names, Timestamped::new("X-Webhook-"));
     assert_eq!(endpoint.timeout, Duration::from_secs(10));
     assert_eq!(endpoint.retry.delays, [0, 2, 4].map(Duration::from_secs));
     assert_eq!(endpoint.retry.jitter, 0.0);
@@ -76,8 +77,8 @@ fn every_key_of_an_endpoint_has_its_effect() {
     };
     assert_eq!(endpoint.url, url("https", "api.example.com:8443", "/webhooks/inbound?v=1"));
     assert_eq!(config.endpoints[1].url, url("http", "[::1]:9000", "/"));
-    assert_eq!(endpoint.secrets.len(), 2);
-    assert_eq!(endpoint.signature, Timestamped::new("x-acme-"));
+    assert_eq!(endpoint.signatures[0].keys.len(), 2);
+    assert_eq!(endpoint.signatures[0].names, Timestamped::new("x-acme-"));
     assert_eq!(endpoint.timeout, Duration::from_millis(250));
     assert_eq!(endpoint.retry.delays, [1, 120, 10_800].map(Duration::from_secs));
     assert_eq!(endpoint.retry.jitter, 0.5);

@@ -99,34 +99,10 @@ fn an_admin_surface_without_a_good_token_or_path_is_refused_and_no_token_is_show
 
 #[test]
 fn what_comes_later_is_known_and_refused() {
-    let later = "is not yet supported; expected it to be left out";
     each_is_refused(&[
-        ("/inbound", json!([]), "inbound", later),
         ("/routes/0/mode", json!("forward"), "routes[0].mode", "is \"forward\", which is not yet supported"),
         ("/routes/0/mode", json!("tap"), "routes[0].mode", "is \"tap\", which is not yet supported"),
-        (
-            "/endpoints/0/secrets/-",
-            json!({"env": "API_KEY", "not_before": ""}),
-            "endpoints[0].secrets[1].not_before",
-            later,
-        ),
-        (
-            "/endpoints/0/secrets/-",
-            json!({"env": "API_KEY", "not_after": ""}),
-            "endpoints[0].secrets[1].not_after",
-            later,
-        ),
-        ("/endpoints/0/signature", json!([{}, {}]), "endpoints[0].signature", "is a list of schemes, which is not yet"),
     ]);
-    for scheme in ["standard", "github", "stripe", "slack"] {
-        let what = format!("is {scheme:?}, which is not yet supported; expected timestamped");
-        each_is_refused(&[(
-            "/endpoints/0/signature",
-            json!({"scheme": scheme}),
-            "endpoints[0].signature.scheme",
-            &what,
-        )]);
-    }
 }
 
 #[test]

@@ -1,0 +1,123 @@
+//! The section `inbound`: which requests are verified before the application sees them.
+
+use std::time::Duration;
+
+use super::Inbound;
+use super::error::{shown, shown_duration};
+use super::reader::{Node, Object, all};
+use super::routes::{method, path_pattern};
+use super::signature::{Use, signatures};
+use super::values::{choice, duration, header_name, name, names};
+use crate::headers;
+use crate::index::Index;
+use crate::replay::{Duplicate, Policy, WhenFull};
+use crate::route::{PathPattern, canonical};
+use crate::signature::Tolerance;
+
+/// A rule takes about 1 KiB in each VM: 1024 x 1 KiB = 1 MiB.
+const RULES_MAX: usize = 1024;
+/// Senders try again for hours, but sign afresh: a signature that is older than a day is a recording.
+const TOLERANCE_MAX: Duration = Duration::from_secs(24 * 3600);
+/// Replays are remembered at least as long as signatures are good.
+const TTL_MAX: Duration = Duration::from_secs(48 * 3600);
+/// 1,000,000 x 110 B = 110 MB of shared data, see [`crate::replay`].
+const CAPACITY_MAX: u32 = 1_000_000;
+
+/// A rule and the pattern of its path.
+pub(super) struct InboundEntry {
+    pub(super) rule: Inbound,
+    pub(super) pattern: PathPattern,
+}
+
+/// Reads the section.
+pub(super) fn inbound(node: &Node<'_>) -> Option<Vec<InboundEntry>> {
+    let nodes = node.some_list(RULES_MAX, "at least one rule with name, match and secrets")?;
+    names(&nodes);
+    let entries: Vec<_> = nodes.iter().map(entry).collect();
+    let mut shapes = Index::default();
+    for (number, (node, entry)) in nodes.iter().zip(&entries).enumerate() {
+        let Some(entry) = entry else { continue };
+        let first = shapes.get_or_insert(entry.pattern.shape().as_bytes(), number);
+        if let Some(Some(first)) = entries.get(first).filter(|_| first != number) {
+            let what = format!("can never match: rule {} has the same paths", shown(&first.rule.name));
+            node.problem::<()>(&what, "another path");
+        }
+    }
+    entries.into_iter().collect()
+}
+
+fn entry(node: &Node<'_>) -> Option<InboundEntry> {
+    let object = node.object(&["name", "match", "secrets", "signature", "tolerance", "replay", "header"], &[])?;
+    let name = object.required("name", "a name, unique among the inbound rules", name);
+    let matching = object.required("match", "an object with path", matching);
+    let signatures = signatures(&object, Use::Verify);
+    let tolerance = object.or("tolerance", TOLERANCE, tolerance);
+    let replay = object.or("replay", Policy::default(), replay);
+    let header = object.or("header", "x-gatepost-verified".to_owned(), header);
+    let ((Some(name), Some((pattern, methods)), Some(signatures)), (Some(tolerance), Some(replay), Some(header))) =
+        ((name, matching, signatures), (tolerance, replay, header))
+    else {
+        return None;
+    };
+    outlasts_the_tolerance(&object, &replay, tolerance)?;
+    let rule = Inbound { name: name.to_owned(), methods, signatures, tolerance, replay, header };
+    Some(InboundEntry { rule, pattern })
+}
+
+/// What Stripe's, Slack's and the Standard Webhooks libraries tolerate of the past; of the future only what clocks that
+/// are kept in step differ by.
+const TOLERANCE: Tolerance = Tolerance { past: Duration::from_secs(300), future: Duration::from_secs(30) };
+
+/// The path, as every spelling of it that an application may take for the same, and the methods. There is no condition on
+/// headers: a request that did not fulfil it would reach the application unverified.
+fn matching(node: &Node<'_>) -> Option<(PathPattern, Vec<String>)> {
+    let object = node.object(&["path", "methods"], &[])?;
+    let pattern = object.required("path", "a path such as \"/webhooks/inbound\"", |node| {
+        path_pattern(node, &canonical(node.value().as_text().unwrap_or_default()))
+    });
+    let methods =
+        object.or("methods", vec!["POST".to_owned()], |node| all(&node.some_list(16, "at least one method")?, method));
+    Some((pattern?, methods?))
+}
+
+fn tolerance(node: &Node<'_>) -> Option<Tolerance> {
+    let object = node.object(&["past", "future"], &[])?;
+    let past = object.or("past", TOLERANCE.past, |node| duration(node, Duration::from_secs(1)..=TOLERANCE_MAX));
+    let future = object.or("future", TOLERANCE.future, |node| duration(node, Duration::ZERO..=TOLERANCE_MAX));
+    Some(Tolerance { past: past?, future: future? })
+}
+
+fn replay(node: &Node<'_>) -> Option<Policy> {
+    let object = node.object(&["ttl", "capacity", "duplicate", "when_full"], &[])?;
+    let default = Policy::default();
+    let ttl = object.or("ttl", default.ttl, |node| duration(node, Duration::from_secs(1)..=TTL_MAX));
+    let capacity = object.or("capacity", default.capacity, |node| node.integer(1..=CAPACITY_MAX));
+    let duplicate = object.or("duplicate", default.duplicate, |node| {
+        choice(node, [("acknowledge", Duplicate::Acknowledge), ("reject", Duplicate::Reject)], &[])
+    });
+    let when_full = object.or("when_full", default.when_full, |node| {
+        choice(node, [("refuse", WhenFull::Refuse), ("allow", WhenFull::Allow)], &[])
+    });
+    Some(Policy { ttl: ttl?, capacity: capacity?, duplicate: duplicate?, when_full: when_full? })
+}
+
+/// A message that is forgotten while its signature is good could come again.
+fn outlasts_the_tolerance(object: &Object<'_>, replay: &Policy, tolerance: Tolerance) -> Option<()> {
+    let good = tolerance.past + tolerance.future;
+    if replay.ttl >= good {
+        return Some(());
+    }
+    let node = object.get("replay").unwrap_or_else(|| *object.node());
+    node.problem(
+        &format!("ttl is {}, and a signature is good for longer", shown_duration(replay.ttl)),
+        &format!("at least tolerance.past + tolerance.future, {}", shown_duration(good)),
+    )
+}
+
+fn header(node: &Node<'_>) -> Option<String> {
+    let name = header_name(node)?;
+    if headers::is_envoys(&name) || headers::belongs_to_the_gateway(&name) {
+        return node.problem("is a header with a meaning of its own", "a name such as x-gatepost-verified");
+    }
+    Some(name)
+}

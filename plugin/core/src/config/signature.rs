@@ -1,0 +1,176 @@
+//! The keys `secrets` and `signature`, of an endpoint that signs and of an inbound rule that verifies.
+
+use base64ct::{Base64, Encoding};
+use zeroize::Zeroizing;
+
+use super::reader::{Node, Object, all};
+use super::tree::Value;
+use super::values::{choice, date};
+use crate::headers;
+use crate::secret::{Key, LiveKey, PrivateKey, PublicKey, Secret};
+use crate::signature::standard::{PRIVATE, PUBLIC, SHARED};
+use crate::signature::timestamped::{DEFAULT_PREFIX, Timestamped};
+use crate::signature::{Scheme, Signature};
+use crate::time::WallTime;
+
+/// Every attempt signs the body once for each, and every request is verified with each: 8 x 77 µs for 16 KiB.
+const SECRETS_MAX: usize = 8;
+/// One that receivers have, and one they move to.
+const SCHEMES_MAX: usize = 2;
+
+/// What a signature is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Use {
+    /// Endpoints.
+    Sign,
+    /// Inbound rules.
+    Verify,
+}
+
+/// A secret that no scheme has read yet.
+struct Raw<'a> {
+    node: Node<'a>,
+    text: Zeroizing<String>,
+    not_before: Option<WallTime>,
+    not_after: Option<WallTime>,
+}
+
+/// Reads both keys of an endpoint or rule.
+pub(super) fn signatures(object: &Object<'_>, usage: Use) -> Option<Vec<Signature>> {
+    const EXPECTED: &str = "at least one {env: NAME}: a webhook without a signature proves nothing";
+    let nodes = match object.get("signature") {
+        None => Vec::new(),
+        Some(node) => match node.value() {
+            Value::List(_) => node.some_list(SCHEMES_MAX, "one {scheme: NAME}, or two while receivers migrate")?,
+            _ => vec![node],
+        },
+    };
+    let has_own = |node: &Node<'_>| node.field("secrets").is_some();
+    let secrets = if !nodes.is_empty() && nodes.iter().all(has_own) {
+        object.or("secrets", Vec::new(), secrets)
+    } else {
+        object.required("secrets", EXPECTED, secrets)
+    };
+    if nodes.is_empty() {
+        let (node, names) = (*object.node(), Timestamped::default());
+        return Some(vec![signature(&node, Scheme::Timestamped, names, &secrets?, usage)?]);
+    }
+    let signatures = all(&nodes, |node| entry(node, secrets.as_deref(), usage))?;
+    if let [first, second] = signatures.as_slice()
+        && first.scheme == second.scheme
+        && (first.scheme != Scheme::Timestamped || first.names == second.names)
+    {
+        return nodes.last()?.problem("sets the same headers as the other one", "another scheme or header_prefix");
+    }
+    Some(signatures)
+}
+
+/// Reads one scheme; `inherited` are the secrets beside it.
+fn entry<'a>(node: &Node<'a>, inherited: Option<&[Raw<'a>]>, usage: Use) -> Option<Signature> {
+    let object = node.object(&["scheme", "header_prefix", "secrets"], &[])?;
+    let scheme = object.or("scheme", Scheme::Timestamped, |node| choice(node, Scheme::ALL, &[]));
+    let prefix = object.or("header_prefix", DEFAULT_PREFIX, header_prefix);
+    let own = object.optional("secrets", secrets);
+    if let (Some(scheme), Some(node)) = (scheme, object.get("header_prefix"))
+        && scheme != Scheme::Timestamped
+    {
+        return node.problem("has no place beside a scheme whose header names are fixed", "it to be left out");
+    }
+    let (scheme, names, own) = (scheme?, Timestamped::new(prefix?), own?);
+    signature(node, scheme, names, own.as_deref().or(inherited)?, usage)
+}
+
+fn header_prefix<'a>(node: &Node<'a>) -> Option<&'a str> {
+    const EXPECTED: &str = "the beginning of a header name, such as \"X-Webhook-\"";
+    let text = node.text(EXPECTED)?;
+    let fits = text.len() <= 64 && headers::is_name(text) && !headers::is_envoys(&text.to_ascii_lowercase());
+    if fits { Some(text) } else { node.unfit(EXPECTED) }
+}
+
+fn secrets<'a>(node: &Node<'a>) -> Option<Vec<Raw<'a>>> {
+    all(&node.some_list(SECRETS_MAX, "at least one {env: NAME}: a webhook without a signature proves nothing")?, secret)
+}
+
+fn secret<'a>(node: &Node<'a>) -> Option<Raw<'a>> {
+    const EXPECTED: &str = "{env: NAME} or {value: \"..\"}";
+    let object = node.object(&["env", "value", "not_before", "not_after"], &[])?;
+    let not_before = object.optional("not_before", date);
+    let not_after = object.optional("not_after", date);
+    let (text, source) = match (object.get("env"), object.get("value")) {
+        (Some(env), None) => (env.environment()?, env),
+        (None, Some(value)) => (value.text("a string")?.to_owned(), value),
+        (None, None) => return node.problem("is empty", EXPECTED),
+        (Some(_), Some(_)) => return node.problem("has both env and value", EXPECTED),
+    };
+    if text.trim().is_empty() {
+        return source.problem("gives an empty secret", "a secret that is not empty");
+    }
+    let (not_before, not_after) = (not_before?, not_after?);
+    if let (Some(from), Some(until)) = (not_before, not_after)
+        && from >= until
+    {
+        return node.problem("is never valid: not_before is not before not_after", "an earlier not_before");
+    }
+    Some(Raw { node: source, text: Zeroizing::new(text), not_before, not_after })
+}
+
+/// The scheme with the keys that these secrets are to it.
+fn signature(
+    node: &Node<'_>,
+    scheme: Scheme,
+    names: Timestamped,
+    secrets: &[Raw<'_>],
+    usage: Use,
+) -> Option<Signature> {
+    let keys = all(secrets, |raw| {
+        let Raw { not_before, not_after, .. } = *raw;
+        key(raw, scheme, usage).map(|key| key.map(|key| LiveKey { key, not_before, not_after }))
+    })?;
+    let keys: Vec<LiveKey> = keys.into_iter().flatten().collect();
+    if keys.is_empty() {
+        return node.problem("has only Ed25519 keys, which are for scheme standard", "a shared secret");
+    }
+    match gap(&keys) {
+        Some(from) if usage == Use::Sign => node.problem(
+            &format!("has no valid secret at {from}: what is sent then could not be signed"),
+            "secrets whose not_before and not_after leave no gap",
+        ),
+        _ => Some(Signature { scheme, names, keys }),
+    }
+}
+
+/// What a secret is to a scheme; `Some(None)`: nothing, it is for another scheme beside it.
+fn key(raw: &Raw<'_>, scheme: Scheme, usage: Use) -> Option<Option<Key>> {
+    let (node, text) = (&raw.node, raw.text.as_str());
+    let (private, public) = (text.strip_prefix(PRIVATE), text.strip_prefix(PUBLIC));
+    let key = match (scheme, private, public) {
+        (Scheme::Standard, Some(private), _) if usage == Use::Sign => {
+            bytes(private).and_then(|bytes| PrivateKey::new(&bytes)).map(Key::Private)
+        }
+        (Scheme::Standard, _, Some(public)) if usage == Use::Verify => {
+            bytes(public).and_then(|bytes| PublicKey::new(&bytes)).map(Key::Public)
+        }
+        (Scheme::Standard, Some(_), _) => return node.problem("is a private key, where one verifies", "whpk_<base64>"),
+        (Scheme::Standard, _, Some(_)) => return node.problem("is a public key, which signs nothing", "whsk_<base64>"),
+        (Scheme::Standard, None, None) => {
+            bytes(text.strip_prefix(SHARED).unwrap_or(text)).and_then(|bytes| Secret::new(bytes.to_vec())).map(Key::Shared)
+        }
+        (_, None, None) => Secret::new(text.as_bytes().to_vec()).map(Key::Shared),
+        _ => return Some(None),
+    };
+    const EXPECTED: &str = "whsec_<base64>, or an Ed25519 key: whsk_<base64 of 32 or 64 bytes>, whpk_<base64 of 32 bytes>";
+    if key.is_none() { node.problem("is no key of scheme standard", EXPECTED) } else { Some(key) }
+}
+
+fn bytes(base64: &str) -> Option<Zeroizing<Vec<u8>>> {
+    Base64::decode_vec(base64).ok().map(Zeroizing::new)
+}
+
+/// The first time at which no key is live.
+fn gap(keys: &[LiveKey]) -> Option<WallTime> {
+    let mut covered = WallTime::default();
+    while let Some(live) = keys.iter().find(|key| key.is_live(covered)) {
+        covered = live.not_after?;
+    }
+    Some(covered)
+}

@@ -1,0 +1,177 @@
+//! Requests that are verified before the application sees them: who signed it, when, and was it seen before.
+//!
+//! | what | answer | `result` |
+//! |---|---|---|
+//! | signed, and new | the application's | `verified` |
+//! | the same message again, once the application has taken it | 200, or 409 where the rule says so | `duplicate` |
+//! | the same, while it is with the application | 409 + `retry-after` | `in_progress` |
+//! | no signature · none that fits · no secret is valid | 401 | `unsigned` · `signature` · `no_secret` |
+//! | signed too long ago · too far ahead | 401 | `stale` · `early` |
+//! | a header of the scheme cannot be read | 400 | `malformed` |
+//! | another method | 405 + `allow` | `method` |
+//! | over `limits.body` | 413 | `too_large` |
+//! | no room to remember it | 503 + `retry-after`, or the application's where the rule says so | `full` · `unremembered` |
+//! | shared data cannot be read or written, or the body not be had | 503 + `retry-after` | `unavailable` |
+//!
+//! It fails closed: whatever is not known to be verified does not go on. `enabled` and what operators switch is about
+//! what is sent, and opens nothing here.
+
+use crate::answer::Answer;
+use crate::config::{Config, Inbound};
+use crate::headers::Headers;
+use crate::notice::InboundResult;
+use crate::replay::{Claim, Duplicate, Seen, Table, WhenFull};
+use crate::signature::{Fault, Marks};
+use crate::store::{SharedStore, StoreError};
+use crate::time::{Instant, Now, WallTime};
+
+/// The number of a rule in [`Config::inbound`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RuleId(pub usize);
+
+/// The rules with what they have seen.
+#[derive(Debug)]
+pub struct Gate {
+    tables: Vec<Table>,
+}
+
+/// What becomes of a request.
+#[derive(Debug)]
+pub struct Verdict {
+    /// What is counted.
+    pub result: InboundResult,
+    /// It goes on, and this ends with the application's answer; or it is answered.
+    pub pass: Result<Option<Ticket>, Box<Answer>>,
+}
+
+/// A message that is with the application.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ticket {
+    rule: RuleId,
+    claim: Claim,
+}
+
+impl Gate {
+    /// The rules of a configuration, for the plugin `plugin`.
+    pub fn new(config: &Config, plugin: &str) -> Self {
+        let table = |rule: &Inbound| {
+            let marks = rule.signatures.iter().map(|signature| signature.marks_max()).sum();
+            Table::new(plugin, &rule.name, rule.replay, marks)
+        };
+        Self { tables: config.inbound.iter().map(table).collect() }
+    }
+
+    /// Verifies a request, all of which is here, and claims it.
+    pub fn verify(
+        &self,
+        config: &Config,
+        store: &mut dyn SharedStore,
+        now: Now,
+        id: RuleId,
+        headers: &Headers,
+        body: &[u8],
+    ) -> Verdict {
+        let Some((rule, table)) = config.inbound.get(id.0).zip(self.tables.get(id.0)) else {
+            return Verdict::unavailable();
+        };
+        let marks = match marks(rule, headers, body, now.wall) {
+            Ok(marks) => marks,
+            Err(fault) => return fault.into(),
+        };
+        match table.claim(store, now.mono, &marks) {
+            Ok(Seen::Never(claim)) => Verdict::pass(InboundResult::Verified, Some(Ticket { rule: id, claim })),
+            Ok(Seen::InProgress) => {
+                let answer = Answer::problem(409, "Conflict", "this message is being processed");
+                Verdict::answer(InboundResult::InProgress, answer.with("retry-after", "1"))
+            }
+            Ok(Seen::Done) => Verdict::answer(InboundResult::Duplicate, duplicate(rule.replay.duplicate)),
+            Ok(Seen::Full) => match rule.replay.when_full {
+                WhenFull::Allow => Verdict::pass(InboundResult::Unremembered, None),
+                WhenFull::Refuse => {
+                    let answer = Answer::unavailable(1, "too many messages are remembered to take another one");
+                    Verdict::answer(InboundResult::Full, answer)
+                }
+            },
+            Err(_) => Verdict::unavailable(),
+        }
+    }
+
+    /// The application has answered, or never will: `taken` says whether by a 2xx.
+    ///
+    /// # Errors
+    /// The store's; the message then counts as one in progress until its claim ends.
+    pub fn end(
+        &self,
+        store: &mut dyn SharedStore,
+        now: Instant,
+        ticket: Ticket,
+        taken: bool,
+    ) -> Result<(), StoreError> {
+        match self.tables.get(ticket.rule.0) {
+            Some(table) if taken => table.commit(store, now, ticket.claim),
+            Some(table) => table.release(store, now, ticket.claim),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Verdict {
+    fn pass(result: InboundResult, ticket: Option<Ticket>) -> Self {
+        Self { result, pass: Ok(ticket) }
+    }
+
+    /// Answered, and counted as this.
+    pub fn answer(result: InboundResult, answer: Answer) -> Self {
+        Self { result, pass: Err(Box::new(answer)) }
+    }
+
+    /// It could not be verified now.
+    pub fn unavailable() -> Self {
+        let answer = Answer::unavailable(1, "the request cannot be verified now");
+        Self::answer(InboundResult::Unavailable, answer)
+    }
+}
+
+impl From<Fault<'_>> for Verdict {
+    fn from(fault: Fault<'_>) -> Self {
+        let result = match fault {
+            Fault::Malformed { .. } => {
+                return Self::answer(InboundResult::Malformed, Answer::bad_request(&fault.to_string()));
+            }
+            Fault::Unsigned { .. } => InboundResult::Unsigned,
+            Fault::Stale { .. } => InboundResult::Stale,
+            Fault::Early { .. } => InboundResult::Early,
+            Fault::Mismatch => InboundResult::Signature,
+            Fault::NoSecret => InboundResult::NoSecret,
+        };
+        let answer = Answer::problem(401, "Unauthorized", &fault.to_string());
+        Self::answer(result, answer.with("www-authenticate", "Signature"))
+    }
+}
+
+/// What the message is known by. Every scheme in which it claims to be signed has to hold, and all are remembered: the
+/// same message must not come again with the headers of one of them alone.
+fn marks<'a>(rule: &'a Inbound, headers: &Headers, body: &[u8], now: WallTime) -> Result<Marks, Fault<'a>> {
+    let mut marks = Marks::new();
+    for signature in rule.signatures.iter().filter(|signature| signature.is_presented(headers)) {
+        marks.extend(signature.verify(headers, body, now, rule.tolerance)?);
+    }
+    match rule.signatures.first() {
+        Some(first) if marks.is_empty() => first.verify(headers, body, now, rule.tolerance),
+        _ => Ok(marks),
+    }
+}
+
+fn duplicate(policy: Duplicate) -> Answer {
+    match policy {
+        Duplicate::Acknowledge => Answer {
+            status: 200,
+            headers: vec![("content-type", "application/json".into())],
+            body: br#"{"status":"duplicate"}"#.to_vec(),
+        },
+        Duplicate::Reject => Answer::problem(409, "Conflict", "this message was seen before"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,345 @@
+//! Messages that were seen, so that the same one again does not reach the application: a bounded table in shared data.
+//!
+//! A message is known by its [`Marks`](crate::signature::Marks). It is claimed when it arrives, under all workers by one
+//! alone; committed when the application has answered 2xx; and released when it has not, so that its sender's next try
+//! gets through. Until then it is [`InProgress`](Seen::InProgress), afterwards [`Done`](Seen::Done) for the `ttl`.
+//!
+//! # Layout
+//! Each mark has an entry in the bucket its hash names, `<name>/replay/<rule>/<b>`. The first mark's entry holds where the
+//! message stands; those of further marks only point to it, so that a commit is one write. A bucket is claimed in by
+//! compare-and-swap, the first mark's before the others': of two workers with the same message, or with two messages of
+//! one id, one finds the other's entry.
+//!
+//! # Size
+//! An entry takes [`ENTRY`] bytes, and a message one or two of them. A bucket has room for [`SLOTS`], twice of what it gets
+//! when the table holds `capacity` messages of two marks each. Chance fills some buckets before others: with room for
+//! twice the mean of 32, one of ten million is full at `capacity`. So up to `capacity` nothing is refused, and at twice of
+//! that everything is. A table of 64 marks or fewer is one bucket, and exact. Memory at the worst: `capacity` x 4 x 24
+//! bytes, and 200 for the key of each 16 messages: 110 bytes a message, 11 MB for 100,000.
+//!
+//! The number of buckets follows from `capacity`: changing it in a config forgets what was seen.
+
+use std::time::Duration;
+
+use crate::signature::Marks;
+use crate::store::{Cas, SharedStore, StoreError, UPDATE_TRIES};
+use crate::time::Instant;
+
+/// How long a message may be under way to the application before its claim is taken for abandoned, its worker for dead:
+/// Envoy itself gives a stream up that was silent for as long (`stream_idle_timeout`).
+pub const CLAIM: Duration = Duration::from_secs(300);
+
+/// Entries of a bucket.
+pub const SLOTS: usize = 64;
+
+/// Bytes of an entry.
+pub const ENTRY: usize = 24;
+
+/// The format of a bucket, its first byte.
+const VERSION: u8 = 1;
+
+/// What happens to a message that comes again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// How long a message is remembered, from when it came; at least as long as its signature is good.
+    pub ttl: Duration,
+    /// How many are.
+    pub capacity: u32,
+    /// What the sender of one that was seen is answered.
+    pub duplicate: Duplicate,
+    /// What happens to a new one when there is no room.
+    pub when_full: WhenFull,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            // Three times what a signature is good for by default.
+            ttl: Duration::from_secs(900),
+            // A hundred a second for a quarter of an hour, and a tenth more.
+            capacity: 100_000,
+            // A sender that tries again has not heard that it had arrived, and would go on.
+            duplicate: Duplicate::Acknowledge,
+            when_full: WhenFull::Refuse,
+        }
+    }
+}
+
+/// What the sender of a message that was seen is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Duplicate {
+    /// 200, so that it stops.
+    Acknowledge,
+    /// 409.
+    Reject,
+}
+
+/// What happens to a new message when there is no room to remember it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhenFull {
+    /// It is refused, for now.
+    Refuse,
+    /// It goes to the application, and may do so again.
+    Allow,
+}
+
+/// What a message is to the table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// New: it is claimed now.
+    Never(Claim),
+    /// Claimed by a request that the application has not answered.
+    InProgress,
+    /// The application has taken it.
+    Done,
+    /// New, and there is no room.
+    Full,
+}
+
+/// A claim, to be committed or released.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claim {
+    mark: u64,
+    /// Its own, even after another has taken over.
+    until: Instant,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Entry {
+    mark: u64,
+    /// In seconds of the monotonic clock, rounded up: when it is forgotten.
+    expires: u32,
+    state: State,
+}
+
+/// Twelve bytes: a kind, and what it says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Claimed { until: Instant },
+    Done,
+    /// Ask the entry of this mark.
+    See { mark: u64 },
+}
+
+impl Entry {
+    fn write(&self, bytes: &mut Vec<u8>) {
+        let (kind, value) = match self.state {
+            State::Done => (0, 0),
+            State::Claimed { until } => (1, until.as_nanos()),
+            State::See { mark } => (2, mark),
+        };
+        bytes.extend_from_slice(&self.mark.to_le_bytes());
+        bytes.extend_from_slice(&value.to_le_bytes());
+        bytes.extend_from_slice(&self.expires.to_le_bytes());
+        bytes.extend_from_slice(&u32::to_le_bytes(kind));
+    }
+
+    fn read(bytes: &[u8; ENTRY]) -> Option<Self> {
+        let (mark, rest) = bytes.split_first_chunk::<8>()?;
+        let (value, rest) = rest.split_first_chunk::<8>()?;
+        let (expires, kind) = rest.split_first_chunk::<4>()?;
+        let value = u64::from_le_bytes(*value);
+        let state = match u32::from_le_bytes(kind.try_into().ok()?) {
+            0 => State::Done,
+            1 => State::Claimed { until: Instant::from_nanos(value) },
+            2 => State::See { mark: value },
+            _ => return None,
+        };
+        Some(Self { mark: u64::from_le_bytes(*mark), expires: u32::from_le_bytes(*expires), state })
+    }
+}
+
+/// The table of one rule.
+#[derive(Clone, Debug)]
+pub struct Table {
+    /// `<name>/replay/<rule>/`.
+    prefix: String,
+    policy: Policy,
+    buckets: u32,
+    slots: usize,
+}
+
+impl Table {
+    /// The table of the inbound rule `rule` of the plugin `plugin`, whose messages have at most so many marks each.
+    pub fn new(plugin: &str, rule: &str, policy: Policy, marks: u32) -> Self {
+        let entries = policy.capacity.saturating_mul(marks);
+        let (buckets, slots) = match usize::try_from(entries) {
+            Ok(slots) if slots <= SLOTS => (1, slots),
+            _ => (entries.div_ceil(SLOTS as u32 / 2), SLOTS),
+        };
+        Self { prefix: [plugin, "/replay/", rule, "/"].concat(), policy, buckets, slots }
+    }
+
+    /// Claims a message that is new, or says where it stands.
+    ///
+    /// # Errors
+    /// The store's; the claim, as far as it was made, ends at its time.
+    pub fn claim(&self, store: &mut dyn SharedStore, now: Instant, marks: &Marks) -> Result<Seen, StoreError> {
+        let Some((first, others)) = marks.split_first() else { return Ok(Seen::Full) };
+        let claim = Claim { mark: *first, until: now.plus(CLAIM) };
+        let mut seen = self.enter(store, now, *first, State::Claimed { until: claim.until }, claim)?;
+        for mark in others {
+            if !matches!(seen, Seen::Never(_)) {
+                break;
+            }
+            seen = self.enter(store, now, *mark, State::See { mark: *first }, claim)?;
+            if !matches!(seen, Seen::Never(_)) {
+                self.release(store, now, claim)?;
+            }
+        }
+        Ok(seen)
+    }
+
+    /// The application has taken the message: it is not to see it again.
+    ///
+    /// # Errors
+    /// The store's; the message then counts as one in progress until its claim ends.
+    pub fn commit(&self, store: &mut dyn SharedStore, now: Instant, claim: Claim) -> Result<(), StoreError> {
+        let expires = seconds(claim.until.minus(CLAIM).plus(self.policy.ttl));
+        self.end(store, now, claim, Some(Entry { mark: claim.mark, expires, state: State::Done }))
+    }
+
+    /// The application has not taken the message: it may come again.
+    ///
+    /// # Errors
+    /// The store's; the message may then come again when its claim ends.
+    pub fn release(&self, store: &mut dyn SharedStore, now: Instant, claim: Claim) -> Result<(), StoreError> {
+        self.end(store, now, claim, None)
+    }
+
+    fn end(
+        &self,
+        store: &mut dyn SharedStore,
+        now: Instant,
+        claim: Claim,
+        left: Option<Entry>,
+    ) -> Result<(), StoreError> {
+        self.change(store, now, claim.mark, &mut |_, bucket| {
+            let claimed = State::Claimed { until: claim.until };
+            let count = bucket.len();
+            bucket.retain(|entry| entry.mark != claim.mark || entry.state != claimed);
+            if bucket.len() == count {
+                return Ok(false);
+            }
+            bucket.extend(left);
+            Ok(true)
+        })
+    }
+
+    /// Writes the entry of a mark, unless there is one that counts.
+    fn enter(
+        &self,
+        store: &mut dyn SharedStore,
+        now: Instant,
+        mark: u64,
+        state: State,
+        claim: Claim,
+    ) -> Result<Seen, StoreError> {
+        let fresh = Entry { mark, expires: seconds(now.plus(self.policy.ttl.max(CLAIM))), state };
+        let mut seen = Seen::Full;
+        self.change(store, now, mark, &mut |store, bucket| {
+            let has_room = bucket.len() < self.slots;
+            seen = match bucket.iter_mut().find(|entry| entry.mark == mark) {
+                Some(entry) => match self.standing(store, now, *entry, claim.mark)? {
+                    Some(seen) => seen,
+                    None => {
+                        *entry = fresh;
+                        Seen::Never(claim)
+                    }
+                },
+                None if has_room => {
+                    bucket.push(fresh);
+                    Seen::Never(claim)
+                }
+                None => Seen::Full,
+            };
+            Ok(matches!(seen, Seen::Never(_)))
+        })?;
+        Ok(seen)
+    }
+
+    /// Where the message of an entry stands; `None`: nowhere, or it is the one that `own` is the first mark of.
+    fn standing(
+        &self,
+        store: &mut dyn SharedStore,
+        now: Instant,
+        mut entry: Entry,
+        own: u64,
+    ) -> Result<Option<Seen>, StoreError> {
+        for _ in 0..POINTERS_MAX {
+            match entry.state {
+                State::Done => return Ok(Some(Seen::Done)),
+                State::Claimed { until } => return Ok((until > now).then_some(Seen::InProgress)),
+                State::See { mark } if mark == own => return Ok(None),
+                State::See { mark } => {
+                    let value = store.get(&self.key(mark))?;
+                    let bucket = read(value.as_ref().map(|(bytes, _)| bytes.as_slice()), now)?;
+                    let Some(found) = bucket.into_iter().find(|entry| entry.mark == mark) else { return Ok(None) };
+                    entry = found;
+                }
+            }
+        }
+        Ok(Some(Seen::InProgress))
+    }
+
+    /// Changes the bucket of a mark. What `change` reads besides was read after the bucket, so that whoever changes both
+    /// in the other order is noticed.
+    fn change(
+        &self,
+        store: &mut dyn SharedStore,
+        now: Instant,
+        mark: u64,
+        change: &mut dyn FnMut(&mut dyn SharedStore, &mut Vec<Entry>) -> Result<bool, StoreError>,
+    ) -> Result<(), StoreError> {
+        let key = self.key(mark);
+        for _ in 0..UPDATE_TRIES {
+            let found = store.get(&key)?;
+            let mut bucket = read(found.as_ref().map(|(bytes, _)| bytes.as_slice()), now)?;
+            if !change(store, &mut bucket)? {
+                return Ok(());
+            }
+            let cas = found.map_or(Cas::CREATE, |(_, cas)| cas);
+            match store.set(&key, &written(&bucket), Some(cas)) {
+                Err(StoreError::CasMismatch) => {}
+                done => return done,
+            }
+        }
+        Err(StoreError::Contended)
+    }
+
+    fn key(&self, mark: u64) -> String {
+        [&self.prefix, itoa::Buffer::new().format(mark % u64::from(self.buckets))].concat()
+    }
+}
+
+/// Pointers are followed so far: a message has no more marks than that.
+const POINTERS_MAX: usize = 4;
+
+/// The entries of a bucket that count.
+fn read(bytes: Option<&[u8]>, now: Instant) -> Result<Vec<Entry>, StoreError> {
+    let Some(bytes) = bytes else { return Ok(Vec::new()) };
+    let (entries, rest) = match bytes.split_first() {
+        Some((&VERSION, entries)) => entries.as_chunks::<ENTRY>(),
+        _ => return Err(StoreError::UnknownFormat),
+    };
+    let now = now.as_nanos().div_euclid(1_000_000_000);
+    let all = entries.iter().map(Entry::read).collect::<Option<Vec<_>>>().filter(|_| rest.is_empty());
+    let mut all = all.ok_or(StoreError::UnknownFormat)?;
+    all.retain(|entry| u64::from(entry.expires) > now);
+    Ok(all)
+}
+
+fn written(bucket: &[Entry]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(1 + ENTRY * bucket.len());
+    bytes.push(VERSION);
+    bucket.iter().for_each(|entry| entry.write(&mut bytes));
+    bytes
+}
+
+/// Whole seconds, rounded up: a bit longer does no harm.
+fn seconds(at: Instant) -> u32 {
+    u32::try_from(at.as_nanos().div_ceil(1_000_000_000)).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,45 @@
+//! The scheme `stripe`: [what Stripe signs](https://docs.stripe.com/webhooks#verify-manually), HMAC-SHA256 over
+//! `timestamp.body`, as `t=<seconds>,v1=<hex>`, with a `v1` for each live secret. The key is all of the secret's text,
+//! its `whsec_` included. The event's id is the body's.
+
+use super::{Fault, Presented, few, hex_of, secrets, single, tag_of_hex, timestamp};
+use crate::headers::Headers;
+use crate::json::id_at;
+use crate::message::{Attempt, CallHeaders};
+use crate::secret::Key;
+
+/// Carries the timestamp and the signatures.
+pub const SIGNATURE: &str = "stripe-signature";
+
+pub(super) fn headers<'a>(
+    keys: impl Iterator<Item = &'a Key>,
+    attempt: &Attempt<'a>,
+    headers: &mut CallHeaders<'a>,
+) {
+    let timestamp = itoa::Buffer::new().format(attempt.at.as_secs()).to_owned();
+    let mut value = ["t=", &timestamp].concat();
+    for secret in secrets(keys) {
+        value.extend([",v1=", &hex_of(secret, &[timestamp.as_bytes(), b".", attempt.body])]);
+    }
+    headers.push((SIGNATURE, value.into_bytes().into()));
+}
+
+pub(super) fn read(headers: &Headers, body: &[u8]) -> Result<Presented, Fault<'static>> {
+    let malformed = Fault::Malformed { header: SIGNATURE, expected: "t=<seconds since 1970>,v1=<64 hex digits>" };
+    let (mut digits, mut tags) = (None, Vec::new());
+    for field in single(headers, SIGNATURE)?.split(|byte| *byte == b',') {
+        let field = field.trim_ascii();
+        if let Some(seconds) = field.strip_prefix(b"t=") {
+            if digits.replace(seconds).is_some() {
+                return Err(malformed);
+            }
+        } else if let Some(tag) = field.strip_prefix(b"v1=") {
+            tags.push(tag_of_hex(tag).ok_or(malformed)?);
+        }
+        // `v0` is of test mode only, and versions to come are none of ours.
+    }
+    let (tags, digits) = (few(tags, malformed)?, digits.ok_or(malformed)?);
+    let at = timestamp(digits, 1000, SIGNATURE)?;
+    let id = id_at(body, "id");
+    Ok(Presented { prefix: [digits, b"."].concat(), at: Some(at), id, is_id_signed: true, tags })
+}
