@@ -94,7 +94,10 @@ async fn serve(listener: StdListener, arrivals: Arc<Mutex<Vec<Arrival>>>) {
     }
 }
 
-async fn take(arrivals: &Mutex<Vec<Arrival>>, request: Request<Incoming>) -> Result<Response<Empty<Bytes>>, Infallible> {
+async fn take(
+    arrivals: &Mutex<Vec<Arrival>>,
+    request: Request<Incoming>,
+) -> Result<Response<Empty<Bytes>>, Infallible> {
     let (head, body) = request.into_parts();
     // What broke off has not arrived, and nobody is there for the answer.
     if let Ok(body) = body.collect().await {

@@ -115,10 +115,14 @@ struct Entry {
 /// Twelve bytes: a kind, and what it says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    Claimed { until: Instant },
+    Claimed {
+        until: Instant,
+    },
     Done,
     /// Ask the entry of this mark.
-    See { mark: u64 },
+    See {
+        mark: u64,
+    },
 }
 
 impl Entry {

@@ -50,8 +50,7 @@ impl Stream {
     /// All of it is here. Once it is verified it may still be an event.
     pub(super) fn verify(&mut self, worker: &Worker, id: RuleId, headers: Headers, size: usize) -> Action {
         let body = if size == 0 { Vec::new() } else { host::request_body(size) };
-        let verdict =
-            if body.len() == size { worker.verify(id, &headers, &body) } else { Verdict::unavailable() };
+        let verdict = if body.len() == size { worker.verify(id, &headers, &body) } else { Verdict::unavailable() };
         let ticket = match verdict.pass {
             Ok(ticket) => ticket,
             Err(answer) => return self.deny(worker, id, verdict.result, &answer),

@@ -80,7 +80,8 @@ fn entry(node: &Node<'_>, limits: &Limits) -> Option<EndpointEntry> {
     let on_gone = object.or("on_gone", OnGone::Disable, |node| {
         choice(node, [("disable", OnGone::Disable), ("fail", OnGone::Fail)], &[])
     });
-    let headers = object.or("headers", Vec::new(), |node| extra_headers(node, signatures.as_deref().unwrap_or_default()));
+    let headers =
+        object.or("headers", Vec::new(), |node| extra_headers(node, signatures.as_deref().unwrap_or_default()));
     let disabled = object.or("disabled", false, Node::boolean);
     let dead_letter = object.optional("dead_letter", sink);
     // All at once: a `?` for each would drop what came before in as many places.

@@ -152,13 +152,14 @@ fn key(raw: &Raw<'_>, scheme: Scheme, usage: Use) -> Option<Option<Key>> {
         }
         (Scheme::Standard, Some(_), _) => return node.problem("is a private key, where one verifies", "whpk_<base64>"),
         (Scheme::Standard, _, Some(_)) => return node.problem("is a public key, which signs nothing", "whsk_<base64>"),
-        (Scheme::Standard, None, None) => {
-            bytes(text.strip_prefix(SHARED).unwrap_or(text)).and_then(|bytes| Secret::new(bytes.to_vec())).map(Key::Shared)
-        }
+        (Scheme::Standard, None, None) => bytes(text.strip_prefix(SHARED).unwrap_or(text))
+            .and_then(|bytes| Secret::new(bytes.to_vec()))
+            .map(Key::Shared),
         (_, None, None) => Secret::new(text.as_bytes().to_vec()).map(Key::Shared),
         _ => return Some(None),
     };
-    const EXPECTED: &str = "whsec_<base64>, or an Ed25519 key: whsk_<base64 of 32 or 64 bytes>, whpk_<base64 of 32 bytes>";
+    const EXPECTED: &str =
+        "whsec_<base64>, or an Ed25519 key: whsk_<base64 of 32 or 64 bytes>, whpk_<base64 of 32 bytes>";
     if key.is_none() { node.problem("is no key of scheme standard", EXPECTED) } else { Some(key) }
 }
 

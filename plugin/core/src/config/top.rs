@@ -34,7 +34,8 @@ pub fn parse(bytes: &[u8], env: &dyn Fn(&str) -> Option<String>) -> Result<Confi
 }
 
 fn config(root: &Node<'_>) -> Option<Config> {
-    let keys = ["enabled", "user_agent", "routes", "endpoints", "rollout", "payload_guard", "inbound", "limits", "admin"];
+    let keys =
+        ["enabled", "user_agent", "routes", "endpoints", "rollout", "payload_guard", "inbound", "limits", "admin"];
     let object = root.object(&keys, &[])?;
     let admin = object.optional("admin", admin);
     let enabled = object.or("enabled", false, enabled);

@@ -23,11 +23,7 @@ pub const NAMES: [&str; 4] = [SIGNATURE, SIGNATURE_ALSO, ID, EVENT];
 /// Before each signature.
 const VERSION: &str = "sha256=";
 
-pub(super) fn headers<'a>(
-    keys: impl Iterator<Item = &'a Key>,
-    attempt: &Attempt<'a>,
-    headers: &mut CallHeaders<'a>,
-) {
+pub(super) fn headers<'a>(keys: impl Iterator<Item = &'a Key>, attempt: &Attempt<'a>, headers: &mut CallHeaders<'a>) {
     let signatures = secrets(keys).map(|secret| [VERSION, &hex_of(secret, &[attempt.body])].concat());
     first_and_also(headers, (SIGNATURE, SIGNATURE_ALSO), signatures);
     headers.push((ID, attempt.id.to_string().into_bytes().into()));

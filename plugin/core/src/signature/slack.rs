@@ -22,11 +22,7 @@ pub const NAMES: [&str; 3] = [SIGNATURE, SIGNATURE_ALSO, TIMESTAMP];
 /// Before each signature.
 const VERSION: &str = "v0=";
 
-pub(super) fn headers<'a>(
-    keys: impl Iterator<Item = &'a Key>,
-    attempt: &Attempt<'a>,
-    headers: &mut CallHeaders<'a>,
-) {
+pub(super) fn headers<'a>(keys: impl Iterator<Item = &'a Key>, attempt: &Attempt<'a>, headers: &mut CallHeaders<'a>) {
     let timestamp = itoa::Buffer::new().format(attempt.at.as_secs()).to_owned();
     let signed: [&[u8]; 4] = [b"v0:", timestamp.as_bytes(), b":", attempt.body];
     let signatures = secrets(keys).map(|secret| [VERSION, &hex_of(secret, &signed)].concat());

@@ -31,11 +31,7 @@ pub const PUBLIC: &str = "whpk_";
 const V1: &str = "v1,";
 const V1A: &str = "v1a,";
 
-pub(super) fn headers<'a>(
-    keys: impl Iterator<Item = &'a Key>,
-    attempt: &Attempt<'a>,
-    headers: &mut CallHeaders<'a>,
-) {
+pub(super) fn headers<'a>(keys: impl Iterator<Item = &'a Key>, attempt: &Attempt<'a>, headers: &mut CallHeaders<'a>) {
     let id = attempt.id.to_string();
     let timestamp = itoa::Buffer::new().format(attempt.at.as_secs()).to_owned();
     let signed: [&[u8]; 5] = [id.as_bytes(), b".", timestamp.as_bytes(), b".", attempt.body];
@@ -54,7 +50,10 @@ fn sign(key: &Key, signed: &[&[u8]]) -> Option<String> {
 }
 
 pub(super) fn read(headers: &Headers) -> Result<Presented, Fault<'static>> {
-    let malformed = Fault::Malformed { header: SIGNATURE, expected: "v1,<base64> or v1a,<base64>, several with spaces between them" };
+    let malformed = Fault::Malformed {
+        header: SIGNATURE,
+        expected: "v1,<base64> or v1a,<base64>, several with spaces between them",
+    };
     let mut tags = Vec::new();
     for text in single(headers, SIGNATURE)?.split(|byte| *byte == b' ').filter(|text| !text.is_empty()) {
         // Versions to come are none of ours.
@@ -70,7 +69,13 @@ pub(super) fn read(headers: &Headers) -> Result<Presented, Fault<'static>> {
         // With a '.' in it the same bytes would be signed for another id, another time and another body.
         return Err(Fault::Malformed { header: ID, expected: "an id without '.'" });
     }
-    Ok(Presented { prefix: [id, b".", digits, b"."].concat(), at: Some(at), id: Some(id.to_vec()), is_id_signed: true, tags })
+    Ok(Presented {
+        prefix: [id, b".", digits, b"."].concat(),
+        at: Some(at),
+        id: Some(id.to_vec()),
+        is_id_signed: true,
+        tags,
+    })
 }
 
 fn tag(text: &[u8]) -> Option<Tag> {

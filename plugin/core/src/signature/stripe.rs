@@ -11,11 +11,7 @@ use crate::secret::Key;
 /// Carries the timestamp and the signatures.
 pub const SIGNATURE: &str = "stripe-signature";
 
-pub(super) fn headers<'a>(
-    keys: impl Iterator<Item = &'a Key>,
-    attempt: &Attempt<'a>,
-    headers: &mut CallHeaders<'a>,
-) {
+pub(super) fn headers<'a>(keys: impl Iterator<Item = &'a Key>, attempt: &Attempt<'a>, headers: &mut CallHeaders<'a>) {
     let timestamp = itoa::Buffer::new().format(attempt.at.as_secs()).to_owned();
     let mut value = ["t=", &timestamp].concat();
     for secret in secrets(keys) {

@@ -52,7 +52,7 @@ fn python() -> Result<Command> {
     let wanted = format!("{}{}", output(Command::new("python3").arg("--version"))?, read(&requirements)?);
     let libraries = install("python", &wanted, |directory| {
         let mut pip = Command::new("python3");
-        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"]);
+        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", "--no-compile"]);
         // Nothing is built, and nothing comes that is not in the lock file.
         pip.args(["--only-binary", ":all:", "--require-hashes", "--root-user-action", "ignore", "-r"]);
         output(pip.arg(&requirements).arg("--target").arg(directory)).map(drop)

@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex};
 use anyhow::{Context, Result, ensure};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::installed::{LANGUAGES, Language};
@@ -40,9 +39,9 @@ impl Library {
     /// The headers that it signs a webhook with.
     pub fn sign(&self, secret: &str, id: &str, timestamp: u64, body: &[u8]) -> Result<Headers> {
         let (id, body) = (json!(id), encoded(body));
-        let answer =
+        let mut answer =
             self.ask(json!({"do": "sign", "secret": secret, "id": id, "timestamp": timestamp, "body": body}))?;
-        Ok(Headers::deserialize(&answer["headers"])?)
+        Ok(serde_json::from_value(answer["headers"].take())?)
     }
 
     fn ask(&self, mut question: Value) -> Result<Value> {
@@ -83,25 +82,21 @@ struct Program {
 impl Program {
     /// The libraries of a program; none when its language is not on this machine.
     fn start(language: Language) -> Result<Vec<Library>> {
-        #[derive(Deserialize)]
-        struct Entry {
-            name: String,
-            version: String,
-            scheme: String,
-        }
         let Some(mut command) = language.command()? else { return Ok(Vec::new()) };
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let stdin = child.stdin.take().context("it has a stdin")?;
         let stdout = BufReader::new(child.stdout.take().context("it has a stdout")?);
         let mut program = Self { _child: child, stdin, stdout };
-        let known = program.hear().with_context(|| format!("{language:?}"))?;
-        let entries = Vec::<Entry>::deserialize(&known["libraries"])?;
+        let mut known = program.hear().with_context(|| format!("{language:?}"))?;
+        let entries: Vec<BTreeMap<String, String>> = serde_json::from_value(known["libraries"].take())?;
         let program = Arc::new(Mutex::new(program));
-        let library = |Entry { name, version, scheme }| {
-            let program = Arc::clone(&program);
-            Library { language, name, version, scheme, program }
+        let library = |mut entry: BTreeMap<String, String>| {
+            let mut part =
+                |key: &str| entry.remove(key).with_context(|| format!("a library of {language:?} without {key}"));
+            let (name, version, scheme) = (part("name")?, part("version")?, part("scheme")?);
+            Ok(Library { language, name, version, scheme, program: Arc::clone(&program) })
         };
-        Ok(entries.into_iter().map(library).collect())
+        entries.into_iter().map(library).collect()
     }
 
     fn ask(&mut self, question: &Value) -> Result<Value> {

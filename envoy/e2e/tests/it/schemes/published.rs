@@ -66,7 +66,7 @@ const VECTORS: [Vector; 6] = [
         "",
         1_492_774_577,
         "{\"id\":\"evt_1\"}",
-        ("stripe-signature", "t=1492774577,v1=STRIPE"),
+        ("stripe-signature", "t=1492774577,v1=799c4ba7bb339f3c8601adfd112f0e477c930a268be1243d341abb8286501c2f"),
     ),
 ];
 
