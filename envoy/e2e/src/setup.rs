@@ -38,8 +38,8 @@ pub struct Setup {
     wasm: Option<PathBuf>,
     /// The public listener serves the admin surface too.
     administered: bool,
-    /// The filter also stands before what is below `/inbound`.
-    inbound: bool,
+    /// The paths of the application behind the filter, and its cluster, which is called under its own name.
+    application: Option<(String, String)>,
     arguments: Vec<String>,
     /// Merged into Envoy's whole config.
     bootstrap: Value,
@@ -57,7 +57,7 @@ impl Setup {
             around: json!({}),
             wasm: None,
             administered: false,
-            inbound: false,
+            application: None,
             arguments: Vec::new(),
             bootstrap: json!({}),
         }
@@ -150,12 +150,12 @@ impl Setup {
         self
     }
 
-    /// Sends what comes to `/inbound/…` through the filter to the application at this address, so that the section
-    /// `inbound` of the plugin's config says what gets there.
+    /// Lets requests below `path` reach the filter, and what it lets by the application: the receiver at this address,
+    /// where it is the endpoint `name`.
     #[must_use]
-    pub fn in_front_of(mut self, address: &str) -> Self {
-        self.inbound = true;
-        self.with_cluster("application", address)
+    pub fn with_application(self, path: &str, name: &str, address: &str) -> Self {
+        let application = Some((path.to_owned(), name.to_owned()));
+        Self { application, ..self.with_cluster(name, address) }
     }
 
     /// Adds arguments to Envoy's command line.
@@ -206,26 +206,23 @@ impl Setup {
         overlay(listener, json!({"connection_balance_config": {"exact_balance": {}}}));
         let routes = listener.pointer_mut(ROUTES_AT).and_then(Value::as_array_mut);
         let routes = routes.context("the example has no routes")?;
+        let on = json!({"@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", "config": {}});
+        let mut serve = |path: &str, more: Value| {
+            let mut route =
+                json!({"match": {"path_separated_prefix": path}, "typed_per_filter_config": {"gatepost": on}});
+            overlay(&mut route, more);
+            routes.insert(0, route);
+        };
         if self.administered {
-            routes.insert(0, filtered("/gatepost", json!({"direct_response": {"status": 404}})));
+            serve("/gatepost", json!({"direct_response": {"status": 404}}));
         }
-        if self.inbound {
-            routes.insert(0, filtered("/inbound", json!({"route": {"cluster": "application"}})));
+        if let Some((path, name)) = &self.application {
+            let rewrite = json!({"pattern": {"regex": "^.*$"}, "substitution": format!("/{name}")});
+            serve(path, json!({"route": {"cluster": name, "regex_rewrite": rewrite}}));
         }
         merge(&mut config, self.bootstrap.clone());
         Ok(Launch { config, workers: WORKERS, env: self.env.clone(), arguments: self.arguments.clone() })
     }
-}
-
-/// A route of Envoy's with the filter on.
-fn filtered(prefix: &str, action: Value) -> Value {
-    let on = json!({"@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", "config": {}});
-    let mut route = json!({
-        "match": {"path_separated_prefix": prefix},
-        "typed_per_filter_config": {"gatepost": on},
-    });
-    overlay(&mut route, action);
-    route
 }
 
 /// Replaces keys of an object.

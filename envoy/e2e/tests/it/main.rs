@@ -9,6 +9,7 @@ mod crashes;
 mod dead_letters;
 mod history;
 mod idempotency;
+mod inbound;
 mod isolation;
 mod metrics;
 mod outcomes;

@@ -33,7 +33,8 @@ enum Task {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let locked = LOCK.split_once("name = \"standardwebhooks\"\nversion = \"").and_then(|(_, rest)| rest.split_once('"'));
+    let locked =
+        LOCK.split_once("name = \"standardwebhooks\"\nversion = \"").and_then(|(_, rest)| rest.split_once('"'));
     let (version, _) = locked.ok_or("Cargo.lock names no standardwebhooks")?;
     say(&json!({"libraries": [{"name": "standardwebhooks", "version": version, "scheme": "standard"}]}))?;
     for line in io::stdin().lock().lines() {

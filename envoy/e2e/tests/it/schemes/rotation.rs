@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::library::Headers;
 use super::outbound::{headers, is_read_by_all, setup, signing};
-use super::{SCHEMES, Scheme, now};
+use super::{Key, SCHEMES, Scheme, now};
 
 /// Sends an event, and waits for its delivery to each endpoint.
 fn deliver(gateway: &Gateway, application: &Application) -> Result<Vec<(Scheme, Arrival)>> {
@@ -49,10 +49,10 @@ fn is_signed_with_both(scheme: &Scheme, arrival: &Arrival, old_is_first: bool) -
     is_read_by_all(scheme, second, &headers, &arrival.body, true)
 }
 
-fn is_signed_with_the_new_one_alone(scheme: &Scheme, arrival: &Arrival) -> Result<()> {
+fn is_signed_with_one_alone(scheme: &Scheme, arrival: &Arrival, key: Key, other: Key) -> Result<()> {
     let headers = headers(arrival)?;
-    is_read_by_all(scheme, scheme.new, &headers, &arrival.body, true)?;
-    is_read_by_all(scheme, scheme.old, &headers, &arrival.body, false)?;
+    is_read_by_all(scheme, key, &headers, &arrival.body, true)?;
+    is_read_by_all(scheme, other, &headers, &arrival.body, false)?;
     assert!(under_the_second(scheme, headers).is_none(), "{}: {:#?}", scheme.name, arrival.headers);
     Ok(())
 }
@@ -75,7 +75,7 @@ fn while_two_secrets_are_live_receivers_of_the_first_verify_and_after_the_switch
     }
     ensure!(gateway.update(&end)?, "Envoy takes it");
     for (scheme, arrival) in deliver(&gateway, &application)? {
-        is_signed_with_the_new_one_alone(&scheme, &arrival)?;
+        is_signed_with_one_alone(&scheme, &arrival, scheme.new, scheme.old)?;
     }
     Ok(())
 }
@@ -85,23 +85,24 @@ fn while_two_secrets_are_live_receivers_of_the_first_verify_and_after_the_switch
 fn only_secrets_of_this_time_sign_and_the_next_one_takes_over_when_its_time_comes() -> Result<()> {
     let application = Application::start()?;
     let date = |seconds: u64| jiff::Timestamp::from_second(i64::try_from(seconds).unwrap()).unwrap().to_string();
-    let timed = |switch: u64| {
-        SCHEMES.map(|scheme| {
+    let timed = |new_from: u64, old_until: u64| {
+        let endpoints = SCHEMES.map(|scheme| {
             let secrets = [
                 json!({"value": scheme.other.signs, "not_after": date(now() - 3600)}),
-                json!({"value": scheme.old.signs, "not_after": date(switch)}),
-                json!({"value": scheme.new.signs, "not_before": date(now() - 3600)}),
+                json!({"value": scheme.old.signs, "not_after": date(old_until)}),
+                json!({"value": scheme.new.signs, "not_before": date(new_from)}),
             ];
             signing(&scheme, &secrets)
-        })
+        });
+        setup(&application, &endpoints)
     };
-    // Envoy is up before the time is set, for it may take long to start.
-    let gateway = Gateway::start_dynamic(&setup(&application, &timed(now() + 3600)))?;
+    let gateway = Gateway::start_dynamic(&timed(now() + 1800, now() + 3600))?;
     for (scheme, arrival) in deliver(&gateway, &application)? {
-        is_signed_with_both(&scheme, &arrival, true)?;
+        is_signed_with_one_alone(&scheme, &arrival, scheme.old, scheme.new)?;
     }
+    // The time is set once Envoy is up, for it may take long to start.
     let switch = now() + 20;
-    ensure!(gateway.update(&setup(&application, &timed(switch)))?, "Envoy takes it");
+    ensure!(gateway.update(&timed(now() - 1, switch))?, "Envoy takes it");
     let over = SystemTime::UNIX_EPOCH + Duration::from_secs(switch);
     for (scheme, arrival) in deliver(&gateway, &application)? {
         // What comes before has been signed before.
@@ -111,7 +112,7 @@ fn only_secrets_of_this_time_sign_and_the_next_one_takes_over_when_its_time_come
     }
     wait::until("the old secret's time is over", ARRIVAL, || Ok((SystemTime::now() >= over).then_some(())))?;
     for (scheme, arrival) in deliver(&gateway, &application)? {
-        is_signed_with_the_new_one_alone(&scheme, &arrival)?;
+        is_signed_with_one_alone(&scheme, &arrival, scheme.new, scheme.old)?;
     }
     Ok(())
 }
