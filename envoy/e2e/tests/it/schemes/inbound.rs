@@ -130,3 +130,23 @@ fn one_rule_may_hold_a_shared_secret_and_a_public_key_for_a_sender_that_moves_fr
     }
     Ok(())
 }
+
+/// Slack posts commands and what people click as forms.
+#[test]
+fn a_form_that_slack_posts_holds_no_id_and_is_known_when_it_comes_again() -> Result<()> {
+    let slack = SCHEMES[4];
+    let application = Application::start()?;
+    let gateway = start(&application, &[rule("slack", &slack, &[slack.old])])?;
+    for (number, library) in slack.libraries()?.iter().enumerate() {
+        let form = b"team_id=T1DC2JH3J&command=%2Fpay&text=&response_url=https%3A%2F%2Fhooks.slack.com%2F1";
+        let signed = |at: u64| library.sign(slack.old.signs, "", at, form);
+        let first = now();
+        // The same command in another second is another one.
+        for (at, arrived) in [(first, 1), (first, 1), (first - 1, 2)] {
+            let answer = send(&gateway, "slack", &signed(at)?, form)?;
+            assert_eq!(answer.status, 200, "{library}: {}", answer.text());
+            assert_eq!(arrivals(&application).len(), 2 * number + arrived, "{library}");
+        }
+    }
+    Ok(())
+}
