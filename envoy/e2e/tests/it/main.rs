@@ -20,6 +20,7 @@ mod receivers;
 mod rollout;
 mod sample_events;
 mod scene;
+mod schemes;
 mod surroundings;
 mod switched_off;
 mod volume;
