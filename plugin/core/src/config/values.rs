@@ -95,7 +95,7 @@ pub(super) fn size(node: &Node<'_>, max: u64) -> Option<u64> {
 
 /// A decimal number and a unit, as a whole number of what the unit counts: `"1.5KiB"` is 1536 bytes.
 fn quantity(text: &str, units: &[(&str, u64)]) -> Option<u64> {
-    let (number, unit) = text.split_at(text.find(|c: char| c.is_ascii_alphabetic())?);
+    let (number, unit) = text.split_at_checked(text.find(|c: char| c.is_ascii_alphabetic())?)?;
     let (_, factor) = units.iter().find(|(name, _)| *name == unit)?;
     let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
     let decimal = |digits: &str| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
@@ -139,14 +139,15 @@ pub(super) fn url(node: &Node<'_>) -> Option<Url> {
     if text.contains(['#', '<', '>', '`']) || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
         return node.problem("holds '#', white space or a character that no URL has", EXPECTED);
     }
-    let Some((scheme, rest)) = text.split_once("://") else {
+    let end = text.as_bytes().windows(3).position(|three| three == b"://");
+    let Some((scheme, rest)) = end.and_then(|end| Some((text.get(..end)?, text.get(end + 3..)?))) else {
         return node.problem("is not absolute", EXPECTED);
     };
     let scheme = scheme.to_ascii_lowercase();
     if scheme != "http" && scheme != "https" {
         return node.problem("has another scheme than http and https", EXPECTED);
     }
-    let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    let (authority, path) = rest.find(['/', '?']).and_then(|at| rest.split_at_checked(at)).unwrap_or((rest, ""));
     if authority.contains('@') {
         return node.problem(
             "holds a user name or password",
@@ -168,11 +169,13 @@ fn is_authority(authority: &str) -> bool {
     let (host, others, port) = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((address, port)) => (address, ":.", port),
         None => {
-            let (name, port) = authority.split_at(authority.find(':').unwrap_or(authority.len()));
+            let port = authority.find(':').and_then(|at| authority.split_at_checked(at));
+            let (name, port) = port.unwrap_or((authority, ""));
             (name, "-._~%!$&'()*+,;=", port)
         }
     };
-    let is_host = !host.is_empty() && host.chars().all(|c| c.is_ascii_alphanumeric() || others.contains(c));
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || others.as_bytes().contains(&byte);
+    let is_host = !host.is_empty() && host.bytes().all(is_part);
     let is_port = |digits: &str| digits.bytes().all(|byte| byte.is_ascii_digit()) && digits.parse::<u16>().is_ok();
     is_host && (port.is_empty() || port.strip_prefix(':').is_some_and(is_port))
 }
