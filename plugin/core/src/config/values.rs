@@ -1,11 +1,10 @@
 //! The kinds of value a configuration is made of.
 
-use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::Url;
 use super::error::{shown, shown_duration};
-use super::reader::{Node, all};
+use super::reader::{Node, Object, all};
 use super::tree::Value;
 use crate::headers;
 use crate::index::Index;
@@ -50,14 +49,42 @@ pub(super) fn header_name(node: &Node<'_>) -> Option<String> {
     if fits { Some(text.to_ascii_lowercase()) } else { node.problem("is not a header name", EXPECTED) }
 }
 
+/// What stands under a key or is its default. Each exists once, whatever the section.
+impl<'a> Object<'a> {
+    #[inline(never)]
+    pub(super) fn boolean(&self, key: &'a str, default: bool) -> Option<bool> {
+        self.or(key, default, Node::boolean)
+    }
+
+    /// A whole number from 1 to `max`.
+    #[inline(never)]
+    pub(super) fn integer(&self, key: &'a str, default: u32, max: u32) -> Option<u32> {
+        self.or(key, default, |node| node.integer(1..=max))
+    }
+
+    /// See [`duration`].
+    #[inline(never)]
+    pub(super) fn duration(&self, key: &'a str, default: Duration, min: Duration, max: Duration) -> Option<Duration> {
+        self.or(key, default, |node| duration(node, min, max))
+    }
+
+    /// See [`size`].
+    #[inline(never)]
+    pub(super) fn size(&self, key: &'a str, default: u64, max: u64) -> Option<u64> {
+        self.or(key, default, |node| size(node, max))
+    }
+}
+
 /// One of some words, as what it stands for.
-pub(super) fn choice<T: Copy, const N: usize>(node: &Node<'_>, choices: [(&str, T); N], later: &[&str]) -> Option<T> {
-    let at = word(node, &choices.map(|(word, _)| word), later)?;
+pub(super) fn choice<T: Copy>(node: &Node<'_>, choices: &[(&str, T)], later: &[&str]) -> Option<T> {
+    let at = word(node, &|at| choices.get(at).map(|(word, _)| *word), later)?;
     choices.get(at).map(|(_, value)| *value)
 }
 
-/// The place of the word; those of `later` are known but not yet supported.
-fn word(node: &Node<'_>, words: &[&str], later: &[&str]) -> Option<usize> {
+/// The place of the word; those of `later` are known but not yet supported. It exists once, whatever the words stand for.
+#[inline(never)]
+fn word<'w>(node: &Node<'_>, words: &dyn Fn(usize) -> Option<&'w str>, later: &[&str]) -> Option<usize> {
+    let words: Vec<&str> = (0..).map_while(words).collect();
     let expected = words.join(" or ");
     let text = node.text(&expected)?;
     let chosen = words.iter().position(|word| *word == text);
@@ -68,20 +95,20 @@ fn word(node: &Node<'_>, words: &[&str], later: &[&str]) -> Option<usize> {
 }
 
 /// A duration: a decimal number and `ms`, `s`, `m` or `h`, in all whole milliseconds.
-pub(super) fn duration(node: &Node<'_>, range: RangeInclusive<Duration>) -> Option<Duration> {
+pub(super) fn duration(node: &Node<'_>, min: Duration, max: Duration) -> Option<Duration> {
     const UNITS: [(&str, u64); 4] = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000)];
     let expected = format!(
         "a duration from {} to {}, such as \"2s\", \"0.25s\", \"5m\" or \"24h\"",
-        shown_duration(*range.start()),
-        shown_duration(*range.end())
+        shown_duration(min),
+        shown_duration(max)
     );
     let text = node.text(&expected)?;
-    let duration = quantity(text, &UNITS).map(Duration::from_millis).filter(|duration| range.contains(duration));
+    let duration = quantity(text, &UNITS).map(Duration::from_millis).filter(|duration| (min..=max).contains(duration));
     duration.or_else(|| node.unfit(&expected))
 }
 
 /// A number of bytes from 1 to `max`: a whole number, or a string with `B`, `KiB`, `MiB` or `GiB`.
-pub(super) fn size(node: &Node<'_>, max: u64) -> Option<u64> {
+fn size(node: &Node<'_>, max: u64) -> Option<u64> {
     const UNITS: [(&str, u64); 4] = [("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
     let expected = format!("a size from 1 to {max} bytes, such as \"64KiB\" or \"1MiB\"");
     let bytes = match node.value() {
