@@ -91,9 +91,8 @@ impl Worker {
 
     /// A verified request was answered, or left: `taken` says whether by a 2xx.
     pub fn end(&self, ticket: Ticket, taken: bool) {
-        let now = host::now();
-        if let Err(error) = self.gate.end(&mut SharedData, now.mono, ticket, taken) {
-            self.tell(now, &Notice::Store { doing: "ending the claim of an inbound message", error });
+        if let Err(error) = self.gate.end(&mut SharedData, ticket, taken) {
+            self.tell(host::now(), &Notice::Store { doing: "ending the claim of an inbound message", error });
         }
     }
 

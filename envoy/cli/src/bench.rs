@@ -1,9 +1,10 @@
 //! `gatepost bench`: what an event costs beside plain forwarding, on one Envoy worker and in one run.
 //!
-//! Four Envoys stand side by side and are loaded in turn, so that whatever else the machine does falls on all of
+//! Five Envoys stand side by side and are loaded in turn, so that whatever else the machine does falls on all of
 //! them alike. Each is measured from the first request until the receiver has everything: what was accepted but not
 //! yet delivered is not paid for.
 
+mod messages;
 mod sink;
 pub mod soak;
 mod wrk;
@@ -18,6 +19,7 @@ use crate::artifact;
 use crate::envoy::{Envoy, Launch};
 use crate::example::{Example, LISTENER};
 use crate::wait;
+use messages::Messages;
 use sink::Sink;
 
 /// The arguments of `gatepost bench`.
@@ -44,7 +46,7 @@ pub fn run(options: &Options) -> Result<()> {
     let sink = Sink::start(None)?;
     let mut cases = Vec::new();
     for (filter, what) in CASES {
-        cases.push(Case { name: what, envoy: start(filter, 1, &sink)?, runs: Vec::new() });
+        cases.push(Case { filter, name: what, envoy: start(filter, 1, &sink)?, runs: Vec::new() });
     }
     for case in &cases {
         // V8 compiles what runs often once more, and better: not in the measured time.
@@ -62,6 +64,7 @@ pub fn run(options: &Options) -> Result<()> {
 
 /// An Envoy under load, and what was measured of it.
 struct Case {
+    filter: Filter,
     name: &'static str,
     envoy: Envoy,
     runs: Vec<Run>,
@@ -78,8 +81,13 @@ struct Run {
 impl Case {
     fn measure(&self, seconds: u32, connections: u32, sink: &Sink) -> Result<Run> {
         let url = format!("http://{}/events/bench", self.envoy.listener(LISTENER)?);
+        let messages = match self.filter {
+            Filter::GatepostInbound => Some(Messages::sign(SECRET, seconds * MESSAGES_A_SECOND)?),
+            _ => None,
+        };
+        let script = messages.as_ref().map_or_else(|| wrk::ONE_KIB.to_owned(), Messages::script);
         let (cpu, received, start) = (cpu_seconds(self.envoy.pid())?, sink.received(), Instant::now());
-        let sent = wrk::run(&url, seconds, connections, wrk::ONE_KIB)?;
+        let sent = wrk::run(&url, seconds, connections, &script)?;
         let delivered = all_delivered(&self.envoy, sink, received, sent)?;
         let (seconds, cpu) = (start.elapsed().as_secs_f64(), cpu_seconds(self.envoy.pid())? - cpu);
         Ok(Run { rate: delivered as f64 / seconds, cpu_us: cpu * 1e6 / delivered as f64 })
@@ -111,11 +119,18 @@ fn start(filter: Filter, workers: u32, sink: &Sink) -> Result<Envoy> {
     if filter == Filter::Noop {
         example.set_wasm(&artifact::wasm("gatepost-noop")?)?;
     }
-    let secrets = [json!({"value": "a-secret-of-the-usual-32-letters"})];
+    let secrets = [json!({"value": SECRET})];
     let endpoint = json!({"name": "bench", "cluster": "billing", "url": "http://receiver.test/", "secrets": secrets});
     let ack = if filter == Filter::Gatepost { "accepted" } else { "delivered" };
     let route = json!({"name": "bench", "match": {"path": "/events/{event}"}, "event": "{event}", "ack": ack});
-    *example.plugin()? = json!({"enabled": true, "routes": [route], "endpoints": [endpoint]});
+    *example.plugin()? = match filter {
+        Filter::GatepostInbound => json!({"inbound": [{
+            "name": "bench", "match": {"path": "/events/{event}"}, "secrets": secrets,
+            // All that comes in a quarter of an hour.
+            "replay": {"capacity": 1_000_000, "duplicate": "reject"},
+        }]}),
+        _ => json!({"enabled": true, "routes": [route], "endpoints": [endpoint]}),
+    };
     let mut config = example.config().clone();
     let listeners = config.pointer_mut("/static_resources/listeners").and_then(Value::as_array_mut);
     // Without the admin surface: another filter, which has its own ticks.
@@ -159,7 +174,7 @@ fn print_table(cases: &[Case], options: &Options) -> Result<()> {
     println!("HTTP/1.1, POSTs of 1 KiB. CPU is that of the whole Envoy process.\n");
     println!("| | events/s | CPU µs an event | of (a) |\n|---|--:|--:|--:|");
     let base = cases.first().context("no cases")?.median(|run| run.cpu_us)?;
-    for case in cases {
+    for case in cases.iter() {
         let (rate, cpu) = (case.median(|run| run.rate)?, case.median(|run| run.cpu_us)?);
         println!("| {} | {rate:.0} | {cpu:.1} | {:.2} × |", case.name, cpu / base);
     }
@@ -173,15 +188,20 @@ enum Filter {
     Noop,
     Gatepost,
     GatepostAckDelivered,
+    GatepostInbound,
 }
 
 /// The filter, and what the table calls the case.
-const CASES: [(Filter, &str); 4] = [
+const CASES: [(Filter, &str); 5] = [
     (Filter::None, "(a) Envoy forwards, no filter"),
     (Filter::Noop, "(b) a wasm filter that buffers the body, then forwards"),
     (Filter::Gatepost, "(c) Gatepost accepts, keeps, signs and delivers"),
     (Filter::GatepostAckDelivered, "(d) the same, answering once it is delivered (`ack: delivered`)"),
+    (Filter::GatepostInbound, "(e) Gatepost verifies what comes in, remembers it, then forwards"),
 ];
+const SECRET: &str = "a-secret-of-the-usual-32-letters";
+/// More than a worker verifies: each may come once.
+const MESSAGES_A_SECOND: u32 = 20_000;
 const WARM_UP_SECONDS: u32 = 10;
 /// Far longer than a queue of 10,000 takes to empty.
 const DELIVERED: Duration = Duration::from_secs(60);

@@ -6,17 +6,22 @@
 //! - [`load`]: many events over many connections.
 //! - [`browser`]: a real browser, for the page.
 //! - [`mod@prometheus`]: a real Prometheus that scrapes it; [`alertmanager`]: a real Alertmanager.
+//! - [`application`]: what stands behind the gateway and remembers what it gets; it verifies nothing itself.
+//! - [`tool`]: programs of other people's that a machine may lack.
 //!
 //! Envoy gives new connections to its workers in turn here (`exact_balance`), so two connections are two workers.
 
 pub mod alertmanager;
+pub mod application;
 pub mod browser;
 pub mod client;
 pub mod gateway;
 pub mod load;
 pub mod prometheus;
 pub mod setup;
+pub mod tool;
 
+pub use application::Application;
 pub use client::{Answer, Connection, Event, Pending, Protocol};
 pub use gateway::Gateway;
 pub use setup::{Setup, endpoint};

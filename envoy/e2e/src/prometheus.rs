@@ -1,7 +1,6 @@
 //! A real Prometheus with the shipped scrape config and the shipped rules, their times made short.
 
 use std::collections::BTreeMap;
-use std::env;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -13,6 +12,8 @@ use gatepost_cli::wait;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::tool;
+
 /// Where Prometheus's files are in the repository.
 pub fn directory() -> PathBuf {
     gatepost_cli::workspace().join("envoy/prometheus")
@@ -23,20 +24,7 @@ pub fn directory() -> PathBuf {
 /// # Errors
 /// When it is not, where `CI` is set: there it must be.
 pub fn has(program: &str) -> Result<bool> {
-    let ran = Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
-    match ran {
-        Ok(status) => {
-            ensure!(status.success(), "{program} --version ended with {status}");
-            Ok(true)
-        }
-        Err(error) if env::var("CI").is_ok_and(|value| value == "true") => {
-            bail!("{program} does not start ({error}); install prometheus and prometheus-alertmanager")
-        }
-        Err(error) => {
-            eprintln!("SKIPPED: no {program}; install prometheus and prometheus-alertmanager ({error})");
-            Ok(false)
-        }
-    }
+    tool::is_here(program, "--version", "prometheus and prometheus-alertmanager")
 }
 
 /// The text of a file of rules, its minutes made seconds: a window, `for`, or `offset` becomes a sixtieth of what it was,

@@ -38,6 +38,8 @@ pub struct Setup {
     wasm: Option<PathBuf>,
     /// The public listener serves the admin surface too.
     administered: bool,
+    /// The paths of the application behind the filter, and its cluster, which is called under its own name.
+    application: Option<(String, String)>,
     arguments: Vec<String>,
     /// Merged into Envoy's whole config.
     bootstrap: Value,
@@ -55,6 +57,7 @@ impl Setup {
             around: json!({}),
             wasm: None,
             administered: false,
+            application: None,
             arguments: Vec::new(),
             bootstrap: json!({}),
         }
@@ -147,6 +150,14 @@ impl Setup {
         self
     }
 
+    /// Lets requests below `path` reach the filter, and what it lets by the application: the receiver at this address,
+    /// where it is the endpoint `name`.
+    #[must_use]
+    pub fn with_application(self, path: &str, name: &str, address: &str) -> Self {
+        let application = Some((path.to_owned(), name.to_owned()));
+        Self { application, ..self.with_cluster(name, address) }
+    }
+
     /// Adds arguments to Envoy's command line.
     #[must_use]
     pub fn with_arguments(mut self, arguments: &[&str]) -> Self {
@@ -193,15 +204,21 @@ impl Setup {
         let mut config = example.config().clone();
         let listener = config.pointer_mut(LISTENER_AT).context("the example has no listener")?;
         overlay(listener, json!({"connection_balance_config": {"exact_balance": {}}}));
+        let routes = listener.pointer_mut(ROUTES_AT).and_then(Value::as_array_mut);
+        let routes = routes.context("the example has no routes")?;
+        let on = json!({"@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", "config": {}});
+        let mut serve = |path: &str, more: Value| {
+            let mut route =
+                json!({"match": {"path_separated_prefix": path}, "typed_per_filter_config": {"gatepost": on}});
+            overlay(&mut route, more);
+            routes.insert(0, route);
+        };
         if self.administered {
-            let on = json!({"@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", "config": {}});
-            let route = json!({
-                "match": {"path_separated_prefix": "/gatepost"},
-                "direct_response": {"status": 404},
-                "typed_per_filter_config": {"gatepost": on},
-            });
-            let routes = listener.pointer_mut(ROUTES_AT).and_then(Value::as_array_mut);
-            routes.context("the example has no routes")?.insert(0, route);
+            serve("/gatepost", json!({"direct_response": {"status": 404}}));
+        }
+        if let Some((path, name)) = &self.application {
+            let rewrite = json!({"pattern": {"regex": "^.*$"}, "substitution": format!("/{name}")});
+            serve(path, json!({"route": {"cluster": name, "regex_rewrite": rewrite}}));
         }
         merge(&mut config, self.bootstrap.clone());
         Ok(Launch { config, workers: WORKERS, env: self.env.clone(), arguments: self.arguments.clone() })

@@ -2,12 +2,18 @@
 //!
 //! When a change is meant, `cargo test -p host-tests fuel -- --nocapture` prints what to write here.
 
-use crate::support::{accept, advance, config, endpoint, event, millis, seconds, start};
+use host_tests::{Process, Request};
+use serde_json::json;
+
+use crate::support::{accept, advance, answer, config, endpoint, event, millis, seconds, start};
 
 /// Fuel from the request's headers to the 202, for 1 KiB that one endpoint wants.
 const PER_ACCEPTED_EVENT: u64 = 70_435;
 /// Fuel from there until the event is delivered, its slot is free, and it stands in the history.
 const PER_DELIVERED_EVENT: u64 = 145_781;
+/// Fuel from the headers of an inbound request of 1 KiB until the application's answer is through, with a replay table
+/// that is as full as it should be.
+const PER_VERIFIED_REQUEST: u64 = 100_000;
 
 const EVENTS: u64 = 200;
 
@@ -36,6 +42,38 @@ fn an_event_costs_no_more_fuel_than_it_did() {
     println!("PER_ACCEPTED_EVENT: {accepting}, PER_DELIVERED_EVENT: {delivering}");
     assert_near(accepting, PER_ACCEPTED_EVENT);
     assert_near(delivering, PER_DELIVERED_EVENT);
+}
+
+#[test]
+fn a_verified_request_costs_no_more_fuel_than_it_did() {
+    const CAPACITY: u64 = 500;
+    let rule = json!({
+        "name": "partner", "match": {"path": "/in"}, "secrets": [{"value": "secret"}], "replay": {"capacity": CAPACITY},
+    });
+    let mut process = start(&json!({"inbound": [rule]}));
+    for number in 0..CAPACITY {
+        verify(&mut process, number);
+    }
+    let start = process.fuel();
+    for number in CAPACITY..CAPACITY + EVENTS {
+        verify(&mut process, number);
+    }
+    let verifying = (process.fuel() - start) / EVENTS;
+    println!("PER_VERIFIED_REQUEST: {verifying}");
+    assert_near(verifying, PER_VERIFIED_REQUEST);
+}
+
+/// A message of its own, which must reach the application.
+fn verify(process: &mut Process, number: u64) {
+    let (at, body) = ((process.clock().wall_nanos() / 1_000_000).to_string(), format!("{number:01024}"));
+    let signature = hmac_sha256::HMAC::mac([&at, ".", &body].concat(), "secret");
+    let signature: String = signature.iter().map(|byte| format!("{byte:02x}")).collect();
+    let request = Request::post("/in")
+        .header("x-webhook-timestamp", at)
+        .header("x-webhook-id", number.to_string())
+        .header("x-webhook-signature", signature)
+        .body(body);
+    assert_eq!(answer(process, 0, request).status(), 200);
 }
 
 /// Every worker loads and compiles it, so its size is a cost like any other.

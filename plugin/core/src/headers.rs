@@ -71,34 +71,40 @@ impl Headers {
     /// The names that a server behind the gateway may take for this lower-case one: CGI, and what descends from it, make
     /// no difference between `_` and `-`.
     pub fn spellings_of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        let plain = |name: &[u8]| name.iter().map(|byte| if *byte == b'_' { b'-' } else { *byte }).collect::<Vec<_>>();
-        let wanted = plain(name.as_bytes());
-        let names = self.pairs().map(|(name, _)| name).filter(move |other| plain(other) == wanted);
-        names.filter_map(|name| std::str::from_utf8(name).ok())
+        let plain = |byte: &u8| if *byte == b'_' { b'-' } else { *byte };
+        let names = self.with_names_of(name.len()).map(|(name, _)| name);
+        let alike = names.filter(move |other| other.iter().map(plain).eq(name.as_bytes().iter().map(plain)));
+        alike.filter_map(|name| std::str::from_utf8(name).ok())
     }
 
     fn values<'a, 'n>(&'a self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
-        self.pairs().filter(move |(other, _)| *other == name.as_bytes()).map(|(_, value)| value)
+        self.with_names_of(name.len()).filter(|(other, _)| *other == name.as_bytes()).map(|(_, value)| value)
     }
 
-    fn pairs(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        let count = self.number(0).unwrap_or_default();
-        let mut at = count.saturating_mul(2).saturating_add(1).saturating_mul(NUMBER);
-        (0..count).map_while(move |pair| {
-            let (name_len, value_len) = (self.number(1 + 2 * pair)?, self.number(2 + 2 * pair)?);
-            let value_at = at.checked_add(name_len)?.checked_add(1)?;
-            let end = value_at.checked_add(value_len)?;
-            let found = (self.0.get(at..value_at - 1)?, self.0.get(value_at..end)?);
-            at = end.checked_add(1)?;
-            Some(found)
+    /// The pairs whose names are so long. The lengths stand together at the map's front, so most names are told apart
+    /// without a look at them.
+    fn with_names_of(&self, len: usize) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let (lengths, mut rest) = self.parts().unwrap_or_default();
+        let mut lengths = lengths.iter();
+        std::iter::from_fn(move || {
+            for [a, b, c, d, e, f, g, h] in lengths.by_ref() {
+                let name_len = u32::from_le_bytes([*a, *b, *c, *d]) as usize;
+                let value_len = u32::from_le_bytes([*e, *f, *g, *h]) as usize;
+                let (pair, behind) = rest.split_at_checked(name_len.checked_add(value_len)?.checked_add(2)?)?;
+                rest = behind;
+                if name_len == len {
+                    return Some((pair.get(..name_len)?, pair.get(name_len + 1..name_len + 1 + value_len)?));
+                }
+            }
+            None
         })
     }
 
-    /// The number at this place of the map's head.
-    fn number(&self, place: usize) -> Option<usize> {
-        let at = place.checked_mul(NUMBER)?;
-        let bytes = self.0.get(at..at.checked_add(NUMBER)?)?;
-        Some(u32::from_le_bytes(bytes.try_into().ok()?) as usize)
+    /// The two lengths of each pair, and the bytes of all pairs.
+    fn parts(&self) -> Option<(&[[u8; 2 * NUMBER]], &[u8])> {
+        let (count, rest) = self.0.split_first_chunk::<NUMBER>()?;
+        let (lengths, pairs) = rest.split_at_checked((u32::from_le_bytes(*count) as usize).checked_mul(2 * NUMBER)?)?;
+        Some((lengths.as_chunks().0, pairs))
     }
 }
 

@@ -23,7 +23,7 @@ use crate::notice::InboundResult;
 use crate::replay::{Claim, Duplicate, Seen, Table, WhenFull};
 use crate::signature::{Fault, Marks};
 use crate::store::{SharedStore, StoreError};
-use crate::time::{Instant, Now, WallTime};
+use crate::time::{Now, WallTime};
 
 /// The number of a rule in [`Config::inbound`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,16 +100,10 @@ impl Gate {
     ///
     /// # Errors
     /// The store's; the message then counts as one in progress until its claim ends.
-    pub fn end(
-        &self,
-        store: &mut dyn SharedStore,
-        now: Instant,
-        ticket: Ticket,
-        taken: bool,
-    ) -> Result<(), StoreError> {
+    pub fn end(&self, store: &mut dyn SharedStore, ticket: Ticket, taken: bool) -> Result<(), StoreError> {
         match self.tables.get(ticket.rule.0) {
-            Some(table) if taken => table.commit(store, now, ticket.claim),
-            Some(table) => table.release(store, now, ticket.claim),
+            Some(table) if taken => table.commit(store, ticket.claim),
+            Some(table) => table.release(store, ticket.claim),
             None => Ok(()),
         }
     }

@@ -5,12 +5,11 @@
 
 use std::fmt;
 
-use serde::Deserialize;
-use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde_json::value::RawValue;
-
 use crate::config::Tree;
 
+use read::{ARRAY, OBJECT, Reader};
+
+pub mod read;
 pub mod write;
 
 /// A pointer has at most this many tokens: each is one level of recursion.
@@ -46,7 +45,7 @@ impl fmt::Display for BodyFault {
 /// The body as text, if all of it is one JSON value.
 pub fn check(body: &[u8]) -> Result<&str, BodyFault> {
     let text = text(body)?;
-    serde_json::from_str::<IgnoredAny>(text).map_err(not_json)?;
+    Reader::new(text).whole().map_err(not_json)?;
     Ok(text)
 }
 
@@ -87,10 +86,10 @@ impl Pointer {
     /// Reads the body's value at this pointer. The whole body is read: of a repeated key the last counts, as in most
     /// parsers, so that the receiver of the same bytes sees the same value.
     pub fn read(&self, body: &[u8]) -> Result<Found, BodyFault> {
-        let mut parser = serde_json::Deserializer::from_str(text(body)?);
-        let found = Descent(&self.tokens).deserialize(&mut parser).map_err(not_json)?;
-        parser.end().map_err(not_json)?;
-        found.map_or(Ok(Found::Nothing), |raw| scalar(raw.get()))
+        let mut reader = Reader::new(text(body)?);
+        let found = descend(&mut reader, &self.tokens).map_err(not_json)?;
+        reader.end().map_err(not_json)?;
+        found.map_or(Ok(Found::Nothing), scalar)
     }
 }
 
@@ -115,17 +114,17 @@ fn text(body: &[u8]) -> Result<&str, BodyFault> {
     std::str::from_utf8(body).map_err(|error| BodyFault::NotUtf8 { at: error.valid_up_to() })
 }
 
-fn not_json(error: serde_json::Error) -> BodyFault {
-    BodyFault::NotJson { reason: error.to_string() }
+fn not_json(reason: String) -> BodyFault {
+    BodyFault::NotJson { reason }
 }
 
 fn scalar(raw: &str) -> Result<Found, BodyFault> {
     Ok(match raw.as_bytes().first() {
-        // A visitor that takes any value has no use for a message of 12 KB about those it does not.
-        Some(b'"') => match serde_json::from_str(raw).map_err(not_json)? {
-            Tree::Text(text) => Found::Scalar(text),
-            _ => Found::Composite,
-        },
+        Some(b'"') => {
+            let mut text = String::new();
+            Reader::new(raw).string(Some(&mut text)).map_err(not_json)?;
+            Found::Scalar(text)
+        }
         Some(b'{' | b'[') => Found::Composite,
         Some(b'n') | None => Found::Nothing,
         Some(_) => Found::Scalar(raw.to_owned()),
@@ -148,114 +147,46 @@ fn unescape(token: &str) -> Option<String> {
     Some(plain)
 }
 
-/// The tokens still to follow.
-#[derive(Clone, Copy)]
-struct Descent<'p>(&'p [String]);
-
-impl<'de> DeserializeSeed<'de> for Descent<'_> {
-    type Value = Option<&'de RawValue>;
-
-    fn deserialize<D: Deserializer<'de>>(self, value: D) -> Result<Self::Value, D::Error> {
-        match self.0.split_first() {
-            None => <&RawValue>::deserialize(value).map(Some),
-            Some((token, rest)) => value.deserialize_any(Step { token, rest: Descent(rest) }),
-        }
-    }
-}
-
-/// One level of the descent.
-struct Step<'p> {
-    token: &'p str,
-    rest: Descent<'p>,
-}
-
-impl<'de> Visitor<'de> for Step<'_> {
-    type Value = Option<&'de RawValue>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("any JSON value")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut found = None;
-        while let Some(wanted) = map.next_key_seed(Key(self.token))? {
-            if wanted {
-                found = map.next_value_seed(self.rest)?;
-            } else {
-                map.next_value::<IgnoredAny>()?;
-            }
-        }
-        Ok(found)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-        let index = index(self.token);
-        let mut found = None;
-        for at in 0.. {
-            if Some(at) == index {
-                match seq.next_element_seed(self.rest)? {
-                    Some(value) => found = value,
-                    None => break,
+/// The value behind these tokens, as it is written. Of a scalar that should hold it all is read, as of every value on the
+/// way.
+fn descend<'a>(body: &mut Reader<'a>, tokens: &[String]) -> read::Result<Option<&'a str>> {
+    let Some((token, rest)) = tokens.split_first() else { return body.skip().map(Some) };
+    let (mut found, mut number) = (None, 0);
+    match body.peek() {
+        Some(b'{') => {
+            body.open();
+            let mut key = String::new();
+            while body.more(OBJECT, number == 0)? {
+                number += 1;
+                body.key(Some(&mut key))?;
+                if key == *token {
+                    found = descend(body, rest)?;
+                } else {
+                    body.skip()?;
                 }
-            } else if seq.next_element::<IgnoredAny>()?.is_none() {
-                break;
             }
         }
-        Ok(found)
+        Some(b'[') => {
+            body.open();
+            let index = index(token);
+            while body.more(ARRAY, number == 0)? {
+                if Some(number) == index {
+                    found = descend(body, rest)?;
+                } else {
+                    body.skip()?;
+                }
+                number += 1;
+            }
+        }
+        _ => Tree::read(body).map(|_| ())?,
     }
-
-    fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
-        Ok(None)
-    }
-
-    fn visit_bool<E: Error>(self, _: bool) -> Result<Self::Value, E> {
-        Ok(None)
-    }
-
-    fn visit_i64<E: Error>(self, _: i64) -> Result<Self::Value, E> {
-        Ok(None)
-    }
-
-    fn visit_u64<E: Error>(self, _: u64) -> Result<Self::Value, E> {
-        Ok(None)
-    }
-
-    fn visit_f64<E: Error>(self, _: f64) -> Result<Self::Value, E> {
-        Ok(None)
-    }
-
-    fn visit_str<E: Error>(self, _: &str) -> Result<Self::Value, E> {
-        Ok(None)
-    }
+    Ok(found)
 }
 
 /// RFC 6901: digits without a leading zero.
 fn index(token: &str) -> Option<u64> {
     let canonical = token == "0" || !token.starts_with('0');
     (canonical && token.bytes().all(|byte| byte.is_ascii_digit())).then(|| token.parse().ok())?
-}
-
-/// Compares an object's key with the wanted one, without keeping it.
-struct Key<'p>(&'p str);
-
-impl<'de> DeserializeSeed<'de> for Key<'_> {
-    type Value = bool;
-
-    fn deserialize<D: Deserializer<'de>>(self, key: D) -> Result<bool, D::Error> {
-        key.deserialize_str(self)
-    }
-}
-
-impl Visitor<'_> for Key<'_> {
-    type Value = bool;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a key")
-    }
-
-    fn visit_str<E: Error>(self, key: &str) -> Result<bool, E> {
-        Ok(key == self.0)
-    }
 }
 
 #[cfg(test)]

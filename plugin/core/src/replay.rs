@@ -104,54 +104,104 @@ pub struct Claim {
     until: Instant,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Entry {
-    mark: u64,
-    /// In seconds of the monotonic clock, rounded up: when it is forgotten.
-    expires: u32,
-    state: State,
-}
+/// The entries of a bucket as they are stored. They are looked through and changed in place: to take them apart would
+/// cost more than all else.
+#[derive(Default)]
+struct Bucket(Vec<[u8; ENTRY]>);
 
-/// Twelve bytes: a kind, and what it says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Claimed {
         until: Instant,
     },
-    Done,
-    /// Ask the entry of this mark.
+    /// What was claimed until then.
+    Done {
+        until: Instant,
+    },
+    /// Ask the entry of this mark, as long as it is of the claim with this [`stamp`].
     See {
         mark: u64,
+        stamp: u64,
     },
 }
 
-impl Entry {
-    fn write(&self, bytes: &mut Vec<u8>) {
-        let (kind, value) = match self.state {
-            State::Done => (0, 0),
-            State::Claimed { until } => (1, until.as_nanos()),
-            State::See { mark } => (2, mark),
-        };
-        bytes.extend_from_slice(&self.mark.to_le_bytes());
-        bytes.extend_from_slice(&value.to_le_bytes());
-        bytes.extend_from_slice(&self.expires.to_le_bytes());
-        bytes.extend_from_slice(&u32::to_le_bytes(kind));
+impl Bucket {
+    /// The bucket in these bytes: a version, and the entries.
+    fn read(bytes: Option<&[u8]>) -> Result<Self, StoreError> {
+        match bytes.map(<[u8]>::split_first) {
+            None => Ok(Self::default()),
+            Some(Some((&VERSION, entries))) => match entries.as_chunks() {
+                (entries, []) => Ok(Self(entries.to_vec())),
+                _ => Err(StoreError::UnknownFormat),
+            },
+            Some(_) => Err(StoreError::UnknownFormat),
+        }
     }
 
-    fn read(bytes: &[u8; ENTRY]) -> Option<Self> {
-        let (mark, rest) = bytes.split_first_chunk::<8>()?;
-        let (value, rest) = rest.split_first_chunk::<8>()?;
-        let (expires, kind) = rest.split_first_chunk::<4>()?;
-        let value = u64::from_le_bytes(*value);
-        let state = match u32::from_le_bytes(kind.try_into().ok()?) {
-            0 => State::Done,
-            1 => State::Claimed { until: Instant::from_nanos(value) },
-            2 => State::See { mark: value },
-            _ => return None,
-        };
-        Some(Self { mark: u64::from_le_bytes(*mark), expires: u32::from_le_bytes(*expires), state })
+    fn written(&self) -> Vec<u8> {
+        [&[VERSION], self.0.as_flattened()].concat()
+    }
+
+    /// The place of the entry of a mark that is not forgotten yet.
+    fn find(&self, mark: u64, now: Instant) -> Option<usize> {
+        self.0.iter().position(|entry| number(entry, MARK) == mark && expiry(entry) > now)
+    }
+
+    fn state(&self, place: usize) -> Option<State> {
+        let entry = self.0.get(place)?;
+        let value = number(entry, VALUE);
+        let kind = number(entry, KIND) >> 32;
+        match kind & KINDS {
+            0 => Some(State::Done { until: Instant::from_nanos(value) }),
+            1 => Some(State::Claimed { until: Instant::from_nanos(value) }),
+            2 => Some(State::See { mark: value, stamp: kind & !KINDS }),
+            _ => None,
+        }
+    }
+
+    /// Forgets what is to be forgotten.
+    fn purge(&mut self, now: Instant) {
+        self.0.retain(|entry| expiry(entry) > now);
     }
 }
+
+/// Where an entry has its mark, its state's value, and its expiry in whole seconds with the state's kind behind.
+const MARK: usize = 0;
+const VALUE: usize = 8;
+const KIND: usize = 16;
+/// The bits that tell the kinds apart; above them is a stamp.
+const KINDS: u64 = 3;
+
+/// Tells a claim from others of the same mark: 30 bits of its time, down to four microseconds.
+fn stamp(until: Instant) -> u64 {
+    until.as_nanos() >> 10 & u64::from(u32::MAX) & !KINDS
+}
+
+fn entry(mark: u64, expires: Instant, state: State) -> [u8; ENTRY] {
+    let (kind, value): (u64, u64) = match state {
+        State::Done { until } => (0, until.as_nanos()),
+        State::Claimed { until } => (1, until.as_nanos()),
+        State::See { mark, stamp } => (2 | stamp, mark),
+    };
+    // Rounded up: a bit longer does no harm.
+    let seconds = expires.as_nanos().div_ceil(NANOS).min(u64::from(u32::MAX));
+    let mut entry = [0; ENTRY];
+    for (field, number) in entry.as_chunks_mut().0.iter_mut().zip([mark, value, kind << 32 | seconds]) {
+        *field = u64::to_le_bytes(number);
+    }
+    entry
+}
+
+fn number(entry: &[u8; ENTRY], at: usize) -> u64 {
+    entry.get(at..).and_then(<[u8]>::first_chunk).copied().map_or(0, u64::from_le_bytes)
+}
+
+fn expiry(entry: &[u8; ENTRY]) -> Instant {
+    Instant::from_nanos((number(entry, KIND) & u64::from(u32::MAX)) * NANOS)
+}
+
+/// In a second.
+const NANOS: u64 = 1_000_000_000;
 
 /// The table of one rule.
 #[derive(Clone, Debug)]
@@ -186,9 +236,9 @@ impl Table {
             if !matches!(seen, Seen::Never(_)) {
                 break;
             }
-            seen = self.enter(store, now, *mark, State::See { mark: *first }, claim)?;
+            seen = self.enter(store, now, *mark, State::See { mark: *first, stamp: stamp(claim.until) }, claim)?;
             if !matches!(seen, Seen::Never(_)) {
-                self.release(store, now, claim)?;
+                self.release(store, claim)?;
             }
         }
         Ok(seen)
@@ -198,34 +248,27 @@ impl Table {
     ///
     /// # Errors
     /// The store's; the message then counts as one in progress until its claim ends.
-    pub fn commit(&self, store: &mut dyn SharedStore, now: Instant, claim: Claim) -> Result<(), StoreError> {
-        let expires = seconds(claim.until.minus(CLAIM).plus(self.policy.ttl));
-        self.end(store, now, claim, Some(Entry { mark: claim.mark, expires, state: State::Done }))
+    pub fn commit(&self, store: &mut dyn SharedStore, claim: Claim) -> Result<(), StoreError> {
+        let expires = claim.until.minus(CLAIM).plus(self.policy.ttl);
+        self.end(store, claim, Some(entry(claim.mark, expires, State::Done { until: claim.until })))
     }
 
     /// The application has not taken the message: it may come again.
     ///
     /// # Errors
     /// The store's; the message may then come again when its claim ends.
-    pub fn release(&self, store: &mut dyn SharedStore, now: Instant, claim: Claim) -> Result<(), StoreError> {
-        self.end(store, now, claim, None)
+    pub fn release(&self, store: &mut dyn SharedStore, claim: Claim) -> Result<(), StoreError> {
+        self.end(store, claim, None)
     }
 
-    fn end(
-        &self,
-        store: &mut dyn SharedStore,
-        now: Instant,
-        claim: Claim,
-        left: Option<Entry>,
-    ) -> Result<(), StoreError> {
-        self.change(store, now, claim.mark, &mut |_, bucket| {
-            let claimed = State::Claimed { until: claim.until };
-            let count = bucket.len();
-            bucket.retain(|entry| entry.mark != claim.mark || entry.state != claimed);
-            if bucket.len() == count {
-                return Ok(false);
-            }
-            bucket.extend(left);
+    fn end(&self, store: &mut dyn SharedStore, claim: Claim, left: Option<[u8; ENTRY]>) -> Result<(), StoreError> {
+        self.change(store, claim.mark, &mut |_, bucket| {
+            // Whoever took over an old claim has another `until`.
+            let own = State::Claimed { until: claim.until };
+            let place = bucket.find(claim.mark, Instant::default()).filter(|place| bucket.state(*place) == Some(own));
+            let Some(place) = place else { return Ok(false) };
+            bucket.0.swap_remove(place);
+            bucket.0.extend(left);
             Ok(true)
         })
     }
@@ -239,49 +282,52 @@ impl Table {
         state: State,
         claim: Claim,
     ) -> Result<Seen, StoreError> {
-        let fresh = Entry { mark, expires: seconds(now.plus(self.policy.ttl.max(CLAIM))), state };
         let mut seen = Seen::Full;
-        self.change(store, now, mark, &mut |store, bucket| {
-            let has_room = bucket.len() < self.slots;
-            seen = match bucket.iter_mut().find(|entry| entry.mark == mark) {
-                Some(entry) => match self.standing(store, now, *entry, claim.mark)? {
-                    Some(seen) => seen,
-                    None => {
-                        *entry = fresh;
-                        Seen::Never(claim)
+        self.change(store, mark, &mut |store, bucket| {
+            bucket.purge(now);
+            let known = match bucket.find(mark, now) {
+                Some(place) => {
+                    let standing = self.standing(store, now, bucket.state(place), claim.mark)?;
+                    if standing.is_none() {
+                        bucket.0.swap_remove(place);
                     }
-                },
-                None if has_room => {
-                    bucket.push(fresh);
-                    Seen::Never(claim)
+                    standing
                 }
-                None => Seen::Full,
+                None => (bucket.0.len() >= self.slots).then_some(Seen::Full),
             };
+            seen = known.unwrap_or(Seen::Never(claim));
+            if matches!(seen, Seen::Never(_)) {
+                bucket.0.push(entry(mark, now.plus(self.policy.ttl.max(CLAIM)), state));
+            }
             Ok(matches!(seen, Seen::Never(_)))
         })?;
         Ok(seen)
     }
 
-    /// Where the message of an entry stands; `None`: nowhere, or it is the one that `own` is the first mark of.
+    /// Where the message of an entry in this state stands; `None`: nowhere, or it is the one with the first mark `own`.
     fn standing(
         &self,
         store: &mut dyn SharedStore,
         now: Instant,
-        mut entry: Entry,
+        mut state: Option<State>,
         own: u64,
     ) -> Result<Option<Seen>, StoreError> {
+        let mut wanted = None;
         for _ in 0..POINTERS_MAX {
-            match entry.state {
-                State::Done => return Ok(Some(Seen::Done)),
-                State::Claimed { until } => return Ok((until > now).then_some(Seen::InProgress)),
-                State::See { mark } if mark == own => return Ok(None),
-                State::See { mark } => {
+            let (until, seen) = match state.ok_or(StoreError::UnknownFormat)? {
+                State::Done { until } => (until, Some(Seen::Done)),
+                State::Claimed { until } => (until, (until > now).then_some(Seen::InProgress)),
+                State::See { mark, .. } if mark == own => return Ok(None),
+                State::See { mark, stamp } => {
                     let value = store.get(&self.key(mark))?;
-                    let bucket = read(value.as_ref().map(|(bytes, _)| bytes.as_slice()), now)?;
-                    let Some(found) = bucket.into_iter().find(|entry| entry.mark == mark) else { return Ok(None) };
-                    entry = found;
+                    let bucket = Bucket::read(value.as_ref().map(|(bytes, _)| bytes.as_slice()))?;
+                    let Some(place) = bucket.find(mark, now) else { return Ok(None) };
+                    (state, wanted) = (bucket.state(place), Some(stamp));
+                    continue;
                 }
-            }
+            };
+            // The message that was pointed to may be gone, and another one be known by its mark.
+            return Ok(seen.filter(|_| wanted.is_none_or(|wanted| wanted == stamp(until))));
         }
         Ok(Some(Seen::InProgress))
     }
@@ -291,19 +337,18 @@ impl Table {
     fn change(
         &self,
         store: &mut dyn SharedStore,
-        now: Instant,
         mark: u64,
-        change: &mut dyn FnMut(&mut dyn SharedStore, &mut Vec<Entry>) -> Result<bool, StoreError>,
+        change: &mut dyn FnMut(&mut dyn SharedStore, &mut Bucket) -> Result<bool, StoreError>,
     ) -> Result<(), StoreError> {
         let key = self.key(mark);
         for _ in 0..UPDATE_TRIES {
             let found = store.get(&key)?;
-            let mut bucket = read(found.as_ref().map(|(bytes, _)| bytes.as_slice()), now)?;
+            let mut bucket = Bucket::read(found.as_ref().map(|(bytes, _)| bytes.as_slice()))?;
             if !change(store, &mut bucket)? {
                 return Ok(());
             }
             let cas = found.map_or(Cas::CREATE, |(_, cas)| cas);
-            match store.set(&key, &written(&bucket), Some(cas)) {
+            match store.set(&key, &bucket.written(), Some(cas)) {
                 Err(StoreError::CasMismatch) => {}
                 done => return done,
             }
@@ -316,34 +361,8 @@ impl Table {
     }
 }
 
-/// Pointers are followed so far: a message has no more marks than that.
+/// Pointers are followed so far: each is to a first mark, which seldom is one of another message's further marks.
 const POINTERS_MAX: usize = 4;
-
-/// The entries of a bucket that count.
-fn read(bytes: Option<&[u8]>, now: Instant) -> Result<Vec<Entry>, StoreError> {
-    let Some(bytes) = bytes else { return Ok(Vec::new()) };
-    let (entries, rest) = match bytes.split_first() {
-        Some((&VERSION, entries)) => entries.as_chunks::<ENTRY>(),
-        _ => return Err(StoreError::UnknownFormat),
-    };
-    let now = now.as_nanos().div_euclid(1_000_000_000);
-    let all = entries.iter().map(Entry::read).collect::<Option<Vec<_>>>().filter(|_| rest.is_empty());
-    let mut all = all.ok_or(StoreError::UnknownFormat)?;
-    all.retain(|entry| u64::from(entry.expires) > now);
-    Ok(all)
-}
-
-fn written(bucket: &[Entry]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(1 + ENTRY * bucket.len());
-    bytes.push(VERSION);
-    bucket.iter().for_each(|entry| entry.write(&mut bytes));
-    bytes
-}
-
-/// Whole seconds, rounded up: a bit longer does no harm.
-fn seconds(at: Instant) -> u32 {
-    u32::try_from(at.as_nanos().div_ceil(1_000_000_000)).unwrap_or(u32::MAX)
-}
 
 #[cfg(test)]
 mod tests;

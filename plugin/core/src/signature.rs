@@ -13,11 +13,10 @@
 //! nothing about where the first difference is (`cargo bench -p gatepost-core --bench constant_time`).
 
 use std::fmt;
-use std::hash::Hasher;
 use std::time::Duration;
 
 use hmac::Mac;
-use siphasher::sip::SipHasher13;
+use sha2::{Digest, Sha256};
 
 use crate::config::shown_duration;
 use crate::headers::Headers;
@@ -33,9 +32,8 @@ pub mod timestamped;
 
 use timestamped::Timestamped;
 
-/// A request presents at most this many signatures, which is more than anybody has secrets alive: comparing them costs
-/// a key each.
-pub const PRESENTED_MAX: usize = 16;
+/// A request presents at most this many signatures, as many as a config may have secrets.
+pub const PRESENTED_MAX: usize = 8;
 
 /// Which signatures there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -158,11 +156,11 @@ pub struct Tolerance {
     pub future: Duration,
 }
 
-/// What a verified message is known by, should it come again: hashes of what was signed and of its id.
+/// What a verified message is known by, should it come again: its signatures and its id, 64 bits of each.
 ///
-/// What was signed, not the signature: that has as many forms as there are live secrets, and a message that was signed
-/// under two of them must not come again under the other. Where the id is part of it, the id alone will do, and then a
-/// sender that signs afresh for every attempt is known again.
+/// All signatures it came with, even those under secrets that are none of ours yet: it must not come again with one of
+/// them alone. Where the id is part of what is signed the id will do, and a sender that signs afresh for every attempt is
+/// known again by it.
 pub type Marks = Vec<u64>;
 
 impl Signature {
@@ -253,7 +251,7 @@ impl Signature {
         }
         // Every key has its say, so that the time it takes does not tell which of them fits.
         let fits = live.fold(false, |fits, key| fits | presented.is_signed_by(&key.key, body));
-        if fits { Ok(presented.marks(body)) } else { Err(Fault::Mismatch) }
+        if fits { Ok(presented.marks()) } else { Err(Fault::Mismatch) }
     }
 }
 
@@ -276,25 +274,22 @@ impl Presented {
         }
     }
 
-    fn marks(&self, body: &[u8]) -> Marks {
-        match (&self.id, self.is_id_signed) {
-            (Some(id), true) => vec![mark(ID, &[id])],
-            (Some(id), false) => vec![mark(CONTENT, &[&self.prefix, body]), mark(ID, &[id])],
-            (None, _) => vec![mark(CONTENT, &[&self.prefix, body])],
+    fn marks(&self) -> Marks {
+        let id = self.id.as_ref().map(|id| beginning(&Sha256::digest(id)));
+        let tags = self.tags.iter().map(|tag| match tag {
+            Tag::Mac(bytes) => beginning(bytes),
+            Tag::Ed25519(bytes) => beginning(bytes),
+        });
+        match id {
+            Some(id) if self.is_id_signed => vec![id],
+            id => tags.chain(id).collect(),
         }
     }
 }
 
-/// What a mark is of, so that no id is taken for a content.
-const CONTENT: u8 = 0;
-const ID: u8 = 1;
-
-/// Only who holds the secret chooses what is hashed here, and gains nothing by two that are alike.
-fn mark(kind: u8, parts: &[&[u8]]) -> u64 {
-    let mut hasher = SipHasher13::new();
-    hasher.write(&[kind]);
-    parts.iter().for_each(|part| hasher.write(part));
-    hasher.finish()
+/// The beginning of a hash: chance collisions of 2^20 messages are out of reach.
+fn beginning(hash: &[u8]) -> u64 {
+    hash.first_chunk().copied().map_or(0, u64::from_le_bytes)
 }
 
 /// An HMAC-SHA256. Comparing it takes the same time wherever the first difference is.

@@ -69,8 +69,7 @@ impl Template {
     pub fn parse(text: &str, captures: &[String]) -> Result<Self, String> {
         let mut parts = Vec::new();
         let mut rest = text;
-        while let Some(at) = rest.find(['{', '}']) {
-            let (literal, tail) = rest.split_at(at);
+        while let Some((literal, tail)) = rest.find(['{', '}']).and_then(|at| rest.split_at_checked(at)) {
             if !literal.is_empty() {
                 parts.push(Part::Literal(literal.to_owned()));
             }

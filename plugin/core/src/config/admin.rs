@@ -44,7 +44,7 @@ fn token(node: &Node<'_>) -> Option<Token> {
         _ => node.problem("has not exactly one of env and value", EXPECTED),
     };
     // Whoever has it may look only, unless the config says more.
-    let role = object.or("role", Role::Read, |node| choice(node, ROLES, &[]));
+    let role = object.or("role", Role::Read, |node| choice(node, &ROLES, &[]));
     let text = Zeroizing::new(text?);
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
         return node.problem("is empty or holds white space", "a token that a header may hold");
@@ -59,7 +59,7 @@ fn token(node: &Node<'_>) -> Option<Token> {
 pub fn state_command(body: &[u8]) -> Result<(State, String), Problems> {
     command(body, |node| {
         let object = node.object(&["state", "reason"], &[])?;
-        let state = object.required("state", "enabled or paused or disabled", |node| choice(node, State::WORDS, &[]));
+        let state = object.required("state", "enabled or paused or disabled", |node| choice(node, &State::WORDS, &[]));
         let reason = object.or("reason", String::new(), |node| {
             let text = node.text("a few words")?;
             let reason: String = text.chars().filter(|c| !c.is_control()).take(REASON_MAX).collect();
@@ -84,7 +84,7 @@ pub fn endpoint_command(body: &[u8]) -> Result<bool, Problems> {
 pub fn breaker_command(body: &[u8]) -> Result<bool, Problems> {
     const STATES: [(&str, bool); 2] = [("closed", false), ("open", true)];
     command(body, |node| {
-        node.object(&["state"], &[])?.required("state", "closed or open", |node| choice(node, STATES, &[]))
+        node.object(&["state"], &[])?.required("state", "closed or open", |node| choice(node, &STATES, &[]))
     })
 }
 
@@ -101,7 +101,7 @@ pub fn rollout_command(body: &[u8]) -> Result<Percent, Problems> {
 fn tree(body: &[u8]) -> Result<Value, String> {
     // What the parser says is wrong quotes nothing of the body.
     let text = std::str::from_utf8(body).map_err(|error| error.to_string());
-    let tree = text.and_then(|text| serde_json::from_str(text).map_err(|error| error.to_string()));
+    let tree = text.and_then(Value::parse);
     tree.map_err(|error| ["is not JSON: ", &error].concat())
 }
 

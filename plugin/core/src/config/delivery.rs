@@ -45,7 +45,7 @@ pub(super) fn retry(endpoint: &Object<'_>) -> Option<RetryPolicy> {
         let object = node.object(&["delays", "jitter", "statuses"], &[])?;
         let delays = object.or("delays", default.delays, |node| {
             const EXPECTED: &str = "the wait before each attempt, the first included, such as [0s, 2s, 4s]";
-            all(&node.some_list(ATTEMPTS_MAX, EXPECTED)?, |node| duration(node, Duration::ZERO..=DAY))
+            all(&node.some_list(ATTEMPTS_MAX, EXPECTED)?, |node| duration(node, Duration::ZERO, DAY))
         });
         let jitter = object.or("jitter", default.jitter, |node| node.number(0.0..=1.0, "a share from 0 to 1"));
         let statuses = object.or("statuses", default.statuses, statuses);
@@ -58,11 +58,11 @@ pub(super) fn breaker(endpoint: &Object<'_>) -> Option<BreakerPolicy> {
     endpoint.or("breaker", default.clone(), |node| {
         let object = node.object(&["failures", "window", "open", "count", "statuses"], &[])?;
         // Each failure's time is kept: 100 x 8 B.
-        let failures = object.or("failures", default.failures, |node| node.integer(1..=100));
-        let window = object.or("window", default.window, |node| duration(node, Duration::from_secs(1)..=DAY));
-        let open = object.or("open", default.open, |node| duration(node, Duration::from_millis(100)..=DAY));
+        let failures = object.integer("failures", default.failures, 100);
+        let window = object.duration("window", default.window, Duration::from_secs(1), DAY);
+        let open = object.duration("open", default.open, Duration::from_millis(100), DAY);
         let count = object.or("count", default.count, |node| {
-            choice(node, [("attempts", Count::Attempts), ("deliveries", Count::Deliveries)], &[])
+            choice(node, &[("attempts", Count::Attempts), ("deliveries", Count::Deliveries)], &[])
         });
         let statuses = object.or("statuses", default.statuses, statuses);
         Some(BreakerPolicy { failures: failures?, window: window?, open: open?, count: count?, statuses: statuses? })
@@ -76,6 +76,6 @@ pub(super) fn rate(node: &Node<'_>) -> Option<Rate> {
     });
     // A second's worth: what would leave in that second at an even pace may leave at its start.
     let second = per_second.map_or(1, |rate| (rate.ceil() as u32).max(1));
-    let burst = object.or("burst", second, |node| node.integer(1..=1_000_000));
+    let burst = object.integer("burst", second, 1_000_000);
     Some(Rate { per_second: per_second?, burst: burst? })
 }

@@ -3,14 +3,10 @@
 //! Envoy hands over either, and does not say which. The first bytes do not tell: a Struct begins with a line feed and a
 //! length, which may be the code of `{`. So each is decoded to its end before the other is tried.
 
-use std::fmt;
-
-use serde::Deserialize;
-use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
-
 use super::error::{Problem, shown};
 use super::protobuf::{self, Fault};
 use super::tree::{Fields, Number, Value};
+use crate::json::read::{self, ARRAY, OBJECT, Reader};
 
 /// A configuration that sends, as short as it can be.
 pub(super) const MINIMAL: &str = r#"{"enabled":true,"routes":[{"name":"ingest","match":{"path":"/events/{event}"},"event":"{event}"}],"endpoints":[{"name":"billing","cluster":"billing","url":"https://api.example.com/webhooks","secrets":[{"env":"WEBHOOK_SECRET"}]}]}"#;
@@ -23,9 +19,9 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Value, Problem> {
     if bytes.trim_ascii().is_empty() {
         return Err(whole("is empty".to_owned()));
     }
-    let json_error = match std::str::from_utf8(bytes).map(serde_json::from_str) {
+    let json_error = match std::str::from_utf8(bytes).map(Value::parse) {
         Ok(Ok(tree)) => return Ok(tree),
-        Ok(Err(error)) => error.to_string(),
+        Ok(Err(error)) => error,
         Err(_) => "it is not UTF-8".to_owned(),
     };
     let struct_error = match protobuf::decode(bytes) {
@@ -46,60 +42,131 @@ fn whole(what: String) -> Problem {
     Problem { path: WHOLE.to_owned(), what, expected: format!("JSON or a google.protobuf.Struct, such as {MINIMAL}") }
 }
 
-/// From JSON. `serde_json` bounds the depth.
-impl<'de> Deserialize<'de> for Value {
-    fn deserialize<D: Deserializer<'de>>(value: D) -> Result<Self, D::Error> {
-        value.deserialize_any(TreeVisitor)
+impl Value {
+    /// JSON to its end.
+    pub(crate) fn parse(text: &str) -> read::Result<Self> {
+        let mut reader = Reader::new(text);
+        let value = Self::read(&mut reader)?;
+        reader.end().map(|()| value)
+    }
+
+    /// The value of JSON that comes next.
+    pub(crate) fn read(json: &mut Reader<'_>) -> read::Result<Self> {
+        value(json, DEPTH_MAX)
     }
 }
 
-struct TreeVisitor;
-
-impl<'de> Visitor<'de> for TreeVisitor {
-    type Value = Value;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON value")
-    }
-
-    fn visit_unit<E: Error>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_bool<E: Error>(self, value: bool) -> Result<Value, E> {
-        Ok(Value::Bool(value))
-    }
-
-    fn visit_i64<E: Error>(self, value: i64) -> Result<Value, E> {
-        Ok(Value::Number(Number::Whole(value)))
-    }
-
-    fn visit_u64<E: Error>(self, value: u64) -> Result<Value, E> {
-        Ok(Value::Number(Number::from_u64(value)))
-    }
-
-    fn visit_f64<E: Error>(self, value: f64) -> Result<Value, E> {
-        Value::number(value).ok_or_else(|| E::custom("a number that is not finite"))
-    }
-
-    fn visit_str<E: Error>(self, value: &str) -> Result<Value, E> {
-        Ok(Value::Text(value.to_owned()))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
-        let mut items = Vec::new();
-        while let Some(item) = seq.next_element()? {
-            items.push(item);
+/// `depth`: of how many containers it may be made.
+fn value(json: &mut Reader<'_>, depth: u32) -> read::Result<Value> {
+    Ok(match json.peek() {
+        Some(b'{') => {
+            let depth = inside(json, depth)?;
+            Value::Object(fields(json, depth)?)
         }
-        Ok(Value::List(items))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
-        let mut fields = Fields::default();
-        while let Some((key, value)) = map.next_entry()? {
-            let added = fields.insert(key, value);
-            added.map_err(|key| A::Error::custom(format!("the key {} stands twice", shown(&key))))?;
+        Some(b'[') => {
+            let depth = inside(json, depth)?;
+            Value::List(items(json, depth)?)
         }
-        Ok(Value::Object(fields))
-    }
+        Some(b'"') => {
+            let mut text = String::new();
+            json.string(Some(&mut text))?;
+            Value::Text(text)
+        }
+        Some(b'-' | b'0'..=b'9') => {
+            let number = number(json.number()?);
+            number.ok_or_else(|| json.fault("number out of range"))?
+        }
+        // Words; and what is no value.
+        first => match json.skip().map(|_| first)? {
+            Some(b't') => Value::Bool(true),
+            Some(b'f') => Value::Bool(false),
+            _ => Value::Null,
+        },
+    })
 }
+
+/// Opens a container; how many may be inside.
+fn inside(json: &mut Reader<'_>, depth: u32) -> read::Result<u32> {
+    if depth == 0 {
+        return Err(json.fault_next("recursion limit exceeded"));
+    }
+    json.open();
+    Ok(depth - 1)
+}
+
+fn items(json: &mut Reader<'_>, depth: u32) -> read::Result<Vec<Value>> {
+    let mut items = Vec::new();
+    while json.more(ARRAY, items.is_empty())? {
+        items.push(value(json, depth)?);
+    }
+    Ok(items)
+}
+
+fn fields(json: &mut Reader<'_>, depth: u32) -> read::Result<Fields> {
+    let mut fields = Fields::default();
+    let mut key = String::new();
+    while json.more(OBJECT, fields.len() == 0)? {
+        json.key(Some(&mut key))?;
+        let value = value(json, depth)?;
+        fields.insert(std::mem::take(&mut key), value).map_err(|key| {
+            // Behind the object, if that ends here.
+            if json.peek() == Some(b'}') {
+                json.open();
+            }
+            json.fault(&format!("the key {} stands twice", shown(&key)))
+        })?;
+    }
+    Ok(fields)
+}
+
+/// A number as JSON has it; `None` when it is beyond what a double holds. The parser of the standard library is 20 KB.
+/// Up to 19 digits and to 10^22 it is the nearest double, beyond that it may be the one beside it.
+fn number(text: &str) -> Option<Value> {
+    let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+    let (sign, digits) = mantissa.strip_prefix('-').map_or((1.0, mantissa), |digits| (-1.0, digits));
+    // Of an exponent beyond a number it is enough to know which way.
+    let far = if exponent.starts_with('-') { -FAR } else { FAR };
+    let mut exponent = exponent.parse::<i32>().map_or(far, |exponent| exponent.clamp(-FAR, FAR));
+    let (mut significand, mut is_whole, mut is_full, mut behind_point) = (0u64, mantissa == text, false, 0);
+    for digit in digits.bytes() {
+        if digit == b'.' {
+            (is_whole, behind_point) = (false, 1);
+            continue;
+        }
+        let next = significand.checked_mul(10).and_then(|more| more.checked_add(u64::from(digit - b'0')));
+        match next.filter(|_| !is_full) {
+            Some(next) => {
+                significand = next;
+                exponent = exponent.saturating_sub(behind_point);
+            }
+            // The others count as zeros.
+            None => {
+                is_full = true;
+                exponent = exponent.saturating_add(1 - behind_point);
+            }
+        }
+    }
+    if is_whole && !is_full {
+        let whole = if sign < 0.0 { 0i64.checked_sub_unsigned(significand) } else { i64::try_from(significand).ok() };
+        if let Some(whole) = whole {
+            return Some(Value::Number(Number::Whole(whole)));
+        }
+    }
+    let mut number = significand as f64;
+    while exponent != 0 && number != 0.0 && number.is_finite() {
+        let step = exponent.clamp(-EXACT_POWER, EXACT_POWER);
+        let power = (0..step.unsigned_abs()).fold(1.0, |power, _| power * 10.0);
+        number = if step > 0 { number * power } else { number / power };
+        exponent -= step;
+    }
+    Value::number(sign * number)
+}
+
+/// Containers within each other, as many as serde_json takes.
+const DEPTH_MAX: u32 = 127;
+
+/// Of all powers of ten up to this one each is a double.
+const EXACT_POWER: i32 = 22;
+
+/// An exponent that no digits of a config make up for.
+const FAR: i32 = 1 << 30;

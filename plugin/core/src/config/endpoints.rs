@@ -7,7 +7,7 @@ use super::delivery::{breaker, rate, retry};
 use super::error::shown_duration;
 use super::reader::{Node, Object, all};
 use super::signature::{Use, signatures};
-use super::values::{choice, cluster, duration, literal_or_env, name, url};
+use super::values::{choice, cluster, literal_or_env, name, url};
 use super::{Endpoint, HeaderValue, Limits, OnGone, Overflow, Sink};
 use crate::headers;
 use crate::operational::{Kinds, PREFIX};
@@ -65,24 +65,22 @@ fn entry(node: &Node<'_>, limits: &Limits) -> Option<EndpointEntry> {
     let url = object.required("url", "an absolute URL such as \"https://api.example.com/webhooks\"", url);
     let events = events(&object);
     let signatures = signatures(&object, Use::Sign);
-    let timeout =
-        object.or("timeout", Duration::from_secs(10), |node| duration(node, Duration::from_millis(10)..=TIMEOUT_MAX));
+    let timeout = object.duration("timeout", Duration::from_secs(10), Duration::from_millis(10), TIMEOUT_MAX);
     let retry = retry(&object);
     let breaker = breaker(&object);
     let rate = object.optional("rate", rate);
-    let max_in_flight = object.or("max_in_flight", 64, |node| node.integer(1..=MAX_IN_FLIGHT_MAX));
-    let max_age = object
-        .or("max_age", Duration::from_secs(24 * 3600), |node| duration(node, Duration::from_secs(1)..=MAX_AGE_MAX));
-    let pending = object.or("pending", (limits.pending / 4).max(1), |node| node.integer(1..=limits.pending));
+    let max_in_flight = object.integer("max_in_flight", 64, MAX_IN_FLIGHT_MAX);
+    let max_age = object.duration("max_age", Duration::from_secs(24 * 3600), Duration::from_secs(1), MAX_AGE_MAX);
+    let pending = object.integer("pending", (limits.pending / 4).max(1), limits.pending);
     let overflow = object.or("overflow", Overflow::Reject, |node| {
-        choice(node, [("reject", Overflow::Reject), ("dead_letter", Overflow::DeadLetter)], &[])
+        choice(node, &[("reject", Overflow::Reject), ("dead_letter", Overflow::DeadLetter)], &[])
     });
     let on_gone = object.or("on_gone", OnGone::Disable, |node| {
-        choice(node, [("disable", OnGone::Disable), ("fail", OnGone::Fail)], &[])
+        choice(node, &[("disable", OnGone::Disable), ("fail", OnGone::Fail)], &[])
     });
     let headers =
         object.or("headers", Vec::new(), |node| extra_headers(node, signatures.as_deref().unwrap_or_default()));
-    let disabled = object.or("disabled", false, Node::boolean);
+    let disabled = object.boolean("disabled", false);
     let dead_letter = object.optional("dead_letter", sink);
     // All at once: a `?` for each would drop what came before in as many places.
     let (

@@ -7,7 +7,7 @@ use super::error::{shown, shown_duration};
 use super::reader::{Node, Object, all};
 use super::routes::{method, path_pattern};
 use super::signature::{Use, signatures};
-use super::values::{choice, duration, header_name, name, names};
+use super::values::{choice, header_name, name, names};
 use crate::headers;
 use crate::index::Index;
 use crate::replay::{Duplicate, Policy, WhenFull};
@@ -82,21 +82,21 @@ fn matching(node: &Node<'_>) -> Option<(PathPattern, Vec<String>)> {
 
 fn tolerance(node: &Node<'_>) -> Option<Tolerance> {
     let object = node.object(&["past", "future"], &[])?;
-    let past = object.or("past", TOLERANCE.past, |node| duration(node, Duration::from_secs(1)..=TOLERANCE_MAX));
-    let future = object.or("future", TOLERANCE.future, |node| duration(node, Duration::ZERO..=TOLERANCE_MAX));
+    let past = object.duration("past", TOLERANCE.past, Duration::from_secs(1), TOLERANCE_MAX);
+    let future = object.duration("future", TOLERANCE.future, Duration::ZERO, TOLERANCE_MAX);
     Some(Tolerance { past: past?, future: future? })
 }
 
 fn replay(node: &Node<'_>) -> Option<Policy> {
     let object = node.object(&["ttl", "capacity", "duplicate", "when_full"], &[])?;
     let default = Policy::default();
-    let ttl = object.or("ttl", default.ttl, |node| duration(node, Duration::from_secs(1)..=TTL_MAX));
-    let capacity = object.or("capacity", default.capacity, |node| node.integer(1..=CAPACITY_MAX));
+    let ttl = object.duration("ttl", default.ttl, Duration::from_secs(1), TTL_MAX);
+    let capacity = object.integer("capacity", default.capacity, CAPACITY_MAX);
     let duplicate = object.or("duplicate", default.duplicate, |node| {
-        choice(node, [("acknowledge", Duplicate::Acknowledge), ("reject", Duplicate::Reject)], &[])
+        choice(node, &[("acknowledge", Duplicate::Acknowledge), ("reject", Duplicate::Reject)], &[])
     });
     let when_full = object.or("when_full", default.when_full, |node| {
-        choice(node, [("refuse", WhenFull::Refuse), ("allow", WhenFull::Allow)], &[])
+        choice(node, &[("refuse", WhenFull::Refuse), ("allow", WhenFull::Allow)], &[])
     });
     Some(Policy { ttl: ttl?, capacity: capacity?, duplicate: duplicate?, when_full: when_full? })
 }

@@ -2,7 +2,6 @@
 
 use super::Limits;
 use super::reader::{Node, Object};
-use super::values::size;
 
 impl Default for Limits {
     fn default() -> Self {
@@ -41,15 +40,13 @@ pub(super) fn limits(node: &Node<'_>) -> Option<Limits> {
     let keys = ["body", "pending", "pending_bytes", "dead_letters", "dead_letter_bytes", "idempotency_keys", "history"];
     let object = node.object(&keys, &[])?;
     let default = Limits::default();
-    let body = object.or("body", default.body, |node| usize::try_from(size(node, BODY_MAX)?).ok());
-    let pending = object.or("pending", default.pending, |node| node.integer(1..=PENDING_MAX));
-    let pending_bytes = object.or("pending_bytes", default.pending_bytes, |node| size(node, PENDING_BYTES_MAX));
-    let dead_letters = object.or("dead_letters", default.dead_letters, |node| node.integer(1..=DEAD_LETTERS_MAX));
-    let dead_letter_bytes =
-        object.or("dead_letter_bytes", default.dead_letter_bytes, |node| size(node, DEAD_LETTER_BYTES_MAX));
-    let idempotency_keys =
-        object.or("idempotency_keys", default.idempotency_keys, |node| node.integer(1..=IDEMPOTENCY_KEYS_MAX));
-    let history = object.or("history", default.history, |node| node.integer(1..=HISTORY_MAX));
+    let body = object.size("body", default.body as u64, BODY_MAX).and_then(|body| usize::try_from(body).ok());
+    let pending = object.integer("pending", default.pending, PENDING_MAX);
+    let pending_bytes = object.size("pending_bytes", default.pending_bytes, PENDING_BYTES_MAX);
+    let dead_letters = object.integer("dead_letters", default.dead_letters, DEAD_LETTERS_MAX);
+    let dead_letter_bytes = object.size("dead_letter_bytes", default.dead_letter_bytes, DEAD_LETTER_BYTES_MAX);
+    let idempotency_keys = object.integer("idempotency_keys", default.idempotency_keys, IDEMPOTENCY_KEYS_MAX);
+    let history = object.integer("history", default.history, HISTORY_MAX);
     let limits = Limits {
         body: body?,
         pending: pending?,

@@ -23,7 +23,7 @@ const DETECT: [&str; 5] = ["email", "ipv4", "ipv6", "phone", "card"];
 /// Reads the section.
 pub(super) fn payload_guard(node: &Node<'_>) -> Option<Rules> {
     let object = node.object(&["ids_only", "allow", "deny_keys", "detect", "action"], &[])?;
-    let ids_only = object.or("ids_only", false, Node::boolean);
+    let ids_only = object.boolean("ids_only", false);
     let mut allow = Vec::new();
     let mut deny_keys = DeniedKeys::default();
     let mut detect = Kinds::NONE;
@@ -39,7 +39,7 @@ pub(super) fn payload_guard(node: &Node<'_>) -> Option<Rules> {
     });
     // The strictest: what is refused can be sent again, what was sent cannot be taken back.
     let actions = [("reject", Action::Reject), ("redact", Action::Redact), ("report", Action::Report)];
-    let action = object.or("action", Action::Reject, |node| choice(node, actions, &[]));
+    let action = object.or("action", Action::Reject, |node| choice(node, &actions, &[]));
     (has_allow && has_keys && has_kinds).then_some(())?;
     let rules = Rules { ids_only: ids_only?, allow, deny_keys, detect, action: action? };
     if rules.detect == Kinds::NONE && rules.deny_keys.is_empty() && !rules.ids_only {

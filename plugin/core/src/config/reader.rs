@@ -286,7 +286,9 @@ impl<'a> Object<'a> {
 pub(super) fn all<N, T>(nodes: &[N], mut read: impl FnMut(&N) -> Option<T>) -> Option<Vec<T>> {
     let mut items = Vec::with_capacity(nodes.len());
     for node in nodes {
-        items.extend(read(node));
+        if let Some(item) = read(node) {
+            items.push(item);
+        }
     }
     (items.len() == nodes.len()).then_some(items)
 }

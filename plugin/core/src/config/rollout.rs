@@ -84,8 +84,8 @@ fn phases(node: &Node<'_>) -> Option<Vec<Phase>> {
 fn phase(node: &Node<'_>, is_last: bool) -> Option<Phase> {
     let object = node.object(&["percent", "for", "approval"], &[])?;
     let share = object.required("percent", PERCENT, percent);
-    let length = object.optional("for", |node| duration(node, Duration::from_secs(1)..=PHASE_MAX));
-    let is_manual = object.or("approval", false, |node| choice(node, [("automatic", false), ("manual", true)], &[]));
+    let length = object.optional("for", |node| duration(node, Duration::from_secs(1), PHASE_MAX));
+    let is_manual = object.or("approval", false, |node| choice(node, &[("automatic", false), ("manual", true)], &[]));
     if length == Some(None) && !is_last {
         return node.problem("has no \"for\", so the phases behind it would never come", "how long it lasts");
     }
@@ -111,11 +111,11 @@ fn guard(node: &Node<'_>) -> Option<Guard> {
     let max_p95 = watched(&object, "max_p95", Duration::from_secs(5), time);
     let max_breaker_opens = watched(&object, "max_breaker_opens", 20, opens);
     let max_unauthorized = watched(&object, "max_unauthorized", 0.10, share);
-    let personal_data = object.or("personal_data", true, Node::boolean);
-    let window = object.or("for", Duration::from_secs(300), |node| duration(node, Duration::from_secs(1)..=DAY));
-    let min_events = object.or("min_events", 20, |node| node.integer(1..=1_000_000));
+    let personal_data = object.boolean("personal_data", true);
+    let window = object.duration("for", Duration::from_secs(300), Duration::from_secs(1), DAY);
+    let min_events = object.integer("min_events", 20, 1_000_000);
     let hold = hold(&object);
-    let keeps = object.or("on_rollback", true, |node| choice(node, [("hold", true), ("discard", false)], &[]));
+    let keeps = object.or("on_rollback", true, |node| choice(node, &[("hold", true), ("discard", false)], &[]));
     Some(Guard {
         min_success: min_success?,
         max_p95: max_p95?,
@@ -161,7 +161,7 @@ fn share(node: &Node<'_>) -> Option<f64> {
 }
 
 fn time(node: &Node<'_>) -> Option<Duration> {
-    duration(node, Duration::from_millis(1)..=Duration::from_secs(300))
+    duration(node, Duration::from_millis(1), Duration::from_secs(300))
 }
 
 fn opens(node: &Node<'_>) -> Option<u32> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::error::shown;
 use super::reader::{Node, Object, all};
 use super::tree::Value;
-use super::values::{choice, duration, header_name, name, names};
+use super::values::{choice, header_name, name, names};
 use super::{Ack, EndpointId, MetadataValue, Payload, Route};
 use crate::headers;
 use crate::index::{Index, insert_ascending};
@@ -77,7 +77,7 @@ fn entry(node: &Node<'_>, endpoints: &Index) -> Option<RouteEntry> {
     ];
     let object = node.object(&keys, &[])?;
     let name = object.required("name", "a name, unique among the routes", name);
-    let mode = object.or("mode", (), |node| choice(node, [("dispatch", ())], &["forward", "tap"]));
+    let mode = object.or("mode", (), |node| choice(node, &[("dispatch", ())], &["forward", "tap"]));
     let matching = object.required("match", "an object with path", matching);
     // Without a path it is not known which captures there are: the templates are then not looked at.
     let pattern = matching.as_ref().and_then(|matching| matching.pattern.as_ref());
@@ -182,7 +182,7 @@ fn event(node: &Node<'_>, pattern: &PathPattern) -> Option<Template> {
 }
 
 fn payload(object: &Object<'_>, pattern: &PathPattern) -> Option<Payload> {
-    let envelope = object.or("payload", false, |node| choice(node, [("envelope", true), ("raw", false)], &[]));
+    let envelope = object.or("payload", false, |node| choice(node, &[("envelope", true), ("raw", false)], &[]));
     let metadata = object.or("metadata", Vec::new(), |node| metadata(node, pattern));
     if envelope == Some(false)
         && let Some(node) = object.get("metadata")
@@ -213,9 +213,8 @@ fn metadata_value(node: &Node<'_>, pattern: &PathPattern) -> Option<MetadataValu
 }
 
 fn ack(object: &Object<'_>) -> Option<Ack> {
-    let delivered = object.or("ack", false, |node| choice(node, [("accepted", false), ("delivered", true)], &[]));
-    let timeout =
-        object.or("ack_timeout", ACK_TIMEOUT, |node| duration(node, Duration::from_millis(10)..=ACK_TIMEOUT_MAX));
+    let delivered = object.or("ack", false, |node| choice(node, &[("accepted", false), ("delivered", true)], &[]));
+    let timeout = object.duration("ack_timeout", ACK_TIMEOUT, Duration::from_millis(10), ACK_TIMEOUT_MAX);
     if delivered == Some(false)
         && let Some(node) = object.get("ack_timeout")
     {

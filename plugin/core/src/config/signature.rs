@@ -68,7 +68,7 @@ pub(super) fn signatures(object: &Object<'_>, usage: Use) -> Option<Vec<Signatur
 /// Reads one scheme; `inherited` are the secrets beside it.
 fn entry<'a>(node: &Node<'a>, inherited: Option<&[Raw<'a>]>, usage: Use) -> Option<Signature> {
     let object = node.object(&["scheme", "header_prefix", "secrets"], &[])?;
-    let scheme = object.or("scheme", Scheme::Timestamped, |node| choice(node, Scheme::ALL, &[]));
+    let scheme = object.or("scheme", Scheme::Timestamped, |node| choice(node, &Scheme::ALL, &[]));
     let prefix = object.or("header_prefix", DEFAULT_PREFIX, header_prefix);
     let own = object.optional("secrets", secrets);
     if let (Some(scheme), Some(node)) = (scheme, object.get("header_prefix"))

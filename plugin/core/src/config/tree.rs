@@ -26,9 +26,9 @@ impl Value {
         number.is_finite().then_some(Self::Number(Number::Other(number)))
     }
 
-    /// Text that is a number, as JSON has it: its parser is here already, and another one is 20 KB.
-    pub(super) fn parse_number(text: &str) -> Option<f64> {
-        match serde_json::from_str(text) {
+    /// Text that is a number, as JSON has it: its parser is here already.
+    pub(crate) fn parse_number(text: &str) -> Option<f64> {
+        match Self::parse(text) {
             Ok(Self::Number(number)) => Some(number.as_f64()),
             _ => None,
         }
@@ -88,7 +88,7 @@ fn write_text(kind: u8, text: &str, bytes: &mut Vec<u8>) {
     bytes.extend_from_slice(text.as_bytes());
 }
 
-/// A number of a configuration. Not serde_json's, whose `Display` is 12 KB of the filter.
+/// A number of a configuration.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Number {
     /// An integer.
@@ -98,10 +98,6 @@ pub(crate) enum Number {
 }
 
 impl Number {
-    pub(super) fn from_u64(number: u64) -> Self {
-        i64::try_from(number).map_or(Self::Other(number as f64), Self::Whole)
-    }
-
     pub(super) fn as_u64(self) -> Option<u64> {
         match self {
             Self::Whole(number) => u64::try_from(number).ok(),
@@ -109,7 +105,7 @@ impl Number {
         }
     }
 
-    pub(super) fn as_f64(self) -> f64 {
+    pub(crate) fn as_f64(self) -> f64 {
         match self {
             Self::Whole(number) => number as f64,
             Self::Other(number) => number,
@@ -167,11 +163,11 @@ impl Fields {
         self.0.get(at).map(|(_, value)| value)
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
 
-    pub(super) fn iter(&self) -> std::slice::Iter<'_, (String, Value)> {
+    pub(crate) fn iter(&self) -> std::slice::Iter<'_, (String, Value)> {
         self.0.iter()
     }
 
@@ -199,6 +195,6 @@ mod tests {
             assert_eq!(shown.to_string(), text);
         }
         assert_eq!(Value::number(f64::NAN), None);
-        assert_eq!(Number::from_u64(u64::MAX).as_f64(), u64::MAX as f64);
+        assert_eq!(Value::parse_number("18446744073709551615"), Some(u64::MAX as f64));
     }
 }

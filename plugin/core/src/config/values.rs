@@ -1,11 +1,10 @@
 //! The kinds of value a configuration is made of.
 
-use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::Url;
 use super::error::{shown, shown_duration};
-use super::reader::{Node, all};
+use super::reader::{Node, Object, all};
 use super::tree::Value;
 use crate::headers;
 use crate::index::Index;
@@ -51,14 +50,42 @@ pub(super) fn header_name(node: &Node<'_>) -> Option<String> {
     if fits { Some(text.to_ascii_lowercase()) } else { node.problem("is not a header name", EXPECTED) }
 }
 
+/// What stands under a key or is its default. Each exists once, whatever the section.
+impl<'a> Object<'a> {
+    #[inline(never)]
+    pub(super) fn boolean(&self, key: &'a str, default: bool) -> Option<bool> {
+        self.or(key, default, Node::boolean)
+    }
+
+    /// A whole number from 1 to `max`.
+    #[inline(never)]
+    pub(super) fn integer(&self, key: &'a str, default: u32, max: u32) -> Option<u32> {
+        self.or(key, default, |node| node.integer(1..=max))
+    }
+
+    /// See [`duration`].
+    #[inline(never)]
+    pub(super) fn duration(&self, key: &'a str, default: Duration, min: Duration, max: Duration) -> Option<Duration> {
+        self.or(key, default, |node| duration(node, min, max))
+    }
+
+    /// See [`size`].
+    #[inline(never)]
+    pub(super) fn size(&self, key: &'a str, default: u64, max: u64) -> Option<u64> {
+        self.or(key, default, |node| size(node, max))
+    }
+}
+
 /// One of some words, as what it stands for.
-pub(super) fn choice<T: Copy, const N: usize>(node: &Node<'_>, choices: [(&str, T); N], later: &[&str]) -> Option<T> {
-    let at = word(node, &choices.map(|(word, _)| word), later)?;
+pub(super) fn choice<T: Copy>(node: &Node<'_>, choices: &[(&str, T)], later: &[&str]) -> Option<T> {
+    let at = word(node, &|at| choices.get(at).map(|(word, _)| *word), later)?;
     choices.get(at).map(|(_, value)| *value)
 }
 
-/// The place of the word; those of `later` are known but not yet supported.
-fn word(node: &Node<'_>, words: &[&str], later: &[&str]) -> Option<usize> {
+/// The place of the word; those of `later` are known but not yet supported. It exists once, whatever the words stand for.
+#[inline(never)]
+fn word<'w>(node: &Node<'_>, words: &dyn Fn(usize) -> Option<&'w str>, later: &[&str]) -> Option<usize> {
+    let words: Vec<&str> = (0..).map_while(words).collect();
     let expected = words.join(" or ");
     let text = node.text(&expected)?;
     let chosen = words.iter().position(|word| *word == text);
@@ -75,20 +102,20 @@ pub(super) fn date(node: &Node<'_>) -> Option<WallTime> {
 }
 
 /// A duration: a decimal number and `ms`, `s`, `m` or `h`, in all whole milliseconds.
-pub(super) fn duration(node: &Node<'_>, range: RangeInclusive<Duration>) -> Option<Duration> {
+pub(super) fn duration(node: &Node<'_>, min: Duration, max: Duration) -> Option<Duration> {
     const UNITS: [(&str, u64); 4] = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000)];
     let expected = format!(
         "a duration from {} to {}, such as \"2s\", \"0.25s\", \"5m\" or \"24h\"",
-        shown_duration(*range.start()),
-        shown_duration(*range.end())
+        shown_duration(min),
+        shown_duration(max)
     );
     let text = node.text(&expected)?;
-    let duration = quantity(text, &UNITS).map(Duration::from_millis).filter(|duration| range.contains(duration));
+    let duration = quantity(text, &UNITS).map(Duration::from_millis).filter(|duration| (min..=max).contains(duration));
     duration.or_else(|| node.unfit(&expected))
 }
 
 /// A number of bytes from 1 to `max`: a whole number, or a string with `B`, `KiB`, `MiB` or `GiB`.
-pub(super) fn size(node: &Node<'_>, max: u64) -> Option<u64> {
+fn size(node: &Node<'_>, max: u64) -> Option<u64> {
     const UNITS: [(&str, u64); 4] = [("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
     let expected = format!("a size from 1 to {max} bytes, such as \"64KiB\" or \"1MiB\"");
     let bytes = match node.value() {
@@ -102,7 +129,7 @@ pub(super) fn size(node: &Node<'_>, max: u64) -> Option<u64> {
 
 /// A decimal number and a unit, as a whole number of what the unit counts: `"1.5KiB"` is 1536 bytes.
 fn quantity(text: &str, units: &[(&str, u64)]) -> Option<u64> {
-    let (number, unit) = text.split_at(text.find(|c: char| c.is_ascii_alphabetic())?);
+    let (number, unit) = text.split_at_checked(text.find(|c: char| c.is_ascii_alphabetic())?)?;
     let (_, factor) = units.iter().find(|(name, _)| *name == unit)?;
     let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
     let decimal = |digits: &str| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
@@ -146,14 +173,15 @@ pub(super) fn url(node: &Node<'_>) -> Option<Url> {
     if text.contains(['#', '<', '>', '`']) || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
         return node.problem("holds '#', white space or a character that no URL has", EXPECTED);
     }
-    let Some((scheme, rest)) = text.split_once("://") else {
+    let end = text.as_bytes().windows(3).position(|three| three == b"://");
+    let Some((scheme, rest)) = end.and_then(|end| Some((text.get(..end)?, text.get(end + 3..)?))) else {
         return node.problem("is not absolute", EXPECTED);
     };
     let scheme = scheme.to_ascii_lowercase();
     if scheme != "http" && scheme != "https" {
         return node.problem("has another scheme than http and https", EXPECTED);
     }
-    let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    let (authority, path) = rest.find(['/', '?']).and_then(|at| rest.split_at_checked(at)).unwrap_or((rest, ""));
     if authority.contains('@') {
         return node.problem(
             "holds a user name or password",
@@ -175,11 +203,13 @@ fn is_authority(authority: &str) -> bool {
     let (host, others, port) = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((address, port)) => (address, ":.", port),
         None => {
-            let (name, port) = authority.split_at(authority.find(':').unwrap_or(authority.len()));
+            let port = authority.find(':').and_then(|at| authority.split_at_checked(at));
+            let (name, port) = port.unwrap_or((authority, ""));
             (name, "-._~%!$&'()*+,;=", port)
         }
     };
-    let is_host = !host.is_empty() && host.chars().all(|c| c.is_ascii_alphanumeric() || others.contains(c));
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || others.as_bytes().contains(&byte);
+    let is_host = !host.is_empty() && host.bytes().all(is_part);
     let is_port = |digits: &str| digits.bytes().all(|byte| byte.is_ascii_digit()) && digits.parse::<u16>().is_ok();
     is_host && (port.is_empty() || port.strip_prefix(':').is_some_and(is_port))
 }

@@ -1,1 +1,266 @@
+//! A message is seen once, whoever claims it when.
 
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::store::memory::MemoryStore;
+
+fn at(seconds: u64) -> Instant {
+    Instant::from_nanos(86_400_000_000_000 + seconds * 1_000_000_000)
+}
+
+fn policy(capacity: u32) -> Policy {
+    Policy { capacity, ..Policy::default() }
+}
+
+/// A table for messages of two marks.
+fn table(capacity: u32) -> Table {
+    Table::new("g", "partner", policy(capacity), 2)
+}
+
+struct Case {
+    store: MemoryStore,
+    table: Table,
+}
+
+impl Case {
+    fn new(capacity: u32) -> Self {
+        Self { store: MemoryStore::default(), table: table(capacity) }
+    }
+
+    fn claim(&mut self, seconds: u64, marks: &[u64]) -> Seen {
+        self.table.claim(&mut self.store, at(seconds), &marks.to_vec()).unwrap()
+    }
+
+    /// A claim that must be granted.
+    fn granted(&mut self, seconds: u64, marks: &[u64]) -> Claim {
+        match self.claim(seconds, marks) {
+            Seen::Never(claim) => claim,
+            seen => panic!("{seen:?}"),
+        }
+    }
+
+    fn commit(&mut self, claim: Claim) {
+        self.table.commit(&mut self.store, claim).unwrap();
+    }
+
+    fn release(&mut self, claim: Claim) {
+        self.table.release(&mut self.store, claim).unwrap();
+    }
+}
+
+#[test]
+fn a_message_is_in_progress_until_it_is_done_and_then_so_for_its_time() {
+    let mut case = Case::new(1000);
+    let claim = case.granted(0, &[1, 2]);
+    assert_eq!(case.claim(1, &[1, 2]), Seen::InProgress);
+    case.commit(claim);
+    assert_eq!(case.claim(2, &[1, 2]), Seen::Done);
+    assert_eq!(case.claim(899, &[1, 2]), Seen::Done);
+    case.granted(901, &[1, 2]);
+}
+
+#[test]
+fn a_message_that_was_not_taken_may_come_again() {
+    let mut case = Case::new(1000);
+    for second in 0..3 {
+        let claim = case.granted(second, &[1, 2]);
+        case.release(claim);
+    }
+    let claim = case.granted(4, &[1, 2]);
+    case.commit(claim);
+    assert_eq!(case.claim(5, &[1, 2]), Seen::Done);
+}
+
+#[test]
+fn either_mark_alone_is_the_message() {
+    for (other, marks) in [("another id", [1, 3]), ("another signature", [3, 2])] {
+        let mut case = Case::new(1000);
+        let claim = case.granted(0, &[1, 2]);
+        assert_eq!(case.claim(1, &marks), Seen::InProgress, "{other}");
+        case.commit(claim);
+        assert_eq!(case.claim(2, &marks), Seen::Done, "{other}");
+        // What was tried in vain leaves nothing behind.
+        case.granted(3, &[3, 4]);
+    }
+}
+
+#[test]
+fn a_mark_that_pointed_to_a_message_that_was_not_taken_is_free() {
+    let mut case = Case::new(1000);
+    let claim = case.granted(0, &[1, 9]);
+    case.release(claim);
+    // Signed afresh, under the same id.
+    let claim = case.granted(1, &[2, 9]);
+    assert_eq!(case.claim(2, &[1, 9]), Seen::InProgress);
+    case.commit(claim);
+    assert_eq!(case.claim(3, &[1, 9]), Seen::Done);
+    assert_eq!(case.claim(3, &[1]), Seen::Never(Claim { mark: 1, until: at(3).plus(CLAIM) }));
+}
+
+#[test]
+fn a_claim_whose_worker_died_lapses_and_its_late_end_changes_nothing() {
+    let mut case = Case::new(1000);
+    let lost = case.granted(0, &[1, 2]);
+    assert_eq!(case.claim(CLAIM.as_secs() - 1, &[1, 2]), Seen::InProgress);
+    let second = case.granted(CLAIM.as_secs(), &[1, 2]);
+    case.release(lost);
+    assert_eq!(case.claim(CLAIM.as_secs() + 1, &[1, 2]), Seen::InProgress);
+    case.commit(second);
+    case.commit(lost);
+    assert_eq!(case.claim(CLAIM.as_secs() + 2, &[1, 2]), Seen::Done);
+}
+
+#[test]
+fn a_short_time_is_kept_too_and_counts_from_the_arrival() {
+    let mut case = Case::new(1000);
+    case.table = Table::new("g", "partner", Policy { ttl: Duration::from_secs(60), ..policy(1000) }, 2);
+    let claim = case.granted(0, &[1, 2]);
+    case.commit(claim);
+    assert_eq!(case.claim(59, &[1, 2]), Seen::Done);
+    case.granted(61, &[1, 2]);
+}
+
+#[test]
+fn a_small_table_holds_as_many_as_it_says_and_frees_what_is_forgotten() {
+    let mut case = Case::new(3);
+    for message in 0..3 {
+        let claim = case.granted(10 * message, &[100 + message, 200 + message]);
+        case.commit(claim);
+    }
+    assert_eq!(case.claim(30, &[1, 2]), Seen::Full);
+    assert_eq!(case.claim(30, &[100, 200]), Seen::Done, "what it holds it knows");
+    case.granted(901, &[1, 2]);
+    assert_eq!(case.claim(901, &[3, 4]), Seen::Full);
+}
+
+#[test]
+fn a_table_of_another_version_is_left_alone_and_nothing_passes() {
+    let mut case = Case::new(3);
+    for bytes in [&[][..], &[2], &[VERSION, 0], &[0xff; 25]] {
+        case.store.set("g/replay/partner/0", bytes, None).unwrap();
+        let seen = case.table.claim(&mut case.store, at(0), &vec![1]);
+        assert_eq!(seen, Err(StoreError::UnknownFormat), "{bytes:?}");
+    }
+    case.store.values.clear();
+    case.store.refuse_sets = true;
+    assert_eq!(case.table.claim(&mut case.store, at(0), &vec![1]), Err(StoreError::Host(10)));
+}
+
+/// 250,000 messages of a signature and an id, as many a second as make 100,000 at any time. Prints what the table took.
+#[test]
+fn a_table_of_100_000_takes_250_000_messages_in_turn_and_forgets_none_too_early() {
+    const MESSAGES: u64 = 250_000;
+    let mut case = Case::new(100_000);
+    // Whoever signs does not choose the bits of a hash.
+    let marks =
+        |n: u64| [n, n ^ u64::MAX].map(|n| n.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29));
+    let second = |n: u64| n * 900 / 100_000;
+    let mut sizes = Vec::new();
+    for n in 0..MESSAGES {
+        let claim = case.granted(second(n), &marks(n));
+        case.commit(claim);
+        // One that came at any time before, by its signature or by its id.
+        let earlier = (n * 7919) % (n + 1);
+        if second(n) - second(earlier) < 900 {
+            let [signature, id] = marks(earlier);
+            let again = if n % 2 == 0 { [signature, n] } else { [n, id] };
+            assert_eq!(case.claim(second(n), &again), Seen::Done, "message {earlier} at the time of {n}");
+        }
+        if n % 50_000 == 49_999 {
+            let bytes = case.store.values.iter().map(|(key, (value, _))| key.len() + value.len()).sum::<usize>();
+            sizes.push((case.store.values.len(), bytes));
+        }
+    }
+    println!("keys and bytes after each 50,000 messages: {sizes:?}");
+    let (keys, bytes) = sizes[2];
+    assert!(keys <= 6250 && bytes < 6_000_000, "{keys} keys, {bytes} bytes");
+    for (later_keys, later_bytes) in &sizes[3..] {
+        assert!(*later_keys == keys && later_bytes.abs_diff(bytes) < bytes / 50, "{sizes:?}");
+    }
+}
+
+/// Shared data in which another worker acts just before the call of a number.
+struct Meddled<'a> {
+    store: MemoryStore,
+    calls_left: u32,
+    meddle: Option<&'a mut dyn FnMut(&mut MemoryStore)>,
+}
+
+impl Meddled<'_> {
+    fn count(&mut self) {
+        if self.calls_left == 0
+            && let Some(meddle) = self.meddle.take()
+        {
+            meddle(&mut self.store);
+        }
+        self.calls_left = self.calls_left.saturating_sub(1);
+    }
+}
+
+impl SharedStore for Meddled<'_> {
+    fn get(&mut self, key: &str) -> Result<Option<(Vec<u8>, Cas)>, StoreError> {
+        self.count();
+        self.store.get(key)
+    }
+
+    fn set(&mut self, key: &str, value: &[u8], cas: Option<Cas>) -> Result<(), StoreError> {
+        self.count();
+        self.store.set(key, value, cas)
+    }
+}
+
+proptest! {
+    /// One worker's claim falls at any moment of another's; either may have the whole of the message or a mark of it, and
+    /// before them a third one may have given the message back or not.
+    #[test]
+    fn of_two_workers_with_one_message_one_gets_it(
+        moment in 0u32..12, mine in 0usize..4, theirs in 0usize..4, before in prop::option::of(0usize..4),
+    ) {
+        let forms = [vec![1, 9], vec![2, 9], vec![1, 8], vec![1, 2, 9]];
+        let shares = |a: &Marks, b: &Marks| a.iter().any(|mark| b.contains(mark));
+        prop_assume!(shares(&forms[mine], &forms[theirs]));
+        let table = table(1000);
+        let mut store = MemoryStore::default();
+        if let Some(before) = before {
+            let Seen::Never(claim) = table.claim(&mut store, at(0), &forms[before]).unwrap() else { panic!() };
+            table.release(&mut store, claim).unwrap();
+        }
+        let mut other = None;
+        let mut meddle = |store: &mut MemoryStore| other = Some(table.claim(store, at(1), &forms[theirs]).unwrap());
+        let mut meddled = Meddled { store, calls_left: moment, meddle: Some(&mut meddle) };
+        let own = table.claim(&mut meddled, at(1), &forms[mine]).unwrap();
+        let mut store = meddled.store;
+        let other = other.unwrap_or_else(|| table.claim(&mut store, at(1), &forms[theirs]).unwrap());
+        let granted = [&own, &other].iter().filter(|seen| matches!(seen, Seen::Never(_))).count();
+        prop_assert_eq!(granted, 1, "{:?} and {:?}", own, other);
+    }
+
+    #[test]
+    fn the_table_does_what_a_list_of_messages_would(
+        steps in prop::collection::vec((0u64..12, 0u64..4, 0u64..4, 0u8..3), 1..60),
+    ) {
+        let mut case = Case::new(1000);
+        let (mut now, mut done) = (0, Vec::<(u64, BTreeSet<u64>)>::new());
+        for (wait, signature, id, end) in steps {
+            now += 1 + wait * 40;
+            let marks = BTreeSet::from([signature, 100 + id]);
+            done.retain(|(since, _)| now - since < 900);
+            let known = done.iter().any(|(_, other)| !other.is_disjoint(&marks));
+            match case.claim(now, &[signature, 100 + id]) {
+                Seen::Never(claim) => {
+                    prop_assert!(!known);
+                    if end == 0 {
+                        case.commit(claim);
+                        done.push((now, marks));
+                    } else {
+                        case.release(claim);
+                    }
+                }
+                seen => prop_assert!(known && seen == Seen::Done, "{:?}", seen),
+            }
+        }
+    }
+}

@@ -75,7 +75,7 @@ fn number(text: &str) -> Option<u64> {
 fn fraction(text: &str) -> Option<(u64, &str)> {
     let Some(digits) = text.strip_prefix('.') else { return Some((0, text)) };
     let end = digits.find(|c: char| !c.is_ascii_digit())?;
-    let (digits, rest) = digits.split_at(end);
+    let (digits, rest) = digits.split_at_checked(end)?;
     let nanos = digits.bytes().chain(std::iter::repeat(b'0')).take(9);
     (end > 0).then(|| (nanos.fold(0, |nanos, digit| nanos * 10 + u64::from(digit - b'0')), rest))
 }

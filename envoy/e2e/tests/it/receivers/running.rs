@@ -9,9 +9,10 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use gatepost_cli::process::Process;
 use gatepost_cli::{wait, workspace};
+use gatepost_e2e::tool;
 use tempfile::TempDir;
 
 /// What the receivers of the guide are written in.
@@ -124,12 +125,7 @@ impl Language {
             Self::Go => ("go", "version", "golang-go"),
             Self::Rust => return Ok(Some(Command::new(built_with_cargo(&directory.join("rust"))?))),
         };
-        let found = Command::new(tool).arg(version).stdout(Stdio::null()).stderr(Stdio::null()).status();
-        if !found.is_ok_and(|status| status.success()) {
-            if env::var("CI").is_ok_and(|value| value == "true") {
-                bail!("{tool} does not start; install {packages}");
-            }
-            eprintln!("SKIPPED: the receiver in {self:?} was not tried; install {packages}");
+        if !tool::is_here(tool, version, packages)? {
             return Ok(None);
         }
         Ok(Some(match self {

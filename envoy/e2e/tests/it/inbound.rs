@@ -1,0 +1,166 @@
+//! What comes in is verified before the application sees it, and a message is seen once.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use anyhow::Result;
+use gatepost_cli::receiver::{Options, Receiver};
+use gatepost_cli::{artifact, wait};
+use gatepost_e2e::load::at_once;
+use gatepost_e2e::{Event, Gateway, Protocol, Setup};
+use serde_json::{Value, json};
+
+use crate::isolation::one_load_at_a_time;
+
+const DEADLINE: Duration = Duration::from_secs(30);
+const SECRET: &str = "secret-of-the-partner";
+
+/// The application: it verifies once more, and keeps what it gets.
+fn application() -> Result<Receiver> {
+    Receiver::start(&[("app", SECRET)], &Options::default())
+}
+
+/// One rule and no event route, in front of the application.
+fn setup(application: &Receiver, more: Value) -> Setup {
+    let mut rule = json!({
+        "name": "partner",
+        "match": {"path": "/webhooks/inbound"},
+        "secrets": [{"value": SECRET}],
+    });
+    if let (Some(rule), Value::Object(more)) = (rule.as_object_mut(), more) {
+        rule.extend(more);
+    }
+    Setup::bare(json!({"inbound": [rule]})).with_application("/webhooks", "app", application.address())
+}
+
+/// A message that its sender signs now, under this secret.
+fn message(id: &str, body: &str, secret: &str) -> Result<Event> {
+    let at = UNIX_EPOCH.elapsed()?.as_millis().to_string();
+    let signature = hmac_sha256::HMAC::mac([&at, ".", body].concat(), secret);
+    let signature: String = signature.iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(Event { body: body.into(), ..Event::request("POST", "/webhooks/inbound") }
+        .with_header("x-webhook-id", id)
+        .with_header("x-webhook-event", "paid")
+        .with_header("x-webhook-attempt", "1")
+        .with_header("x-webhook-timestamp", &at)
+        .with_header("x-webhook-signature", &signature))
+}
+
+fn counted(gateway: &Gateway, result: &str) -> Result<Option<f64>> {
+    gateway.envoy.series(&format!("gatepost_inbound_total{{route=\"partner\",result=\"{result}\"}}"))
+}
+
+#[test]
+fn only_what_is_signed_reaches_the_application_and_it_is_told_so() -> Result<()> {
+    let app = application()?;
+    let gateway = Gateway::start(&setup(&app, json!({})))?;
+    let good = message("one", "{\"amount\": 42}", SECRET)?;
+    let forged = message("two", "{}", "another")?.with_header("x-gatepost-verified", "partner");
+    let unsigned = Event::request("POST", "/webhooks/inbound").with_header("x-gatepost-verified", "partner");
+    for (event, status) in [(&forged, 401), (&unsigned, 401), (&good, 200)] {
+        assert_eq!(gateway.send(event)?.status, status);
+    }
+    let spelled = Event { path: "/webhooks/%69NBOUND/".to_owned(), ..unsigned.clone() };
+    assert_eq!(gateway.send(&spelled)?.status, 401);
+    let records = app.wait_for("app", 1, DEADLINE)?;
+    assert_eq!(records.len(), 1);
+    assert_eq!((records[0].problem.as_deref(), records[0].body()), (None, good.body.clone()));
+    assert_eq!(records[0].header("x-gatepost-verified"), "partner");
+    // What no rule guards goes on, and claims nothing.
+    let elsewhere = Event { path: "/webhooks/other".to_owned(), ..unsigned };
+    gateway.send(&elsewhere)?;
+    let records = app.wait_for("app", 2, DEADLINE)?;
+    assert_eq!(records[1].header("x-gatepost-verified"), "");
+    for (result, count) in [("verified", 1.0), ("signature", 1.0), ("unsigned", 2.0), ("stale", 0.0)] {
+        wait::until(result, DEADLINE, || Ok((counted(&gateway, result)? == Some(count)).then_some(())))?;
+    }
+    assert_eq!(gateway.traps()?, 0);
+    Ok(())
+}
+
+#[test]
+fn a_message_that_comes_a_thousand_times_on_two_workers_at_once_is_seen_once() -> Result<()> {
+    let _alone = one_load_at_a_time();
+    let app = application()?;
+    let gateway = Gateway::start(&setup(&app, json!({})))?;
+    let message = message("one", "{}", SECRET)?;
+    let (mut seen, mut told) = (0, 0);
+    for _ in 0..10 {
+        for answer in at_once(&gateway, 100, &message)? {
+            match (answer.status, answer.header("retry-after")) {
+                (200, _) if answer.text() == "{\"status\":\"duplicate\"}" => told += 1,
+                (200, _) => seen += 1,
+                (409, "1") => told += 1,
+                (status, _) => panic!("{status}: {}", answer.text()),
+            }
+        }
+    }
+    println!("the same message 1,000 times on two workers: the application saw {seen}, {told} were told so");
+    assert_eq!((seen, told), (1, 999));
+    assert_eq!(app.records("app", 0)?.len(), 1);
+    Ok(())
+}
+
+#[test]
+fn a_message_that_the_application_has_not_taken_gets_through_when_it_comes_again() -> Result<()> {
+    let app = application()?;
+    app.script("app", &json!({"replies": [{"status": 500}]}))?;
+    let gateway = Gateway::start(&setup(&app, json!({"replay": {"duplicate": "reject"}})))?;
+    let first = message("one", "{}", SECRET)?;
+    // As a sender does that signs each attempt afresh, and as one that sends the same bytes.
+    let mut statuses = Vec::new();
+    for event in [&first, &first, &first, &message("one", "{}", SECRET)?] {
+        statuses.push(gateway.send(event)?.status);
+    }
+    assert_eq!(statuses, [500, 200, 409, 409]);
+    assert_eq!(app.records("app", 0)?.len(), 2);
+    Ok(())
+}
+
+#[test]
+fn a_worker_whose_vm_trapped_lets_nothing_by_unverified() -> Result<()> {
+    let app = application()?;
+    let gateway = Gateway::start(&setup(&app, json!({})).with_wasm(artifact::wasm_that_traps()?))?;
+    let trap = message("one", "{}", SECRET)?.with_header("x-gatepost-trap", "now");
+    assert_eq!(gateway.send(&trap)?.status, 503);
+    let unsigned = Event::request("POST", "/webhooks/inbound");
+    let statuses = wait::until("the VM is rebuilt", DEADLINE, || {
+        let status = gateway.send(&unsigned)?.status;
+        assert!([401, 503].contains(&status), "{status}");
+        Ok((gateway.rebuilt()? >= 1).then_some(status))
+    })?;
+    println!("after a trap and its rebuilding the answer is {statuses}");
+    assert_eq!(app.records("app", 0)?.len(), 0);
+    assert_eq!(gateway.send(&message("two", "{}", SECRET)?)?.status, 200);
+    Ok(())
+}
+
+#[test]
+fn a_bad_config_is_not_taken_and_the_old_one_goes_on_verifying() -> Result<()> {
+    let app = application()?;
+    let good = setup(&app, json!({}));
+    let gateway = Gateway::start_dynamic(&good)?;
+    let bad = good.with(json!({"inbound": [{"name": "partner", "match": {"path": "/webhooks/inbound"}}]}));
+    assert!(!gateway.update(&bad)?);
+    assert_eq!(gateway.send(&Event::request("POST", "/webhooks/inbound"))?.status, 401);
+    assert_eq!(gateway.send(&message("one", "{}", SECRET)?)?.status, 200);
+    assert!(Gateway::start(&bad).is_err(), "Envoy does not start with it");
+    assert_eq!(app.records("app", 0)?.len(), 1);
+    Ok(())
+}
+
+#[test]
+fn without_the_line_that_shows_the_filter_bodies_nothing_passes() -> Result<()> {
+    let app = application()?;
+    let setup = setup(&app, json!({})).with_around(json!({"allow_on_headers_stop_iteration": false}));
+    let gateway = Gateway::start(&setup)?;
+    let pending = gateway.connect(Protocol::Http1)?.begin(message("one", "{}", SECRET)?);
+    // Envoy has it, and the request before it on another connection has been answered.
+    wait::until("it is with Envoy", DEADLINE, || {
+        Ok((gateway.envoy.stat("http.public.downstream_rq_active")? >= 1).then_some(()))
+    })?;
+    assert_eq!(gateway.send(&Event::request("POST", "/webhooks/inbound"))?.status, 401);
+    assert!(!pending.is_finished());
+    assert_eq!(app.records("app", 0)?.len(), 0);
+    pending.leave();
+    Ok(())
+}
