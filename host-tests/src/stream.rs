@@ -43,13 +43,11 @@ pub(crate) enum Protocol {
 
 impl Request {
     /// A request without a body, which ends at its headers.
-    pub fn new(method: &str, path: &str) -> Self {
-        let headers = Headers::from([
-            (":method", method),
-            (":path", path),
-            (":authority", "gateway.example"),
-            (":scheme", "http"),
-        ]);
+    pub fn new(method: &str, path: impl AsRef<[u8]>) -> Self {
+        let mut headers = Headers::from([(":method", method)]);
+        headers.add(":path", path);
+        headers.add(":authority", "gateway.example");
+        headers.add(":scheme", "http");
         Self {
             headers,
             chunks: Vec::new(),
@@ -61,7 +59,7 @@ impl Request {
     }
 
     /// A POST, so far without a body.
-    pub fn post(path: &str) -> Self {
+    pub fn post(path: impl AsRef<[u8]>) -> Self {
         Self::new("POST", path)
     }
 

@@ -134,10 +134,16 @@ impl Stream {
             match inbound::forget_claims(worker, &headers) {
                 Some(true) => headers = host::request_headers(),
                 Some(false) => {}
-                None => return self.answer(&Answer::unavailable(1, "the request cannot be verified now")),
+                None => return self.answer(&inbound::unavailable()),
             }
-            if let Some(rule) = inbound::rule(worker, &headers) {
-                return self.guard(worker, rule, headers, end_of_stream);
+            // Every request has a method: its headers could not be read, its path may be an inbound one.
+            if headers.get(":method").is_none() {
+                return self.answer(&inbound::unavailable());
+            }
+            match inbound::rule(worker, &headers) {
+                Ok(Some(rule)) => return self.guard(worker, rule, headers, end_of_stream),
+                Ok(None) => {}
+                Err(answer) => return self.answer(&answer),
             }
         }
         self.sort(worker, headers, end_of_stream)

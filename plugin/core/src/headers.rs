@@ -68,8 +68,22 @@ impl Headers {
         values.next().is_none().then_some(first)
     }
 
-    /// The lengths stand together at the map's front, so most names are told apart without a look at them.
+    /// The names that a server behind the gateway may take for this lower-case one: CGI, and what descends from it, make
+    /// no difference between `_` and `-`.
+    pub fn spellings_of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        let plain = |byte: &u8| if *byte == b'_' { b'-' } else { *byte };
+        let names = self.pairs(name.len()).map(|(name, _)| name);
+        names
+            .filter(move |other| other.iter().map(plain).eq(name.as_bytes().iter().map(plain)))
+            .filter_map(|name| std::str::from_utf8(name).ok())
+    }
+
     fn values<'a, 'n>(&'a self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
+        self.pairs(name.len()).filter(move |(other, _)| *other == name.as_bytes()).map(|(_, value)| value)
+    }
+
+    /// The pairs whose names have this length. The lengths stand together at the map's front, so the others cost nothing.
+    fn pairs(&self, len: usize) -> impl Iterator<Item = (&[u8], &[u8])> {
         let (lengths, mut rest) = self.parts().unwrap_or_default();
         let mut lengths = lengths.iter();
         std::iter::from_fn(move || {
@@ -78,8 +92,8 @@ impl Headers {
                 let value_len = u32::from_le_bytes([*e, *f, *g, *h]) as usize;
                 let (pair, behind) = rest.split_at_checked(name_len.checked_add(value_len)?.checked_add(2)?)?;
                 rest = behind;
-                if name_len == name.len() && pair.starts_with(name.as_bytes()) {
-                    return pair.get(name_len + 1..name_len + 1 + value_len);
+                if name_len == len {
+                    return pair.get(..name_len).zip(pair.get(name_len + 1..name_len + 1 + value_len));
                 }
             }
             None
@@ -141,6 +155,13 @@ mod tests {
 
     fn headers() -> Headers {
         Headers::new(&[("x-one", b"1"), ("x-many", b"a"), ("x-many", b"b"), ("x-many", b"\xff")])
+    }
+
+    #[test]
+    fn a_name_is_also_known_with_underscores() {
+        let headers = Headers::new(&[("x_gate-a", b"1"), ("x-gate", b"2"), ("x-gate-a", b"3")]);
+        assert_eq!(headers.spellings_of("x-gate-a").collect::<Vec<_>>(), ["x_gate-a", "x-gate-a"]);
+        assert_eq!(headers.spellings_of("x_gate_a").count(), 2);
     }
 
     #[test]

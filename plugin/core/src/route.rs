@@ -234,20 +234,20 @@ impl Group {
 }
 
 /// The one spelling of a path that stands for all that an application may take for the same: without query and parameters,
-/// percent-decoded, in lower case, `\\` for `/`, no empty segment, and `.` and `..` resolved. What guards a path has to
-/// guard every spelling of it.
-pub fn canonical(path: &str) -> String {
+/// percent-decoded, in lower case, `\` for `/`, without `.` and empty segments. What guards a path has to guard every
+/// spelling of it. `None` for one with a `..`: what that removes depends on what an application took for a segment before.
+pub fn canonical(path: &str) -> Option<String> {
     let path = path.split(['?', '#']).next().unwrap_or_default();
-    let plain = percent_decode_str(path).decode_utf8_lossy().to_ascii_lowercase().replace('\\', "/");
-    let mut segments: Vec<&str> = Vec::new();
-    for segment in plain.split('/') {
+    let plain = percent_decode_str(path).decode_utf8_lossy().to_ascii_lowercase();
+    let mut canonical = String::with_capacity(plain.len() + 1);
+    for segment in plain.split(['/', '\\']) {
         match segment.split(';').next().unwrap_or_default() {
             "" | "." => {}
-            ".." => drop(segments.pop()),
-            segment => segments.push(segment),
+            ".." => return None,
+            segment => canonical.extend(["/", segment]),
         }
     }
-    ["/", &segments.join("/")].concat()
+    Some(if canonical.is_empty() { "/".to_owned() } else { canonical })
 }
 
 /// A part of a path, or of a query, without its percent-encoding; as it came, if that hides no UTF-8.

@@ -14,19 +14,20 @@ use crate::worker::Worker;
 /// it could not be removed.
 pub fn forget_claims(worker: &Worker, headers: &Headers) -> Option<bool> {
     let mut was_claimed = false;
-    for name in &worker.config.inbound_headers {
-        if headers.get(name).is_some() {
-            was_claimed = true;
-            host::remove_request_header(name).then_some(())?;
-        }
+    for name in worker.config.inbound_headers.iter().flat_map(|name| headers.spellings_of(name)) {
+        was_claimed = true;
+        host::remove_request_header(name).then_some(())?;
     }
     Some(was_claimed)
 }
 
-/// The rule for a request's path, in whatever spelling.
-pub fn rule(worker: &Worker, headers: &Headers) -> Option<RuleId> {
+/// The rule for a request's path, in whatever spelling, if there is one. An error: it may be read in more than one way.
+pub fn rule(worker: &Worker, headers: &Headers) -> Result<Option<RuleId>, Answer> {
     let path = headers.get(":path").unwrap_or_default();
-    worker.config.inbound_router.find(&canonical(&String::from_utf8_lossy(&path))).map(|id| RuleId(id.0))
+    let path = canonical(&String::from_utf8_lossy(&path));
+    let path =
+        path.ok_or_else(|| Answer::bad_request("a path with '..' in it may be one of those that are guarded"))?;
+    Ok(worker.config.inbound_router.find(&path).map(|id| RuleId(id.0)))
 }
 
 impl Stream {
@@ -85,6 +86,7 @@ impl Stream {
     }
 }
 
-fn unavailable() -> Answer {
+/// It cannot be said whether it is verified.
+pub fn unavailable() -> Answer {
     Answer::unavailable(1, "the request cannot be verified now")
 }

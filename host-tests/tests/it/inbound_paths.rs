@@ -1,0 +1,138 @@
+//! An inbound path is guarded in every spelling of it that an application may take for the same.
+
+use host_tests::Request;
+use serde_json::json;
+
+use crate::sender::{Message, counted, passes, receiver, rule, stopped, verifying};
+use crate::support::{config, endpoint, start, with};
+
+/// What applications, their frameworks and their servers take for `/webhooks/github`.
+const SPELLINGS: [&str; 31] = [
+    "/webhooks/github",
+    "//webhooks/github",
+    "/webhooks//github",
+    "/webhooks/github/",
+    "/webhooks/github//",
+    "/./webhooks/github",
+    "/webhooks/./github/.",
+    "/webhooks/%67ithub",
+    "/webhooks/g%69thub",
+    "/webhooks%2Fgithub",
+    "/webhooks%2fgithub",
+    "/%77%65%62%68%6f%6f%6b%73/github",
+    "/webhooks/%2e/github",
+    "/WEBHOOKS/GITHUB",
+    "/webhooks/GitHub",
+    "/webhooks/%47ithub",
+    "/webhooks/github;x",
+    "/webhooks/github;x=1;y=2",
+    "/webhooks;x/github",
+    "/webhooks/;/github",
+    "/webhooks/github;/",
+    "\\webhooks\\github",
+    "/webhooks\\github",
+    "/webhooks%5Cgithub",
+    "/webhooks/github?",
+    "/webhooks/github?x=1&y=/../",
+    "/webhooks/github#x",
+    "/webhooks/github/?x",
+    "/webhooks/github%3B",
+    "/webhooks/github%3Fx",
+    "webhooks/github",
+];
+
+/// What may be the same, or another path, by what is taken for a segment before `..` removes it.
+const READINGS: [&str; 14] = [
+    "/webhooks/x/../github",
+    "/x/../webhooks/github",
+    "/../webhooks/github",
+    "/webhooks/x/%2E%2e/github",
+    "/webhooks/github//..",
+    "/webhooks/github/x//../..",
+    "/webhooks/github//../",
+    "/webhooks/github/x%2Fy/..",
+    "/webhooks/github/x\\y/..",
+    "/webhooks/github/x%5cy/..",
+    "/webhooks/github/..;/..",
+    "/webhooks/github/;/..",
+    "/webhooks/github/..;x/%2e%2E",
+    "/webhooks/github/%2e%2E/..",
+];
+
+#[test]
+fn every_spelling_of_an_inbound_path_is_verified() {
+    let mut process = receiver();
+    for (number, spelling) in SPELLINGS.iter().enumerate() {
+        let unsigned = stopped(&mut process, Request::post(spelling).body("{}"));
+        assert_eq!(unsigned.status(), 401, "{spelling}");
+        assert_eq!(stopped(&mut process, Request::new("GET", spelling)).status(), 405, "{spelling}");
+        let mut request = Message::new(&process, "github", &format!("evt_{number}")).request();
+        let (headers, body) = request.sent();
+        let signed = headers.iter().filter(|(name, _)| !name.starts_with(':') && *name != "content-length");
+        request = signed.fold(Request::post(spelling), |all, (name, value)| all.header(name, value)).body(body);
+        let gone = passes(&mut process, request);
+        assert_eq!((gone.header(":path"), gone.header("x-gatepost-verified")), (*spelling, "from-github"));
+    }
+}
+
+#[test]
+fn a_path_that_may_be_read_as_an_inbound_one_is_refused_and_counts_for_no_rule() {
+    let mut process = receiver();
+    for path in READINGS.iter().chain(&["/other/../else"]) {
+        assert_eq!(stopped(&mut process, Request::post(path).body("{}")).status(), 400, "{path}");
+    }
+    // Where nothing is guarded nothing need be refused.
+    let mut process = start(&config([endpoint("billing")]));
+    passes(&mut process, Request::post("/other/../else").body("{}"));
+}
+
+#[test]
+fn a_query_that_is_no_text_hides_no_path() {
+    let mut process = receiver();
+    for query in [&b"?\xff\xfe"[..], b"?%ff", b"?x=\xc3\x28&y", b";\xff"] {
+        let path = [b"/webhooks/github", query].concat();
+        assert_eq!(stopped(&mut process, Request::post(path).body("{}")).status(), 401, "{query:?}");
+    }
+    assert_eq!(counted(&process, "github", "unsigned"), 4);
+}
+
+#[test]
+fn other_paths_pass_untouched() {
+    let mut process = receiver();
+    let others = [
+        "/",
+        "/webhooks",
+        "/webhooks/github/x",
+        "/webhooks/githu",
+        "/x/webhooks/github",
+        "/webhooks/github%20",
+        "/webhooks?/github",
+    ];
+    for other in others {
+        let gone = passes(&mut process, Request::post(other).body("{}"));
+        assert_eq!((gone.header(":path"), gone.header("x-gatepost-verified")), (other, ""));
+    }
+}
+
+#[test]
+fn a_rule_may_be_for_many_paths_and_its_own_spelling_does_not_matter() {
+    let many = with(rule("github"), json!({"match": {"path": "/Webhooks//{Tenant}/**", "methods": ["post", "PUT"]}}));
+    let mut process = start(&verifying([many]));
+    for path in ["/webhooks/acme/x", "/WEBHOOKS/Acme/x/y", "/webhooks/acme;v=1/x/z"] {
+        assert_eq!(stopped(&mut process, Request::post(path).body("{}")).status(), 401, "{path}");
+        assert_eq!(stopped(&mut process, Request::new("PUT", path)).status(), 401, "{path}");
+        let other = stopped(&mut process, Request::new("PATCH", path));
+        assert_eq!((other.status(), other.header("allow")), (405, "POST, PUT"));
+    }
+}
+
+#[test]
+fn an_event_route_of_the_same_path_in_another_spelling_is_behind_verification() {
+    let mut config = config([endpoint("billing")]);
+    config["inbound"] = json!([with(rule("github"), json!({"match": {"path": "/events/paid"}}))]);
+    let mut process = start(&config);
+    for path in ["/events/paid", "/events/%70aid", "/events/paid/"] {
+        assert_eq!(stopped(&mut process, Request::post(path).body("{}")).status(), 401, "{path}");
+    }
+    assert_eq!(stopped(&mut process, Request::post("/events/refund").body("{}")).status(), 202);
+}

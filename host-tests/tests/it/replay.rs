@@ -1,0 +1,363 @@
+//! The same message again: the application sees it once, and again only when it did not take it.
+
+use host_tests::{Application, Effect, Point, Process, Reply, Rule, StreamId, Thread};
+use serde_json::{Value, json};
+
+use crate::sender::{
+    Message, OTHER_SECRET, SCHEMES, SECRET, before, counted, detail, passes, receiver, rule, send, stopped, stopped_on,
+    verifying,
+};
+use crate::support::{advance, another_gatepost, gateway, millis, seconds, start, with};
+
+/// A rule whose replays are remembered so.
+fn remembering(scheme: &str, replay: Value) -> Value {
+    with(rule(scheme), json!({"replay": replay}))
+}
+
+/// Has the application seen this one?
+fn is_seen(process: &Process, stream: StreamId) -> bool {
+    process.forwarded(stream).is_some()
+}
+
+#[test]
+fn a_message_that_was_taken_is_acknowledged_when_it_comes_again_and_not_seen_by_the_application() {
+    for scheme in SCHEMES {
+        let mut process = receiver();
+        let message = Message::new(&process, scheme, "evt_1");
+        passes(&mut process, message.request());
+        for worker in [0, 1, 0] {
+            advance(&mut process, seconds(90));
+            let again = stopped_on(&mut process, worker, message.request());
+            assert_eq!((again.status(), again.header("content-type")), (200, "application/json"), "{scheme}");
+            assert_eq!(again.body, br#"{"status":"duplicate"}"#);
+        }
+        assert_eq!(counted(&process, scheme, "duplicate"), 3);
+    }
+}
+
+#[test]
+fn or_it_is_rejected_where_the_rule_says_so() {
+    let mut process = start(&verifying([remembering("github", json!({"duplicate": "reject"}))]));
+    let message = Message::new(&process, "github", "evt_1");
+    passes(&mut process, message.request());
+    advance(&mut process, seconds(1));
+    let again = stopped(&mut process, message.request());
+    assert_eq!((again.status(), detail(&again).as_str()), (409, "this message was seen before"));
+    assert_eq!(again.header("retry-after"), "");
+    assert_eq!(counted(&process, "github", "duplicate"), 1);
+}
+
+#[test]
+fn while_the_application_has_it_the_same_message_is_told_to_come_back() {
+    for policy in ["acknowledge", "reject"] {
+        let slow = Reply::status(200).after(seconds(5));
+        let mut process =
+            before(remembering("slack", json!({"duplicate": policy})), [slow]).start().expect("it starts");
+        let message = Message::new(&process, "slack", "evt_1");
+        let first = send(&mut process, 0, message.request());
+        for worker in [0, 1] {
+            let meanwhile = stopped_on(&mut process, worker, message.request());
+            assert_eq!((meanwhile.status(), meanwhile.header("retry-after")), (409, "1"));
+            assert_eq!(detail(&meanwhile), "this message is being processed");
+        }
+        advance(&mut process, seconds(6));
+        assert_eq!(process.answer(first).expect("an answer").status(), 200);
+        assert_eq!(counted(&process, "slack", "in_progress"), 2);
+        assert_ne!(detail_or_none(&mut process, &message), Some("this message is being processed".to_owned()));
+    }
+}
+
+fn detail_or_none(process: &mut Process, message: &Message) -> Option<String> {
+    let answer = stopped(process, message.request());
+    (answer.status() != 200).then(|| detail(&answer))
+}
+
+#[test]
+fn a_message_that_the_application_did_not_take_goes_through_again() {
+    let failures = || {
+        [
+            Reply::status(500),
+            Reply::status(404),
+            Reply::status(302),
+            Reply::status(503).after(seconds(3)),
+            Reply::disconnect(),
+            Reply::connect_failure(),
+            Reply::refused(),
+            Reply::hang(),
+        ]
+    };
+    for scheme in SCHEMES {
+        let mut process = before(rule(scheme), failures()).start().expect("it starts");
+        let message = Message::new(&process, scheme, "evt_1");
+        for (number, failure) in failures().iter().enumerate() {
+            let stream = send(&mut process, number % 2, message.request());
+            assert!(is_seen(&process, stream), "{scheme}: before {failure:?}");
+            // The route's timeout ends what hangs.
+            advance(&mut process, seconds(16));
+        }
+        passes(&mut process, message.request());
+        advance(&mut process, seconds(1));
+        assert_eq!(stopped(&mut process, message.request()).body, br#"{"status":"duplicate"}"#);
+        assert_eq!(counted(&process, scheme, "verified"), 9);
+    }
+}
+
+#[test]
+fn an_answer_that_breaks_off_after_it_began_with_2xx_was_an_answer() {
+    let broken = Reply::status(200).chunks(["half"]).cut();
+    let mut process = before(rule("github"), [broken, Reply::reset()]).start().expect("it starts");
+    for id in ["evt_1", "evt_2"] {
+        let message = Message::new(&process, "github", id).body(id);
+        passes(&mut process, message.request());
+        advance(&mut process, seconds(1));
+        assert_eq!(stopped(&mut process, message.request()).status(), 200);
+    }
+}
+
+#[test]
+fn a_message_whose_client_left_goes_through_again() {
+    for scheme in SCHEMES {
+        let slow = Reply::status(200).after(seconds(5));
+        let mut process = before(rule(scheme), [slow]).start().expect("it starts");
+        let message = Message::new(&process, scheme, "evt_1");
+        let left = send(&mut process, 0, message.request());
+        advance(&mut process, seconds(1));
+        assert_eq!(stopped_on(&mut process, 1, message.request()).status(), 409);
+        process.disconnect(left).expect("the filter bears it");
+        let again = send(&mut process, 1, message.request());
+        assert!(is_seen(&process, again), "{scheme}");
+        // The application's late answer to the one who left changes nothing.
+        advance(&mut process, seconds(10));
+        assert_eq!(stopped(&mut process, message.request()).status(), 200);
+    }
+}
+
+#[test]
+fn an_id_that_was_taken_is_a_duplicate_under_any_other_signature() {
+    for scheme in ["timestamped", "standard", "github", "stripe", "slack"] {
+        let mut process = receiver();
+        let message = Message::new(&process, scheme, "evt_1");
+        passes(&mut process, message.request());
+        advance(&mut process, seconds(5));
+        // A sender that tries again signs afresh, and the body may have another order of keys.
+        let body = r#"{"amount": 42, "event_id": "evt_1", "id": "evt_1"}"#;
+        for again in [message.clone().later(5_000), message.clone().body(body), message.clone().later(3_000).body(body)]
+        {
+            assert_eq!(stopped(&mut process, again.request()).status(), 200, "{scheme}: {again:?}");
+        }
+        assert_eq!(counted(&process, scheme, "duplicate"), 3);
+        let other = Message::new(&process, scheme, "evt_2");
+        passes(&mut process, other.request());
+    }
+}
+
+#[test]
+fn where_the_id_is_not_signed_what_was_signed_is_a_duplicate_under_any_other_id() {
+    for scheme in ["timestamped", "github"] {
+        let mut process = receiver();
+        let message = Message::new(&process, scheme, "evt_1");
+        passes(&mut process, message.request());
+        advance(&mut process, seconds(5));
+        assert_eq!(stopped(&mut process, message.clone().id("evt_2").request()).status(), 200, "{scheme}");
+        let without: Vec<_> = message
+            .headers_under(SECRET)
+            .into_iter()
+            .filter(|(name, _)| !name.ends_with("-id") && !name.ends_with("-delivery"))
+            .collect();
+        assert_eq!(stopped(&mut process, message.with(&without)).status(), 200, "{scheme}");
+        // The id of one that was refused as a duplicate is not taken by that.
+        passes(&mut process, message.clone().later(5_000).id("evt_2").body("{}").request());
+    }
+}
+
+#[test]
+fn a_message_that_was_signed_under_two_secrets_comes_once() {
+    for scheme in SCHEMES {
+        let both = json!({"secrets": [{"value": SECRET}, {"value": OTHER_SECRET}]});
+        let mut process = start(&verifying([with(rule(scheme), both)]));
+        let message = Message::new(&process, scheme, "evt_1");
+        passes(&mut process, message.request());
+        advance(&mut process, seconds(1));
+        assert_eq!(stopped(&mut process, message.request_under(OTHER_SECRET)).status(), 200, "{scheme}");
+    }
+}
+
+#[test]
+fn a_thousand_times_on_two_workers_at_once_the_application_sees_it_once() {
+    for scheme in SCHEMES {
+        let slow = Reply::status(200).after(seconds(2));
+        let mut process = before(rule(scheme), [slow]).start().expect("it starts");
+        let message = Message::new(&process, scheme, "evt_1");
+        let streams: Vec<StreamId> = (0..1000)
+            .map(|number| {
+                advance(&mut process, millis(5));
+                send(&mut process, number % 2, message.request())
+            })
+            .collect();
+        assert_eq!(streams.iter().filter(|stream| is_seen(&process, **stream)).count(), 1);
+        let by_result = ["verified", "in_progress", "duplicate"].map(|result| counted(&process, scheme, result));
+        assert_eq!((by_result[0], by_result.iter().sum()), (1, 1000), "{scheme}: {by_result:?}");
+    }
+}
+
+#[test]
+fn it_is_remembered_for_the_ttl_and_no_longer() {
+    let mut process = receiver();
+    let message = Message::new(&process, "github", "evt_1");
+    passes(&mut process, message.request());
+    advance(&mut process, seconds(899));
+    assert_eq!(stopped(&mut process, message.request()).status(), 200);
+    advance(&mut process, seconds(2));
+    passes(&mut process, message.request());
+}
+
+#[test]
+fn what_one_rule_has_seen_another_has_not() {
+    let other = with(rule("github"), json!({"name": "other", "match": {"path": "/other"}}));
+    let mut process = start(&verifying([rule("github"), other]));
+    let message = Message::new(&process, "github", "evt_1");
+    passes(&mut process, message.request());
+    let headers = message.headers_under(SECRET);
+    let request =
+        headers.iter().fold(host_tests::Request::post("/other"), |all, (name, value)| all.header(name, value));
+    assert_eq!(passes(&mut process, request.body(message.body.clone())).header("x-gatepost-verified"), "other");
+}
+
+#[test]
+fn a_claim_of_a_vm_that_trapped_is_free_again_after_five_minutes_and_not_before() {
+    let gateway = gateway(&verifying([rule("github")])).application(Application::replies([Reply::hang()]));
+    let mut process = gateway.start().expect("it starts");
+    let message = Message::new(&process, "github", "evt_1");
+    passes(&mut process, message.request());
+    process.kill_vm(Thread::Worker(0));
+    for wait in [1, 149, 149] {
+        advance(&mut process, seconds(wait));
+        assert_eq!(stopped_on(&mut process, 1, message.request()).status(), 409);
+        assert_eq!(stopped_on(&mut process, 0, message.request()).status(), 409);
+    }
+    advance(&mut process, seconds(2));
+    let again = send(&mut process, 1, message.request());
+    assert!(is_seen(&process, again));
+    advance(&mut process, seconds(1));
+    assert_eq!(stopped(&mut process, message.request()).status(), 200);
+}
+
+#[test]
+fn an_answer_that_comes_after_its_claim_has_lapsed_takes_nothing_from_the_one_that_has_it_now() {
+    let replies = [Reply::status(500).after(seconds(320)), Reply::status(200).after(seconds(100))];
+    let gateway = before(rule("github"), replies).route_timeout(seconds(0)).idle_timeout(seconds(0));
+    let mut process = gateway.start().expect("it starts");
+    let message = Message::new(&process, "github", "evt_1");
+    send(&mut process, 0, message.request());
+    advance(&mut process, seconds(301));
+    let second = send(&mut process, 1, message.request());
+    assert!(is_seen(&process, second));
+    // The first one's 500 comes.
+    advance(&mut process, seconds(30));
+    assert_eq!(stopped(&mut process, message.request()).status(), 409);
+    advance(&mut process, seconds(80));
+    assert_eq!(stopped(&mut process, message.request()).status(), 200);
+}
+
+#[test]
+fn the_table_outlives_another_config_another_build_and_every_vm() {
+    let old = verifying([rule("timestamped")]);
+    let mut process = start(&old);
+    let message = Message::new(&process, "timestamped", "evt_1");
+    passes(&mut process, message.request());
+    let seen = |process: &mut Process| {
+        advance(process, seconds(2));
+        assert_eq!(stopped(process, message.request()).status(), 200);
+        assert_eq!(stopped_on(process, 1, message.request()).status(), 200);
+    };
+    let tolerant = with(rule("timestamped"), json!({"tolerance": {"past": "400s"}}));
+    let new = verifying([rule("github"), tolerant]);
+    process.update_config(new.to_string()).expect("it is taken");
+    seen(&mut process);
+    process.end_drain().expect("it ends");
+    seen(&mut process);
+    process.update_filter(another_gatepost(), new.to_string()).expect("it is taken");
+    seen(&mut process);
+    process.end_drain().expect("it ends");
+    seen(&mut process);
+    (0..2).for_each(|worker| process.kill_vm(Thread::Worker(worker)));
+    process.kill_vm(Thread::Main);
+    seen(&mut process);
+}
+
+#[test]
+fn a_message_under_way_while_the_config_changes_is_ended_by_the_old_one() {
+    let replies = [Reply::status(200).after(seconds(5)), Reply::status(500).after(seconds(5))];
+    let mut process = before(rule("github"), replies).start().expect("it starts");
+    let [taken, refused] = ["evt_1", "evt_2"].map(|id| Message::new(&process, "github", id));
+    passes(&mut process, taken.request());
+    passes(&mut process, refused.request());
+    let new = verifying([rule("slack"), rule("github")]);
+    process.update_filter(another_gatepost(), new.to_string()).expect("it is taken");
+    for message in [&taken, &refused] {
+        assert_eq!(stopped(&mut process, message.request()).status(), 409);
+    }
+    advance(&mut process, seconds(6));
+    assert_eq!(stopped(&mut process, taken.request()).status(), 200);
+    passes(&mut process, refused.request());
+}
+
+#[test]
+fn a_full_table_refuses_what_is_new_and_still_knows_what_it_holds() {
+    let mut process = start(&verifying([remembering("standard", json!({"capacity": 4}))]));
+    let message = |process: &Process, number: usize| Message::new(process, "standard", &format!("evt_{number}"));
+    let first: Vec<Message> = (0..4).map(|number| message(&process, number)).collect();
+    first.iter().for_each(|message| drop(passes(&mut process, message.request())));
+    advance(&mut process, seconds(1));
+    let fifth = message(&process, 4);
+    let refused = stopped(&mut process, fifth.request());
+    assert_eq!((refused.status(), refused.header("retry-after")), (503, "1"));
+    assert_eq!(detail(&refused), "too many messages are remembered to take another one");
+    assert_eq!(counted(&process, "standard", "full"), 1);
+    for message in &first {
+        assert_eq!(stopped(&mut process, message.request()).status(), 200);
+    }
+    advance(&mut process, seconds(900));
+    let sixth = message(&process, 5);
+    passes(&mut process, sixth.request());
+}
+
+#[test]
+fn or_lets_what_is_new_pass_unremembered_where_the_rule_says_so() {
+    let mut process = start(&verifying([remembering("standard", json!({"capacity": 1, "when_full": "allow"}))]));
+    let message = |process: &Process, number: usize| Message::new(process, "standard", &format!("evt_{number}"));
+    let (held, over) = (message(&process, 0), message(&process, 1));
+    passes(&mut process, held.request());
+    advance(&mut process, seconds(1));
+    for _ in 0..2 {
+        assert_eq!(passes(&mut process, over.request()).header("x-gatepost-verified"), "from-standard");
+    }
+    assert_eq!(stopped(&mut process, held.request()).status(), 200);
+    assert_eq!(stopped(&mut process, over.request_under(OTHER_SECRET)).status(), 401);
+    assert_eq!(counted(&process, "standard", "unremembered"), 2);
+}
+
+#[test]
+fn a_claim_that_a_failing_application_gives_back_makes_room() {
+    let replies = vec![Reply::status(500); 20];
+    let config = verifying([remembering("standard", json!({"capacity": 1}))]);
+    let mut process = gateway(&config).application(Application::replies(replies)).start().expect("it starts");
+    for number in 0..20 {
+        let message = Message::new(&process, "standard", &format!("evt_{number}"));
+        passes(&mut process, message.request());
+        advance(&mut process, seconds(1));
+    }
+}
+
+#[test]
+fn a_commit_that_could_not_be_written_is_said_and_the_message_is_not_seen_again_before_its_claim_ends() {
+    let mut process = before(rule("slack"), [Reply::status(200).after(seconds(1))]).start().expect("it starts");
+    let message = Message::new(&process, "slack", "evt_1");
+    passes(&mut process, message.request());
+    process.add_rule(Rule::new(Point::HostCall("proxy_set_shared_data"), Effect::Fail(10)).on(Thread::Worker(0)));
+    advance(&mut process, seconds(2));
+    process.clear_rules();
+    assert_eq!(stopped(&mut process, message.request()).status(), 409);
+    let said = |line: &&host_tests::LogLine| line.message.contains("ending the claim of an inbound message");
+    assert_eq!(process.log().iter().filter(said).count(), 1, "{:?}", process.log());
+}
