@@ -109,10 +109,9 @@ impl Queue {
 
 /// The name of the plugin in Envoy's config; it begins every key in shared data.
 pub fn plugin_name() -> String {
-    match abi::property("plugin_name") {
-        Ok(name) if !name.is_empty() => String::from_utf8_lossy(&name).into_owned(),
-        _ => "gatepost".to_owned(),
-    }
+    // Envoy takes no config with a string in it that is not UTF-8.
+    let name = abi::property("plugin_name").ok().and_then(|name| String::from_utf8(name).ok());
+    name.filter(|name| !name.is_empty()).unwrap_or_else(|| "gatepost".to_owned())
 }
 
 /// The id of the connection of the current stream: grows with every connection of the process.

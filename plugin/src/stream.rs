@@ -140,8 +140,10 @@ impl Stream {
             if headers.get(":method").is_none() {
                 return self.answer(&inbound::unavailable());
             }
-            if let Some(rule) = inbound::rule(worker, &headers) {
-                return self.guard(worker, rule, headers, end_of_stream);
+            match inbound::rule(worker, &headers) {
+                Ok(Some(rule)) => return self.guard(worker, rule, headers, end_of_stream),
+                Ok(None) => {}
+                Err(answer) => return self.answer(&answer),
             }
         }
         self.sort(worker, headers, end_of_stream)

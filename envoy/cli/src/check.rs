@@ -7,9 +7,11 @@ mod clusters;
 pub(crate) mod document;
 mod filters;
 mod finding;
+mod inbound;
 mod listeners;
 mod plugin;
 mod routes;
+mod secrets;
 mod surroundings;
 mod tls;
 
@@ -18,6 +20,7 @@ use std::process::ExitCode;
 use std::{env, fs};
 
 use anyhow::Result;
+use jiff::Timestamp;
 use serde::Serialize;
 
 use document::Node;
@@ -64,7 +67,9 @@ pub fn run(options: &Options) -> Result<ExitCode> {
             return Ok(ExitCode::from(2));
         }
     };
-    let findings = check(&text, &|name| env::var(name).ok(), options.strict_env);
+    let host = |name: &str| env::var(name).ok();
+    let findings =
+        check(&text, &Circumstances { host: &host, is_strict_env: options.strict_env, now: Timestamp::now() });
     if options.json {
         let findings: Vec<_> = findings.iter().map(|finding| InFile { file: &name, finding }).collect();
         println!("{}", serde_json::to_string_pretty(&findings)?);
@@ -90,12 +95,23 @@ struct InFile<'a> {
     finding: &'a Finding,
 }
 
-/// Everything to know about a config, in the order of its lines. `host` is the environment of this process.
-pub fn check(text: &str, host: &dyn Fn(&str) -> Option<String>, is_strict_env: bool) -> Vec<Finding> {
+/// Where and when a config is checked.
+#[derive(Clone, Copy)]
+pub struct Circumstances<'a> {
+    /// The environment of this process.
+    pub host: &'a dyn Fn(&str) -> Option<String>,
+    /// Whether a variable that is not set here is an error.
+    pub is_strict_env: bool,
+    /// Secrets are valid for a time.
+    pub now: Timestamp,
+}
+
+/// Everything to know about a config, in the order of its lines.
+pub fn check(text: &str, circumstances: &Circumstances<'_>) -> Vec<Finding> {
     let mut findings = Findings::default();
     match document::read(text) {
-        Ok(root) if is_plugin_config(&root) => check_alone(&root, host, is_strict_env, &mut findings),
-        Ok(root) => surroundings::check(&root, text, host, is_strict_env, &mut findings),
+        Ok(root) if is_plugin_config(&root) => check_alone(&root, circumstances, &mut findings),
+        Ok(root) => surroundings::check(&root, text, circumstances, &mut findings),
         Err(document::Fault { line, reason }) => {
             let message = format!("{reason}; expected YAML or JSON");
             let path = "file".to_owned();
@@ -108,12 +124,13 @@ pub fn check(text: &str, host: &dyn Fn(&str) -> Option<String>, is_strict_env: b
 /// Both have an `admin`; an Envoy config has resources, whatever else it has.
 fn is_plugin_config(root: &Node) -> bool {
     let has = |keys: &[&str]| keys.iter().any(|key| root.get(key).is_some());
-    let keys = ["enabled", "user_agent", "routes", "endpoints", "rollout", "payload_guard", "limits", "admin"];
+    let keys =
+        ["enabled", "user_agent", "routes", "endpoints", "rollout", "payload_guard", "inbound", "limits", "admin"];
     !has(&["static_resources", "dynamic_resources", "node"]) && has(&keys)
 }
 
-fn check_alone(root: &Node, host: &dyn Fn(&str) -> Option<String>, is_strict: bool, findings: &mut Findings) {
-    let environment = Environment { variables: None, is_whole: false, host, is_strict };
+fn check_alone(root: &Node, circumstances: &Circumstances<'_>, findings: &mut Findings) {
+    let environment = Environment { variables: None, is_whole: false, circumstances };
     let json = root.to_json().to_string();
     // Whether anyone reaches the listener it will be on is not known.
     let source = Source { tree: root, bytes: json.as_bytes(), environment: &environment, exposure: Severity::Warning };

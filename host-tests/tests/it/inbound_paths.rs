@@ -7,7 +7,7 @@ use crate::sender::{Message, counted, passes, receiver, rule, stopped, verifying
 use crate::support::{config, endpoint, start, with};
 
 /// What applications, their frameworks and their servers take for `/webhooks/github`.
-const SPELLINGS: [&str; 35] = [
+const SPELLINGS: [&str; 31] = [
     "/webhooks/github",
     "//webhooks/github",
     "/webhooks//github",
@@ -15,16 +15,12 @@ const SPELLINGS: [&str; 35] = [
     "/webhooks/github//",
     "/./webhooks/github",
     "/webhooks/./github/.",
-    "/webhooks/x/../github",
-    "/x/../webhooks/github",
-    "/../webhooks/github",
     "/webhooks/%67ithub",
     "/webhooks/g%69thub",
     "/webhooks%2Fgithub",
     "/webhooks%2fgithub",
     "/%77%65%62%68%6f%6f%6b%73/github",
     "/webhooks/%2e/github",
-    "/webhooks/x/%2E%2e/github",
     "/WEBHOOKS/GITHUB",
     "/webhooks/GitHub",
     "/webhooks/%47ithub",
@@ -45,8 +41,12 @@ const SPELLINGS: [&str; 35] = [
     "webhooks/github",
 ];
 
-/// The same, where one takes a `/` apart, or a parameter away, and another does not.
-const READINGS: [&str; 10] = [
+/// What may be the same, or another path, by what is taken for a segment before `..` removes it.
+const READINGS: [&str; 14] = [
+    "/webhooks/x/../github",
+    "/x/../webhooks/github",
+    "/../webhooks/github",
+    "/webhooks/x/%2E%2e/github",
     "/webhooks/github//..",
     "/webhooks/github/x//../..",
     "/webhooks/github//../",
@@ -62,7 +62,7 @@ const READINGS: [&str; 10] = [
 #[test]
 fn every_spelling_of_an_inbound_path_is_verified() {
     let mut process = receiver();
-    for (number, spelling) in SPELLINGS.iter().chain(&READINGS).enumerate() {
+    for (number, spelling) in SPELLINGS.iter().enumerate() {
         let unsigned = stopped(&mut process, Request::post(spelling).body("{}"));
         assert_eq!(unsigned.status(), 401, "{spelling}");
         assert_eq!(stopped(&mut process, Request::new("GET", spelling)).status(), 405, "{spelling}");
@@ -73,6 +73,17 @@ fn every_spelling_of_an_inbound_path_is_verified() {
         let gone = passes(&mut process, request);
         assert_eq!((gone.header(":path"), gone.header("x-gatepost-verified")), (*spelling, "from-github"));
     }
+}
+
+#[test]
+fn a_path_that_may_be_read_as_an_inbound_one_is_refused_and_counts_for_no_rule() {
+    let mut process = receiver();
+    for path in READINGS.iter().chain(&["/other/../else"]) {
+        assert_eq!(stopped(&mut process, Request::post(path).body("{}")).status(), 400, "{path}");
+    }
+    // Where nothing is guarded nothing need be refused.
+    let mut process = start(&config([endpoint("billing")]));
+    passes(&mut process, Request::post("/other/../else").body("{}"));
 }
 
 #[test]
@@ -94,9 +105,7 @@ fn other_paths_pass_untouched() {
         "/webhooks/github/x",
         "/webhooks/githu",
         "/x/webhooks/github",
-        "/webhooks/github/..",
         "/webhooks/github%20",
-        "/webhooks/github/x/../y",
         "/webhooks?/github",
     ];
     for other in others {
@@ -109,7 +118,7 @@ fn other_paths_pass_untouched() {
 fn a_rule_may_be_for_many_paths_and_its_own_spelling_does_not_matter() {
     let many = with(rule("github"), json!({"match": {"path": "/Webhooks//{Tenant}/**", "methods": ["post", "PUT"]}}));
     let mut process = start(&verifying([many]));
-    for path in ["/webhooks/acme/x", "/WEBHOOKS/Acme/x/y", "/webhooks/acme;v=1/x/../z"] {
+    for path in ["/webhooks/acme/x", "/WEBHOOKS/Acme/x/y", "/webhooks/acme;v=1/x/z"] {
         assert_eq!(stopped(&mut process, Request::post(path).body("{}")).status(), 401, "{path}");
         assert_eq!(stopped(&mut process, Request::new("PUT", path)).status(), 401, "{path}");
         let other = stopped(&mut process, Request::new("PATCH", path));

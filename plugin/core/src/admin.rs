@@ -225,7 +225,7 @@ impl Surface<'_, '_> {
         let (over, at) = (about.enabled, self.world.now.wall);
         let line = ["state=", state.label(), " reason=", &quoted(&reason)].concat();
         let new = StateOverride { state, over, reason, at };
-        Control::change(self.world.store, self.prefix, |control| control.set_state(new.clone()))?;
+        Control::change(self.world.store, self.prefix, &mut |control| control.set_state(new.clone()))?;
         self.changed(about, line)
     }
 
@@ -252,7 +252,7 @@ impl Surface<'_, '_> {
     }
 
     fn delete_overrides(&mut self, about: &About) -> Result<Outcome> {
-        Control::change(self.world.store, self.prefix, |control| *control = Control::default())?;
+        Control::change(self.world.store, self.prefix, &mut |control| *control = Control::default())?;
         for endpoint in &about.endpoints {
             let keys = Keys::new(self.prefix, &endpoint.name);
             keys.override_disabled(self.world.store, endpoint.disabled, endpoint.digest, None)?;
@@ -262,7 +262,7 @@ impl Surface<'_, '_> {
     }
 
     fn drain(&mut self) -> Result<Outcome> {
-        Control::change(self.world.store, self.prefix, |control| control.draining = true)?;
+        Control::change(self.world.store, self.prefix, &mut |control| control.draining = true)?;
         Ok(Outcome::Drain("drain=true".to_owned()))
     }
 

@@ -128,11 +128,11 @@ impl Answer {
 
     /// A problem: `title` is the status in words, `detail` what this request can do about it.
     pub fn problem(status: u16, title: &str, detail: &str) -> Self {
-        Self::problem_with(status, title, detail, |_| {})
+        Self::problem_with(status, title, detail, &|_| {})
     }
 
     /// The same with members of its own.
-    fn problem_with(status: u16, title: &str, detail: &str, members: impl FnOnce(&mut Writer)) -> Self {
+    fn problem_with(status: u16, title: &str, detail: &str, members: &dyn Fn(&mut Writer)) -> Self {
         let mut body = Writer::default();
         body.object(NONE);
         body.text("type", "about:blank");
@@ -194,6 +194,6 @@ impl Answer {
     /// 422: there is personal data in the payload. Says where, never what.
     pub fn personal_data(findings: &Findings) -> Self {
         let detail = "the event holds personal data; nothing of it was kept or sent";
-        Self::problem_with(422, "Unprocessable Content", detail, |body| findings.write(body))
+        Self::problem_with(422, "Unprocessable Content", detail, &|body| findings.write(body))
     }
 }

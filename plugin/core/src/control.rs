@@ -92,7 +92,7 @@ impl Control {
     pub fn change(
         store: &mut dyn SharedStore,
         prefix: &str,
-        mut change: impl FnMut(&mut Self),
+        change: &mut dyn FnMut(&mut Self),
     ) -> Result<(), StoreError> {
         update(store, &key(prefix), |control: &mut Self| {
             let before = control.clone();
@@ -188,7 +188,7 @@ mod tests {
         let (mut store, mut cached) = (MemoryStore::default(), Cached::default());
         let at = |millis: u64| Instant::from_nanos(millis * 1_000_000);
         cached.refresh(&mut store, "g", at(1000)).unwrap();
-        Control::change(&mut store, "g", |control| control.set_state(paused(true))).unwrap();
+        Control::change(&mut store, "g", &mut |control| control.set_state(paused(true))).unwrap();
         cached.refresh(&mut store, "g", at(1249)).unwrap();
         assert_eq!(cached.get().state(true), State::Enabled);
         cached.refresh(&mut store, "g", at(1250)).unwrap();

@@ -134,7 +134,7 @@ impl Keys {
         signal: Signal,
         ended: bool,
     ) -> Result<Option<Position>, StoreError> {
-        self.change(store, |breaker| breaker.report(now, permit, signal, ended, &endpoint.breaker))
+        self.change(store, &mut |breaker| breaker.report(now, permit, signal, ended, &endpoint.breaker))
     }
 
     /// Gives back a probe that was never sent.
@@ -142,7 +142,7 @@ impl Keys {
     /// # Errors
     /// The store's.
     pub fn release_probe(&self, store: &mut dyn SharedStore, probe: Probe) -> Result<(), StoreError> {
-        self.change(store, |breaker| breaker.release_probe(probe)).map(|_| ())
+        self.change(store, &mut |breaker| breaker.release_probe(probe)).map(|_| ())
     }
 
     /// Remembers that the receiver answered 410; says whether that is news.
@@ -204,7 +204,7 @@ impl Keys {
         now: Instant,
         open: Option<Duration>,
     ) -> Result<Option<Position>, StoreError> {
-        self.change(store, |breaker| match open {
+        self.change(store, &mut |breaker| match open {
             Some(open) => breaker.open(now, open),
             None if breaker.position() == Position::Closed => Effect::Unchanged,
             None => breaker.close(),
@@ -243,7 +243,7 @@ impl Keys {
     fn change(
         &self,
         store: &mut dyn SharedStore,
-        mut change: impl FnMut(&mut Breaker) -> Effect,
+        change: &mut dyn FnMut(&mut Breaker) -> Effect,
     ) -> Result<Option<Position>, StoreError> {
         update(store, &self.breaker, |shared: &mut Shared| {
             let effect = change(&mut shared.breaker);

@@ -101,7 +101,7 @@ impl Generation {
             return Ok(());
         }
         let connection = connection.saturating_add(1);
-        self.claim(store, now, connection, |newest| connection > newest.connection)
+        self.claim(store, now, connection, &mut |newest| connection > newest.connection)
     }
 
     /// Finds out whether this generation is the newest; `Some` when that has changed.
@@ -112,7 +112,7 @@ impl Generation {
         let (was, is_fresh) = (self.is_newest, std::mem::take(&mut self.is_fresh));
         let connection = self.connection;
         let (before, mut lapsed) = (self.lapsed, None);
-        let may = |newest: &Newest| {
+        let mut may = |newest: &Newest| {
             if now.since(newest.heartbeat) < LEASE {
                 return is_fresh;
             }
@@ -120,7 +120,7 @@ impl Generation {
             lapsed = Some((newest.heartbeat, seen));
             is_fresh || now.since(seen) >= SECOND_LOOK
         };
-        let claimed = self.claim(store, now, connection, may);
+        let claimed = self.claim(store, now, connection, &mut may);
         self.lapsed = lapsed;
         if claimed.is_err() {
             // Who does not know does not deliver.
@@ -136,7 +136,7 @@ impl Generation {
         store: &mut dyn SharedStore,
         now: Instant,
         connection: u64,
-        mut may: impl FnMut(&Newest) -> bool,
+        may: &mut dyn FnMut(&Newest) -> bool,
     ) -> Result<(), StoreError> {
         let own = self.fingerprint;
         let is_newest = update(store, &self.key, |newest: &mut Newest| {

@@ -72,18 +72,18 @@ impl Headers {
     /// no difference between `_` and `-`.
     pub fn spellings_of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         let plain = |byte: &u8| if *byte == b'_' { b'-' } else { *byte };
-        let names = self.with_names_of(name.len()).map(|(name, _)| name);
-        let alike = names.filter(move |other| other.iter().map(plain).eq(name.as_bytes().iter().map(plain)));
-        alike.filter_map(|name| std::str::from_utf8(name).ok())
+        let names = self.pairs(name.len()).map(|(name, _)| name);
+        names
+            .filter(move |other| other.iter().map(plain).eq(name.as_bytes().iter().map(plain)))
+            .filter_map(|name| std::str::from_utf8(name).ok())
     }
 
     fn values<'a, 'n>(&'a self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
-        self.with_names_of(name.len()).filter(|(other, _)| *other == name.as_bytes()).map(|(_, value)| value)
+        self.pairs(name.len()).filter(move |(other, _)| *other == name.as_bytes()).map(|(_, value)| value)
     }
 
-    /// The pairs whose names are so long. The lengths stand together at the map's front, so most names are told apart
-    /// without a look at them.
-    fn with_names_of(&self, len: usize) -> impl Iterator<Item = (&[u8], &[u8])> {
+    /// The pairs whose names have this length. The lengths stand together at the map's front, so the others cost nothing.
+    fn pairs(&self, len: usize) -> impl Iterator<Item = (&[u8], &[u8])> {
         let (lengths, mut rest) = self.parts().unwrap_or_default();
         let mut lengths = lengths.iter();
         std::iter::from_fn(move || {
@@ -93,7 +93,7 @@ impl Headers {
                 let (pair, behind) = rest.split_at_checked(name_len.checked_add(value_len)?.checked_add(2)?)?;
                 rest = behind;
                 if name_len == len {
-                    return Some((pair.get(..name_len)?, pair.get(name_len + 1..name_len + 1 + value_len)?));
+                    return pair.get(..name_len).zip(pair.get(name_len + 1..name_len + 1 + value_len));
                 }
             }
             None

@@ -234,50 +234,20 @@ impl Group {
 }
 
 /// The one spelling of a path that stands for all that an application may take for the same: without query and parameters,
-/// percent-decoded, in lower case, `\\` for `/`, no empty segment, and `.` and `..` resolved. What guards a path has to
-/// guard every spelling of it.
-pub fn canonical(path: &str) -> String {
+/// percent-decoded, in lower case, `\` for `/`, without `.` and empty segments. What guards a path has to guard every
+/// spelling of it. `None` for one with a `..`: what that removes depends on what an application took for a segment before.
+pub fn canonical(path: &str) -> Option<String> {
     let path = path.split(['?', '#']).next().unwrap_or_default();
-    let plain = percent_decode_str(path).decode_utf8_lossy().to_ascii_lowercase().replace('\\', "/");
-    let mut segments: Vec<&str> = Vec::new();
-    for segment in plain.split('/') {
+    let plain = percent_decode_str(path).decode_utf8_lossy().to_ascii_lowercase();
+    let mut canonical = String::with_capacity(plain.len() + 1);
+    for segment in plain.split(['/', '\\']) {
         match segment.split(';').next().unwrap_or_default() {
             "" | "." => {}
-            ".." => drop(segments.pop()),
-            segment => segments.push(segment),
+            ".." => return None,
+            segment => canonical.extend(["/", segment]),
         }
     }
-    ["/", &segments.join("/")].concat()
-}
-
-/// What applications may take a path for, each in its one spelling: they agree on [`canonical`] unless there is a `..`
-/// in it. What that removes depends on what else was taken for a segment.
-pub fn readings(path: &str) -> impl Iterator<Item = String> {
-    let raw = path.split(['?', '#']).next().unwrap_or_default().to_ascii_lowercase();
-    let others = if raw.replace("%2e", ".").contains("..") { 1 << READING_BITS } else { 0 };
-    std::iter::once(canonical(path)).chain((0..others).map(move |reading| canonical(&resolved(&raw, reading))))
-}
-
-/// One bit for each thing that some do before they resolve `..`, and others after it or not at all.
-const READING_BITS: u32 = 5;
-
-/// A lower-case path without `.` and `..`, as this reading has it.
-fn resolved(raw: &str, reading: u32) -> String {
-    let does = |bit: u32| reading & (1 << bit) != 0;
-    let raw = if does(0) { raw.replace("%2f", "/") } else { raw.to_owned() };
-    let raw = if does(1) { raw.replace('\\', "/").replace("%5c", "/") } else { raw };
-    let (merges_slashes, drops_parameters, decodes_dots) = (does(2), does(3), does(4));
-    let mut segments: Vec<&str> = Vec::new();
-    for segment in raw.split('/') {
-        let bare = if drops_parameters { segment.split(';').next().unwrap_or_default() } else { segment };
-        match if decodes_dots { bare.replace("%2e", ".") } else { bare.to_owned() }.as_str() {
-            "." => {}
-            "" if merges_slashes => {}
-            ".." => drop(segments.pop()),
-            _ => segments.push(segment),
-        }
-    }
-    segments.join("/")
+    Some(if canonical.is_empty() { "/".to_owned() } else { canonical })
 }
 
 /// A part of a path, or of a query, without its percent-encoding; as it came, if that hides no UTF-8.

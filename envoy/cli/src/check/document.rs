@@ -140,6 +140,11 @@ impl Node {
         self.at(path).is_some_and(|node| matches!(node.value, Value::Bool(true)))
     }
 
+    /// Whether there is a false behind these keys.
+    pub fn is_false(&self, path: &str) -> bool {
+        self.at(path).is_some_and(|node| matches!(node.value, Value::Bool(false)))
+    }
+
     /// The number, if this is one.
     pub fn as_number(&self) -> Option<u64> {
         match &self.value {

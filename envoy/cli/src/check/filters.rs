@@ -2,6 +2,7 @@
 
 use gatepost_core::config::Config;
 
+use super::Circumstances;
 use super::document::{self, Node};
 use super::finding::{Findings, Severity};
 use super::listeners::{Listener, Manager};
@@ -40,7 +41,7 @@ impl<'a> Filter<'a> {
         }
         let wasm = node.at("typed_config/config")?;
         let (tree, bytes) = configuration(wasm, lines);
-        let is_ours = ["routes", "endpoints", "admin"].iter().any(|key| tree.get(key).is_some());
+        let is_ours = ["routes", "endpoints", "inbound", "admin"].iter().any(|key| tree.get(key).is_some());
         let is_named = [node.text("name"), wasm.text("name"), wasm.text("vm_config/code/local/filename")]
             .iter()
             .any(|name| name.to_ascii_lowercase().contains("gatepost"));
@@ -57,9 +58,14 @@ impl<'a> Filter<'a> {
         (self.wasm.text("name"), self.wasm.text("vm_config/vm_id"))
     }
 
-    /// Whether it takes events; else it only shows and changes what another does.
+    /// Whether it takes events.
     pub fn delivers(&self) -> bool {
         ["routes", "endpoints"].iter().any(|key| self.tree.get(key).is_some())
+    }
+
+    /// Whether it verifies requests. One that does neither only shows and changes what another does.
+    pub fn verifies(&self) -> bool {
+        self.tree.get("inbound").is_some()
     }
 
     /// Checks its entry and its config; gives what the filter's parser made of it, if it is right.
@@ -68,8 +74,7 @@ impl<'a> Filter<'a> {
         let environment = Environment {
             variables: self.wasm.at("vm_config/environment_variables"),
             is_whole: true,
-            host: settings.host,
-            is_strict: settings.is_strict_env,
+            circumstances: settings.circumstances,
         };
         let source =
             Source { tree: &self.tree, bytes: &self.bytes, environment: &environment, exposure: settings.exposure };
@@ -85,8 +90,8 @@ impl<'a> Filter<'a> {
         let path = self.path();
         if !self.wasm.is_true("allow_on_headers_stop_iteration") {
             let at = self.wasm.nearest("allow_on_headers_stop_iteration");
-            let message = "Envoy would never show the filter a body, and every event would hang; write \
-                           allow_on_headers_stop_iteration: true";
+            let message = "Envoy would never show the filter a body, and every event and every request to be verified \
+                           would hang; write allow_on_headers_stop_iteration: true";
             findings.error(at, "no-stop-iteration", &path, message);
         }
         self.check_failure_policy(&path, findings);
@@ -100,8 +105,12 @@ impl<'a> Filter<'a> {
         let wasm = self.wasm;
         if wasm.is_true("fail_open") || wasm.text("failure_policy") == "FAIL_OPEN" {
             let at = wasm.get("fail_open").unwrap_or_else(|| wasm.nearest("failure_policy"));
-            let message = "after a trap events pass the filter by, unsigned and undelivered, and the producer is told \
-                           nothing; write failure_policy: FAIL_RELOAD";
+            let message = if self.verifies() {
+                "after a trap requests reach the application unverified; write failure_policy: FAIL_RELOAD"
+            } else {
+                "after a trap events pass the filter by, unsigned and undelivered, and the producer is told nothing; \
+                 write failure_policy: FAIL_RELOAD"
+            };
             findings.error(at, "fail-open", path, message);
         } else if wasm.text("failure_policy") != "FAIL_RELOAD" {
             let message = "a worker whose VM trapped would answer 503 for ever; write failure_policy: FAIL_RELOAD";
@@ -112,10 +121,8 @@ impl<'a> Filter<'a> {
 
 /// What holds for every filter of a file.
 pub struct Settings<'a> {
-    /// The environment of this process.
-    pub host: &'a dyn Fn(&str) -> Option<String>,
-    /// Whether a variable that is not set here is an error.
-    pub is_strict_env: bool,
+    /// Where and when it is checked.
+    pub circumstances: &'a Circumstances<'a>,
     /// How bad a weak or visible secret is.
     pub exposure: Severity,
 }
@@ -161,7 +168,10 @@ pub fn check_together(filters: &[Filter<'_>], findings: &mut Findings) {
                 );
                 findings.error(filter.wasm.nearest("name"), "name-twice", &filter.path(), message);
             }
-        } else if filter.tree.get("admin").is_some() && !others().any(|(_, other)| other.delivers()) {
+        } else if filter.tree.get("admin").is_some()
+            && !filter.verifies()
+            && !others().any(|(_, other)| other.delivers())
+        {
             let message = format!(
                 "its admin surface is that of a filter with the name {name:?} and the vm_id {vm_id:?}, and none that \
                  delivers has both; write those of the filter it is for"

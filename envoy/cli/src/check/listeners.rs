@@ -59,11 +59,13 @@ pub fn is_loopback(address: &Node) -> bool {
 pub fn check(filter: &Filter<'_>, config: Option<&Config>, exposure: Severity, findings: &mut Findings) {
     check_admin(filter, findings);
     check_router(filter, findings);
-    if filter.delivers() {
+    if filter.delivers() || filter.verifies() {
         check_body_limit(filter, config, findings);
-        check_paths(filter, findings);
         check_clear(filter, findings);
-        routes::check(filter, exposure, findings);
+    }
+    if filter.delivers() {
+        check_paths(filter, findings);
+        routes::check(filter, config, exposure, findings);
     }
 }
 
@@ -111,7 +113,7 @@ fn check_body_limit(filter: &Filter<'_>, config: Option<&Config>, findings: &mut
 
 fn check_clear(filter: &Filter<'_>, findings: &mut Findings) {
     if !filter.listener.is_loopback() && filter.filter_chain.get("transport_socket").is_none() {
-        let message = "events, and what producers prove themselves with, cross the network in clear; write a \
+        let message = "requests, and what their senders prove themselves with, cross the network in clear; write a \
                        transport_socket envoy.transport_sockets.tls with a DownstreamTlsContext, or listen on 127.0.0.1 \
                        behind what ends TLS";
         let path = format!("listener {}", filter.listener.name());

@@ -1,6 +1,9 @@
 //! The routes events come in by: is somebody asked who they are before the filter takes an event, and is the filter on
 //! there at all.
 
+use gatepost_core::config::Config;
+use gatepost_core::route::canonical;
+
 use super::document::Node;
 use super::filters::Filter;
 use super::finding::{Findings, Severity};
@@ -11,8 +14,9 @@ const AUTHENTICATION: [&str; 6] =
     [".basic_auth.", ".jwt_authn.", ".ext_authz.", ".oauth2.", ".api_key_auth.", ".rbac."];
 
 /// Checks the routes of a filter that takes events.
-pub fn check(filter: &Filter<'_>, exposure: Severity, findings: &mut Findings) {
-    let routes = event_routes(filter);
+pub fn check(filter: &Filter<'_>, config: Option<&Config>, exposure: Severity, findings: &mut Findings) {
+    let paths: Vec<String> = filter.tree.list("routes").iter().map(|route| sample(route.text("match/path"))).collect();
+    let routes = event_routes(filter, &paths);
     let is_listed = routes.is_some();
     let routes = routes.as_deref().unwrap_or_default();
     check_retries(routes, findings);
@@ -20,19 +24,27 @@ pub fn check(filter: &Filter<'_>, exposure: Severity, findings: &mut Findings) {
     if is_listed {
         check_is_on(filter, routes, &on, findings);
     }
-    check_authentication(filter, &on, exposure, findings);
+    // A signature says who it is, too.
+    let is_verified =
+        |path: &String| config.is_some_and(|config| config.inbound_router.find(&canonical(path)).is_some());
+    let open: Vec<String> = paths.into_iter().filter(|path| !is_verified(path)).collect();
+    if !open.is_empty() || config.is_none_or(|config| config.inbound.is_empty()) {
+        let routes = event_routes(filter, &open).unwrap_or_default();
+        let on: Vec<_> = routes.iter().filter(|route| route.runs(filter.node)).collect();
+        check_authentication(filter, &on, exposure, findings);
+    }
 }
 
 /// A route, from the whole to the part: its table, its virtual host, itself.
-struct Route<'a>([&'a Node; 3]);
+pub(super) struct Route<'a>(pub(super) [&'a Node; 3]);
 
 impl<'a> Route<'a> {
-    fn node(&self) -> &'a Node {
+    pub(super) fn node(&self) -> &'a Node {
         let Self([_, _, route]) = self;
         route
     }
 
-    fn path(&self) -> String {
+    pub(super) fn path(&self) -> String {
         let [_, host, route] = self.0;
         let name = Some(route.text("name")).filter(|name| !name.is_empty());
         let name = name.map_or_else(|| format!("of line {}", route.line()), str::to_owned);
@@ -50,7 +62,7 @@ impl<'a> Route<'a> {
     }
 
     /// Whether a filter of the chain runs here.
-    fn runs(&self, filter: &Node) -> bool {
+    pub(super) fn runs(&self, filter: &Node) -> bool {
         match self.settings(filter.text("name")) {
             None => !filter.is_true("disabled"),
             Some(settings) => {
@@ -63,15 +75,14 @@ impl<'a> Route<'a> {
 }
 
 /// The routes an event may come in by; `None` where that is not told by a list of routes in the file.
-fn event_routes<'a>(filter: &Filter<'a>) -> Option<Vec<Route<'a>>> {
+fn event_routes<'a>(filter: &Filter<'a>, paths: &[String]) -> Option<Vec<Route<'a>>> {
     let table = filter.manager.get("route_config")?;
-    let paths: Vec<String> = filter.tree.list("routes").iter().map(|route| sample(route.text("match/path"))).collect();
     let mut found: Vec<Route<'a>> = Vec::new();
     for host in table.list("virtual_hosts") {
         if host.get("matcher").is_some() {
             return None;
         }
-        for path in &paths {
+        for path in paths {
             for route in host.list("routes") {
                 let fit = Fit::of(route.nearest("match"), path);
                 let is_new = !found.iter().any(|Route([_, _, known])| std::ptr::eq(*known, route));
@@ -87,8 +98,8 @@ fn event_routes<'a>(filter: &Filter<'a>) -> Option<Vec<Route<'a>>> {
     Some(found)
 }
 
-/// A path that the pattern of one of the filter's routes takes.
-fn sample(pattern: &str) -> String {
+/// A path that a pattern of the filter's takes.
+pub(super) fn sample(pattern: &str) -> String {
     let segments = pattern.split('/').map(|segment| {
         let is_any = segment == "**" || segment.starts_with('{');
         if is_any { "sample" } else { segment }
@@ -98,7 +109,7 @@ fn sample(pattern: &str) -> String {
 
 /// Whether a route of Envoy's takes a path.
 #[derive(Debug, PartialEq, Eq)]
-enum Fit {
+pub(super) enum Fit {
     No,
     /// It asks for more than a path, or for a path in words that are not understood here.
     Maybe,
@@ -106,10 +117,14 @@ enum Fit {
 }
 
 impl Fit {
-    fn of(rule: &Node, path: &str) -> Self {
-        let text = |key| rule.get(key).and_then(Node::as_text);
-        let is_under = |prefix| path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-        let prefix = text("prefix").map(|prefix| path.starts_with(prefix));
+    pub(super) fn of(rule: &Node, path: &str) -> Self {
+        let is_any_case = rule.is_false("case_sensitive");
+        let cased = |text: &str| if is_any_case { text.to_ascii_lowercase() } else { text.to_owned() };
+        let path = cased(path);
+        let text = |key| rule.get(key).and_then(Node::as_text).map(cased);
+        let is_under =
+            |prefix: String| path.strip_prefix(&prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        let prefix = text("prefix").map(|prefix| path.starts_with(&prefix));
         let separated = || text("path_separated_prefix").map(is_under);
         let exact = || text("path").map(|exact| path == exact);
         let conditions = ["headers", "query_parameters", "runtime_fraction", "dynamic_metadata", "filter_state"];
@@ -221,6 +236,8 @@ mod tests {
         assert_eq!(fit("path_separated_prefix: /ev", "/events/sample"), Fit::No);
         assert_eq!(fit("path: /events", "/events/sample"), Fit::No);
         assert_eq!(fit("path: /events", "/events"), Fit::Yes);
+        assert_eq!(fit("path: /Events", "/events"), Fit::No);
+        assert_eq!(fit("{path: /Events, case_sensitive: false}", "/eventS"), Fit::Yes);
     }
 
     #[test]

@@ -4,37 +4,32 @@ use super::document::Node;
 use super::filters::{self, Filter, Settings};
 use super::finding::{Findings, Severity};
 use super::listeners::{self, Listener, is_loopback};
-use super::{clusters, listeners::Manager};
+use super::{Circumstances, clusters, inbound, listeners::Manager};
 
 /// The labels of the filter's metrics.
 const LABELS: [&str; 6] = ["route", "endpoint", "outcome", "result", "reason", "kind"];
 
 /// Checks a whole Envoy config; `text` is the file it was read from.
-pub fn check(
-    envoy: &Node,
-    text: &str,
-    host: &dyn Fn(&str) -> Option<String>,
-    is_strict_env: bool,
-    findings: &mut Findings,
-) {
+pub fn check(envoy: &Node, text: &str, circumstances: &Circumstances<'_>, findings: &mut Findings) {
     let lines: Vec<&str> = text.lines().collect();
     let listeners: Vec<_> = envoy.list("static_resources/listeners").iter().map(Listener).collect();
     let filters = find(&listeners, &lines);
     if filters.is_empty() {
         let message = "no listener has a filter of Gatepost: an HTTP filter of the type \
-                       envoy.extensions.filters.http.wasm.v3.Wasm whose configuration has routes and endpoints, or admin";
+                       envoy.extensions.filters.http.wasm.v3.Wasm whose configuration has routes and endpoints, inbound, or admin";
         findings.error(envoy.nearest("static_resources/listeners"), "no-filter", "static_resources", message);
         return;
     }
     // What nobody else reaches may be an example, with secrets that are none.
     let is_local = listeners.iter().all(Listener::is_loopback);
     let exposure = if is_local { Severity::Warning } else { Severity::Error };
-    let settings = Settings { host, is_strict_env, exposure };
+    let settings = Settings { circumstances, exposure };
     for filter in &filters {
         let config = filter.check(&settings, findings);
         listeners::check(filter, config.as_ref(), exposure, findings);
         if let Some(config) = &config {
             clusters::check(config, &filter.tree, envoy, findings);
+            inbound::check(filter, config, findings);
         }
     }
     filters::check_together(&filters, findings);

@@ -3,19 +3,20 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use gatepost_cli::check::{Finding, Severity, check};
+use gatepost_cli::check::{Circumstances, Finding, Severity, check};
 
 use crate::gatepost;
 
 #[test]
 fn a_production_config_is_free_of_findings() {
     assert_eq!(found(&production()), []);
+    assert_eq!(found(&fixture("inbound.yaml")), []);
 }
 
 #[test]
 fn the_shipped_config_has_no_errors_and_its_demo_secrets_are_warnings() {
     let path = gatepost_cli::workspace().join("envoy/envoy.yaml");
-    let findings = check(&fs::read_to_string(path).unwrap(), &|_| None, true);
+    let findings = check_with(&fs::read_to_string(path).unwrap(), &|_| None, true);
     assert!(findings.iter().all(|finding| finding.severity == Severity::Warning), "{findings:#?}");
     let mut codes: Vec<_> = findings.iter().map(|finding| finding.code).collect();
     codes.dedup();
@@ -24,9 +25,14 @@ fn the_shipped_config_has_no_errors_and_its_demo_secrets_are_warnings() {
 
 #[test]
 fn each_planted_fault_is_found_alone_at_its_line() {
-    let (good, faults) = (production(), read("faults.diff"));
-    for fault in &faults {
-        let planted = fault.plant(&good);
+    let of_inbound = fixture("inbound.yaml");
+    let faults: Vec<_> = read("faults.diff").into_iter().map(|fault| (production(), fault)).collect();
+    let faults: Vec<_> = faults
+        .into_iter()
+        .chain(read("inbound-faults.diff").into_iter().map(|fault| (of_inbound.clone(), fault)))
+        .collect();
+    for (good, fault) in &faults {
+        let planted = fault.plant(good);
         let findings = found(&planted);
         let line = 1 + planted.lines().position(|line| line.ends_with("# here")).unwrap();
         // Two filters may share what is wrong, as they share a vm_config.
@@ -35,7 +41,7 @@ fn each_planted_fault_is_found_alone_at_its_line() {
         seen.dedup();
         assert_eq!(seen, [(fault.severity.clone(), fault.code.as_str(), line)], "{fault:#?}\n{findings:#?}");
     }
-    let mut kinds: Vec<_> = faults.iter().map(|fault| &fault.code).collect();
+    let mut kinds: Vec<_> = faults.iter().map(|(_, fault)| &fault.code).collect();
     kinds.sort_unstable();
     kinds.dedup();
     assert!(kinds.len() >= 25, "{kinds:?}");
@@ -43,9 +49,10 @@ fn each_planted_fault_is_found_alone_at_its_line() {
 
 #[test]
 fn what_is_right_in_another_way_is_not_found_fault_with() {
-    let good = production();
-    for variant in read("variants.diff") {
-        assert_eq!(found(&variant.plant(&good)), [], "{variant:#?}");
+    for (good, variants) in [("production.yaml", "variants.diff"), ("inbound.yaml", "inbound-variants.diff")] {
+        for variant in read(variants) {
+            assert_eq!(found(&variant.plant(&fixture(good))), [], "{variant:#?}");
+        }
     }
 }
 
@@ -53,7 +60,7 @@ fn what_is_right_in_another_way_is_not_found_fault_with() {
 fn every_mistake_in_a_filters_own_config_is_told_at_once_in_the_parsers_words() {
     let text = "routes:\n  - name: ingest\n    match: {path: /events}\n    event: a\nendpoints:\n  - name: billing\n    \
                 cluster: billing\n    url: nowhere\n    secrets: [{env: KEY}]\n    tiemout: 5s\n";
-    let findings = check(text, &|_| Some(SECRET.to_owned()), false);
+    let findings = check_with(text, &|_| Some(SECRET.to_owned()), false);
     let said: Vec<_> = findings.iter().map(ToString::to_string).collect();
     assert_eq!(said.len(), 2, "{said:#?}");
     assert!(said[0].starts_with("8: error: endpoints[0].url: is not absolute; expected an absolute URL"), "{said:#?}");
@@ -66,7 +73,7 @@ fn of_a_filters_config_alone_it_is_not_known_who_reaches_it() {
     let text = "{\"routes\": [{\"name\": \"a\", \"match\": {\"path\": \"/a\"}, \"event\": \"a\"}],\n\"endpoints\": [\n\
                 {\"name\": \"b\", \"cluster\": \"b\", \"url\": \"http://b\", \"secrets\": [{\"env\": \"KEY\"},\n\
                 {\"value\": \"open-sesame\"}]}]}";
-    let findings = check(text, &|_| None, false);
+    let findings = check_with(text, &|_| None, false);
     let seen: Vec<_> = findings.iter().map(|finding| (finding.line, finding.severity, finding.code)).collect();
     let expected = [
         (3, Severity::Note, "env-unset"),
@@ -109,7 +116,7 @@ fn a_config_written_as_json_inside_a_string_has_the_lines_of_the_file() {
 #[test]
 fn a_variable_that_only_envoy_will_have_is_a_note_and_an_error_when_asked() {
     for (is_strict, severity) in [(false, Severity::Note), (true, Severity::Error)] {
-        let findings = check(&production(), &|_| None, is_strict);
+        let findings = check_with(&production(), &|_| None, is_strict);
         let seen: Vec<_> = findings.iter().map(|finding| (finding.code, finding.severity)).collect();
         assert_eq!(seen, [("env-unset", severity); 3], "{findings:#?}");
     }
@@ -165,17 +172,27 @@ fn a_file_that_cannot_be_read_and_a_wrong_flag_exit_2() {
 
 #[cfg(test)]
 fn production() -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/production.yaml");
-    fs::read_to_string(path).unwrap()
+    fixture("production.yaml")
+}
+
+#[cfg(test)]
+fn fixture(name: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)).unwrap()
 }
 
 #[cfg(test)]
 fn found(text: &str) -> Vec<Finding> {
-    check(
+    check_with(
         text,
         &|name| ENVIRONMENT.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned()),
         true,
     )
+}
+
+/// On the first of June 2026.
+#[cfg(test)]
+fn check_with(text: &str, host: &dyn Fn(&str) -> Option<String>, is_strict_env: bool) -> Vec<Finding> {
+    check(text, &Circumstances { host, is_strict_env, now: "2026-06-01T00:00:00Z".parse().unwrap() })
 }
 
 /// A file of that name among those of this build's tests.
@@ -187,12 +204,17 @@ fn written(name: &str, text: &str) -> PathBuf {
 }
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
-const ENVIRONMENT: [(&str, &str); 5] = [
+const ENVIRONMENT: [(&str, &str); 9] = [
     ("BILLING_WEBHOOK_SECRET", SECRET),
     ("AUDIT_WEBHOOK_SECRET", SECRET),
     ("GATEPOST_ADMIN_TOKEN", SECRET),
     ("SHORT_SECRET", "sixteen-bytes-xx"),
     ("SHORT_TOKEN", "ten-bytes-"),
+    ("PARTNER_SECRET", "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="),
+    ("PARTNER_SECRET_OF_SHOPS", "whsec_32LettersAfterwardsAsStripeHas"),
+    // The public key of RFC 8032, section 7.1, test 1.
+    ("PARTNER_PUBLIC_KEY", "whpk_11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="),
+    ("SHORT_WHSEC", "whsec_MDEyMzQ1Njc4OWFiY2RlZg=="),
 ];
 
 /// One thing that is wrong, as `fixtures/faults.diff` writes it: lines with '-' go, lines with '+' come, where they

@@ -17,7 +17,7 @@ impl Surface<'_, '_> {
     pub(super) fn set_percent(&mut self, about: &About) -> Result<Outcome> {
         let percent = config::rollout_command(self.request.body).map_err(bad_request)?;
         let now = self.world.now;
-        self.change_rollouts(about, &percent.to_string(), |progress, _| {
+        self.change_rollouts(about, &percent.to_string(), &|progress, _| {
             progress.set_percent(percent, now);
             Ok(None)
         })
@@ -26,7 +26,7 @@ impl Surface<'_, '_> {
     /// `promote`, `hold`, `resume` or `rollback`.
     pub(super) fn move_rollout(&mut self, about: &About, word: &str) -> Result<Outcome> {
         let now = self.world.now;
-        self.change_rollouts(about, word, |progress, about| match word {
+        self.change_rollouts(about, word, &|progress, about| match word {
             "promote" if progress.promote(&about.plan, now) => {
                 let percent = progress.selected(&about.plan, now.wall);
                 Ok(Some((Kind::Promoted, operational::phase(progress.phase, percent).to_vec())))
@@ -55,7 +55,7 @@ impl Surface<'_, '_> {
         &mut self,
         about: &About,
         line: &str,
-        change: impl Fn(&mut Progress, &About) -> Change,
+        change: &dyn Fn(&mut Progress, &About) -> Change,
     ) -> Result<Outcome> {
         let named = self.named_endpoint(about)?;
         let is_meant = |endpoint: &&AboutEndpoint| named.as_ref().is_none_or(|name| *name == endpoint.name);
@@ -63,7 +63,7 @@ impl Surface<'_, '_> {
         let mut told = Vec::new();
         for is_rehearsal in [true, false] {
             for endpoint in &endpoints {
-                match self.change_rollout(about, endpoint, is_rehearsal, &change)? {
+                match self.change_rollout(about, endpoint, is_rehearsal, change)? {
                     Ok(Some(news)) if !is_rehearsal => told.push((&endpoint.name, news)),
                     Ok(_) => {}
                     Err(detail) => {

@@ -96,23 +96,23 @@ pub fn rollout_command(body: &[u8]) -> Result<Percent, Problems> {
     command(body, |node| node.object(&["percent"], &[])?.required("percent", "a share of the events", percent))
 }
 
-/// Apart from [`command`] so that it exists once, whatever is read.
-#[inline(never)]
-fn tree(body: &[u8]) -> Result<Value, String> {
-    // What the parser says is wrong quotes nothing of the body.
-    let text = std::str::from_utf8(body).map_err(|error| error.to_string());
-    let tree = text.and_then(Value::parse);
-    tree.map_err(|error| ["is not JSON: ", &error].concat())
+fn command<T>(body: &[u8], read: impl Fn(&Node<'_>) -> Option<T>) -> Result<T, Problems> {
+    let mut found = None;
+    let problems = problems(body, &mut |node| found = read(node));
+    found.filter(|_| problems.is_empty()).ok_or(problems)
 }
 
-fn command<T>(body: &[u8], read: impl FnOnce(&Node<'_>) -> Option<T>) -> Result<T, Problems> {
+/// What is wrong with a body as it is read. Apart from [`command`] so that it exists once, whatever is read.
+fn problems(body: &[u8], read: &mut dyn FnMut(&Node<'_>)) -> Problems {
     const WHOLE: &str = "body";
     let reader = Reader::new(WHOLE, &|_| None);
-    let tree = tree(body);
-    let read = match &tree {
+    // What the parser says is wrong quotes nothing of the body.
+    let tree = std::str::from_utf8(body).map_err(|error| error.to_string()).and_then(Value::parse);
+    match &tree {
         Ok(tree) => read(&reader.root(tree)),
-        Err(fault) => reader.root(&Value::Null).problem(fault, "a JSON object"),
-    };
-    let problems = reader.problems();
-    read.filter(|_| problems.is_empty()).ok_or(problems)
+        Err(fault) => {
+            reader.root(&Value::Null).problem::<()>(&["is not JSON: ", fault].concat(), "a JSON object");
+        }
+    }
+    reader.problems()
 }

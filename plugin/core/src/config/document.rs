@@ -122,32 +122,26 @@ fn fields(json: &mut Reader<'_>, depth: u32) -> read::Result<Fields> {
 /// A number as JSON has it; `None` when it is beyond what a double holds. The parser of the standard library is 20 KB.
 /// Up to 19 digits and to 10^22 it is the nearest double, beyond that it may be the one beside it.
 fn number(text: &str) -> Option<Value> {
-    let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
-    let (sign, digits) = mantissa.strip_prefix('-').map_or((1.0, mantissa), |digits| (-1.0, digits));
-    // Of an exponent beyond a number it is enough to know which way.
-    let far = if exponent.starts_with('-') { -FAR } else { FAR };
-    let mut exponent = exponent.parse::<i32>().map_or(far, |exponent| exponent.clamp(-FAR, FAR));
-    let (mut significand, mut is_whole, mut is_full, mut behind_point) = (0u64, mantissa == text, false, 0);
-    for digit in digits.bytes() {
-        if digit == b'.' {
-            (is_whole, behind_point) = (false, 1);
-            continue;
-        }
-        let next = significand.checked_mul(10).and_then(|more| more.checked_add(u64::from(digit - b'0')));
-        match next.filter(|_| !is_full) {
-            Some(next) => {
-                significand = next;
-                exponent = exponent.saturating_sub(behind_point);
-            }
-            // The others count as zeros.
-            None => {
-                is_full = true;
-                exponent = exponent.saturating_add(1 - behind_point);
+    let end = text.bytes().position(|byte| matches!(byte, b'e' | b'E')).unwrap_or(text.len());
+    let (mantissa, power) = text.split_at_checked(end)?;
+    let (mut significand, mut exponent) = (0u64, signed(power));
+    let (mut behind_point, mut is_full) = (0, false);
+    for byte in mantissa.bytes() {
+        match byte {
+            b'-' => {}
+            b'.' => behind_point = 1,
+            digit => {
+                let next = significand.checked_mul(10).and_then(|more| more.checked_add(u64::from(digit - b'0')));
+                // Digits that there is no room for count as zeros.
+                is_full |= next.is_none();
+                significand = next.filter(|_| !is_full).unwrap_or(significand);
+                exponent = exponent.saturating_add(i32::from(is_full) - behind_point);
             }
         }
     }
-    if is_whole && !is_full {
-        let whole = if sign < 0.0 { 0i64.checked_sub_unsigned(significand) } else { i64::try_from(significand).ok() };
+    let is_negative = text.starts_with('-');
+    if behind_point == 0 && power.is_empty() && !is_full {
+        let whole = if is_negative { 0i64.checked_sub_unsigned(significand) } else { i64::try_from(significand).ok() };
         if let Some(whole) = whole {
             return Some(Value::Number(Number::Whole(whole)));
         }
@@ -159,7 +153,15 @@ fn number(text: &str) -> Option<Value> {
         number = if step > 0 { number * power } else { number / power };
         exponent -= step;
     }
-    Value::number(sign * number)
+    Value::number(if is_negative { -number } else { number })
+}
+
+/// The exponent of a number: `e-3`. One beyond an integer is far beyond a double too.
+fn signed(power: &str) -> i32 {
+    let digits = power.bytes().filter(u8::is_ascii_digit);
+    let exponent =
+        digits.fold(0i32, |exponent, digit| exponent.saturating_mul(10).saturating_add((digit - b'0').into()));
+    if power.contains('-') { -exponent } else { exponent }
 }
 
 /// Containers within each other, as many as serde_json takes.
@@ -167,6 +169,3 @@ const DEPTH_MAX: u32 = 127;
 
 /// Of all powers of ten up to this one each is a double.
 const EXACT_POWER: i32 = 22;
-
-/// An exponent that no digits of a config make up for.
-const FAR: i32 = 1 << 30;

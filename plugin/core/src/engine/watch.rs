@@ -173,7 +173,7 @@ impl Engine {
     /// What an operator has put over what the config said before is not in force again when it says that once more.
     pub(super) fn forget_lapsed(&mut self, world: &mut World<'_>) -> Result<(), StoreError> {
         let config = std::rc::Rc::clone(&self.config);
-        Control::change(world.store, &self.prefix, |control| control.forget_lapsed(config.enabled))?;
+        Control::change(world.store, &self.prefix, &mut |control| control.forget_lapsed(config.enabled))?;
         for (number, endpoint) in config.endpoints.iter().enumerate() {
             if let Some((_, keys)) = self.endpoint(EndpointId(number)) {
                 keys.forget_lapsed(world.store, endpoint.disabled)?;

@@ -1,0 +1,191 @@
+//! Inbound rules: can a request that is not verified reach an application, and can one that was come again?
+
+use std::time::Duration;
+
+use gatepost_core::config::{Config, Inbound};
+use gatepost_core::route::canonical;
+use gatepost_core::signature::Scheme;
+
+use super::document::Node;
+use super::filters::Filter;
+use super::finding::Findings;
+use super::routes::{Fit, Route, sample};
+use super::secrets::signatures;
+
+/// Checks what a rule says, whatever is around it.
+pub fn check_rules(config: &Config, tree: &Node, findings: &mut Findings) {
+    for (number, (rule, node)) in config.inbound.iter().zip(tree.list("inbound")).enumerate() {
+        let path = format!("inbound[{number}]");
+        if rule.signatures.iter().any(|signature| signature.scheme == Scheme::Github) {
+            check_untimed(rule, node, &path, findings);
+        }
+    }
+}
+
+/// Signatures without a time are good for ever: what was recorded is kept out only for as long as it is remembered.
+fn check_untimed(rule: &Inbound, node: &Node, path: &str, findings: &mut Findings) {
+    let entries = signatures(node, path);
+    let (path, entry) = entries.into_iter().find(|(_, entry)| entry.text("scheme") == "github").unzip();
+    let (path, at) = (path.unwrap_or_default(), entry.map_or(node, |entry| entry.nearest("scheme")));
+    let remembered = rule.replay.ttl;
+    let hours = remembered.as_secs_f64() / 3600.0;
+    let says = format!(
+        "scheme github signs no time: a request that somebody has recorded is good again {hours} h after it came, when \
+         it is forgotten"
+    );
+    if remembered < UNTIMED {
+        let message = format!("{says}; write replay: {{ttl: 48h}}, with a capacity for all that come in that time");
+        findings.warning(at, "signs-no-time", &path, message);
+    } else {
+        let message = format!("{says}; let the application remember the id, X-GitHub-Delivery, for longer");
+        findings.note(at, "signs-no-time", &path, message);
+    }
+}
+
+/// A day; the filter remembers for two at most.
+const UNTIMED: Duration = Duration::from_hours(24);
+
+/// Checks that every route of Envoy's that takes a path of the rules has the filter on.
+pub fn check(filter: &Filter<'_>, config: &Config, findings: &mut Findings) {
+    let Some(hosts) = hosts(filter) else {
+        let is_off = filter.verifies() && filter.node.is_true("disabled");
+        if is_off {
+            let message = "it is off where no route switches it on, and the routes are not in this file: see that all of \
+                           the inbound paths do, or leave it on everywhere: it lets other paths pass";
+            findings.note(filter.node.nearest("disabled"), "inbound-routes-elsewhere", &filter.path(), message);
+        }
+        return;
+    };
+    for (number, node) in filter.tree.list("inbound").iter().enumerate() {
+        for host in &hosts {
+            let guarded = check_paths(filter, config, number, node, host, findings);
+            check_spellings(filter, &guarded, host, findings);
+        }
+    }
+}
+
+/// The routes of each virtual host, in their order; `None` where the file has no list of them.
+fn hosts<'a>(filter: &Filter<'a>) -> Option<Vec<Vec<Route<'a>>>> {
+    let table = filter.manager.get("route_config")?;
+    let hosts = table.list("virtual_hosts").iter();
+    let routes = |host: &'a Node| {
+        let listed = host.get("matcher").is_none();
+        listed.then(|| host.list("routes").iter().map(|route| Route([table, host, route])).collect())
+    };
+    hosts.map(routes).collect()
+}
+
+/// A path that is verified, and the application it leads to.
+struct Guarded {
+    path: String,
+    clusters: Vec<String>,
+}
+
+/// Checks the paths of a rule, as it writes them; gives those on which the filter is on.
+fn check_paths(
+    filter: &Filter<'_>,
+    config: &Config,
+    number: usize,
+    rule: &Node,
+    host: &[Route<'_>],
+    findings: &mut Findings,
+) -> Vec<Guarded> {
+    let mut guarded = Vec::new();
+    for path in paths(config, number, rule, host) {
+        for route in host {
+            let fit = Fit::of(route.node().nearest("match"), &path);
+            let clusters = clusters(route.node());
+            // Where Envoy answers itself nothing is reached.
+            if fit != Fit::No && !clusters.is_empty() {
+                if route.runs(filter.node) {
+                    guarded.push(Guarded { path: path.clone(), clusters });
+                } else {
+                    tell(filter, route, &path, &clusters, findings);
+                }
+            }
+            if fit == Fit::Yes {
+                break;
+            }
+        }
+    }
+    guarded
+}
+
+/// The filter is off on a route that takes a path of the rules, or may.
+fn tell(filter: &Filter<'_>, route: &Route<'_>, path: &str, clusters: &[String], findings: &mut Findings) {
+    let node = route.node();
+    let is_plain =
+        ["prefix", "path_separated_prefix", "path"].iter().any(|key| node.nearest("match").get(key).is_some());
+    if !is_plain {
+        let message = format!(
+            "the filter is off here, and whether {path} comes by this route is not looked at: what does is not verified"
+        );
+        findings.note(node, "inbound-route-unread", &route.path(), message);
+        return;
+    }
+    let message = format!(
+        "the filter is off here, and what comes to {path} reaches {} unverified; leave it on, or write under \
+         typed_per_filter_config {{{}: {{\"@type\": type.googleapis.com/envoy.config.route.v3.FilterConfig, config: \
+         {{}}}}}}",
+        clusters.join(", "),
+        filter.node.text("name")
+    );
+    findings.error(node, "inbound-unverified", &route.path(), message);
+}
+
+/// A path of the rule's, and those that routes name.
+fn paths(config: &Config, number: usize, rule: &Node, host: &[Route<'_>]) -> Vec<String> {
+    let mut paths = vec![sample(rule.text("match/path"))];
+    for route in host {
+        let named = ["path", "path_separated_prefix", "prefix"].map(|key| route.node().nearest("match").text(key));
+        for path in named.into_iter().filter(|path| path.starts_with('/')) {
+            let is_of_rule = config.inbound_router.find(&canonical(path)).is_some_and(|found| found.0 == number);
+            if is_of_rule && !paths.iter().any(|known| known == path) {
+                paths.push(path.to_owned());
+            }
+        }
+    }
+    paths
+}
+
+/// The clusters a route sends to, where it sends anywhere; of one that a header chooses, what names that.
+fn clusters(route: &Node) -> Vec<String> {
+    let Some(action) = route.get("route") else { return Vec::new() };
+    let weighted = action.list("weighted_clusters/clusters").iter().map(|cluster| cluster.text("name"));
+    let names = ["cluster", "cluster_header", "cluster_specifier_plugin"].map(|key| action.text(key));
+    let named = names.into_iter().chain(weighted).filter(|name| !name.is_empty());
+    named.map(str::to_owned).collect()
+}
+
+/// Checks other spellings of paths that are verified: Envoy may send them by another route, and the application may take
+/// them for the same. The filter does, where it is on.
+fn check_spellings(filter: &Filter<'_>, guarded: &[Guarded], host: &[Route<'_>], findings: &mut Findings) {
+    for Guarded { path, clusters: applications } in guarded {
+        for spelling in spellings(filter.manager, path) {
+            let mut taking = host.iter().filter(|route| Fit::of(route.node().nearest("match"), &spelling) == Fit::Yes);
+            let Some(route) = taking.next().filter(|route| !route.runs(filter.node)) else { continue };
+            let Some(application) = clusters(route.node()).into_iter().find(|name| applications.contains(name)) else {
+                continue;
+            };
+            let message = format!(
+                "the filter is off here, and {spelling} goes by this route: {application} may take it for {path}, and \
+                 would get it unverified; leave the filter on for every route to {application}: it lets other paths pass"
+            );
+            findings.warning(route.node(), "inbound-spelling", &route.path(), message);
+            // One is enough to know.
+            break;
+        }
+    }
+}
+
+/// Other ways to write a path that web frameworks take for the same, unless Envoy itself makes them one.
+fn spellings(manager: &Node, path: &str) -> Vec<String> {
+    let mut spellings = vec![format!("{path}/"), path.to_ascii_uppercase(), format!("{path};a=b")];
+    if !manager.is_true("merge_slashes") {
+        spellings.push(format!("/{path}"));
+    }
+    if !manager.is_true("normalize_path") {
+        spellings.push(format!("/.{path}"));
+    }
+    spellings
+}

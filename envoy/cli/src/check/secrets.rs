@@ -1,0 +1,237 @@
+//! The secrets of a filter's config, and other values that nobody but two sides should know: where they stand, how long they
+//! are, and when they are valid.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use gatepost_core::signature::standard::{PUBLIC, SHARED};
+use jiff::{SignedDuration, Timestamp};
+
+use super::document::Node;
+use super::finding::Findings;
+use super::plugin::{Source, Variable};
+
+/// Checks every secret, token and credential of a config, and when the secrets are valid.
+pub fn check(source: &Source<'_>, findings: &mut Findings) {
+    for owner in ["endpoints", "inbound"] {
+        for (number, node) in source.tree.list(owner).iter().enumerate() {
+            for list in lists(node, &format!("{owner}[{number}]")) {
+                check_list(source, &list, findings);
+            }
+            for (name, node) in node.get("headers").map_or(&[][..], Node::entries) {
+                if is_credential(name) {
+                    check_one(source, node, &format!("{owner}[{number}].headers.{name}"), &HEADER, findings);
+                }
+            }
+        }
+    }
+    for (at, node) in source.tree.list("admin/tokens").iter().enumerate() {
+        check_one(source, node, &format!("admin.tokens[{at}]"), &TOKEN, findings);
+    }
+}
+
+/// Secrets that stand in for each other, and how they are read.
+struct List<'a> {
+    path: String,
+    node: &'a Node,
+    kind: &'static Kind,
+}
+
+/// What is expected of a value.
+struct Kind {
+    name: &'static str,
+    literal: &'static str,
+    short: &'static str,
+    bytes_min: usize,
+    length: fn(&str) -> usize,
+    make: &'static str,
+}
+
+/// HMAC-SHA256 gains nothing from a longer key, and loses with a shorter one (RFC 2104, section 3).
+const SECRET: Kind = Kind {
+    name: "secret",
+    literal: "literal-secret",
+    short: "secret-short",
+    bytes_min: 32,
+    length: str::len,
+    make: "`gatepost secret` makes one",
+};
+/// Standard Webhooks has its secrets made of 24 to 64 random bytes.
+const STANDARD_SECRET: Kind =
+    Kind { bytes_min: 24, length: decoded, make: "`gatepost secret --format whsec` makes one", ..SECRET };
+/// 128 bits of hex or base64 have more; what has less was thought up by a person.
+const TOKEN: Kind = Kind { name: "token", literal: "literal-token", short: "token-short", bytes_min: 16, ..SECRET };
+/// Other people make it: its length is their affair.
+const HEADER: Kind = Kind { name: "credential", bytes_min: 0, ..SECRET };
+
+/// The bytes that a secret of scheme standard stands for; of what is none, its own.
+fn decoded(text: &str) -> usize {
+    STANDARD.decode(text.strip_prefix(SHARED).unwrap_or(text)).map_or(text.len(), |bytes| bytes.len())
+}
+
+/// The secrets beside an endpoint's or a rule's signatures, and those within them.
+fn lists<'a>(owner: &'a Node, path: &str) -> Vec<List<'a>> {
+    let mut lists = Vec::new();
+    let mut inheriting = Vec::new();
+    for (at, entry) in signatures(owner, path) {
+        match entry.get("secrets") {
+            Some(node) => lists.push(List { path: format!("{at}.secrets"), node, kind: kind(&[entry.text("scheme")]) }),
+            None => inheriting.push(entry.text("scheme")),
+        }
+    }
+    let beside =
+        owner.get("secrets").map(|node| List { path: format!("{path}.secrets"), node, kind: kind(&inheriting) });
+    lists.extend(beside);
+    lists
+}
+
+/// The entries of `signature`, which is one or a list of them, with their paths.
+pub fn signatures<'a>(owner: &'a Node, path: &str) -> Vec<(String, &'a Node)> {
+    match owner.get("signature") {
+        None => Vec::new(),
+        Some(one) if one.items().is_empty() => vec![(format!("{path}.signature"), one)],
+        Some(list) => {
+            list.items().iter().enumerate().map(|(at, node)| (format!("{path}.signature[{at}]"), node)).collect()
+        }
+    }
+}
+
+fn kind(schemes: &[&str]) -> &'static Kind {
+    if schemes.contains(&"standard") { &STANDARD_SECRET } else { &SECRET }
+}
+
+fn is_credential(header: &str) -> bool {
+    let header = header.to_ascii_lowercase();
+    ["auth", "key", "token", "secret", "password"].iter().any(|word| header.contains(word))
+}
+
+fn check_list(source: &Source<'_>, list: &List<'_>, findings: &mut Findings) {
+    for (at, node) in list.node.items().iter().enumerate() {
+        check_one(source, node, &format!("{}[{at}]", list.path), list.kind, findings);
+    }
+    check_times(list, source.environment.circumstances.now, findings);
+}
+
+fn check_one(source: &Source<'_>, node: &Node, path: &str, kind: &Kind, findings: &mut Findings) {
+    let environment = source.environment;
+    let literal = if node.as_text().is_some() { Some(node) } else { node.get("value") };
+    let Some(at) = literal.or_else(|| node.get("env")) else { return };
+    let value = match literal.is_some() {
+        true => at.as_text().map(str::to_owned),
+        false => match environment.variable(at.as_text().unwrap_or_default()) {
+            Variable::Set(value) => Some(value),
+            Variable::Unset | Variable::NotPassed => None,
+        },
+    };
+    if value.as_ref().is_some_and(|value| value.starts_with(PUBLIC)) {
+        // Anybody may know it, and the parser knows its length.
+        return;
+    }
+    check_place(source, literal.is_some(), at, path, kind, findings);
+    let length = value.map(|value| (kind.length)(&value)).filter(|length| (1..kind.bytes_min).contains(length));
+    if let Some(length) = length {
+        let Kind { name, bytes_min, make, .. } = kind;
+        let message = format!("the {name} has {length} bytes; expected at least {bytes_min}: {make}");
+        findings.add(source.exposure, at, kind.short, path, message);
+    }
+}
+
+/// Does the value stand where more people read it than should know it?
+fn check_place(source: &Source<'_>, is_literal: bool, at: &Node, path: &str, kind: &Kind, findings: &mut Findings) {
+    let name = kind.name;
+    if is_literal {
+        let message = format!(
+            "the {name} stands in the file, and so in Envoy's config_dump; write {{env: NAME}}, and NAME under \
+             vm_config.environment_variables.host_env_keys"
+        );
+        findings.add(source.exposure, at, kind.literal, path, message);
+        return;
+    }
+    let variable = at.as_text().unwrap_or_default();
+    if let Some(entry) = source.environment.written(variable) {
+        let message = format!(
+            "the {name} of {path} stands in the file, and so in Envoy's config_dump; write {variable} under \
+             host_env_keys instead, and set it in Envoy's environment"
+        );
+        findings.add(source.exposure, entry, "secret-in-key-values", "environment_variables.key_values", message);
+    }
+}
+
+/// When a secret is valid, and where it says so.
+struct Window<'a> {
+    from: Option<Timestamp>,
+    until: Option<Timestamp>,
+    node: &'a Node,
+}
+
+impl Window<'_> {
+    fn is_live(&self, at: Timestamp) -> bool {
+        self.from.is_none_or(|from| from <= at) && self.until.is_none_or(|until| at < until)
+    }
+}
+
+/// A working week and a weekend: long enough to make the next secret, and have the other side take it.
+const SOON: SignedDuration = SignedDuration::from_hours(7 * 24);
+
+/// Is a secret valid now, and will one be in a week?
+fn check_times(list: &List<'_>, now: Timestamp, findings: &mut Findings) {
+    let time = |node: &Node, key: &str| node.get(key).and_then(Node::as_text).and_then(|text| text.parse().ok());
+    let window = |node| Window { from: time(node, "not_before"), until: time(node, "not_after"), node };
+    let windows: Vec<Window<'_>> = list.node.items().iter().map(window).collect();
+    if windows.is_empty() {
+        return;
+    }
+    if !windows.iter().any(|window| window.is_live(now)) {
+        let next = windows.iter().filter_map(|window| window.from).filter(|from| *from > now).min();
+        let until = next.map_or_else(String::new, |next| format!(", and none will be before {next}"));
+        let message =
+            format!("no secret is valid now{until}: every request is refused; correct not_before and not_after");
+        findings.warning(list.node, "no-live-secret", &list.path, message);
+        return;
+    }
+    for (at, window) in windows.iter().enumerate() {
+        if let Some(until) = window.until.filter(|until| *until <= now) {
+            let message = format!("the secret is not valid any more, since {until}; delete it");
+            let path = format!("{}[{at}]", list.path);
+            findings.warning(window.node.nearest("not_after"), "secret-expired", &path, message);
+        }
+    }
+    if let Some((last, end)) = end(&windows, now).filter(|(_, end)| end.duration_since(now) <= SOON) {
+        let message = format!(
+            "no secret is valid after {end}, and every request will be refused; add the next one with a not_before \
+             ahead of that"
+        );
+        findings.warning(last.node.nearest("not_after"), "secret-ends-soon", &list.path, message);
+    }
+}
+
+/// The secret after which, from now on, none is valid, and when that is.
+fn end<'a, 'b>(windows: &'a [Window<'b>], now: Timestamp) -> Option<(&'a Window<'b>, Timestamp)> {
+    let (mut at, mut last) = (now, None);
+    while let Some(window) = windows.iter().find(|window| window.is_live(at)) {
+        at = window.until?;
+        last = Some(window);
+    }
+    last.map(|last| (last, at))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::document::read;
+    use super::*;
+
+    #[test]
+    fn a_secret_of_scheme_standard_is_as_long_as_the_bytes_it_stands_for() {
+        assert_eq!(decoded("whsec_AAAA"), 3);
+        assert_eq!(decoded("no base64"), 9);
+    }
+
+    #[test]
+    fn secrets_stand_beside_the_signatures_and_within_them() {
+        let owner =
+            read("{secrets: [{env: A}], signature: [{scheme: standard}, {scheme: slack, secrets: [{env: B}]}]}");
+        let owner = owner.unwrap();
+        let found: Vec<_> = lists(&owner, "inbound[0]").into_iter().map(|l| (l.path, l.kind.bytes_min)).collect();
+        let expected = [("inbound[0].signature[1].secrets", 32), ("inbound[0].secrets", 24)];
+        assert_eq!(found, expected.map(|(path, bytes)| (path.to_owned(), bytes)));
+    }
+}
