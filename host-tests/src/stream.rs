@@ -168,6 +168,8 @@ impl Answer {
 /// What went on to the application behind the gateway.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Forwarded {
+    /// When the last of it went on, as time since the process started.
+    pub at: Duration,
     /// The request's headers, as the filter left them.
     pub headers: Headers,
     /// Its body, as the filter left it.
