@@ -26,6 +26,8 @@ mod inbound_paths;
 mod inbound_secrets;
 mod matching;
 mod metrics;
+mod mutants;
+mod mutations;
 mod new_build;
 mod operational_events;
 mod operator;

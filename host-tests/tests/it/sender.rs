@@ -68,7 +68,7 @@ impl Message {
     }
 
     /// The headers that carry this signature.
-    fn headers(&self, tag: &[u8]) -> Vec<(&'static str, String)> {
+    pub fn headers(&self, tag: &[u8]) -> Vec<(&'static str, String)> {
         let seconds = (self.millis / 1000).to_string();
         let hex = || tag.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         match self.scheme {
