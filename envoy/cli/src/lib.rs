@@ -8,6 +8,7 @@
 //! - [`receive`]: `gatepost receiver`, also within this process.
 //! - [`process`]: a child process that never outlives us.
 //! - [`wait`]: waits for a condition, with a deadline.
+//! - [`signing`]: signs and verifies in each of the filter's schemes.
 //! - [`gateway`]: a client of the admin surface of gateways that run.
 //! - [`demo`], [`mod@bench`], [`mod@check`], [`secret`], [`send`], [`verify`], [`smoke`], [`preflight`], [`operate`] (the
 //!   admin verbs), [`watch`], [`evidence`]: the commands of those names.
@@ -28,6 +29,7 @@ pub mod receive;
 pub mod receiver;
 pub mod secret;
 pub mod send;
+pub mod signing;
 pub mod smoke;
 pub mod verify;
 pub mod wait;

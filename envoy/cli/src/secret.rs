@@ -1,4 +1,4 @@
-//! `gatepost secret`: makes a secret, and lets two sides compare one without showing it.
+//! `gatepost secret`: makes a secret or a pair of keys, and lets two sides compare one without showing it.
 
 use std::io::{IsTerminal, Read, Write};
 use std::os::unix::ffi::OsStringExt;
@@ -10,6 +10,8 @@ use anyhow::{Context, Result, ensure};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use clap::{Args, Subcommand, ValueEnum};
+use gatepost_core::secret::{PrivateKey, PublicKey};
+use gatepost_core::signature::standard::{PRIVATE, PUBLIC, SHARED};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
@@ -29,6 +31,9 @@ enum Command {
     /// Print what two sides can compare to know that they have the same secret
     #[command(after_help = FINGERPRINT)]
     Fingerprint(Source),
+    /// Print the public key that belongs to a private one, for whoever verifies
+    #[command(after_help = OF_PUBLIC)]
+    Public(Source),
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -37,6 +42,9 @@ enum Format {
     Hex,
     /// As Standard Webhooks has them: `whsec_` and base64
     Whsec,
+    /// A private key of Ed25519, as Standard Webhooks has them: `whsk_` and base64; `gatepost secret public` has the
+    /// other half
+    Whsk,
 }
 
 #[derive(Args)]
@@ -50,19 +58,23 @@ struct Source {
     file: Option<PathBuf>,
 }
 
-/// Prints a new secret, or the fingerprint of one. 2 when there is none to be read.
+/// Prints a new secret, or what may be known of one. 2 when there is none to be read.
 ///
 /// # Errors
 /// When the system gives no random bytes, or stdout is closed.
 pub fn run(options: &Options) -> Result<ExitCode> {
-    let Some(Command::Fingerprint(source)) = &options.command else {
-        let mut bits = Zeroizing::new([0u8; 32]);
-        getrandom::fill(bits.as_mut()).context("the system gives no random bytes")?;
-        writeln!(io::stdout(), "{}", *written(options.format, bits.as_slice()))?;
-        return Ok(ExitCode::SUCCESS);
+    let told = match &options.command {
+        None => {
+            let mut bits = Zeroizing::new([0u8; 32]);
+            getrandom::fill(bits.as_mut()).context("the system gives no random bytes")?;
+            writeln!(io::stdout(), "{}", *written(options.format, &bits).context("no key")?)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        Some(Command::Fingerprint(source)) => read(source).map(|secret| fingerprint(trimmed(&secret))),
+        Some(Command::Public(source)) => read(source).and_then(|secret| public(trimmed(&secret))),
     };
-    match read(source) {
-        Ok(secret) => writeln!(io::stdout(), "{}", fingerprint(trimmed(&secret)))?,
+    match told {
+        Ok(told) => writeln!(io::stdout(), "{told}")?,
         Err(error) => {
             anstream::eprintln!("error: {error:#}");
             return Ok(ExitCode::from(2));
@@ -71,11 +83,31 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn written(format: Format, bits: &[u8]) -> Zeroizing<String> {
-    Zeroizing::new(match format {
+fn written(format: Format, bits: &[u8; 32]) -> Option<Zeroizing<String>> {
+    Some(Zeroizing::new(match format {
         Format::Hex => hex::encode(bits),
-        Format::Whsec => format!("whsec_{}", STANDARD.encode(bits)),
-    })
+        Format::Whsec => format!("{SHARED}{}", STANDARD.encode(bits)),
+        Format::Whsk => {
+            let public = PrivateKey::new(bits)?.public();
+            // Both halves: some libraries take nothing less, and the filter takes either.
+            let both = Zeroizing::new([bits.as_slice(), public.as_bytes()].concat());
+            format!("{PRIVATE}{}", STANDARD.encode(&*both))
+        }
+    }))
+}
+
+/// The public key of a private one; of what is none, nothing is shown.
+fn public(secret: &[u8]) -> Result<String> {
+    let base64 = secret.strip_prefix(PRIVATE.as_bytes());
+    let base64 = base64.with_context(|| format!("it does not begin with {PRIVATE}: expected a private key"))?;
+    let bytes = STANDARD.decode(base64).map(Zeroizing::new).ok();
+    let key = bytes.and_then(|bytes| PrivateKey::new(&bytes));
+    let key = key.with_context(|| format!("it is no private key: expected {PRIVATE}<base64 of 32 or 64 bytes>"))?;
+    Ok(shown(&key.public()))
+}
+
+fn shown(key: &PublicKey) -> String {
+    format!("{PUBLIC}{}", STANDARD.encode(key.as_bytes()))
 }
 
 /// The first 64 bits of a hash: enough to tell secrets apart, and with 256 random bits behind it nothing to guess from.
@@ -133,6 +165,8 @@ Examples:
   gatepost secret > billing.secret                     # 64 hex digits: the secret is this text
   aws secretsmanager create-secret --name billing --secret-string file://<(gatepost secret | tr -d '\\n')
   gatepost secret --format whsec                       # for a receiver that speaks Standard Webhooks
+  gatepost secret --format whsk > billing.key          # for one that is to hold only a public key …
+  gatepost secret public --file billing.key            # … which is this one
   gatepost secret fingerprint --env BILLING_WEBHOOK_SECRET
 
 A secret is read from the environment, a file or stdin, never from an argument: those are in the process list.";
@@ -150,6 +184,14 @@ It is the first 16 hex digits of SHA-256 over "gatepost secret fingerprint v1", 
 Exit codes: 0, or 2 when the secret cannot be read. Compare fingerprints of random secrets only: a short password could
 be guessed from its own."#;
 
+const OF_PUBLIC: &str = "\
+Examples:
+  gatepost secret public --env BILLING_WEBHOOK_KEY
+  kubectl get secret billing -o jsonpath='{.data.key}' | base64 -d | gatepost secret public
+
+Whoever has it can verify what the private key (`gatepost secret --format whsk`) signs in scheme standard, and sign
+nothing: it is no secret. Exit codes: 0, or 2 when there is no private key to be read.";
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -157,8 +199,20 @@ mod tests {
     #[test]
     fn a_secret_is_written_as_its_format_says() {
         let bits = [0xab; 32];
-        assert_eq!(*written(Format::Hex, &bits), "ab".repeat(32));
-        assert_eq!(STANDARD.decode(written(Format::Whsec, &bits).strip_prefix("whsec_").unwrap()).unwrap(), bits);
+        assert_eq!(*written(Format::Hex, &bits).unwrap(), "ab".repeat(32));
+        let standard = written(Format::Whsec, &bits).unwrap();
+        assert_eq!(STANDARD.decode(standard.strip_prefix("whsec_").unwrap()).unwrap(), bits);
+    }
+
+    /// RFC 8032, section 7.1, test 1.
+    #[test]
+    fn a_private_key_has_the_public_key_that_its_standard_says_with_it_or_without() {
+        let bits = hex::decode("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60").unwrap();
+        let due = format!("whpk_{}", "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=");
+        let whole = written(Format::Whsk, &bits.clone().try_into().unwrap()).unwrap();
+        assert_eq!(public(whole.as_bytes()).unwrap(), due);
+        let half = format!("whsk_{}", STANDARD.encode(&bits));
+        assert_eq!(public(half.as_bytes()).unwrap(), due);
     }
 
     #[test]

@@ -1,6 +1,9 @@
-//! `gatepost send`: posts events to a gateway, and shows what it answers.
+//! `gatepost send`: posts events to a gateway, or signed webhooks to what verifies them, and shows what is answered.
+
+mod answer;
 
 use std::io::{ErrorKind, Read, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::{env, fs, io};
 
@@ -8,21 +11,36 @@ use anyhow::{Context, Result, bail, ensure};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use clap::Args;
+use gatepost_core::config::Endpoint;
+use gatepost_core::message::{Attempt, EventId, attempt_headers, is_event_type_byte};
+use gatepost_core::signature::Scheme;
+use gatepost_core::signature::timestamped::DEFAULT_PREFIX;
+use gatepost_core::time::WallTime;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use serde::Serialize;
 use serde_json::Value;
 use ureq::Agent;
 use ureq::http::{HeaderName, HeaderValue, Uri};
+use uuid::Uuid;
+
+use answer::{Answer, Sent, show};
+
+use crate::preflight::probe::now;
+use crate::receive::header_prefix;
+use crate::signing;
 
 /// The arguments of `gatepost send`.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Options {
-    /// The event type; it is the last segment of the path
-    event: String,
+    /// The event type; it is the last segment of the path, except with --url
+    #[arg(required_unless_present = "url")]
+    event: Option<String>,
     /// Where events go, without the event type
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:10000/events")]
     gateway: String,
+    /// The whole URL instead: an inbound path of the gateway's, or a receiver
+    #[arg(long, value_name = "URL", conflicts_with = "gateway")]
+    url: Option<String>,
     /// The body: JSON, a file after `@`, or `-` for stdin
     #[arg(long, value_name = "JSON", default_value = "{}")]
     data: String,
@@ -41,9 +59,46 @@ pub struct Options {
     /// How many times to send it
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     count: u32,
+    #[command(flatten)]
+    signed: Signed,
     /// Print each answer as a line of JSON
     #[arg(long)]
     json: bool,
+}
+
+/// How it is signed, if it is.
+#[derive(Args)]
+#[command(next_help_heading = "Signed, as a gateway signs what it delivers")]
+struct Signed {
+    /// Sign it in this scheme
+    #[arg(long, value_parser = signing::scheme(), requires = "secrets")]
+    scheme: Option<Scheme>,
+    /// A secret, in this environment variable; again for each further one, as while a secret is being changed
+    #[arg(long, value_name = "NAME", group = "secrets", requires = "scheme")]
+    secret_env: Vec<String>,
+    /// A secret, in this file; one line end at its end is not part of it
+    #[arg(long, value_name = "FILE", group = "secrets", requires = "scheme")]
+    secret_file: Vec<PathBuf>,
+    /// What the names of the headers begin with, in scheme timestamped
+    #[arg(long, value_name = "PREFIX", default_value = DEFAULT_PREFIX, value_parser = header_prefix)]
+    header_prefix: String,
+    /// The id of what is sent, a UUID; a new one each time unless given
+    #[arg(long, value_name = "UUID", value_parser = id, requires = "scheme")]
+    id: Option<EventId>,
+    /// The time to sign instead of now: RFC 3339 or Unix milliseconds; with --id it is the same message again
+    #[arg(long, value_name = "TIME", value_parser = time, requires = "scheme")]
+    timestamp: Option<WallTime>,
+}
+
+fn id(text: &str) -> Result<EventId, String> {
+    EventId::parse(text).ok_or_else(|| "expected a UUID such as 0b7e2f3c-5d1a-4c8e-9f60-3a2b1c0d9e8f".to_owned())
+}
+
+fn time(text: &str) -> Result<WallTime, String> {
+    let millis = text.parse().ok().map(WallTime::from_millis);
+    millis
+        .or_else(|| WallTime::parse(text))
+        .ok_or_else(|| "expected RFC 3339, such as 2026-01-31T12:00:00Z, or Unix milliseconds".to_owned())
 }
 
 /// Sends the events: 0 when all were answered 2xx, 1 when not, 2 when they cannot be made from the arguments.
@@ -61,7 +116,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     let client = crate::http();
     let (mut accepted, mut answers) = (0, 0);
     for _ in 0..options.count {
-        let answer = request.send(&client);
+        let answer = request.send(&client, &options.signed);
         match &answer {
             Ok(answer) if options.json => writeln!(io::stdout(), "{}", serde_json::to_string(answer)?)?,
             Ok(answer) => show(answer)?,
@@ -87,21 +142,19 @@ pub fn run(options: &Options) -> Result<ExitCode> {
 
 /// An event, ready to be sent.
 struct Request {
+    event: String,
     url: Uri,
     headers: Vec<(HeaderName, HeaderValue)>,
     body: Vec<u8>,
+    /// What signs it.
+    signs: Option<Endpoint>,
+    /// The whole URL was given.
+    is_inbound: bool,
 }
 
 impl Request {
     fn of(options: &Options) -> Result<Self> {
-        let event = utf8_percent_encode(&options.event, SEGMENT);
-        ensure!(!options.event.is_empty(), "the event type is empty");
-        let base = options.gateway.split(['?', '#']).next().unwrap_or_default().trim_end_matches('/');
-        let expected = "--gateway: expected a URL such as http://127.0.0.1:10000/events";
-        let url: Uri = format!("{base}/{event}").parse().context(expected)?;
-        ensure!(matches!(url.scheme_str(), Some("http" | "https")), expected);
-        let password = "--gateway has a user in it, which would be shown: use --user";
-        ensure!(!url.authority().is_some_and(|authority| authority.as_str().contains('@')), password);
+        let url = url(options)?;
         let mut headers = Vec::new();
         for header in &options.header {
             // Not shown again: it may hold a token.
@@ -122,13 +175,33 @@ impl Request {
             let json = HeaderValue::from_static("application/json");
             headers.push((ureq::http::header::CONTENT_TYPE, json));
         }
-        Ok(Self { url, headers, body: body(&options.data)? })
+        let Signed { scheme, secret_env, secret_file, header_prefix, .. } = &options.signed;
+        let signs = scheme
+            .map(|scheme| signing::endpoint(scheme, header_prefix, &signing::secrets(secret_env, secret_file)?))
+            .transpose()?;
+        let event = options.event.clone().unwrap_or_else(|| EVENT.to_owned());
+        // It goes into a header.
+        let is_type = signs.is_none() || event.bytes().all(is_event_type_byte);
+        ensure!(is_type, "the event type: expected letters, digits and _ . : -");
+        Ok(Self { event, url, headers, body: body(&options.data)?, signs, is_inbound: options.url.is_some() })
     }
 
-    fn send(&self, client: &Agent) -> Result<Answer> {
+    fn send(&self, client: &Agent, signed: &Signed) -> Result<Answer> {
         let mut request = client.post(self.url.clone());
         for (name, value) in &self.headers {
             request = request.header(name, value);
+        }
+        let mut sent = None;
+        if let Some(endpoint) = &self.signs {
+            let id = signed.id.unwrap_or_else(|| EventId(Uuid::new_v4().into_bytes()));
+            let attempt = self.attempt(id, signed.timestamp.unwrap_or_else(now));
+            for (name, value) in attempt_headers(endpoint, concat!("Gatepost/", env!("CARGO_PKG_VERSION")), &attempt) {
+                // Where it goes is ours, and not the endpoint's.
+                if !name.starts_with(':') {
+                    request = request.header(name, value.as_ref());
+                }
+            }
+            sent = Some(Sent { id: id.to_string(), timestamp_ms: attempt.at.as_millis() });
         }
         let mut response = request.send(self.body.as_slice()).map_err(|error| self.explained(error))?;
         let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
@@ -137,7 +210,20 @@ impl Request {
         let status = response.status().as_u16();
         let text = response.body_mut().read_to_string().context("the answer broke off")?;
         let answer = serde_json::from_str(&text).unwrap_or(Value::String(text));
-        Ok(Answer { status, id, replayed, retry_after, answer })
+        Ok(Answer { status, id, replayed, retry_after, sent, answer, is_inbound: self.is_inbound })
+    }
+
+    fn attempt(&self, id: EventId, at: WallTime) -> Attempt<'_> {
+        Attempt {
+            id,
+            number: 1,
+            at,
+            event_type: &self.event,
+            content_type: None,
+            traceparent: None,
+            tracestate: None,
+            body: &self.body,
+        }
     }
 
     /// Why nothing was answered, and what to look at.
@@ -166,6 +252,29 @@ impl Request {
         anyhow::Error::new(error).context(format!("{to}: {says}"))
     }
 }
+
+/// Where it goes.
+fn url(options: &Options) -> Result<Uri> {
+    let event = options.event.as_deref().unwrap_or(EVENT);
+    ensure!(!event.is_empty(), "the event type is empty");
+    let (option, whole, example) = match &options.url {
+        Some(url) => ("--url", url.clone(), "http://127.0.0.1:10000/webhooks/partner"),
+        None => {
+            let base = options.gateway.split(['?', '#']).next().unwrap_or_default().trim_end_matches('/');
+            let event = utf8_percent_encode(event, SEGMENT);
+            ("--gateway", format!("{base}/{event}"), "http://127.0.0.1:10000/events")
+        }
+    };
+    let expected = format!("{option}: expected a URL such as {example}");
+    let url: Uri = whole.parse().with_context(|| expected.clone())?;
+    ensure!(matches!(url.scheme_str(), Some("http" | "https")), expected);
+    let is_shown = url.authority().is_some_and(|authority| authority.as_str().contains('@'));
+    ensure!(!is_shown, "{option} has a user in it, which would be shown: use --user");
+    Ok(url)
+}
+
+/// The event type where none was given: one that means nothing.
+const EVENT: &str = "gatepost.ping";
 
 const NO_HOST: &str = "there is no such host: look at --gateway, and at DNS";
 
@@ -202,81 +311,18 @@ fn body(data: &str) -> Result<Vec<u8>> {
     }
 }
 
-/// What the gateway said.
-#[derive(Serialize)]
-struct Answer {
-    status: u16,
-    id: Option<String>,
-    replayed: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    retry_after: Option<String>,
-    answer: Value,
-}
-
-impl Answer {
-    fn is_success(&self) -> bool {
-        (200..300).contains(&self.status)
-    }
-}
-
-fn show(answer: &Answer) -> Result<()> {
-    let mut out = anstream::stdout().lock();
-    let body = &answer.answer;
-    let text = |value: &Value, name: &str| value.get(name).and_then(Value::as_str).map(str::to_owned);
-    let style = if answer.is_success() { GOOD } else { BAD };
-    let what = text(body, "status").or_else(|| text(body, "title"));
-    let what = what.unwrap_or_else(|| if answer.is_success() { "answered" } else { "refused" }.to_owned());
-    let id = text(body, "id").or_else(|| answer.id.clone()).unwrap_or_default();
-    let replayed = if answer.replayed { "  (the answer to the first one with this key)" } else { "" };
-    writeln!(out, "{style}{} {what}{}  {id}{replayed}", answer.status, style.render_reset())?;
-    for delivery in body.get("deliveries").and_then(Value::as_array).into_iter().flatten() {
-        let field = |name: &str| text(delivery, name).unwrap_or_default();
-        writeln!(out, "  {:<20} {}", field("endpoint"), field("status"))?;
-    }
-    if let Some(detail) = text(body, "detail") {
-        writeln!(out, "  {detail}")?;
-    }
-    for finding in body.get("findings").and_then(Value::as_array).into_iter().flatten() {
-        let field = |name: &str| text(finding, name).unwrap_or_default();
-        writeln!(out, "  {:<20} {}", field("kind"), field("pointer"))?;
-    }
-    if let Some(seconds) = &answer.retry_after {
-        writeln!(out, "  again in {seconds} s")?;
-    }
-    if let (Value::String(said), false) = (body, answer.is_success()) {
-        writeln!(out, "  {}", said.chars().take(LONGEST).collect::<String>().trim())?;
-    }
-    if let Some(hint) = hint(answer) {
-        writeln!(out, "  {hint}")?;
-    }
-    Ok(())
-}
-
-/// What is not the filter's own answer, and so does not say what to do.
-fn hint(answer: &Answer) -> Option<&'static str> {
-    let own = answer.answer.get("title").is_some() || answer.answer.get("status").is_some();
-    match answer.status {
-        _ if own => None,
-        200..300 => Some("this is not an answer of Gatepost: no route of its matches this path"),
-        401 | 403 => Some("Envoy lets nobody in without credentials: --user, --token-env or --header"),
-        404 => Some("no event route here: look at --gateway, and at match.path of the routes"),
-        413 => Some("the body is larger than Envoy's buffer: per_connection_buffer_limit_bytes"),
-        _ => None,
-    }
-}
-
-/// Of an answer that is not JSON, such as a page.
-const LONGEST: usize = 300;
-
-const GOOD: anstyle::Style = anstyle::AnsiColor::Green.on_default().bold();
-const BAD: anstyle::Style = anstyle::AnsiColor::Red.on_default().bold();
-
 const EXAMPLES: &str = "\
 Examples:
   gatepost send payment_verified --user shop:demo --data '{\"amount\": 42}'
   gatepost send order.created --gateway https://hooks.example.com/events --token-env TOKEN --data @order.json
   jq -c .order export.json | gatepost send order.created --data - --header 'x-tenant-id: 7' --json
   gatepost send ping --user shop:demo --count 100 --json | jq -r .answer.status | sort | uniq -c
+
+An inbound rule, tried as its sender would; the same message twice is a replay, and the application sees it once:
+  gatepost send --url http://127.0.0.1:10000/webhooks/partner --scheme standard --secret-env PARTNER_SECRET
+  gatepost send push --url http://127.0.0.1:10000/webhooks/github --scheme github --secret-env GITHUB_SECRET --data @push.json
+  gatepost send --url http://127.0.0.1:10000/webhooks/partner --scheme standard --secret-env PARTNER_SECRET \\
+    --id 0b7e2f3c-5d1a-4c8e-9f60-3a2b1c0d9e8f --timestamp $(date +%s)000 --count 2
 
 Exit codes: 0 when each was answered 2xx, 1 when not or nothing answered, 2 usage.
 A password in --user is in the process list and the shell's history: --token-env is not.";

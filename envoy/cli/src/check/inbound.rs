@@ -139,7 +139,9 @@ fn paths(config: &Config, number: usize, rule: &Node, host: &[Route<'_>]) -> Vec
     for route in host {
         let named = ["path", "path_separated_prefix", "prefix"].map(|key| route.node().nearest("match").text(key));
         for path in named.into_iter().filter(|path| path.starts_with('/')) {
-            let is_of_rule = config.inbound_router.find(&canonical(path)).is_some_and(|found| found.0 == number);
+            let is_of_rule = canonical(path)
+                .and_then(|path| config.inbound_router.find(&path))
+                .is_some_and(|found| found.0 == number);
             if is_of_rule && !paths.iter().any(|known| known == path) {
                 paths.push(path.to_owned());
             }

@@ -25,8 +25,9 @@ pub fn check(filter: &Filter<'_>, config: Option<&Config>, exposure: Severity, f
         check_is_on(filter, routes, &on, findings);
     }
     // A signature says who it is, too.
-    let is_verified =
-        |path: &String| config.is_some_and(|config| config.inbound_router.find(&canonical(path)).is_some());
+    let is_verified = |path: &String| {
+        config.zip(canonical(path)).is_some_and(|(config, path)| config.inbound_router.find(&path).is_some())
+    };
     let open: Vec<String> = paths.into_iter().filter(|path| !is_verified(path)).collect();
     if !open.is_empty() || config.is_none_or(|config| config.inbound.is_empty()) {
         let routes = event_routes(filter, &open).unwrap_or_default();

@@ -24,6 +24,17 @@ fn a_secret_is_alone_on_stdout_and_never_the_same() {
     assert!(standard.starts_with("whsec_") && standard.len() == "whsec_".len() + 44 + 1, "{standard}");
 }
 
+#[test]
+fn of_a_pair_the_private_key_stands_alone_and_the_public_one_is_made_from_it() {
+    let private = text(&secret(&["--format", "whsk"]).stdout);
+    assert!(private.starts_with("whsk_") && private.lines().count() == 1 && !private.contains("whpk_"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gatepost"));
+    let output = command.args(["secret", "public", "--env", "KEY"]).env("KEY", &private).output().unwrap();
+    let public = text(&output.stdout);
+    assert!(public.starts_with("whpk_") && public.len() == "whpk_".len() + 44 + 1, "{public}");
+    assert!(!text(&output.stderr).contains("whsk_"), "{}", text(&output.stderr));
+}
+
 /// The line of `--help`, run by a shell with other tools.
 #[test]
 fn the_fingerprint_is_that_of_the_commands_in_its_help() {
@@ -53,6 +64,8 @@ fn what_is_no_secret_exits_2_and_shows_nothing_of_what_was_given() {
         (vec!["fingerprint", "--env", "NOT_SET_HERE"], "no variable of that name"),
         (vec!["fingerprint", "--env", "hunter-2"], "takes the name of an environment variable"),
         (vec!["fingerprint", "--file", "/nonexistent/file"], "/nonexistent/file: No such file"),
+        (vec!["public", "--env", "ONE"], "it does not begin with whsk_: expected a private key"),
+        (vec!["public", "--env", "NONE"], "the secret is empty"),
     ] {
         let output = secret(&arguments);
         let said = text(&output.stderr);

@@ -5,11 +5,25 @@ use std::process::{Command, Output};
 
 use gatepost_cli::envoy::{Envoy, Launch};
 use gatepost_cli::example::{Example, LISTENER, USER};
+use gatepost_cli::receive::verify::Check;
+use gatepost_cli::receive::{self, Setup};
 use gatepost_cli::receiver::{Options, Receiver};
+use gatepost_core::secret::Secret;
+use serde_json::{Value, json};
+
+const SHARED: &str = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
+/// RFC 8032, section 7.1, test 1.
+const PRIVATE: &str = "whsk_nWGxne/9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A=";
+const PUBLIC: &str = "whpk_11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=";
 
 fn send(gateway: &str, arguments: &[&str]) -> Output {
+    run(&[&["--gateway", gateway], arguments].concat())
+}
+
+fn run(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gatepost"));
-    command.args(["send", "--gateway", gateway]).args(arguments).env("TOKEN", "a-token").output().unwrap()
+    command.arg("send").args(arguments).env("TOKEN", "a-token").env("SHARED", SHARED).env("PRIVATE", PRIVATE);
+    command.output().unwrap()
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -58,6 +72,67 @@ fn events_are_sent_through_a_real_envoy_and_answers_are_shown() {
 }
 
 #[test]
+fn an_inbound_rule_is_tried_in_each_scheme_and_sees_the_same_message_once() {
+    let without = vec![Check::Signature, Check::Timestamp, Check::Replay];
+    let setup = Setup { without, ..Setup::new(Secret::new(b"none".to_vec()).unwrap()) };
+    let application = receive::Receiver::start(setup, |_| {}).unwrap();
+    let (_envoy, base) = verifying(&application);
+    for scheme in ["timestamped", "standard", "github", "stripe", "slack", "asymmetric"] {
+        let url = format!("{base}/{scheme}");
+        let asymmetric = ["--scheme", "standard", "--secret-env", "PRIVATE"];
+        let shared = ["--scheme", scheme, "--secret-env", "SHARED"];
+        let signed = if scheme == "asymmetric" { asymmetric } else { shared };
+        let body = format!(r#"{{"id": "{scheme}", "event_id": "{scheme}"}}"#);
+        let arguments = [&["push", "--json", "--url", &url, "--data", &body][..], &signed].concat();
+        let before = application.received();
+        let first = answer(&arguments);
+        assert_eq!((&first["status"], application.received() - before), (&json!(200), 1), "{scheme}: {first}");
+        let (id, at) = (first["sent"]["id"].as_str().unwrap(), first["sent"]["timestamp_ms"].to_string());
+        let again = answer(&[&arguments[..], &["--id", id, "--timestamp", &at]].concat());
+        assert_eq!(again["answer"]["status"], "duplicate", "{scheme}: {again}");
+        let old = [&arguments[..], &["--timestamp", "2023-11-14T22:13:20Z"]].concat();
+        let status = if scheme == "github" { 200 } else { 401 };
+        assert_eq!(answer(&old)["status"], status, "{scheme}: only github signs no time");
+        let unsigned = answer(&["--json", "--url", &url]);
+        assert!(unsigned["answer"]["detail"].as_str().unwrap().starts_with("the request is not signed"), "{unsigned}");
+    }
+}
+
+/// The example, with inbound rules for each scheme; gives back what their paths begin with.
+#[cfg(test)]
+fn verifying(application: &receive::Receiver) -> (Envoy, String) {
+    let mut example = Example::load().unwrap();
+    example.use_free_ports().unwrap();
+    example.set_cluster("audit", &application.address().to_string()).unwrap();
+    let rule = |name: &str, scheme: &str, secret: &str| {
+        let (path, secrets) = (format!("/webhooks/{name}"), json!([{"value": secret}]));
+        json!({"name": name, "match": {"path": path}, "secrets": secrets, "signature": {"scheme": scheme}})
+    };
+    let mut rules: Vec<Value> =
+        ["timestamped", "standard", "github", "stripe", "slack"].map(|scheme| rule(scheme, scheme, SHARED)).into();
+    rules.push(rule("asymmetric", "standard", PUBLIC));
+    example.plugin().unwrap()["inbound"] = json!(rules);
+    let on = json!({"@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", "config": {}});
+    let route = json!({
+        "match": {"path_separated_prefix": "/webhooks"}, "route": {"cluster": "audit"},
+        "typed_per_filter_config": {"gatepost": on},
+    });
+    let routes =
+        "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config/route_config/virtual_hosts/0/routes";
+    example.config_mut().pointer_mut(routes).unwrap().as_array_mut().unwrap().insert(0, route);
+    let launch = Launch { config: example.config().clone(), workers: 2, env: vec![], arguments: vec![] };
+    let envoy = Envoy::start(&launch).unwrap();
+    let base = format!("http://{}/webhooks", envoy.listener(LISTENER).unwrap());
+    (envoy, base)
+}
+
+#[cfg(test)]
+fn answer(arguments: &[&str]) -> Value {
+    let sent = run(arguments);
+    serde_json::from_slice(&sent.stdout).unwrap_or_else(|error| panic!("{error}: {}", text(&sent.stderr)))
+}
+
+#[test]
 fn where_nothing_listens_it_says_so_and_exits_1() {
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let sent = send(&format!("http://{free}/events"), &["a", "--count", "5"]);
@@ -81,6 +156,22 @@ fn what_cannot_be_sent_exits_2_and_no_credential_is_shown() {
         ("http://a/events", vec!["a", "--data", "@/nonexistent/file"], "/nonexistent/file: No such file"),
         ("http://a/events", vec![""], "the event type is empty"),
         ("http://a/events", vec!["a", "--count", "0"], "--count"),
+        ("http://a/events", vec!["a", "--scheme", "stripe"], "--secret-env"),
+        ("http://a/events", vec!["a", "--secret-env", "SHARED"], "--scheme"),
+        ("http://a/events", vec!["a", "--scheme", "hunter", "--secret-env", "SHARED"], "possible values: timestamped"),
+        (
+            "http://a/events",
+            vec!["a", "--scheme", "slack", "--secret-env", "hunter-2"],
+            "takes the name of an environment",
+        ),
+        ("http://a/events", vec!["a", "--scheme", "standard", "--secret-env", "TOKEN"], "secret 1 is no key of scheme"),
+        (
+            "http://a/events",
+            vec!["a b", "--scheme", "slack", "--secret-env", "TOKEN"],
+            "the event type: expected letters",
+        ),
+        ("http://a/events", vec!["a", "--id", "1", "--scheme", "slack", "--secret-env", "TOKEN"], "expected a UUID"),
+        ("http://a/events", vec!["a", "--url", "http://a"], "cannot be used with"),
     ] {
         let sent = send(gateway, &arguments);
         let said = text(&sent.stderr);

@@ -1,0 +1,135 @@
+//! Signatures in each of the filter's schemes, with keys as its config names them: they are read by its own parser, and
+//! made and verified by its own code.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, anyhow};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use gatepost_core::config::{Config, Endpoint, Problem, parse};
+use gatepost_core::signature::{Scheme, Signature};
+use serde_json::{Value, json};
+use zeroize::Zeroizing;
+
+use crate::receive::bytes_from_file;
+use crate::secret::of_variable;
+
+/// Reads the name of a scheme on the command line.
+pub fn scheme() -> impl TypedValueParser<Value = Scheme> {
+    // It is one of those: the parser before has seen to it.
+    PossibleValuesParser::new(Scheme::ALL.map(|(name, _)| name)).try_map(|name| of_name(&name).context("no scheme"))
+}
+
+fn of_name(name: &str) -> Option<Scheme> {
+    Scheme::ALL.into_iter().find(|(known, _)| *known == name).map(|(_, scheme)| scheme)
+}
+
+/// What the config calls a scheme.
+pub fn name(scheme: Scheme) -> &'static str {
+    Scheme::ALL.into_iter().find(|(_, known)| *known == scheme).map(|(name, _)| name).unwrap_or_default()
+}
+
+/// Secrets as they were given, the first of which is the current one.
+pub type Secrets = Vec<Zeroizing<String>>;
+
+/// The secrets in these environment variables and files; one line end at the end of a file is not part of it.
+///
+/// # Errors
+/// When one cannot be read, or is no text.
+pub fn secrets(variables: &[String], files: &[PathBuf]) -> Result<Secrets> {
+    let text = |bytes: &[u8], source: &str| -> Result<Zeroizing<String>> {
+        let text = str::from_utf8(bytes).map_err(|_| anyhow!("{source}: the secret is no text"))?;
+        Ok(Zeroizing::new(text.to_owned()))
+    };
+    let of_variables = variables.iter().map(|name| text(&of_variable("--secret-env", name)?, "--secret-env"));
+    let of_files = files.iter().map(|path| {
+        let bytes = Zeroizing::new(bytes_from_file(path)?);
+        text(&bytes, &format!("--secret-file {}", path.display()))
+    });
+    of_variables.chain(of_files).collect()
+}
+
+/// An endpoint that signs so: what the gateway would send to it is what a command sends.
+///
+/// # Errors
+/// When a secret is none of the scheme's.
+pub fn endpoint(scheme: Scheme, header_prefix: &str, secrets: &Secrets) -> Result<Endpoint> {
+    let mut entry = signed(scheme, header_prefix, secrets);
+    for (key, value) in [("cluster", "here"), ("url", "http://localhost/")] {
+        entry[key] = json!(value);
+    }
+    let route = json!({"name": "here", "match": {"path": "/"}, "event": "any"});
+    let config = read(&json!({"routes": [route], "endpoints": [entry]}), secrets)?;
+    config.endpoints.into_iter().next().context("no endpoint")
+}
+
+/// The signature that an inbound rule with these keys verifies.
+///
+/// # Errors
+/// When a secret is none of the scheme's.
+pub fn verifier(scheme: Scheme, header_prefix: &str, secrets: &Secrets) -> Result<Signature> {
+    let mut entry = signed(scheme, header_prefix, secrets);
+    entry["match"] = json!({"path": "/"});
+    let config = read(&json!({"inbound": [entry]}), secrets)?;
+    let rule = config.inbound.into_iter().next().context("no rule")?;
+    rule.signatures.into_iter().next().context("no signature")
+}
+
+/// What endpoints and inbound rules have in common.
+fn signed(scheme: Scheme, header_prefix: &str, secrets: &Secrets) -> Value {
+    let mut signature = json!({"scheme": name(scheme)});
+    if scheme == Scheme::Timestamped {
+        signature["header_prefix"] = json!(header_prefix);
+    }
+    let secrets: Vec<Value> = (0..secrets.len()).map(|number| json!({"env": number.to_string()})).collect();
+    json!({"name": "here", "signature": signature, "secrets": secrets})
+}
+
+/// Secrets go in as the environment does, so that none is ever in a text that could be shown.
+fn read(config: &Value, secrets: &Secrets) -> Result<Config> {
+    let lookup = |number: &str| secrets.get(number.parse::<usize>().ok()?).map(|secret| secret.to_string());
+    parse(config.to_string().as_bytes(), &lookup).map_err(|problems| {
+        let said: Vec<String> = problems.iter().map(|problem| said(problem)).collect();
+        anyhow!(said.join("; "))
+    })
+}
+
+/// What is wrong, without the path in a config that nobody has written.
+fn said(problem: &Problem) -> String {
+    let number = problem.path.split_once("secrets[").and_then(|(_, rest)| rest.split_once(']'));
+    let number = number.and_then(|(number, _)| number.parse::<usize>().ok());
+    let what = number.map_or_else(|| "the secret".to_owned(), |number| format!("secret {}", number + 1));
+    format!("{what} {}; expected {}", problem.what, problem.expected)
+}
+
+#[cfg(test)]
+mod tests {
+    use gatepost_core::secret::Key;
+
+    use super::*;
+
+    fn given(secret: &str) -> Secrets {
+        vec![Zeroizing::new(secret.to_owned())]
+    }
+
+    #[test]
+    fn each_scheme_signs_and_verifies_with_the_keys_it_is_given() {
+        for (_, scheme) in Scheme::ALL {
+            let secret = given("whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=");
+            assert_eq!(endpoint(scheme, "X-Webhook-", &secret).unwrap().signatures[0].scheme, scheme);
+            assert!(matches!(verifier(scheme, "X-Webhook-", &secret).unwrap().keys[0].key, Key::Shared(_)));
+        }
+    }
+
+    #[test]
+    fn a_key_that_is_none_of_the_schemes_is_told_by_its_number_and_not_shown() {
+        let error = |result: Result<Signature>| result.unwrap_err().to_string();
+        let mut two = given("whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=");
+        two.extend(given("hunter-2"));
+        let said = error(verifier(Scheme::Standard, "X-Webhook-", &two));
+        assert!(said.starts_with("secret 2 is no key of scheme standard; expected whsec_<base64>"), "{said}");
+        let said = error(verifier(Scheme::Standard, "X-Webhook-", &given("whsk_AAAA")));
+        assert!(said.starts_with("secret 1 is a private key, where one verifies"), "{said}");
+        let said = error(verifier(Scheme::Slack, "X-Webhook-", &given(" ")));
+        assert!(said.starts_with("secret 1 gives an empty secret"), "{said}");
+    }
+}
