@@ -19,6 +19,7 @@ mod keeping;
 mod operating;
 mod scratch;
 mod sending;
+mod verifying;
 
 use scratch::Scratch;
 
@@ -52,7 +53,7 @@ pub struct Bug {
 
 /// All of them.
 pub fn all() -> Vec<Bug> {
-    [sending::BUGS, ending::BUGS, keeping::BUGS, operating::BUGS].concat()
+    [sending::BUGS, ending::BUGS, keeping::BUGS, operating::BUGS, verifying::BUGS].concat()
 }
 
 /// How a bug was caught.

@@ -20,7 +20,7 @@ use gatepost_core::generation;
 use gatepost_core::hours::HOURS;
 use host_tests::{Process, Thread, Write};
 
-use crate::plan::{Config, Plan};
+use crate::plan::{Config, PARTNER, Plan, REPLAYS};
 use crate::receivers::{Received, Receivers, SINK};
 
 mod attempts;
@@ -55,6 +55,9 @@ const HOUR: usize = 480;
 
 /// The bytes of what a worker says is pending.
 const STANDING: usize = 256;
+
+/// The bytes of a bucket of messages that were seen: 64 entries of 24 bytes, and a byte.
+const REPLAY_BUCKET: usize = 64 * 24 + 1;
 
 /// The bytes of an event that ended, in the history.
 const HISTORY_EVENT: usize = 1024;
@@ -160,6 +163,11 @@ impl Checks {
             ("idempotency", _) => {
                 numbered(write, name, plan.limits.idempotency_keys.div_ceil(16), 16 * IDEMPOTENCY_KEY)?;
             }
+            // A bucket of 64 entries, half of which are for two marks of each message.
+            ("replay", _) => {
+                let number = name.strip_prefix(PARTNER).and_then(|name| name.strip_prefix('/')).unwrap_or_default();
+                numbered(write, number, (2 * REPLAYS).div_ceil(32), REPLAY_BUCKET)?;
+            }
             ("history", "next") => {}
             ("history", _) => numbered(write, name, plan.limits.history, HISTORY_EVENT)?,
             ("hours", _) => {
@@ -233,7 +241,8 @@ impl Checks {
         let endpoints = plan.endpoints.len() * (2048 + ROLLOUT + HOURS as usize * HOUR);
         let counts = partitions * ((plan.endpoints.len() + 1) * COUNTS + STANDING);
         let history = limits.history * HISTORY_EVENT;
-        let more = letters + keys + endpoints + counts + history + 1024 + partitions * 64;
+        let replays = (2 * REPLAYS).div_ceil(32) * (REPLAY_BUCKET + 32);
+        let more = letters + keys + endpoints + counts + history + replays + 1024 + partitions * 64;
         let arithmetic = pending.saturating_add(more);
         if partitions > most || self.store.bytes > arithmetic {
             let seen = format!("{partitions} partitions, {} bytes of {arithmetic}", self.store.bytes);

@@ -13,6 +13,15 @@ pub use endpoint::{Endpoint, Rate};
 /// The token of the operator.
 pub const TOKEN: &str = "an-operators-token";
 
+/// The inbound rule of every configuration.
+pub const PARTNER: &str = "partner";
+
+/// What it verifies with.
+pub const PARTNERS_SECRET: &str = "a-partners-secret";
+
+/// How many messages it remembers, which is more than a run has.
+pub const REPLAYS: usize = 1000;
+
 /// A configuration that a run may load.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -146,6 +155,10 @@ fn config(number: usize, endpoints: &[Endpoint], ack_timeout: Duration, limits: 
     let agent = format!("config-{number}");
     let text = json!({
         "enabled": enabled,
+        "inbound": [{
+            "name": PARTNER, "match": {"path": "/hooks"}, "secrets": [{"value": PARTNERS_SECRET}],
+            "signature": {"scheme": "github"}, "replay": {"capacity": REPLAYS},
+        }],
         "user_agent": agent,
         "admin": {"tokens": [{"value": TOKEN, "role": "operate"}]},
         "routes": [

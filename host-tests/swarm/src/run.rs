@@ -17,8 +17,10 @@ use crate::receivers::{Receivers, SINK};
 mod end;
 mod operator;
 mod producer;
+mod sender;
 
 use producer::{Keyed, Open};
+use sender::Sender;
 
 /// A run under way.
 pub struct Run {
@@ -27,6 +29,7 @@ pub struct Run {
     process: Process,
     receivers: Rc<RefCell<Receivers>>,
     checks: Checks,
+    sender: Sender,
     /// Requests whose answer was not looked at yet.
     open: Vec<Open>,
     /// Operators that wait for the end of a drain, since when.
@@ -47,7 +50,7 @@ impl Run {
         let mut rng = Rng::with_seed(seed);
         let plan = Rc::new(Plan::new(&mut rng));
         let receivers = Receivers::new(rng.fork());
-        let builder = builder(filter, seed, &plan, &receivers);
+        let builder = builder(filter, seed, &plan, &receivers).application(sender::application(seed));
         let process = builder.start().or_else(|error| broken(Invariant::Starts, error.to_string()))?;
         let checks = Checks::new(&plan, &receivers);
         Ok(Self {
@@ -56,6 +59,7 @@ impl Run {
             process,
             receivers,
             checks,
+            sender: Sender::new(seed),
             open: Vec::new(),
             drains: Vec::new(),
             connections: Vec::new(),
@@ -130,6 +134,7 @@ impl Run {
                 self.send(false)?;
             }
         }
+        self.send_messages()?;
         let longest = if self.rng.u8(0..10) == 0 { 8_000 } else { 400 };
         let wait = Duration::from_millis(self.rng.u64(0..longest));
         self.pass(wait)
@@ -236,6 +241,7 @@ impl Run {
         self.process.restart().or_else(|error| broken(Invariant::Starts, error.to_string()))?;
         self.checks.facts.disruptions += 1;
         self.look()?;
+        self.sender.forget();
         self.checks.restarted();
         self.lost += self.accepted.len();
         (self.accepted, self.keys) = (BTreeMap::new(), BTreeMap::new());

@@ -28,31 +28,30 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "signature over another body",
-        what: "what is signed is the body read as JSON and written again",
+        what: "what is signed is the body without its white space",
         edits: &[Edit {
-            file: MESSAGE,
+            file: "plugin/core/src/signature/timestamped.rs",
             find: "|secret| sign(secret, attempt.at, attempt.body));",
-            replace: "|secret| sign(secret, attempt.at, &serde_json::from_slice::<serde_json::Value>(attempt.body)
-                .and_then(|body| serde_json::to_vec(&body)).unwrap_or_default()));",
+            replace: "|secret| sign(secret, attempt.at,
+                &attempt.body.iter().copied().filter(|byte| *byte > b' ').collect::<Vec<u8>>()));",
         }],
     },
     Bug {
         name: "second secret forgotten",
         what: "while secrets rotate only the first signs",
         edits: &[Edit {
-            file: MESSAGE,
+            file: "plugin/core/src/signature.rs",
             find: "let others = signatures.collect::<Vec<_>>()",
             replace: "let others = signatures.take(0).collect::<Vec<_>>()",
         }],
     },
     Bug {
         name: "body re-serialised",
-        what: "what leaves is the body read as JSON and written again",
+        what: "what leaves is the body without its white space",
         edits: &[Edit {
             file: MESSAGE,
             find: "payload: payload.unwrap_or(body),",
-            replace: "payload: payload.unwrap_or_else(|| serde_json::from_slice::<serde_json::Value>(&body)
-                .and_then(|body| serde_json::to_vec(&body)).unwrap_or_default()),",
+            replace: "payload: payload.unwrap_or_else(|| body.into_iter().filter(|byte| *byte > b' ').collect()),",
         }],
     },
     Bug {
@@ -202,8 +201,8 @@ pub(super) const BUGS: &[Bug] = &[
         what: "a sink is not told why a delivery died",
         edits: &[Edit {
             file: MESSAGE,
-            find: "    headers.push((&endpoint.signature.dead_letter, Cow::Borrowed(reason.as_bytes())));",
-            replace: "    let _ = reason;",
+            find: "        headers.push((&names.dead_letter, Cow::Borrowed(reason.as_bytes())));",
+            replace: "        let _ = reason;",
         }],
     },
     Bug {

@@ -114,6 +114,14 @@ invariants! {
     Poison = "an event that kills VMs is given up after three",
     /// `dead_letter`.
     Sink = "a sink gets letters, signed and within the schedule",
+    /// Not even what says that it was.
+    Verified = "nothing unverified reaches the application",
+    /// Two requests of one message.
+    OneAtATime = "a message is with the application once at a time",
+    /// Within `ttl`.
+    TakenOnce = "a message that the application has taken it does not get again",
+    /// Where nothing goes wrong.
+    Acknowledged = "a message that it has not taken it gets, and its sender hears how it stands",
     /// In the end.
     Ends = "all that is accepted comes to an end",
     /// In the end.

@@ -21,6 +21,7 @@ impl Run {
     pub(super) fn heal(&mut self) -> Result<(), Broken> {
         self.process.clear_rules();
         self.receivers.borrow_mut().heal();
+        self.look_at_messages()?;
         if !self.plan.configs.get(self.current).is_some_and(|config| config.enabled) {
             self.load(0)?;
         }

@@ -1,0 +1,82 @@
+//! Bugs of what is verified before the application sees it.
+
+use super::{Bug, Edit};
+
+const SIGNATURE: &str = "plugin/core/src/signature.rs";
+const INBOUND: &str = "plugin/core/src/inbound.rs";
+const REPLAY: &str = "plugin/core/src/replay.rs";
+
+pub(super) const BUGS: &[Bug] = &[
+    Bug {
+        name: "any signature fits",
+        what: "a signature only has to be there",
+        edits: &[Edit {
+            file: SIGNATURE,
+            find: "if fits { Ok(presented.marks()) }",
+            replace: "if fits || !presented.tags.is_empty() { Ok(presented.marks()) }",
+        }],
+    },
+    Bug {
+        name: "client believed",
+        what: "what the client says of having been verified goes on where no rule is",
+        edits: &[Edit {
+            file: "plugin/src/stream/inbound.rs",
+            find: "host::remove_request_header(name).then_some(())?;",
+            replace: "(!name.is_empty()).then_some(())?;",
+        }],
+    },
+    Bug {
+        name: "commit forgotten",
+        what: "a message that the application took is released",
+        edits: &[Edit {
+            file: INBOUND,
+            find: "Some(table) if taken => table.commit(store, ticket.claim),",
+            replace: "Some(table) if taken => table.release(store, ticket.claim),",
+        }],
+    },
+    Bug {
+        name: "claims of no weight",
+        what: "a message that is with the application is taken for new",
+        edits: &[Edit {
+            file: REPLAY,
+            find: "(until, (until > now).then_some(Seen::InProgress))",
+            replace: "(until, (until < now).then_some(Seen::InProgress))",
+        }],
+    },
+    Bug {
+        name: "release forgotten",
+        what: "a message that the application did not take stays claimed",
+        edits: &[Edit {
+            file: INBOUND,
+            find: "Some(table) => table.release(store, ticket.claim),",
+            replace: "Some(_) => Ok(()),",
+        }],
+    },
+    Bug {
+        name: "id forgotten",
+        what: "a message is known by its signature alone",
+        edits: &[Edit {
+            file: SIGNATURE,
+            find: "id => tags.chain(id).collect(),",
+            replace: "id => tags.chain(id.filter(|_| self.is_id_signed)).collect(),",
+        }],
+    },
+    Bug {
+        name: "signature forgotten",
+        what: "a message is known by its id alone, though that is not signed",
+        edits: &[Edit {
+            file: SIGNATURE,
+            find: "Some(id) if self.is_id_signed => vec![id],",
+            replace: "Some(id) => vec![id],",
+        }],
+    },
+    Bug {
+        name: "forgotten early",
+        what: "a message that the application took is remembered for half a minute",
+        edits: &[Edit {
+            file: REPLAY,
+            find: "let expires = claim.until.minus(CLAIM).plus(self.policy.ttl);",
+            replace: "let expires = claim.until.minus(CLAIM).plus(CLAIM / 10);",
+        }],
+    },
+];
