@@ -224,8 +224,9 @@ mod tests {
         for (name, value) in request.headers {
             headers.insert(name.parse::<hyper::header::HeaderName>().unwrap(), value.parse().unwrap());
         }
-        let verifier = Verifier { scheme: Timestamped::default(), secrets: vec![secret()], without: vec![] };
-        verifier.verify(&headers, &request.body, NOW).map_or_else(|problem| problem.to_string(), |()| "good".to_owned())
+        let verifier =
+            Verifier { scheme: Timestamped::default(), secrets: vec![secret()], other: None, without: vec![] };
+        verifier.verify(&headers, &request.body, NOW).map_or_else(|problem| problem.to_string(), |_| "good".to_owned())
     }
 
     #[test]
