@@ -43,11 +43,13 @@ pub(crate) enum Protocol {
 
 impl Request {
     /// A request without a body, which ends at its headers.
-    pub fn new(method: &str, path: impl AsRef<[u8]>) -> Self {
-        let mut headers = Headers::from([(":method", method)]);
-        headers.add(":path", path);
-        headers.add(":authority", "gateway.example");
-        headers.add(":scheme", "http");
+    pub fn new(method: &str, path: &str) -> Self {
+        let headers = Headers::from([
+            (":method", method),
+            (":path", path),
+            (":authority", "gateway.example"),
+            (":scheme", "http"),
+        ]);
         Self {
             headers,
             chunks: Vec::new(),
@@ -59,8 +61,15 @@ impl Request {
     }
 
     /// A POST, so far without a body.
-    pub fn post(path: impl AsRef<[u8]>) -> Self {
+    pub fn post(path: &str) -> Self {
         Self::new("POST", path)
+    }
+
+    /// With another path, whose bytes need not be text.
+    #[must_use]
+    pub fn path(mut self, path: impl AsRef<[u8]>) -> Self {
+        self.headers.set(":path", path);
+        self
     }
 
     /// With a header more; one that is there already stays.
@@ -168,6 +177,8 @@ impl Answer {
 /// What went on to the application behind the gateway.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Forwarded {
+    /// When the last of it went on, as time since the process started.
+    pub at: Duration,
     /// The request's headers, as the filter left them.
     pub headers: Headers,
     /// Its body, as the filter left it.

@@ -25,18 +25,28 @@ pub struct Start {
     pub fail_closed: bool,
     /// What an update replaces drains in a second, instead of ten minutes. Decided at the start.
     pub drains_at_once: bool,
+    /// The cluster `gateway` is another gateway with the same configuration, and the application stands behind that one
+    /// too. Decided at the start.
+    pub is_behind_itself: bool,
 }
 
 impl Start {
     /// The released filter with this configuration.
     pub fn new(config: Value) -> Self {
-        Self { config, build: Build::Released, fail_closed: false, drains_at_once: false }
+        Self { config, build: Build::Released, fail_closed: false, drains_at_once: false, is_behind_itself: false }
     }
 
     /// The same with these keys of the configuration replaced.
     #[must_use]
     pub fn with(mut self, more: Value) -> Self {
         crate::merge(&mut self.config, more);
+        self
+    }
+
+    /// The same with another gateway of the same configuration as the cluster `gateway`.
+    #[must_use]
+    pub fn behind_itself(mut self) -> Self {
+        self.is_behind_itself = true;
         self
     }
 

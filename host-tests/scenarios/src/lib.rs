@@ -38,8 +38,12 @@ pub struct Scenario {
     pub expected: &'static [&'static str],
 }
 
-/// The names of the endpoints that scenarios may use; each has a cluster. `sink` takes dead letters.
-pub const ENDPOINTS: [&str; 3] = ["billing", "audit", "sink"];
+/// The names of the endpoints that scenarios may use; each has a cluster. `sink` takes dead letters, and
+/// [`APPLICATION`] is where requests below `/hooks` go on to that the gateway lets by.
+pub const ENDPOINTS: [&str; 4] = ["billing", "audit", "sink", APPLICATION];
+
+/// The application behind the gateway. It verifies what it gets once more, by itself.
+pub const APPLICATION: &str = "application";
 
 /// A variable of every gateway's environment, and its value.
 pub const VARIABLE: (&str, &str) = ("API_KEY", "key-from-outside");

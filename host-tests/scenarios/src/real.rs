@@ -12,11 +12,13 @@ use gatepost_e2e::{Connection, Event, Pending, Protocol, Setup};
 use serde_json::{Value, json};
 
 use crate::gateway::http_date;
-use crate::{Answer, Build, ENDPOINTS, Gateway, Reply, Request, Seen, Start, Ticket, VARIABLE, secret};
+use crate::{APPLICATION, Answer, Build, ENDPOINTS, Gateway, Reply, Request, Seen, Start, Ticket, VARIABLE, secret};
 
 /// An Envoy with two workers, and a receiver.
 pub struct Real {
     gateway: gatepost_e2e::Gateway,
+    /// The one behind it.
+    inner: Option<gatepost_e2e::Gateway>,
     /// None while nobody listens.
     receiver: Option<Receiver>,
     port: u16,
@@ -36,11 +38,16 @@ impl Real {
         let receiver = receiver(0)?;
         let (_, port) = receiver.address().rsplit_once(':').context("the receiver has no port")?;
         let port = port.parse()?;
-        let setup = setup(port, start)?;
+        let inner = match start.is_behind_itself {
+            true => Some(gatepost_e2e::Gateway::start_dynamic(&setup(port, start, None)?)?),
+            false => None,
+        };
+        let setup = setup(port, start, inner.as_ref())?;
         // Ten minutes are Envoy's default.
         let setup = if start.drains_at_once { setup.with_arguments(&["--drain-time-s", "1"]) } else { setup };
         Ok(Self {
             gateway: gatepost_e2e::Gateway::start_dynamic(&setup)?,
+            inner,
             receiver: Some(receiver),
             port,
             earlier: HashMap::new(),
@@ -65,11 +72,14 @@ fn receiver(port: u16) -> Result<Receiver> {
     Receiver::start(&endpoints, &Options { port, ..Options::default() })
 }
 
-fn setup(port: u16, start: &Start) -> Result<Setup> {
+fn setup(port: u16, start: &Start, inner: Option<&gatepost_e2e::Gateway>) -> Result<Setup> {
+    let receiver = format!("127.0.0.1:{port}");
     let setup = ENDPOINTS.into_iter().fold(Setup::bare(start.config.clone()), |setup, name| {
         // Every endpoint has its cluster, whether this configuration uses it or not.
-        setup.with_cluster(name, &format!("127.0.0.1:{port}"))
+        setup.with_cluster(name, &receiver)
     });
+    let setup = setup.with_application("/hooks", APPLICATION, &receiver);
+    let setup = inner.into_iter().fold(setup, |setup, inner| setup.with_cluster("gateway", inner.address()));
     let setup = setup.with_env(VARIABLE.0, VARIABLE.1).administered();
     let setup = if start.fail_closed { setup.with_around(json!({"failure_policy": "FAIL_CLOSED"})) } else { setup };
     Ok(match start.build {
@@ -180,7 +190,7 @@ impl Gateway for Real {
     }
 
     fn update(&mut self, to: &Start) -> Result<bool> {
-        self.gateway.update(&setup(self.port, to)?)
+        self.gateway.update(&setup(self.port, to, self.inner.as_ref())?)
     }
 
     fn drain(&mut self) -> Result<()> {

@@ -8,11 +8,13 @@ mod builds;
 mod crashes;
 mod dead_letters;
 mod idempotency;
+mod inbound;
 mod limits;
 mod messages;
 mod operators;
 mod payloads;
 mod producers;
+mod replays;
 mod rollouts;
 mod updates;
 
@@ -25,6 +27,8 @@ pub fn all() -> Vec<Scenario> {
         dead_letters::all(),
         producers::all(),
         idempotency::all(),
+        inbound::all(),
+        replays::all(),
         messages::all(),
         operators::all(),
         rollouts::all(),

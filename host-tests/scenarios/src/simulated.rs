@@ -1,15 +1,18 @@
 //! The simulated Envoy as a gateway.
 
-use std::collections::HashMap;
+use std::cell::RefCell;
+use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
+use std::rc::Rc;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use gatepost_cli::artifact;
-use host_tests::{Call, Filter, Headers, Process, StartError, StreamId, Upstream};
+use host_tests::{Application, Builder, Call, Filter, Forwarded, Headers, Process, StartError, StreamId, Upstream};
 
-use crate::{Answer, Build, ENDPOINTS, Gateway, Reply, Request, Seen, Start, Ticket, VARIABLE, secret};
+use crate::steps::signature;
+use crate::{APPLICATION, Answer, Build, ENDPOINTS, Gateway, Reply, Request, Seen, Start, Ticket, VARIABLE, secret};
 
 /// How long an answer may take.
 const LIMIT: Duration = Duration::from_secs(90);
@@ -23,6 +26,10 @@ pub struct Simulated {
     kept: HashMap<usize, StreamId>,
     /// When nobody listened: what was attempted then no receiver saw.
     shut: Vec<Range<Duration>>,
+    /// What the application got.
+    application: Rc<RefCell<Vec<Forwarded>>>,
+    /// How it answers next.
+    replies: Rc<RefCell<VecDeque<host_tests::Reply>>>,
 }
 
 impl Simulated {
@@ -31,12 +38,21 @@ impl Simulated {
     /// # Errors
     /// When the filter does not build, or refuses the configuration.
     pub fn start(start: &Start) -> Result<Self> {
-        let builder = Process::builder(&filter(start.build)?).name("gatepost").vm_id("gatepost").workers(2);
-        let builder = ENDPOINTS.into_iter().fold(builder, |builder, name| builder.cluster(name, healthy()));
-        let builder = if start.fail_closed { builder.fail_closed() } else { builder };
-        let builder = builder.may_trap().env(VARIABLE.0, VARIABLE.1).config(start.config.to_string());
-        let process = builder.start().map_err(|error| anyhow!("{error}"))?;
-        Ok(Self { process, build: start.build, requests: Vec::new(), kept: HashMap::new(), shut: Vec::new() })
+        let (application, replies) = (Rc::default(), Rc::default());
+        let mut builder = builder(start, &application, &replies)?;
+        if start.is_behind_itself {
+            let inner = self::builder(start, &application, &replies)?.start().map_err(|error| anyhow!("{error}"))?;
+            builder = builder.cluster("gateway", through(inner));
+        }
+        Ok(Self {
+            process: builder.start().map_err(|error| anyhow!("{error}"))?,
+            build: start.build,
+            requests: Vec::new(),
+            kept: HashMap::new(),
+            shut: Vec::new(),
+            application,
+            replies,
+        })
     }
 
     fn stream(&self, ticket: Ticket) -> Result<StreamId> {
@@ -48,6 +64,43 @@ impl Simulated {
         let calls = self.process.calls(endpoint).into_iter();
         calls.filter(|call| !self.shut.iter().any(|shut| shut.contains(&call.at)))
     }
+}
+
+/// A process in front of the application that keeps what it got there, and answers it so.
+fn builder(
+    start: &Start,
+    application: &Rc<RefCell<Vec<Forwarded>>>,
+    replies: &Rc<RefCell<VecDeque<host_tests::Reply>>>,
+) -> Result<Builder> {
+    let builder = Process::builder(&filter(start.build)?).name("gatepost").vm_id("gatepost").workers(2);
+    let builder = ENDPOINTS.into_iter().fold(builder, |builder, name| builder.cluster(name, healthy()));
+    let builder = if start.fail_closed { builder.fail_closed() } else { builder };
+    let (application, replies) = (Rc::clone(application), Rc::clone(replies));
+    let application = Application::by(move |request| {
+        application.borrow_mut().push(request.clone());
+        replies.borrow_mut().pop_front().unwrap_or_else(|| host_tests::Reply::status(200))
+    });
+    let builder = builder.may_trap().env(VARIABLE.0, VARIABLE.1).application(application);
+    Ok(builder.config(start.config.to_string()))
+}
+
+/// Another process as an upstream: its time is that of the one in front of it.
+fn through(mut inner: Process) -> Upstream {
+    Upstream::by(move |call| passed_on(&mut inner, call).unwrap_or_else(|_| host_tests::Reply::disconnect()))
+}
+
+fn passed_on(inner: &mut Process, call: &Call) -> Result<host_tests::Reply> {
+    inner.advance(call.at.saturating_sub(inner.clock().elapsed()))?;
+    let request = host_tests::Request::new(call.header(":method"), call.header(":path"));
+    let headers = call.headers.iter().filter(|(name, _)| !name.starts_with(':'));
+    let request = headers.fold(request, |request, (name, value)| request.header(name, value));
+    let stream = inner.request(0, request.body(call.body.as_slice()))?;
+    inner.run_until(|inner| !inner.is_open(stream), LIMIT)?;
+    let answer = inner.answer(stream).context("no answer")?;
+    let took = inner.clock().elapsed().saturating_sub(call.at);
+    let reply = host_tests::Reply::status(answer.status()).body(answer.body.as_slice()).after(took);
+    let headers = answer.headers.iter().filter(|(name, _)| !name.starts_with(':') && *name != "content-length");
+    Ok(headers.fold(reply, |reply, (name, value)| reply.header(name, &String::from_utf8_lossy(value))))
 }
 
 fn healthy() -> Upstream {
@@ -127,15 +180,24 @@ impl Gateway for Simulated {
             Reply::Reset => host_tests::Reply::disconnect(),
             Reply::Drop => host_tests::Reply::reset(),
         });
-        self.process.set_upstream(endpoint, Upstream::replies(replies.collect::<Vec<_>>()));
+        if endpoint == APPLICATION {
+            *self.replies.borrow_mut() = replies.collect();
+        } else {
+            self.process.set_upstream(endpoint, Upstream::replies(replies.collect::<Vec<_>>()));
+        }
         Ok(())
     }
 
     fn arrived(&mut self, endpoint: &str) -> Result<usize> {
-        Ok(self.calls(endpoint).count())
+        Ok(self.calls(endpoint).count() + if endpoint == APPLICATION { self.application.borrow().len() } else { 0 })
     }
 
     fn seen(&mut self, endpoint: &str) -> Result<Vec<Seen>> {
+        if endpoint == APPLICATION {
+            let base = self.now().saturating_sub(self.process.clock().elapsed());
+            let got = self.application.borrow();
+            return Ok(got.iter().map(|got| of(&got.headers, &got.body, endpoint, (got.at, base + got.at))).collect());
+        }
         Ok(self.calls(endpoint).map(|call| seen(call, endpoint)).collect())
     }
 
@@ -193,15 +255,14 @@ fn pairs(headers: &Headers) -> Vec<(String, String)> {
 }
 
 fn seen(call: &Call, endpoint: &str) -> Seen {
-    let signed = [call.header("x-webhook-timestamp").as_bytes(), b".", &call.body].concat();
-    let signature = hmac_sha256::HMAC::mac(signed, secret(endpoint));
-    let signature: String = signature.iter().map(|byte| format!("{byte:02x}")).collect();
-    let mut signatures = call.header("x-webhook-signature-also").split(',').chain([call.header("x-webhook-signature")]);
-    Seen {
-        at: call.at,
-        wall: Duration::from_millis(call.wall_millis),
-        headers: pairs(&call.headers),
-        body: call.body.clone(),
-        verified: signatures.any(|other| other == signature),
-    }
+    of(&call.headers, &call.body, endpoint, (call.at, Duration::from_millis(call.wall_millis)))
+}
+
+/// What a receiver makes of a request.
+fn of(headers: &Headers, body: &[u8], endpoint: &str, (at, wall): (Duration, Duration)) -> Seen {
+    let header = |name: &str| headers.get(name).unwrap_or_default().to_owned();
+    let signature = signature(&secret(endpoint), &header("x-webhook-timestamp"), body);
+    let (first, also) = (header("x-webhook-signature"), header("x-webhook-signature-also"));
+    let verified = also.split(',').chain([first.as_str()]).any(|other| other == signature);
+    Seen { at, wall, headers: pairs(headers), body: body.to_vec(), verified }
 }

@@ -193,3 +193,9 @@ pub fn in_all(gateway: &mut dyn Gateway, endpoint: &str) -> Result<String> {
 pub fn pass(gateway: &mut dyn Gateway, millis: u64) -> Result<()> {
     gateway.pass(Duration::from_millis(millis))
 }
+
+/// The signature of scheme `timestamped`: computed from what is signed alone.
+pub fn signature(secret: &str, timestamp: &str, body: &[u8]) -> String {
+    let code = hmac_sha256::HMAC::mac([timestamp.as_bytes(), b".", body].concat(), secret);
+    code.iter().map(|byte| format!("{byte:02x}")).collect()
+}

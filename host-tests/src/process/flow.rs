@@ -63,7 +63,11 @@ impl Process {
         let now = self.world.clock.elapsed();
         let Some(stream) = self.world.streams.get_mut(&id).filter(|stream| stream.is_open) else { return Ok(()) };
         stream.active_at = now;
-        match (stream.deliver(direction), direction) {
+        let is_all = stream.deliver(direction);
+        if let (Direction::Request, Some(gone)) = (direction, &mut stream.forwarded) {
+            gone.at = now;
+        }
+        match (is_all, direction) {
             (false, _) => Ok(()),
             (true, Direction::Request) => self.ask_application(id),
             (true, Direction::Response) => self.close(id),

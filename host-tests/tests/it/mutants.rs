@@ -167,7 +167,7 @@ pub fn mutant(kind: &str, pair: &Pair<'_>, rng: &mut Rng) -> Option<Request> {
 }
 
 fn request(scheme: &str, headers: &[(&'static str, Vec<u8>)], body: &[u8]) -> Request {
-    headers.iter().fold(Request::post(path(scheme)), |all, (name, value)| all.header(name, value)).body(body)
+    headers.iter().fold(Request::post(&path(scheme)), |all, (name, value)| all.header(name, value)).body(body)
 }
 
 fn flip(bytes: &mut [u8], rng: &mut Rng) -> Option<()> {
