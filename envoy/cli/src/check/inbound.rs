@@ -195,7 +195,8 @@ fn check_rewrites(config: &Config, number: usize, rule: &Node, host: &[Route<'_>
             let sent = format!("{prefix}{rest}");
             let first = host.iter().find(|route| Fit::of(route.node().nearest("match"), &sent) == Fit::Yes);
             let goes_here = first.is_some_and(|first| std::ptr::eq(first.node(), route.node()));
-            if rewrite.is_empty() || !goes_here || config.inbound_router.find(&canonical(&sent)).is_some() {
+            let is_guarded = canonical(&sent).is_none_or(|sent| config.inbound_router.find(&sent).is_some());
+            if rewrite.is_empty() || !goes_here || is_guarded {
                 continue;
             }
             let message = format!(
