@@ -11,7 +11,7 @@ mod inbound;
 mod listeners;
 mod plugin;
 mod routes;
-mod secrets;
+pub(crate) mod secrets;
 mod surroundings;
 mod tls;
 

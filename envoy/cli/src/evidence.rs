@@ -63,7 +63,7 @@ pub struct Options {
     /// A log of Envoy: the timeline, and a scan for personal data
     #[arg(long, value_name = "FILE")]
     logs: Vec<PathBuf>,
-    /// A receiver's records: receiver.py's /-/NAME/records, or the lines of `gatepost receiver --json`
+    /// A receiver's records, of scheme timestamped: receiver.py's /-/NAME/records, or the lines of `gatepost receiver --json`
     #[arg(long, value_name = "FILE")]
     records: Vec<PathBuf>,
     /// An endpoint that is not judged: the one of `gatepost smoke` fails by intent

@@ -23,9 +23,9 @@ enum Command {
     Soak(bench::soak::Options),
     /// Say what is wrong with a config, the filter's or a whole Envoy config, before Envoy has it
     Check(check::Options),
-    /// Make a secret, or compare one with the other side without showing it
+    /// Make a secret or a pair of keys, or compare one with the other side without showing it
     Secret(secret::Options),
-    /// Post events, and show what the gateway answers
+    /// Post events, or webhooks signed in any scheme, and show what is answered
     Send(send::Options),
     /// Check a captured request, and say exactly which part of it is wrong
     Verify(verify::Options),

@@ -4,11 +4,13 @@
 //! it sends is of one event type that means nothing, each time under an id of its own.
 //!
 //! - [`probe`]: what is sent, good and forged.
+//! - [`forge`]: what a forger would try.
 //! - [`judge`]: what an answer means.
 //! - [`config`]: the config the endpoint will run with.
 //! - [`tls`]: who answers, for https.
 
 pub mod config;
+pub mod forge;
 pub mod judge;
 pub mod probe;
 pub mod tls;
@@ -19,17 +21,20 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use gatepost_core::secret::Secret;
-use gatepost_core::signature::timestamped::{DEFAULT_PREFIX, Timestamped};
+use gatepost_core::signature::Scheme;
+use gatepost_core::signature::standard::PRIVATE;
+use gatepost_core::signature::timestamped::DEFAULT_PREFIX;
 use serde_json::json;
+use zeroize::Zeroizing;
 
 use crate::checklist::{Check, Checklist, Verdict};
 use crate::gateway::duration;
-use crate::secret::of_variable;
+use crate::signing::{self, Secrets};
 use crate::{receive, smoke};
 use config::Expected;
+use forge::{Forgery, untried};
 use judge::FORGERIES;
-use probe::{Forgery, Outcome, Probe};
+use probe::{Outcome, Probe};
 
 /// The arguments of `gatepost preflight`.
 #[derive(clap::Args)]
@@ -44,6 +49,9 @@ pub struct Options {
     /// A file that holds the secret; one line end at its end is not part of it
     #[arg(long, value_name = "FILE", conflicts_with = "secret_env")]
     secret_file: Option<PathBuf>,
+    /// How it is signed
+    #[arg(long, value_parser = signing::scheme(), default_value = "timestamped")]
+    scheme: Scheme,
     /// The config it will run with: the filter's own, or an Envoy config that holds it, as YAML or JSON
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -53,7 +61,7 @@ pub struct Options {
     /// A header the receiver wants besides, such as "x-api-key: …"; may be repeated
     #[arg(long, value_name = "NAME: VALUE", value_parser = smoke::header)]
     header: Vec<(String, String)>,
-    /// What the names of the signature's headers begin with
+    /// What the names of the gateway's headers begin with
     #[arg(long, value_name = "PREFIX", default_value = DEFAULT_PREFIX, value_parser = receive::header_prefix)]
     header_prefix: String,
     /// The event type of all that is sent
@@ -78,12 +86,14 @@ Sends a dozen requests to the receiver. A good one must be answered 2xx, in time
 best 401 or 400: signed 10 minutes ago or ahead, with another body or timestamp than was signed, under another
 secret, without a signature or a timestamp. The same request twice must be acknowledged twice; that it is processed
 once only the receiver's own log shows, by the id in the table. A 3xx is a failure: the gateway follows none.
+What is no forgery in a scheme is not tried, and the table says so: github signs no time.
 Exit code 0: nothing failed (a warning is none); 1: something did.
 
 Examples:
   gatepost preflight --url https://api.example.com/webhooks --secret-env BILLING_WEBHOOK_SECRET
   gatepost preflight --url https://api.example.com/webhooks --secret-env BILLING_WEBHOOK_SECRET \\
     --config gatepost.yaml --health-url https://api.example.com/healthz --json
+  gatepost preflight --url https://api.example.com/hook --scheme standard --secret-env BILLING_WEBHOOK_KEY    # whsk_…
   gatepost preflight --url https://10.0.0.7/hook --secret-file secret --ca internal-ca.pem
   gatepost receiver --secret-env S & gatepost preflight --url http://127.0.0.1:9000/hook --secret-env S";
 
@@ -92,31 +102,32 @@ Examples:
 /// # Errors
 /// When a file or the secret cannot be read.
 pub fn run(options: &Options) -> Result<ExitCode> {
-    let secret = options.secret()?;
-    let length = judge::secret(secret.len());
-    let secret = Secret::new(secret).context("the secret is empty")?;
+    let secrets = options.secrets()?;
+    let secret = secrets.first().context("there is no secret")?;
+    let stranger = if secret.starts_with(PRIVATE) { OTHER_KEY } else { OTHER_SECRET };
+    let sign = |secrets: &Secrets| signing::endpoint(options.scheme, &options.header_prefix, secrets);
     let roots = options.ca.as_ref().map(|path| tls::roots(path)).transpose()?;
     let probe = Probe {
         http: probe::agent(roots.as_deref()),
         url: options.url.clone(),
-        scheme: Timestamped::new(&options.header_prefix),
-        secret,
+        endpoint: sign(&secrets)?,
+        stranger: sign(&vec![Zeroizing::new(stranger.to_owned())])?,
         headers: options.header.clone(),
         event: options.event.clone(),
         body: options.payload()?,
     };
     let mut list = Checklist::default();
-    list.push(length);
+    list.push(judge::secret(options.scheme, secret));
     // What is in a query may be nobody's business.
     let subject = options.url.to_string();
     let subject = subject.split('?').next().unwrap_or_default();
     eprintln!("asking {subject}");
     list.push(tls::check(&options.url, roots.as_deref()));
     list.push(health(&probe, options.health_url.as_ref()));
-    let took = ask(&probe, options.within, &mut list);
+    let took = ask(&probe, options.scheme, options.within, &mut list);
     if let Some(path) = &options.config {
         let text = fs::read_to_string(path).with_context(|| path.display().to_string())?;
-        let expected = Expected { url: &options.url, secret: &probe.secret, scheme: &probe.scheme, took };
+        let expected = Expected { url: &options.url, endpoint: &probe.endpoint, took };
         config::check(&text, &expected).into_iter().for_each(|check| list.push(check));
     }
     list.print(subject, options.json)?;
@@ -124,7 +135,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
 }
 
 /// A good ping, the forgeries, a replay; says how long the ping took, if it was accepted.
-fn ask(probe: &Probe, within: Duration, list: &mut Checklist) -> Option<Duration> {
+fn ask(probe: &Probe, scheme: Scheme, within: Duration, list: &mut Checklist) -> Option<Duration> {
     eprintln!("a good ping");
     let ping = probe.request(Forgery::None);
     let first = probe.send(&ping);
@@ -132,6 +143,10 @@ fn ask(probe: &Probe, within: Duration, list: &mut Checklist) -> Option<Duration
     list.push(judge::ping(&first, within));
     list.push(judge::redirect(&first));
     for (forgery, name) in FORGERIES {
+        if let Some(check) = untried(scheme, forgery, name) {
+            list.push(check);
+            continue;
+        }
         if matches!(first, Outcome::NoAnswer { .. }) {
             list.push(Check::new(Verdict::Skip, name, "the ping was not answered"));
             continue;
@@ -161,12 +176,9 @@ fn health(probe: &Probe, url: Option<&ureq::http::Uri>) -> Check {
 }
 
 impl Options {
-    fn secret(&self) -> Result<Vec<u8>> {
-        match (&self.secret_env, &self.secret_file) {
-            (Some(name), _) => Ok(of_variable("--secret-env", name)?.to_vec()),
-            (None, Some(path)) => receive::bytes_from_file(path),
-            (None, None) => anyhow::bail!("there is no secret; give --secret-env NAME or --secret-file FILE"),
-        }
+    fn secrets(&self) -> Result<Secrets> {
+        let (variables, files) = (self.secret_env.as_slice(), self.secret_file.as_slice());
+        signing::secrets(variables, files)
     }
 
     fn payload(&self) -> Result<Vec<u8>> {
@@ -179,6 +191,11 @@ impl Options {
         Ok(body)
     }
 }
+
+/// No receiver's; base64 too, as scheme standard has its secrets.
+const OTHER_SECRET: &str = "aSecretThatGatepostPreflightMadeUpAndNobodyHas00";
+/// 32 bytes that preflight made up, in base64.
+const OTHER_KEY: &str = "whsk_YVNlY3JldFRoYXRHYXRlcG9zdFByZWZsaWdodE0=";
 
 fn url(text: &str) -> Result<ureq::http::Uri, String> {
     const EXPECTED: &str = "expected an absolute URL such as https://api.example.com/webhooks";

@@ -1,6 +1,7 @@
 //! `gatepost receiver`: a receiver that verifies what it gets, shows it, and fails on demand.
 //!
 //! - [`verify`]: is a request what its sender signed, when it signed it?
+//! - [`schemes`]: the same in the schemes of others.
 //! - [`mode`]: failures on demand.
 //! - [`inbox`]: decides how to answer, and remembers.
 //! - [`record`]: what is remembered and shown.
@@ -9,6 +10,7 @@
 pub mod inbox;
 pub mod mode;
 pub mod record;
+pub mod schemes;
 pub mod server;
 pub mod verify;
 
@@ -20,6 +22,7 @@ use std::sync::mpsc;
 
 use anyhow::{Context, Result};
 use gatepost_core::secret::Secret;
+use gatepost_core::signature::Scheme;
 use gatepost_core::signature::timestamped::DEFAULT_PREFIX;
 use hyper::header::HeaderName;
 
@@ -30,6 +33,7 @@ pub use server::{Receiver, Setup};
 use verify::Check;
 
 use crate::secret::of_variable;
+use crate::signing;
 
 /// The arguments of `gatepost receiver`.
 #[derive(clap::Args)]
@@ -44,6 +48,9 @@ pub struct Options {
     /// A secret, in this file; one line end at its end is not part of it
     #[arg(long, value_name = "FILE")]
     secret_file: Vec<PathBuf>,
+    /// How they are signed; in scheme standard a secret may be a public key
+    #[arg(long, value_parser = signing::scheme(), default_value = "timestamped")]
+    scheme: Scheme,
     /// The only path that takes webhooks; without it every path does
     #[arg(long, value_parser = path)]
     path: Option<String>,
@@ -59,7 +66,7 @@ pub struct Options {
     /// Retry-After of a failure, in seconds
     #[arg(long, value_name = "S")]
     retry_after: Option<u64>,
-    /// What the names of the headers begin with
+    /// What the names of the gateway's headers begin with
     #[arg(long, value_name = "PREFIX", default_value = DEFAULT_PREFIX, value_parser = header_prefix)]
     header_prefix: String,
     /// Answer 409 instead of 200 when an id comes again
@@ -77,10 +84,12 @@ const HELP: &str = "\
 Each webhook is one line: when, event, id, attempt, the answer, and whether it verified or exactly why not.
 A signature is good from 300 s ago to 30 s ahead; what does not verify is answered 401. An id that was
 answered 2xx before is a duplicate, answered 200. GET /health answers 200 and shows no line.
+With --scheme it takes what an inbound rule of that scheme would.
 
 Examples:
   SECRET=$(cat secret) gatepost receiver --secret-env SECRET
   gatepost receiver --secret-file secret --listen 0.0.0.0:9000 --path /webhooks/inbound
+  gatepost receiver --scheme github --secret-env GITHUB_SECRET     # also standard, stripe, slack
   gatepost receiver --secret-env SECRET --fail 2 --status 503      # then it is well: watch the retries
   gatepost receiver --secret-env SECRET --delay 15s                # longer than the sender waits
   gatepost receiver --secret-env SECRET --json | jq .problem
@@ -115,13 +124,22 @@ pub fn run(options: &Options) -> Result<()> {
 
 impl Options {
     fn setup(&self) -> Result<Setup> {
-        let from_env = self.secret_env.iter().map(|name| secret_from_env(name));
-        let from_files = self.secret_file.iter().map(|path| secret_from_file(path));
-        let secrets = from_env.chain(from_files).collect::<Result<Vec<_>>>()?;
+        let (secrets, other) = match self.scheme {
+            Scheme::Timestamped => {
+                let from_env = self.secret_env.iter().map(|name| secret_from_env(name));
+                let from_files = self.secret_file.iter().map(|path| secret_from_file(path));
+                (from_env.chain(from_files).collect::<Result<Vec<_>>>()?, None)
+            }
+            scheme => {
+                let secrets = signing::secrets(&self.secret_env, &self.secret_file)?;
+                (Vec::new(), Some(signing::verifier(scheme, &self.header_prefix, &secrets)?))
+            }
+        };
         let mode = Mode { fail: self.fail, status: self.status, delay: self.delay, retry_after: self.retry_after };
         Ok(Setup {
             listen: self.listen,
             secrets,
+            other,
             header_prefix: self.header_prefix.clone(),
             path: self.path.clone(),
             mode,

@@ -59,11 +59,11 @@ pub struct Options {
     /// How many times to send it
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     count: u32,
-    #[command(flatten)]
-    signed: Signed,
     /// Print each answer as a line of JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    signed: Signed,
 }
 
 /// How it is signed, if it is.

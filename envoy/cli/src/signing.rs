@@ -53,10 +53,10 @@ pub fn secrets(variables: &[String], files: &[PathBuf]) -> Result<Secrets> {
 /// # Errors
 /// When a secret is none of the scheme's.
 pub fn endpoint(scheme: Scheme, header_prefix: &str, secrets: &Secrets) -> Result<Endpoint> {
-    let mut entry = signed(scheme, header_prefix, secrets);
-    for (key, value) in [("cluster", "here"), ("url", "http://localhost/")] {
-        entry[key] = json!(value);
-    }
+    let (signature, named) = signed(scheme, header_prefix, secrets);
+    let entry = json!({
+        "name": "here", "cluster": "here", "url": "http://localhost/", "signature": signature, "secrets": named,
+    });
     let route = json!({"name": "here", "match": {"path": "/"}, "event": "any"});
     let config = read(&json!({"routes": [route], "endpoints": [entry]}), secrets)?;
     config.endpoints.into_iter().next().context("no endpoint")
@@ -67,28 +67,28 @@ pub fn endpoint(scheme: Scheme, header_prefix: &str, secrets: &Secrets) -> Resul
 /// # Errors
 /// When a secret is none of the scheme's.
 pub fn verifier(scheme: Scheme, header_prefix: &str, secrets: &Secrets) -> Result<Signature> {
-    let mut entry = signed(scheme, header_prefix, secrets);
-    entry["match"] = json!({"path": "/"});
+    let (signature, named) = signed(scheme, header_prefix, secrets);
+    let entry = json!({"name": "here", "match": {"path": "/"}, "signature": signature, "secrets": named});
     let config = read(&json!({"inbound": [entry]}), secrets)?;
     let rule = config.inbound.into_iter().next().context("no rule")?;
     rule.signatures.into_iter().next().context("no signature")
 }
 
-/// What endpoints and inbound rules have in common.
-fn signed(scheme: Scheme, header_prefix: &str, secrets: &Secrets) -> Value {
-    let mut signature = json!({"scheme": name(scheme)});
-    if scheme == Scheme::Timestamped {
-        signature["header_prefix"] = json!(header_prefix);
-    }
-    let secrets: Vec<Value> = (0..secrets.len()).map(|number| json!({"env": number.to_string()})).collect();
-    json!({"name": "here", "signature": signature, "secrets": secrets})
+/// The keys `signature` and `secrets`, which endpoints and inbound rules have in common.
+fn signed(scheme: Scheme, header_prefix: &str, secrets: &Secrets) -> (Value, Vec<Value>) {
+    let name = name(scheme);
+    let signature = match scheme {
+        Scheme::Timestamped => json!({"scheme": name, "header_prefix": header_prefix}),
+        _ => json!({"scheme": name}),
+    };
+    (signature, (0..secrets.len()).map(|number| json!({"env": number.to_string()})).collect())
 }
 
 /// Secrets go in as the environment does, so that none is ever in a text that could be shown.
 fn read(config: &Value, secrets: &Secrets) -> Result<Config> {
     let lookup = |number: &str| secrets.get(number.parse::<usize>().ok()?).map(|secret| secret.to_string());
     parse(config.to_string().as_bytes(), &lookup).map_err(|problems| {
-        let said: Vec<String> = problems.iter().map(|problem| said(problem)).collect();
+        let said: Vec<String> = problems.iter().map(said).collect();
         anyhow!(said.join("; "))
     })
 }

@@ -20,6 +20,7 @@ use std::{fs, io};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, ValueEnum};
+use gatepost_core::signature::standard::{PRIVATE, PUBLIC};
 use jiff::{SignedDuration, Timestamp};
 use zeroize::Zeroizing;
 
@@ -27,7 +28,7 @@ use crate::secret::of_variable;
 
 use capture::Captured;
 use finding::Code;
-use scheme::Scheme;
+use scheme::{Key, Scheme};
 use verdict::{Rules, judge};
 
 /// The arguments of `gatepost verify`.
@@ -39,7 +40,7 @@ pub struct Options {
     /// The raw body, byte for byte as it came; `-` is stdin
     #[arg(long, value_name = "FILE", requires = "headers", conflicts_with_all = ["request", "curl"])]
     body: Option<PathBuf>,
-    /// A secret from this environment variable; again for each further one
+    /// A secret, or a public key of scheme standard, from this environment variable; again for each further one
     #[arg(long, value_name = "NAME", required_unless_present = "secret_file")]
     secret_env: Vec<String>,
     /// A secret from this file, every byte of it; again for each further one
@@ -91,6 +92,14 @@ struct Secret {
     /// The variable it is from.
     variable: Option<String>,
     bytes: Zeroizing<Vec<u8>>,
+}
+
+impl Secret {
+    /// What it is to a scheme.
+    fn key(&self, scheme: Scheme) -> Key {
+        let public = scheme.public(&self.bytes).map(Key::Public);
+        public.unwrap_or_else(|| Key::Shared(Zeroizing::new(scheme.key(&self.bytes))))
+    }
 }
 
 /// Checks the request: 0 when it is verified, 1 when not, 2 when it or a secret cannot be read.
@@ -148,6 +157,9 @@ fn secrets(options: &Options) -> Result<Vec<Secret>> {
     let mut secrets = Vec::new();
     let mut add = |source: String, variable: Option<String>, bytes: Zeroizing<Vec<u8>>| {
         ensure!(!bytes.is_empty(), "{source}: the secret is empty");
+        let is_pair = [PUBLIC, PRIVATE].iter().any(|mark| bytes.starts_with(mark.as_bytes()));
+        let is_broken = is_pair && Scheme::Standard.public(&bytes).is_none();
+        ensure!(!is_broken, "{source}: it is no key of Ed25519: expected {PUBLIC}<base64 of 32 bytes>");
         let number = secrets.len() + 1;
         secrets.push(Secret { number, name: format!("secret {number} ({source})"), variable, bytes });
         Ok(())
@@ -188,6 +200,7 @@ Examples:
   gatepost verify --request captured.http --secret-env BILLING_WEBHOOK_SECRET
   gatepost verify --headers headers.txt --body body.bin --secret-file secret --now 2026-01-31T12:00:00Z
   pbpaste | gatepost verify --curl - --secret-env NEW --secret-env OLD --expected
+  gatepost verify --scheme standard --request captured.http --secret-env PARTNER_PUBLIC_KEY     # whpk_…
   gatepost verify --scheme github --request - --secret-env GITHUB_SECRET --json < captured.http
 
 Exit codes: 0 verified, 1 not verified, 2 usage, or a file or secret that cannot be read.

@@ -60,6 +60,7 @@ pub fn check(filter: &Filter<'_>, config: &Config, findings: &mut Findings) {
         for host in &hosts {
             let guarded = check_paths(filter, config, number, node, host, findings);
             check_spellings(filter, &guarded, host, findings);
+            check_rewrites(config, number, node, host, findings);
         }
     }
 }
@@ -176,6 +177,34 @@ fn check_spellings(filter: &Filter<'_>, guarded: &[Guarded], host: &[Route<'_>],
             findings.warning(route.node(), "inbound-spelling", &route.path(), message);
             // One is enough to know.
             break;
+        }
+    }
+}
+
+/// Checks paths that become one of the rule's only behind the filter, which compares what the client sent.
+fn check_rewrites(config: &Config, number: usize, rule: &Node, host: &[Route<'_>], findings: &mut Findings) {
+    for path in paths(config, number, rule, host) {
+        for route in host {
+            let matching = route.node().nearest("match");
+            let mut prefixes = ["prefix", "path_separated_prefix", "path"].into_iter().map(|key| matching.text(key));
+            let rewrite = route.node().text("route/prefix_rewrite");
+            let (Some(prefix), Some(rest)) = (prefixes.find(|text| !text.is_empty()), path.strip_prefix(rewrite))
+            else {
+                continue;
+            };
+            let sent = format!("{prefix}{rest}");
+            let first = host.iter().find(|route| Fit::of(route.node().nearest("match"), &sent) == Fit::Yes);
+            let goes_here = first.is_some_and(|first| std::ptr::eq(first.node(), route.node()));
+            let is_guarded = canonical(&sent).is_none_or(|sent| config.inbound_router.find(&sent).is_some());
+            if rewrite.is_empty() || !goes_here || is_guarded {
+                continue;
+            }
+            let message = format!(
+                "{sent} becomes {path} here, behind the filter, which compares what the client sent: it reaches {} \
+                 unverified; give a rule the path {sent}",
+                clusters(route.node()).join(", ")
+            );
+            findings.error(route.node(), "inbound-rewritten", &route.path(), message);
         }
     }
 }

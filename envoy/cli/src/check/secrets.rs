@@ -37,11 +37,12 @@ struct List<'a> {
 }
 
 /// What is expected of a value.
-struct Kind {
+pub struct Kind {
     name: &'static str,
     literal: &'static str,
     short: &'static str,
-    bytes_min: usize,
+    /// A shorter one is weak.
+    pub bytes_min: usize,
     length: fn(&str) -> usize,
     make: &'static str,
 }
@@ -64,7 +65,7 @@ const TOKEN: Kind = Kind { name: "token", literal: "literal-token", short: "toke
 const HEADER: Kind = Kind { name: "credential", bytes_min: 0, ..SECRET };
 
 /// The bytes that a secret of scheme standard stands for; of what is none, its own.
-fn decoded(text: &str) -> usize {
+pub fn decoded(text: &str) -> usize {
     STANDARD.decode(text.strip_prefix(SHARED).unwrap_or(text)).map_or(text.len(), |bytes| bytes.len())
 }
 
@@ -95,7 +96,8 @@ pub fn signatures<'a>(owner: &'a Node, path: &str) -> Vec<(String, &'a Node)> {
     }
 }
 
-fn kind(schemes: &[&str]) -> &'static Kind {
+/// What is expected of a secret of these schemes.
+pub fn kind(schemes: &[&str]) -> &'static Kind {
     if schemes.contains(&"standard") { &STANDARD_SECRET } else { &SECRET }
 }
 

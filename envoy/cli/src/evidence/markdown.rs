@@ -126,7 +126,7 @@ fn headers(out: &mut String, headers: Option<&Headers>) {
     say(
         out,
         format_args!(
-            "- Attempts with all four headers (signature, timestamp, id, event): **{} of {known}**{}",
+            "- Attempts with all four headers of scheme timestamped (signature, timestamp, id, event): **{} of {known}**{}",
             headers.with_all_four,
             if headers.unknown > 0 {
                 format!("; {} were recorded without headers", headers.unknown)

@@ -7,24 +7,23 @@ use std::time::Duration;
 
 use gatepost_core::config::{Config, Endpoint, Url, parse};
 use gatepost_core::rollout::Percent;
-use gatepost_core::secret::{Key, LiveKey, Secret};
-use gatepost_core::signature::timestamped::{Timestamped, sign};
-use gatepost_core::signature::{Scheme, Signature};
+use gatepost_core::secret::{Key, LiveKey};
+use gatepost_core::signature::Signature;
+use gatepost_core::signature::timestamped::sign;
 use gatepost_core::time::WallTime;
 use serde_json::Value;
 use ureq::http::Uri;
 
 use crate::check::document::{self, Fault};
 use crate::checklist::{Check, Verdict};
+use crate::signing;
 
 /// What the config is expected to say.
 pub struct Expected<'a> {
     /// The receiver.
     pub url: &'a Uri,
-    /// The secret that was tried.
-    pub secret: &'a Secret,
-    /// The headers that were tried.
-    pub scheme: &'a Timestamped,
+    /// What signed: the secret and the headers that were tried.
+    pub endpoint: &'a Endpoint,
     /// How long the receiver took for a good ping, if it accepted it.
     pub took: Option<Duration>,
 }
@@ -112,11 +111,13 @@ fn inner(value: &Value) -> Box<dyn Iterator<Item = &Value> + '_> {
 
 /// The variables that secrets, headers and tokens are read from and that are not set here.
 fn secrets_set_elsewhere(plugin: &Value, env: &dyn Fn(&str) -> Option<String>) -> BTreeSet<String> {
-    let endpoints = plugin.get("endpoints").and_then(Value::as_array).into_iter().flatten();
-    let of_endpoints = endpoints.flat_map(|endpoint| ["secrets", "headers"].map(|key| endpoint.get(key)));
-    let places = of_endpoints.chain([plugin.pointer("/admin/tokens")]).flatten();
+    let owners = ["endpoints", "inbound"].into_iter().filter_map(|key| plugin.get(key)?.as_array()).flatten();
+    let of_owners = owners.flat_map(|owner| {
+        let own = signatures(owner).into_iter().filter_map(|entry| entry.get("secrets"));
+        ["secrets", "headers"].into_iter().filter_map(|key| owner.get(key)).chain(own)
+    });
     let mut names = BTreeSet::new();
-    for place in places {
+    for place in of_owners.chain(plugin.pointer("/admin/tokens")) {
         let entries: Vec<&Value> = match place {
             Value::Array(entries) => entries.iter().collect(),
             Value::Object(entries) => entries.values().collect(),
@@ -126,6 +127,14 @@ fn secrets_set_elsewhere(plugin: &Value, env: &dyn Fn(&str) -> Option<String>) -
         names.extend(variables.filter(|name| env(name).is_none()).map(str::to_owned));
     }
     names
+}
+
+/// The entries of `signature`, which is one or a list of them.
+fn signatures(owner: &Value) -> Vec<&Value> {
+    match owner.get("signature") {
+        Some(Value::Array(entries)) => entries.iter().collect(),
+        one => one.into_iter().collect(),
+    }
 }
 
 fn is_at(url: &Url, wanted: &Uri) -> bool {
@@ -144,16 +153,21 @@ fn shown(url: &Url) -> String {
 
 fn secret(endpoint: &Endpoint, entry: Option<&Value>, expected: &Expected<'_>, elsewhere: &BTreeSet<String>) -> Check {
     const NAME: &str = "config: secret";
-    let first = entry.and_then(|entry| entry.pointer("/secrets/0"));
+    let Some(tried) = expected.endpoint.signatures.first() else {
+        return Check::new(Verdict::Skip, NAME, "none was tried");
+    };
+    let own = entry.into_iter().flat_map(signatures).find(|entry| {
+        let scheme = entry.get("scheme").and_then(Value::as_str).unwrap_or("timestamped");
+        scheme == signing::name(tried.scheme) && entry.get("secrets").is_some()
+    });
+    let first = own.or(entry).and_then(|entry| entry.pointer("/secrets/0"));
     let variable = first.and_then(|first| first.get("env")).and_then(Value::as_str);
     if let Some(variable) = variable.filter(|variable| elsewhere.contains(*variable)) {
         let seen = format!("${variable} is not set here, so it cannot be compared");
         return Check::new(Verdict::Warn, NAME, seen).advising("set it as Envoy has it, or compare fingerprints");
     }
-    // Secrets are never taken out again: two that sign alike are one.
-    let signs = |secret: &Secret| sign(secret, WallTime::default(), b"the same?");
-    let is_it = |key: &LiveKey| matches!(&key.key, Key::Shared(secret) if signs(secret) == signs(expected.secret));
-    let keys = timestamped(endpoint).map_or(&[][..], |signature| &signature.keys);
+    let is_it = |key: &LiveKey| tried.keys.iter().any(|tried| is_same(&key.key, &tried.key));
+    let keys = alike(endpoint, tried).map_or(&[][..], |signature| &signature.keys);
     match keys.iter().position(is_it) {
         Some(0) if variable.is_none() => {
             Check::new(Verdict::Warn, NAME, "the one that was tried, written into the file")
@@ -167,25 +181,52 @@ fn secret(endpoint: &Endpoint, entry: Option<&Value>, expected: &Expected<'_>, e
     }
 }
 
-/// What preflight signs in too.
-fn timestamped(endpoint: &Endpoint) -> Option<&Signature> {
-    endpoint.signatures.iter().find(|signature| signature.scheme == Scheme::Timestamped)
+/// Secrets are never taken out again: two that sign alike are one.
+fn is_same(one: &Key, other: &Key) -> bool {
+    match (one, other) {
+        (Key::Shared(one), Key::Shared(other)) => {
+            let signs = |secret| sign(secret, WallTime::default(), b"the same?");
+            signs(one) == signs(other)
+        }
+        (Key::Private(one), Key::Private(other)) => one.public().as_bytes() == other.public().as_bytes(),
+        _ => false,
+    }
+}
+
+/// The signature in the scheme that was tried.
+fn alike<'a>(endpoint: &'a Endpoint, tried: &Signature) -> Option<&'a Signature> {
+    endpoint.signatures.iter().find(|signature| signature.scheme == tried.scheme)
 }
 
 fn headers(endpoint: &Endpoint, expected: &Expected<'_>) -> Check {
     const NAME: &str = "config: headers";
-    let Some(signature) = timestamped(endpoint) else {
-        return Check::new(Verdict::Fail, NAME, "the gateway signs in another scheme, and timestamped was tried")
-            .advising("check another scheme with `gatepost verify`, from a request that the receiver got");
+    let Some(tried) = expected.endpoint.signatures.first() else {
+        return Check::new(Verdict::Skip, NAME, "none were tried");
     };
-    let (ours, theirs) = (&expected.scheme.signature, &signature.names.signature);
+    let Some(signature) = alike(endpoint, tried) else {
+        let schemes: Vec<&str> = endpoint.signatures.iter().map(|other| signing::name(other.scheme)).collect();
+        let (schemes, tried) = (schemes.join(" and "), signing::name(tried.scheme));
+        let seen = format!("the gateway signs in scheme {schemes}, and {tried} was tried");
+        return Check::new(Verdict::Fail, NAME, seen).advising("give --scheme as the config has it");
+    };
+    let (ours, theirs) = (&tried.names.id, &signature.names.id);
     if ours != theirs {
-        return Check::new(Verdict::Fail, NAME, format!("the gateway signs in {theirs}, and {ours} was tried"))
-            .advising("give --header-prefix as the config has it");
+        return Check::new(
+            Verdict::Fail,
+            NAME,
+            format!("the gateway has {theirs} and its family, and {ours} was tried"),
+        )
+        .advising("give --header-prefix as the config has it");
     }
     let names: Vec<&str> = endpoint.headers.iter().map(|(name, _)| name.as_str()).collect();
     let besides = if names.is_empty() { String::new() } else { format!(", besides {}", names.join(", ")) };
-    Check::new(Verdict::Pass, NAME, format!("{theirs} and those of its family{besides}"))
+    let others: Vec<&str> = endpoint.signatures.iter().map(|other| signing::name(other.scheme)).collect();
+    if others.len() > 1 {
+        let seen = format!("signed in {}{besides}; {} was tried", others.join(" and "), signing::name(tried.scheme));
+        return Check::new(Verdict::Pass, NAME, seen);
+    }
+    let scheme = signing::name(signature.scheme);
+    Check::new(Verdict::Pass, NAME, format!("scheme {scheme}, {theirs} and its family{besides}"))
 }
 
 fn timeout(endpoint: &Endpoint, took: Option<Duration>) -> Check {
@@ -238,106 +279,8 @@ fn guard(config: &Config) -> Check {
 
 /// A quarter: what goes wrong goes wrong for a few.
 const SMALL: Percent = Percent(2500);
-/// In the place of a secret that is set elsewhere: only its being there is checked.
-const STAND_IN: &str = "set-elsewhere";
+/// In the place of a secret that is set elsewhere: only its being there is checked. Base64 too, as scheme standard has it.
+const STAND_IN: &str = "setElsewhere";
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const GOOD: &str = r#"
-        routes: [{name: a, match: {path: "/events/{event}"}, event: "{event}"}]
-        endpoints:
-          - {name: other, cluster: other, url: "https://other.example/", secrets: [{env: SET_ELSEWHERE}]}
-          - {name: billing, cluster: billing, url: "https://api.example.com/hook?a=1", secrets: [{env: BILLING}]}
-        rollout: {phases: [{percent: 5, for: 24h}, {percent: 100}], guard: {}}
-    "#;
-
-    fn checked(text: &str) -> Vec<String> {
-        let (secret, scheme) = (Secret::new(b"billing".to_vec()).unwrap(), Timestamped::default());
-        let url = Uri::from_static("https://API.example.com/hook?a=1");
-        let expected = Expected { url: &url, secret: &secret, scheme: &scheme, took: Some(Duration::from_millis(50)) };
-        let env = |name: &str| (name == "BILLING").then(|| "billing".to_owned());
-        let checks = check_with(text, &expected, &env);
-        checks.iter().map(|check| format!("{:?} {}: {}", check.verdict, check.name, check.seen)).collect()
-    }
-
-    #[test]
-    fn a_line_that_is_no_yaml_is_told_and_not_shown() {
-        let told = checked("endpoints:\n  - secrets: [{value: do-not-show-me}\n    url: ]x\n").join("\n");
-        assert!(told.starts_with("Fail config: neither YAML nor JSON: ") && !told.contains("do-not-show-me"), "{told}");
-    }
-
-    #[test]
-    fn a_good_config_passes_also_inside_an_envoy_config_and_as_text() {
-        let checks = checked(GOOD);
-        assert!(checks.len() == 8 && checks.iter().all(|line| line.starts_with("Pass ")), "{checks:#?}");
-        let plugin: Value = serde_saphyr::from_str(GOOD).unwrap();
-        // Envoy's own endpoints are none of ours.
-        let cluster = serde_json::json!({"load_assignment": {"cluster_name": "a", "endpoints": [{}]}});
-        let strukt = serde_json::json!({"clusters": [cluster], "listeners": [{"configuration": {"value": plugin}}]});
-        assert_eq!(checked(&strukt.to_string()), checks);
-        let text = serde_json::json!({"http_filters": [{"configuration": {"value": plugin.to_string()}}]});
-        assert_eq!(checked(&text.to_string()), checks);
-    }
-
-    #[test]
-    fn a_variable_may_stand_in_envoys_config() {
-        let plugin: Value = serde_saphyr::from_str(&GOOD.replace("BILLING", "GIVEN")).unwrap();
-        let given = serde_json::json!({"environment_variables": {"key_values": {"GIVEN": "billing"}}});
-        let whole = serde_json::json!({"config": {"vm_config": given, "configuration": {"value": plugin}}});
-        assert!(checked(&whole.to_string()).contains(&"Pass config: secret: the one that was tried".to_owned()));
-    }
-
-    #[test]
-    fn what_is_not_as_it_was_tried_fails() {
-        for (from, to, expected) in [
-            (
-                "/hook?a=1",
-                "/hook",
-                "Fail config: url: no endpoint has this url, only https://other.example/, https://api.example.com/hook",
-            ),
-            ("{env: BILLING}", "{value: another}", "Fail config: secret: not the one that was tried"),
-            (
-                "name: billing,",
-                "name: billing, signature: {header_prefix: Acme-},",
-                "Fail config: headers: the gateway signs in acme-signature",
-            ),
-            ("name: billing,", "name: billing, timeout: 60ms,", "Fail config: timeout: 60ms"),
-            ("name: billing,", "nam: billing,", "Fail config: endpoints[1]"),
-        ] {
-            let checks = checked(&GOOD.replacen(from, to, 1));
-            assert!(checks.iter().any(|line| line.starts_with(expected)), "{expected}: {checks:#?}");
-        }
-        assert!(checked("a: [")[0].starts_with("Fail config: neither YAML nor JSON"));
-        assert!(checked("a: 1")[0].starts_with("Fail config: it holds no config of the filter"));
-    }
-
-    #[test]
-    fn what_works_but_is_not_careful_is_a_warning() {
-        for (from, to, expected) in [
-            (
-                "{percent: 5, for: 24h}",
-                "{percent: 50, for: 24h}",
-                "Warn config: rollout: begins with 50 % of the events",
-            ),
-            (", guard: {}", "", "Warn config: guard: none"),
-            (
-                "{env: BILLING}",
-                "{value: billing}",
-                "Warn config: secret: the one that was tried, written into the file",
-            ),
-            ("{env: BILLING}", "{env: SET_ELSEWHERE}", "Warn config: secret: $SET_ELSEWHERE is not set here"),
-            (
-                "[{env: BILLING}]",
-                "[{value: new}, {env: BILLING}]",
-                "Warn config: secret: the one that was tried is not the first",
-            ),
-            ("name: billing,", "name: billing, disabled: true,", "Warn config: enabled: the endpoint is disabled"),
-            ("name: billing,", "name: billing, retry: {delays: [0s]},", "Warn config: timeout: 10s, 1 attempts"),
-        ] {
-            let checks = checked(&GOOD.replacen(from, to, 1));
-            assert!(checks.iter().any(|line| line.starts_with(expected)), "{expected}: {checks:#?}");
-        }
-    }
-}
+mod tests;

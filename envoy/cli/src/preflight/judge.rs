@@ -2,8 +2,14 @@
 
 use std::time::Duration;
 
-use super::probe::{Forgery, Outcome};
+use gatepost_core::signature::Scheme;
+use gatepost_core::signature::standard::PRIVATE;
+
+use super::forge::Forgery;
+use super::probe::Outcome;
+use crate::check::secrets::{decoded, kind};
 use crate::checklist::{Check, Verdict};
+use crate::signing;
 
 /// The forgeries that are tried, and what the table calls them.
 pub const FORGERIES: [(Forgery, &str); 8] = [
@@ -17,15 +23,17 @@ pub const FORGERIES: [(Forgery, &str); 8] = [
     (Forgery::NoId, "no id"),
 ];
 
-/// 256 bits, as bytes: shorter keys are weaker than the hash they are used with.
-const SECRET_BYTES_MIN: usize = 32;
-
 /// Is the secret long enough?
-pub fn secret(bytes: usize) -> Check {
-    if bytes >= SECRET_BYTES_MIN {
+pub fn secret(scheme: Scheme, text: &str) -> Check {
+    if scheme == Scheme::Standard && text.starts_with(PRIVATE) {
+        return Check::new(Verdict::Pass, "secret", "a private key");
+    }
+    let bytes = if scheme == Scheme::Standard { decoded(text) } else { text.len() };
+    let min = kind(&[signing::name(scheme)]).bytes_min;
+    if bytes >= min {
         return Check::new(Verdict::Pass, "secret", format!("{bytes} bytes"));
     }
-    let seen = format!("{bytes} bytes, fewer than {SECRET_BYTES_MIN}");
+    let seen = format!("{bytes} bytes, fewer than {min}");
     Check::new(Verdict::Fail, "secret", seen).advising("make one with `gatepost secret`, for both sides")
 }
 
@@ -107,7 +115,9 @@ fn advice(forgery: Forgery) -> &'static str {
         Forgery::Stale => "refuse a timestamp older than 300 s: what was recorded once could be sent again for ever",
         Forgery::Future => "refuse a timestamp more than 30 s ahead: it could be sent again until then",
         Forgery::Body => "verify over the raw body, the bytes as they came, before anything is parsed",
-        Forgery::Timestamp => "verify over timestamp + \".\" + body: a timestamp that is not signed proves nothing",
+        Forgery::Timestamp => {
+            "verify over the timestamp with the body, as the scheme has it: one that is not signed proves nothing"
+        }
         Forgery::Secret => "compare the signature with one made with your secret; today it takes anybody's",
         Forgery::Unsigned => "a request without a signature must not get in; today anybody's does",
         Forgery::NoTimestamp => "a request without a timestamp must not get in: without it nothing is ever too old",
@@ -211,7 +221,11 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_has_at_least_32_bytes() {
-        assert_eq!([secret(31).verdict, secret(32).verdict], [Verdict::Fail, Verdict::Pass]);
+    fn a_secret_has_at_least_32_bytes_or_24_behind_base64() {
+        let verdict = |scheme, text: &str| secret(scheme, text).verdict;
+        assert_eq!(verdict(Scheme::Slack, &"a".repeat(31)), Verdict::Fail);
+        assert_eq!(verdict(Scheme::Slack, &"a".repeat(32)), Verdict::Pass);
+        assert_eq!(verdict(Scheme::Standard, &format!("whsec_{}", "a".repeat(28))), Verdict::Fail);
+        assert_eq!(verdict(Scheme::Standard, &format!("whsec_{}", "a".repeat(32))), Verdict::Pass);
     }
 }

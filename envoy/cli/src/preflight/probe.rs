@@ -1,37 +1,16 @@
-//! The requests: a good one, as the gateway sends it, and forged ones.
+//! The requests: a good one, as the gateway sends it, and forged ones; and their answers.
 
 use std::error::Error;
 use std::time::{Duration, Instant, SystemTime};
 
-use gatepost_core::secret::Secret;
-use gatepost_core::signature::timestamped::{Timestamped, sign};
+use gatepost_core::config::Endpoint;
+use gatepost_core::message::{Attempt, EventId, attempt_headers};
 use gatepost_core::time::WallTime;
 use ureq::http::Uri;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use uuid::Uuid;
 
-/// What is wrong with a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Forgery {
-    /// Nothing.
-    None,
-    /// Signed ten minutes ago.
-    Stale,
-    /// Signed ten minutes ahead.
-    Future,
-    /// Another body than was signed.
-    Body,
-    /// Another timestamp than was signed, a recent one.
-    Timestamp,
-    /// Signed under another secret.
-    Secret,
-    /// Without a signature.
-    Unsigned,
-    /// Without a timestamp.
-    NoTimestamp,
-    /// Without an id.
-    NoId,
-}
+use super::forge::{Forgery, forge};
 
 /// Sends requests to a receiver.
 pub struct Probe {
@@ -39,10 +18,10 @@ pub struct Probe {
     pub http: ureq::Agent,
     /// The receiver.
     pub url: Uri,
-    /// The names of the headers.
-    pub scheme: Timestamped,
-    /// The secret both sides should have.
-    pub secret: Secret,
+    /// Signs as the gateway would, with the secret both sides should have.
+    pub endpoint: Endpoint,
+    /// Signs with another one, which is nobody's.
+    pub stranger: Endpoint,
     /// Sent with each request.
     pub headers: Vec<(String, String)>,
     /// The event type.
@@ -91,38 +70,34 @@ impl Outcome {
 impl Probe {
     /// A request under an id of its own.
     pub fn request(&self, forgery: Forgery) -> Request {
-        self.request_at(forgery, Uuid::new_v4().to_string(), now())
+        self.request_at(forgery, EventId(Uuid::new_v4().into_bytes()), now())
     }
 
-    fn request_at(&self, forgery: Forgery, id: String, now: WallTime) -> Request {
-        let (past, future) =
-            (WallTime::from_millis(now.as_millis() - AWAY_MS), now.plus(Duration::from_millis(AWAY_MS)));
-        let signed_at = match forgery {
-            Forgery::Stale => past,
-            Forgery::Future => future,
+    fn request_at(&self, forgery: Forgery, id: EventId, now: WallTime) -> Request {
+        let at = match forgery {
+            Forgery::Stale => WallTime::from_millis(now.as_millis() - AWAY_MS),
+            Forgery::Future => now.plus(Duration::from_millis(AWAY_MS)),
             _ => now,
         };
-        let other = Secret::new(OTHER_SECRET.to_vec());
-        let secret = other.as_ref().filter(|_| forgery == Forgery::Secret).unwrap_or(&self.secret);
-        let signature = sign(secret, signed_at, &self.body);
-        // A second later is recent all the same: nothing but the signature tells.
-        let sent_at = if forgery == Forgery::Timestamp { signed_at.plus(Duration::from_secs(1)) } else { signed_at };
-        let mut headers = vec![
-            (self.scheme.event.clone(), self.event.clone()),
-            (self.scheme.attempt.clone(), "1".to_owned()),
-            ("content-type".to_owned(), "application/json".to_owned()),
-        ];
-        if forgery != Forgery::Unsigned {
-            headers.push((self.scheme.signature.clone(), signature));
-        }
-        if forgery != Forgery::NoTimestamp {
-            headers.push((self.scheme.timestamp.clone(), sent_at.as_millis().to_string()));
-        }
-        if forgery != Forgery::NoId {
-            headers.push((self.scheme.id.clone(), id.clone()));
-        }
+        let attempt = Attempt {
+            id,
+            number: 1,
+            at,
+            event_type: &self.event,
+            content_type: Some(b"application/json"),
+            traceparent: None,
+            tracestate: None,
+            body: &self.body,
+        };
+        let signs = if forgery == Forgery::Secret { &self.stranger } else { &self.endpoint };
+        let headers = attempt_headers(signs, USER_AGENT, &attempt);
+        // Where it goes is ours, and not the endpoint's.
+        let headers = headers.into_iter().filter(|(name, _)| !name.starts_with(':'));
+        let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
+        let mut headers: Vec<(String, String)> = headers.map(|(name, value)| (name.to_owned(), text(&value))).collect();
+        self.endpoint.signatures.iter().for_each(|signature| forge(signature, forgery, &mut headers));
         let body = if forgery == Forgery::Body { tampered(&self.body) } else { self.body.clone() };
-        Request { id, headers, body }
+        Request { id: id.to_string(), headers, body }
     }
 
     /// Sends it.
@@ -177,7 +152,7 @@ pub fn agent(roots: Option<&[Certificate<'static>]>) -> ureq::Agent {
         .max_redirects(0)
         .max_redirects_will_error(false)
         .timeout_global(Some(PATIENCE))
-        .user_agent(concat!("Gatepost/", env!("CARGO_PKG_VERSION")))
+        .user_agent(USER_AGENT)
         .tls_config(tls.build())
         .build()
         .into()
@@ -193,39 +168,47 @@ pub fn now() -> WallTime {
 pub const PATIENCE: Duration = Duration::from_secs(10);
 /// Twice what a receiver should allow.
 const AWAY_MS: u64 = 600_000;
-/// No receiver's.
-const OTHER_SECRET: &[u8] = b"a-secret-that-gatepost-preflight-made-up";
+const USER_AGENT: &str = concat!("Gatepost/", env!("CARGO_PKG_VERSION"));
 
 #[cfg(test)]
 mod tests {
+    use gatepost_core::signature::Scheme;
+    use gatepost_core::signature::timestamped::Timestamped;
     use hyper::HeaderMap;
+    use zeroize::Zeroizing;
 
+    use super::super::forge::untried;
     use super::*;
     use crate::receive::verify::Verifier;
+    use crate::signing::{self, Secrets};
 
     const NOW: WallTime = WallTime::from_millis(1_764_000_000_000);
 
-    fn secret() -> Secret {
-        Secret::new(b"secret".to_vec()).unwrap()
+    fn secret(text: &str) -> Secrets {
+        vec![Zeroizing::new(text.to_owned())]
     }
 
-    fn said(forgery: Forgery) -> String {
+    fn said(scheme: Scheme, forgery: Forgery) -> String {
+        let endpoint = |text| signing::endpoint(scheme, "X-Webhook-", &secret(text)).unwrap();
         let probe = Probe {
             http: agent(None),
             url: Uri::from_static("http://127.0.0.1:1/"),
-            scheme: Timestamped::default(),
-            secret: secret(),
+            endpoint: endpoint("secrets="),
+            stranger: endpoint("stranger"),
             headers: vec![],
             event: "gatepost.ping".to_owned(),
             body: b"{\"a\":1}".to_vec(),
         };
-        let request = probe.request_at(forgery, "1".to_owned(), NOW);
+        let request = probe.request_at(forgery, EventId([7; 16]), NOW);
         let mut headers = HeaderMap::new();
         for (name, value) in request.headers {
             headers.insert(name.parse::<hyper::header::HeaderName>().unwrap(), value.parse().unwrap());
         }
-        let verifier = Verifier { scheme: Timestamped::default(), secrets: vec![secret()], without: vec![] };
-        verifier.verify(&headers, &request.body, NOW).map_or_else(|problem| problem.to_string(), |()| "good".to_owned())
+        let other = signing::verifier(scheme, "X-Webhook-", &secret("secrets=")).unwrap();
+        let own = gatepost_core::secret::Secret::new(b"secrets=".to_vec()).unwrap();
+        let other = (scheme != Scheme::Timestamped).then_some(other);
+        let verifier = Verifier { scheme: Timestamped::default(), secrets: vec![own], other, without: vec![] };
+        verifier.verify(&headers, &request.body, NOW).map_or_else(|problem| problem.to_string(), |_| "good".to_owned())
     }
 
     #[test]
@@ -241,8 +224,30 @@ mod tests {
             (Forgery::NoTimestamp, "x-webhook-timestamp: missing"),
             (Forgery::NoId, "x-webhook-id: missing"),
         ] {
-            assert!(said(forgery).starts_with(expected), "{forgery:?}: {}", said(forgery));
+            let said = said(Scheme::Timestamped, forgery);
+            assert!(said.starts_with(expected), "{forgery:?}: {said}");
         }
+    }
+
+    #[test]
+    fn the_same_holds_in_every_scheme_for_what_can_be_tried_in_it() {
+        for scheme in [Scheme::Standard, Scheme::Github, Scheme::Stripe, Scheme::Slack] {
+            for (forgery, expected) in [
+                (Forgery::None, "good"),
+                (Forgery::Stale, "the timestamp is more than 300s in the past"),
+                (Forgery::Future, "the timestamp is more than 30s in the future"),
+                (Forgery::Body, "no signature fits"),
+                (Forgery::Timestamp, "no signature fits"),
+                (Forgery::Secret, "no signature fits"),
+                (Forgery::Unsigned, "the request is not signed"),
+                (Forgery::NoTimestamp, "the header "),
+            ] {
+                let said = said(scheme, forgery);
+                let is_tried = untried(scheme, forgery, "").is_none();
+                assert_eq!(said.starts_with(expected), is_tried, "{scheme:?} {forgery:?}: {said}");
+            }
+        }
+        assert!(said(Scheme::Standard, Forgery::NoId).starts_with("the header webhook-id"));
     }
 
     #[test]

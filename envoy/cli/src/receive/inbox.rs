@@ -76,7 +76,7 @@ impl Inbox {
     pub fn take(&mut self, request: &Request<'_>, now: WallTime) -> (Record, Reply) {
         let mut record = self.record(request, now);
         let reply = match self.verifier.verify(request.headers, request.body, now) {
-            Ok(()) => self.answer(&mut record),
+            Ok(known) => self.answer(&mut record, &known),
             Err(problem) => {
                 (record.verdict, record.problem) = (Verdict::Refused, Some(problem.to_string()));
                 Reply { status: 401, problem: record.problem.clone(), ..Reply::default() }
@@ -87,10 +87,11 @@ impl Inbox {
         (record, reply)
     }
 
-    /// Answers what verified. An id is remembered once it was answered 2xx: the sender tries the others again.
-    fn answer(&mut self, record: &mut Record) -> Reply {
+    /// Answers what verified. What it is known by is remembered once it was answered 2xx: the sender tries the others
+    /// again.
+    fn answer(&mut self, record: &mut Record, known: &[String]) -> Reply {
         let delay = self.mode.delay.map_or(Duration::ZERO, |Delay(delay)| delay);
-        if self.verifier.checks(Check::Replay) && self.taken.contains(&record.id) {
+        if self.verifier.checks(Check::Replay) && known.iter().any(|mark| self.taken.contains(mark)) {
             record.verdict = Verdict::Duplicate;
             let problem = self.rejects_replays.then(|| "this id was taken before".to_owned());
             return Reply { status: if self.rejects_replays { 409 } else { 200 }, delay, problem, retry_after: None };
@@ -98,7 +99,7 @@ impl Inbox {
         let failure = self.mode.next_failure();
         let status = failure.unwrap_or(200);
         if (200..300).contains(&status) {
-            self.taken.insert(&record.id);
+            known.iter().for_each(|mark| self.taken.insert(mark));
         }
         Reply { status, delay, retry_after: failure.and(self.mode.retry_after), problem: None }
     }
@@ -117,17 +118,18 @@ impl Inbox {
             let value = request.headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
             value.unwrap_or_default()
         };
-        let scheme = &self.verifier.scheme;
+        let labels = self.verifier.labels();
+        let first = |names: &[&str]| names.iter().map(|name| header(name)).find(|value| !value.is_empty());
         Record {
             at: now,
             arrived: Instant::now(),
             method: request.method.to_owned(),
             path: request.path.to_owned(),
-            event: header(&scheme.event),
-            id: header(&scheme.id),
-            attempt: header(&scheme.attempt).parse().ok(),
-            timestamp: header(&scheme.timestamp),
-            signature: header(&scheme.signature),
+            event: first(&labels.event).unwrap_or_default(),
+            id: first(&labels.id).unwrap_or_default(),
+            attempt: header(&self.verifier.scheme.attempt).parse().ok(),
+            timestamp: header(labels.timestamp),
+            signature: header(labels.signature),
             bytes: request.body.len(),
             verdict: Verdict::Verified,
             problem: None,
@@ -144,7 +146,7 @@ impl Inbox {
     }
 }
 
-/// The ids that were answered 2xx; of too many the oldest are forgotten.
+/// What was answered 2xx is known by; of too many the oldest are forgotten.
 #[derive(Default)]
 struct Taken {
     ids: HashSet<String>,
@@ -185,7 +187,7 @@ mod tests {
 
     fn inbox(rejects_replays: bool, mode: Mode) -> Inbox {
         let secret = Secret::new(b"secret".to_vec()).unwrap();
-        let verifier = Verifier { scheme: Timestamped::default(), secrets: vec![secret], without: vec![] };
+        let verifier = Verifier { scheme: Timestamped::default(), secrets: vec![secret], other: None, without: vec![] };
         Inbox::new(verifier, rejects_replays, mode)
     }
 

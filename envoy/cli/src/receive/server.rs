@@ -25,6 +25,7 @@ use super::mode::Mode;
 use super::record::Record;
 use super::verify::{Check, Verifier};
 use gatepost_core::secret::Secret;
+use gatepost_core::signature::Signature;
 use gatepost_core::signature::timestamped::Timestamped;
 
 /// What a receiver is started with.
@@ -33,6 +34,8 @@ pub struct Setup {
     pub listen: SocketAddr,
     /// The secrets that are good.
     pub secrets: Vec<Secret>,
+    /// Another scheme than `timestamped`, with its keys: those count then.
+    pub other: Option<Signature>,
     /// What the names of the headers begin with.
     pub header_prefix: String,
     /// The only path that takes webhooks; `None`: all do.
@@ -51,6 +54,7 @@ impl Setup {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             secrets: vec![secret],
+            other: None,
             header_prefix: gatepost_core::signature::timestamped::DEFAULT_PREFIX.to_owned(),
             path: None,
             mode: Mode::default(),
@@ -77,10 +81,10 @@ impl Receiver {
         let listener = StdListener::bind(setup.listen).with_context(|| format!("cannot listen on {}", setup.listen))?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
-        let verifier =
-            Verifier { scheme: Timestamped::new(&setup.header_prefix), secrets: setup.secrets, without: setup.without };
-        let inbox = Mutex::new(Inbox::new(verifier, setup.rejects_replays, setup.mode));
-        let shared = Arc::new(Shared { path: setup.path, inbox, tell: Box::new(tell) });
+        let Setup { secrets, other, header_prefix, path, mode, rejects_replays, without, .. } = setup;
+        let verifier = Verifier { scheme: Timestamped::new(&header_prefix), secrets, other, without };
+        let inbox = Mutex::new(Inbox::new(verifier, rejects_replays, mode));
+        let shared = Arc::new(Shared { path, inbox, tell: Box::new(tell) });
         let runtime = RuntimeBuilder::new_current_thread().enable_all().build()?;
         let (stop, stopped) = oneshot::channel();
         let serving = Arc::clone(&shared);

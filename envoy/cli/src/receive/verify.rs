@@ -1,9 +1,11 @@
-//! Is a request what its sender signed, when it signed it? Scheme `timestamped`, from the receiver's side.
+//! Is a request what its sender signed, when it signed it? Scheme `timestamped`, from the receiver's side; the others are in
+//! [`schemes`](super::schemes).
 
 use std::fmt;
 use std::time::Duration;
 
 use gatepost_core::secret::Secret;
+use gatepost_core::signature::Signature;
 use gatepost_core::signature::timestamped::{Timestamped, sign};
 use gatepost_core::time::WallTime;
 use hyper::HeaderMap;
@@ -32,6 +34,8 @@ pub struct Verifier {
     pub scheme: Timestamped,
     /// The secrets that are good; while one is being changed, two.
     pub secrets: Vec<Secret>,
+    /// What is verified instead, in another scheme.
+    pub other: Option<Signature>,
     /// The checks that are left out.
     pub without: Vec<Check>,
 }
@@ -55,6 +59,8 @@ pub enum Problem {
     NotHex(String),
     /// No secret gives this signature.
     Mismatch(String),
+    /// What the filter's own code says of another scheme.
+    Other(String),
 }
 
 impl fmt::Display for Problem {
@@ -74,6 +80,7 @@ impl fmt::Display for Problem {
             Self::Mismatch(name) => {
                 write!(f, "{name}: does not match; the secret, the body or the timestamp is not what was signed")
             }
+            Self::Other(says) => f.write_str(says),
         }
     }
 }
@@ -84,19 +91,24 @@ fn seconds(duration: Duration) -> String {
 }
 
 impl Verifier {
-    /// Looks at everything a receiver must look at, except whether the id is new.
+    /// Looks at everything a receiver must look at, except whether it is new; gives what it would be known by, should it
+    /// come again.
     ///
     /// # Errors
     /// The first thing that is wrong.
-    pub fn verify(&self, headers: &HeaderMap, body: &[u8], now: WallTime) -> Result<(), Problem> {
-        single(headers, &self.scheme.event)?;
-        if self.checks(Check::Replay) {
-            single(headers, &self.scheme.id)?;
+    pub fn verify(&self, headers: &HeaderMap, body: &[u8], now: WallTime) -> Result<Vec<String>, Problem> {
+        if let Some(signature) = &self.other {
+            return self.verify_other(signature, headers, body, now);
         }
+        single(headers, &self.scheme.event)?;
+        let id = if self.checks(Check::Replay) { Some(single(headers, &self.scheme.id)?) } else { None };
         if self.checks(Check::Timestamp) {
             fresh(self.timestamp(headers)?, now)?;
         }
-        if self.checks(Check::Signature) { self.signed(headers, body) } else { Ok(()) }
+        if self.checks(Check::Signature) {
+            self.signed(headers, body)?;
+        }
+        Ok(id.map(str::to_owned).into_iter().collect())
     }
 
     /// Is this check made?
@@ -167,7 +179,7 @@ mod tests {
     }
 
     fn verifier() -> Verifier {
-        Verifier { scheme: Timestamped::default(), secrets: vec![secret("good")], without: vec![] }
+        Verifier { scheme: Timestamped::default(), secrets: vec![secret("good")], other: None, without: vec![] }
     }
 
     fn signed(with: &str, millis: u64, body: &[u8]) -> HeaderMap {
@@ -182,7 +194,7 @@ mod tests {
 
     fn said(verifier: &Verifier, headers: &HeaderMap, body: &[u8]) -> String {
         let result = verifier.verify(headers, body, WallTime::from_millis(NOW));
-        result.map_or_else(|problem| problem.to_string(), |()| "good".to_owned())
+        result.map_or_else(|problem| problem.to_string(), |_| "good".to_owned())
     }
 
     #[test]

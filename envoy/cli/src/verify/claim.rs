@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::capture::Captured;
 use super::finding::{Code, Finding};
-use super::scheme::{Names, Scheme, Unit};
+use super::scheme::{Names, Scheme, Tag, Unit};
 
 /// What the headers say.
 #[derive(Debug, Default)]
@@ -23,15 +23,27 @@ pub(super) struct Claim {
 #[derive(Debug)]
 pub(super) struct Signature {
     pub(super) header: String,
-    pub(super) mac: Vec<u8>,
+    pub(super) tag: Tag,
+}
+
+/// Which kinds of keys there are to check with.
+#[derive(Clone, Copy)]
+pub(super) struct Kinds {
+    pub(super) shared: bool,
+    pub(super) public: bool,
 }
 
 /// Reads the headers of a scheme. A fault in how a value is written does not end it: what was meant is read on, so that
 /// the rest can still be checked.
-pub(super) fn read(scheme: Scheme, names: &Names, request: &Captured, findings: &mut Vec<Finding>) -> Claim {
+pub(super) fn read(
+    (scheme, names): (Scheme, &Names),
+    kinds: Kinds,
+    request: &Captured,
+    findings: &mut Vec<Finding>,
+) -> Claim {
     let mut claim = Claim::default();
     if let Some(value) = required(request, &names.signature, findings) {
-        let (signatures, timestamp) = split(scheme, value, findings);
+        let (signatures, timestamp) = split(scheme, kinds, value, findings);
         for text in signatures {
             take(scheme, &names.signature, text, &mut claim.signatures, findings);
         }
@@ -73,14 +85,14 @@ fn required<'a>(request: &'a Captured, name: &str, findings: &mut Vec<Finding>) 
 }
 
 /// The signatures within the value of the header, and the timestamp where it stands beside them.
-fn split<'a>(scheme: Scheme, value: &'a str, findings: &mut Vec<Finding>) -> (Vec<&'a str>, Option<&'a str>) {
+fn split<'a>(
+    scheme: Scheme,
+    kinds: Kinds,
+    value: &'a str,
+    findings: &mut Vec<Finding>,
+) -> (Vec<&'a str>, Option<&'a str>) {
     match scheme {
-        // Those of other versions (v1a: ed25519) are not ours to check.
-        Scheme::Standard => {
-            let all: Vec<&str> = value.split(' ').filter(|part| !part.is_empty()).collect();
-            let ours: Vec<&str> = all.iter().copied().filter(|part| part.starts_with("v1,")).collect();
-            (if ours.is_empty() { all } else { ours }, None)
-        }
+        Scheme::Standard => (of_kinds(kinds, value, findings), None),
         Scheme::Stripe => {
             let parts = || value.split(',').map(str::trim);
             let timestamp = parts().find_map(|part| part.strip_prefix("t="));
@@ -102,9 +114,46 @@ fn split<'a>(scheme: Scheme, value: &'a str, findings: &mut Vec<Finding>) -> (Ve
     }
 }
 
+/// The signatures of scheme standard that are of these kinds; all, where none is of a known one. Those of versions to come
+/// are not ours to check.
+fn of_kinds<'a>(kinds: Kinds, value: &'a str, findings: &mut Vec<Finding>) -> Vec<&'a str> {
+    let all = || value.split(' ').filter(|part| !part.is_empty());
+    let of = |is_wanted: bool, mark| all().filter(move |part| is_wanted && part.starts_with(mark));
+    let ours: Vec<&str> = of(kinds.shared, "v1,").chain(of(kinds.public, V1A)).collect();
+    let says = match (of(true, "v1,").next(), of(true, V1A).next()) {
+        _ if !ours.is_empty() => return ours,
+        (Some(_), _) => {
+            "The request is signed with a shared secret (v1), and only a public key was given: give the secret, whsec_…."
+        }
+        (None, Some(_)) => {
+            "The request is signed with a private key (v1a), and only a shared secret was given: give the public key, \
+             whpk_…, which the sender has from `gatepost secret public`."
+        }
+        (None, None) => return all().collect(),
+    };
+    findings.push(Finding::new(Code::KeyKind, says));
+    Vec::new()
+}
+
+/// Before a signature of Ed25519.
+const V1A: &str = "v1a,";
+
 /// Decodes a signature, and says what is wrong with how it is written.
 fn take(scheme: Scheme, header: &str, text: &str, into: &mut Vec<Signature>, findings: &mut Vec<Finding>) {
     let mut wrong = |code, says: String| findings.push(Finding::new(code, format!("{header}: {says}")));
+    if let Some(text) = text.strip_prefix(V1A).filter(|_| scheme == Scheme::Standard) {
+        match STANDARD.decode(text).ok().and_then(|bytes| bytes.try_into().ok()) {
+            Some(tag) => into.push(Signature { header: header.to_owned(), tag: Tag::Ed25519(Box::new(tag)) }),
+            None => {
+                let says = format!(
+                    "the signature is not base64 of 64 bytes ({} characters); expected `{V1A}` and base64.",
+                    text.len()
+                );
+                wrong(Code::SignatureLength, says);
+            }
+        }
+        return;
+    }
     let mark = scheme.mark();
     let mut rest = text.strip_prefix(mark).unwrap_or_else(|| {
         wrong(Code::SignaturePrefix, format!("the signature lacks its prefix `{mark}`."));
@@ -153,7 +202,7 @@ fn take(scheme: Scheme, header: &str, text: &str, into: &mut Vec<Signature>, fin
             return wrong(if wants_hex { Code::SignatureNotHex } else { Code::SignatureLength }, says);
         }
     };
-    into.push(Signature { header: header.to_owned(), mac });
+    into.push(Signature { header: header.to_owned(), tag: Tag::Mac(mac) });
 }
 
 /// How a signature of the scheme looks.

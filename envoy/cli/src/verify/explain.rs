@@ -9,7 +9,7 @@ use super::Secret;
 use super::capture::Captured;
 use super::claim::Claim;
 use super::finding::{Code, Finding};
-use super::scheme::{Scheme, mac};
+use super::scheme::{Key, Scheme};
 use super::variants::{Variant, bodies, keys, layout, layouts, placeholders};
 
 /// Which signature matches which secret.
@@ -23,7 +23,8 @@ pub(super) struct Match {
 pub(super) fn matching(scheme: Scheme, claim: &Claim, body: &[u8], secrets: &[Secret]) -> Option<Match> {
     let before = scheme.before_body(claim.id.as_deref(), claim.timestamp.as_deref())?;
     claim.signatures.iter().find_map(|signature| {
-        let right = |secret: &&Secret| mac(&scheme.key(&secret.bytes), before.as_bytes(), body) == signature.mac;
+        let tags = || std::iter::once(&signature.tag);
+        let right = |secret: &&Secret| secret.key(scheme).matches(before.as_bytes(), body, tags());
         let secret = secrets.iter().find(right)?;
         Some(Match { secret: secret.number, header: signature.header.clone() })
     })
@@ -43,12 +44,16 @@ pub(super) fn explain(scheme: Scheme, claim: &Claim, request: &Captured, secrets
     if let Some(finding) = length {
         return vec![finding];
     }
+    let compare = if secrets.iter().any(|secret| scheme.public(&secret.bytes).is_some()) {
+        "what `gatepost secret public` prints on the sender's side"
+    } else {
+        "`gatepost secret fingerprint` on both sides"
+    };
     vec![match digest(request) {
         Some((header, true)) => Finding::new(
             Code::WrongSecret,
             format!(
-                "The body is the one that was sent: its {header} says so. So the secret differs: compare `gatepost \
-                 secret fingerprint` on both sides."
+                "The body is the one that was sent: its {header} says so. So the secret differs: compare {compare}."
             ),
         ),
         Some((header, false)) => {
@@ -57,8 +62,7 @@ pub(super) fn explain(scheme: Scheme, claim: &Claim, request: &Captured, secrets
         None => Finding::new(
             Code::BodyOrSecret,
             format!(
-                "The body or the secret differs, and nothing usual explains how. Compare `gatepost secret fingerprint` \
-                 on both sides; then the body: its length and SHA-256 as sent and as received ({} bytes, {}). What is \
+                "The body or the secret differs, and nothing usual explains how. Compare {compare}; then the body: its length and SHA-256 as sent and as received ({} bytes, {}). What is \
                  signed: {}.",
                 request.body.len(),
                 hex::encode(Sha256::digest(&request.body)),
@@ -75,11 +79,16 @@ fn search(scheme: Scheme, claim: &Claim, request: &Captured, secrets: &[Secret])
     let bodies = choices(Some(request.body.clone()), bodies(request));
     let mut all_keys = Vec::new();
     for secret in secrets {
-        let plain = Zeroizing::new(scheme.key(&secret.bytes));
-        all_keys.extend(choices(Some(plain), keys(scheme, &secret.name, &secret.bytes)));
+        let plain = secret.key(scheme);
+        let variants = match plain {
+            Key::Shared(_) => keys(scheme, &secret.name, &secret.bytes),
+            // There is one way to write it.
+            Key::Public(_) => Vec::new(),
+        };
+        all_keys.extend(choices(Some(plain), shared(variants)));
     }
     let names: Vec<String> = secrets.iter().filter_map(|secret| secret.variable.clone()).collect();
-    all_keys.extend(choices(None, placeholders(&names)));
+    all_keys.extend(choices(None, shared(placeholders(&names))));
     let most = if request.body.len() <= TWO_CHANGES_UP_TO { 2 } else { 1 };
     for changes in 1..=most {
         for (key, key_says) in &all_keys {
@@ -89,8 +98,8 @@ fn search(scheme: Scheme, claim: &Claim, request: &Captured, secrets: &[Secret])
                     if says.len() != changes {
                         continue;
                     }
-                    let mac = mac(key, layout.as_bytes(), body);
-                    if claim.signatures.iter().any(|signature| signature.mac == mac) {
+                    let tags = claim.signatures.iter().map(|signature| &signature.tag);
+                    if key.matches(layout.as_bytes(), body, tags) {
                         return says.into_iter().cloned().collect();
                     }
                 }
@@ -98,6 +107,11 @@ fn search(scheme: Scheme, claim: &Claim, request: &Captured, secrets: &[Secret])
         }
     }
     Vec::new()
+}
+
+fn shared(variants: Vec<Variant<Zeroizing<Vec<u8>>>>) -> Vec<Variant<Key>> {
+    let key = |Variant { value, finding }| Variant { value: Key::Shared(value), finding };
+    variants.into_iter().map(key).collect()
 }
 
 /// What is there, which needs no explanation, and its variants.

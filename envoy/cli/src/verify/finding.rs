@@ -55,6 +55,8 @@ pub(super) enum Code {
     SignatureHex,
     /// The signature has a prefix the scheme does not have, or lacks the one it has
     SignaturePrefix,
+    /// The signature is by a private key and the key given is a shared secret, or the other way round
+    KeyKind,
     /// The body has a newline at its end that was not signed
     BodyNewlineAdded,
     /// The body lacks a newline at its end that was signed

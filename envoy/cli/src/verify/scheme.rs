@@ -3,9 +3,12 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use clap::ValueEnum;
+use gatepost_core::secret::{PrivateKey, PublicKey};
+use gatepost_core::signature::standard::{PRIVATE, PUBLIC};
 use hmac::{Hmac, KeyInit, Mac};
 use serde::Serialize;
 use sha2::Sha256;
+use zeroize::Zeroizing;
 
 /// How a request is signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
@@ -13,7 +16,7 @@ use sha2::Sha256;
 pub(super) enum Scheme {
     /// Gatepost's own: hex over `timestamp.body`, the timestamp in milliseconds
     Timestamped,
-    /// Standard Webhooks: base64 over `id.timestamp.body`, a `whsec_` secret
+    /// Standard Webhooks: base64 over `id.timestamp.body`, a `whsec_` secret or a `whpk_` public key
     Standard,
     /// GitHub: hex over the body
     Github,
@@ -63,12 +66,14 @@ impl Scheme {
                 return Names { signature: name("signature"), also, timestamp, id };
             }
             Self::Standard => ("webhook-signature", None, Some("webhook-timestamp"), Some("webhook-id")),
-            Self::Github => ("x-hub-signature-256", None, None, None),
+            Self::Github => ("x-hub-signature-256", Some("x-hub-signature-256-also"), None, None),
             Self::Stripe => ("stripe-signature", None, None, None),
-            Self::Slack => ("x-slack-signature", None, Some("x-slack-request-timestamp"), None),
+            Self::Slack => {
+                ("x-slack-signature", Some("x-slack-signature-also"), Some("x-slack-request-timestamp"), None)
+            }
         };
         let owned = |name: Option<&str>| name.map(str::to_owned);
-        Names { signature: signature.to_owned(), also, timestamp: owned(timestamp), id: owned(id) }
+        Names { signature: signature.to_owned(), also: owned(also), timestamp: owned(timestamp), id: owned(id) }
     }
 
     pub(super) fn unit(self) -> Unit {
@@ -96,7 +101,17 @@ impl Scheme {
         })
     }
 
-    /// The key that this secret stands for.
+    /// The public key that this secret is, or that belongs to the private one it is.
+    pub(super) fn public(self, secret: &[u8]) -> Option<PublicKey> {
+        let secret = str::from_utf8(secret).ok().filter(|_| self == Self::Standard)?.trim();
+        if let Some(public) = secret.strip_prefix(PUBLIC) {
+            return PublicKey::new(&STANDARD.decode(public).ok()?);
+        }
+        let private = Zeroizing::new(STANDARD.decode(secret.strip_prefix(PRIVATE)?).ok()?);
+        PrivateKey::new(&private).map(|key| key.public())
+    }
+
+    /// The shared key that this secret stands for.
     pub(super) fn key(self, secret: &[u8]) -> Vec<u8> {
         if self != Self::Standard {
             return secret.to_vec();
@@ -110,6 +125,39 @@ impl Scheme {
             Self::Standard => format!("v1,{}", STANDARD.encode(mac)),
             Self::Stripe => format!("t={},v1={}", timestamp.unwrap_or_default(), hex::encode(mac)),
             _ => format!("{}{}", self.mark(), hex::encode(mac)),
+        }
+    }
+}
+
+/// A signature as bytes.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Tag {
+    /// HMAC-SHA256, under a shared key.
+    Mac(Vec<u8>),
+    /// Ed25519, by a private key.
+    Ed25519(Box<[u8; 64]>),
+}
+
+/// What a signature is checked with.
+pub(super) enum Key {
+    /// Both sides have it.
+    Shared(Zeroizing<Vec<u8>>),
+    /// Its sender has the private one.
+    Public(PublicKey),
+}
+
+impl Key {
+    /// Is one of these the signature over both parts?
+    pub(super) fn matches<'a>(&self, before: &[u8], body: &[u8], mut tags: impl Iterator<Item = &'a Tag>) -> bool {
+        match self {
+            Self::Shared(key) => {
+                let due = Tag::Mac(mac(key, before, body));
+                tags.any(|tag| *tag == due)
+            }
+            Self::Public(key) => tags.any(|tag| match tag {
+                Tag::Ed25519(tag) => key.verifies(&[before, body], tag),
+                Tag::Mac(_) => false,
+            }),
         }
     }
 }

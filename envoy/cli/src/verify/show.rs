@@ -31,7 +31,7 @@ pub(super) fn verdict(verdict: &Verdict, request: &Captured, secrets: &[Secret],
             writeln!(out, "expected   {}: {}   (secret {})", expected.header, expected.value, expected.secret)?;
         }
         if verdict.expected.is_empty() {
-            writeln!(out, "expected   cannot be told: a part of what is signed is missing")?;
+            writeln!(out, "expected   cannot be told: a part of what is signed is missing, or the key is public")?;
         }
     }
     if verdict.verified {

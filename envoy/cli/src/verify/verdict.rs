@@ -4,10 +4,10 @@ use serde::Serialize;
 
 use super::Secret;
 use super::capture::Captured;
-use super::claim::{self, Claim};
+use super::claim::{self, Claim, Kinds};
 use super::explain::{explain, matching};
 use super::finding::{Code, Finding};
-use super::scheme::{Names, Scheme, mac};
+use super::scheme::{Key, Names, Scheme, mac};
 
 /// What a request is held against.
 pub(super) struct Rules {
@@ -32,7 +32,7 @@ pub(super) struct Verdict {
     pub(super) timestamp_ms: Option<i64>,
     pub(super) age_ms: Option<i64>,
     pub(super) findings: Vec<Finding>,
-    /// The signature that is right for this body and timestamp, under each secret.
+    /// The signature that is right for this body and timestamp, under each shared secret.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) expected: Vec<Expected>,
 }
@@ -49,7 +49,9 @@ pub(super) struct Expected {
 pub(super) fn judge(rules: &Rules, request: &Captured, secrets: &[Secret]) -> Verdict {
     let mut findings = Vec::new();
     let (scheme, names) = style(rules, request, &mut findings);
-    let claim = claim::read(scheme, &names, request, &mut findings);
+    let is_public = |secret: &Secret| matches!(secret.key(scheme), Key::Public(_));
+    let kinds = Kinds { shared: !secrets.iter().all(is_public), public: secrets.iter().any(is_public) };
+    let claim = claim::read((scheme, &names), kinds, request, &mut findings);
     if let Some(at) = claim.at {
         fresh(rules, at, &mut findings);
     }
@@ -135,10 +137,14 @@ fn fresh(rules: &Rules, at: i64, findings: &mut Vec<Finding>) {
 fn expected(scheme: Scheme, names: &Names, claim: &Claim, request: &Captured, secrets: &[Secret]) -> Vec<Expected> {
     let timestamp = claim.timestamp.as_deref();
     let Some(before) = scheme.before_body(claim.id.as_deref(), timestamp) else { return Vec::new() };
-    let of = |secret: &Secret| Expected {
-        secret: secret.number,
-        header: names.signature.clone(),
-        value: scheme.written(&mac(&scheme.key(&secret.bytes), before.as_bytes(), &request.body), timestamp),
+    let of = |secret: &Secret| match secret.key(scheme) {
+        Key::Shared(key) => Some(Expected {
+            secret: secret.number,
+            header: names.signature.clone(),
+            value: scheme.written(&mac(&key, before.as_bytes(), &request.body), timestamp),
+        }),
+        // It takes the private one to make a signature.
+        Key::Public(_) => None,
     };
-    secrets.iter().map(of).collect()
+    secrets.iter().filter_map(of).collect()
 }

@@ -9,12 +9,16 @@ use std::time::Duration;
 
 use gatepost_cli::receive::verify::Check;
 use gatepost_cli::receive::{Mode, Receiver, Setup};
+use gatepost_cli::signing;
 use gatepost_core::secret::Secret;
+use gatepost_core::signature::Scheme;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::Value;
+use zeroize::Zeroizing;
 
-const SECRET: &str = "a-secret-of-the-usual-32-letters";
+/// Base64 too, as scheme standard has it.
+const SECRET: &str = "aSecretOfTheUsual32LettersAsText";
 
 fn setup() -> Setup {
     Setup::new(Secret::new(SECRET.as_bytes().to_vec()).unwrap())
@@ -52,6 +56,24 @@ fn a_good_receiver_passes_and_sees_one_ping_and_its_repetition() {
     assert_eq!((records.len(), taken.len()), (10, 2));
     assert_eq!(taken[0].id, taken[1].id);
     assert!(records.iter().all(|record| record.event == "gatepost.ping"));
+}
+
+#[test]
+fn each_scheme_is_tried_with_what_is_a_forgery_in_it() {
+    let untimed = ["stale", "future", "tampered timestamp", "no timestamp"]
+        .map(|name| format!("warn {name}: not tried: scheme github signs no time"));
+    for (name, scheme) in Scheme::ALL {
+        let secret = vec![Zeroizing::new(SECRET.to_owned())];
+        let other = signing::verifier(scheme, "X-Webhook-", &secret).unwrap();
+        let (_receiver, url) = start(Setup { other: Some(other), ..setup() });
+        let expected = match scheme {
+            Scheme::Github => [&untimed[..], &["warn no id: accepted: 200".to_owned()]].concat(),
+            Scheme::Stripe | Scheme::Slack | Scheme::Standard => vec![],
+            // That the filter takes a request without an id is told: it is not signed there.
+            Scheme::Timestamped => vec!["warn no id: accepted: 200".to_owned()],
+        };
+        assert_eq!(preflight(&url, &["--scheme", name]), (Some(0), expected), "{name}");
+    }
 }
 
 #[test]

@@ -9,7 +9,8 @@ use gatepost_core::signature::timestamped::sign;
 use gatepost_core::time::WallTime;
 use serde_json::{Value, json};
 
-const SECRET: &str = "a-secret-of-the-usual-32-letters";
+/// Base64 too, as scheme standard has it.
+const SECRET: &str = "aSecretOfTheUsual32LettersAsText";
 
 struct Running {
     process: Child,
@@ -104,6 +105,26 @@ fn failures_come_on_demand_also_while_it_runs() {
     assert_eq!(records.len(), 1);
     assert_eq!(records[0], receiver.json());
 }
+
+#[test]
+fn each_scheme_is_verified_and_the_same_message_is_a_duplicate() {
+    for scheme in ["timestamped", "standard", "github", "stripe", "slack"] {
+        let mut receiver = Running::start(&["--json", "--scheme", scheme]);
+        let url = format!("{}/hook", receiver.url);
+        let arguments = ["send", "--url", &url, "--scheme", scheme, "--secret-env", "SECRET", "--data", BODY];
+        let same = ["--id", "0b7e2f3c-5d1a-4c8e-9f60-3a2b1c0d9e8f", "--count", "2"];
+        crate::gatepost(&[&arguments[..], &same].concat(), &[("SECRET", SECRET)]);
+        let (first, second) = (receiver.json(), receiver.json());
+        let verdicts = (&first["verdict"], &second["verdict"]);
+        assert_eq!(verdicts, (&json!("verified"), &json!("duplicate")), "{scheme}: {first} {second}");
+        assert_eq!((&first["event"], &first["id"]), (&json!("gatepost.ping"), &json!(same[1])), "{scheme}: {first}");
+        crate::gatepost(&arguments, &[("SECRET", "YW5vdGhlcg==")]);
+        assert_eq!(receiver.json()["status"], 401, "{scheme}");
+    }
+}
+
+/// With an id where Stripe and where Slack have one.
+const BODY: &str = r#"{"id": "1", "event_id": "1"}"#;
 
 #[test]
 fn without_a_secret_it_does_not_start() {

@@ -101,6 +101,7 @@ fn a_secret_file_is_taken_to_its_last_byte() {
 fn what_cannot_be_read_exits_2_and_says_what() {
     let files = Files::new();
     let request = files.file("request", &format!("{}\r\n", headers())).display().to_string();
+    let cut = files.file("cut", "whpk_AAAA").display().to_string();
     let broken = files.file("broken", "no header\n\nbody").display().to_string();
     for (arguments, says) in [
         (vec!["--request", &request], "--secret-env"),
@@ -109,6 +110,7 @@ fn what_cannot_be_read_exits_2_and_says_what() {
         (vec!["--headers", "-", "--body", "-", "--secret-env", "VERIFY_SECRET"], "stdin can be read only once"),
         (vec!["--request", &request, "--secret-env", "NOT_SET_HERE"], "no variable of that name"),
         (vec!["--request", &request, "--secret-env", SECRET], "takes the name of an environment variable"),
+        (vec!["--request", &request, "--secret-file", &cut], "it is no key of Ed25519: expected whpk_"),
         (vec!["--request", "/nonexistent/file", "--secret-env", "VERIFY_SECRET"], "/nonexistent/file: No such file"),
         (vec!["--request", &broken, "--secret-env", "VERIFY_SECRET"], "line 1 is not a header"),
         (vec!["--request", &request, "--secret-env", "VERIFY_SECRET", "--past", "soon"], "expected a duration"),

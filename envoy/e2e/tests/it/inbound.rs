@@ -13,6 +13,7 @@ use crate::isolation::one_load_at_a_time;
 
 const DEADLINE: Duration = Duration::from_secs(30);
 const SECRET: &str = "secret-of-the-partner";
+const PATH: &str = "/webhooks/inbound";
 
 /// The application: it verifies once more, and keeps what it gets.
 fn application() -> Result<Receiver> {
@@ -23,7 +24,7 @@ fn application() -> Result<Receiver> {
 fn setup(application: &Receiver, more: Value) -> Setup {
     let mut rule = json!({
         "name": "partner",
-        "match": {"path": "/webhooks/inbound"},
+        "match": {"path": PATH},
         "secrets": [{"value": SECRET}],
     });
     if let (Some(rule), Value::Object(more)) = (rule.as_object_mut(), more) {
@@ -32,12 +33,12 @@ fn setup(application: &Receiver, more: Value) -> Setup {
     Setup::bare(json!({"inbound": [rule]})).with_application("/webhooks", "app", application.address())
 }
 
-/// A message that its sender signs now, under this secret.
-fn message(id: &str, body: &str, secret: &str) -> Result<Event> {
+/// A message to this path that its sender signs now, under this secret.
+pub fn message(path: &str, id: &str, body: &str, secret: &str) -> Result<Event> {
     let at = UNIX_EPOCH.elapsed()?.as_millis().to_string();
     let signature = hmac_sha256::HMAC::mac([&at, ".", body].concat(), secret);
     let signature: String = signature.iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(Event { body: body.into(), ..Event::request("POST", "/webhooks/inbound") }
+    Ok(Event { body: body.into(), ..Event::request("POST", path) }
         .with_header("x-webhook-id", id)
         .with_header("x-webhook-event", "paid")
         .with_header("x-webhook-attempt", "1")
@@ -53,9 +54,9 @@ fn counted(gateway: &Gateway, result: &str) -> Result<Option<f64>> {
 fn only_what_is_signed_reaches_the_application_and_it_is_told_so() -> Result<()> {
     let app = application()?;
     let gateway = Gateway::start(&setup(&app, json!({})))?;
-    let good = message("one", "{\"amount\": 42}", SECRET)?;
-    let forged = message("two", "{}", "another")?.with_header("x-gatepost-verified", "partner");
-    let unsigned = Event::request("POST", "/webhooks/inbound").with_header("x-gatepost-verified", "partner");
+    let good = message(PATH, "one", "{\"amount\": 42}", SECRET)?;
+    let forged = message(PATH, "two", "{}", "another")?.with_header("x-gatepost-verified", "partner");
+    let unsigned = Event::request("POST", PATH).with_header("x-gatepost-verified", "partner");
     for (event, status) in [(&forged, 401), (&unsigned, 401), (&good, 200)] {
         assert_eq!(gateway.send(event)?.status, status);
     }
@@ -82,7 +83,7 @@ fn a_message_that_comes_a_thousand_times_on_two_workers_at_once_is_seen_once() -
     let _alone = one_load_at_a_time();
     let app = application()?;
     let gateway = Gateway::start(&setup(&app, json!({})))?;
-    let message = message("one", "{}", SECRET)?;
+    let message = message(PATH, "one", "{}", SECRET)?;
     let (mut seen, mut told) = (0, 0);
     for _ in 0..10 {
         for answer in at_once(&gateway, 100, &message)? {
@@ -105,10 +106,10 @@ fn a_message_that_the_application_has_not_taken_gets_through_when_it_comes_again
     let app = application()?;
     app.script("app", &json!({"replies": [{"status": 500}]}))?;
     let gateway = Gateway::start(&setup(&app, json!({"replay": {"duplicate": "reject"}})))?;
-    let first = message("one", "{}", SECRET)?;
+    let first = message(PATH, "one", "{}", SECRET)?;
     // As a sender does that signs each attempt afresh, and as one that sends the same bytes.
     let mut statuses = Vec::new();
-    for event in [&first, &first, &first, &message("one", "{}", SECRET)?] {
+    for event in [&first, &first, &first, &message(PATH, "one", "{}", SECRET)?] {
         statuses.push(gateway.send(event)?.status);
     }
     assert_eq!(statuses, [500, 200, 409, 409]);
@@ -120,9 +121,9 @@ fn a_message_that_the_application_has_not_taken_gets_through_when_it_comes_again
 fn a_worker_whose_vm_trapped_lets_nothing_by_unverified() -> Result<()> {
     let app = application()?;
     let gateway = Gateway::start(&setup(&app, json!({})).with_wasm(artifact::wasm_that_traps()?))?;
-    let trap = message("one", "{}", SECRET)?.with_header("x-gatepost-trap", "now");
+    let trap = message(PATH, "one", "{}", SECRET)?.with_header("x-gatepost-trap", "now");
     assert_eq!(gateway.send(&trap)?.status, 503);
-    let unsigned = Event::request("POST", "/webhooks/inbound");
+    let unsigned = Event::request("POST", PATH);
     let statuses = wait::until("the VM is rebuilt", DEADLINE, || {
         let status = gateway.send(&unsigned)?.status;
         assert!([401, 503].contains(&status), "{status}");
@@ -130,7 +131,7 @@ fn a_worker_whose_vm_trapped_lets_nothing_by_unverified() -> Result<()> {
     })?;
     println!("after a trap and its rebuilding the answer is {statuses}");
     assert_eq!(app.records("app", 0)?.len(), 0);
-    assert_eq!(gateway.send(&message("two", "{}", SECRET)?)?.status, 200);
+    assert_eq!(gateway.send(&message(PATH, "two", "{}", SECRET)?)?.status, 200);
     Ok(())
 }
 
@@ -139,10 +140,10 @@ fn a_bad_config_is_not_taken_and_the_old_one_goes_on_verifying() -> Result<()> {
     let app = application()?;
     let good = setup(&app, json!({}));
     let gateway = Gateway::start_dynamic(&good)?;
-    let bad = good.with(json!({"inbound": [{"name": "partner", "match": {"path": "/webhooks/inbound"}}]}));
+    let bad = good.with(json!({"inbound": [{"name": "partner", "match": {"path": PATH}}]}));
     assert!(!gateway.update(&bad)?);
-    assert_eq!(gateway.send(&Event::request("POST", "/webhooks/inbound"))?.status, 401);
-    assert_eq!(gateway.send(&message("one", "{}", SECRET)?)?.status, 200);
+    assert_eq!(gateway.send(&Event::request("POST", PATH))?.status, 401);
+    assert_eq!(gateway.send(&message(PATH, "one", "{}", SECRET)?)?.status, 200);
     assert!(Gateway::start(&bad).is_err(), "Envoy does not start with it");
     assert_eq!(app.records("app", 0)?.len(), 1);
     Ok(())
@@ -153,12 +154,12 @@ fn without_the_line_that_shows_the_filter_bodies_nothing_passes() -> Result<()> 
     let app = application()?;
     let setup = setup(&app, json!({})).with_around(json!({"allow_on_headers_stop_iteration": false}));
     let gateway = Gateway::start(&setup)?;
-    let pending = gateway.connect(Protocol::Http1)?.begin(message("one", "{}", SECRET)?);
+    let pending = gateway.connect(Protocol::Http1)?.begin(message(PATH, "one", "{}", SECRET)?);
     // Envoy has it, and the request before it on another connection has been answered.
     wait::until("it is with Envoy", DEADLINE, || {
         Ok((gateway.envoy.stat("http.public.downstream_rq_active")? >= 1).then_some(()))
     })?;
-    assert_eq!(gateway.send(&Event::request("POST", "/webhooks/inbound"))?.status, 401);
+    assert_eq!(gateway.send(&Event::request("POST", PATH))?.status, 401);
     assert!(!pending.is_finished());
     assert_eq!(app.records("app", 0)?.len(), 0);
     pending.leave();

@@ -8,6 +8,7 @@ use super::*;
 
 mod document;
 mod good;
+mod inbound;
 mod payload_guard;
 mod refused;
 mod rollout;

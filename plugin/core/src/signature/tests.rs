@@ -52,8 +52,10 @@ fn attempt(body: &[u8]) -> Attempt<'_> {
     }
 }
 
+type Sent = Vec<(String, Vec<u8>)>;
+
 /// What the sender sends.
-fn sent(config: &Config, body: &[u8]) -> Vec<(String, Vec<u8>)> {
+fn sent(config: &Config, body: &[u8]) -> Sent {
     let headers = attempt_headers(&config.endpoints[0], "agent", &attempt(body));
     headers.into_iter().map(|(name, value)| (name.to_owned(), Cow::into_owned(value))).collect()
 }
@@ -222,14 +224,14 @@ fn a_header_that_is_absent_or_comes_twice_is_not_taken() {
 
 #[test]
 fn what_a_message_is_known_by_is_what_cannot_be_changed_in_it() {
-    let marks = |scheme: &str, change: &dyn Fn(&mut Vec<(String, Vec<u8>)>), body: &[u8]| {
+    let marks = |scheme: &str, change: &dyn Fn(&mut Sent), body: &[u8]| {
         let config = config(&of(scheme), &["b2xk", "bmV3"], &["b2xk"]);
         let mut headers = sent(&config, body);
         change(&mut headers);
         verified(&config, &headers, body, AT).unwrap()
     };
-    let drop_also = |headers: &mut Vec<(String, Vec<u8>)>| headers.retain(|(name, _)| !name.ends_with("-also"));
-    let rename = |headers: &mut Vec<(String, Vec<u8>)>| {
+    let drop_also = |headers: &mut Sent| headers.retain(|(name, _)| !name.ends_with("-also"));
+    let rename = |headers: &mut Sent| {
         headers.retain(|(name, _)| name != "x-webhook-id" && name != "x-github-delivery");
         headers.push(("x-webhook-id".to_owned(), b"another".to_vec()));
         headers.push(("x-github-delivery".to_owned(), b"another".to_vec()));

@@ -79,6 +79,7 @@ fn every_query_of_the_dashboard_shows_what_happens() -> Result<()> {
     thread::scope(|scope| {
         let _stop = StopOnDrop(&stop);
         let traffic = Site::traffic(scope, &[&site.troubled, &site.dead, &site.full], &stop);
+        let webhooks = scope.spawn(|| site.webhooks(&stop));
         site.trouble()?;
         site.break_receivers()?;
         site.operate()?;
@@ -97,6 +98,7 @@ fn every_query_of_the_dashboard_shows_what_happens() -> Result<()> {
         });
         shown.with_context(|| format!("{blank:#?}"))?;
         stop.now();
+        webhooks.join().map_err(|_| anyhow!("traffic panicked"))??;
         traffic.into_iter().try_for_each(|traffic| traffic.join().map_err(|_| anyhow!("traffic panicked"))?)
     })?;
     variables_offer_what_there_is(&prometheus, &dashboard)?;

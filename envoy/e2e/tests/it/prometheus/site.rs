@@ -13,6 +13,7 @@ use gatepost_e2e::{Event, Gateway, Protocol, Setup, endpoint};
 use serde_json::{Value, json};
 
 use crate::admin::Operator;
+use crate::inbound::message;
 
 pub const DEADLINE: Duration = Duration::from_secs(120);
 /// Ten events a second: two windows of seconds hold enough for a verdict.
@@ -21,8 +22,8 @@ const PACE: Duration = Duration::from_millis(100);
 /// Endpoints that share a gateway, and get the same events; `healthy` is one that nothing happens to.
 pub const TROUBLED: [&str; 7] = ["healthy", "half", "objective", "slow", "slower", "flapping", "unauthorized"];
 /// Endpoints that have a gateway of their own name.
-const ALONE: [&str; 10] =
-    ["dead", "operated", "personal", "guarded", "full", "evicted", "traps", "ends", "restarted", "off"];
+const ALONE: [&str; 11] =
+    ["dead", "operated", "personal", "guarded", "full", "evicted", "traps", "ends", "restarted", "off", "inbound"];
 
 /// What runs.
 pub struct Site {
@@ -37,6 +38,7 @@ pub struct Site {
     pub traps: Gateway,
     pub ends: Gateway,
     pub restarted: Gateway,
+    pub inbound: Gateway,
 }
 
 impl Site {
@@ -59,6 +61,7 @@ impl Site {
             traps: Gateway::start(&of("traps", json!({"timeout": "30s"})).with_wasm(artifact::wasm_that_traps()?))?,
             ends: Gateway::start(&of("ends", json!({})))?,
             restarted: Gateway::start(&of("restarted", json!({})))?,
+            inbound: Gateway::start(&inbound(&receiver))?,
             receiver,
         })
     }
@@ -76,6 +79,7 @@ impl Site {
             ("traps", &self.traps),
             ("ends", &self.ends),
             ("restarted", &self.restarted),
+            ("inbound", &self.inbound),
         ];
         gateways.into_iter().map(|(name, gateway)| Ok((name, gateway.envoy.admin_address()?))).collect()
     }
@@ -153,6 +157,19 @@ impl Site {
         Gateway::start(&of(&self.receiver, "off", json!({})).with(json!({"enabled": false})))
     }
 
+    /// Ten webhooks a second that come in unsigned, and as many good ones where there is room to remember one, until `stop`.
+    pub fn webhooks(&self, stop: &Stop) -> Result<()> {
+        let mut connection = self.inbound.connect(Protocol::Http1)?;
+        let mut number = 0;
+        while !stop.0.load(Ordering::Relaxed) {
+            number += 1;
+            connection.send(&Event::request("POST", "/webhooks/forged"))?;
+            connection.send(&message("/webhooks/crowded", &format!("message {number}"), "{}", SECRET_INBOUND)?)?;
+            thread::park_timeout(PACE);
+        }
+        Ok(())
+    }
+
     /// Ten events a second at these gateways, whatever they are answered, until `stop`.
     pub fn traffic<'scope, 'env>(
         scope: &'scope Scope<'scope, 'env>,
@@ -212,6 +229,19 @@ fn troubled(receiver: &Receiver) -> Setup {
 fn operated(receiver: &Receiver) -> Setup {
     let entry = |name: &str| endpoint(name, "secret-of-operated", json!({}));
     quick(Setup::new(receiver, &[entry("switched_off"), entry("taken_back")]))
+}
+
+const SECRET_INBOUND: &str = "secret-of-inbound";
+
+/// One that verifies by two rules, the second of which remembers one message.
+fn inbound(receiver: &Receiver) -> Setup {
+    let rule = |name: &str, replay: Value| {
+        let (path, secrets) = (format!("/webhooks/{name}"), [json!({"value": SECRET_INBOUND})]);
+        json!({"name": name, "match": {"path": path}, "secrets": secrets, "replay": replay})
+    };
+    let rules = [rule("forged", json!({})), rule("crowded", json!({"capacity": 1, "when_full": "allow"}))];
+    let setup = Setup::bare(json!({"inbound": rules}));
+    quick(setup.with_application("/webhooks", "inbound", receiver.address()))
 }
 
 /// Envoy brings histograms and its uptime up to date every 5 s, which is a window here.

@@ -1,0 +1,139 @@
+//! The schemes other than `timestamped`: verified by the filter's own code, so that a request is taken here just when an
+//! inbound rule would take it.
+
+use std::time::Duration;
+
+use gatepost_core::headers::Headers;
+use gatepost_core::signature::{Fault, Scheme, Signature, Tolerance, github, slack, standard, stripe};
+use gatepost_core::time::WallTime;
+use hyper::HeaderMap;
+
+use super::verify::{Check, FUTURE, PAST, Problem, Verifier};
+
+/// In which headers a request says what it is; the first of each kind that is there counts.
+pub struct Labels<'a> {
+    /// The event type.
+    pub event: Vec<&'a str>,
+    /// The event's id.
+    pub id: Vec<&'a str>,
+    /// When it was signed, where that has a header of its own.
+    pub timestamp: &'a str,
+    /// The signature.
+    pub signature: &'a str,
+}
+
+impl Verifier {
+    /// Where to look. What a gateway sends has its own headers besides those of the scheme.
+    pub fn labels(&self) -> Labels<'_> {
+        let own = &self.scheme;
+        let labels = |timestamp, signature| Labels { event: vec![&own.event], id: vec![&own.id], timestamp, signature };
+        match self.other.as_ref().map(|signature| signature.scheme) {
+            None | Some(Scheme::Timestamped) => labels(&own.timestamp, &own.signature),
+            Some(Scheme::Standard) => {
+                let labels = labels(standard::TIMESTAMP, standard::SIGNATURE);
+                Labels { id: vec![standard::ID], ..labels }
+            }
+            Some(Scheme::Github) => {
+                let labels = labels("", github::SIGNATURE);
+                Labels { event: vec![&own.event, github::EVENT], id: vec![github::ID], ..labels }
+            }
+            Some(Scheme::Stripe) => labels("", stripe::SIGNATURE),
+            Some(Scheme::Slack) => labels(slack::TIMESTAMP, slack::SIGNATURE),
+        }
+    }
+
+    pub(super) fn verify_other(
+        &self,
+        signature: &Signature,
+        headers: &HeaderMap,
+        body: &[u8],
+        now: WallTime,
+    ) -> Result<Vec<String>, Problem> {
+        let pairs: Vec<(&str, &[u8])> = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+        let tolerance = if self.checks(Check::Timestamp) {
+            Tolerance { past: PAST, future: FUTURE }
+        } else {
+            Tolerance { past: EVER, future: EVER }
+        };
+        match signature.verify(&Headers::new(&pairs), body, now, tolerance) {
+            Ok(marks) => Ok(marks.iter().map(u64::to_string).collect()),
+            Err(Fault::Unsigned { .. } | Fault::Mismatch) if !self.checks(Check::Signature) => Ok(Vec::new()),
+            Err(fault) => Err(Problem::Other(fault.to_string())),
+        }
+    }
+}
+
+/// A hundred years.
+const EVER: Duration = Duration::from_hours(100 * 365 * 24);
+
+#[cfg(test)]
+mod tests {
+    use gatepost_core::message::{Attempt, EventId, attempt_headers};
+    use gatepost_core::signature::timestamped::Timestamped;
+    use zeroize::Zeroizing;
+
+    use super::*;
+    use crate::signing;
+
+    const SHARED: &str = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
+    const BODY: &[u8] = br#"{"id":"1","event_id":"1"}"#;
+    const NOW: WallTime = WallTime::from_millis(1_764_000_000_000);
+
+    fn signed(scheme: Scheme, at: WallTime) -> HeaderMap {
+        let endpoint = signing::endpoint(scheme, "X-Webhook-", &vec![Zeroizing::new(SHARED.to_owned())]).unwrap();
+        let attempt = Attempt {
+            id: EventId([7; 16]),
+            number: 1,
+            at,
+            event_type: "a",
+            content_type: None,
+            traceparent: None,
+            tracestate: None,
+            body: BODY,
+        };
+        let mut headers = HeaderMap::new();
+        for (name, value) in attempt_headers(&endpoint, "test", &attempt) {
+            if !name.starts_with(':') {
+                let name = hyper::header::HeaderName::try_from(name).unwrap();
+                headers.insert(name, value.as_ref().try_into().unwrap());
+            }
+        }
+        headers
+    }
+
+    fn verifier(scheme: Scheme, without: Vec<Check>) -> Verifier {
+        let other = signing::verifier(scheme, "X-Webhook-", &vec![Zeroizing::new(SHARED.to_owned())]).unwrap();
+        Verifier { scheme: Timestamped::default(), secrets: vec![], other: Some(other), without }
+    }
+
+    #[test]
+    fn each_scheme_is_verified_and_what_is_wrong_is_told() {
+        for scheme in [Scheme::Standard, Scheme::Github, Scheme::Stripe, Scheme::Slack] {
+            let (careful, headers) = (verifier(scheme, vec![]), signed(scheme, NOW));
+            assert!(!careful.verify(&headers, BODY, NOW).unwrap().is_empty(), "{scheme:?}");
+            let problem = careful.verify(&headers, b"{}", NOW).unwrap_err().to_string();
+            assert!(problem.starts_with("no signature fits the body"), "{scheme:?}: {problem}");
+            let problem = careful.verify(&HeaderMap::new(), BODY, NOW).unwrap_err().to_string();
+            assert!(problem.starts_with("the request is not signed"), "{scheme:?}: {problem}");
+        }
+    }
+
+    #[test]
+    fn a_check_that_is_left_out_lets_pass_what_it_alone_would_find() {
+        let old = signed(Scheme::Slack, WallTime::from_millis(NOW.as_millis() - 600_000));
+        assert!(verifier(Scheme::Slack, vec![]).verify(&old, BODY, NOW).is_err());
+        assert!(verifier(Scheme::Slack, vec![Check::Timestamp]).verify(&old, BODY, NOW).is_ok());
+        assert!(verifier(Scheme::Slack, vec![Check::Timestamp]).verify(&old, b"{}", NOW).is_err());
+        assert!(
+            verifier(Scheme::Slack, vec![Check::Signature]).verify(&signed(Scheme::Slack, NOW), b"{}", NOW).is_ok()
+        );
+        assert!(verifier(Scheme::Slack, vec![Check::Signature]).verify(&old, b"{}", NOW).is_err());
+    }
+
+    #[test]
+    fn what_a_request_is_stands_in_the_headers_of_its_scheme_or_of_the_gateway() {
+        let verifier = verifier(Scheme::Github, vec![]);
+        let labels = verifier.labels();
+        assert_eq!((labels.event, labels.id), (vec!["x-webhook-event", "x-github-event"], vec!["x-github-delivery"]));
+    }
+}
