@@ -103,24 +103,12 @@ fn no_secret_is_ever_logged() {
 
 #[test]
 fn what_comes_later_is_refused_as_not_yet_supported() {
-    let base = config([endpoint("billing")]);
-    let standard = json!({"signature": {"scheme": "standard"}});
-    let dated = json!({"secrets": [{"value": "a", "not_after": "2027-01-01T00:00:00Z"}]});
     let forward = json!({
         "name": "forward", "mode": "forward", "match": {"path": "/forward"}, "event": "a",
     });
-    let cases = [
-        (with(base.clone(), json!({"inbound": []})), "inbound"),
-        (with(base, json!({"routes": [forward]})), "routes[0].mode"),
-        (config([with(endpoint("billing"), standard)]), "endpoints[0].signature.scheme"),
-        (config([with(endpoint("billing"), dated)]), "endpoints[0].secrets[0].not_after"),
-    ];
-    for (config, path) in cases {
-        let log = refusal(&config);
-        assert_eq!(log.len(), 1, "{log:#?}");
-        assert!(log[0].message.contains(&format!("{path}: ")), "{path} in {log:#?}");
-        assert!(log[0].message.contains("not yet"), "{log:#?}");
-    }
+    let log = refusal(&with(config([endpoint("billing")]), json!({"routes": [forward]})));
+    assert_eq!(log.len(), 1, "{log:#?}");
+    assert!(log[0].message.contains("routes[0].mode: ") && log[0].message.contains("not yet"), "{log:#?}");
 }
 
 #[test]
