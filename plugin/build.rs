@@ -7,4 +7,7 @@ fn main() {
     // The stack stands below the data, so that it cannot grow into them. With half a mebibyte, and not a whole one, each
     // address of theirs is a byte shorter; the deepest recursion is through 127 levels of a config.
     println!("cargo::rustc-link-arg-cdylib=-zstack-size=524288");
+    // What of libc would bring its allocator: see their namesakes in src/host/abi.rs.
+    println!("cargo::rustc-link-arg-cdylib=--wrap=getenv");
+    println!("cargo::rustc-link-arg-cdylib=--wrap=getcwd");
 }

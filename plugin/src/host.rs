@@ -131,9 +131,13 @@ pub fn configuration() -> Vec<u8> {
     abi::buffer(abi::PLUGIN_CONFIGURATION, usize::MAX).unwrap_or_default()
 }
 
-/// A variable of the environment, as far as `host_env_keys` and `key_values` let it through.
-pub fn environment(name: &str) -> Option<String> {
-    std::env::var(name).ok()
+/// Looks up variables of the environment, as far as `host_env_keys` and `key_values` let them through.
+pub fn environment() -> impl Fn(&str) -> Option<String> {
+    let entries = abi::environment();
+    move |name| {
+        let value = |entry: &[u8]| entry.strip_prefix(name.as_bytes())?.strip_prefix(b"=").map(<[u8]>::to_vec);
+        String::from_utf8(entries.split(|byte| *byte == 0).find_map(value)?).ok()
+    }
 }
 
 /// The headers of the request of the current context.

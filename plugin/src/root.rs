@@ -47,7 +47,7 @@ impl Root {
             host::log(Level::Error, &format!("gatepost: no random ids without the host's random_get: {error}"));
             return false;
         }
-        match config::parse(&host::configuration(), &host::environment) {
+        match config::parse(&host::configuration(), &host::environment()) {
             Ok(config) => {
                 self.worker = Some(Rc::new(Worker::new(config, host::plugin_name())));
                 self.tick = TICK_MAX;

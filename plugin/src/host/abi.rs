@@ -6,6 +6,7 @@
     reason = "host calls are foreign functions; each block passes live buffers with their own lengths"
 )]
 
+use std::ffi::c_char;
 use std::ptr::null_mut;
 
 /// A status of the ABI, as a number.
@@ -108,6 +109,21 @@ unsafe extern "C" {
 #[link(wasm_import_module = "wasi_snapshot_preview1")]
 unsafe extern "C" {
     fn clock_time_get(clock: u32, precision: u64, time: *mut u64) -> u32;
+    fn environ_sizes_get(count: *mut usize, size: *mut usize) -> u32;
+    fn environ_get(entries: *mut *mut u8, bytes: *mut u8) -> u32;
+}
+
+/// In place of libc's `getenv` (build.rs says so to the linker). Only a panic asks, for `RUST_BACKTRACE`: there is none in
+/// a VM, and libc's copy of the environment needs an allocator of its own.
+#[unsafe(no_mangle)]
+extern "C" fn __wrap_getenv(_name: *const c_char) -> *mut c_char {
+    null_mut()
+}
+
+/// In place of libc's `getcwd`. Only a backtrace asks, to shorten its paths.
+#[unsafe(no_mangle)]
+extern "C" fn __wrap_getcwd(_path: *mut c_char, _len: usize) -> *mut c_char {
+    null_mut()
 }
 
 /// Takes back what the host allocated.
@@ -285,6 +301,18 @@ pub fn clock(clock: u32) -> u64 {
     // SAFETY: a pointer to a live number is passed. Envoy knows both clocks, so the call cannot fail.
     let _ = unsafe { clock_time_get(clock, 1, &mut time) };
     time
+}
+
+/// The environment: `NAME=value`, each with a zero byte behind it.
+pub fn environment() -> Vec<u8> {
+    let (mut count, mut size) = (0, 0);
+    // SAFETY: pointers to live numbers are passed.
+    if unsafe { environ_sizes_get(&mut count, &mut size) } != OK {
+        return Vec::new();
+    }
+    let (mut entries, mut bytes) = (vec![null_mut(); count], vec![0; size]);
+    // SAFETY: both have the room that the host has just asked for.
+    if unsafe { environ_get(entries.as_mut_ptr(), bytes.as_mut_ptr()) } == OK { bytes } else { Vec::new() }
 }
 
 fn done(status: Status) -> Result<(), Status> {
