@@ -96,7 +96,9 @@ impl Stream {
 
     /// The headers of its response are here, whoever made it.
     pub fn response_headers(&mut self) {
-        if let Some(status) = self.ticket.and_then(|_| host::response_status()) {
+        if self.ticket.is_some()
+            && let Some(status) = host::response_status()
+        {
             self.settle((200..300).contains(&status));
         }
     }

@@ -90,7 +90,7 @@ impl Worker {
     }
 
     /// A verified request was answered, or left: `taken` says whether by a 2xx.
-    pub fn end(&self, ticket: Ticket, taken: bool) {
+    pub fn end(&self, ticket: &Ticket, taken: bool) {
         if let Err(error) = self.gate.end(&mut SharedData, ticket, taken) {
             self.tell(host::now(), &Notice::Store { doing: "ending the claim of an inbound message", error });
         }

@@ -163,7 +163,7 @@ impl Answer {
     /// 405: the path makes events, but not by this method.
     pub fn method_not_allowed(allow: &[String]) -> Self {
         let allow = allow.join(", ");
-        Self::problem(405, "Method Not Allowed", &format!("events are sent here with {allow}")).with("allow", allow)
+        Self::problem(405, "Method Not Allowed", &format!("this path takes {allow}")).with("allow", allow)
     }
 
     /// 413: the body is over `limits.body`.

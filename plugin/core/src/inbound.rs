@@ -45,7 +45,7 @@ pub struct Verdict {
 }
 
 /// A message that is with the application.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ticket {
     rule: RuleId,
     claim: Claim,
@@ -100,10 +100,10 @@ impl Gate {
     ///
     /// # Errors
     /// The store's; the message then counts as one in progress until its claim ends.
-    pub fn end(&self, store: &mut dyn SharedStore, ticket: Ticket, taken: bool) -> Result<(), StoreError> {
+    pub fn end(&self, store: &mut dyn SharedStore, ticket: &Ticket, taken: bool) -> Result<(), StoreError> {
         match self.tables.get(ticket.rule.0) {
-            Some(table) if taken => table.commit(store, ticket.claim),
-            Some(table) => table.release(store, ticket.claim),
+            Some(table) if taken => table.commit(store, &ticket.claim),
+            Some(table) => table.release(store, &ticket.claim),
             None => Ok(()),
         }
     }

@@ -11,7 +11,8 @@
 //! one id, one finds the other's entry.
 //!
 //! # Size
-//! An entry takes [`ENTRY`] bytes, and a message one or two of them. A bucket has room for [`SLOTS`], twice of what it gets
+//! An entry takes [`ENTRY`] bytes, and a message one or two of them, and one more for each further secret while secrets
+//! rotate. A bucket has room for [`SLOTS`], twice of what it gets
 //! when the table holds `capacity` messages of two marks each. Chance fills some buckets before others: with room for
 //! twice the mean of 32, one of ten million is full at `capacity`. So up to `capacity` nothing is refused, and at twice of
 //! that everything is. A table of 64 marks or fewer is one bucket, and exact. Memory at the worst: `capacity` x 4 x 24
@@ -97,11 +98,21 @@ pub enum Seen {
 }
 
 /// A claim, to be committed or released.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
-    mark: u64,
+    marks: Marks,
     /// Its own, even after another has taken over.
     until: Instant,
+}
+
+impl Claim {
+    /// What the entry of one of its marks says: the first one's where the message stands, the others' to look there.
+    fn state(&self, mark: u64) -> State {
+        match self.marks.first() {
+            Some(first) if *first != mark => State::See { mark: *first, stamp: stamp(self.until) },
+            _ => State::Claimed { until: self.until },
+        }
+    }
 }
 
 /// The entries of a bucket as they are stored. They are looked through and changed in place: to take them apart would
@@ -229,43 +240,49 @@ impl Table {
     /// # Errors
     /// The store's; the claim, as far as it was made, ends at its time.
     pub fn claim(&self, store: &mut dyn SharedStore, now: Instant, marks: &Marks) -> Result<Seen, StoreError> {
-        let Some((first, others)) = marks.split_first() else { return Ok(Seen::Full) };
-        let claim = Claim { mark: *first, until: now.plus(CLAIM) };
-        let mut seen = self.enter(store, now, *first, State::Claimed { until: claim.until }, claim)?;
-        for mark in others {
-            if !matches!(seen, Seen::Never(_)) {
-                break;
-            }
-            seen = self.enter(store, now, *mark, State::See { mark: *first, stamp: stamp(claim.until) }, claim)?;
-            if !matches!(seen, Seen::Never(_)) {
-                self.release(store, claim)?;
+        let Some(first) = marks.first().copied() else { return Ok(Seen::Full) };
+        let claim = Claim { marks: marks.clone(), until: now.plus(CLAIM) };
+        for (number, mark) in marks.iter().enumerate() {
+            if let Some(seen) = self.enter(store, now, *mark, claim.state(*mark), first)? {
+                if number > 0 {
+                    self.release(store, &claim)?;
+                }
+                return Ok(seen);
             }
         }
-        Ok(seen)
+        Ok(Seen::Never(claim))
     }
 
     /// The application has taken the message: it is not to see it again.
     ///
     /// # Errors
     /// The store's; the message then counts as one in progress until its claim ends.
-    pub fn commit(&self, store: &mut dyn SharedStore, claim: Claim) -> Result<(), StoreError> {
+    pub fn commit(&self, store: &mut dyn SharedStore, claim: &Claim) -> Result<(), StoreError> {
+        let Some(first) = claim.marks.first() else { return Ok(()) };
         let expires = claim.until.minus(CLAIM).plus(self.policy.ttl);
-        self.end(store, claim, Some(entry(claim.mark, expires, State::Done { until: claim.until })))
+        self.end(store, claim, *first, Some(entry(*first, expires, State::Done { until: claim.until })))
     }
 
     /// The application has not taken the message: it may come again.
     ///
     /// # Errors
     /// The store's; the message may then come again when its claim ends.
-    pub fn release(&self, store: &mut dyn SharedStore, claim: Claim) -> Result<(), StoreError> {
-        self.end(store, claim, None)
+    pub fn release(&self, store: &mut dyn SharedStore, claim: &Claim) -> Result<(), StoreError> {
+        claim.marks.iter().try_for_each(|mark| self.end(store, claim, *mark, None))
     }
 
-    fn end(&self, store: &mut dyn SharedStore, claim: Claim, left: Option<[u8; ENTRY]>) -> Result<(), StoreError> {
-        self.change(store, claim.mark, &mut |_, bucket| {
-            // Whoever took over an old claim has another `until`.
-            let own = State::Claimed { until: claim.until };
-            let place = bucket.find(claim.mark, Instant::default()).filter(|place| bucket.state(*place) == Some(own));
+    /// Puts another entry, or none, in the place of the one that a claim made for a mark.
+    fn end(
+        &self,
+        store: &mut dyn SharedStore,
+        claim: &Claim,
+        mark: u64,
+        left: Option<[u8; ENTRY]>,
+    ) -> Result<(), StoreError> {
+        self.change(store, mark, &mut |_, bucket| {
+            // Whoever took over an old claim has made another one.
+            let own = Some(claim.state(mark));
+            let place = bucket.find(mark, Instant::default()).filter(|place| bucket.state(*place) == own);
             let Some(place) = place else { return Ok(false) };
             bucket.0.swap_remove(place);
             bucket.0.extend(left);
@@ -273,21 +290,21 @@ impl Table {
         })
     }
 
-    /// Writes the entry of a mark, unless there is one that counts.
+    /// Writes the entry of a mark, unless there is one that counts: of another message than that with the first mark `own`.
     fn enter(
         &self,
         store: &mut dyn SharedStore,
         now: Instant,
         mark: u64,
         state: State,
-        claim: Claim,
-    ) -> Result<Seen, StoreError> {
-        let mut seen = Seen::Full;
+        own: u64,
+    ) -> Result<Option<Seen>, StoreError> {
+        let mut seen = None;
         self.change(store, mark, &mut |store, bucket| {
             bucket.purge(now);
-            let known = match bucket.find(mark, now) {
+            seen = match bucket.find(mark, now) {
                 Some(place) => {
-                    let standing = self.standing(store, now, bucket.state(place), claim.mark)?;
+                    let standing = self.standing(store, now, bucket.state(place), own)?;
                     if standing.is_none() {
                         bucket.0.swap_remove(place);
                     }
@@ -295,11 +312,10 @@ impl Table {
                 }
                 None => (bucket.0.len() >= self.slots).then_some(Seen::Full),
             };
-            seen = known.unwrap_or(Seen::Never(claim));
-            if matches!(seen, Seen::Never(_)) {
+            if seen.is_none() {
                 bucket.0.push(entry(mark, now.plus(self.policy.ttl.max(CLAIM)), state));
             }
-            Ok(matches!(seen, Seen::Never(_)))
+            Ok(seen.is_none())
         })?;
         Ok(seen)
     }

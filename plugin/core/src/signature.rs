@@ -158,8 +158,8 @@ pub struct Tolerance {
 
 /// What a verified message is known by, should it come again: its signatures and its id, 64 bits of each.
 ///
-/// All signatures it came with, even those under secrets that are none of ours yet: it must not come again with one of
-/// them alone. Where the id is part of what is signed the id will do, and a sender that signs afresh for every attempt is
+/// All signatures it has under live secrets and all it came with, even those under secrets that are none of ours yet: it
+/// must not come again with another one of them. Where the id is part of what is signed the id will do, and a sender that signs afresh for every attempt is
 /// known again by it.
 pub type Marks = Vec<u64>;
 
@@ -250,16 +250,19 @@ impl Signature {
             return Err(Fault::NoSecret);
         }
         // Every key has its say, so that the time it takes does not tell which of them fits.
-        let fits = live.fold(false, |fits, key| fits | presented.is_signed_by(&key.key, body));
-        if fits { Ok(presented.marks()) } else { Err(Fault::Mismatch) }
+        let mut ours = Vec::new();
+        let fits = live.fold(false, |fits, key| fits | presented.is_signed_by(&key.key, body, &mut ours));
+        if fits { Ok(presented.marks(ours)) } else { Err(Fault::Mismatch) }
     }
 }
 
 impl Presented {
-    fn is_signed_by(&self, key: &Key, body: &[u8]) -> bool {
+    /// Is one of its signatures under this key? The one that it should be is added to `all`, where both sides can make it.
+    fn is_signed_by(&self, key: &Key, body: &[u8], all: &mut Vec<Tag>) -> bool {
         match key {
             Key::Shared(secret) => {
                 let ours = mac(secret, &[&self.prefix, body]);
+                all.push(Tag::Mac(ours.bytes()));
                 self.tags.iter().fold(false, |fits, tag| match tag {
                     Tag::Mac(theirs) => fits | ours.is(theirs),
                     Tag::Ed25519(_) => fits,
@@ -274,16 +277,22 @@ impl Presented {
         }
     }
 
-    fn marks(&self) -> Marks {
+    /// By what the message is known that has these signatures under our secrets.
+    fn marks(&self, mut tags: Vec<Tag>) -> Marks {
         let id = self.id.as_ref().map(|id| beginning(&Sha256::digest(id)));
-        let tags = self.tags.iter().map(|tag| match tag {
+        if let (Some(id), true) = (id, self.is_id_signed) {
+            return vec![id];
+        }
+        for tag in &self.tags {
+            if !tags.contains(tag) {
+                tags.push(*tag);
+            }
+        }
+        let mark = |tag: &Tag| match tag {
             Tag::Mac(bytes) => beginning(bytes),
             Tag::Ed25519(bytes) => beginning(bytes),
-        });
-        match id {
-            Some(id) if self.is_id_signed => vec![id],
-            id => tags.chain(id).collect(),
-        }
+        };
+        tags.iter().map(mark).chain(id).collect()
     }
 }
 
@@ -300,8 +309,8 @@ impl Ours {
         self.0 == hmac::digest::CtOutput::new((*theirs).into())
     }
 
-    fn bytes(self) -> [u8; 32] {
-        self.0.into_bytes().into()
+    fn bytes(&self) -> [u8; 32] {
+        (*self.0.as_bytes()).into()
     }
 }
 

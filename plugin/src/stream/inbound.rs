@@ -81,7 +81,7 @@ impl Stream {
     /// Ends its claim, if it has one: the application has taken it, or may see it again.
     pub(super) fn settle(&mut self, taken: bool) {
         if let (Some(worker), Some(ticket)) = (&self.worker, self.ticket.take()) {
-            worker.end(ticket, taken);
+            worker.end(&ticket, taken);
         }
     }
 }

@@ -118,7 +118,7 @@ fn verified() -> Vec<Scenario> {
                 "400 the header x-webhook-signature is not 64 hex digits",
                 "413 the body is over the limit of 1000 bytes",
                 "413 the body is over the limit of 1000 bytes",
-                "405 events are sent here with POST",
+                "405 this path takes POST",
             ],
         },
         Scenario {

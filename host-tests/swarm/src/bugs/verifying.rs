@@ -12,8 +12,8 @@ pub(super) const BUGS: &[Bug] = &[
         what: "a signature only has to be there",
         edits: &[Edit {
             file: SIGNATURE,
-            find: "if fits { Ok(presented.marks()) }",
-            replace: "if fits || !presented.tags.is_empty() { Ok(presented.marks()) }",
+            find: "if fits { Ok(presented.marks(ours)) }",
+            replace: "if fits || !presented.tags.is_empty() { Ok(presented.marks(ours)) }",
         }],
     },
     Bug {
@@ -30,8 +30,8 @@ pub(super) const BUGS: &[Bug] = &[
         what: "a message that the application took is released",
         edits: &[Edit {
             file: INBOUND,
-            find: "Some(table) if taken => table.commit(store, ticket.claim),",
-            replace: "Some(table) if taken => table.release(store, ticket.claim),",
+            find: "Some(table) if taken => table.commit(store, &ticket.claim),",
+            replace: "Some(table) if taken => table.release(store, &ticket.claim),",
         }],
     },
     Bug {
@@ -48,7 +48,7 @@ pub(super) const BUGS: &[Bug] = &[
         what: "a message that the application did not take stays claimed",
         edits: &[Edit {
             file: INBOUND,
-            find: "Some(table) => table.release(store, ticket.claim),",
+            find: "Some(table) => table.release(store, &ticket.claim),",
             replace: "Some(_) => Ok(()),",
         }],
     },
@@ -57,8 +57,8 @@ pub(super) const BUGS: &[Bug] = &[
         what: "a message is known by its signature alone",
         edits: &[Edit {
             file: SIGNATURE,
-            find: "id => tags.chain(id).collect(),",
-            replace: "id => tags.chain(id.filter(|_| self.is_id_signed)).collect(),",
+            find: "tags.iter().map(mark).chain(id).collect()",
+            replace: "tags.iter().map(mark).chain(id.filter(|_| self.is_id_signed)).collect()",
         }],
     },
     Bug {
@@ -66,8 +66,8 @@ pub(super) const BUGS: &[Bug] = &[
         what: "a message is known by its id alone, though that is not signed",
         edits: &[Edit {
             file: SIGNATURE,
-            find: "Some(id) if self.is_id_signed => vec![id],",
-            replace: "Some(id) => vec![id],",
+            find: "if let (Some(id), true) = (id, self.is_id_signed) {",
+            replace: "if let (Some(id), _) = (id, self.is_id_signed) {",
         }],
     },
     Bug {

@@ -71,7 +71,7 @@ fn a_message_goes_on_once_and_is_told_apart_from_one_under_way() {
         let answer = second.pass.unwrap_err();
         assert_eq!((second.result, answer.status), (InboundResult::InProgress, 409));
         assert!(answer.headers.contains(&("retry-after", "1".to_owned())));
-        case.gate.end(&mut case.store, ticket, true).unwrap();
+        case.gate.end(&mut case.store, &ticket, true).unwrap();
         assert_eq!(told(case.verify(&message("a", b"{}"), b"{}")), (InboundResult::Duplicate, status));
         assert_eq!(told(case.verify(&message("b", b"{}"), b"{}")), (InboundResult::Duplicate, status), "another id");
         assert_eq!(told(case.verify(&message("a", b"[]"), b"[]")), (InboundResult::Duplicate, status), "another body");
@@ -84,7 +84,7 @@ fn a_message_that_was_not_taken_goes_on_again() {
     let mut case = Case::new(json!({}), json!({}));
     for _ in 0..3 {
         let ticket = case.verify(&message("a", b"{}"), b"{}").pass.unwrap().unwrap();
-        case.gate.end(&mut case.store, ticket, false).unwrap();
+        case.gate.end(&mut case.store, &ticket, false).unwrap();
     }
 }
 
@@ -130,13 +130,30 @@ fn each_fault_has_a_status_and_a_word() {
 }
 
 #[test]
+fn while_secrets_rotate_a_message_is_the_same_under_each_of_them() {
+    let mut case = Case::new(json!({}), json!({}));
+    let mut second = case.config.inbound[0].signatures[0].keys[0].clone();
+    second.key = crate::secret::Key::Shared(Secret::new(b"t".to_vec()).unwrap());
+    case.config.inbound[0].signatures[0].keys.push(second);
+    // Whoever stands between takes one of the two signatures and the id away.
+    let under = |secret: &[u8], id: &str| {
+        let mut headers = message(id, b"{}");
+        headers[2].1 = sign(&Secret::new(secret.to_vec()).unwrap(), AT, b"{}");
+        headers
+    };
+    let ticket = case.verify(&under(b"s", "a"), b"{}").pass.unwrap().unwrap();
+    case.gate.end(&mut case.store, &ticket, true).unwrap();
+    assert_eq!(told(case.verify(&under(b"t", "b"), b"{}")), (InboundResult::Duplicate, 200));
+}
+
+#[test]
 fn of_two_schemes_each_that_is_claimed_has_to_hold_and_either_alone_is_the_same_message() {
     let mut case = Case::new(json!({}), json!([{"scheme": "timestamped"}, {"scheme": "github"}]));
     let both = [message("a", b"{}"), github("a", b"{}")].concat();
     let lying = [message("a", b"{}"), github("a", b"[]")].concat();
     assert_eq!(told(case.verify(&lying, b"{}")), (InboundResult::Signature, 401));
     let ticket = case.verify(&both, b"{}").pass.unwrap().unwrap();
-    case.gate.end(&mut case.store, ticket, true).unwrap();
+    case.gate.end(&mut case.store, &ticket, true).unwrap();
     for alone in [message("b", b"{}"), github("c", b"{}")] {
         assert_eq!(told(case.verify(&alone, b"{}")), (InboundResult::Duplicate, 200));
     }

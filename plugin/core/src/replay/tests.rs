@@ -43,11 +43,11 @@ impl Case {
     }
 
     fn commit(&mut self, claim: Claim) {
-        self.table.commit(&mut self.store, claim).unwrap();
+        self.table.commit(&mut self.store, &claim).unwrap();
     }
 
     fn release(&mut self, claim: Claim) {
-        self.table.release(&mut self.store, claim).unwrap();
+        self.table.release(&mut self.store, &claim).unwrap();
     }
 }
 
@@ -97,7 +97,7 @@ fn a_mark_that_pointed_to_a_message_that_was_not_taken_is_free() {
     assert_eq!(case.claim(2, &[1, 9]), Seen::InProgress);
     case.commit(claim);
     assert_eq!(case.claim(3, &[1, 9]), Seen::Done);
-    assert_eq!(case.claim(3, &[1]), Seen::Never(Claim { mark: 1, until: at(3).plus(CLAIM) }));
+    assert_eq!(case.claim(3, &[1]), Seen::Never(Claim { marks: vec![1], until: at(3).plus(CLAIM) }));
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn a_claim_whose_worker_died_lapses_and_its_late_end_changes_nothing() {
     let lost = case.granted(0, &[1, 2]);
     assert_eq!(case.claim(CLAIM.as_secs() - 1, &[1, 2]), Seen::InProgress);
     let second = case.granted(CLAIM.as_secs(), &[1, 2]);
-    case.release(lost);
+    case.release(lost.clone());
     assert_eq!(case.claim(CLAIM.as_secs() + 1, &[1, 2]), Seen::InProgress);
     case.commit(second);
     case.commit(lost);
@@ -134,6 +134,17 @@ fn a_small_table_holds_as_many_as_it_says_and_frees_what_is_forgotten() {
     assert_eq!(case.claim(30, &[100, 200]), Seen::Done, "what it holds it knows");
     case.granted(901, &[1, 2]);
     assert_eq!(case.claim(901, &[3, 4]), Seen::Full);
+}
+
+#[test]
+fn messages_that_were_not_taken_leave_no_room_taken() {
+    let mut case = Case::new(1);
+    for message in 0..20 {
+        let claim = case.granted(message, &[100 + message, 200 + message]);
+        case.release(claim);
+    }
+    case.granted(20, &[1, 2]);
+    assert_eq!(case.claim(21, &[3, 4]), Seen::Full);
 }
 
 #[test]
@@ -226,7 +237,7 @@ proptest! {
         let mut store = MemoryStore::default();
         if let Some(before) = before {
             let Seen::Never(claim) = table.claim(&mut store, at(0), &forms[before]).unwrap() else { panic!() };
-            table.release(&mut store, claim).unwrap();
+            table.release(&mut store, &claim).unwrap();
         }
         let mut other = None;
         let mut meddle = |store: &mut MemoryStore| other = Some(table.claim(store, at(1), &forms[theirs]).unwrap());
