@@ -7,7 +7,7 @@
 //! It takes two steps, so that a request that is no event costs a look at its path and nothing else:
 //! [`Router::lookup`] with the path, and only if that finds something [`Router::select`] with method and headers.
 
-use percent_encoding::percent_decode_str;
+use percent_encoding::{percent_decode, percent_decode_str};
 
 use crate::config::{Route, RouteId};
 use crate::headers::Headers;
@@ -234,20 +234,29 @@ impl Group {
 }
 
 /// The one spelling of a path that stands for all that an application may take for the same: without query and parameters,
-/// percent-decoded, in lower case, `\` for `/`, without `.` and empty segments. What guards a path has to guard every
-/// spelling of it. `None` for one with a `..`: what that removes depends on what an application took for a segment before.
-pub fn canonical(path: &str) -> Option<String> {
-    let path = path.split(['?', '#']).next().unwrap_or_default();
-    let plain = percent_decode_str(path).decode_utf8_lossy().to_ascii_lowercase();
+/// percent-decoded, in lower case, `\` for `/`, without `.` and empty segments; a byte that is not ASCII is one like any
+/// other. What guards a path has to guard every spelling of it. `None` for one with a `..`: what that removes depends on
+/// what an application took for a segment before.
+pub fn canonical(path: &[u8]) -> Option<String> {
+    let path = path.split(|byte| b"?#".contains(byte)).next().unwrap_or_default();
+    let plain: Vec<u8> = percent_decode(path).collect();
     let mut canonical = String::with_capacity(plain.len() + 1);
-    for segment in plain.split(['/', '\\']) {
-        match segment.split(';').next().unwrap_or_default() {
-            "" | "." => {}
-            ".." => return None,
-            segment => canonical.extend(["/", segment]),
+    for segment in plain.split(|byte| b"/\\".contains(byte)) {
+        match segment.split(|byte| *byte == b';').next().unwrap_or_default() {
+            b"" | b"." => {}
+            b".." => return None,
+            segment => {
+                canonical.push('/');
+                let plain =
+                    |byte: &u8| if byte.is_ascii() { char::from(byte.to_ascii_lowercase()) } else { '\u{fffd}' };
+                canonical.extend(segment.iter().map(plain));
+            }
         }
     }
-    Some(if canonical.is_empty() { "/".to_owned() } else { canonical })
+    if canonical.is_empty() {
+        canonical.push('/');
+    }
+    Some(canonical)
 }
 
 /// A part of a path, or of a query, without its percent-encoding; as it came, if that hides no UTF-8.

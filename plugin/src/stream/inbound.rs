@@ -23,8 +23,7 @@ pub fn forget_claims(worker: &Worker, headers: &Headers) -> Option<bool> {
 
 /// The rule for a request's path, in whatever spelling, if there is one. An error: it may be read in more than one way.
 pub fn rule(worker: &Worker, headers: &Headers) -> Result<Option<RuleId>, Answer> {
-    let path = headers.get(":path").unwrap_or_default();
-    let path = canonical(&String::from_utf8_lossy(&path));
+    let path = canonical(&headers.get(":path").unwrap_or_default());
     let path =
         path.ok_or_else(|| Answer::bad_request("a path with '..' in it may be one of those that are guarded"))?;
     Ok(worker.config.inbound_router.find(&path).map(|id| RuleId(id.0)))

@@ -73,7 +73,7 @@ const TOLERANCE: Tolerance = Tolerance { past: Duration::from_secs(300), future:
 fn matching(node: &Node<'_>) -> Option<(PathPattern, Vec<String>)> {
     let object = node.object(&["path", "methods"], &[])?;
     let pattern = object.required("path", "a path such as \"/webhooks/inbound\"", |node| {
-        let path = canonical(node.value().as_text().unwrap_or_default());
+        let path = canonical(node.value().as_text().unwrap_or_default().as_bytes());
         path_pattern(node, &path.or_else(|| node.problem("has a '..' in it", "a path without"))?)
     });
     let methods =
