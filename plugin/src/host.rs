@@ -32,9 +32,9 @@ pub fn now() -> Now {
 /// Does the host give randomness? A capability restriction may forget it.
 ///
 /// # Errors
-/// Why not.
-pub fn check_randomness() -> Result<(), getrandom::Error> {
-    getrandom::fill(&mut [0; 1])
+/// Why not: the status of the host.
+pub fn check_randomness() -> Result<(), u32> {
+    abi::random(&mut [0; 1])
 }
 
 /// The host's randomness, fetched a block at a time: a call costs more than the bytes.
@@ -50,8 +50,8 @@ impl Randomness {
         if self.block.is_empty() {
             let mut block = vec![[0; 16]; BLOCK];
             // It was there when the filter was configured, and Envoy's source (BoringSSL) does not fail.
-            if let Err(error) = getrandom::fill(block.as_flattened_mut()) {
-                log(Level::Critical, &format!("the host gives no randomness: {error}"));
+            if let Err(status) = abi::random(block.as_flattened_mut()) {
+                log(Level::Critical, &format!("the host gives no randomness: status {status}"));
             }
             self.block = block;
         }

@@ -43,8 +43,8 @@ impl Root {
     /// Takes the configuration, or says what is wrong with it. A pure function of it and the environment: it also runs
     /// in a canary VM that then dies.
     pub fn configure(&mut self) -> bool {
-        if let Err(error) = host::check_randomness() {
-            host::log(Level::Error, &format!("gatepost: no random ids without the host's random_get: {error}"));
+        if let Err(status) = host::check_randomness() {
+            host::log(Level::Error, &format!("gatepost: no random ids without the host's random_get: status {status}"));
             return false;
         }
         match config::parse(&host::configuration(), &host::environment()) {

@@ -109,6 +109,7 @@ unsafe extern "C" {
 #[link(wasm_import_module = "wasi_snapshot_preview1")]
 unsafe extern "C" {
     fn clock_time_get(clock: u32, precision: u64, time: *mut u64) -> u32;
+    fn random_get(bytes: *mut u8, len: usize) -> u32;
     fn environ_sizes_get(count: *mut usize, size: *mut usize) -> u32;
     fn environ_get(entries: *mut *mut u8, bytes: *mut u8) -> u32;
 }
@@ -301,6 +302,12 @@ pub fn clock(clock: u32) -> u64 {
     // SAFETY: a pointer to a live number is passed. Envoy knows both clocks, so the call cannot fail.
     let _ = unsafe { clock_time_get(clock, 1, &mut time) };
     time
+}
+
+/// Fills with random bytes.
+pub fn random(bytes: &mut [u8]) -> Result<(), Status> {
+    // SAFETY: see the top of the file.
+    done(unsafe { random_get(bytes.as_mut_ptr(), bytes.len()) })
 }
 
 /// The environment: `NAME=value`, each with a zero byte behind it.
