@@ -1,6 +1,6 @@
 //! Messages that were seen, so that the same one again does not reach the application: a bounded table in shared data.
 //!
-//! A message is known by its [`Marks`](crate::signature::Marks). It is claimed when it arrives, under all workers by one
+//! A message is known by its [`Marks`]. It is claimed when it arrives, under all workers by one
 //! alone; committed when the application has answered 2xx; and released when it has not, so that its sender's next try
 //! gets through. Until then it is [`InProgress`](Seen::InProgress), afterwards [`Done`](Seen::Done) for the `ttl`.
 //!

@@ -8,7 +8,7 @@
 //! | [`stripe`] | `timestamp.body` | `Stripe-Signature` | the body's `/id`, signed |
 //! | [`slack`] | `v0:timestamp:body` | `X-Slack-Signature`, `X-Slack-Request-Timestamp` | the body's `/event_id`, signed |
 //!
-//! A scheme turns headers into a [`Presented`] and tags into headers; which keys are live, how tags are compared and
+//! A scheme turns headers into what they present and tags into headers; which keys are live, how tags are compared and
 //! what is too old is the same for all, and stands here. Tags are compared in constant time: how long it takes says
 //! nothing about where the first difference is (`cargo bench -p gatepost-core --bench constant_time`).
 
