@@ -1,10 +1,12 @@
 //! What comes in is verified before the application sees it, and a message is seen once.
 
+use std::fs;
+use std::process::Command;
 use std::time::{Duration, UNIX_EPOCH};
 
 use anyhow::Result;
 use gatepost_cli::receiver::{Options, Receiver};
-use gatepost_cli::{artifact, wait};
+use gatepost_cli::{artifact, wait, workspace};
 use gatepost_e2e::load::at_once;
 use gatepost_e2e::{Event, Gateway, Protocol, Setup};
 use serde_json::{Value, json};
@@ -146,6 +148,32 @@ fn a_bad_config_is_not_taken_and_the_old_one_goes_on_verifying() -> Result<()> {
     assert_eq!(gateway.send(&message(PATH, "one", "{}", SECRET)?)?.status, 200);
     assert!(Gateway::start(&bad).is_err(), "Envoy does not start with it");
     assert_eq!(app.records("app", 0)?.len(), 1);
+    Ok(())
+}
+
+#[test]
+fn under_the_documented_capabilities_alone_it_verifies_too() -> Result<()> {
+    let capabilities: Value =
+        serde_saphyr::from_str(&fs::read_to_string(workspace().join("envoy/capabilities.yaml"))?)?;
+    let app = application()?;
+    let gateway = Gateway::start(&setup(&app, json!({})).with_around(capabilities))?;
+    let claims = message(PATH, "one", "{}", SECRET)?.with_header("x-gatepost-verified", "me");
+    assert_eq!(gateway.send(&claims)?.status, 200);
+    assert_eq!(gateway.send(&Event::request("POST", PATH))?.status, 401);
+    let records = app.records("app", 0)?;
+    let told: Vec<&str> = records.iter().map(|record| record.header("x-gatepost-verified")).collect();
+    assert_eq!(told, ["partner"]);
+    Ok(())
+}
+
+#[test]
+fn the_example_of_verifying_is_valid_as_it_is_written() -> Result<()> {
+    artifact::wasm("gatepost")?;
+    let output = Command::new(gatepost_cli::envoy::find()?)
+        .args(["--mode", "validate", "--use-dynamic-base-id", "-c", "envoy/inbound.yaml"])
+        .current_dir(workspace())
+        .output()?;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     Ok(())
 }
 
