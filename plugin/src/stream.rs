@@ -105,7 +105,8 @@ impl Stream {
 
     /// It is over, answered or left by its client.
     pub fn over(&mut self) {
-        self.settle(false);
+        // An event that was kept goes on without its sender.
+        self.settle(matches!(self.state, State::Waiting { .. }));
         let Some(worker) = &self.worker else { return };
         match &self.state {
             State::Waiting { place } => worker.engine(Now::default(), |engine, _| engine.stream_over(self.id, *place)),

@@ -140,7 +140,7 @@ fn an_id_that_was_taken_is_a_duplicate_under_any_other_signature() {
         passes(&mut process, message.request());
         advance(&mut process, seconds(5));
         // A sender that tries again signs afresh, and the body may have another order of keys.
-        let body = r#"{"amount": 42, "event_id": "evt_1", "id": "evt_1"}"#;
+        let body = r#"{"amount": 42, "type": "event_callback", "object": "event", "event_id": "evt_1", "id": "evt_1"}"#;
         for again in [message.clone().later(5_000), message.clone().body(body), message.clone().later(3_000).body(body)]
         {
             assert_eq!(stopped(&mut process, again.request()).status(), 200, "{scheme}: {again:?}");

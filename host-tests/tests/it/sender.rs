@@ -32,7 +32,9 @@ pub struct Message {
 impl Message {
     /// A message of this id, signed now; its body holds the id too, where Stripe and Slack have it.
     pub fn new(process: &Process, scheme: &'static str, id: &str) -> Self {
-        let body = json!({"id": id, "event_id": id, "amount": 42}).to_string().into_bytes();
+        let body = json!({"object": "event", "type": "event_callback", "id": id, "event_id": id, "amount": 42})
+            .to_string()
+            .into_bytes();
         Self { scheme, id: id.to_owned(), millis: process.clock().wall_nanos() / 1_000_000, body }
     }
 

@@ -71,7 +71,7 @@ pub struct Config {
     pub inbound: Vec<Inbound>,
     /// The headers of all those rules, each once.
     pub inbound_headers: Vec<String>,
-    /// Finds the rule of `inbound` for a path, see [`canonical`](crate::route::canonical).
+    /// Finds the rule of `inbound` for a path, see [`readings`](crate::route::readings).
     pub inbound_router: Router,
     /// Finds the routes of a path.
     pub router: Router,

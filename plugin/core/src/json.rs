@@ -99,12 +99,13 @@ impl fmt::Display for Pointer {
     }
 }
 
-/// The text or number under a key of the body, if it is a JSON object that has it.
-pub fn id_at(body: &[u8], key: &str) -> Option<Vec<u8>> {
-    match Pointer::parse(&["/", key].concat()).ok()?.read(body).ok()? {
-        Found::Scalar(id) => Some(id.into_bytes()),
+/// The id under a key of a body of this kind, which another of its keys tells: ids of other things are none of messages.
+pub fn id_at(body: &[u8], key: &str, (kind_key, kind): (&str, &str)) -> Option<Vec<u8>> {
+    let read = |key: &str| match Pointer::parse(&["/", key].concat()).ok()?.read(body).ok()? {
+        Found::Scalar(text) => Some(text),
         Found::Nothing | Found::Composite => None,
-    }
+    };
+    if read(kind_key)? == kind { read(key).map(String::into_bytes) } else { None }
 }
 
 fn text(body: &[u8]) -> Result<&str, BodyFault> {

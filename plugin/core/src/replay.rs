@@ -15,7 +15,7 @@
 //! rotate. A bucket has room for [`SLOTS`], twice of what it gets
 //! when the table holds `capacity` messages of two marks each. Chance fills some buckets before others: with room for
 //! twice the mean of 32, one of ten million is full at `capacity`. So up to `capacity` nothing is refused, and at twice of
-//! that everything is. A table of 64 marks or fewer is one bucket, and exact. Memory at the worst: `capacity` x 4 x 24
+//! that everything is. A table for 32 messages or fewer is one bucket, and exact. Memory at the worst: `capacity` x 4 x 24
 //! bytes, and 200 for the key of each 16 messages: 110 bytes a message, 11 MB for 100,000.
 //!
 //! The number of buckets follows from `capacity`: changing it in a config forgets what was seen.
@@ -32,6 +32,9 @@ pub const CLAIM: Duration = Duration::from_secs(300);
 
 /// Entries of a bucket.
 pub const SLOTS: usize = 64;
+
+/// A table for so many messages or fewer is one bucket.
+const SMALL: u32 = SLOTS as u32 / 2;
 
 /// Bytes of an entry.
 pub const ENTRY: usize = 24;
@@ -226,11 +229,12 @@ pub struct Table {
 
 impl Table {
     /// The table of the inbound rule `rule` of the plugin `plugin`, whose messages have at most so many marks each.
-    pub fn new(plugin: &str, rule: &str, policy: Policy, marks: u32) -> Self {
-        let entries = policy.capacity.saturating_mul(marks);
-        let (buckets, slots) = match usize::try_from(entries) {
-            Ok(slots) if slots <= SLOTS => (1, slots),
-            _ => (entries.div_ceil(SLOTS as u32 / 2), SLOTS),
+    pub fn new(plugin: &str, rule: &str, policy: Policy, marks: usize) -> Self {
+        // How many buckets there are follows from the capacity alone: marks must be found where they were left, whatever
+        // the signatures of the config become.
+        let (buckets, slots) = match policy.capacity {
+            ..=SMALL => (1, usize::try_from(policy.capacity).unwrap_or_default() * marks),
+            _ => (policy.capacity.div_ceil(SMALL / 2), SLOTS),
         };
         Self { prefix: [plugin, "/replay/", rule, "/"].concat(), policy, buckets, slots }
     }
@@ -240,17 +244,23 @@ impl Table {
     /// # Errors
     /// The store's; the claim, as far as it was made, ends at its time.
     pub fn claim(&self, store: &mut dyn SharedStore, now: Instant, marks: &Marks) -> Result<Seen, StoreError> {
-        let Some(first) = marks.first().copied() else { return Ok(Seen::Full) };
-        let claim = Claim { marks: marks.clone(), until: now.plus(CLAIM) };
-        for (number, mark) in marks.iter().enumerate() {
-            if let Some(seen) = self.enter(store, now, *mark, claim.state(*mark), first)? {
-                if number > 0 {
-                    self.release(store, &claim)?;
-                }
-                return Ok(seen);
+        let mut claim = Claim { marks: Marks::new(), until: now.plus(CLAIM) };
+        for mark in marks {
+            if claim.marks.contains(mark) {
+                continue;
             }
+            claim.marks.push(*mark);
+            let Some((seen, other)) = self.enter(store, now, *mark, &claim)? else { continue };
+            claim.marks.pop();
+            // It comes again under a mark of its own, as when it was signed afresh: by that it is the other one from now on.
+            let expires = now.plus(self.policy.ttl.max(CLAIM));
+            // The first one last: what points to it must not find it gone.
+            for mark in claim.marks.iter().rev() {
+                self.end(store, &claim, *mark, other.map(|other| entry(*mark, expires, other)))?;
+            }
+            return Ok(seen);
         }
-        Ok(Seen::Never(claim))
+        Ok(if claim.marks.is_empty() { Seen::Full } else { Seen::Never(claim) })
     }
 
     /// The application has taken the message: it is not to see it again.
@@ -290,62 +300,63 @@ impl Table {
         })
     }
 
-    /// Writes the entry of a mark, unless there is one that counts: of another message than that with the first mark `own`.
+    /// Writes the entry of a claim's mark, unless there is one that counts: of another message, whose standing it gives and,
+    /// where there is room, what an entry says that points to it.
     fn enter(
         &self,
         store: &mut dyn SharedStore,
         now: Instant,
         mark: u64,
-        state: State,
-        own: u64,
-    ) -> Result<Option<Seen>, StoreError> {
+        claim: &Claim,
+    ) -> Result<Option<(Seen, Option<State>)>, StoreError> {
         let mut seen = None;
         self.change(store, mark, &mut |store, bucket| {
             bucket.purge(now);
             seen = match bucket.find(mark, now) {
                 Some(place) => {
-                    let standing = self.standing(store, now, bucket.state(place), own)?;
+                    let standing = self.standing(store, now, (mark, bucket.state(place)), claim)?;
                     if standing.is_none() {
                         bucket.0.swap_remove(place);
                     }
-                    standing
+                    standing.map(|(seen, other)| (seen, Some(other)))
                 }
-                None => (bucket.0.len() >= self.slots).then_some(Seen::Full),
+                None => (bucket.0.len() >= self.slots).then_some((Seen::Full, None)),
             };
             if seen.is_none() {
-                bucket.0.push(entry(mark, now.plus(self.policy.ttl.max(CLAIM)), state));
+                bucket.0.push(entry(mark, now.plus(self.policy.ttl.max(CLAIM)), claim.state(mark)));
             }
             Ok(seen.is_none())
         })?;
         Ok(seen)
     }
 
-    /// Where the message of an entry in this state stands; `None`: nowhere, or it is the one with the first mark `own`.
+    /// Where the message of an entry stands, and what points to it; `None`: nowhere, or it is this claim's own.
     fn standing(
         &self,
         store: &mut dyn SharedStore,
         now: Instant,
-        mut state: Option<State>,
-        own: u64,
-    ) -> Result<Option<Seen>, StoreError> {
-        let mut wanted = None;
-        for _ in 0..POINTERS_MAX {
-            let (until, seen) = match state.ok_or(StoreError::UnknownFormat)? {
-                State::Done { until } => (until, Some(Seen::Done)),
-                State::Claimed { until } => (until, (until > now).then_some(Seen::InProgress)),
-                State::See { mark, .. } if mark == own => return Ok(None),
-                State::See { mark, stamp } => {
-                    let value = store.get(&self.key(mark))?;
-                    let bucket = Bucket::read(value.as_ref().map(|(bytes, _)| bytes.as_slice()))?;
-                    let Some(place) = bucket.find(mark, now) else { return Ok(None) };
-                    (state, wanted) = (bucket.state(place), Some(stamp));
-                    continue;
-                }
-            };
-            // The message that was pointed to may be gone, and another one be known by its mark.
-            return Ok(seen.filter(|_| wanted.is_none_or(|wanted| wanted == stamp(until))));
-        }
-        Ok(Some(Seen::InProgress))
+        (mark, state): (u64, Option<State>),
+        claim: &Claim,
+    ) -> Result<Option<(Seen, State)>, StoreError> {
+        let (mark, state, wanted) = match state.ok_or(StoreError::UnknownFormat)? {
+            State::See { mark, .. } if claim.marks.first() == Some(&mark) => return Ok(None),
+            State::See { mark, stamp } => {
+                let value = store.get(&self.key(mark))?;
+                let bucket = Bucket::read(value.as_ref().map(|(bytes, _)| bytes.as_slice()))?;
+                let Some(place) = bucket.find(mark, now) else { return Ok(None) };
+                (mark, bucket.state(place).ok_or(StoreError::UnknownFormat)?, Some(stamp))
+            }
+            state => (mark, state, None),
+        };
+        let (until, seen) = match state {
+            State::Done { until } => (until, Seen::Done),
+            State::Claimed { until } if until > now => (until, Seen::InProgress),
+            // What was pointed to points on itself: it is another message's now.
+            State::Claimed { .. } | State::See { .. } => return Ok(None),
+        };
+        // And so it is where another claim was made for it.
+        let stamp = stamp(until);
+        Ok(wanted.is_none_or(|wanted| wanted == stamp).then_some((seen, State::See { mark, stamp })))
     }
 
     /// Changes the bucket of a mark. What `change` reads besides was read after the bucket, so that whoever changes both
@@ -376,9 +387,6 @@ impl Table {
         [&self.prefix, itoa::Buffer::new().format(mark % u64::from(self.buckets))].concat()
     }
 }
-
-/// Pointers are followed so far: each is to a first mark, which seldom is one of another message's further marks.
-const POINTERS_MAX: usize = 4;
 
 #[cfg(test)]
 mod tests;

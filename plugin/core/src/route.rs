@@ -97,7 +97,10 @@ impl Router {
 
     /// The patterns that match a request's `:path`; its query does not count.
     pub fn lookup(&self, path: &str) -> Candidates {
-        let path = path.split_once(['?', '#']).map_or(path, |(path, _)| path);
+        self.candidates(path.split_once(['?', '#']).map_or(path, |(path, _)| path))
+    }
+
+    fn candidates(&self, path: &str) -> Candidates {
         let mut candidates = Candidates::default();
         if let Some(path) = path.strip_prefix('/') {
             self.walk(0, Some(path), &mut Vec::new(), &mut candidates);
@@ -105,9 +108,10 @@ impl Router {
         candidates
     }
 
-    /// The first route of the most specific pattern that matches, where routes ask for no headers.
-    pub fn find(&self, path: &str) -> Option<RouteId> {
-        let candidates = self.lookup(path).0;
+    /// The first route of the most specific pattern that matches one of these [`readings`] of a path, where routes ask for
+    /// no headers.
+    pub fn find(&self, readings: &[String]) -> Option<RouteId> {
+        let candidates = readings.iter().flat_map(|path| self.candidates(path).0).collect::<Vec<_>>();
         candidates.iter().find_map(|candidate| self.with_headers(candidate, &Headers::default()).first().copied())
     }
 
@@ -233,30 +237,59 @@ impl Group {
     }
 }
 
-/// The one spelling of a path that stands for all that an application may take for the same: without query and parameters,
-/// percent-decoded, in lower case, `\` for `/`, without `.` and empty segments; a byte that is not ASCII is one like any
-/// other. What guards a path has to guard every spelling of it. `None` for one with a `..`: what that removes depends on
-/// what an application took for a segment before.
-pub fn canonical(path: &[u8]) -> Option<String> {
-    let path = path.split(|byte| b"?#".contains(byte)).next().unwrap_or_default();
-    let plain: Vec<u8> = percent_decode(path).collect();
-    let mut canonical = String::with_capacity(plain.len() + 1);
-    for segment in plain.split(|byte| b"/\\".contains(byte)) {
-        match segment.split(|byte| *byte == b';').next().unwrap_or_default() {
-            b"" | b"." => {}
-            b".." => return None,
-            segment => {
-                canonical.push('/');
-                let plain =
-                    |byte: &u8| if byte.is_ascii() { char::from(byte.to_ascii_lowercase()) } else { '\u{fffd}' };
-                canonical.extend(segment.iter().map(plain));
-            }
-        }
+/// What applications may take a path for: what guards a path has to guard it in each of its spellings. Always without the
+/// query, in lower case, with one character for each byte that is not ASCII; once as it came, and else percent-decoded,
+/// without `.`, empty segments and `;parameters`, where one time what separates segments may have been encoded, or be a
+/// `\`, and one time not: of patterns with captures that makes others. `None` for a path with a `..`: what that removes
+/// depends on what an application took for a segment before.
+pub fn readings(path: &[u8]) -> Option<Vec<String>> {
+    let raw = path.split(|byte| b"?#".contains(byte)).next().unwrap_or_default();
+    let decoded: Vec<u8> = percent_decode(raw).collect();
+    let separates = |byte: &u8| b"/\\".contains(byte);
+    if decoded.split(separates).any(|segment| bare(segment) == b"..") {
+        return None;
     }
-    if canonical.is_empty() {
-        canonical.push('/');
+    let decoded_first = joined(decoded.split(separates).map(bare));
+    let mut as_it_came = String::with_capacity(raw.len());
+    push_plain(&mut as_it_came, raw);
+    if decoded_first == as_it_came {
+        return Some(vec![decoded_first]);
     }
-    Some(canonical)
+    // A query may have been encoded too.
+    let before_query = decoded.split(|byte| b"?#".contains(byte)).next().unwrap_or_default();
+    let without_query = joined(before_query.split(separates).map(bare));
+    let segments: Vec<Vec<u8>> = raw.split(|byte| *byte == b'/').map(|raw| percent_decode(raw).collect()).collect();
+    let split_first = joined(segments.iter().map(|segment| match bare(segment) {
+        b"" => segment.as_slice(),
+        bare => bare,
+    }));
+    Some(vec![decoded_first, without_query, split_first, as_it_came])
+}
+
+/// A segment without its parameters.
+fn bare(segment: &[u8]) -> &[u8] {
+    segment.split(|byte| *byte == b';').next().unwrap_or_default()
+}
+
+fn joined<'a>(segments: impl Iterator<Item = &'a [u8]>) -> String {
+    let mut path = String::new();
+    for segment in segments.filter(|segment| !matches!(*segment, b"" | b".")) {
+        path.push('/');
+        // A separator in it is a character like any other.
+        segment.split(|byte| *byte == b'/').enumerate().for_each(|(number, part)| {
+            path.extend((number > 0).then_some('\u{fffd}'));
+            push_plain(&mut path, part);
+        });
+    }
+    if path.is_empty() {
+        path.push('/');
+    }
+    path
+}
+
+fn push_plain(text: &mut String, bytes: &[u8]) {
+    let plain = |byte: &u8| if byte.is_ascii() { char::from(byte.to_ascii_lowercase()) } else { '\u{fffd}' };
+    text.extend(bytes.iter().map(plain));
 }
 
 /// A part of a path, or of a query, without its percent-encoding; as it came, if that hides no UTF-8.

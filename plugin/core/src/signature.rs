@@ -12,24 +12,24 @@
 //! what is too old is the same for all, and stands here. Tags are compared in constant time: how long it takes says
 //! nothing about where the first difference is (`cargo bench -p gatepost-core --bench constant_time`).
 
-use std::fmt;
 use std::time::Duration;
 
 use hmac::Mac;
 use sha2::{Digest, Sha256};
 
-use crate::config::shown_duration;
 use crate::headers::Headers;
 use crate::message::{Attempt, CallHeaders};
 use crate::secret::{Key, LiveKey, Secret};
 use crate::time::WallTime;
 
+mod fault;
 pub mod github;
 pub mod slack;
 pub mod standard;
 pub mod stripe;
 pub mod timestamped;
 
+pub use fault::Fault;
 use timestamped::Timestamped;
 
 /// A request presents at most this many signatures, as many as a config may have secrets.
@@ -60,6 +60,9 @@ impl Scheme {
         ("slack", Self::Slack),
     ];
 }
+
+/// So many headers of an attempt tell of the event, in every scheme.
+const OF_EVENT: usize = 5;
 
 /// A scheme with its keys: signs, or verifies.
 #[derive(Clone, Debug)]
@@ -97,56 +100,6 @@ enum Tag {
     Ed25519([u8; 64]),
 }
 
-/// Why a request is not taken. Printed, it is one sentence that helps its sender, and tells nobody what would be right.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault<'a> {
-    /// There is no signature.
-    Unsigned {
-        /// The header it should be in.
-        header: &'a str,
-    },
-    /// A header of the scheme is not what it should be.
-    Malformed {
-        /// Which.
-        header: &'a str,
-        /// What it should be.
-        expected: &'static str,
-    },
-    /// It was signed too long ago.
-    Stale {
-        /// What is tolerated.
-        past: Duration,
-    },
-    /// It was signed too far ahead.
-    Early {
-        /// What is tolerated.
-        future: Duration,
-    },
-    /// No signature is one under a live secret.
-    Mismatch,
-    /// No secret is live now.
-    NoSecret,
-}
-
-impl fmt::Display for Fault<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unsigned { header } => write!(f, "the request is not signed: it has no header {header}"),
-            Self::Malformed { header, expected } => write!(f, "the header {header} is not {expected}"),
-            Self::Stale { past } => {
-                write!(f, "the timestamp is more than {} in the past", shown_duration(*past))
-            }
-            Self::Early { future } => {
-                write!(f, "the timestamp is more than {} in the future", shown_duration(*future))
-            }
-            Self::Mismatch => f.write_str(
-                "no signature fits the body: the secret differs, or the body is not, byte for byte, what was signed",
-            ),
-            Self::NoSecret => f.write_str("no secret is valid at this time"),
-        }
-    }
-}
-
 /// How old or early a signature may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tolerance {
@@ -176,7 +129,7 @@ impl Signature {
         }
     }
 
-    /// The names of the headers that [`sign`](Self::sign) sets, and of those that tell of the event.
+    /// The names of the headers that tell of the event, [`OF_EVENT`] of them, and of those that [`sign`](Self::sign) sets.
     pub fn header_names(&self) -> Vec<&str> {
         let names = &self.names;
         let mut all = vec![&*names.id, &*names.event, &*names.attempt, &*names.endpoint, &*names.dead_letter];
@@ -193,11 +146,19 @@ impl Signature {
     }
 
     /// A message has at most so many [`Marks`].
-    pub fn marks_max(&self) -> u32 {
+    pub fn marks_max(&self) -> usize {
         match self.scheme {
-            Scheme::Timestamped | Scheme::Github => 2,
-            Scheme::Standard | Scheme::Stripe | Scheme::Slack => 1,
+            Scheme::Timestamped | Scheme::Github => self.keys.len() + 1,
+            Scheme::Standard => 1,
+            Scheme::Stripe | Scheme::Slack => self.keys.len(),
         }
+    }
+
+    /// Would both set the same header? What tells of the event alike they set once.
+    pub fn collides(&self, other: &Self) -> bool {
+        let theirs = other.header_names();
+        let alike = if self.names == other.names { OF_EVENT } else { 0 };
+        self.header_names().iter().skip(alike).any(|name| theirs.contains(name))
     }
 
     /// Does the request claim to be signed in this scheme?
@@ -245,7 +206,9 @@ impl Signature {
                 return Err(Fault::Early { future: tolerance.future });
             }
         }
-        let mut live = self.keys.iter().filter(|key| key.is_live(now)).peekable();
+        // The secrets of when it was signed: on its way it may outlast one.
+        let at = presented.at.unwrap_or(now);
+        let mut live = self.keys.iter().filter(|key| key.is_live(at)).peekable();
         if live.peek().is_none() {
             return Err(Fault::NoSecret);
         }

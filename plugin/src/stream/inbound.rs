@@ -4,7 +4,7 @@ use gatepost_core::answer::Answer;
 use gatepost_core::headers::Headers;
 use gatepost_core::inbound::{RuleId, Verdict};
 use gatepost_core::notice::InboundResult;
-use gatepost_core::route::canonical;
+use gatepost_core::route::readings;
 
 use super::{Action, State, Stream, text};
 use crate::host;
@@ -23,10 +23,10 @@ pub fn forget_claims(worker: &Worker, headers: &Headers) -> Option<bool> {
 
 /// The rule for a request's path, in whatever spelling, if there is one. An error: it may be read in more than one way.
 pub fn rule(worker: &Worker, headers: &Headers) -> Result<Option<RuleId>, Answer> {
-    let path = canonical(&headers.get(":path").unwrap_or_default());
-    let path =
-        path.ok_or_else(|| Answer::bad_request("a path with '..' in it may be one of those that are guarded"))?;
-    Ok(worker.config.inbound_router.find(&path).map(|id| RuleId(id.0)))
+    let readings = readings(&headers.get(":path").unwrap_or_default());
+    let detail = "a path with '..' in it may be one of those that are guarded";
+    let readings = readings.ok_or_else(|| Answer::bad_request(detail))?;
+    Ok(worker.config.inbound_router.find(&readings).map(|id| RuleId(id.0)))
 }
 
 impl Stream {

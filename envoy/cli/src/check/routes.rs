@@ -2,7 +2,7 @@
 //! there at all.
 
 use gatepost_core::config::Config;
-use gatepost_core::route::canonical;
+use gatepost_core::route::readings;
 
 use super::document::Node;
 use super::filters::Filter;
@@ -26,7 +26,7 @@ pub fn check(filter: &Filter<'_>, config: Option<&Config>, exposure: Severity, f
     }
     // A signature says who it is, too.
     let is_verified = |path: &String| {
-        config.zip(canonical(path.as_bytes())).is_some_and(|(config, path)| config.inbound_router.find(&path).is_some())
+        config.zip(readings(path.as_bytes())).is_some_and(|(config, path)| config.inbound_router.find(&path).is_some())
     };
     let open: Vec<String> = paths.into_iter().filter(|path| !is_verified(path)).collect();
     if !open.is_empty() || config.is_none_or(|config| config.inbound.is_empty()) {

@@ -124,7 +124,7 @@ fn each_scheme_is_verified_and_the_same_message_is_a_duplicate() {
 }
 
 /// With an id where Stripe and where Slack have one.
-const BODY: &str = r#"{"id": "1", "event_id": "1"}"#;
+const BODY: &str = r#"{"object": "event", "type": "event_callback", "id": "1", "event_id": "1"}"#;
 
 #[test]
 fn without_a_secret_it_does_not_start() {

@@ -82,7 +82,8 @@ fn an_inbound_rule_is_tried_in_each_scheme_and_sees_the_same_message_once() {
         let asymmetric = ["--scheme", "standard", "--secret-env", "PRIVATE"];
         let shared = ["--scheme", scheme, "--secret-env", "SHARED"];
         let signed = if scheme == "asymmetric" { asymmetric } else { shared };
-        let body = format!(r#"{{"id": "{scheme}", "event_id": "{scheme}"}}"#);
+        let body =
+            format!(r#"{{"object": "event", "type": "event_callback", "id": "{scheme}", "event_id": "{scheme}"}}"#);
         let arguments = [&["push", "--json", "--url", &url, "--data", &body][..], &signed].concat();
         let before = application.received();
         let first = answer(&arguments);

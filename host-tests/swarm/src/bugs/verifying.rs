@@ -39,8 +39,8 @@ pub(super) const BUGS: &[Bug] = &[
         what: "a message that is with the application is taken for new",
         edits: &[Edit {
             file: REPLAY,
-            find: "(until, (until > now).then_some(Seen::InProgress))",
-            replace: "(until, (until < now).then_some(Seen::InProgress))",
+            find: "State::Claimed { until } if until > now => (until, Seen::InProgress),",
+            replace: "State::Claimed { until } if until < now => (until, Seen::InProgress),",
         }],
     },
     Bug {

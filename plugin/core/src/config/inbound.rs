@@ -11,8 +11,8 @@ use super::values::{choice, header_name, name, names};
 use crate::headers;
 use crate::index::Index;
 use crate::replay::{Duplicate, Policy, WhenFull};
-use crate::route::{PathPattern, canonical};
-use crate::signature::Tolerance;
+use crate::route::{PathPattern, readings};
+use crate::signature::{Signature, Tolerance};
 
 /// A rule takes about 1 KiB in each VM: 1024 x 1 KiB = 1 MiB.
 const RULES_MAX: usize = 1024;
@@ -53,7 +53,8 @@ fn entry(node: &Node<'_>) -> Option<InboundEntry> {
     let signatures = signatures(&object, Use::Verify);
     let tolerance = object.or("tolerance", TOLERANCE, tolerance);
     let replay = object.or("replay", Policy::default(), replay);
-    let header = object.or("header", "x-gatepost-verified".to_owned(), header);
+    let header = object
+        .or("header", "x-gatepost-verified".to_owned(), |node| header(node, signatures.as_deref().unwrap_or_default()));
     let ((Some(name), Some((pattern, methods)), Some(signatures)), (Some(tolerance), Some(replay), Some(header))) =
         ((name, matching, signatures), (tolerance, replay, header))
     else {
@@ -72,13 +73,23 @@ const TOLERANCE: Tolerance = Tolerance { past: Duration::from_secs(300), future:
 /// headers: a request that did not fulfil it would reach the application unverified.
 fn matching(node: &Node<'_>) -> Option<(PathPattern, Vec<String>)> {
     let object = node.object(&["path", "methods"], &[])?;
-    let pattern = object.required("path", "a path such as \"/webhooks/inbound\"", |node| {
-        let path = canonical(node.value().as_text().unwrap_or_default().as_bytes());
-        path_pattern(node, &path.or_else(|| node.problem("has a '..' in it", "a path without"))?)
-    });
+    let pattern = object.required("path", PATH, path);
     let methods =
         object.or("methods", vec!["POST".to_owned()], |node| all(&node.some_list(16, "at least one method")?, method));
     Some((pattern?, methods?))
+}
+
+const PATH: &str = "a path such as \"/webhooks/inbound\"";
+
+/// The pattern in its one spelling, in which every other one is looked for.
+fn path(node: &Node<'_>) -> Option<PathPattern> {
+    let text = node.text(PATH)?;
+    path_pattern(node, text)?;
+    let readings = readings(text.as_bytes());
+    path_pattern(
+        node,
+        readings.as_ref().and_then(|all| all.first()).or_else(|| node.problem("has a '..' in it", PATH))?,
+    )
 }
 
 fn tolerance(node: &Node<'_>) -> Option<Tolerance> {
@@ -115,9 +126,10 @@ fn outlasts_the_tolerance(object: &Object<'_>, replay: &Policy, tolerance: Toler
     )
 }
 
-fn header(node: &Node<'_>) -> Option<String> {
+fn header(node: &Node<'_>, signatures: &[Signature]) -> Option<String> {
     let name = header_name(node)?;
-    if headers::is_envoys(&name) || headers::belongs_to_the_gateway(&name) {
+    let signs = signatures.iter().any(|signature| signature.header_names().contains(&name.as_str()));
+    if signs || headers::is_envoys(&name) || headers::belongs_to_the_gateway(&name) {
         return node.problem("is a header with a meaning of its own", "a name such as x-gatepost-verified");
     }
     Some(name)

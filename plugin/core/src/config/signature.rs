@@ -57,8 +57,7 @@ pub(super) fn signatures(object: &Object<'_>, usage: Use) -> Option<Vec<Signatur
     }
     let signatures = all(&nodes, |node| entry(node, secrets.as_deref(), usage))?;
     if let [first, second] = signatures.as_slice()
-        && first.scheme == second.scheme
-        && (first.scheme != Scheme::Timestamped || first.names == second.names)
+        && first.collides(second)
     {
         return nodes.last()?.problem("sets the same headers as the other one", "another scheme or header_prefix");
     }
@@ -133,7 +132,7 @@ fn signature(
     match gap(&keys) {
         Some(from) if usage == Use::Sign => node.problem(
             &format!("has no valid secret at {from}: what is sent then could not be signed"),
-            "secrets whose not_before and not_after leave no gap",
+            "secrets that leave no gap: one without not_before, one without not_after",
         ),
         _ => Some(Signature { scheme, names, keys }),
     }

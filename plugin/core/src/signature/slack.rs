@@ -35,6 +35,6 @@ pub(super) fn read(headers: &Headers, body: &[u8]) -> Result<Presented, Fault<'s
     let tags = read_first_and_also(headers, (SIGNATURE, SIGNATURE_ALSO), signature)?;
     let digits = single(headers, TIMESTAMP)?;
     let at = timestamp(digits, 1000, TIMESTAMP)?;
-    let id = id_at(body, "event_id");
+    let id = id_at(body, "event_id", ("type", "event_callback"));
     Ok(Presented { prefix: [b"v0:", digits, b":"].concat(), at: Some(at), id, is_id_signed: true, tags })
 }

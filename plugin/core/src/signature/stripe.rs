@@ -1,6 +1,7 @@
 //! The scheme `stripe`: [what Stripe signs](https://docs.stripe.com/webhooks#verify-manually), HMAC-SHA256 over
 //! `timestamp.body`, as `t=<seconds>,v1=<hex>`, with a `v1` for each live secret. The key is all of the secret's text,
-//! its `whsec_` included. The event's id is the body's.
+//! its `whsec_` included. The event's id is the body's,
+//! where that is an `event` object.
 
 use super::{Fault, Presented, few, hex_of, secrets, single, tag_of_hex, timestamp};
 use crate::headers::Headers;
@@ -36,6 +37,6 @@ pub(super) fn read(headers: &Headers, body: &[u8]) -> Result<Presented, Fault<'s
     }
     let (tags, digits) = (few(tags, malformed)?, digits.ok_or(malformed)?);
     let at = timestamp(digits, 1000, SIGNATURE)?;
-    let id = id_at(body, "id");
+    let id = id_at(body, "id", ("object", "event"));
     Ok(Presented { prefix: [digits, b"."].concat(), at: Some(at), id, is_id_signed: true, tags })
 }

@@ -245,9 +245,20 @@ fn what_a_message_is_known_by_is_what_cannot_be_changed_in_it() {
     }
     let of_body = |scheme, body: &[u8]| marks(scheme, &|_| {}, body);
     assert_eq!(of_body("standard", b"{}"), of_body("standard", b"[]"), "the id alone: signed afresh, it is the same");
-    assert_eq!(of_body("stripe", br#"{"id":"evt_1","n":1}"#), of_body("stripe", br#"{"id":"evt_1","n":2}"#));
-    assert_eq!(of_body("slack", br#"{"event_id":"E","n":1}"#), of_body("slack", br#"{"event_id":"E","n":2}"#));
+    assert_eq!(
+        of_body("stripe", br#"{"object":"event","id":"evt_1","n":1}"#),
+        of_body("stripe", br#"{"object":"event","id":"evt_1","n":2}"#)
+    );
+    assert_eq!(
+        of_body("slack", br#"{"type":"event_callback","event_id":"E","n":1}"#),
+        of_body("slack", br#"{"type":"event_callback","event_id":"E","n":2}"#)
+    );
     assert_ne!(of_body("slack", b"text=a"), of_body("slack", b"text=b"));
+    assert_ne!(
+        of_body("stripe", br#"{"id":"order","n":1}"#),
+        of_body("stripe", br#"{"id":"order","n":2}"#),
+        "of an order"
+    );
 }
 
 proptest! {

@@ -89,7 +89,7 @@ pub(super) fn read<'n>(names: &'n Timestamped, headers: &Headers) -> Result<Pres
     Ok(Presented {
         prefix: [digits, b"."].concat(),
         at: Some(at),
-        id: headers.single(&names.id).map(<[u8]>::to_vec),
+        id: headers.single(&names.id).filter(|id| !id.is_empty()).map(<[u8]>::to_vec),
         is_id_signed: false,
         tags,
     })

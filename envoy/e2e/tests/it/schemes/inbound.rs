@@ -30,7 +30,7 @@ fn arrivals(application: &Application) -> Vec<Arrival> {
 
 /// Where Stripe and Slack look for an id; everybody else finds it in a header.
 fn body(id: &str) -> Vec<u8> {
-    format!("{{ \"id\":\"{id}\",\r\n\"event_id\": \"{id}\", \"payer\":\"Zo\u{eb}\"}}").into_bytes()
+    format!("{{ \"object\":\"event\", \"type\":\"event_callback\", \"id\":\"{id}\",\r\n\"event_id\": \"{id}\", \"payer\":\"Zo\u{eb}\"}}").into_bytes()
 }
 
 fn send(gateway: &Gateway, name: &str, headers: &Headers, body: &[u8]) -> Result<Answer> {

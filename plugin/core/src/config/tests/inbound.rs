@@ -62,7 +62,7 @@ fn every_key_of_a_rule_has_its_effect() {
         "header": "X-Verified",
     })));
     let rule = &config.inbound[0];
-    assert_eq!(config.inbound_router.find("/in/a"), Some(RouteId(0)));
+    assert_eq!(config.inbound_router.find(&["/in/a".to_owned()]), Some(RouteId(0)));
     assert_eq!((rule.methods.as_slice(), rule.header.as_str()), (&["PUT".to_owned()][..], "x-verified"));
     assert!(matches!(&rule.signatures[0].keys[0].key, Key::Public(_)));
     assert!(matches!(&rule.signatures[0].keys[1].key, Key::Shared(_)));
@@ -78,8 +78,12 @@ fn a_rule_that_could_be_passed_by_is_refused() {
     let at = |what: &str| format!("inbound[0].{what}");
     let cases = [
         (json!({"match": {"path": "/in", "headers": {"x": "y"}}}), at("match.headers: is not a known key")),
-        (json!({"match": {"path": "/in/../x"}}), at("match.path: has a '..' in it")),
+        (json!({"match": {"path": "/in/../x"}}), at("match.path: has a '..' in it; expected a path")),
         (json!({"match": {}}), at("match.path: is missing")),
+        (json!({"match": {"path": 5}}), at("match.path: is a number; expected a path")),
+        (json!({"match": {"path": "in"}}), at("match.path: does not begin with '/'")),
+        (json!({"match": {"path": "/in?x"}}), at("match.path: holds '?'")),
+        (json!({"header": "X-Webhook-Signature"}), at("header: is a header with a meaning of its own")),
         (json!({"secrets": []}), at("secrets: is empty")),
         (
             json!({"tolerance": {"past": "20m"}}),
@@ -148,6 +152,10 @@ fn schemes_that_would_set_the_same_headers_are_refused() {
     for (signature, expected) in [
         (json!([{}, {}]), "endpoints[0].signature[1]: sets the same headers as the other one"),
         (json!([{"scheme": "github"}, {"scheme": "github"}]), "endpoints[0].signature[1]: sets the same headers"),
+        (
+            json!([{"scheme": "standard"}, {"header_prefix": "Webhook-"}]),
+            "endpoints[0].signature[1]: sets the same headers as the other one",
+        ),
         (json!([]), "endpoints[0].signature: is empty"),
         (json!([{}, {}, {}]), "endpoints[0].signature: has 3 items; expected at most 2"),
         (
