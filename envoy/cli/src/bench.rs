@@ -1,6 +1,6 @@
 //! `gatepost bench`: what an event costs beside plain forwarding, on one Envoy worker and in one run.
 //!
-//! Five Envoys stand side by side and are loaded in turn, so that whatever else the machine does falls on all of
+//! Six Envoys stand side by side and are loaded in turn, so that whatever else the machine does falls on all of
 //! them alike. Each is measured from the first request until the receiver has everything: what was accepted but not
 //! yet delivered is not paid for.
 
@@ -82,7 +82,7 @@ impl Case {
     fn measure(&self, seconds: u32, connections: u32, sink: &Sink) -> Result<Run> {
         let url = format!("http://{}/events/bench", self.envoy.listener(LISTENER)?);
         let messages = match self.filter {
-            Filter::GatepostInbound => Some(Messages::sign(SECRET, seconds * MESSAGES_A_SECOND)?),
+            Filter::NoopSigned | Filter::GatepostInbound => Some(Messages::sign(SECRET, seconds * MESSAGES_A_SECOND)?),
             _ => None,
         };
         let script = messages.as_ref().map_or_else(|| wrk::ONE_KIB.to_owned(), Messages::script);
@@ -116,7 +116,7 @@ fn start(filter: Filter, workers: u32, sink: &Sink) -> Result<Envoy> {
     let mut example = Example::load()?;
     example.use_free_ports()?;
     example.set_cluster("billing", sink.address())?;
-    if filter == Filter::Noop {
+    if matches!(filter, Filter::Noop | Filter::NoopSigned) {
         example.set_wasm(&artifact::wasm("gatepost-noop")?)?;
     }
     let secrets = [json!({"value": SECRET})];
@@ -188,16 +188,18 @@ enum Filter {
     Noop,
     Gatepost,
     GatepostAckDelivered,
+    NoopSigned,
     GatepostInbound,
 }
 
 /// The filter, and what the table calls the case.
-const CASES: [(Filter, &str); 5] = [
+const CASES: [(Filter, &str); 6] = [
     (Filter::None, "(a) Envoy forwards, no filter"),
     (Filter::Noop, "(b) a wasm filter that buffers the body, then forwards"),
     (Filter::Gatepost, "(c) Gatepost accepts, keeps, signs and delivers"),
     (Filter::GatepostAckDelivered, "(d) the same, answering once it is delivered (`ack: delivered`)"),
-    (Filter::GatepostInbound, "(e) Gatepost verifies what comes in, remembers it, then forwards"),
+    (Filter::NoopSigned, "(e) the filter of (b), with signed requests"),
+    (Filter::GatepostInbound, "(f) Gatepost verifies those of (e), remembers them, then forwards"),
 ];
 const SECRET: &str = "a-secret-of-the-usual-32-letters";
 /// More than a worker verifies: each may come once.
