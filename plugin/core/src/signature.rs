@@ -129,7 +129,7 @@ impl Signature {
         }
     }
 
-    /// The names of the headers that tell of the event, [`OF_EVENT`] of them, and of those that [`sign`](Self::sign) sets.
+    /// The names of the headers that tell of the event, five of them, and then of those that [`sign`](Self::sign) sets.
     pub fn header_names(&self) -> Vec<&str> {
         let names = &self.names;
         let mut all = vec![&*names.id, &*names.event, &*names.attempt, &*names.endpoint, &*names.dead_letter];
