@@ -145,9 +145,10 @@ pub fn request_headers() -> Headers {
     Headers::from_map(abi::header_map(abi::REQUEST_HEADERS).unwrap_or_default())
 }
 
-/// The first `len` bytes of the body of the request of the current context.
-pub fn request_body(len: usize) -> Vec<u8> {
-    abi::buffer(abi::REQUEST_BODY, len).unwrap_or_default()
+/// The first `len` bytes of the body of the request of the current context, if it can be read.
+pub fn request_body(len: usize) -> Option<Vec<u8>> {
+    let body = if len == 0 { Vec::new() } else { abi::buffer(abi::REQUEST_BODY, len).ok()? };
+    (body.len() == len).then_some(body)
 }
 
 /// Sets a header of the request of the current context; says whether that was done.

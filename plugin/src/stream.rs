@@ -8,7 +8,7 @@ use gatepost_core::config::RouteId;
 use gatepost_core::engine::{Offer, Place};
 use gatepost_core::headers::Headers;
 use gatepost_core::idempotency::{KEY_LEN_MAX, Key};
-use gatepost_core::inbound::{RuleId, Ticket};
+use gatepost_core::inbound::{RuleId, Ticket, unavailable};
 use gatepost_core::message;
 use gatepost_core::notice::{EventResult, InboundResult};
 use gatepost_core::route::Selection;
@@ -137,11 +137,11 @@ impl Stream {
             match inbound::forget_claims(worker, &headers) {
                 Some(true) => headers = host::request_headers(),
                 Some(false) => {}
-                None => return self.answer(&inbound::unavailable()),
+                None => return self.answer(&unavailable()),
             }
             // Every request has a method: its headers could not be read, its path may be an inbound one.
             if headers.get(":method").is_none() {
-                return self.answer(&inbound::unavailable());
+                return self.answer(&unavailable());
             }
             match inbound::rule(worker, &headers) {
                 Ok(Some(rule)) => return self.guard(worker, rule, headers, end_of_stream),
@@ -164,15 +164,20 @@ impl Stream {
             Selection::NoRoute => Action::Continue,
             Selection::MethodNotAllowed { allow } => self.answer(&Answer::method_not_allowed(&allow)),
             Selection::Event { route, captures } => {
-                let announced = text("content-length").parse::<u64>();
-                let too_large = announced.is_ok_and(|len| len > worker.config.limits.body as u64);
+                let announced = announced(&headers);
                 self.state = State::Collecting { event: Box::new(Incoming { route, captures, headers }), size: 0 };
-                if too_large {
-                    return self.too_large(worker, worker.config.limits.body);
-                }
-                if end_of_stream { self.finish(worker) } else { Action::Pause }
+                self.await_body(worker, announced, end_of_stream)
             }
         }
+    }
+
+    /// Waits for the body, of which so many bytes are announced.
+    fn await_body(&mut self, worker: &Worker, announced: Option<u64>, end_of_stream: bool) -> Action {
+        let limit = worker.config.limits.body;
+        if announced.is_some_and(|len| len > limit as u64) {
+            return self.too_large(worker, limit);
+        }
+        if end_of_stream { self.finish(worker) } else { Action::Pause }
     }
 
     /// Takes in more of the body.
@@ -218,13 +223,19 @@ impl Stream {
                 return self.resting();
             }
         };
-        let Incoming { route, captures, headers } = *event;
-        let Some(rules) = worker.config.routes.get(route.0) else { return Action::Continue };
-        let body = if size == 0 { Vec::new() } else { host::request_body(size) };
-        if body.len() != size {
-            worker.count(route, EventResult::Unavailable);
-            return self.answer(&Answer::unavailable(1, "the body could not be read"));
+        match host::request_body(size) {
+            Some(body) => self.offer(worker, *event, body),
+            None => {
+                worker.count(event.route, EventResult::Unavailable);
+                self.answer(&Answer::unavailable(1, "the body could not be read"))
+            }
         }
+    }
+
+    /// Offers an event, all of which is here.
+    fn offer(&mut self, worker: &Worker, event: Incoming, body: Vec<u8>) -> Action {
+        let Incoming { route, captures, headers } = event;
+        let Some(rules) = worker.config.routes.get(route.0) else { return Action::Continue };
         let key = match idempotency_key(rules, &headers, &body) {
             Ok(key) => key,
             Err(detail) => return self.refuse(worker, route, &Answer::bad_request(detail)),
@@ -248,7 +259,8 @@ impl Stream {
 
     /// Answers a request to the admin surface.
     fn operate(&mut self, worker: &Worker, headers: &Headers, size: usize) -> Action {
-        let body = if size == 0 { Vec::new() } else { host::request_body(size) };
+        // What cannot be read is no command.
+        let body = host::request_body(size).unwrap_or_default();
         match worker.operate(self.id, headers, &body) {
             Some(answer) => self.answer(&answer),
             None => {
@@ -284,6 +296,11 @@ pub fn refuse() -> Action {
 /// A header that came once, as text.
 fn text<'a>(headers: &'a Headers, name: &str) -> &'a str {
     headers.single(name).and_then(|value| std::str::from_utf8(value).ok()).unwrap_or_default()
+}
+
+/// The length of the body, where the request says it.
+fn announced(headers: &Headers) -> Option<u64> {
+    text(headers, "content-length").parse().ok()
 }
 
 /// The request's idempotency key in its scope.

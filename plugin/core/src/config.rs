@@ -72,7 +72,7 @@ pub struct Config {
     /// The headers of all those rules, each once.
     pub inbound_headers: Vec<String>,
     /// Finds the rule of `inbound` for a path, see [`readings`](crate::route::readings).
-    pub inbound_router: Router,
+    pub(crate) inbound_router: Router,
     /// Finds the routes of a path.
     pub router: Router,
     /// Finds the endpoints of an event type.

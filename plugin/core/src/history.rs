@@ -85,7 +85,7 @@ impl History {
     pub fn keep(&mut self, store: &mut dyn SharedStore, record: &[u8]) -> Result<(), StoreError> {
         if self.next == self.end {
             let (mut next, size) = (0, self.size);
-            swap(store, &next_key(&self.keys), &mut |bytes| {
+            swap(store, &next_key(&self.keys), &mut |_, bytes| {
                 next = bytes.and_then(Next::decode).map_or(0, |next| next.number);
                 Ok(Some(Next { number: next + BLOCK, size }.encode()))
             })?;

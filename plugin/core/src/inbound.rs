@@ -21,6 +21,7 @@ use crate::config::{Config, Inbound};
 use crate::headers::Headers;
 use crate::notice::InboundResult;
 use crate::replay::{Claim, Duplicate, Seen, Table, WhenFull};
+use crate::route::readings;
 use crate::signature::{Fault, Marks};
 use crate::store::{SharedStore, StoreError};
 use crate::time::{Now, WallTime};
@@ -28,6 +29,27 @@ use crate::time::{Now, WallTime};
 /// The number of a rule in [`Config::inbound`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RuleId(pub usize);
+
+/// What a path is to the rules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Path {
+    /// None of theirs.
+    Free,
+    /// This one's.
+    Of(RuleId),
+    /// It may be read in more ways than are known.
+    Unclear,
+}
+
+impl Config {
+    /// What a request's `:path` is to the inbound rules, in whatever spelling.
+    pub fn inbound_path(&self, path: &[u8]) -> Path {
+        match readings(path) {
+            Some(readings) => self.inbound_router.find(&readings).map_or(Path::Free, |id| Path::Of(RuleId(id.0))),
+            None => Path::Unclear,
+        }
+    }
+}
 
 /// The rules with what they have seen.
 #[derive(Debug)]
@@ -121,9 +143,13 @@ impl Verdict {
 
     /// It could not be verified now.
     pub fn unavailable() -> Self {
-        let answer = Answer::unavailable(1, "the request cannot be verified now");
-        Self::answer(InboundResult::Unavailable, answer)
+        Self::answer(InboundResult::Unavailable, unavailable())
     }
+}
+
+/// The answer to what cannot be verified now.
+pub fn unavailable() -> Answer {
+    Answer::unavailable(1, "the request cannot be verified now")
 }
 
 impl From<Fault<'_>> for Verdict {
@@ -146,12 +172,16 @@ impl From<Fault<'_>> for Verdict {
 /// What the message is known by. Every scheme in which it claims to be signed has to hold, and all are remembered: the
 /// same message must not come again with the headers of one of them alone.
 fn marks<'a>(rule: &'a Inbound, headers: &Headers, body: &[u8], now: WallTime) -> Result<Marks, Fault<'a>> {
-    let mut marks = Marks::new();
-    for signature in rule.signatures.iter().filter(|signature| signature.is_presented(headers)) {
-        marks.extend(signature.verify(headers, body, now, rule.tolerance)?);
+    let (mut marks, mut unsigned) = (Marks::new(), None);
+    for signature in &rule.signatures {
+        match signature.verify(headers, body, now, rule.tolerance) {
+            Ok(found) => marks.extend(found),
+            Err(fault @ Fault::Unsigned { .. }) => unsigned = unsigned.or(Some(fault)),
+            Err(fault) => return Err(fault),
+        }
     }
-    match rule.signatures.first() {
-        Some(first) if marks.is_empty() => first.verify(headers, body, now, rule.tolerance),
+    match unsigned {
+        Some(fault) if marks.is_empty() => Err(fault),
         _ => Ok(marks),
     }
 }

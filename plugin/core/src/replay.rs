@@ -1,8 +1,8 @@
 //! Messages that were seen, so that the same one again does not reach the application: a bounded table in shared data.
 //!
-//! A message is known by its [`Marks`]. It is claimed when it arrives, under all workers by one
-//! alone; committed when the application has answered 2xx; and released when it has not, so that its sender's next try
-//! gets through. Until then it is [`InProgress`](Seen::InProgress), afterwards [`Done`](Seen::Done) for the `ttl`.
+//! A message is known by its [`Marks`]. It is claimed when it arrives, under all workers by one alone; committed when the
+//! application has answered 2xx; and released when it has not, so that its sender's next try gets through. Until then it is
+//! [`InProgress`](Seen::InProgress), afterwards [`Done`](Seen::Done) for the `ttl`.
 //!
 //! # Layout
 //! Each mark has an entry in the bucket its hash names, `<name>/replay/<rule>/<b>`. The first mark's entry holds where the
@@ -12,18 +12,18 @@
 //!
 //! # Size
 //! An entry takes [`ENTRY`] bytes, and a message one or two of them, and one more for each further secret while secrets
-//! rotate. A bucket has room for [`SLOTS`], twice of what it gets
-//! when the table holds `capacity` messages of two marks each. Chance fills some buckets before others: with room for
-//! twice the mean of 32, one of ten million is full at `capacity`. So up to `capacity` nothing is refused, and at twice of
-//! that everything is. A table for 32 messages or fewer is one bucket, and exact. Memory at the worst: `capacity` x 4 x 24
-//! bytes, and 200 for the key of each 16 messages: 110 bytes a message, 11 MB for 100,000.
+//! rotate. A bucket has room for [`SLOTS`], twice of what it gets when the table holds `capacity` messages of two marks
+//! each. Chance fills some buckets before others: with room for twice the mean of 32, one of ten million is full at
+//! `capacity`. So up to `capacity` nothing is refused, and at twice of that everything is. A table for 32 messages or fewer
+//! is one bucket, and exact. Memory at the worst: `capacity` x 4 x 24 bytes, and 200 for the key of each 16 messages: 110
+//! bytes a message, 11 MB for 100,000.
 //!
 //! The number of buckets follows from `capacity`: changing it in a config forgets what was seen.
 
 use std::time::Duration;
 
 use crate::signature::Marks;
-use crate::store::{Cas, SharedStore, StoreError, UPDATE_TRIES};
+use crate::store::{SharedStore, StoreError, swap};
 use crate::time::Instant;
 
 /// How long a message may be under way to the application before its claim is taken for abandoned, its worker for dead:
@@ -359,28 +359,17 @@ impl Table {
         Ok(wanted.is_none_or(|wanted| wanted == stamp).then_some((seen, State::See { mark, stamp })))
     }
 
-    /// Changes the bucket of a mark. What `change` reads besides was read after the bucket, so that whoever changes both
-    /// in the other order is noticed.
+    /// Changes the bucket of a mark, if `change` says that it has.
     fn change(
         &self,
         store: &mut dyn SharedStore,
         mark: u64,
         change: &mut dyn FnMut(&mut dyn SharedStore, &mut Bucket) -> Result<bool, StoreError>,
     ) -> Result<(), StoreError> {
-        let key = self.key(mark);
-        for _ in 0..UPDATE_TRIES {
-            let found = store.get(&key)?;
-            let mut bucket = Bucket::read(found.as_ref().map(|(bytes, _)| bytes.as_slice()))?;
-            if !change(store, &mut bucket)? {
-                return Ok(());
-            }
-            let cas = found.map_or(Cas::CREATE, |(_, cas)| cas);
-            match store.set(&key, &bucket.written(), Some(cas)) {
-                Err(StoreError::CasMismatch) => {}
-                done => return done,
-            }
-        }
-        Err(StoreError::Contended)
+        swap(store, &self.key(mark), &mut |store, bytes| {
+            let mut bucket = Bucket::read(bytes)?;
+            Ok(change(store, &mut bucket)?.then(|| bucket.written()))
+        })
     }
 
     fn key(&self, mark: u64) -> String {

@@ -111,8 +111,8 @@ impl Router {
     /// The first route of the most specific pattern that matches one of these [`readings`] of a path, where routes ask for
     /// no headers.
     pub fn find(&self, readings: &[String]) -> Option<RouteId> {
-        let candidates = readings.iter().flat_map(|path| self.candidates(path).0).collect::<Vec<_>>();
-        candidates.iter().find_map(|candidate| self.with_headers(candidate, &Headers::default()).first().copied())
+        let mut candidates = readings.iter().flat_map(|path| self.candidates(path).0);
+        candidates.find_map(|candidate| self.with_headers(&candidate, &Headers::default()).first().copied())
     }
 
     /// The first route, of the most specific pattern, whose headers and method the request has.

@@ -7,7 +7,7 @@ use crate::wire::{Decode, Encode, Reader};
 
 /// How often a contended update is tried before it is given up: each try loses only to another VM's success, so with
 /// a few VMs this is never reached by honest contention.
-pub(crate) const UPDATE_TRIES: u32 = 64;
+const UPDATE_TRIES: u32 = 64;
 
 /// Room that is made for a record before it is written: most fit, and need not be moved while they grow.
 const ROOM: usize = 192;
@@ -140,15 +140,16 @@ fn change_record<R: Record + Default>(
     key: &str,
     change: &mut dyn FnMut(&mut R) -> Write,
 ) -> Result<(), StoreError> {
-    swap(store, key, &mut |bytes| {
+    swap(store, key, &mut |_, bytes| {
         let mut record = bytes.map_or_else(|| Ok(R::default()), |bytes| R::decode(bytes).map(|(record, _)| record))?;
         let write = change(&mut record);
         Ok((write == Write::Yes).then(|| record.encode()))
     })
 }
 
-/// What [`swap`] makes of a value.
-pub(crate) type Change<'a> = dyn FnMut(Option<&[u8]>) -> Result<Option<Vec<u8>>, StoreError> + 'a;
+/// What [`swap`] makes of a value. What it reads besides was read after the value, so that whoever changes both in the
+/// other order is noticed.
+pub(crate) type Change<'a> = dyn FnMut(&mut dyn SharedStore, Option<&[u8]>) -> Result<Option<Vec<u8>>, StoreError> + 'a;
 
 /// Replaces a value by what `change` makes of it, unless that is `None`; a missing or freed one is `None` to it. Exists
 /// once, whatever the records are.
@@ -157,7 +158,7 @@ pub(crate) fn swap(store: &mut dyn SharedStore, key: &str, change: &mut Change<'
         let found = store.get(key)?;
         let cas = found.as_ref().map_or(Cas::CREATE, |(_, cas)| *cas);
         let bytes = found.as_ref().map(|(bytes, _)| bytes.as_slice()).filter(|bytes| !is_freed(bytes));
-        let Some(changed) = change(bytes)? else { return Ok(()) };
+        let Some(changed) = change(store, bytes)? else { return Ok(()) };
         match store.set(key, &changed, Some(cas)) {
             Err(StoreError::CasMismatch) => {}
             written => return written,

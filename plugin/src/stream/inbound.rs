@@ -2,11 +2,10 @@
 
 use gatepost_core::answer::Answer;
 use gatepost_core::headers::Headers;
-use gatepost_core::inbound::{RuleId, Verdict};
+use gatepost_core::inbound::{Path, RuleId, unavailable};
 use gatepost_core::notice::InboundResult;
-use gatepost_core::route::readings;
 
-use super::{Action, State, Stream, text};
+use super::{Action, State, Stream, announced, text};
 use crate::host;
 use crate::worker::Worker;
 
@@ -21,12 +20,13 @@ pub fn forget_claims(worker: &Worker, headers: &Headers) -> Option<bool> {
     Some(was_claimed)
 }
 
-/// The rule for a request's path, in whatever spelling, if there is one. An error: it may be read in more than one way.
+/// The rule for a request's path, if there is one. An error: that is not clear.
 pub fn rule(worker: &Worker, headers: &Headers) -> Result<Option<RuleId>, Answer> {
-    let readings = readings(&headers.get(":path").unwrap_or_default());
-    let detail = "a path with '..' in it may be one of those that are guarded";
-    let readings = readings.ok_or_else(|| Answer::bad_request(detail))?;
-    Ok(worker.config.inbound_router.find(&readings).map(|id| RuleId(id.0)))
+    match worker.config.inbound_path(&headers.get(":path").unwrap_or_default()) {
+        Path::Free => Ok(None),
+        Path::Of(rule) => Ok(Some(rule)),
+        Path::Unclear => Err(Answer::bad_request("a path with '..' in it may be one of those that are guarded")),
+    }
 }
 
 impl Stream {
@@ -38,19 +38,17 @@ impl Stream {
             let answer = Answer::method_not_allowed(&rule.methods);
             return self.deny(worker, id, InboundResult::Method, &answer);
         }
-        let announced = text(&headers, "content-length").parse::<u64>();
-        let too_large = announced.is_ok_and(|len| len > worker.config.limits.body as u64);
+        let announced = announced(&headers);
         self.state = State::Verifying { rule: id, headers: Box::new(headers), size: 0 };
-        if too_large {
-            return self.too_large(worker, worker.config.limits.body);
-        }
-        if end_of_stream { self.finish(worker) } else { Action::Pause }
+        self.await_body(worker, announced, end_of_stream)
     }
 
     /// All of it is here. Once it is verified it may still be an event.
     pub(super) fn verify(&mut self, worker: &Worker, id: RuleId, headers: Headers, size: usize) -> Action {
-        let body = if size == 0 { Vec::new() } else { host::request_body(size) };
-        let verdict = if body.len() == size { worker.verify(id, &headers, &body) } else { Verdict::unavailable() };
+        let Some(body) = host::request_body(size) else {
+            return self.deny(worker, id, InboundResult::Unavailable, &unavailable());
+        };
+        let verdict = worker.verify(id, &headers, &body);
         let ticket = match verdict.pass {
             Ok(ticket) => ticket,
             Err(answer) => return self.deny(worker, id, verdict.result, &answer),
@@ -66,9 +64,13 @@ impl Stream {
         if worker.config.routes.is_empty() {
             return Action::Continue;
         }
-        match self.sort(worker, host::request_headers(), false) {
-            Action::Continue => Action::Continue,
-            Action::Pause => self.collect(worker, size, true),
+        let action = self.sort(worker, host::request_headers(), false);
+        match std::mem::replace(&mut self.state, State::Answered) {
+            State::Collecting { event, .. } => self.offer(worker, *event, body),
+            state => {
+                self.state = state;
+                action
+            }
         }
     }
 
@@ -83,9 +85,4 @@ impl Stream {
             worker.end(&ticket, taken);
         }
     }
-}
-
-/// It cannot be said whether it is verified.
-pub fn unavailable() -> Answer {
-    Answer::unavailable(1, "the request cannot be verified now")
 }

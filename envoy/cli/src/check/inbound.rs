@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use gatepost_core::config::{Config, Inbound};
-use gatepost_core::route::readings;
+use gatepost_core::inbound::{Path, RuleId};
 use gatepost_core::signature::Scheme;
 
 use super::document::Node;
@@ -140,9 +140,7 @@ fn paths(config: &Config, number: usize, rule: &Node, host: &[Route<'_>]) -> Vec
     for route in host {
         let named = ["path", "path_separated_prefix", "prefix"].map(|key| route.node().nearest("match").text(key));
         for path in named.into_iter().filter(|path| path.starts_with('/')) {
-            let is_of_rule = readings(path.as_bytes())
-                .and_then(|path| config.inbound_router.find(&path))
-                .is_some_and(|found| found.0 == number);
+            let is_of_rule = config.inbound_path(path.as_bytes()) == Path::Of(RuleId(number));
             if is_of_rule && !paths.iter().any(|known| known == path) {
                 paths.push(path.to_owned());
             }
@@ -195,8 +193,7 @@ fn check_rewrites(config: &Config, number: usize, rule: &Node, host: &[Route<'_>
             let sent = format!("{prefix}{rest}");
             let first = host.iter().find(|route| Fit::of(route.node().nearest("match"), &sent) == Fit::Yes);
             let goes_here = first.is_some_and(|first| std::ptr::eq(first.node(), route.node()));
-            let is_guarded = readings(sent.as_bytes()).is_none_or(|sent| config.inbound_router.find(&sent).is_some());
-            if rewrite.is_empty() || !goes_here || is_guarded {
+            if rewrite.is_empty() || !goes_here || config.inbound_path(sent.as_bytes()) != Path::Free {
                 continue;
             }
             let message = format!(

@@ -2,7 +2,7 @@
 //! there at all.
 
 use gatepost_core::config::Config;
-use gatepost_core::route::readings;
+use gatepost_core::inbound::Path;
 
 use super::document::Node;
 use super::filters::Filter;
@@ -25,9 +25,8 @@ pub fn check(filter: &Filter<'_>, config: Option<&Config>, exposure: Severity, f
         check_is_on(filter, routes, &on, findings);
     }
     // A signature says who it is, too.
-    let is_verified = |path: &String| {
-        config.zip(readings(path.as_bytes())).is_some_and(|(config, path)| config.inbound_router.find(&path).is_some())
-    };
+    let is_verified =
+        |path: &String| config.is_some_and(|config| matches!(config.inbound_path(path.as_bytes()), Path::Of(_)));
     let open: Vec<String> = paths.into_iter().filter(|path| !is_verified(path)).collect();
     if !open.is_empty() || config.is_none_or(|config| config.inbound.is_empty()) {
         let routes = event_routes(filter, &open).unwrap_or_default();

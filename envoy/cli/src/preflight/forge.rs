@@ -1,6 +1,6 @@
 //! What a forger would try, in each scheme.
 
-use gatepost_core::signature::{Scheme, Signature, github, slack, standard, stripe};
+use gatepost_core::signature::{Scheme, Signature, github, standard, stripe};
 
 use crate::checklist::{Check, Verdict};
 
@@ -56,7 +56,7 @@ pub fn forge(signature: &Signature, forgery: Forgery, headers: &mut Vec<(String,
             headers.retain(|(name, _)| !(name.contains("signature") && names.contains(&name.as_str())));
         }
         Forgery::NoTimestamp => {
-            headers.retain(|(name, _)| Some(name.as_str()) != timestamp(signature));
+            headers.retain(|(name, _)| Some(name.as_str()) != signature.timestamp_header());
             for (_, value) in headers.iter_mut().filter(|(name, _)| name == stripe::SIGNATURE) {
                 *value = value.split_once(',').map_or_else(String::new, |(_, signatures)| signatures.to_owned());
             }
@@ -67,21 +67,11 @@ pub fn forge(signature: &Signature, forgery: Forgery, headers: &mut Vec<(String,
     }
 }
 
-/// The header of the timestamp, where it has one of its own.
-fn timestamp(signature: &Signature) -> Option<&str> {
-    match signature.scheme {
-        Scheme::Timestamped => Some(&signature.names.timestamp),
-        Scheme::Standard => Some(standard::TIMESTAMP),
-        Scheme::Slack => Some(slack::TIMESTAMP),
-        Scheme::Github | Scheme::Stripe => None,
-    }
-}
-
 /// A second later is recent all the same: nothing but the signature tells.
 fn postpone(signature: &Signature, (name, value): &mut (String, String)) {
     let second: u64 = if signature.scheme == Scheme::Timestamped { 1000 } else { 1 };
     let later = |digits: &str| digits.parse::<u64>().map_or_else(|_| digits.to_owned(), |at| (at + second).to_string());
-    if Some(name.as_str()) == timestamp(signature) {
+    if Some(name.as_str()) == signature.timestamp_header() {
         *value = later(value);
     } else if name == stripe::SIGNATURE
         && let Some((digits, signatures)) = value.strip_prefix("t=").and_then(|rest| rest.split_once(','))

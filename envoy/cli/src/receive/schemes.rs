@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use gatepost_core::headers::Headers;
-use gatepost_core::signature::{Fault, Scheme, Signature, Tolerance, github, slack, standard, stripe};
+use gatepost_core::signature::{Fault, Scheme, Signature, Tolerance, github, standard};
 use gatepost_core::time::WallTime;
 use hyper::HeaderMap;
 
@@ -26,20 +26,17 @@ impl Verifier {
     /// Where to look. What a gateway sends has its own headers besides those of the scheme.
     pub fn labels(&self) -> Labels<'_> {
         let own = &self.scheme;
-        let labels = |timestamp, signature| Labels { event: vec![&own.event], id: vec![&own.id], timestamp, signature };
-        match self.other.as_ref().map(|signature| signature.scheme) {
-            None | Some(Scheme::Timestamped) => labels(&own.timestamp, &own.signature),
-            Some(Scheme::Standard) => {
-                let labels = labels(standard::TIMESTAMP, standard::SIGNATURE);
-                Labels { id: vec![standard::ID], ..labels }
-            }
-            Some(Scheme::Github) => {
-                let labels = labels("", github::SIGNATURE);
-                Labels { event: vec![&own.event, github::EVENT], id: vec![github::ID], ..labels }
-            }
-            Some(Scheme::Stripe) => labels("", stripe::SIGNATURE),
-            Some(Scheme::Slack) => labels(slack::TIMESTAMP, slack::SIGNATURE),
-        }
+        let Some(other) = &self.other else {
+            let (timestamp, signature) = (&*own.timestamp, &*own.signature);
+            return Labels { event: vec![&own.event], id: vec![&own.id], timestamp, signature };
+        };
+        let (event, id) = match other.scheme {
+            Scheme::Standard => (vec![&*own.event], standard::ID),
+            Scheme::Github => (vec![&*own.event, github::EVENT], github::ID),
+            Scheme::Timestamped | Scheme::Stripe | Scheme::Slack => (vec![&*own.event], &*own.id),
+        };
+        let timestamp = other.timestamp_header().unwrap_or_default();
+        Labels { event, id: vec![id], timestamp, signature: other.header() }
     }
 
     pub(super) fn verify_other(

@@ -57,8 +57,8 @@ pub(super) const BUGS: &[Bug] = &[
         what: "a message is known by its signature alone",
         edits: &[Edit {
             file: SIGNATURE,
-            find: "tags.iter().map(mark).chain(id).collect()",
-            replace: "tags.iter().map(mark).chain(id.filter(|_| self.is_id_signed)).collect()",
+            find: "tags.iter().map(|tag| beginning(tag.bytes())).chain(id).collect()",
+            replace: "tags.iter().map(|tag| beginning(tag.bytes())).chain(id.filter(|_| self.is_id_signed)).collect()",
         }],
     },
     Bug {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::delivery::{breaker, rate, retry};
 use super::error::shown_duration;
 use super::reader::{Node, Object, all};
-use super::signature::{Use, signatures};
+use super::signature::{Use, is_taken, signatures};
 use super::values::{choice, cluster, literal_or_env, name, url};
 use super::{Endpoint, HeaderValue, Limits, OnGone, Overflow, Sink};
 use crate::headers;
@@ -166,8 +166,7 @@ fn extra_header(name: String, node: &Node<'_>, signatures: &[Signature]) -> Opti
     if !headers::is_name(&name) {
         return node.problem("is not the name of a header", "a header name such as x-api-key");
     }
-    let signs = signatures.iter().any(|signature| signature.header_names().contains(&name.as_str()));
-    if signs || headers::belongs_to_the_gateway(&name) || headers::is_envoys(&name) {
+    if is_taken(&name, signatures) {
         return node.problem("is a header that the gateway sets itself", "another header");
     }
     let value = literal_or_env(node, EXPECTED)?;

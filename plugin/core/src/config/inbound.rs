@@ -6,9 +6,8 @@ use super::Inbound;
 use super::error::{shown, shown_duration};
 use super::reader::{Node, Object, all};
 use super::routes::{method, path_pattern};
-use super::signature::{Use, signatures};
+use super::signature::{Use, is_taken, signatures};
 use super::values::{choice, header_name, name, names};
-use crate::headers;
 use crate::index::Index;
 use crate::replay::{Duplicate, Policy, WhenFull};
 use crate::route::{PathPattern, readings};
@@ -85,11 +84,8 @@ const PATH: &str = "a path such as \"/webhooks/inbound\"";
 fn path(node: &Node<'_>) -> Option<PathPattern> {
     let text = node.text(PATH)?;
     path_pattern(node, text)?;
-    let readings = readings(text.as_bytes());
-    path_pattern(
-        node,
-        readings.as_ref().and_then(|all| all.first()).or_else(|| node.problem("has a '..' in it", PATH))?,
-    )
+    let spelling = readings(text.as_bytes()).and_then(|readings| readings.into_iter().next());
+    path_pattern(node, &spelling.or_else(|| node.problem("has a '..' in it", PATH))?)
 }
 
 fn tolerance(node: &Node<'_>) -> Option<Tolerance> {
@@ -128,8 +124,7 @@ fn outlasts_the_tolerance(object: &Object<'_>, replay: &Policy, tolerance: Toler
 
 fn header(node: &Node<'_>, signatures: &[Signature]) -> Option<String> {
     let name = header_name(node)?;
-    let signs = signatures.iter().any(|signature| signature.header_names().contains(&name.as_str()));
-    if signs || headers::is_envoys(&name) || headers::belongs_to_the_gateway(&name) {
+    if is_taken(&name, signatures) {
         return node.problem("is a header with a meaning of its own", "a name such as x-gatepost-verified");
     }
     Some(name)

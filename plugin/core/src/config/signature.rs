@@ -10,11 +10,11 @@ use crate::headers;
 use crate::secret::{Key, LiveKey, PrivateKey, PublicKey, Secret};
 use crate::signature::standard::{PRIVATE, PUBLIC, SHARED};
 use crate::signature::timestamped::{DEFAULT_PREFIX, Timestamped};
-use crate::signature::{Scheme, Signature};
+use crate::signature::{SECRETS_MAX, Scheme, Signature};
 use crate::time::WallTime;
 
-/// Every attempt signs the body once for each, and every request is verified with each: 8 x 77 µs for 16 KiB.
-const SECRETS_MAX: usize = 8;
+/// What a list of secrets should be.
+const SECRETS: &str = "at least one {env: NAME}: a webhook without a signature proves nothing";
 /// One that receivers have, and one they move to.
 const SCHEMES_MAX: usize = 2;
 
@@ -37,7 +37,6 @@ struct Raw<'a> {
 
 /// Reads both keys of an endpoint or rule.
 pub(super) fn signatures(object: &Object<'_>, usage: Use) -> Option<Vec<Signature>> {
-    const EXPECTED: &str = "at least one {env: NAME}: a webhook without a signature proves nothing";
     let nodes = match object.get("signature") {
         None => Vec::new(),
         Some(node) => match node.value() {
@@ -49,7 +48,7 @@ pub(super) fn signatures(object: &Object<'_>, usage: Use) -> Option<Vec<Signatur
     let secrets = if !nodes.is_empty() && nodes.iter().all(has_own) {
         object.or("secrets", Vec::new(), secrets)
     } else {
-        object.required("secrets", EXPECTED, secrets)
+        object.required("secrets", SECRETS, secrets)
     };
     if nodes.is_empty() {
         let (node, names) = (*object.node(), Timestamped::default());
@@ -79,6 +78,12 @@ fn entry<'a>(node: &Node<'a>, inherited: Option<&[Raw<'a>]>, usage: Use) -> Opti
     signature(node, scheme, names, own.as_deref().or(inherited)?, usage)
 }
 
+/// Has a lower-case header a meaning already, to the gateway, to Envoy, or in one of these signatures?
+pub(super) fn is_taken(header: &str, signatures: &[Signature]) -> bool {
+    let is_of_signature = signatures.iter().any(|signature| signature.header_names().contains(&header));
+    is_of_signature || headers::belongs_to_the_gateway(header) || headers::is_envoys(header)
+}
+
 fn header_prefix<'a>(node: &Node<'a>) -> Option<&'a str> {
     const EXPECTED: &str = "the beginning of a header name, such as \"X-Webhook-\"";
     let text = node.text(EXPECTED)?;
@@ -87,7 +92,7 @@ fn header_prefix<'a>(node: &Node<'a>) -> Option<&'a str> {
 }
 
 fn secrets<'a>(node: &Node<'a>) -> Option<Vec<Raw<'a>>> {
-    all(&node.some_list(SECRETS_MAX, "at least one {env: NAME}: a webhook without a signature proves nothing")?, secret)
+    all(&node.some_list(SECRETS_MAX, SECRETS)?, secret)
 }
 
 fn secret<'a>(node: &Node<'a>) -> Option<Raw<'a>> {

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::*;
+use crate::store::Cas;
 use crate::store::memory::MemoryStore;
 
 fn at(seconds: u64) -> Instant {

@@ -179,7 +179,7 @@ fn a_signature_is_good_for_as_long_as_is_tolerated() {
 
 #[test]
 fn headers_that_are_none_of_the_scheme_are_told_apart_from_those_that_lie() {
-    let long = vec!["0".repeat(64); PRESENTED_MAX + 1].join(",");
+    let long = vec!["0".repeat(64); SECRETS_MAX + 1].join(",");
     let cases: [(&str, &str, &str, &str); 13] = [
         ("timestamped", "x-webhook-signature", "xyz", "the header x-webhook-signature is not 64 hex digits"),
         ("timestamped", "x-webhook-signature-also", "0", "the header x-webhook-signature is not 64 hex digits"),

@@ -1,6 +1,7 @@
 //! Secrets with times, schemes, and the section `inbound`.
 
 use super::*;
+use crate::inbound::{Path, RuleId};
 use crate::replay::{Duplicate, Policy, WhenFull};
 use crate::secret::Key;
 use crate::signature::{Scheme, Tolerance};
@@ -62,7 +63,7 @@ fn every_key_of_a_rule_has_its_effect() {
         "header": "X-Verified",
     })));
     let rule = &config.inbound[0];
-    assert_eq!(config.inbound_router.find(&["/in/a".to_owned()]), Some(RouteId(0)));
+    assert_eq!(config.inbound_path(b"/in/a"), Path::Of(RuleId(0)));
     assert_eq!((rule.methods.as_slice(), rule.header.as_str()), (&["PUT".to_owned()][..], "x-verified"));
     assert!(matches!(&rule.signatures[0].keys[0].key, Key::Public(_)));
     assert!(matches!(&rule.signatures[0].keys[1].key, Key::Shared(_)));
