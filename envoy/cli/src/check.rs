@@ -20,7 +20,7 @@ use std::process::ExitCode;
 use std::{env, fs};
 
 use anyhow::Result;
-use jiff::Timestamp;
+use gatepost_core::time::WallTime;
 use serde::Serialize;
 
 use document::Node;
@@ -68,8 +68,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         }
     };
     let host = |name: &str| env::var(name).ok();
-    let findings =
-        check(&text, &Circumstances { host: &host, is_strict_env: options.strict_env, now: Timestamp::now() });
+    let findings = check(&text, &Circumstances { host: &host, is_strict_env: options.strict_env, now: crate::now() });
     if options.json {
         let findings: Vec<_> = findings.iter().map(|finding| InFile { file: &name, finding }).collect();
         println!("{}", serde_json::to_string_pretty(&findings)?);
@@ -103,7 +102,7 @@ pub struct Circumstances<'a> {
     /// Whether a variable that is not set here is an error.
     pub is_strict_env: bool,
     /// Secrets are valid for a time.
-    pub now: Timestamp,
+    pub now: WallTime,
 }
 
 /// Everything to know about a config, in the order of its lines.

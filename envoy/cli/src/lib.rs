@@ -36,12 +36,20 @@ pub mod wait;
 pub mod watch;
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
+
+use gatepost_core::time::WallTime;
 
 /// The root of the workspace this was built in; the commands work on its files.
 pub fn workspace() -> PathBuf {
     // This crate is in envoy/cli.
     Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap_or(Path::new(".")).to_owned()
+}
+
+/// The time by this machine.
+pub fn now() -> WallTime {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    WallTime::default().plus(since)
 }
 
 /// An HTTP client for loopback. A status of 400 and above is an answer, not an error.

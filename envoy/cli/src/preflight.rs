@@ -183,7 +183,7 @@ impl Options {
 
     fn payload(&self) -> Result<Vec<u8>> {
         let Some(path) = &self.body else {
-            let ping = json!({"type": self.event, "at": probe::now().to_string()});
+            let ping = json!({"type": self.event, "at": crate::now().to_string()});
             return Ok(ping.to_string().into_bytes());
         };
         let body = fs::read(path).with_context(|| path.display().to_string())?;

@@ -12,7 +12,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use clap::Args;
 use gatepost_core::config::Endpoint;
-use gatepost_core::message::{Attempt, EventId, attempt_headers, is_event_type_byte};
+use gatepost_core::message::{EventId, is_event_type_byte};
 use gatepost_core::signature::Scheme;
 use gatepost_core::signature::timestamped::DEFAULT_PREFIX;
 use gatepost_core::time::WallTime;
@@ -24,7 +24,7 @@ use uuid::Uuid;
 
 use answer::{Answer, Sent, show};
 
-use crate::preflight::probe::now;
+use crate::now;
 use crate::receive::header_prefix;
 use crate::signing;
 
@@ -194,12 +194,10 @@ impl Request {
         let mut sent = None;
         if let Some(endpoint) = &self.signs {
             let id = signed.id.unwrap_or_else(|| EventId(Uuid::new_v4().into_bytes()));
-            let attempt = self.attempt(id, signed.timestamp.unwrap_or_else(now));
-            for (name, value) in attempt_headers(endpoint, concat!("Gatepost/", env!("CARGO_PKG_VERSION")), &attempt) {
-                // Where it goes is ours, and not the endpoint's.
-                if !name.starts_with(':') {
-                    request = request.header(name, value.as_ref());
-                }
+            let at = signed.timestamp.unwrap_or_else(now);
+            let attempt = signing::attempt(id, at, &self.event, None, &self.body);
+            for (name, value) in signing::headers(endpoint, &attempt) {
+                request = request.header(name, value.as_ref());
             }
             sent = Some(Sent { id: id.to_string(), timestamp_ms: attempt.at.as_millis() });
         }
@@ -211,19 +209,6 @@ impl Request {
         let text = response.body_mut().read_to_string().context("the answer broke off")?;
         let answer = serde_json::from_str(&text).unwrap_or(Value::String(text));
         Ok(Answer { status, id, replayed, retry_after, sent, answer, is_inbound: self.is_inbound })
-    }
-
-    fn attempt(&self, id: EventId, at: WallTime) -> Attempt<'_> {
-        Attempt {
-            id,
-            number: 1,
-            at,
-            event_type: &self.event,
-            content_type: None,
-            traceparent: None,
-            tracestate: None,
-            body: &self.body,
-        }
     }
 
     /// Why nothing was answered, and what to look at.

@@ -1,12 +1,15 @@
 //! Signatures in each of the filter's schemes, with keys as its config names them: they are read by its own parser, and
 //! made and verified by its own code.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, anyhow};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use gatepost_core::config::{Config, Endpoint, Problem, parse};
+use gatepost_core::message::{Attempt, EventId, attempt_headers};
 use gatepost_core::signature::{Scheme, Signature};
+use gatepost_core::time::WallTime;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
@@ -72,6 +75,25 @@ pub fn verifier(scheme: Scheme, header_prefix: &str, secrets: &Secrets) -> Resul
     let config = read(&json!({"inbound": [entry]}), secrets)?;
     let rule = config.inbound.into_iter().next().context("no rule")?;
     rule.signatures.into_iter().next().context("no signature")
+}
+
+/// What the commands that send call themselves.
+pub const USER_AGENT: &str = concat!("Gatepost/", env!("CARGO_PKG_VERSION"));
+
+/// A first attempt of an event that no gateway has seen.
+pub fn attempt<'a>(
+    id: EventId,
+    at: WallTime,
+    event_type: &'a str,
+    content_type: Option<&'a [u8]>,
+    body: &'a [u8],
+) -> Attempt<'a> {
+    Attempt { id, number: 1, at, event_type, content_type, traceparent: None, tracestate: None, body }
+}
+
+/// The headers with which an endpoint is sent an attempt, but for those that say where it goes.
+pub fn headers<'a>(endpoint: &'a Endpoint, attempt: &Attempt<'a>) -> impl Iterator<Item = (&'a str, Cow<'a, [u8]>)> {
+    attempt_headers(endpoint, USER_AGENT, attempt).into_iter().filter(|(name, _)| !name.starts_with(':'))
 }
 
 /// The keys `signature` and `secrets`, which endpoints and inbound rules have in common.

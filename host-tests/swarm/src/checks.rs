@@ -23,7 +23,7 @@ use host_tests::{Process, Thread, Write};
 use crate::plan::{Config, PARTNER, Plan, REPLAYS};
 use crate::receivers::{Received, Receivers, SINK};
 
-mod attempts;
+pub mod attempts;
 mod breakers;
 mod facts;
 pub mod invariant;

@@ -9,7 +9,7 @@ use ed25519_compact::{KeyPair, Seed};
 use host_tests::{Answer, Application, Builder, Forwarded, Process, Reply, Request, StreamId};
 use serde_json::{Value, json};
 
-use crate::support::{advance, body, gateway};
+use crate::support::{advance, body, gateway, hex};
 
 /// Every scheme; `standard` also signs with Ed25519.
 pub const SCHEMES: [&str; 5] = ["timestamped", "standard", "github", "stripe", "slack"];
@@ -72,7 +72,7 @@ impl Message {
     /// The headers that carry this signature.
     pub fn headers(&self, tag: &[u8]) -> Vec<(&'static str, String)> {
         let seconds = (self.millis / 1000).to_string();
-        let hex = || tag.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let hex = || hex(tag);
         match self.scheme {
             "timestamped" => vec![
                 ("x-webhook-signature", hex()),

@@ -6,7 +6,7 @@ use host_tests::{Reply, Upstream};
 use serde_json::json;
 
 use crate::support::{
-    BODY, accept, advance, attempts, config, endpoint, event, gateway, seconds, signature, start, with,
+    BODY, accept, advance, attempts, config, endpoint, event, gateway, hex, seconds, signature, start, with,
 };
 
 #[test]
@@ -96,8 +96,7 @@ fn an_endpoint_chooses_prefix_agent_and_further_headers() {
     advance(&mut process, seconds(1));
     let call = process.calls("billing")[0];
     let signed = hmac_sha256::HMAC::mac([call.header("x-shop-timestamp"), ".", BODY].concat(), "billing-secret");
-    let signed: String = signed.iter().map(|byte| format!("{byte:02x}")).collect();
-    assert_eq!(call.header("x-shop-signature"), signed);
+    assert_eq!(call.header("x-shop-signature"), hex(&signed));
     assert_eq!(call.header("x-api-key"), "key-1");
     assert_eq!(call.header("x-source"), "gateway");
     assert_eq!(call.header("user-agent"), "Shop/2");

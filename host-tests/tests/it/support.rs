@@ -204,8 +204,12 @@ fn attempt(call: &Call, secret: &str) -> Attempt {
 /// What the signature of a call must be under this secret: computed from what was received alone.
 pub fn signature(call: &Call, secret: &str) -> String {
     let signed = [call.header("x-webhook-timestamp").as_bytes(), b".", &call.body].concat();
-    let code = hmac_sha256::HMAC::mac(signed, secret);
-    code.iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&hmac_sha256::HMAC::mac(signed, secret))
+}
+
+/// In lower-case digits.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The dead letters in shared data that hold this text.

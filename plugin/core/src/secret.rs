@@ -14,16 +14,32 @@ use crate::time::WallTime;
 pub struct LiveKey {
     /// The key.
     pub key: Key,
+    /// The time.
+    pub window: Window,
+}
+
+/// The time in which a key is used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Window {
     /// Not before this; `None`: from ever.
     pub not_before: Option<WallTime>,
     /// Not at this or after; `None`: for ever.
     pub not_after: Option<WallTime>,
 }
 
-impl LiveKey {
-    /// Is it used at this time?
-    pub fn is_live(&self, at: WallTime) -> bool {
+impl Window {
+    /// Is the key used at this time?
+    pub fn is_live(self, at: WallTime) -> bool {
         self.not_before.is_none_or(|from| from <= at) && self.not_after.is_none_or(|until| at < until)
+    }
+
+    /// The first time, from this one on, at which of several keys none is used.
+    pub fn gap(windows: impl Iterator<Item = Self> + Clone, from: WallTime) -> Option<WallTime> {
+        let mut covered = from;
+        while let Some(live) = windows.clone().find(|window| window.is_live(covered)) {
+            covered = live.not_after?;
+        }
+        Some(covered)
     }
 }
 

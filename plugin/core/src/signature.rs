@@ -129,7 +129,7 @@ pub type Marks = Vec<u64>;
 impl Signature {
     /// The headers that sign an attempt, with every secret that is live then.
     pub fn sign<'a>(&'a self, attempt: &Attempt<'a>, headers: &mut CallHeaders<'a>) {
-        let keys = self.keys.iter().filter(|key| key.is_live(attempt.at)).map(|key| &key.key);
+        let keys = self.keys.iter().filter(|key| key.window.is_live(attempt.at)).map(|key| &key.key);
         match self.scheme {
             Scheme::Timestamped => timestamped::headers(&self.names, keys, attempt, headers),
             Scheme::Standard => standard::headers(keys, attempt, headers),
@@ -223,7 +223,7 @@ impl Signature {
         }
         // The secrets of when it was signed: on its way it may outlast one.
         let at = presented.at.unwrap_or(now);
-        let mut live = self.keys.iter().filter(|key| key.is_live(at)).peekable();
+        let mut live = self.keys.iter().filter(|key| key.window.is_live(at)).peekable();
         if live.peek().is_none() {
             return Err(Fault::NoSecret);
         }

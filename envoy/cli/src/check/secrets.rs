@@ -1,10 +1,14 @@
 //! The secrets of a filter's config, and other values that nobody but two sides should know: where they stand, how long they
 //! are, and when they are valid.
 
+use std::time::Duration;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use gatepost_core::secret::Window;
 use gatepost_core::signature::standard::{PUBLIC, SHARED};
-use jiff::{SignedDuration, Timestamp};
+use gatepost_core::time::WallTime;
+use jiff::Timestamp;
 
 use super::document::Node;
 use super::finding::Findings;
@@ -158,62 +162,48 @@ fn check_place(source: &Source<'_>, is_literal: bool, at: &Node, path: &str, kin
     }
 }
 
-/// When a secret is valid, and where it says so.
-struct Window<'a> {
-    from: Option<Timestamp>,
-    until: Option<Timestamp>,
-    node: &'a Node,
-}
-
-impl Window<'_> {
-    fn is_live(&self, at: Timestamp) -> bool {
-        self.from.is_none_or(|from| from <= at) && self.until.is_none_or(|until| at < until)
-    }
-}
-
 /// A working week and a weekend: long enough to make the next secret, and have the other side take it.
-const SOON: SignedDuration = SignedDuration::from_hours(7 * 24);
+const SOON: Duration = Duration::from_hours(7 * 24);
 
 /// Is a secret valid now, and will one be in a week?
-fn check_times(list: &List<'_>, now: Timestamp, findings: &mut Findings) {
-    let time = |node: &Node, key: &str| node.get(key).and_then(Node::as_text).and_then(|text| text.parse().ok());
-    let window = |node| Window { from: time(node, "not_before"), until: time(node, "not_after"), node };
-    let windows: Vec<Window<'_>> = list.node.items().iter().map(window).collect();
+fn check_times(list: &List<'_>, now: WallTime, findings: &mut Findings) {
+    let time = |node: &Node, key: &str| node.get(key).and_then(Node::as_text).and_then(WallTime::parse);
+    let window = |node| (Window { not_before: time(node, "not_before"), not_after: time(node, "not_after") }, node);
+    let windows: Vec<(Window, &Node)> = list.node.items().iter().map(window).collect();
     if windows.is_empty() {
         return;
     }
-    if !windows.iter().any(|window| window.is_live(now)) {
-        let next = windows.iter().filter_map(|window| window.from).filter(|from| *from > now).min();
-        let until = next.map_or_else(String::new, |next| format!(", and none will be before {next}"));
+    if !windows.iter().any(|(window, _)| window.is_live(now)) {
+        let next = windows.iter().filter_map(|(window, _)| window.not_before).filter(|from| *from > now).min();
+        let until = next.map_or_else(String::new, |next| format!(", and none will be before {}", shown(next)));
         let message =
             format!("no secret is valid now{until}: every request is refused; correct not_before and not_after");
         findings.warning(list.node, "no-live-secret", &list.path, message);
         return;
     }
-    for (at, window) in windows.iter().enumerate() {
-        if let Some(until) = window.until.filter(|until| *until <= now) {
-            let message = format!("the secret is not valid any more, since {until}; delete it");
+    for (at, (window, node)) in windows.iter().enumerate() {
+        if let Some(until) = window.not_after.filter(|until| *until <= now) {
+            let message = format!("the secret is not valid any more, since {}; delete it", shown(until));
             let path = format!("{}[{at}]", list.path);
-            findings.warning(window.node.nearest("not_after"), "secret-expired", &path, message);
+            findings.warning(node.nearest("not_after"), "secret-expired", &path, message);
         }
     }
-    if let Some((last, end)) = end(&windows, now).filter(|(_, end)| end.duration_since(now) <= SOON) {
+    let end = Window::gap(windows.iter().map(|(window, _)| *window), now).filter(|end| end.since(now) <= SOON);
+    let last = windows.iter().find(|(window, _)| window.not_after.is_some() && window.not_after == end);
+    if let Some((end, (_, node))) = end.zip(last) {
         let message = format!(
-            "no secret is valid after {end}, and every request will be refused; add the next one with a not_before \
-             ahead of that"
+            "no secret is valid after {}, and every request will be refused; add the next one with a not_before ahead \
+             of that",
+            shown(end)
         );
-        findings.warning(last.node.nearest("not_after"), "secret-ends-soon", &list.path, message);
+        findings.warning(node.nearest("not_after"), "secret-ends-soon", &list.path, message);
     }
 }
 
-/// The secret after which, from now on, none is valid, and when that is.
-fn end<'a, 'b>(windows: &'a [Window<'b>], now: Timestamp) -> Option<(&'a Window<'b>, Timestamp)> {
-    let (mut at, mut last) = (now, None);
-    while let Some(window) = windows.iter().find(|window| window.is_live(at)) {
-        at = window.until?;
-        last = Some(window);
-    }
-    last.map(|last| (last, at))
+/// As people write it, without a fraction that is none.
+fn shown(at: WallTime) -> String {
+    let at = i64::try_from(at.as_millis()).ok().and_then(|millis| Timestamp::from_millisecond(millis).ok());
+    at.map_or_else(String::new, |at| at.to_string())
 }
 
 #[cfg(test)]

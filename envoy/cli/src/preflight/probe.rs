@@ -1,16 +1,17 @@
 //! The requests: a good one, as the gateway sends it, and forged ones; and their answers.
 
 use std::error::Error;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use gatepost_core::config::Endpoint;
-use gatepost_core::message::{Attempt, EventId, attempt_headers};
+use gatepost_core::message::EventId;
 use gatepost_core::time::WallTime;
 use ureq::http::Uri;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use uuid::Uuid;
 
 use super::forge::{Forgery, forge};
+use crate::signing::{self, USER_AGENT};
 
 /// Sends requests to a receiver.
 pub struct Probe {
@@ -70,7 +71,7 @@ impl Outcome {
 impl Probe {
     /// A request under an id of its own.
     pub fn request(&self, forgery: Forgery) -> Request {
-        self.request_at(forgery, EventId(Uuid::new_v4().into_bytes()), now())
+        self.request_at(forgery, EventId(Uuid::new_v4().into_bytes()), crate::now())
     }
 
     fn request_at(&self, forgery: Forgery, id: EventId, now: WallTime) -> Request {
@@ -79,20 +80,9 @@ impl Probe {
             Forgery::Future => now.plus(Duration::from_millis(AWAY_MS)),
             _ => now,
         };
-        let attempt = Attempt {
-            id,
-            number: 1,
-            at,
-            event_type: &self.event,
-            content_type: Some(b"application/json"),
-            traceparent: None,
-            tracestate: None,
-            body: &self.body,
-        };
+        let attempt = signing::attempt(id, at, &self.event, Some(b"application/json"), &self.body);
         let signs = if forgery == Forgery::Secret { &self.stranger } else { &self.endpoint };
-        let headers = attempt_headers(signs, USER_AGENT, &attempt);
-        // Where it goes is ours, and not the endpoint's.
-        let headers = headers.into_iter().filter(|(name, _)| !name.starts_with(':'));
+        let headers = signing::headers(signs, &attempt);
         let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
         let mut headers: Vec<(String, String)> = headers.map(|(name, value)| (name.to_owned(), text(&value))).collect();
         self.endpoint.signatures.iter().for_each(|signature| forge(signature, forgery, &mut headers));
@@ -158,17 +148,10 @@ pub fn agent(roots: Option<&[Certificate<'static>]>) -> ureq::Agent {
         .into()
 }
 
-/// The time by this machine.
-pub fn now() -> WallTime {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    WallTime::default().plus(since)
-}
-
 /// As long as the gateway waits by default.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 /// Twice what a receiver should allow.
 const AWAY_MS: u64 = 600_000;
-const USER_AGENT: &str = concat!("Gatepost/", env!("CARGO_PKG_VERSION"));
 
 #[cfg(test)]
 mod tests {
@@ -180,7 +163,7 @@ mod tests {
     use super::super::forge::untried;
     use super::*;
     use crate::receive::verify::Verifier;
-    use crate::signing::{self, Secrets};
+    use crate::signing::Secrets;
 
     const NOW: WallTime = WallTime::from_millis(1_764_000_000_000);
 

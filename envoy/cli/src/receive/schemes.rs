@@ -65,7 +65,7 @@ const EVER: Duration = Duration::from_hours(100 * 365 * 24);
 
 #[cfg(test)]
 mod tests {
-    use gatepost_core::message::{Attempt, EventId, attempt_headers};
+    use gatepost_core::message::EventId;
     use gatepost_core::signature::timestamped::Timestamped;
     use zeroize::Zeroizing;
 
@@ -78,22 +78,10 @@ mod tests {
 
     fn signed(scheme: Scheme, at: WallTime) -> HeaderMap {
         let endpoint = signing::endpoint(scheme, "X-Webhook-", &vec![Zeroizing::new(SHARED.to_owned())]).unwrap();
-        let attempt = Attempt {
-            id: EventId([7; 16]),
-            number: 1,
-            at,
-            event_type: "a",
-            content_type: None,
-            traceparent: None,
-            tracestate: None,
-            body: BODY,
-        };
         let mut headers = HeaderMap::new();
-        for (name, value) in attempt_headers(&endpoint, "test", &attempt) {
-            if !name.starts_with(':') {
-                let name = hyper::header::HeaderName::try_from(name).unwrap();
-                headers.insert(name, value.as_ref().try_into().unwrap());
-            }
+        for (name, value) in signing::headers(&endpoint, &signing::attempt(EventId([7; 16]), at, "a", None, BODY)) {
+            let name = hyper::header::HeaderName::try_from(name).unwrap();
+            headers.insert(name, value.as_ref().try_into().unwrap());
         }
         headers
     }

@@ -4,10 +4,9 @@ use std::convert::Infallible;
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
-use gatepost_core::time::WallTime;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{CONTENT_TYPE, LOCATION, RETRY_AFTER};
@@ -24,6 +23,7 @@ use super::inbox::{Inbox, Reply, Request};
 use super::mode::Mode;
 use super::record::Record;
 use super::verify::{Check, Verifier};
+use crate::now;
 use gatepost_core::secret::Secret;
 use gatepost_core::signature::Signature;
 use gatepost_core::signature::timestamped::Timestamped;
@@ -262,11 +262,6 @@ fn respond(status: StatusCode, body: &str) -> Answer {
     let mut response = Response::new(Full::new(Bytes::copy_from_slice(body.as_bytes())));
     (*response.status_mut(), *response.headers_mut()) = (status, headers);
     response
-}
-
-fn now() -> WallTime {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    WallTime::default().plus(since)
 }
 
 /// Where load balancers ask.

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use gatepost_cli::check::{Circumstances, Finding, Severity, check};
+use gatepost_core::time::WallTime;
 
 use crate::gatepost;
 
@@ -192,7 +193,7 @@ fn found(text: &str) -> Vec<Finding> {
 /// On the first of June 2026.
 #[cfg(test)]
 fn check_with(text: &str, host: &dyn Fn(&str) -> Option<String>, is_strict_env: bool) -> Vec<Finding> {
-    check(text, &Circumstances { host, is_strict_env, now: "2026-06-01T00:00:00Z".parse().unwrap() })
+    check(text, &Circumstances { host, is_strict_env, now: WallTime::parse("2026-06-01T00:00:00Z").unwrap() })
 }
 
 /// A file of that name among those of this build's tests.

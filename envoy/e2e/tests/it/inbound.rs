@@ -12,6 +12,7 @@ use gatepost_e2e::{Event, Gateway, Protocol, Setup};
 use serde_json::{Value, json};
 
 use crate::isolation::one_load_at_a_time;
+use crate::receivers::webhook::signature;
 
 const DEADLINE: Duration = Duration::from_secs(30);
 const SECRET: &str = "secret-of-the-partner";
@@ -38,8 +39,7 @@ fn setup(application: &Receiver, more: Value) -> Setup {
 /// A message to this path that its sender signs now, under this secret.
 pub fn message(path: &str, id: &str, body: &str, secret: &str) -> Result<Event> {
     let at = UNIX_EPOCH.elapsed()?.as_millis().to_string();
-    let signature = hmac_sha256::HMAC::mac([&at, ".", body].concat(), secret);
-    let signature: String = signature.iter().map(|byte| format!("{byte:02x}")).collect();
+    let signature = signature(secret, &at, body.as_bytes());
     Ok(Event { body: body.into(), ..Event::request("POST", path) }
         .with_header("x-webhook-id", id)
         .with_header("x-webhook-event", "paid")

@@ -2,7 +2,7 @@
 
 mod guide;
 mod running;
-mod webhook;
+pub mod webhook;
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -35,6 +35,11 @@ pub fn said(answer: &Answer) -> String {
     format!("{} {word}", answer.status).trim_end().to_owned()
 }
 
+/// Makes a request, and gives what it is answered.
+pub fn told(gateway: &mut dyn Gateway, request: &Request) -> Result<String> {
+    send(gateway, request).map(|answer| said(&answer))
+}
+
 /// What the application got: the ids, who verified them, and whether it found their signatures right itself.
 pub fn got(gateway: &mut dyn Gateway) -> Result<Vec<String>> {
     let seen = gateway.seen(APPLICATION)?;
@@ -59,11 +64,11 @@ fn verified() -> Vec<Scenario> {
             play: |gateway| {
                 let mut observed = Vec::new();
                 let first = signed(gateway, "evt-1")?.header("x-gatepost-verified", "forged");
-                observed.push(said(&send(gateway, &first)?));
+                observed.push(told(gateway, &first)?);
                 // The same body is signed alike within a millisecond.
                 pass(gateway, 10)?;
                 let second = signed(gateway, "evt-2")?.http2();
-                observed.push(said(&send(gateway, &second)?));
+                observed.push(told(gateway, &second)?);
                 observed.extend(got(gateway)?);
                 Ok(observed)
             },
@@ -97,10 +102,7 @@ fn verified() -> Vec<Scenario> {
                     good.body("x".repeat(5000)).in_chunks(700),
                     Request::new("GET", path),
                 ];
-                let mut observed = Vec::new();
-                for request in requests {
-                    observed.push(said(&send(gateway, &request)?));
-                }
+                let mut observed = requests.iter().map(|request| told(gateway, request)).collect::<Result<Vec<_>>>()?;
                 observed.extend(got(gateway)?);
                 Ok(observed)
             },
@@ -135,11 +137,11 @@ fn verified() -> Vec<Scenario> {
                     "/hooks/partner;x",
                     "/hooks/partner?x",
                 ] {
-                    observed.push(said(&send(gateway, &Request::event(path, BODY))?));
+                    observed.push(told(gateway, &Request::event(path, BODY))?);
                 }
                 let other = signed_at(gateway, "/hooks/other", "evt-1", &secret(APPLICATION), 0)?;
                 let other = other.header("x-gatepost-verified", "partner").header("x_gatepost_verified", "partner");
-                observed.push(said(&send(gateway, &other)?));
+                observed.push(told(gateway, &other)?);
                 observed.extend(got(gateway)?);
                 Ok(observed)
             },
@@ -160,14 +162,14 @@ fn verified() -> Vec<Scenario> {
             start: || receiving(json!({})).trapping(),
             play: |gateway| {
                 let trapping = signed(gateway, "evt-1")?.header("x-gatepost-trap", "now");
-                let mut observed = vec![said(&send(gateway, &trapping.over(0))?)];
+                let mut observed = vec![told(gateway, &trapping.over(0))?];
                 let unsigned = Request::event("/hooks/partner", BODY).over(0);
                 observed.push(until(gateway, "the VM is rebuilt", |gateway| {
                     let answer = send(gateway, &unsigned)?;
                     Ok((answer.status != 503).then(|| said(&answer)))
                 })?);
                 let good = signed(gateway, "evt-1")?;
-                observed.push(said(&send(gateway, &good.over(0))?));
+                observed.push(told(gateway, &good.over(0))?);
                 observed.extend(got(gateway)?);
                 Ok(observed)
             },

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::inbound::{got, receiving, said, signed};
+use super::inbound::{got, receiving, said, signed, told};
 use crate::steps::{pass, send, until, update, wait_for};
 use crate::{APPLICATION, Reply, Request, Scenario};
 
@@ -24,13 +24,13 @@ pub fn all() -> Vec<Scenario> {
                 let message = signed(gateway, "evt-1")?;
                 let mut observed = Vec::new();
                 for worker in [0, 1, 0] {
-                    observed.push(said(&send(gateway, &message.clone().over(worker))?));
+                    observed.push(told(gateway, &message.clone().over(worker))?);
                 }
                 // A sender that tries again signs afresh; whoever else sends it again may give it another id.
                 pass(gateway, 10)?;
                 let afresh = signed(gateway, "evt-1")?;
-                observed.push(said(&send(gateway, &afresh)?));
-                observed.push(said(&send(gateway, &renamed(&message))?));
+                observed.push(told(gateway, &afresh)?);
+                observed.push(told(gateway, &renamed(&message))?);
                 observed.extend(got(gateway)?);
                 Ok(observed)
             },
@@ -48,9 +48,9 @@ pub fn all() -> Vec<Scenario> {
             start: || receiving(json!({"replay": {"duplicate": "reject"}})),
             play: |gateway| {
                 let message = signed(gateway, "evt-1")?;
-                let mut observed = vec![said(&send(gateway, &message)?), said(&send(gateway, &message)?)];
+                let mut observed = vec![told(gateway, &message)?, told(gateway, &message)?];
                 observed.push(update(gateway, &receiving(json!({"replay": {"ttl": "20m"}})))?);
-                observed.push(said(&send(gateway, &message)?));
+                observed.push(told(gateway, &message)?);
                 observed.extend(got(gateway)?);
                 Ok(observed)
             },
@@ -77,7 +77,7 @@ pub fn all() -> Vec<Scenario> {
                     observed.push(format!("{}, retry-after {}", said(&meanwhile), meanwhile.header("retry-after")));
                 }
                 observed.push(said(&gateway.finish(first)?));
-                observed.push(said(&send(gateway, &message)?));
+                observed.push(told(gateway, &message)?);
                 observed.extend(got(gateway)?);
                 Ok(observed)
             },
@@ -118,7 +118,7 @@ pub fn all() -> Vec<Scenario> {
                     let answer = send(gateway, &message)?;
                     Ok((answer.status != 409).then(|| said(&answer)))
                 })?;
-                let after = said(&send(gateway, &message)?);
+                let after = told(gateway, &message)?;
                 Ok(vec![again, after, format!("the application got {}", gateway.arrived(APPLICATION)?)])
             },
             expected: &["200", "200 duplicate", "the application got 2"],

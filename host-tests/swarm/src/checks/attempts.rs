@@ -150,6 +150,11 @@ fn schedule(plan: &Plan, facts: &mut Facts, endpoint: &Endpoint, got: &Received,
     Ok(())
 }
 
+/// HMAC-SHA256 in lower-case digits.
+pub fn mac(signed: &[u8], secret: &str) -> String {
+    hmac_sha256::HMAC::mac(signed, secret).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// The signatures are valid, and were made at this moment.
 fn signed(endpoint: &Endpoint, call: &Call) -> Result<(), Broken> {
     let timestamp = call.header("x-webhook-timestamp");
@@ -157,11 +162,7 @@ fn signed(endpoint: &Endpoint, call: &Call) -> Result<(), Broken> {
         return broken(Invariant::Timestamp, format!("{timestamp} at {}", call.wall_millis));
     }
     let signed = [timestamp.as_bytes(), b".", &call.body].concat();
-    let expected = endpoint.secrets.iter().map(|secret| {
-        let code = hmac_sha256::HMAC::mac(&signed, secret);
-        code.iter().map(|byte| format!("{byte:02x}")).collect::<String>()
-    });
-    let expected: Vec<String> = expected.collect();
+    let expected: Vec<String> = endpoint.secrets.iter().map(|secret| mac(&signed, secret)).collect();
     let (first, also) = expected.split_first().map_or(("", String::new()), |(first, also)| (first, also.join(",")));
     let (is, is_also) = (call.header("x-webhook-signature"), call.header("x-webhook-signature-also"));
     if is != first || is_also != also {

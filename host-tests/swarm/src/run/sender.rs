@@ -8,6 +8,7 @@ use fastrand::Rng;
 use host_tests::{Application, Reply, Request, StreamId};
 
 use super::{Run, defect};
+use crate::checks::attempts::mac;
 use crate::checks::invariant::broken;
 use crate::checks::{Broken, Invariant};
 use crate::plan::{PARTNER, PARTNERS_SECRET};
@@ -72,8 +73,7 @@ impl Sender {
 /// A message: attempt 0 as it came first, 1 without its id, 2 with another body under the same id.
 fn request(number: u32, attempt: u8, secret: &str) -> Request {
     let body = format!("{{\"message\": {number}, \"attempt\": {}}}", attempt / 2);
-    let code = hmac_sha256::HMAC::mac(&body, secret);
-    let signature: String = code.iter().map(|byte| format!("{byte:02x}")).collect();
+    let signature = mac(body.as_bytes(), secret);
     let request = Request::post(PATH).header("x-hub-signature-256", format!("sha256={signature}"));
     let request = if attempt != 1 { request.header("x-github-delivery", format!("id-{number}")) } else { request };
     request.body(body)

@@ -7,7 +7,7 @@ use super::reader::{Node, Object, all};
 use super::tree::Value;
 use super::values::{choice, date};
 use crate::headers;
-use crate::secret::{Key, LiveKey, PrivateKey, PublicKey, Secret};
+use crate::secret::{Key, LiveKey, PrivateKey, PublicKey, Secret, Window};
 use crate::signature::standard::{PRIVATE, PUBLIC, SHARED};
 use crate::signature::timestamped::{DEFAULT_PREFIX, Timestamped};
 use crate::signature::{SECRETS_MAX, Scheme, Signature};
@@ -31,8 +31,7 @@ pub(super) enum Use {
 struct Raw<'a> {
     node: Node<'a>,
     text: Zeroizing<String>,
-    not_before: Option<WallTime>,
-    not_after: Option<WallTime>,
+    window: Window,
 }
 
 /// Reads both keys of an endpoint or rule.
@@ -109,13 +108,13 @@ fn secret<'a>(node: &Node<'a>) -> Option<Raw<'a>> {
     if text.trim().is_empty() {
         return source.problem("gives an empty secret", "a secret that is not empty");
     }
-    let (not_before, not_after) = (not_before?, not_after?);
-    if let (Some(from), Some(until)) = (not_before, not_after)
+    let window = Window { not_before: not_before?, not_after: not_after? };
+    if let (Some(from), Some(until)) = (window.not_before, window.not_after)
         && from >= until
     {
         return node.problem("is never valid: not_before is not before not_after", "an earlier not_before");
     }
-    Some(Raw { node: source, text: Zeroizing::new(text), not_before, not_after })
+    Some(Raw { node: source, text: Zeroizing::new(text), window })
 }
 
 /// The scheme with the keys that these secrets are to it.
@@ -126,15 +125,13 @@ fn signature(
     secrets: &[Raw<'_>],
     usage: Use,
 ) -> Option<Signature> {
-    let keys = all(secrets, |raw| {
-        let Raw { not_before, not_after, .. } = *raw;
-        key(raw, scheme, usage).map(|key| key.map(|key| LiveKey { key, not_before, not_after }))
-    })?;
+    let keys =
+        all(secrets, |raw| key(raw, scheme, usage).map(|key| key.map(|key| LiveKey { key, window: raw.window })))?;
     let keys: Vec<LiveKey> = keys.into_iter().flatten().collect();
     if keys.is_empty() {
         return node.problem("has only Ed25519 keys, which are for scheme standard", "a shared secret");
     }
-    match gap(&keys) {
+    match Window::gap(keys.iter().map(|key| key.window), WallTime::default()) {
         Some(from) if usage == Use::Sign => node.problem(
             &format!("has no valid secret at {from}: what is sent then could not be signed"),
             "secrets that leave no gap: one without not_before, one without not_after",
@@ -169,13 +166,4 @@ fn key(raw: &Raw<'_>, scheme: Scheme, usage: Use) -> Option<Option<Key>> {
 
 fn bytes(base64: &str) -> Option<Zeroizing<Vec<u8>>> {
     Base64::decode_vec(base64).ok().map(Zeroizing::new)
-}
-
-/// The first time at which no key is live.
-fn gap(keys: &[LiveKey]) -> Option<WallTime> {
-    let mut covered = WallTime::default();
-    while let Some(live) = keys.iter().find(|key| key.is_live(covered)) {
-        covered = live.not_after?;
-    }
-    Some(covered)
 }

@@ -186,7 +186,7 @@ fn at_each_moment_a_secret_signs_or_the_config_is_refused() {
     let (old, new) = (secret("old", None, Some(july)), secret("new", Some(june), None));
     let config = good(&signing(json!([new, old]), json!({})));
     let keys = &config.endpoints[0].signatures[0].keys;
-    let live = |at: &str| keys.iter().map(|key| key.is_live(WallTime::parse(at).unwrap())).collect::<Vec<_>>();
+    let live = |at: &str| keys.iter().map(|key| key.window.is_live(WallTime::parse(at).unwrap())).collect::<Vec<_>>();
     assert_eq!(live("2026-05-31T23:59:59Z"), [false, true]);
     assert_eq!((live(june), live("2026-06-30T23:59:59Z")), (vec![true, true], vec![true, true]));
     assert_eq!(live(july), [true, false]);
