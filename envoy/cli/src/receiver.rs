@@ -136,7 +136,12 @@ impl Receiver {
     /// When they do not arrive within `deadline`.
     pub fn wait_for(&self, endpoint: &str, requests: usize, deadline: Duration) -> Result<Vec<Record>> {
         let what = format!("{requests} requests at {endpoint}");
-        wait::until(&what, deadline, || Ok((self.counters(endpoint)?.requests >= requests as u64).then_some(())))?;
+        let mut arrived = 0;
+        wait::until(&what, deadline, || {
+            arrived = self.counters(endpoint)?.requests;
+            Ok((arrived >= requests as u64).then_some(()))
+        })
+        .with_context(|| format!("{arrived} have arrived"))?;
         self.records(endpoint, 0)
     }
 

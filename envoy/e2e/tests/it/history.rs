@@ -56,10 +56,13 @@ fn a_breaker_and_a_dead_letter_are_told_once_to_the_endpoint_that_asks_by_name()
     let gateway = Gateway::start(&Setup::new(&receiver, &endpoints))?;
     let operator = Operator::of(&gateway)?;
     receiver.script("a", &json!({"replies": [{"status": 503}, {"status": 503}, {"status": 503}]}))?;
-    for _ in 0..4 {
+    for _ in 0..3 {
         gateway.send(&Event::new("paid", "{}"))?;
     }
-    // Three dead letters, opened, and, with the fourth event, closed.
+    // Three dead letters and opened. Only then the fourth event: beside the third, its success could come first, and a
+    // breaker that opens after the last event has nothing to close it.
+    receiver.wait_for("ops", 4, DEADLINE)?;
+    gateway.send(&Event::new("paid", "{}"))?;
     let told = receiver.wait_for("ops", 5, DEADLINE)?;
     assert!(told.iter().all(|record| record.problem.is_none()), "each is signed");
     let mut types: Vec<&str> = told.iter().map(|record| record.header("x-webhook-event")).collect();
