@@ -141,7 +141,7 @@ impl Receiver {
             arrived = self.counters(endpoint)?.requests;
             Ok((arrived >= requests as u64).then_some(()))
         })
-        .with_context(|| format!("{arrived} have arrived"))?;
+        .with_context(|| format!("{arrived} of {what} had arrived when last seen"))?;
         self.records(endpoint, 0)
     }
 

@@ -1,7 +1,6 @@
 //! Messages that a sender signed, each for itself, for the case that verifies.
 
 use std::io::{BufWriter, Write};
-use std::time::UNIX_EPOCH;
 
 use anyhow::{Context, Result};
 use gatepost_core::secret::Secret;
@@ -23,7 +22,7 @@ impl Messages {
     /// # Errors
     /// When the file cannot be written.
     pub fn sign(secret: &str, count: u32) -> Result<Self> {
-        let now = u64::try_from(UNIX_EPOCH.elapsed()?.as_millis())?;
+        let now = crate::now().as_millis();
         let body = format!("{{\"filler\":\"{now:x<1011}\"}}");
         let secret = Secret::new(secret.as_bytes().to_vec()).context("a secret")?;
         let mut file = BufWriter::new(NamedTempFile::new()?);
