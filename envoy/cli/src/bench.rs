@@ -203,7 +203,7 @@ const CASES: [(Filter, &str); 6] = [
 ];
 const SECRET: &str = "a-secret-of-the-usual-32-letters";
 /// More than a worker verifies: each may come once.
-const MESSAGES_A_SECOND: u32 = 20_000;
+const MESSAGES_A_SECOND: u32 = 50_000;
 const WARM_UP_SECONDS: u32 = 10;
 /// Far longer than a queue of 10,000 takes to empty.
 const DELIVERED: Duration = Duration::from_secs(60);

@@ -10,34 +10,38 @@ use tempfile::NamedTempFile;
 
 /// Messages of 1 KiB, no two of them alike.
 pub struct Messages {
-    body: String,
     /// A line for each: timestamp, id and signature.
     file: NamedTempFile,
 }
 
+/// What stands before the id in each body, and behind.
+fn around_id() -> (&'static str, String) {
+    (r#"{"id":""#, format!(r#"","filler":"{:x<981}"}}"#, ""))
+}
+
 impl Messages {
-    /// So many of them, one signed in each of the last milliseconds. The body says when, so that those of the next run
-    /// are others.
+    /// So many of them, up to a hundred million, signed now.
     ///
     /// # Errors
     /// When the file cannot be written.
     pub fn sign(secret: &str, count: u32) -> Result<Self> {
         let now = crate::now().as_millis();
-        let body = format!("{{\"filler\":\"{now:x<1011}\"}}");
         let secret = Secret::new(secret.as_bytes().to_vec()).context("a secret")?;
+        let (before, behind) = around_id();
         let mut file = BufWriter::new(NamedTempFile::new()?);
-        for number in 0..u64::from(count) {
-            let at = now - number;
-            let signature = sign(&secret, WallTime::from_millis(at), body.as_bytes());
-            writeln!(file, "{at} message-{now}-{number} {signature}")?;
+        for number in 0..count {
+            let id = format!("{now}-{number:08}");
+            let body = [before, &id, &behind].concat();
+            let signature = sign(&secret, WallTime::from_millis(now), body.as_bytes());
+            writeln!(file, "{now} {id} {signature}")?;
         }
-        Ok(Self { body, file: file.into_inner()? })
+        Ok(Self { file: file.into_inner()? })
     }
 
     /// What has wrk send them, each once.
     pub fn script(&self) -> String {
-        let path = self.file.path().to_string_lossy();
-        [&*format!("wrk.body = '{}'\nmessages = io.lines('{path}')\n", self.body), NEXT].concat()
+        let ((before, behind), path) = (around_id(), self.file.path().to_string_lossy());
+        [&*format!("before, behind = '{before}', '{behind}'\nmessages = io.lines('{path}')\n"), NEXT].concat()
     }
 }
 
@@ -46,6 +50,6 @@ local headers = {["content-type"] = "application/json"}
 function request()
   local timestamp, id, signature = messages():match("(%S+) (%S+) (%S+)")
   headers["x-webhook-timestamp"], headers["x-webhook-id"], headers["x-webhook-signature"] = timestamp, id, signature
-  return wrk.format(nil, nil, headers)
+  return wrk.format(nil, nil, headers, before .. id .. behind)
 end
 "#;
