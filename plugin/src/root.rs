@@ -63,14 +63,14 @@ impl Root {
         }
     }
 
-    /// Its timer.
-    pub fn tick(&mut self) {
-        let Some(worker) = &self.worker else { return };
+    /// Its timer. Says whether that was its end, see [`done`](Self::done).
+    pub fn tick(&mut self) -> bool {
+        let Some(worker) = &self.worker else { return false };
         worker.arrived();
         worker.metrics.borrow_mut().define_some(&worker.config);
         let now = host::now();
         self.pump(now);
-        self.end(now);
+        self.end(now)
     }
 
     /// A stream of this worker has left something to do.
@@ -81,11 +81,11 @@ impl Root {
         self.pump(host::now());
     }
 
-    /// A call ended; one that is not known is none of its own.
-    pub fn call_ended(&mut self, token: u32, headers: usize, body: usize) {
-        let Some(place) = self.calls.iter().position(|(sent, _)| *sent == token) else { return };
+    /// A call ended; one that is not known is none of its own. Says whether that was the root's end too.
+    pub fn call_ended(&mut self, token: u32, headers: usize, body: usize) -> bool {
+        let Some(place) = self.calls.iter().position(|(sent, _)| *sent == token) else { return false };
         let (_, attempt) = self.calls.swap_remove(place);
-        let Some(worker) = self.worker.clone() else { return };
+        let Some(worker) = self.worker.clone() else { return false };
         let (end, retry_after) = host::call_end(headers, body);
         let now = host::now();
         worker.engine(now, |engine, world| match end {
@@ -93,7 +93,7 @@ impl Root {
             CallEnd::NotSent => engine.refused(world, attempt),
         });
         self.pump(now);
-        self.end(now);
+        self.end(now)
     }
 
     /// This configuration is replaced and its listeners have drained. Calls under way may end first, where Envoy lets
@@ -126,12 +126,13 @@ impl Root {
         is_done
     }
 
-    /// Tells Envoy once nothing is under way any more, if it waits for that.
-    fn end(&mut self, now: Now) {
-        if self.is_ending && self.close(now) {
-            self.is_ending = false;
+    /// Tells Envoy once nothing is under way any more, if it waits for that; says whether it did.
+    fn end(&mut self, now: Now) -> bool {
+        let is_over = self.is_ending && self.close(now);
+        if is_over {
             host::done();
         }
+        is_over
     }
 
     fn perform(&mut self, worker: &Worker, now: Now, action: Action) {
