@@ -57,7 +57,7 @@ const HOUR: usize = 480;
 const STANDING: usize = 256;
 
 /// The bytes of a bucket of messages that were seen: 64 entries of 24 bytes, and a byte.
-const REPLAY_BUCKET: usize = 64 * 24 + 1;
+const REPLAY_BUCKET: usize = 3 + 64 * 16;
 
 /// The bytes of an event that ended, in the history.
 const HISTORY_EVENT: usize = 1024;

@@ -86,7 +86,7 @@ impl History {
         if self.next == self.end {
             let (mut next, size) = (0, self.size);
             swap(store, &next_key(&self.keys), &mut |_, bytes| {
-                next = bytes.and_then(Next::decode).map_or(0, |next| next.number);
+                next = bytes.as_deref().and_then(Next::decode).map_or(0, |next| next.number);
                 Ok(Some(Next { number: next + BLOCK, size }.encode()))
             })?;
             (self.next, self.end) = (next, next + BLOCK);

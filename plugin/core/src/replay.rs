@@ -5,18 +5,18 @@
 //! [`InProgress`](Seen::InProgress), afterwards [`Done`](Seen::Done) for the `ttl`.
 //!
 //! # Layout
-//! Each mark has an entry in the bucket its hash names, `<name>/replay/<rule>/<b>`. The first mark's entry holds where the
-//! message stands; those of further marks only point to it, so that a commit is one write. A bucket is claimed in by
-//! compare-and-swap, the first mark's before the others': of two workers with the same message, or with two messages of
-//! one id, one finds the other's entry.
+//! Each mark has an entry in the bucket its hash names, `<name>/replay/<rule>/<b>`: the mark, what it is to the message, and
+//! the id of the claim that the message was given. The first mark's entry says where the message stands, those of further
+//! marks only lead to it, so that a commit is one write. A bucket is claimed in by compare-and-swap, the first mark's before
+//! the others': of two workers with the same message, or with two messages of one id, one finds the other's entry.
 //!
 //! # Size
-//! An entry takes [`ENTRY`] bytes, and a message one or two of them, and one more for each further secret while secrets
+//! An entry takes 16 bytes, and a message one or two of them, and one more for each further secret while secrets
 //! rotate. A bucket has room for [`SLOTS`], twice of what it gets when the table holds `capacity` messages of two marks
 //! each. Chance fills some buckets before others: with room for twice the mean of 32, one of ten million is full at
 //! `capacity`. So up to `capacity` nothing is refused, and at twice of that everything is. A table for 32 messages or fewer
-//! is one bucket, and exact. Memory at the worst: `capacity` x 4 x 24 bytes, and 200 for the key of each 16 messages: 110
-//! bytes a message, 11 MB for 100,000.
+//! is one bucket, and exact. Memory at the worst: `capacity` x 4 x 16 bytes, and 200 for the key of each 16 messages: 77
+//! bytes a message, 7.7 MB for 100,000.
 //!
 //! The number of buckets follows from `capacity`: changing it in a config forgets what was seen.
 
@@ -26,6 +26,10 @@ use crate::signature::Marks;
 use crate::store::{SharedStore, StoreError, swap};
 use crate::time::Instant;
 
+mod bucket;
+
+use bucket::{Bucket, Entry, Id, Kind, MARK};
+
 /// How long a message may be under way to the application before its claim is taken for abandoned, its worker for dead:
 /// Envoy itself gives a stream up that was silent for as long (`stream_idle_timeout`).
 pub const CLAIM: Duration = Duration::from_secs(300);
@@ -33,14 +37,11 @@ pub const CLAIM: Duration = Duration::from_secs(300);
 /// Entries of a bucket.
 pub const SLOTS: usize = 64;
 
+/// So many messages are remembered at most, in 77 MB: the number of a bucket has 16 bits.
+pub const CAPACITY_MAX: u32 = 1_000_000;
+
 /// A table for so many messages or fewer is one bucket.
 const SMALL: u32 = SLOTS as u32 / 2;
-
-/// Bytes of an entry.
-pub const ENTRY: usize = 24;
-
-/// The format of a bucket, its first byte.
-const VERSION: u8 = 1;
 
 /// What happens to a message that comes again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,125 +105,31 @@ pub enum Seen {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
     marks: Marks,
-    /// Its own, even after another has taken over.
-    until: Instant,
+    id: Id,
 }
 
 impl Claim {
-    /// What the entry of one of its marks says: the first one's where the message stands, the others' to look there.
-    fn state(&self, mark: u64) -> State {
-        match self.marks.first() {
-            Some(first) if *first != mark => State::See { mark: *first, stamp: stamp(self.until) },
-            _ => State::Claimed { until: self.until },
-        }
+    /// What the entry of one of its marks is.
+    fn kind(&self, mark: u64) -> Kind {
+        if self.marks.first() == Some(&mark) { Kind::Claimed } else { Kind::See }
     }
-}
-
-/// The entries of a bucket as they are stored. They are looked through and changed in place: to take them apart would
-/// cost more than all else.
-#[derive(Default)]
-struct Bucket(Vec<[u8; ENTRY]>);
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    Claimed {
-        until: Instant,
-    },
-    /// What was claimed until then.
-    Done {
-        until: Instant,
-    },
-    /// Ask the entry of this mark, as long as it is of the claim with this [`stamp`].
-    See {
-        mark: u64,
-        stamp: u64,
-    },
-}
-
-impl Bucket {
-    /// The bucket in these bytes: a version, and the entries.
-    fn read(bytes: Option<&[u8]>) -> Result<Self, StoreError> {
-        match bytes.map(<[u8]>::split_first) {
-            None => Ok(Self::default()),
-            Some(Some((&VERSION, entries))) => match entries.as_chunks() {
-                (entries, []) => Ok(Self(entries.to_vec())),
-                _ => Err(StoreError::UnknownFormat),
-            },
-            Some(_) => Err(StoreError::UnknownFormat),
-        }
-    }
-
-    fn written(&self) -> Vec<u8> {
-        [&[VERSION], self.0.as_flattened()].concat()
-    }
-
-    /// The place of the entry of a mark that is not forgotten yet.
-    fn find(&self, mark: u64, now: Instant) -> Option<usize> {
-        self.0.iter().position(|entry| number(entry, MARK) == mark && expiry(entry) > now)
-    }
-
-    fn state(&self, place: usize) -> Option<State> {
-        let entry = self.0.get(place)?;
-        let value = number(entry, VALUE);
-        let kind = number(entry, KIND) >> 32;
-        match kind & KINDS {
-            0 => Some(State::Done { until: Instant::from_nanos(value) }),
-            1 => Some(State::Claimed { until: Instant::from_nanos(value) }),
-            2 => Some(State::See { mark: value, stamp: kind & !KINDS }),
-            _ => None,
-        }
-    }
-
-    /// Forgets what is to be forgotten.
-    fn purge(&mut self, now: Instant) {
-        self.0.retain(|entry| expiry(entry) > now);
-    }
-}
-
-/// Where an entry has its mark, its state's value, and its expiry in whole seconds with the state's kind behind.
-const MARK: usize = 0;
-const VALUE: usize = 8;
-const KIND: usize = 16;
-/// The bits that tell the kinds apart; above them is a stamp.
-const KINDS: u64 = 3;
-
-/// Tells a claim from others of the same mark: 30 bits of its time, down to four microseconds.
-fn stamp(until: Instant) -> u64 {
-    until.as_nanos() >> 10 & u64::from(u32::MAX) & !KINDS
-}
-
-fn entry(mark: u64, expires: Instant, state: State) -> [u8; ENTRY] {
-    let (kind, value): (u64, u64) = match state {
-        State::Done { until } => (0, until.as_nanos()),
-        State::Claimed { until } => (1, until.as_nanos()),
-        State::See { mark, stamp } => (2 | stamp, mark),
-    };
-    // Rounded up: a bit longer does no harm.
-    let seconds = expires.as_nanos().div_ceil(NANOS).min(u64::from(u32::MAX));
-    let mut entry = [0; ENTRY];
-    for (field, number) in entry.as_chunks_mut().0.iter_mut().zip([mark, value, kind << 32 | seconds]) {
-        *field = u64::to_le_bytes(number);
-    }
-    entry
-}
-
-fn number(entry: &[u8; ENTRY], at: usize) -> u64 {
-    entry.get(at..).and_then(<[u8]>::first_chunk).copied().map_or(0, u64::from_le_bytes)
-}
-
-fn expiry(entry: &[u8; ENTRY]) -> Instant {
-    Instant::from_nanos((number(entry, KIND) & u64::from(u32::MAX)) * NANOS)
 }
 
 /// In a second.
 const NANOS: u64 = 1_000_000_000;
+
+/// The last full second.
+fn second(now: Instant) -> u64 {
+    now.as_nanos() / NANOS
+}
 
 /// The table of one rule.
 #[derive(Clone, Debug)]
 pub struct Table {
     /// `<name>/replay/<rule>/`.
     prefix: String,
-    policy: Policy,
+    /// For so many seconds a message is remembered that the application has taken.
+    ttl: u64,
     buckets: u32,
     slots: usize,
 }
@@ -236,7 +143,9 @@ impl Table {
             ..=SMALL => (1, usize::try_from(policy.capacity).unwrap_or_default() * marks),
             _ => (policy.capacity.div_ceil(SMALL / 2), SLOTS),
         };
-        Self { prefix: [plugin, "/replay/", rule, "/"].concat(), policy, buckets, slots }
+        // Never too short.
+        let ttl = policy.ttl.as_secs() + u64::from(policy.ttl.subsec_nanos() > 0);
+        Self { prefix: [plugin, "/replay/", rule, "/"].concat(), ttl, buckets, slots }
     }
 
     /// Claims a message that is new, or says where it stands.
@@ -244,19 +153,18 @@ impl Table {
     /// # Errors
     /// The store's; the claim, as far as it was made, ends at its time.
     pub fn claim(&self, store: &mut dyn SharedStore, now: Instant, marks: &Marks) -> Result<Seen, StoreError> {
-        let mut claim = Claim { marks: Marks::new(), until: now.plus(CLAIM) };
-        for mark in marks {
-            if claim.marks.contains(mark) {
+        let mut claim = Claim { marks: Marks::new(), id: Id::default() };
+        for mark in marks.iter().map(|mark| mark & MARK) {
+            if claim.marks.contains(&mark) {
                 continue;
             }
-            claim.marks.push(*mark);
-            let Some((seen, other)) = self.enter(store, now, *mark, &claim)? else { continue };
+            claim.marks.push(mark);
+            let Some((seen, other)) = self.enter(store, now, mark, &mut claim)? else { continue };
             claim.marks.pop();
             // It comes again under a mark of its own, as when it was signed afresh: by that it is the other one from now on.
-            let expires = now.plus(self.policy.ttl.max(CLAIM));
-            // The first one last: what points to it must not find it gone.
+            // The first one last: what leads to it must not find it gone.
             for mark in claim.marks.iter().rev() {
-                self.end(store, &claim, *mark, other.map(|other| entry(*mark, expires, other)))?;
+                self.end(store, &claim, *mark, other.map(|id| (Kind::See, id)))?;
             }
             return Ok(seen);
         }
@@ -269,8 +177,7 @@ impl Table {
     /// The store's; the message then counts as one in progress until its claim ends.
     pub fn commit(&self, store: &mut dyn SharedStore, claim: &Claim) -> Result<(), StoreError> {
         let Some(first) = claim.marks.first() else { return Ok(()) };
-        let expires = claim.until.minus(CLAIM).plus(self.policy.ttl);
-        self.end(store, claim, *first, Some(entry(*first, expires, State::Done { until: claim.until })))
+        self.end(store, claim, *first, Some((Kind::Done, claim.id)))
     }
 
     /// The application has not taken the message: it may come again.
@@ -281,82 +188,88 @@ impl Table {
         claim.marks.iter().try_for_each(|mark| self.end(store, claim, *mark, None))
     }
 
-    /// Puts another entry, or none, in the place of the one that a claim made for a mark.
+    /// Makes of the entry that a claim made for a mark another one, or none.
     fn end(
         &self,
         store: &mut dyn SharedStore,
         claim: &Claim,
         mark: u64,
-        left: Option<[u8; ENTRY]>,
+        left: Option<(Kind, Id)>,
     ) -> Result<(), StoreError> {
+        // Whoever took over an old claim has made another one.
+        let own = Entry { mark, kind: claim.kind(mark), id: claim.id };
         self.change(store, mark, &mut |_, bucket| {
-            // Whoever took over an old claim has made another one.
-            let own = Some(claim.state(mark));
-            let place = bucket.find(mark, Instant::default()).filter(|place| bucket.state(*place) == own);
-            let Some(place) = place else { return Ok(false) };
-            bucket.0.swap_remove(place);
-            bucket.0.extend(left);
+            let Some((place, _)) = bucket.find(|entry| entry == own) else { return Ok(false) };
+            bucket.remove(place);
+            left.into_iter().for_each(|(kind, id)| bucket.add(Entry { mark, kind, id }));
             Ok(true)
         })
     }
 
     /// Writes the entry of a claim's mark, unless there is one that counts: of another message, whose standing it gives and,
-    /// where there is room, what an entry says that points to it.
+    /// where there is room, its claim.
     fn enter(
         &self,
         store: &mut dyn SharedStore,
         now: Instant,
         mark: u64,
-        claim: &Claim,
-    ) -> Result<Option<(Seen, Option<State>)>, StoreError> {
+        claim: &mut Claim,
+    ) -> Result<Option<(Seen, Option<Id>)>, StoreError> {
         let mut seen = None;
         self.change(store, mark, &mut |store, bucket| {
-            bucket.purge(now);
-            seen = match bucket.find(mark, now) {
-                Some(place) => {
-                    let standing = self.standing(store, now, (mark, bucket.state(place)), claim)?;
+            bucket.forget(|entry| self.is_over(entry, now));
+            seen = match bucket.find(|entry| entry.mark == mark) {
+                Some((place, entry)) => {
+                    let standing = self.standing(store, now, entry, claim)?;
                     if standing.is_none() {
-                        bucket.0.swap_remove(place);
+                        bucket.remove(place);
                     }
-                    standing.map(|(seen, other)| (seen, Some(other)))
+                    standing.map(|seen| (seen, Some(entry.id)))
                 }
-                None => (bucket.0.len() >= self.slots).then_some((Seen::Full, None)),
+                None => (bucket.len() >= self.slots).then_some((Seen::Full, None)),
             };
             if seen.is_none() {
-                bucket.0.push(entry(mark, now.plus(self.policy.ttl.max(CLAIM)), claim.state(mark)));
+                let kind = claim.kind(mark);
+                if kind == Kind::Claimed {
+                    // It counts from the next full second: a bit longer does no harm.
+                    let second = now.as_nanos().div_ceil(NANOS);
+                    claim.id = Id::new(second, self.bucket(mark), bucket.next_number());
+                }
+                bucket.add(Entry { mark, kind, id: claim.id });
             }
             Ok(seen.is_none())
         })?;
         Ok(seen)
     }
 
-    /// Where the message of an entry stands, and what points to it; `None`: nowhere, or it is this claim's own.
+    /// Where the message of an entry stands; `None`: nowhere, or it is this claim's own.
     fn standing(
         &self,
         store: &mut dyn SharedStore,
         now: Instant,
-        (mark, state): (u64, Option<State>),
+        entry: Entry,
         claim: &Claim,
-    ) -> Result<Option<(Seen, State)>, StoreError> {
-        let (mark, state, wanted) = match state.ok_or(StoreError::UnknownFormat)? {
-            State::See { mark, .. } if claim.marks.first() == Some(&mark) => return Ok(None),
-            State::See { mark, stamp } => {
-                let value = store.get(&self.key(mark))?;
-                let bucket = Bucket::read(value.as_ref().map(|(bytes, _)| bytes.as_slice()))?;
-                let Some(place) = bucket.find(mark, now) else { return Ok(None) };
-                (mark, bucket.state(place).ok_or(StoreError::UnknownFormat)?, Some(stamp))
+    ) -> Result<Option<Seen>, StoreError> {
+        let kind = match entry.kind {
+            Kind::See if claim.id == entry.id => return Ok(None),
+            Kind::See => {
+                let bucket = Bucket::read(store.get(&self.key(entry.id.bucket()))?.map(|(bytes, _)| bytes))?;
+                let first = bucket.find(|first| first.id == entry.id && first.kind != Kind::See);
+                first.filter(|(_, first)| !self.is_over(*first, now)).map(|(_, first)| first.kind)
             }
-            state => (mark, state, None),
+            kind => Some(kind),
         };
-        let (until, seen) = match state {
-            State::Done { until } => (until, Seen::Done),
-            State::Claimed { until } if until > now => (until, Seen::InProgress),
-            // What was pointed to points on itself: it is another message's now.
-            State::Claimed { .. } | State::See { .. } => return Ok(None),
-        };
-        // And so it is where another claim was made for it.
-        let stamp = stamp(until);
-        Ok(wanted.is_none_or(|wanted| wanted == stamp).then_some((seen, State::See { mark, stamp })))
+        Ok(match kind {
+            Some(Kind::Done) => Some(Seen::Done),
+            Some(Kind::Claimed) if entry.id.second() + CLAIM.as_secs() > second(now) => Some(Seen::InProgress),
+            _ => None,
+        })
+    }
+
+    /// Is this entry to be forgotten? One that is not done lasts as long as its claim may.
+    fn is_over(&self, entry: Entry, now: Instant) -> bool {
+        let lasts = if entry.kind == Kind::Done { self.ttl } else { self.ttl.max(CLAIM.as_secs()) };
+        entry.id.second() + lasts <= second(now)
     }
 
     /// Changes the bucket of a mark, if `change` says that it has.
@@ -366,14 +279,20 @@ impl Table {
         mark: u64,
         change: &mut dyn FnMut(&mut dyn SharedStore, &mut Bucket) -> Result<bool, StoreError>,
     ) -> Result<(), StoreError> {
-        swap(store, &self.key(mark), &mut |store, bytes| {
+        swap(store, &self.key(self.bucket(mark)), &mut |store, bytes| {
             let mut bucket = Bucket::read(bytes)?;
             Ok(change(store, &mut bucket)?.then(|| bucket.written()))
         })
     }
 
-    fn key(&self, mark: u64) -> String {
-        [&self.prefix, itoa::Buffer::new().format(mark % u64::from(self.buckets))].concat()
+    /// The number of a mark's bucket.
+    fn bucket(&self, mark: u64) -> u32 {
+        // Less than the number of buckets.
+        (mark % u64::from(self.buckets)) as u32
+    }
+
+    fn key(&self, bucket: u32) -> String {
+        [&self.prefix, itoa::Buffer::new().format(bucket)].concat()
     }
 }
 

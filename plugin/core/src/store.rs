@@ -141,7 +141,8 @@ fn change_record<R: Record + Default>(
     change: &mut dyn FnMut(&mut R) -> Write,
 ) -> Result<(), StoreError> {
     swap(store, key, &mut |_, bytes| {
-        let mut record = bytes.map_or_else(|| Ok(R::default()), |bytes| R::decode(bytes).map(|(record, _)| record))?;
+        let decode = |bytes: Vec<u8>| R::decode(&bytes).map(|(record, _)| record);
+        let mut record = bytes.map_or_else(|| Ok(R::default()), decode)?;
         let write = change(&mut record);
         Ok((write == Write::Yes).then(|| record.encode()))
     })
@@ -149,15 +150,15 @@ fn change_record<R: Record + Default>(
 
 /// What [`swap`] makes of a value. What it reads besides was read after the value, so that whoever changes both in the
 /// other order is noticed.
-pub(crate) type Change<'a> = dyn FnMut(&mut dyn SharedStore, Option<&[u8]>) -> Result<Option<Vec<u8>>, StoreError> + 'a;
+pub(crate) type Change<'a> =
+    dyn FnMut(&mut dyn SharedStore, Option<Vec<u8>>) -> Result<Option<Vec<u8>>, StoreError> + 'a;
 
 /// Replaces a value by what `change` makes of it, unless that is `None`; a missing or freed one is `None` to it. Exists
 /// once, whatever the records are.
 pub(crate) fn swap(store: &mut dyn SharedStore, key: &str, change: &mut Change<'_>) -> Result<(), StoreError> {
     for _ in 0..UPDATE_TRIES {
-        let found = store.get(key)?;
-        let cas = found.as_ref().map_or(Cas::CREATE, |(_, cas)| *cas);
-        let bytes = found.as_ref().map(|(bytes, _)| bytes.as_slice()).filter(|bytes| !is_freed(bytes));
+        let (bytes, cas) = store.get(key)?.map_or((None, Cas::CREATE), |(bytes, cas)| (Some(bytes), cas));
+        let bytes = bytes.filter(|bytes| !is_freed(bytes));
         let Some(changed) = change(store, bytes)? else { return Ok(()) };
         match store.set(key, &changed, Some(cas)) {
             Err(StoreError::CasMismatch) => {}

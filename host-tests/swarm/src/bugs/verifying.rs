@@ -39,8 +39,8 @@ pub(super) const BUGS: &[Bug] = &[
         what: "a message that is with the application is taken for new",
         edits: &[Edit {
             file: REPLAY,
-            find: "State::Claimed { until } if until > now => (until, Seen::InProgress),",
-            replace: "State::Claimed { until } if until < now => (until, Seen::InProgress),",
+            find: "Some(Kind::Claimed) if entry.id.second() + CLAIM.as_secs() > second(now) =>",
+            replace: "Some(Kind::Claimed) if entry.id.second() + CLAIM.as_secs() < second(now) =>",
         }],
     },
     Bug {
@@ -75,8 +75,8 @@ pub(super) const BUGS: &[Bug] = &[
         what: "a message that the application took is remembered for half a minute",
         edits: &[Edit {
             file: REPLAY,
-            find: "let expires = claim.until.minus(CLAIM).plus(self.policy.ttl);",
-            replace: "let expires = claim.until.minus(CLAIM).plus(CLAIM / 10);",
+            find: "if entry.kind == Kind::Done { self.ttl }",
+            replace: "if entry.kind == Kind::Done { CLAIM.as_secs() / 10 }",
         }],
     },
 ];

@@ -9,7 +9,7 @@ use super::routes::{method, path_pattern};
 use super::signature::{Use, is_taken, signatures};
 use super::values::{choice, header_name, name, names};
 use crate::index::Index;
-use crate::replay::{Duplicate, Policy, WhenFull};
+use crate::replay::{CAPACITY_MAX, Duplicate, Policy, WhenFull};
 use crate::route::{PathPattern, readings};
 use crate::signature::{Signature, Tolerance};
 
@@ -19,8 +19,6 @@ const RULES_MAX: usize = 1024;
 const TOLERANCE_MAX: Duration = Duration::from_secs(24 * 3600);
 /// Replays are remembered at least as long as signatures are good.
 const TTL_MAX: Duration = Duration::from_secs(48 * 3600);
-/// 1,000,000 x 110 B = 110 MB of shared data, see [`crate::replay`].
-const CAPACITY_MAX: u32 = 1_000_000;
 
 /// A rule and the pattern of its path.
 pub(super) struct InboundEntry {
