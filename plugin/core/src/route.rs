@@ -244,17 +244,17 @@ impl Group {
 /// depends on what an application took for a segment before.
 pub fn readings(path: &[u8]) -> Option<Vec<String>> {
     let raw = path.split(|byte| b"?#".contains(byte)).next().unwrap_or_default();
+    let mut as_it_came = String::with_capacity(raw.len());
+    push_plain(&mut as_it_came, raw);
+    if is_plain(raw) {
+        return Some(vec![as_it_came]);
+    }
     let decoded: Vec<u8> = percent_decode(raw).collect();
     let separates = |byte: &u8| b"/\\".contains(byte);
     if decoded.split(separates).any(|segment| bare(segment) == b"..") {
         return None;
     }
     let decoded_first = joined(decoded.split(separates).map(bare));
-    let mut as_it_came = String::with_capacity(raw.len());
-    push_plain(&mut as_it_came, raw);
-    if decoded_first == as_it_came {
-        return Some(vec![decoded_first]);
-    }
     // A query may have been encoded too.
     let before_query = decoded.split(|byte| b"?#".contains(byte)).next().unwrap_or_default();
     let without_query = joined(before_query.split(separates).map(bare));
@@ -264,6 +264,13 @@ pub fn readings(path: &[u8]) -> Option<Vec<String>> {
         bare => bare,
     }));
     Some(vec![decoded_first, without_query, split_first, as_it_came])
+}
+
+/// Is there but one way to read this path?
+fn is_plain(path: &[u8]) -> bool {
+    let segments = path.strip_prefix(b"/").map(|path| path.split(|byte| *byte == b'/'));
+    segments.is_some_and(|mut segments| segments.all(|segment| !matches!(segment, b"" | b"." | b"..")))
+        && !path.iter().any(|byte| matches!(byte, b'%' | b';' | b'\\'))
 }
 
 /// A segment without its parameters.

@@ -296,16 +296,14 @@ fn mac(secret: &Secret, parts: &[&[u8]]) -> Ours {
 
 /// An HMAC-SHA256 in 64 lower-case hex digits.
 fn hex_of(secret: &Secret, parts: &[&[u8]]) -> String {
-    let mut digits = vec![0; 64];
-    // Two digits for each of 32 bytes: they fit, and they are ASCII.
-    let _ = hex::encode_to_slice(mac(secret, parts).bytes(), &mut digits);
-    String::from_utf8(digits).unwrap_or_default()
+    base16ct::lower::encode_string(&mac(secret, parts).bytes())
 }
 
 /// 64 hex digits.
 fn tag_of_hex(text: &[u8]) -> Option<Tag> {
     let mut bytes = [0; 32];
-    hex::decode_to_slice(text, &mut bytes).ok().map(|()| Tag::Mac(bytes))
+    // What is decoded may be shorter.
+    base16ct::mixed::decode(text, &mut bytes).ok()?.try_into().ok().map(Tag::Mac)
 }
 
 /// The keys that make an HMAC.
