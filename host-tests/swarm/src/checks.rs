@@ -56,7 +56,7 @@ const HOUR: usize = 480;
 /// The bytes of what a worker says is pending.
 const STANDING: usize = 256;
 
-/// The bytes of a bucket of messages that were seen: 64 entries of 24 bytes, and a byte.
+/// The bytes of a bucket of messages that were seen: a head of 3 bytes, and 64 entries.
 const REPLAY_BUCKET: usize = 3 + 64 * 16;
 
 /// The bytes of an event that ended, in the history.

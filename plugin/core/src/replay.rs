@@ -105,6 +105,7 @@ pub enum Seen {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
     marks: Marks,
+    /// Nobody's, until the first mark has its entry.
     id: Id,
 }
 
@@ -206,8 +207,8 @@ impl Table {
         })
     }
 
-    /// Writes the entry of a claim's mark, unless there is one that counts: of another message, whose standing it gives and,
-    /// where there is room, its claim.
+    /// Writes the entry of a claim's mark; with its first one the claim gets its id. Unless there is an entry that counts, of
+    /// another message: then says where that stands, and the id of its claim. Or there is no room.
     fn enter(
         &self,
         store: &mut dyn SharedStore,
@@ -215,7 +216,7 @@ impl Table {
         mark: u64,
         claim: &mut Claim,
     ) -> Result<Option<(Seen, Option<Id>)>, StoreError> {
-        let mut seen = None;
+        let (mut seen, mut id) = (None, claim.id);
         self.change(store, mark, &mut |store, bucket| {
             bucket.forget(|entry| self.is_over(entry, now));
             seen = match bucket.find(|entry| entry.mark == mark) {
@@ -233,12 +234,14 @@ impl Table {
                 if kind == Kind::Claimed {
                     // It counts from the next full second: a bit longer does no harm.
                     let second = now.as_nanos().div_ceil(NANOS);
-                    claim.id = Id::new(second, self.bucket(mark), bucket.next_number());
+                    id = Id::new(second, self.bucket(mark), bucket.next_number());
                 }
-                bucket.add(Entry { mark, kind, id: claim.id });
+                bucket.add(Entry { mark, kind, id });
             }
             Ok(seen.is_none())
         })?;
+        // Not before: whoever was first after all may have taken the same number.
+        claim.id = id;
         Ok(seen)
     }
 

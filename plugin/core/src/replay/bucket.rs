@@ -40,11 +40,11 @@ pub enum Kind {
     Done = 0,
     /// It is with the application.
     Claimed = 1,
-    /// The entry of its claim that is another kind than this says where it stands.
+    /// It leads to the one entry with the same id, in the bucket that this names, that is `Done` or `Claimed`.
     See = 2,
 }
 
-/// An entry has its kind in the first two bits, in front of the mark.
+/// An entry has its kind in the two highest bits of the number that holds its mark.
 const KIND: u32 = 62;
 /// The bits of a mark that are kept.
 pub const MARK: u64 = u64::MAX >> (u64::BITS - KIND);

@@ -259,6 +259,17 @@ fn a_table_of_100_000_takes_250_000_messages_in_turn_and_forgets_none_too_early(
     }
 }
 
+#[test]
+fn of_two_workers_that_begin_in_one_bucket_at_once_neither_takes_the_others_claim_for_its_own() {
+    let table = table(30);
+    let mut meddle = |store: &mut MemoryStore| {
+        assert!(matches!(table.claim(store, at(1), &vec![1, 9]), Ok(Seen::Never(_))));
+    };
+    // Between its read and its write.
+    let mut meddled = Meddled { store: MemoryStore::default(), calls_left: 1, meddle: Some(&mut meddle) };
+    assert_eq!(table.claim(&mut meddled, at(1), &vec![9]), Ok(Seen::InProgress));
+}
+
 /// Shared data in which another worker acts just before the call of a number.
 struct Meddled<'a> {
     store: MemoryStore,
@@ -294,12 +305,13 @@ proptest! {
     /// before them a third one may have given the message back or not.
     #[test]
     fn of_two_workers_with_one_message_one_gets_it(
-        moment in 0u32..12, mine in 0usize..4, theirs in 0usize..4, before in prop::option::of(0usize..4),
+        moment in 0u32..12, mine in 0usize..6, theirs in 0usize..6, before in prop::option::of(0usize..6),
+        capacity in prop::sample::select(vec![30, 1000]),
     ) {
-        let forms = [vec![1, 9], vec![2, 9], vec![1, 8], vec![1, 2, 9]];
+        let forms = [vec![1, 9], vec![2, 9], vec![1, 8], vec![1, 2, 9], vec![9], vec![9, 3]];
         let shares = |a: &Marks, b: &Marks| a.iter().any(|mark| b.contains(mark));
         prop_assume!(shares(&forms[mine], &forms[theirs]));
-        let table = table(1000);
+        let table = table(capacity);
         let mut store = MemoryStore::default();
         if let Some(before) = before {
             let Seen::Never(claim) = table.claim(&mut store, at(0), &forms[before]).unwrap() else { panic!() };
