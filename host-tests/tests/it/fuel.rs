@@ -13,7 +13,7 @@ const PER_ACCEPTED_EVENT: u64 = 74_361;
 const PER_DELIVERED_EVENT: u64 = 139_813;
 /// Fuel from the headers of an inbound request of 1 KiB until the application's answer is through, with a replay table
 /// that is as full as it should be.
-const PER_VERIFIED_REQUEST: u64 = 149_720;
+const PER_VERIFIED_REQUEST: u64 = 149_780;
 
 const EVENTS: u64 = 200;
 
