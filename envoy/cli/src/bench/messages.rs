@@ -48,7 +48,8 @@ impl Messages {
 const NEXT: &str = r#"
 local headers = {["content-type"] = "application/json"}
 function request()
-  local timestamp, id, signature = messages():match("(%S+) (%S+) (%S+)")
+  local line = assert(messages(), "more was sent than was signed: raise MESSAGES_A_SECOND in bench.rs")
+  local timestamp, id, signature = line:match("(%S+) (%S+) (%S+)")
   headers["x-webhook-timestamp"], headers["x-webhook-id"], headers["x-webhook-signature"] = timestamp, id, signature
   return wrk.format(nil, nil, headers, before .. id .. behind)
 end
