@@ -82,10 +82,13 @@ pub struct Alert {
 }
 
 impl Prometheus {
-    /// Starts one with these targets; [`Prometheus::scrape`] replaces them.
+    /// Starts one that scrapes these targets and only then learns the rules; [`Prometheus::scrape`] replaces the targets.
+    ///
+    /// Prometheus tells itself of targets every five seconds, whatever the config says: five minutes to hastened rules,
+    /// in which they would find none and say so.
     ///
     /// # Errors
-    /// When it does not start, or the shipped config does not have the shape we know.
+    /// When it does not start or cannot scrape them, or the shipped config does not have the shape we know.
     pub fn start(targets: &[(&str, String)]) -> Result<Self> {
         let directory = tempfile::tempdir()?;
         let shipped = self::directory();
@@ -93,13 +96,27 @@ impl Prometheus {
             let text = fs::read_to_string(shipped.join("rules").join(rules)).with_context(|| rules.to_owned())?;
             fs::write(directory.path().join(rules), hasten(&text))?;
         }
-        fs::write(directory.path().join("prometheus.yml"), config(&shipped)?.to_string())?;
+        let mut config = config(&shipped)?;
+        fs::write(directory.path().join(CONFIG), config.to_string())?;
         write_targets(directory.path(), targets)?;
         let mut command = Command::new("prometheus");
-        command.args(["--config.file=prometheus.yml", "--storage.tsdb.path=data"]);
+        command.args(["--config.file", CONFIG, "--storage.tsdb.path=data", "--web.enable-lifecycle"]);
         let (process, url) = serve(command, directory.path())?;
-        let http = gatepost_cli::http();
-        Ok(Self { url, http, directory, _process: process })
+        let prometheus = Self { url, http: gatepost_cli::http(), directory, _process: process };
+        wait::until("all are scraped", READY, || {
+            Ok((prometheus.query("up{job=\"gatepost\"}")?.len() == targets.len()).then_some(()))
+        })?;
+        config["rule_files"] = json!(["recording.yml", "alerts.yml"]);
+        fs::write(prometheus.directory.path().join(CONFIG), config.to_string())?;
+        prometheus.reload()?;
+        Ok(prometheus)
+    }
+
+    /// Has it read its config again.
+    fn reload(&self) -> Result<()> {
+        let mut response = self.http.post(format!("{}/-/reload", self.url)).send_empty()?;
+        ensure!(response.status() == 200, "{}: {}", response.status(), response.body_mut().read_to_string()?);
+        Ok(())
     }
 
     /// Scrapes these from now on, and no others: what they are called (`instance`), and `host:port` of their admin
@@ -180,7 +197,7 @@ pub(crate) fn serve(mut command: Command, directory: &Path) -> Result<(Process, 
     Ok((process, url))
 }
 
-/// The shipped config, with targets that can change, and every second.
+/// The shipped config without its rules, with targets that can change, and every second.
 fn config(shipped: &Path) -> Result<Value> {
     let path = shipped.join("prometheus.yml");
     let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
@@ -190,7 +207,7 @@ fn config(shipped: &Path) -> Result<Value> {
     job.insert("file_sd_configs".to_owned(), json!([{"files": [TARGETS]}]));
     let all = config.as_object_mut().context("a config is an object")?;
     all.remove("alerting");
-    all.insert("rule_files".to_owned(), json!(["recording.yml", "alerts.yml"]));
+    all.remove("rule_files");
     all.insert("global".to_owned(), json!({"scrape_interval": "1s", "evaluation_interval": "1s"}));
     Ok(config)
 }
@@ -210,6 +227,7 @@ const HASTE: u64 = 60;
 const LONGEST: u64 = 60;
 const SECONDS: [(char, u64); 4] = [('s', 1), ('m', 60), ('h', 3600), ('d', 86400)];
 const OLDEST: &str = "gatepost_oldest_pending_seconds > ";
+const CONFIG: &str = "prometheus.yml";
 const TARGETS: &str = "targets.json";
 const READY: Duration = Duration::from_secs(60);
 

@@ -46,6 +46,23 @@ impl Operator {
         anyhow::ensure!(status == 200, "{method} {path}: {status} {answer}");
         Ok(answer)
     }
+
+    /// What the status holds under this JSON pointer.
+    pub fn status(&self, pointer: &str) -> Result<Value> {
+        let status = self.done("GET", "status", &Value::Null)?;
+        status.pointer(pointer).cloned().with_context(|| format!("no {pointer} in {status}"))
+    }
+
+    /// A receiver has seen a request before the gateway has its answer: what follows from the answer is waited for here.
+    pub fn wait_for_status(&self, pointer: &str, value: &Value) -> Result<()> {
+        let mut seen = Value::Null;
+        let what = format!("{pointer} is {value}");
+        let waited = wait::until(&what, DEADLINE, || {
+            seen = self.status(pointer)?;
+            Ok((seen == *value).then_some(()))
+        });
+        waited.with_context(|| format!("{pointer} was {seen} when last seen"))
+    }
 }
 
 fn compact() -> Options {
@@ -74,7 +91,7 @@ fn switch_off_under_load(state: &str) -> Result<()> {
             let held = || anyhow::Ok(operator.done("GET", "deliveries?status=held", &Value::Null)?["total"].as_u64());
             // Under load there are more of them from one answer to the next.
             let before = held()?;
-            let pending = operator.done("GET", "status", &Value::Null)?["pending"].as_u64();
+            let pending = operator.status("/pending")?.as_u64();
             let after = held()?;
             assert!(before <= pending && pending <= after, "{before:?} held, then {pending:?} pending, {after:?} held");
             assert!(state == "disabled" || before > Some(500), "{before:?}");

@@ -7,6 +7,8 @@ use gatepost_cli::receiver::{Options, Receiver};
 use gatepost_e2e::{Event, Gateway, Protocol, Setup, endpoint};
 use serde_json::json;
 
+use crate::admin::Operator;
+
 const DEADLINE: Duration = Duration::from_secs(60);
 const OPEN_SECONDS: f64 = 3.0;
 const PROBE_SECONDS: f64 = 1.0;
@@ -35,7 +37,7 @@ fn five_failures_open_it_for_both_workers_one_probe_closes_it_and_what_waited_is
     for sent in 0..5 {
         ids.push(workers[sent % 2].send(&Event::new("failing", "{}"))?.id()?);
     }
-    receiver.wait_for("a", 5, DEADLINE)?;
+    Operator::of(&gateway)?.wait_for_status("/endpoints/0/breaker/state", &json!("open"))?;
     for worker in &mut workers {
         for _ in 0..10 {
             ids.push(worker.send(&Event::new("waiting", "{}"))?.id()?);

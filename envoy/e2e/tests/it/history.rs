@@ -33,11 +33,9 @@ fn an_event_is_found_by_its_id_with_every_attempt_whichever_worker_delivered_it(
     }
     let listed = operator.done("GET", "deliveries?event=pa*&status=delivered&limit=2", &Value::Null)?;
     assert_eq!((&listed["total"], listed["deliveries"].as_array().map(Vec::len)), (&json!(4), Some(2)));
-    let counters = wait::until("they are counted", DEADLINE, || {
-        let counters = operator.done("GET", "status", &Value::Null)?["counters"].clone();
-        Ok((counters["delivered"] == 4).then_some(counters))
-    })?;
-    assert_eq!((&counters["accepted"], &counters["attempts"], &counters["failed"]), (&json!(4), &json!(8), &json!(0)));
+    for (counter, count) in [("accepted", 4), ("attempts", 8), ("delivered", 4), ("failed", 0)] {
+        operator.wait_for_status(&format!("/counters/{counter}"), &json!(count))?;
+    }
     Ok(())
 }
 
@@ -69,7 +67,7 @@ fn a_breaker_and_a_dead_letter_are_told_once_to_the_endpoint_that_asks_by_name()
     types.sort_unstable();
     let [opened, closed, letter] = ["gatepost.breaker.opened", "gatepost.breaker.closed", "gatepost.dead_letter"];
     assert_eq!(types, [closed, opened, letter, letter, letter]);
-    let instance = operator.done("GET", "status", &Value::Null)?["instance"].clone();
+    let instance = operator.status("/instance")?;
     for record in &told {
         let payload: Value = serde_json::from_slice(&record.body())?;
         assert_eq!((&payload["endpoint"], &payload["instance"]), (&json!("a"), &instance), "{payload}");

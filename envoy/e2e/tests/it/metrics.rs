@@ -81,13 +81,9 @@ fn of_ten_thousand_mixed_events_every_counter_equals_what_the_receiver_counted()
         Load { protocol: Protocol::Http1, connections: 8, events: EVENTS / 8, every: Some(Duration::from_millis(4)) };
     let accepted = load.run(&gateway, &Event::new("paid", "{}"))?;
     assert_eq!(accepted.len() as u32, EVENTS);
-    let at_rest = || {
-        wait::until("nothing is pending", DEADLINE, || {
-            Ok((operator.done("GET", "status", &Value::Null)?["pending"] == 0).then_some(()))
-        })
-    };
+    let at_rest = || operator.wait_for_status("/pending", &json!(0));
     at_rest()?;
-    let letters = operator.done("GET", "status", &Value::Null)?["dead_letters"].as_u64().context("a number")?;
+    let letters = operator.status("/dead_letters")?.as_u64().context("a number")?;
     assert!(letters > 1000, "{letters}");
     agrees(&gateway, &operator, &receiver, letters, 0)?;
 
@@ -124,11 +120,7 @@ fn agrees(gateway: &Gateway, operator: &Operator, receiver: &Receiver, failed: u
         "accepted": EVENTS, "attempts": requests,
         "delivered": delivered, "failed": failed, "expired": 0,
     });
-    wait::until("the counters are written", DEADLINE, || {
-        let status = operator.done("GET", "status", &Value::Null)?;
-        Ok((status.pointer("/endpoints/0/counters") == Some(&expected)).then_some(()))
-    })
-    .with_context(|| format!("{expected}, not {}", operator.done("GET", "status", &Value::Null).unwrap_or_default()))?;
+    operator.wait_for_status("/endpoints/0/counters", &expected)?;
     let hours = operator.done("GET", "hours?endpoint=a&hours=2", &Value::Null)?;
     let sum = |pointer: &str| -> u64 {
         let hours = hours.get("hours").and_then(Value::as_array).into_iter().flatten();

@@ -59,16 +59,6 @@ impl Scene {
         })
     }
 
-    fn status(&self, pointer: &str) -> Result<Value> {
-        let status = self.operator.done("GET", "status", &Value::Null)?;
-        status.pointer(pointer).cloned().with_context(|| format!("no {pointer} in {status}"))
-    }
-
-    fn wait_for_status(&self, pointer: &str, value: &Value) -> Result<()> {
-        let what = format!("{pointer} is {value}");
-        wait::until(&what, DEADLINE, || Ok((self.status(pointer)? == *value).then_some(())))
-    }
-
     /// The page has made no error, and has asked nobody but the gateway that served it.
     fn is_clean(&self) -> Result<()> {
         assert_eq!(self.browser.errors()?, Vec::<String>::new());
@@ -118,7 +108,7 @@ fn a_pause_that_is_confirmed_pauses_the_gateway_and_one_that_is_cancelled_does_n
     browser.click("[data-verb=Pause]")?;
     browser.wait_for("#dialog", "New events are accepted and held")?;
     browser.click("#cancel")?;
-    assert_eq!(scene.status("/state")?, "enabled");
+    assert_eq!(scene.operator.status("/state")?, "enabled");
 
     browser.click("[data-verb=Pause]")?;
     browser.enter("#reason", "<b>the ledger</b> is down")?;
@@ -126,7 +116,7 @@ fn a_pause_that_is_confirmed_pauses_the_gateway_and_one_that_is_cancelled_does_n
     browser.wait_for("#state", "paused")?;
     browser.wait_for("#why", "“<b>the ledger</b> is down”")?;
     assert_eq!(
-        (scene.status("/state")?, scene.status("/reason")?),
+        (scene.operator.status("/state")?, scene.operator.status("/reason")?),
         (json!("paused"), json!("<b>the ledger</b> is down"))
     );
     // What is paused by somebody else is told here too.
@@ -161,7 +151,7 @@ fn dead_letters_are_redelivered_and_discarded_from_the_page() -> Result<()> {
     browser.click("#confirm")?;
     let counters = || scene.receiver.counters("billing");
     wait::until("two are redelivered", DEADLINE, || Ok((counters()?.delivered == 2).then_some(())))?;
-    scene.wait_for_status("/dead_letters", &json!(0))?;
+    scene.operator.wait_for_status("/dead_letters", &json!(0))?;
     browser.wait_for("#attention", "nothing")?;
     scene.is_clean()
 }
@@ -197,7 +187,7 @@ fn an_endpoint_is_changed_with_the_keyboard_alone_and_the_focus_comes_back() -> 
     tab_to("Disable")?;
     browser.press(&[Key::Enter])?;
     browser.wait_for("#endpoints", "disabled by an operator")?;
-    assert_eq!(scene.status("/endpoints/1/disabled_by")?, "operator");
+    assert_eq!(scene.operator.status("/endpoints/1/disabled_by")?, "operator");
     assert_eq!(focus()?, "Change… audit", "the focus is where it was");
 
     browser.press(&[Key::Enter])?;
@@ -232,20 +222,20 @@ fn breakers_and_rollouts_are_moved_from_the_page() -> Result<()> {
     browser.wait_for("#endpoints tbody tr", "phase 1 of 3")?;
     change(audit, "Open the breaker")?;
     browser.wait_for("#endpoints tr:nth-child(2)", "open")?;
-    assert_eq!(scene.status("/endpoints/1/breaker/state")?, "open");
+    assert_eq!(scene.operator.status("/endpoints/1/breaker/state")?, "open");
     change(audit, "Close the breaker")?;
-    assert_eq!(scene.status("/endpoints/1/breaker/state")?, "closed");
+    assert_eq!(scene.operator.status("/endpoints/1/breaker/state")?, "closed");
     change(audit, "Promote to the next phase")?;
     browser.wait_for("#endpoints tr:nth-child(2)", "phase 2 of 3")?;
     change(audit, "Hold the phase")?;
-    assert_eq!(scene.status("/endpoints/1/rollout/state")?, "held");
+    assert_eq!(scene.operator.status("/endpoints/1/rollout/state")?, "held");
     change(audit, "Set the percentage")?;
     browser.wait_for("#endpoints tr:nth-child(2)", "12.5 %")?;
     change("#all", "Roll back")?;
     browser.wait_for("#attention", "billing is rolled back: operator")?;
     browser.wait_for("#endpoints tr:nth-child(2)", "by an operator")?;
     change("#all", "Resume the rollout")?;
-    assert_eq!(scene.status("/endpoints/0/rollout/state")?, "running");
+    assert_eq!(scene.operator.status("/endpoints/0/rollout/state")?, "running");
     browser.wait_for("#attention", "nothing")?;
     scene.is_clean()
 }
@@ -275,7 +265,7 @@ fn an_event_is_looked_up_by_its_id() -> Result<()> {
     let browser = &scene.browser;
     scene.receiver.script("billing", &json!({"then": {"status": 400}}))?;
     let id = scene.gateway.send(&Event::new("payment_verified", "{}"))?.id()?;
-    scene.wait_for_status("/dead_letters", &json!(1))?;
+    scene.operator.wait_for_status("/dead_letters", &json!(1))?;
     scene.sign_in()?;
     browser.enter("#id", &id)?;
     browser.click("#find button")?;

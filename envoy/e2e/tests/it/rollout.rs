@@ -175,7 +175,7 @@ fn an_event_with_an_address_in_it_during_a_canary_is_refused_rolled_back_and_tol
     assert_eq!(answer.status, 422);
     let mut told = vec![format!("{:?}", answer.headers), answer.text()];
     assert_eq!(answer.json()?["findings"], json!([{"pointer": "/payer/contact/0", "kind": "email"}]));
-    let rollout = operator.done("GET", "status", &Value::Null)?["endpoints"][0]["rollout"].clone();
+    let rollout = operator.status("/endpoints/0/rollout")?;
     assert_eq!((&rollout["percent"], &rollout["reason"]), (&json!(0), &json!("personal_data")));
     for path in ["status", "deliveries", "dead-letters"] {
         told.push(operator.done("GET", path, &Value::Null)?.to_string());
