@@ -92,12 +92,11 @@ impl Prometheus {
     pub fn start(targets: &[(&str, String)]) -> Result<Self> {
         let directory = tempfile::tempdir()?;
         let shipped = self::directory();
-        for rules in ["recording.yml", "alerts.yml"] {
+        for rules in RULES {
             let text = fs::read_to_string(shipped.join("rules").join(rules)).with_context(|| rules.to_owned())?;
             fs::write(directory.path().join(rules), hasten(&text))?;
         }
-        let mut config = config(&shipped)?;
-        fs::write(directory.path().join(CONFIG), config.to_string())?;
+        fs::write(directory.path().join(CONFIG), config(&shipped, &[])?.to_string())?;
         write_targets(directory.path(), targets)?;
         let mut command = Command::new("prometheus");
         command.args(["--config.file", CONFIG, "--storage.tsdb.path=data", "--web.enable-lifecycle"]);
@@ -106,8 +105,7 @@ impl Prometheus {
         wait::until("all are scraped", READY, || {
             Ok((prometheus.query("up{job=\"gatepost\"}")?.len() == targets.len()).then_some(()))
         })?;
-        config["rule_files"] = json!(["recording.yml", "alerts.yml"]);
-        fs::write(prometheus.directory.path().join(CONFIG), config.to_string())?;
+        fs::write(prometheus.directory.path().join(CONFIG), config(&shipped, &RULES)?.to_string())?;
         prometheus.reload()?;
         Ok(prometheus)
     }
@@ -197,8 +195,8 @@ pub(crate) fn serve(mut command: Command, directory: &Path) -> Result<(Process, 
     Ok((process, url))
 }
 
-/// The shipped config without its rules, with targets that can change, and every second.
-fn config(shipped: &Path) -> Result<Value> {
+/// The shipped config with these rules, with targets that can change, and every second.
+fn config(shipped: &Path, rules: &[&str]) -> Result<Value> {
     let path = shipped.join("prometheus.yml");
     let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
     let mut config: Value = serde_saphyr::from_str(&text).context("envoy/prometheus/prometheus.yml")?;
@@ -207,7 +205,7 @@ fn config(shipped: &Path) -> Result<Value> {
     job.insert("file_sd_configs".to_owned(), json!([{"files": [TARGETS]}]));
     let all = config.as_object_mut().context("a config is an object")?;
     all.remove("alerting");
-    all.remove("rule_files");
+    all.insert("rule_files".to_owned(), json!(rules));
     all.insert("global".to_owned(), json!({"scrape_interval": "1s", "evaluation_interval": "1s"}));
     Ok(config)
 }
@@ -227,6 +225,7 @@ const HASTE: u64 = 60;
 const LONGEST: u64 = 60;
 const SECONDS: [(char, u64); 4] = [('s', 1), ('m', 60), ('h', 3600), ('d', 86400)];
 const OLDEST: &str = "gatepost_oldest_pending_seconds > ";
+const RULES: [&str; 2] = ["recording.yml", "alerts.yml"];
 const CONFIG: &str = "prometheus.yml";
 const TARGETS: &str = "targets.json";
 const READY: Duration = Duration::from_secs(60);
