@@ -20,7 +20,7 @@ The control surface, JSON, on the same port:
            an answer); drop (breaks it in the middle of the answer's body). Every part has a default.
 
 With `--journal FILE` what was taken is written down before it is answered, and read back at the start: a receiver that
-is killed still knows which ids it has. A line is the endpoint's name, the id, and the Unix time it came at.
+is killed still knows which ids it has. A line is the endpoint's name, the id, and the Unix time it was signed at.
 
 Python's standard library is all it needs. The first line on stdout names the address, also for --port 0.
 """
@@ -108,8 +108,10 @@ class Endpoint:
         reply = self.replies.popleft() if self.replies else self.then
         if problem:
             reply = {**reply, "status": 401}
-        self.count(problem, message_id, reply, wall)
-        record = {"wall": wall, "monotonic": monotonic, "id": message_id, "problem": problem}
+        # The sender's clock says when the attempt began; how late we were to read it is our own affair.
+        signed = wall if problem else int(headers["x-webhook-timestamp"][0]) / 1000
+        self.count(problem, message_id, reply, signed)
+        record = {"wall": wall, "monotonic": monotonic, "signed": signed, "id": message_id, "problem": problem}
         if not self.compact:
             record["method"] = request.method
             record["headers"] = request.headers
@@ -119,7 +121,7 @@ class Endpoint:
         self.records.append(record)
         return reply
 
-    def count(self, problem, message_id, reply, wall):
+    def count(self, problem, message_id, reply, signed):
         self.requests += 1
         if problem:
             self.refused += 1
@@ -127,7 +129,7 @@ class Endpoint:
             self.verified += 1
         taken = 200 <= reply.get("status", 200) < 300 and reply.get("act", "answer") == "answer"
         if taken and self.journal:
-            self.journal.write(f"{self.name} {message_id} {wall:.6f}\n")
+            self.journal.write(f"{self.name} {message_id} {signed:.3f}\n")
         self.remember(message_id, taken)
 
     def remember(self, message_id, taken):

@@ -28,6 +28,9 @@ pub struct Record {
     pub wall: f64,
     /// The same moment on the monotonic clock, in seconds.
     pub monotonic: f64,
+    /// When it was signed, which is when its attempt began, in seconds since the Unix epoch on the sender's clock: what its
+    /// timestamp says. When it had arrived, if it did not verify.
+    pub signed: f64,
     /// Its `X-Webhook-Id`; empty when it had none.
     pub id: String,
     /// What is wrong with its signature, timestamp or headers; `None` when it verified.

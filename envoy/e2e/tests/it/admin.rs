@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::isolation::one_load_at_a_time;
 
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_secs(120);
 
 /// What is said to the admin surface of a gateway that runs the example.
 pub struct Operator {
@@ -86,7 +86,7 @@ fn switch_off_under_load(state: &str) -> Result<()> {
             wait::until("three seconds of load", DEADLINE, || {
                 Ok((begun.elapsed() > Duration::from_secs(3)).then_some(()))
             })?;
-            let late = receiver.records("a", 0)?.into_iter().filter(|record| record.wall > answered + 1.0).count();
+            let late = receiver.records("a", 0)?.into_iter().filter(|record| record.signed > answered + 1.0).count();
             assert_eq!(late, 0, "attempts that started more than a second after the answer");
             let held = || anyhow::Ok(operator.done("GET", "deliveries?status=held", &Value::Null)?["total"].as_u64());
             // Under load there are more of them from one answer to the next.
@@ -100,7 +100,7 @@ fn switch_off_under_load(state: &str) -> Result<()> {
         })?;
     assert_eq!(accepted.len(), 5000);
     let kept = accepted.iter().filter(|event| event.is_kept).count() as u64;
-    assert!(if state == "disabled" { (2000..5000).contains(&kept) } else { kept == 5000 }, "{kept} were kept");
+    assert!(if state == "disabled" { (1000..5000).contains(&kept) } else { kept == 5000 }, "{kept} were kept");
     wait::until("all are delivered", DEADLINE, || Ok((receiver.counters("a")?.delivered == kept).then_some(())))?;
     let mut arrived: Vec<String> = receiver.records("a", 0)?.into_iter().map(|record| record.id).collect();
     let mut kept: Vec<String> = accepted.into_iter().filter(|event| event.is_kept).map(|event| event.id).collect();

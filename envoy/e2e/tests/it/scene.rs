@@ -22,7 +22,7 @@ const PACE: Duration = Duration::from_millis(20);
 /// Attempts of the endpoint under way at each thread at the same moment: what one thread's end can repeat.
 pub const IN_FLIGHT: usize = 8;
 /// How long an attempt may be under way, in seconds.
-const TIMEOUT: f64 = 10.0;
+const TIMEOUT: f64 = 20.0;
 /// How long the receiver takes to answer, in seconds.
 const ANSWER: f64 = 0.02;
 /// And how long when it is to outlast an update and its drain.
@@ -62,9 +62,9 @@ fn now() -> Result<f64> {
 /// An event that arrived twice: when, and when again.
 #[derive(Clone, Copy, Debug)]
 pub struct Duplicate {
-    /// The arrival before.
+    /// When the attempt began that arrived before.
     pub first: f64,
-    /// This one.
+    /// When this one began.
     pub again: f64,
 }
 
@@ -175,7 +175,7 @@ impl Scene {
         Ok((Account { accepted: sent.len(), arrived, refused, untold, duplicates }, kept))
     }
 
-    /// When each id arrived, every time.
+    /// When the attempts began with which each id arrived.
     fn arrivals(&self) -> Result<BTreeMap<String, Vec<f64>>> {
         let mut arrivals: BTreeMap<String, Vec<f64>> = BTreeMap::new();
         for line in fs::read_to_string(self.directory.path().join("journal"))?.lines() {
