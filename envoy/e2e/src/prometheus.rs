@@ -28,7 +28,7 @@ pub fn has(program: &str) -> Result<bool> {
 }
 
 /// The text of a file of rules, its minutes made seconds: a window, `for`, or `offset` becomes a sixtieth of what it was,
-/// and none is longer than a minute. So does the age of what is pending, which is a time too.
+/// and none is longer than a minute or shorter than five seconds. So does the age of what is pending, which is a time too.
 pub fn hasten(rules: &str) -> String {
     let lines = rules.lines().map(|line| {
         let line = ["[", "for: ", "offset "].iter().fold(line.to_owned(), |line, before| hasten_after(&line, before));
@@ -52,7 +52,7 @@ fn hasten_after(line: &str, before: &str) -> String {
         hastened.push_str(before);
         match number.parse::<u64>().ok().zip(unit) {
             Some((number, (length, seconds))) => {
-                let seconds = (number * seconds).div_ceil(HASTE).min(LONGEST);
+                let seconds = (number * seconds).div_ceil(HASTE).clamp(SHORTEST, LONGEST);
                 hastened.push_str(&format!("{seconds}s"));
                 hastened.push_str(rest.get(length..).unwrap_or_default());
             }
@@ -221,6 +221,8 @@ fn write_targets(directory: &Path, targets: &[(&str, String)]) -> Result<()> {
 
 /// A minute of the rules is a second of a test.
 const HASTE: u64 = 60;
+/// In seconds: who does not answer a scrape or two is busy, not down.
+const SHORTEST: u64 = 5;
 /// In seconds: an hour is a minute, and so is a day.
 const LONGEST: u64 = 60;
 const SECONDS: [(char, u64); 4] = [('s', 1), ('m', 60), ('h', 3600), ('d', 86400)];
@@ -235,10 +237,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn windows_and_waits_become_a_sixtieth_and_a_day_is_a_minute_and_names_stay() {
-        let rules = "record: a:increase5m\nexpr: increase(a[5m]) > 300 or b[1d] offset 6m\nfor: 15m\nfor: 1h\n\
+    fn windows_and_waits_become_a_sixtieth_and_a_day_is_a_minute_and_a_minute_five_seconds_and_names_stay() {
+        let rules = "record: a:increase5m\nexpr: increase(a[5m]) > 300 or b[1d] offset 6m\nfor: 15m\nfor: 1h\nfor: 1m\n\
                      expr: gatepost_oldest_pending_seconds > 900";
-        let hastened = "record: a:increase5m\nexpr: increase(a[5s]) > 300 or b[60s] offset 6s\nfor: 15s\nfor: 60s\n\
+        let hastened = "record: a:increase5m\nexpr: increase(a[5s]) > 300 or b[60s] offset 6s\nfor: 15s\nfor: 60s\nfor: 5s\n\
                         expr: gatepost_oldest_pending_seconds > 15";
         assert_eq!(hasten(rules), hastened);
     }

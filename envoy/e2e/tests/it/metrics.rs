@@ -73,7 +73,7 @@ fn of_ten_thousand_mixed_events_every_counter_equals_what_the_receiver_counted()
     let _alone = one_load_at_a_time();
     let receiver = Receiver::start(&[("a", "secret-of-a")], &Options::default())?;
     receiver.script("a", &json!({"replies": replies()}))?;
-    let entry = json!({"retry": {"delays": ["0s", "1s", "1s"]}, "timeout": "1s", "breaker": {"failures": 100}, "pending": 10_000});
+    let entry = json!({"retry": {"delays": ["0s", "1s", "1s"]}, "timeout": "3s", "breaker": {"failures": 100}, "pending": 10_000});
     let setup = Setup::new(&receiver, &[endpoint("a", "secret-of-a", entry)]);
     let gateway = Gateway::start(&setup.with(json!({"limits": {"dead_letters": 10_000}})))?;
     let operator = Operator::of(&gateway)?;

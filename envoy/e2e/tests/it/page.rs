@@ -59,6 +59,13 @@ impl Scene {
         })
     }
 
+    /// What was confirmed is done.
+    fn dialog_closes(&self) -> Result<()> {
+        wait::until("the dialog closes", DEADLINE, || {
+            Ok((self.browser.run("return document.getElementById('dialog').open", &json!([]))? == false).then_some(()))
+        })
+    }
+
     /// The page has made no error, and has asked nobody but the gateway that served it.
     fn is_clean(&self) -> Result<()> {
         assert_eq!(self.browser.errors()?, Vec::<String>::new());
@@ -144,8 +151,8 @@ fn dead_letters_are_redelivered_and_discarded_from_the_page() -> Result<()> {
     browser.wait_for("#letters caption", "2 of 2 dead letters")?;
     browser.click("#letters button:not([data-discard])")?;
     browser.click("#confirm")?;
-    browser.wait_for("#letters tbody", "billing")?;
     browser.wait_for("#news", "1 dead letter on the way again.")?;
+    browser.wait_for("#letters caption", "1 of 1 dead letter")?;
     browser.click("#redeliver")?;
     browser.wait_for("#dialog", "All dead letters of all endpoints, now 1")?;
     browser.click("#confirm")?;
@@ -187,6 +194,7 @@ fn an_endpoint_is_changed_with_the_keyboard_alone_and_the_focus_comes_back() -> 
     tab_to("Disable")?;
     browser.press(&[Key::Enter])?;
     browser.wait_for("#endpoints", "disabled by an operator")?;
+    scene.dialog_closes()?;
     assert_eq!(scene.operator.status("/endpoints/1/disabled_by")?, "operator");
     assert_eq!(focus()?, "Change… audit", "the focus is where it was");
 
@@ -214,9 +222,7 @@ fn breakers_and_rollouts_are_moved_from_the_page() -> Result<()> {
             browser.enter("#percent", "12.5")?;
         }
         browser.click("#confirm")?;
-        wait::until("it is done", DEADLINE, || {
-            Ok((browser.run("return document.getElementById('dialog').open", &json!([]))? == false).then_some(()))
-        })
+        scene.dialog_closes()
     };
     let audit = "[aria-label='Change… audit']";
     browser.wait_for("#endpoints tbody tr", "phase 1 of 3")?;

@@ -215,7 +215,7 @@ fn of(receiver: &Receiver, name: &str, more: Value) -> Setup {
 }
 
 fn troubled(receiver: &Receiver) -> Setup {
-    let hasty = json!({"retry": {"delays": ["0s"]}, "breaker": {"failures": 100}});
+    let hasty = json!({"retry": {"delays": ["0s"]}, "breaker": {"failures": 100}, "timeout": "30s"});
     let patient =
         json!({"retry": {"delays": vec!["0s"; 10]}, "breaker": {"failures": 1, "open": "0.5s", "window": "1s"}});
     let entry = |name: &str| {

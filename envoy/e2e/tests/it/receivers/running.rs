@@ -91,6 +91,13 @@ impl Running {
         })
     }
 
+    /// Waits until it has logged so many lines, and gives back all of them.
+    pub fn wait_for_log(&self, lines: usize) -> Result<String> {
+        wait::until(&format!("{:?} logs {lines} lines", self.language), PATIENCE, || {
+            Ok(Some(self.log()).filter(|log| log.lines().count() >= lines))
+        })
+    }
+
     /// What it has logged.
     pub fn log(&self) -> String {
         log_in(&self.directory)
