@@ -205,6 +205,8 @@ fn unreached(error: &ureq::Error) -> Failure {
     Failure::new(format!("cannot be reached: {why}"))
 }
 
+/// So long after the answer a change is in force on every worker, as the surface promises.
+pub(crate) const IN_FORCE: Duration = Duration::from_secs(1);
 /// All but what RFC 3986 reserves nothing for.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 /// A thousand deliveries with ten attempts each are 1.5 MiB.

@@ -9,7 +9,7 @@ use anstyle::{AnsiColor, Style};
 use anyhow::Result;
 use serde::Serialize;
 
-use crate::gateway::{Failure, Gateway, Rollout, Status, ask_all};
+use crate::gateway::{Failure, Gateway, IN_FORCE, Rollout, Status, ask_all};
 use crate::wait;
 
 /// What came of a verb at one gateway.
@@ -119,7 +119,7 @@ impl Switch<'_> {
         })
         .is_ok();
         if confirmed {
-            // What its workers do cannot be asked; that they know by then is what the surface promises.
+            // What its workers do cannot be asked; who goes on after this command may rely on it.
             thread::sleep(IN_FORCE.saturating_sub(told.elapsed()));
         }
         let now = read.as_ref().map(self.view).unwrap_or_default();
@@ -167,8 +167,6 @@ fn print_one(out: &mut impl Write, report: &Report) -> Result<()> {
     Ok(())
 }
 
-/// So long after the answer a change is in force on every worker: who goes on after this command may rely on it.
-const IN_FORCE: Duration = Duration::from_secs(1);
 /// How long a gateway may take until it stands as it was told to.
 const CONFIRMED: Duration = Duration::from_secs(2);
 

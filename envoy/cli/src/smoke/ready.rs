@@ -1,10 +1,12 @@
 //! Before, between and after the scenarios.
 
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 
 use super::target::Target;
+use crate::gateway::IN_FORCE;
 use crate::receive::{Mode, Receiver};
 use crate::wait;
 
@@ -26,7 +28,12 @@ pub fn prepare(target: &Target, receiver: &Receiver) -> Result<String> {
     let name = target.endpoint_name();
     ensure!(!endpoint.disabled, "the endpoint `{name}` is disabled (by: {})", endpoint.disabled_by);
     target.open_rollout()?;
+    let opened = Instant::now();
     begin(target, receiver)?;
+    if endpoint.rollout.percent < 100.0 {
+        // Until then a worker may hold an event as before. It is a wait because no one worker can be asked what it knows.
+        thread::sleep(IN_FORCE.saturating_sub(opened.elapsed()));
+    }
     Ok(format!("enabled, version {}, instance {}", status.version, status.instance))
 }
 
