@@ -33,6 +33,9 @@ impl Site {
         }
         let plugin = example.plugin()?.as_object_mut().context("the plugin's config is an object")?;
         plugin.extend(more.as_object().cloned().unwrap_or_default());
+        // Envoy counts the requests to its own admin interface as those of `admin`, which is the example's name too.
+        let prefix = "/static_resources/listeners/1/filter_chains/0/filters/0/typed_config/stat_prefix";
+        *example.config_mut().pointer_mut(prefix).context("the admin listener")? = json!("surface");
         let config = example.config().clone();
         let mut site = Self { receiver, gateways: Vec::new(), config };
         for _ in 0..gateways {
@@ -127,6 +130,11 @@ impl Site {
         let url = format!("{}/{path}", surface(&self.gateways[number])?);
         let request = http().get(url).header("authorization", "Bearer demo-admin");
         Ok(request.call()?.body_mut().read_json()?)
+    }
+
+    /// How many requests the admin surface of the gateway of this number has answered well.
+    pub fn answered(&self, number: usize) -> Result<u64> {
+        self.gateways[number].stat("http.surface.downstream_rq_2xx")
     }
 
     /// Waits until the hours of a gateway tell of so many deliveries to an endpoint: they are written once a second.
