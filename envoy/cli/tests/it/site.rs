@@ -64,13 +64,16 @@ impl Site {
         &self.config
     }
 
-    /// The gateway of this number ends, and another one is started with the same ports.
-    pub fn restart(&mut self, number: usize) -> Result<()> {
+    /// The gateway of this number ends; gives back where it listened.
+    pub fn end(&mut self, number: usize) -> Result<[String; 2]> {
         let old = self.gateways.remove(number);
-        let (public, admin) = (old.listener(LISTENER)?, old.listener(ADMIN_LISTENER)?);
-        drop(old);
+        Ok([old.listener(LISTENER)?, old.listener(ADMIN_LISTENER)?])
+    }
+
+    /// Another one is started in the place of one that ended, and listens where that did.
+    pub fn start_again(&mut self, number: usize, listened: &[String; 2]) -> Result<()> {
         let config = self.config.clone();
-        for (at, address) in [public, admin].iter().enumerate() {
+        for (at, address) in listened.iter().enumerate() {
             let port: u16 = address.rsplit_once(':').context("a port")?.1.parse()?;
             let place = format!("/static_resources/listeners/{at}/address/socket_address/port_value");
             *self.config.pointer_mut(&place).context("a listener")? = json!(port);

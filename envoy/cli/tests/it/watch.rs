@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use gatepost_cli::process::Process;
 use gatepost_cli::wait;
 use serde_json::{Value, json};
@@ -69,19 +69,23 @@ fn a_gateway_that_restarts_is_shown_as_down_and_then_as_another_process() -> Res
     let mut lines = BufReader::new(watch.stdout().context("its output")?).lines();
     let mut next = || -> Result<Value> { Ok(serde_json::from_str(&lines.next().context("a line")??)?) };
     assert_eq!(next()?["gateways"][0]["status"]["instance"], instance);
-    site.restart(0)?;
-    let (mut was_down, start) = (false, std::time::Instant::now());
-    loop {
-        let gateway = next()?["gateways"][0].clone();
-        was_down |= gateway["reached"] == false;
-        if gateway["restarted"] == true {
-            assert!(was_down, "it was down in between");
-            assert_ne!(gateway["status"]["instance"], instance);
-            assert!(gateway["troubles"][0]["what"].as_str().is_some_and(|what| what.starts_with("restarted ")));
-            return Ok(());
+    let mut next_where = |key: &str, is: bool| -> Result<Value> {
+        let start = Instant::now();
+        loop {
+            let gateway = next()?["gateways"][0].clone();
+            if gateway[key] == is {
+                return Ok(gateway);
+            }
+            ensure!(start.elapsed() < DEADLINE, "{key} is never {is}: {gateway}");
         }
-        anyhow::ensure!(start.elapsed() < DEADLINE, "no restart is seen: {gateway}");
-    }
+    };
+    let listened = site.end(0)?;
+    next_where("reached", false)?;
+    site.start_again(0, &listened)?;
+    let gateway = next_where("restarted", true)?;
+    assert_ne!(gateway["status"]["instance"], instance);
+    assert!(gateway["troubles"][0]["what"].as_str().is_some_and(|what| what.starts_with("restarted ")));
+    Ok(())
 }
 
 #[test]
