@@ -54,7 +54,7 @@ fn a_gateway_that_is_down_stays_a_row_and_the_exit_code_is_1() -> Result<()> {
     let shown = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(1), "no terminal: like --once");
     assert!(shown.starts_with("gatepost  2 gateways, 1 down"), "{shown}");
-    assert!(shown.contains("\nx 127.0.0.1:1/gatepost  DOWN for 0s\n"), "{shown}");
+    assert!(shown.contains("\nx 127.0.0.1:1/gatepost  DOWN for "), "{shown}");
     assert!(shown.contains("nothing listens there"), "{shown}");
     assert!(!shown.contains('\u{1b}'), "{shown:?}");
     Ok(())
