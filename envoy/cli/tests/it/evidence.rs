@@ -13,7 +13,8 @@ fn endpoint(name: &str, variable: &str) -> Value {
     json!({
         "name": name, "cluster": name, "url": format!("http://127.0.0.1:9000/{name}"), "events": ["payment_*"],
         "secrets": [{"env": variable}], "headers": {"x-api-key": "the-key-of-an-endpoint"},
-        "retry": {"delays": ["0s", "0.2s", "0.4s"]}, "breaker": {"failures": 5, "window": "60s", "open": "1s"},
+        // More attempts than an outage uses up until the test has seen the breaker open and has ended it.
+        "retry": {"delays": ["0s", "0.2s", "0.4s", "1s", "1s", "1s"]}, "breaker": {"failures": 5, "window": "60s", "open": "1s"},
     })
 }
 
