@@ -67,15 +67,17 @@ fn breaker(target: &Target, receiver: &Receiver) -> Result<String> {
         ids.push(target.send("breaker")?);
     }
     let opened = poll(OPENED, || {
+        // Counted from before the answer: a pause after it is none in which the breaker said it stays open.
+        let asked = Instant::now();
         let endpoint = target.status()?.1;
-        Ok((endpoint.breaker.state == "open").then_some((Instant::now(), endpoint.breaker.seconds_left)))
+        Ok((endpoint.breaker.state == "open").then_some((asked, endpoint.breaker.seconds_left)))
     })?;
     let of_ours = |ids: &[String]| of(receiver, &ids.iter().map(String::as_str).collect::<Vec<_>>(), before);
     let failed = of_ours(&ids);
     if let Some(problem) = failed.iter().find_map(|attempt| attempt.problem.clone()) {
         bail!("an attempt did not verify: {problem}");
     }
-    let Some((seen, seconds_left)) = opened else {
+    let Some((asked, seconds_left)) = opened else {
         bail!("{} attempts failed, and the breaker is not open; expected {BREAKER}", failed.len());
     };
     let left = Duration::from_secs(seconds_left.unwrap_or_default());
@@ -91,7 +93,7 @@ fn breaker(target: &Target, receiver: &Receiver) -> Result<String> {
         Ok((closed && taken >= ids.len()).then_some(()))
     })?;
     let after = of_ours(&ids).split_off(failed.len());
-    as_a_breaker(&after, seen, left)?;
+    as_a_breaker(&after, asked, left)?;
     ensure!(
         delivered.is_some(),
         "the receiver is well again, and after {:?} {} of {} deliveries that waited have arrived; the breaker is {}",
@@ -115,9 +117,9 @@ fn breaker(target: &Target, receiver: &Receiver) -> Result<String> {
 }
 
 /// What arrived after a breaker was seen open: nothing for as long as it said, then one attempt alone.
-fn as_a_breaker(after: &[Record], seen: Instant, left: Duration) -> Result<()> {
+fn as_a_breaker(after: &[Record], asked: Instant, left: Duration) -> Result<()> {
     let Some(probe) = after.first() else { return Ok(()) };
-    let silence = probe.arrived.saturating_duration_since(seen);
+    let silence = probe.arrived.saturating_duration_since(asked);
     ensure!(
         silence + EARLY >= left,
         "an attempt arrived {:.1} s after the breaker had said that it stays open for {left:?}",
