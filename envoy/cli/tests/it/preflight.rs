@@ -136,7 +136,7 @@ fn one_that_redirects_fails_and_is_not_followed() {
 
 #[test]
 fn one_that_is_down_fails_and_nothing_else_is_tried() {
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (_held, free) = crate::unanswered();
     let (code, shown) = preflight(&format!("http://{free}/hook"), &[]);
     assert_eq!(code, Some(1));
     assert!(shown[0].starts_with("fail health:") && shown[0].contains("onnection refused"), "{shown:#?}");

@@ -1,6 +1,5 @@
 //! `gatepost send`, to the example in a real Envoy, and to nothing.
 
-use std::net::TcpListener;
 use std::process::{Command, Output};
 
 use gatepost_cli::envoy::{Envoy, Launch};
@@ -135,7 +134,7 @@ fn answer(arguments: &[&str]) -> Value {
 
 #[test]
 fn where_nothing_listens_it_says_so_and_exits_1() {
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (_held, free) = crate::unanswered();
     let sent = send(&format!("http://{free}/events"), &["a", "--count", "5"]);
     let said = text(&sent.stderr);
     assert_eq!(sent.status.code(), Some(1), "{said}");

@@ -1,6 +1,5 @@
 //! `gatepost smoke`, on gateways that are well and on ones that are not.
 
-use std::net::TcpListener;
 use std::process::Output;
 use std::time::Duration;
 
@@ -9,18 +8,21 @@ use gatepost_cli::example::{ADMIN_AUTHORIZATION, ADMIN_LISTENER, LISTENER, USER}
 use gatepost_cli::smoke::own;
 use gatepost_cli::wait;
 use serde_json::{Value, json};
+use tokio::net::TcpSocket;
 
 /// A gateway that runs, with endpoints for smoke and one that is none of its business.
 struct Running {
     envoy: Envoy,
     /// What the cluster `smoke` points to.
     listen: String,
+    /// Keeps that from others while smoke does not listen there.
+    _held: TcpSocket,
 }
 
 impl Running {
     fn start() -> Self {
-        // Free at this moment; smoke listens there soon.
-        let listen = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        let (held, listen) = crate::unanswered();
+        let listen = listen.to_string();
         let mut plugin = own::plugin();
         let variant = |name: &str, more: Value| {
             let mut endpoint = own::plugin()["endpoints"][0].clone();
@@ -51,7 +53,7 @@ impl Running {
         let address = "/load_assignment/endpoints/0/lb_endpoints/0/endpoint/address/socket_address/port_value";
         *billing.pointer_mut(address).unwrap() = json!(1);
         let envoy = Envoy::start(&launch).unwrap();
-        let running = Self { envoy, listen };
+        let running = Self { envoy, listen, _held: held };
         let begun = || Ok(running.admin("GET", "status", None).get("state").is_some().then_some(()));
         wait::until("the filter begins", Duration::from_secs(30), begun).unwrap();
         running
