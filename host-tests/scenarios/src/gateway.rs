@@ -206,9 +206,9 @@ impl Answer {
 /// An attempt as its receiver saw it.
 #[derive(Clone, Debug)]
 pub struct Seen {
-    /// When, since some moment before the first.
+    /// When it began, since some moment before the first.
     pub at: Duration,
-    /// When, since the Unix epoch.
+    /// When it arrived, since the Unix epoch.
     pub wall: Duration,
     /// The headers, names in lower case.
     pub headers: Vec<(String, String)>,
@@ -246,6 +246,8 @@ pub(crate) fn plain(value: &Value) -> String {
 
 /// A running gateway with two workers, and its receivers.
 pub trait Gateway {
+    /// Does time pass only where a scenario says so? Elsewhere what is due may come late.
+    fn is_exact(&self) -> bool;
     /// Makes a request and does not wait for the answer.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 //!
 //! A [`Scenario`] has a configuration, a play and what must be observed. Both gateways must show the same, line by line:
 //! then what millions of simulated moments show can be believed of the real one. Where they differ the simulation is
-//! wrong.
+//! wrong. But where a line begins with `+2 s`, the real one may be late: its machine may have other things to do.
 //!
 //! `cargo run -p gatepost-scenarios` plays all of them on both and prints a table; words after `--` choose those whose
 //! names contain one. `ENVOY_VERSION=1.36.4` takes another Envoy.

@@ -89,6 +89,10 @@ fn setup(port: u16, start: &Start, inner: Option<&gatepost_e2e::Gateway>) -> Res
 }
 
 impl Gateway for Real {
+    fn is_exact(&self) -> bool {
+        false
+    }
+
     fn begin(&mut self, request: &Request) -> Result<Ticket> {
         let mut event = Event::request(&request.method, &request.path);
         event.headers.clone_from(&request.headers);
@@ -203,9 +207,13 @@ fn retry_after(status: u16, value: &str) -> Value {
 }
 
 fn seen(record: Record) -> Seen {
+    let wall = Duration::from_secs_f64(record.wall);
+    // An attempt may arrive late, and make the next one seem early: the gateway says in milliseconds when it began.
+    let began = record.headers.iter().find(|(name, _)| name == "x-webhook-timestamp");
+    let began = began.and_then(|(_, millis)| millis.parse().ok()).map(Duration::from_millis);
     Seen {
-        at: Duration::from_secs_f64(record.monotonic),
-        wall: Duration::from_secs_f64(record.wall),
+        at: began.unwrap_or(wall),
+        wall,
         body: record.body(),
         verified: record.problem.is_none(),
         headers: record.headers,

@@ -63,9 +63,44 @@ fn take<'a>(scenarios: &'a [Scenario], next: &AtomicUsize) -> Option<(usize, &'a
 
 fn play<G: Gateway>(scenario: &Scenario, start: &impl Fn(&Start) -> Result<G>) -> Verdict {
     let played = start(&(scenario.start)()).context("it does not start");
-    match played.and_then(|mut gateway| (scenario.play)(&mut gateway)) {
-        Ok(observed) if observed == scenario.expected => Verdict::AsExpected,
-        Ok(observed) => Verdict::Differs(observed),
+    match played.and_then(|mut gateway| Ok(((scenario.play)(&mut gateway)?, gateway.is_exact()))) {
+        Ok((observed, is_exact)) if is_as_expected(&observed, scenario.expected, is_exact) => Verdict::AsExpected,
+        Ok((observed, _)) => Verdict::Differs(observed),
         Err(error) => Verdict::Broken(format!("{error:#}")),
+    }
+}
+
+/// Line by line; where time is not exact a line's `+2 s` may be `+3 s`, but never `+1 s`.
+fn is_as_expected(observed: &[String], expected: &[&str], is_exact: bool) -> bool {
+    let same = |(line, due): (&String, &&str)| line == due || !is_exact && is_late(line, due);
+    observed.len() == expected.len() && observed.iter().zip(expected).all(same)
+}
+
+fn is_late(line: &str, due: &str) -> bool {
+    let parts = |line| {
+        let (seconds, what) = str::strip_prefix(line, "+")?.split_once(" s")?;
+        Some((seconds.parse::<u64>().ok()?, what))
+    };
+    match (parts(line), parts(due)) {
+        (Some((seconds, what)), Some((due, same))) => seconds > due && what == same,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_as_expected;
+
+    #[test]
+    fn on_a_real_gateway_an_attempt_may_be_late_but_not_early_nor_another() {
+        let expected = ["answered 202", "+2 s: attempt 2"];
+        let is =
+            |line: &str, is_exact| is_as_expected(&["answered 202".to_owned(), line.to_owned()], &expected, is_exact);
+        assert!(is("+2 s: attempt 2", true) && is("+2 s: attempt 2", false));
+        assert!(is("+13 s: attempt 2", false) && !is("+13 s: attempt 2", true));
+        for wrong in ["+1 s: attempt 2", "+3 s: attempt 3", "+x s: attempt 2", "3 s: attempt 2"] {
+            assert!(!is(wrong, false), "{wrong}");
+        }
+        assert!(!is_as_expected(&["answered 202".to_owned()], &expected, false));
     }
 }

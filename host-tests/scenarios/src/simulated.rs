@@ -124,6 +124,10 @@ fn filter(build: Build) -> Result<Filter> {
 }
 
 impl Gateway for Simulated {
+    fn is_exact(&self) -> bool {
+        true
+    }
+
     fn begin(&mut self, request: &Request) -> Result<Ticket> {
         let simulated = host_tests::Request::new(&request.method, &request.path);
         let headers = request.headers.iter();

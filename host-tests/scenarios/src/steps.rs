@@ -157,7 +157,7 @@ pub fn lines(seen: &[Seen]) -> Vec<String> {
     lines
 }
 
-/// Whole seconds. A busy machine may be three quarters of one late, and make an attempt before it one quarter late.
+/// Whole seconds. Clocks may be a little apart, and where time is not exact more seconds count as well.
 pub fn seconds(time: Duration) -> u64 {
     (time + Duration::from_millis(250)).as_secs()
 }

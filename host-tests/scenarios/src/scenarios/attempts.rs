@@ -107,11 +107,11 @@ fn answers() -> Vec<Scenario> {
                 let seen = wait_for(gateway, "billing", 2)?;
                 let late = seen.last().map(|seen| seen.wall.checked_sub(Duration::from_secs(date)));
                 Ok(vec![match late.flatten() {
-                    Some(late) => format!("{} s after the date", seconds(late)),
+                    Some(late) => format!("+{} s after the date", seconds(late)),
                     None => "before the date".to_owned(),
                 }])
             },
-            expected: &["0 s after the date"],
+            expected: &["+0 s after the date"],
         },
         Scenario {
             name: "a shorter Retry-After does not shorten the wait",
