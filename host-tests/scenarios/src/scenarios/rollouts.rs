@@ -28,7 +28,8 @@ fn until_it_is(gateway: &mut dyn Gateway, state: &str) -> Result<Vec<String>> {
     let (mut shares, mut worker) = (Vec::new(), 0);
     let rollout = until(gateway, &format!("the rollout is {state}"), |gateway| {
         worker += 1;
-        send(gateway, &paid().over(worker))?;
+        // The same two connections: to open one to a certain worker takes a while.
+        send(gateway, &paid().over(worker % 2))?;
         let status = operate(gateway, "GET", "status", &Value::Null)?;
         let rollout = status.json.pointer("/endpoints/0/rollout").cloned().unwrap_or_default();
         let share = part(&rollout, "percent");
@@ -51,8 +52,8 @@ fn climbs() -> Scenario {
     Scenario {
         name: "a rollout whose receiver is healthy climbs to 100 percent by itself",
         start: || {
-            let phases = json!([{"percent": 5, "for": "2s"}, {"percent": 25, "for": "2s"},
-                {"percent": 50, "for": "2s"}, {"percent": 100}]);
+            let phases = json!([{"percent": 5, "for": "5s"}, {"percent": 25, "for": "5s"},
+                {"percent": 50, "for": "5s"}, {"percent": 100}]);
             rolling(&[hasty("billing")], json!({"phases": phases, "guard": {"for": "2s", "min_events": 5}}))
         },
         play: |gateway| {
@@ -73,7 +74,7 @@ fn climbs() -> Scenario {
 fn goes_back() -> Scenario {
     Scenario {
         name: "an endpoint that fails half the time is rolled back, no other is, and resumed it gets what was held",
-        start: || rolling(&[hasty("billing"), hasty("audit")], json!({"guard": {"for": "3s", "min_events": 10}})),
+        start: || rolling(&[hasty("billing"), hasty("audit")], json!({"guard": {"for": "6s", "min_events": 10}})),
         play: |gateway| {
             begun(gateway)?;
             let half: Vec<Reply> =
@@ -108,7 +109,7 @@ fn is_held() -> Scenario {
     Scenario {
         name: "a rollout whose receiver is slow stays where it is",
         start: || {
-            let guard = json!({"for": "3s", "min_events": 5, "hold": {"max_p95": "200ms"}});
+            let guard = json!({"for": "6s", "min_events": 5, "hold": {"max_p95": "200ms"}});
             // Long enough for events to come, and be answered, before it ends: without any there is no verdict.
             let phases = json!([{"percent": 50, "for": "8s"}, {"percent": 100}]);
             rolling(&[hasty("billing")], json!({"phases": phases, "guard": guard}))
@@ -128,7 +129,7 @@ fn is_held() -> Scenario {
 fn unauthorized() -> Scenario {
     Scenario {
         name: "a receiver that rejects the signatures is rolled back",
-        start: || rolling(&[hasty("billing")], json!({"guard": {"for": "2s", "min_success": null, "min_events": 5}})),
+        start: || rolling(&[hasty("billing")], json!({"guard": {"for": "6s", "min_success": null, "min_events": 5}})),
         play: |gateway| {
             begun(gateway)?;
             gateway.script("billing", &[Reply::Status(401); 400])?;
