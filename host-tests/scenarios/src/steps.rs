@@ -76,6 +76,15 @@ pub fn begun(gateway: &mut dyn Gateway) -> Result<()> {
     first_ticks(gateway)
 }
 
+/// Opens these connections, even ones to one worker and odd ones to the other: on the real gateway that takes a while,
+/// and what is to follow each other at once would not.
+pub fn connected(gateway: &mut dyn Gateway, connections: usize) -> Result<()> {
+    for connection in 0..connections {
+        send(gateway, &Request::new("GET", "/gatepost/health").over(connection))?;
+    }
+    Ok(())
+}
+
 /// Loads another configuration and waits until it has begun on every thread; says whether it is taken.
 pub fn update(gateway: &mut dyn Gateway, to: &Start) -> Result<String> {
     let taken = gateway.update(to)?;

@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use crate::steps::{
-    begun, billing, letters, lines, numbers, one, operate, paid, pass, patient, post, send, status, wait_for,
-    wait_for_status, waiting,
+    begun, billing, connected, letters, lines, numbers, one, operate, paid, pass, patient, post, send, status,
+    wait_for, wait_for_status, waiting,
 };
 use crate::{Reply, Scenario};
 
@@ -12,15 +12,17 @@ pub fn all() -> Vec<Scenario> {
     vec![
         Scenario {
             name: "failures open the breaker for both workers, and one probe closes it",
-            start: || billing(json!({"retry": {"delays": ["0s", "1s"]}, "breaker": {"failures": 2, "open": "3s"}})),
+            start: || billing(json!({"retry": {"delays": ["0s", "4s"]}, "breaker": {"failures": 2, "open": "9s"}})),
             play: |gateway| {
+                connected(gateway, 2)?;
                 gateway.script("billing", &[Reply::Status(500), Reply::Status(500)])?;
                 for worker in 0..2 {
                     send(gateway, &paid().over(worker))?;
                     wait_for(gateway, "billing", worker + 1)?;
                 }
                 wait_for_status(gateway, "/endpoints/0/breaker/state", "open")?;
-                pass(gateway, 1500)?;
+                // Both would have been tried again by now.
+                pass(gateway, 5500)?;
                 let mut observed = vec![format!("{} while open", gateway.arrived("billing")?)];
                 observed.push(numbers(&wait_for(gateway, "billing", 4)?));
                 wait_for_status(gateway, "/endpoints/0/breaker/state", "closed")?;
