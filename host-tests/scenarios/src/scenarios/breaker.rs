@@ -47,7 +47,7 @@ pub fn all() -> Vec<Scenario> {
             name: "timeouts and broken connections count, final answers do not",
             start: || {
                 let breaker = json!({"failures": 2, "open": "60s"});
-                billing(json!({"timeout": "1s", "retry": {"delays": ["0s"]}, "breaker": breaker}))
+                billing(json!({"timeout": "3s", "retry": {"delays": ["0s"]}, "breaker": breaker}))
             },
             play: |gateway| {
                 let replies = [Reply::Status(404), Reply::Status(401), Reply::Hang, Reply::Drop];
