@@ -5,7 +5,8 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::steps::{
-    BODY, billing, in_all, letters, lines, one, paid, pass, plain_start, post, seconds, send, wait_for, wait_for_status,
+    BODY, billing, connected, in_all, letters, lines, one, paid, pass, plain_start, post, seconds, send, wait_for,
+    wait_for_status,
 };
 use crate::{Reply, Request, Scenario, config, endpoint};
 
@@ -32,16 +33,22 @@ pub fn all() -> Vec<Scenario> {
             name: "of an endpoint's attempts one is under way at each worker, if it says so",
             start: || billing(json!({"max_in_flight": 1})),
             play: |gateway| {
-                gateway.script("billing", &[Reply::Slow(Duration::from_secs(1)); 6])?;
-                for worker in [0, 0, 1, 1] {
-                    send(gateway, &paid().over(worker))?;
+                connected(gateway, 2)?;
+                gateway.script("billing", &[Reply::Slow(Duration::from_secs(3)); 4])?;
+                let mut ids = Vec::new();
+                for worker in [0, 1, 0, 1] {
+                    ids.push(send(gateway, &paid().over(worker))?.id());
                 }
                 let seen = wait_for(gateway, "billing", 4)?;
-                let at = |number: usize| seen.get(number).map_or(Duration::ZERO, |seen| seen.at);
-                let waits = [(0, 2), (1, 3)].map(|(one, next)| seconds(at(next).saturating_sub(at(one))));
-                Ok(vec![format!("the next ones {waits:?} s after them")])
+                let at = |id: &str| seen.iter().find(|seen| seen.id() == id).map_or(Duration::ZERO, |seen| seen.at);
+                let (first, next) = ids.split_at(2);
+                let waits = first.iter().zip(next).map(|(first, next)| seconds(at(next).saturating_sub(at(first))));
+                let mut observed: Vec<String> = waits.map(|wait| format!("+{wait} s: a worker's next one")).collect();
+                let at_both = first.iter().map(|id| at(id)).max() < next.iter().map(|id| at(id)).min();
+                observed.push(format!("first one at both: {at_both}"));
+                Ok(observed)
             },
-            expected: &["the next ones [1, 1] s after them"],
+            expected: &["+3 s: a worker's next one", "+3 s: a worker's next one", "first one at both: true"],
         },
         Scenario {
             name: "what waits longer than max_age is a dead letter",
