@@ -7,14 +7,14 @@ use anyhow::Result;
 use serde_json::json;
 
 use crate::steps::{
-    begun, billing, in_all, numbers, operate, paid, pass, plain_start, send, status, until, update, wait_for,
-    wait_for_status, waiting,
+    begun, billing, connected, in_all, numbers, operate, paid, pass, plain_start, send, status, until, update,
+    wait_for, wait_for_status, waiting,
 };
 use crate::{Gateway, Reply, Request, Scenario, Seen, Start};
 
-/// Makes the VM of a worker trap; what the request that did it was answered.
-fn trap(gateway: &mut dyn Gateway, worker: usize) -> Result<String> {
-    Ok(send(gateway, &trapping().over(worker))?.line())
+/// Makes the VM of a connection's worker trap; what the request that did it was answered.
+fn trap(gateway: &mut dyn Gateway, connection: usize) -> Result<String> {
+    Ok(send(gateway, &trapping().over(connection))?.line())
 }
 
 fn trapping() -> Request {
@@ -29,14 +29,16 @@ fn until_it_serves(gateway: &mut dyn Gateway, worker: usize) -> Result<String> {
     })
 }
 
-/// A lease is ten seconds, renewed every three.
-fn after_the_lease(time: Duration) -> &'static str {
-    if (6..16).contains(&time.as_secs()) { "after the lease" } else { "at another time" }
-}
+/// How long an attempt waits that does not wait for a lease: the trap is to come before it.
+const DELAY: &str = "3s";
 
-fn after(seen: &[Seen], first: usize, second: usize) -> Duration {
-    let at = |number: usize| seen.get(number).map_or(Duration::ZERO, |seen| seen.at);
-    at(second).saturating_sub(at(first))
+/// When the attempts came of those whose worker's VM trapped at this moment. A lease is ten seconds, renewed every three.
+fn when(seen: &[Seen], trapped: Duration) -> String {
+    let when = |seen: &Seen| match seen.wall.saturating_sub(trapped) < Duration::from_secs(5) {
+        true => "in time",
+        false => "after the lease",
+    };
+    seen.iter().map(when).collect::<Vec<_>>().join(", ")
 }
 
 pub fn all() -> Vec<Scenario> {
@@ -47,16 +49,18 @@ fn adopted() -> Vec<Scenario> {
     vec![
         Scenario {
             name: "what waits at a worker whose VM traps arrives after the lease, the other worker's in time",
-            start: || billing(json!({"retry": {"delays": ["2s"]}})).trapping(),
+            start: || billing(json!({"retry": {"delays": [DELAY]}})).trapping(),
             play: |gateway| {
                 begun(gateway)?;
+                connected(gateway, 3)?;
                 let mut ids = BTreeSet::new();
                 for worker in [1, 0, 0, 0] {
                     ids.insert(send(gateway, &paid().over(worker))?.id());
                 }
-                let mut observed = vec![trap(gateway, 0)?];
+                let trapped = gateway.now();
+                let mut observed = vec![trap(gateway, 2)?];
                 let seen = wait_for(gateway, "billing", 4)?;
-                observed.push(format!("{} {}", numbers(&seen), after_the_lease(after(&seen, 0, 1))));
+                observed.push(format!("{}: {}", numbers(&seen), when(&seen, trapped)));
                 let arrived: BTreeSet<String> = seen.iter().map(|seen| seen.id().to_owned()).collect();
                 observed.push(format!("the ids that were accepted: {}", arrived == ids));
                 pass(gateway, 3000)?;
@@ -65,7 +69,7 @@ fn adopted() -> Vec<Scenario> {
             },
             expected: &[
                 "answered 503 -",
-                "attempts 1, 1, 1, 1 after the lease",
+                "attempts 1, 1, 1, 1: in time, after the lease, after the lease, after the lease",
                 "the ids that were accepted: true",
                 "4 attempts in all",
             ],
@@ -74,20 +78,22 @@ fn adopted() -> Vec<Scenario> {
             name: "a retry that waits at a worker whose VM traps goes on where it stood",
             start: || {
                 let breaker = json!({"failures": 1, "open": "1s"});
-                billing(json!({"retry": {"delays": ["0s", "2s", "1s"]}, "breaker": breaker})).trapping()
+                billing(json!({"retry": {"delays": ["0s", DELAY, "1s"]}, "breaker": breaker})).trapping()
             },
             play: |gateway| {
                 begun(gateway)?;
+                connected(gateway, 3)?;
                 gateway.script("billing", &[Reply::Status(503), Reply::Status(503)])?;
                 send(gateway, &paid().over(0))?;
                 // The breaker tells that the worker knows how the attempt ended.
                 wait_for_status(gateway, "/endpoints/0/breaker/state", "open")?;
-                trap(gateway, 0)?;
+                let trapped = gateway.now();
+                trap(gateway, 2)?;
                 let seen = wait_for(gateway, "billing", 3)?;
                 let same = seen.iter().all(|other| Some(other.id()) == seen.first().map(Seen::id));
-                Ok(vec![format!("{}, {}, same id: {same}", numbers(&seen), after_the_lease(after(&seen, 0, 1)))])
+                Ok(vec![format!("{}: {}, same id: {same}", numbers(&seen), when(&seen, trapped))])
             },
-            expected: &["attempts 1, 2, 3, after the lease, same id: true"],
+            expected: &["attempts 1, 2, 3: in time, after the lease, after the lease, same id: true"],
         },
         Scenario {
             name: "an attempt that is under way when its VM traps is made again, with the same id and number",
@@ -97,24 +103,26 @@ fn adopted() -> Vec<Scenario> {
                 gateway.script("billing", &[Reply::Slow(Duration::from_secs(2))])?;
                 send(gateway, &paid().over(0))?;
                 wait_for(gateway, "billing", 1)?;
-                trap(gateway, 0)?;
+                let trapped = gateway.now();
+                trap(gateway, 2)?;
                 let seen = wait_for(gateway, "billing", 2)?;
                 let same = seen.iter().all(|other| Some(other.id()) == seen.first().map(Seen::id));
                 pass(gateway, 3000)?;
-                let line = format!("{}, {}, same id: {same}", numbers(&seen), after_the_lease(after(&seen, 0, 1)));
+                let line = format!("{}: {}, same id: {same}", numbers(&seen), when(&seen, trapped));
                 Ok(vec![line, in_all(gateway, "billing")?])
             },
-            expected: &["attempts 1, 1, after the lease, same id: true", "2 attempts in all"],
+            expected: &["attempts 1, 1: in time, after the lease, same id: true", "2 attempts in all"],
         },
         Scenario {
             name: "when both workers' VMs trap the main thread delivers",
-            start: || billing(json!({"retry": {"delays": ["2s"]}})).trapping(),
+            start: || billing(json!({"retry": {"delays": [DELAY]}})).trapping(),
             play: |gateway| {
                 begun(gateway)?;
+                connected(gateway, 4)?;
                 for worker in 0..2 {
                     send(gateway, &paid().over(worker))?;
                 }
-                let mut observed = vec![trap(gateway, 0)?, trap(gateway, 1)?];
+                let mut observed = vec![trap(gateway, 2)?, trap(gateway, 3)?];
                 let seen = wait_for(gateway, "billing", 2)?;
                 observed.push(numbers(&seen));
                 Ok(observed)
@@ -123,20 +131,27 @@ fn adopted() -> Vec<Scenario> {
         },
         Scenario {
             name: "with FAIL_CLOSED a worker whose VM trapped answers 503 for ever, and what it held arrives",
-            start: || Start { fail_closed: true, ..billing(json!({"retry": {"delays": ["2s"]}})).trapping() },
+            start: || Start { fail_closed: true, ..billing(json!({"retry": {"delays": [DELAY]}})).trapping() },
             play: |gateway| {
                 begun(gateway)?;
+                connected(gateway, 3)?;
                 for worker in [1, 0] {
                     send(gateway, &paid().over(worker))?;
                 }
-                let mut observed = vec![trap(gateway, 0)?];
+                let trapped = gateway.now();
+                let mut observed = vec![trap(gateway, 2)?];
                 let seen = wait_for(gateway, "billing", 2)?;
-                observed.push(format!("{}, {}", numbers(&seen), after_the_lease(after(&seen, 0, 1))));
+                observed.push(format!("{}: {}", numbers(&seen), when(&seen, trapped)));
                 observed.push(send(gateway, &paid().over(0))?.line());
                 observed.push(send(gateway, &paid().over(1))?.line());
                 Ok(observed)
             },
-            expected: &["answered 503 -", "attempts 1, 1, after the lease", "answered 503 -", "answered 202 accepted"],
+            expected: &[
+                "answered 503 -",
+                "attempts 1, 1: in time, after the lease",
+                "answered 503 -",
+                "answered 202 accepted",
+            ],
         },
     ]
 }
@@ -148,9 +163,11 @@ fn served() -> Vec<Scenario> {
             start: || plain_start().trapping(),
             play: |gateway| {
                 begun(gateway)?;
+                // All within a second of the rebuild.
+                connected(gateway, 5)?;
                 let mut observed = Vec::new();
-                for _ in 0..2 {
-                    observed.push(trap(gateway, 0)?);
+                for connection in [2, 4] {
+                    observed.push(trap(gateway, connection)?);
                     observed.push(send(gateway, &paid().over(0))?.line());
                     observed.push(send(gateway, &paid().over(1))?.line());
                 }
@@ -194,9 +211,10 @@ fn served() -> Vec<Scenario> {
         },
         Scenario {
             name: "a producer that waits at a worker whose VM traps is left waiting by Envoy, and its event arrives",
-            start: || waiting(billing(json!({"retry": {"delays": ["2s"]}}))).trapping(),
+            start: || waiting(billing(json!({"retry": {"delays": [DELAY]}}))).trapping(),
             play: |gateway| {
                 begun(gateway)?;
+                connected(gateway, 3)?;
                 let ticket = gateway.begin(&paid().over(0))?;
                 wait_for_status(gateway, "/pending", "1")?;
                 let mut observed = vec![trap(gateway, 2)?];
