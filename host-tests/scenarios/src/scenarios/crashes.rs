@@ -100,7 +100,8 @@ fn adopted() -> Vec<Scenario> {
             start: || plain_start().trapping(),
             play: |gateway| {
                 begun(gateway)?;
-                gateway.script("billing", &[Reply::Slow(Duration::from_secs(2))])?;
+                gateway.script("billing", &[Reply::Slow(Duration::from_secs(6))])?;
+                connected(gateway, 3)?;
                 send(gateway, &paid().over(0))?;
                 wait_for(gateway, "billing", 1)?;
                 let trapped = gateway.now();

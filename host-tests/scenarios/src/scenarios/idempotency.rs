@@ -37,7 +37,7 @@ pub fn all() -> Vec<Scenario> {
             name: "a key in progress is a conflict, and its answer is replayed later",
             start: || waiting(plain_start()),
             play: |gateway| {
-                gateway.script("billing", &[Reply::Slow(Duration::from_secs(2))])?;
+                gateway.script("billing", &[Reply::Slow(Duration::from_secs(6))])?;
                 let ticket = gateway.begin(&keyed().over(0))?;
                 wait_for(gateway, "billing", 1)?;
                 let meanwhile = send(gateway, &keyed().over(1))?;
@@ -78,7 +78,7 @@ pub fn all() -> Vec<Scenario> {
             name: "a key refused for a full queue is not used up",
             start: || billing(json!({"pending": 1})),
             play: |gateway| {
-                gateway.script("billing", &[Reply::Slow(Duration::from_secs(2))])?;
+                gateway.script("billing", &[Reply::Slow(Duration::from_secs(6))])?;
                 send(gateway, &paid().over(0))?;
                 let mut observed = vec![send(gateway, &keyed().over(0))?.line()];
                 observed.push(send(gateway, &keyed().over(1))?.line());

@@ -10,7 +10,7 @@ use crate::steps::{
 };
 use crate::{Reply, Request, Scenario, config, endpoint};
 
-const SLOW: Reply = Reply::Slow(Duration::from_secs(2));
+const SLOW: Reply = Reply::Slow(Duration::from_secs(6));
 
 pub fn all() -> Vec<Scenario> {
     vec![

@@ -66,7 +66,7 @@ pub fn all() -> Vec<Scenario> {
             name: "inbound: while the application has a message it is a conflict on either worker",
             start: || receiving(json!({})),
             play: |gateway| {
-                gateway.script(APPLICATION, &[Reply::Slow(Duration::from_secs(2))])?;
+                gateway.script(APPLICATION, &[Reply::Slow(Duration::from_secs(6))])?;
                 let message = signed(gateway, "evt-1")?;
                 let first = gateway.begin(&message.clone().over(0))?;
                 wait_for(gateway, APPLICATION, 1)?;
