@@ -62,6 +62,8 @@ pub fn all() -> Vec<Scenario> {
                 observed.push(trap(gateway)?);
                 observed.push(numbers(&wait_for(gateway, "billing", 3)?));
                 pass(gateway, 2000)?;
+                // An attempt that the trap cuts off would be made again.
+                wait_for_status(gateway, "/pending", "0")?;
                 observed.push(in_all(gateway, "billing")?);
                 Ok(observed)
             },

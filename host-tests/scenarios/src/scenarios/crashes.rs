@@ -196,6 +196,8 @@ fn served() -> Vec<Scenario> {
                 for _ in 0..3 {
                     observed.push(trap(gateway, 0)?);
                     observed.push(until_it_serves(gateway, 0)?);
+                    // An attempt that the next trap cuts off would be made again.
+                    wait_for_status(gateway, "/pending", "0")?;
                 }
                 observed.push(numbers(&wait_for(gateway, "billing", 3)?));
                 Ok(observed)
