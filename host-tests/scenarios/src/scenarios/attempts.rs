@@ -76,6 +76,7 @@ fn answers() -> Vec<Scenario> {
                 let mut observed = one(gateway, &[Reply::Status(404)], 2)?;
                 gateway.script("billing", &[Reply::Status(503)])?;
                 post(gateway)?;
+                wait_for(gateway, "billing", 3)?;
                 pass(gateway, 3000)?;
                 observed.push(in_all(gateway, "billing")?);
                 Ok(observed)
@@ -132,6 +133,7 @@ fn answers() -> Vec<Scenario> {
                     observed.push(send(gateway, &Request::event(&format!("/events/{event}"), BODY))?.line());
                 }
                 wait_for(gateway, "audit", 2)?;
+                wait_for(gateway, "billing", 1)?;
                 pass(gateway, 1000)?;
                 observed.push(format!(
                     "{} at billing, {} at audit",
@@ -209,7 +211,8 @@ fn connections() -> Vec<Scenario> {
                     send(gateway, &paid().over(worker))?;
                 }
                 let audit = wait_for(gateway, "audit", 6)?.len();
-                Ok(vec![format!("{audit} at audit, {} at billing", gateway.arrived("billing")?)])
+                let billing = wait_for(gateway, "billing", 2)?.len();
+                Ok(vec![format!("{audit} at audit, {billing} at billing")])
             },
             expected: &["6 at audit, 2 at billing"],
         },

@@ -20,6 +20,7 @@ pub fn all() -> Vec<Scenario> {
                 let first = send(gateway, &keyed().over(0))?;
                 let again = send(gateway, &keyed().over(1))?;
                 let other = send(gateway, &keyed().body("{}").over(1))?;
+                wait_for(gateway, "billing", 1)?;
                 pass(gateway, 1000)?;
                 let same = if first.id() == again.id() { "one id" } else { "two ids" };
                 let answers = [first.line(), again.line(), same.to_owned(), other.line()];

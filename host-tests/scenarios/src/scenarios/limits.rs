@@ -162,6 +162,7 @@ pub fn all() -> Vec<Scenario> {
                         observed.push(send(gateway, &request)?.line());
                     }
                 }
+                wait_for(gateway, "billing", 4)?;
                 pass(gateway, 1000)?;
                 observed.push(in_all(gateway, "billing")?);
                 Ok(observed)
