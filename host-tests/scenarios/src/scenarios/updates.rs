@@ -2,16 +2,30 @@
 
 use std::time::Duration;
 
+use anyhow::Result;
 use serde_json::{Value, json};
 
 use crate::steps::{
     begun, billing, in_all, letters, numbers, operate, paid, pass, patient, plain_start, post, send, status, update,
     wait_for, wait_for_status,
 };
-use crate::{Reply, Scenario, Start, config, endpoint};
+use crate::{Gateway, Reply, Scenario, Start, config, endpoint};
 
 fn named(agent: &str) -> Start {
     patient().with(json!({"user_agent": agent}))
+}
+
+/// One whose calls may be under way for as long as an update and a drain take.
+fn unhurried(agent: &str) -> Start {
+    billing(json!({"timeout": "30s"})).with(json!({"user_agent": agent}))
+}
+
+/// An update while nothing is attempted: it takes as long as it takes, and the next attempt waits for it.
+fn update_paused(gateway: &mut dyn Gateway, to: &Start) -> Result<String> {
+    operate(gateway, "PUT", "state", &json!({"state": "paused"}))?;
+    let taken = update(gateway, to)?;
+    operate(gateway, "DELETE", "overrides", &Value::Null)?;
+    Ok(taken)
 }
 
 /// Whose attempts they were.
@@ -34,7 +48,7 @@ fn taken() -> Vec<Scenario> {
                 gateway.script("billing", &[Reply::RetryAfter(503, 6), Reply::Status(503)])?;
                 post(gateway)?;
                 wait_for(gateway, "billing", 1)?;
-                let taken = update(gateway, &named("b"))?;
+                let taken = update_paused(gateway, &named("b"))?;
                 let seen = wait_for(gateway, "billing", 3)?;
                 Ok(vec![taken, numbers(&seen), agents(&seen)])
             },
@@ -111,7 +125,7 @@ fn taken() -> Vec<Scenario> {
                 gateway.script("billing", &[Reply::RetryAfter(503, 6)])?;
                 post(gateway)?;
                 wait_for(gateway, "billing", 1)?;
-                update(gateway, &patient().with(json!({"enabled": false})))?;
+                update_paused(gateway, &patient().with(json!({"enabled": false})))?;
                 wait_for_status(gateway, "/state", "disabled")?;
                 let mut observed = vec![post(gateway)?.line()];
                 pass(gateway, 8000)?;
@@ -136,7 +150,7 @@ fn taken() -> Vec<Scenario> {
                 gateway.script("billing", &[Reply::Status(503), Reply::Status(503)])?;
                 post(gateway)?;
                 wait_for(gateway, "billing", 1)?;
-                update(gateway, &billing(json!({"retry": {"delays": ["0s", "6s", "1s"]}})))?;
+                update_paused(gateway, &billing(json!({"retry": {"delays": ["0s", "6s", "1s"]}})))?;
                 Ok(vec![numbers(&wait_for(gateway, "billing", 3)?)])
             },
             expected: &["attempts 1, 2, 3"],
@@ -178,13 +192,13 @@ fn drained() -> Vec<Scenario> {
     vec![
         Scenario {
             name: "at the end of a drain a call under way ends, and is not made again",
-            start: || Start { drains_at_once: true, ..named("a") },
+            start: || Start { drains_at_once: true, ..unhurried("a") },
             play: |gateway| {
                 begun(gateway)?;
-                gateway.script("billing", &[Reply::Slow(Duration::from_secs(6))])?;
+                gateway.script("billing", &[Reply::Slow(Duration::from_secs(12))])?;
                 post(gateway)?;
                 wait_for(gateway, "billing", 1)?;
-                update(gateway, &named("b"))?;
+                update(gateway, &unhurried("b"))?;
                 gateway.drain()?;
                 wait_for_status(gateway, "/pending", "0")?;
                 pass(gateway, 1000)?;
@@ -202,7 +216,7 @@ fn drained() -> Vec<Scenario> {
                     send(gateway, &paid().over(worker))?;
                 }
                 wait_for(gateway, "billing", 4)?;
-                update(gateway, &named("b"))?;
+                update_paused(gateway, &named("b"))?;
                 gateway.drain()?;
                 let seen = wait_for(gateway, "billing", 8)?;
                 let mut observed = vec![numbers(&seen), agents(&seen)];
