@@ -99,7 +99,7 @@ class Endpoint:
 
     def receive(self, request):
         """Takes a request into the books and says how to answer it."""
-        wall, monotonic = time.time(), time.monotonic()
+        wall = time.time()
         headers = {}
         for name, value in request.headers:
             headers.setdefault(name.lower(), []).append(value)
@@ -111,7 +111,7 @@ class Endpoint:
         # The sender's clock says when the attempt began; how late we were to read it is our own affair.
         signed = wall if problem else int(headers["x-webhook-timestamp"][0]) / 1000
         self.count(problem, message_id, reply, signed)
-        record = {"wall": wall, "monotonic": monotonic, "signed": signed, "id": message_id, "problem": problem}
+        record = {"wall": wall, "signed": signed, "id": message_id, "problem": problem}
         if not self.compact:
             record["method"] = request.method
             record["headers"] = request.headers

@@ -26,8 +26,6 @@ pub struct Receiver {
 pub struct Record {
     /// Seconds since the Unix epoch, when it had arrived whole.
     pub wall: f64,
-    /// The same moment on the monotonic clock, in seconds.
-    pub monotonic: f64,
     /// When it was signed, which is when its attempt began, in seconds since the Unix epoch on the sender's clock: what its
     /// timestamp says. When it had arrived, if it did not verify.
     pub signed: f64,

@@ -207,13 +207,10 @@ fn retry_after(status: u16, value: &str) -> Value {
 }
 
 fn seen(record: Record) -> Seen {
-    let wall = Duration::from_secs_f64(record.wall);
-    // An attempt may arrive late, and make the next one seem early: the gateway says in milliseconds when it began.
-    let began = record.headers.iter().find(|(name, _)| name == "x-webhook-timestamp");
-    let began = began.and_then(|(_, millis)| millis.parse().ok()).map(Duration::from_millis);
     Seen {
-        at: began.unwrap_or(wall),
-        wall,
+        // An attempt may arrive late, and make the next one seem early.
+        at: Duration::from_secs_f64(record.signed),
+        wall: Duration::from_secs_f64(record.wall),
         body: record.body(),
         verified: record.problem.is_none(),
         headers: record.headers,

@@ -238,7 +238,7 @@ mod tests {
     const SIGNATURE: &str = "527e23fe135fc0b09992bad943f499d29e3c554e415c7a27d9bbb9a87a84e387";
 
     fn record(signature: &str) -> Value {
-        json!({"wall": 1_795_609_917.2, "monotonic": 1.0, "id": "i", "problem": null, "body": "{\"a\":1}", "headers": [
+        json!({"wall": 1_795_609_917.2, "signed": 1_795_609_917.1, "id": "i", "problem": null, "body": "{\"a\":1}", "headers": [
             ["x-webhook-signature", signature], ["x-webhook-timestamp", "1795609917123"], ["x-webhook-id", "i"],
             ["x-webhook-event", "paid"], ["x-api-key", "s3cret"], ["content-type", "application/json"]]})
     }

@@ -50,13 +50,16 @@ fn five_failures_open_it_for_both_workers_one_probe_closes_it_and_what_waited_is
     }
 
     let records = receiver.wait_for("a", 5 + 2 + 24, DEADLINE)?;
-    let at: Vec<f64> = records.iter().map(|record| record.monotonic).collect();
+    let at: Vec<f64> = records.iter().map(|record| record.signed).collect();
     for (probe, what) in [(5, "the first probe"), (6, "the second probe")] {
         let silence = at[probe] - at[probe - 1];
         assert!(silence >= OPEN_SECONDS - 0.05, "{what} left {silence} s after the failure before it");
     }
     let alone = at[7] - at[6];
-    assert!(alone >= PROBE_SECONDS, "another request came {alone} s after the probe, which had not been answered");
+    assert!(
+        alone >= PROBE_SECONDS - 0.05,
+        "another request came {alone} s after the probe, which had not been answered"
+    );
 
     let counters = receiver.counters("a")?;
     assert_eq!(counters.delivered, 25, "everything that waited is delivered");
