@@ -1,6 +1,7 @@
 //! The verifying receiver `envoy/receivers/receiver.py`, as a process of ours.
 
 use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -9,6 +10,7 @@ use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tokio::net::TcpSocket;
 
 use crate::process::Process;
 use crate::wait;
@@ -19,6 +21,19 @@ pub struct Receiver {
     _process: Process,
     address: String,
     http: ureq::Agent,
+}
+
+/// An address where nobody answers for as long as the socket lives: bound, so that nobody else gets the port, but not
+/// listening. A receiver that is told of it may bind it as well and listen.
+///
+/// # Errors
+/// When the system has no port.
+pub fn unanswered() -> Result<(TcpSocket, SocketAddr)> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
+    let address = socket.local_addr()?;
+    Ok((socket, address))
 }
 
 /// A request, as the receiver saw it.

@@ -15,24 +15,11 @@ mod terminal;
 mod verify;
 mod watch;
 
-use std::net::SocketAddr;
 use std::process::{Command, Output};
-
-use tokio::net::TcpSocket;
 
 fn gatepost(arguments: &[&str], env: &[(&str, &str)]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gatepost"));
     command.args(arguments).envs(env.iter().copied()).output().unwrap()
-}
-
-/// Where nobody answers for as long as the socket lives: it is bound, so that nobody else gets the port, but does not
-/// listen. Who is told of it may bind it as well and listen.
-fn unanswered() -> (TcpSocket, SocketAddr) {
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.set_reuseaddr(true).unwrap();
-    socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
-    let address = socket.local_addr().unwrap();
-    (socket, address)
 }
 
 #[test]

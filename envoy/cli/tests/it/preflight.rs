@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use gatepost_cli::receive::verify::Check;
 use gatepost_cli::receive::{Mode, Receiver, Setup};
+use gatepost_cli::receiver::unanswered;
 use gatepost_cli::signing;
 use gatepost_core::secret::Secret;
 use gatepost_core::signature::Scheme;
@@ -136,7 +137,7 @@ fn one_that_redirects_fails_and_is_not_followed() {
 
 #[test]
 fn one_that_is_down_fails_and_nothing_else_is_tried() {
-    let (_held, free) = crate::unanswered();
+    let (_held, free) = unanswered().unwrap();
     let (code, shown) = preflight(&format!("http://{free}/hook"), &[]);
     assert_eq!(code, Some(1));
     assert!(shown[0].starts_with("fail health:") && shown[0].contains("onnection refused"), "{shown:#?}");

@@ -6,6 +6,7 @@ use gatepost_cli::envoy::{Envoy, Launch};
 use gatepost_cli::example::{Example, LISTENER, USER};
 use gatepost_cli::receive::verify::Check;
 use gatepost_cli::receive::{self, Setup};
+use gatepost_cli::receiver::unanswered;
 use gatepost_cli::receiver::{Options, Receiver};
 use gatepost_core::secret::Secret;
 use serde_json::{Value, json};
@@ -134,7 +135,7 @@ fn answer(arguments: &[&str]) -> Value {
 
 #[test]
 fn where_nothing_listens_it_says_so_and_exits_1() {
-    let (_held, free) = crate::unanswered();
+    let (_held, free) = unanswered().unwrap();
     let sent = send(&format!("http://{free}/events"), &["a", "--count", "5"]);
     let said = text(&sent.stderr);
     assert_eq!(sent.status.code(), Some(1), "{said}");

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use gatepost_cli::envoy::Envoy;
 use gatepost_cli::example::{ADMIN_AUTHORIZATION, ADMIN_LISTENER, LISTENER, USER};
+use gatepost_cli::receiver::unanswered;
 use gatepost_cli::smoke::own;
 use gatepost_cli::wait;
 use serde_json::{Value, json};
@@ -21,7 +22,7 @@ struct Running {
 
 impl Running {
     fn start() -> Self {
-        let (held, listen) = crate::unanswered();
+        let (held, listen) = unanswered().unwrap();
         let listen = listen.to_string();
         let mut plugin = own::plugin();
         let variant = |name: &str, more: Value| {
