@@ -1,7 +1,7 @@
 //! Operators: what they switch is in force on every worker, also when they ask a filter of its own on another listener.
 
 use std::thread;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use gatepost_cli::example::{ADMIN_AUTHORIZATION, ADMIN_LISTENER};
@@ -12,6 +12,7 @@ use gatepost_e2e::{Event, Gateway, Protocol, Setup, endpoint};
 use serde_json::{Value, json};
 
 use crate::isolation::one_load_at_a_time;
+use crate::scene::now;
 
 const DEADLINE: Duration = Duration::from_secs(120);
 
@@ -76,12 +77,12 @@ fn switch_off_under_load(state: &str) -> Result<()> {
     let gateway = Gateway::start(&Setup::new(&receiver, &[endpoint("a", "secret-of-a", json!({}))]))?;
     let operator = Operator::of(&gateway)?;
     let load = Load { protocol: Protocol::Http1, connections: 8, events: 625, every: Some(Duration::from_millis(16)) };
-    let accepted =
+    let (accepted, on_again) =
         thread::scope(|scope| {
             let accepted = scope.spawn(|| load.run(&gateway, &Event::new("paid", "{}")));
             receiver.wait_for("a", 1000, DEADLINE)?;
             operator.done("PUT", "state", &json!({"state": state, "reason": "a test"}))?;
-            let answered = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs_f64();
+            let answered = now()?;
             let begun = Instant::now();
             wait::until("three seconds of load", DEADLINE, || {
                 Ok((begun.elapsed() > Duration::from_secs(3)).then_some(()))
@@ -96,11 +97,15 @@ fn switch_off_under_load(state: &str) -> Result<()> {
             assert!(before <= pending && pending <= after, "{before:?} held, then {pending:?} pending, {after:?} held");
             assert!(state == "disabled" || before > Some(500), "{before:?}");
             operator.done("DELETE", "overrides", &Value::Null)?;
-            accepted.join().map_err(|_| anyhow::anyhow!("the load panicked"))?
+            let on_again = now()?;
+            let accepted = accepted.join().map_err(|_| anyhow::anyhow!("the load panicked"))??;
+            anyhow::Ok((accepted, on_again))
         })?;
     assert_eq!(accepted.len(), 5000);
     let kept = accepted.iter().filter(|event| event.is_kept).count() as u64;
     assert!(if state == "disabled" { (1000..5000).contains(&kept) } else { kept == 5000 }, "{kept} were kept");
+    let mut later = accepted.iter().filter(|event| event.sent > on_again + 1.0).peekable();
+    assert!(later.peek().is_some() && later.all(|event| event.is_kept), "on again, each event is kept");
     wait::until("all are delivered", DEADLINE, || Ok((receiver.counters("a")?.delivered == kept).then_some(())))?;
     let mut arrived: Vec<String> = receiver.records("a", 0)?.into_iter().map(|record| record.id).collect();
     let mut kept: Vec<String> = accepted.into_iter().filter(|event| event.is_kept).map(|event| event.id).collect();

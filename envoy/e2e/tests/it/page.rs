@@ -151,6 +151,7 @@ fn dead_letters_are_redelivered_and_discarded_from_the_page() -> Result<()> {
     browser.wait_for("#letters caption", "2 of 2 dead letters")?;
     browser.click("#letters button:not([data-discard])")?;
     browser.click("#confirm")?;
+    browser.wait_for("#letters tbody", "billing")?;
     browser.wait_for("#news", "1 dead letter on the way again.")?;
     browser.wait_for("#letters caption", "1 of 1 dead letter")?;
     browser.click("#redeliver")?;

@@ -61,20 +61,30 @@ fn each_refuses_with_401_what_is_stale_from_the_future_tampered_with_or_signed_w
         let (first, rest) = signature.split_at(1);
         let flipped = format!("{}{rest}", if first == "0" { "1" } else { "0" });
         let later = (good.value("X-Webhook-Timestamp").parse::<i64>()? + 1).to_string();
-        let bad = [
-            ("302 s old", Webhook::aged(1, body, 302_000, SECRET), " s old, at most 300 s"),
-            ("40 s ahead", Webhook::aged(1, body, -40_000, SECRET), "X-Webhook-Timestamp: "),
-            ("another body", Webhook { body: b"{\"amount\":43}".to_vec(), ..good.clone() }, "X-Webhook-Signature: "),
-            ("a body more", Webhook { body: b"{\"amount\":42}\n".to_vec(), ..good.clone() }, "X-Webhook-Signature: "),
-            ("another time", good.clone().replacing("X-Webhook-Timestamp", &later), "X-Webhook-Signature: "),
-            ("another bit", good.clone().replacing("X-Webhook-Signature", &flipped), "X-Webhook-Signature: "),
-            ("another secret", Webhook::aged(1, body, 0, "another"), "X-Webhook-Signature: "),
-            ("the next one, which it was not told", Webhook::aged(1, body, 0, NEXT), "X-Webhook-Signature: "),
+        let bad: [(&str, Webhook, &[&str]); 8] = [
+            (
+                "302 s old",
+                Webhook::aged(1, body, 302_000, SECRET),
+                &["X-Webhook-Timestamp: 30", " s old, at most 300 s"],
+            ),
+            ("40 s ahead", Webhook::aged(1, body, -40_000, SECRET), &["X-Webhook-Timestamp: "]),
+            ("another body", Webhook { body: b"{\"amount\":43}".to_vec(), ..good.clone() }, &["X-Webhook-Signature: "]),
+            (
+                "a body more",
+                Webhook { body: b"{\"amount\":42}\n".to_vec(), ..good.clone() },
+                &["X-Webhook-Signature: "],
+            ),
+            ("another time", good.clone().replacing("X-Webhook-Timestamp", &later), &["X-Webhook-Signature: "]),
+            ("another bit", good.clone().replacing("X-Webhook-Signature", &flipped), &["X-Webhook-Signature: "]),
+            ("another secret", Webhook::aged(1, body, 0, "another"), &["X-Webhook-Signature: "]),
+            ("the next one, which it was not told", Webhook::aged(1, body, 0, NEXT), &["X-Webhook-Signature: "]),
         ];
-        for (what, webhook, reason) in bad {
+        for (what, webhook, reasons) in bad {
             let (status, answer) = webhook.send(&receiver)?;
             assert_eq!(status, 401, "{:?}, {what}: {answer}", receiver.language);
-            assert!(answer.contains(reason), "{:?}, {what}: {answer}", receiver.language);
+            for reason in reasons {
+                assert!(answer.contains(reason), "{:?}, {what}: {answer}", receiver.language);
+            }
         }
         nothing_was_taken(&receiver)
     })

@@ -55,7 +55,8 @@ impl Span {
     }
 }
 
-fn now() -> Result<f64> {
+/// Seconds since the Unix epoch.
+pub fn now() -> Result<f64> {
     Ok(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs_f64())
 }
 
