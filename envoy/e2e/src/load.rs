@@ -1,5 +1,6 @@
 //! Many events over many connections.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
@@ -17,6 +18,32 @@ pub struct Accepted {
     pub sent: f64,
     /// The receipt says that there is something to deliver: the filter is not off.
     pub is_kept: bool,
+}
+
+/// Ends a load that lasts until something has happened, also when the test fails before it would.
+#[derive(Debug, Default)]
+pub struct Stop(AtomicBool);
+
+impl Stop {
+    /// Says it.
+    pub fn now(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Was it said?
+    pub fn is_said(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Says it when it is dropped.
+#[derive(Debug)]
+pub struct StopOnDrop<'a>(pub &'a Stop);
+
+impl Drop for StopOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.now();
+    }
 }
 
 /// How to send.

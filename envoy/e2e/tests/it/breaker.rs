@@ -8,6 +8,7 @@ use gatepost_e2e::{Event, Gateway, Protocol, Setup, endpoint};
 use serde_json::json;
 
 use crate::admin::Operator;
+use crate::outcomes::PRECISION;
 
 const DEADLINE: Duration = Duration::from_secs(60);
 const OPEN_SECONDS: f64 = 3.0;
@@ -53,11 +54,11 @@ fn five_failures_open_it_for_both_workers_one_probe_closes_it_and_what_waited_is
     let at: Vec<f64> = records.iter().map(|record| record.signed).collect();
     for (probe, what) in [(5, "the first probe"), (6, "the second probe")] {
         let silence = at[probe] - at[probe - 1];
-        assert!(silence >= OPEN_SECONDS - 0.05, "{what} left {silence} s after the failure before it");
+        assert!(silence >= OPEN_SECONDS - PRECISION, "{what} left {silence} s after the failure before it");
     }
     let alone = at[7] - at[6];
     assert!(
-        alone >= PROBE_SECONDS - 0.05,
+        alone >= PROBE_SECONDS - PRECISION,
         "another request came {alone} s after the probe, which had not been answered"
     );
 

@@ -3,15 +3,14 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use gatepost_cli::receiver::{Options, Receiver, Record};
+use gatepost_cli::receiver::{Options, Receiver, Record, unanswered};
 use gatepost_cli::wait;
 use gatepost_e2e::{Event, Gateway, Setup, endpoint};
 use serde_json::{Value, json};
-use tokio::net::TcpSocket;
 
 const DEADLINE: Duration = Duration::from_secs(30);
 /// In seconds: a timestamp has milliseconds, and the clock it is read from is not the one that delays are measured by.
-const PRECISION: f64 = 0.02;
+pub const PRECISION: f64 = 0.02;
 
 /// A gateway with one endpoint, `a`, and the receiver that answers there as scripted.
 fn start(more: Value, script: Value) -> Result<(Receiver, Gateway)> {
@@ -92,11 +91,7 @@ fn a_connection_broken_before_or_within_the_answer_is_tried_again() -> Result<()
 #[test]
 fn a_refused_connection_is_tried_again_until_the_receiver_is_there() -> Result<()> {
     let receiver = Receiver::start(&[("a", "secret-of-a")], &Options::default())?;
-    // Bound, so that nobody else gets the port, but not listening; the receiver may bind it as well and listen.
-    let held = TcpSocket::new_v4()?;
-    held.set_reuseaddr(true)?;
-    held.bind("127.0.0.1:0".parse()?)?;
-    let address = held.local_addr()?;
+    let (_held, address) = unanswered()?;
     let schedule = json!({"retry": {"delays": ["0s", "0.5s", "2s", "2s", "2s", "2s"]}, "breaker": {"failures": 100}});
     let setup = Setup::new(&receiver, &[endpoint("a", "secret-of-a", schedule)]);
     let gateway = Gateway::start(&setup.with_cluster("a", &address.to_string()))?;

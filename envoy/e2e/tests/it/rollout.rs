@@ -1,13 +1,12 @@
 //! A rollout climbs by itself, stops, and goes back, on two workers.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use gatepost_cli::receiver::{Options, Receiver};
 use gatepost_cli::wait;
-use gatepost_e2e::load::Load;
+use gatepost_e2e::load::{Load, Stop, StopOnDrop};
 use gatepost_e2e::{Event, Gateway, Protocol, Setup, endpoint};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -63,26 +62,26 @@ impl Scene {
 
     /// 50 events a second on four connections, so on both workers, until what happens meanwhile is over, and so many
     /// seconds at least. The ids of all events, and what `meanwhile` returned.
-    fn load<T>(&self, at_least: usize, meanwhile: impl FnOnce() -> Result<T>) -> Result<(Vec<String>, T)> {
+    fn load<T>(&self, at_least: u32, meanwhile: impl FnOnce() -> Result<T>) -> Result<(Vec<String>, T)> {
         let every = Some(Duration::from_millis(80));
         let second = Load { protocol: Protocol::Http1, connections: 4, events: 50 / 4, every };
         let event = Event::new("payment_verified", "{\"amount\":42}");
-        let is_over = AtomicBool::new(false);
+        let stop = Stop::default();
         thread::scope(|scope| {
             let load = scope.spawn(|| {
                 let mut sent = Vec::new();
-                for seconds in 0.. {
-                    if seconds >= at_least && is_over.load(Ordering::Relaxed) {
-                        break;
-                    }
+                let mut seconds = 0;
+                while seconds < at_least || !stop.is_said() {
                     sent.extend(second.run(&self.gateway, &event)?.into_iter().map(|event| event.id));
+                    seconds += 1;
                 }
                 anyhow::Ok(sent)
             });
-            let done = meanwhile();
-            is_over.store(true, Ordering::Relaxed);
+            let _stop = StopOnDrop(&stop);
+            let done = meanwhile()?;
+            stop.now();
             let sent = load.join().map_err(|_| anyhow!("the load panicked"))??;
-            Ok((sent, done?))
+            Ok((sent, done))
         })
     }
 }

@@ -6,11 +6,12 @@ use std::thread;
 use anyhow::{Context, Result, anyhow};
 use gatepost_cli::envoy::{Envoy, Launch};
 use gatepost_cli::wait;
+use gatepost_e2e::load::{Stop, StopOnDrop};
 use gatepost_e2e::prometheus::{Alert, Prometheus, has};
 use serde_json::json;
 
 use super::files::rules;
-use super::site::{DEADLINE, Site, Stop, StopOnDrop};
+use super::site::{DEADLINE, Site};
 use crate::isolation::one_load_at_a_time;
 
 /// The gateway, and all that may fire of it: the alert, and whom it names.

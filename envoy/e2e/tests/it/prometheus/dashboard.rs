@@ -6,10 +6,11 @@ use std::thread;
 
 use anyhow::{Context, Result, anyhow};
 use gatepost_cli::wait;
+use gatepost_e2e::load::{Stop, StopOnDrop};
 use gatepost_e2e::prometheus::{Prometheus, directory, has};
 use serde_json::Value;
 
-use super::site::{DEADLINE, Site, Stop, StopOnDrop};
+use super::site::{DEADLINE, Site};
 use crate::isolation::one_load_at_a_time;
 
 /// What this run has no cause for: figures, but all of them 0.

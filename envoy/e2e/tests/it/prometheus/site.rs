@@ -1,7 +1,6 @@
 //! Gateways that Prometheus looks at, one receiver for all of them, and traffic that goes on meanwhile.
 
 use std::mem;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, Scope, ScopedJoinHandle};
 use std::time::Duration;
 
@@ -9,6 +8,7 @@ use anyhow::{Context, Result};
 use gatepost_cli::artifact;
 use gatepost_cli::receiver::{Options, Receiver};
 use gatepost_cli::wait;
+use gatepost_e2e::load::Stop;
 use gatepost_e2e::{Event, Gateway, Protocol, Setup, endpoint};
 use serde_json::{Value, json};
 
@@ -161,7 +161,7 @@ impl Site {
     pub fn webhooks(&self, stop: &Stop) -> Result<()> {
         let mut connection = self.inbound.connect(Protocol::Http1)?;
         let mut number = 0;
-        while !stop.0.load(Ordering::Relaxed) {
+        while !stop.is_said() {
             number += 1;
             connection.send(&Event::request("POST", "/webhooks/forged"))?;
             connection.send(&message("/webhooks/crowded", &format!("message {number}"), "{}", SECRET_INBOUND)?)?;
@@ -179,7 +179,7 @@ impl Site {
         let send = |gateway: &'env Gateway| {
             scope.spawn(move || {
                 let mut connection = gateway.connect(Protocol::Http1)?;
-                while !stop.0.load(Ordering::Relaxed) {
+                while !stop.is_said() {
                     connection.send(&Event::new("paid", "{\"amount\":42}"))?;
                     thread::park_timeout(PACE);
                 }
@@ -187,25 +187,6 @@ impl Site {
             })
         };
         gateways.iter().map(|gateway| send(gateway)).collect()
-    }
-}
-
-/// Ends traffic, also when the test fails before it would.
-#[derive(Default)]
-pub struct Stop(AtomicBool);
-
-impl Stop {
-    pub fn now(&self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
-/// Stops when it is dropped.
-pub struct StopOnDrop<'a>(pub &'a Stop);
-
-impl Drop for StopOnDrop<'_> {
-    fn drop(&mut self) {
-        self.0.now();
     }
 }
 
