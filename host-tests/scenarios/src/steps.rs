@@ -34,6 +34,16 @@ pub fn patient() -> Start {
     billing(json!({"retry": {"delays": ["0s", "1s", "1s"]}, "breaker": {"failures": 100}}))
 }
 
+/// Configurations that differ in what their attempts call themselves.
+pub fn named(agent: &str) -> Start {
+    patient().with(json!({"user_agent": agent}))
+}
+
+/// One whose calls may be under way for as long as an update and a drain take.
+pub fn unhurried(agent: &str) -> Start {
+    billing(json!({"timeout": "30s"})).with(json!({"user_agent": agent}))
+}
+
 /// The same configuration, its producers waiting for the end of their events.
 pub fn waiting(start: Start) -> Start {
     start.with(json!({"routes": [route("ingest", "/events/{event}", json!({"ack": "delivered"}))]}))

@@ -7,19 +7,10 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use crate::steps::{
-    begun, billing, in_all, letters, numbers, operate, paid, pass, patient, plain_start, post, send, status, update,
+    begun, in_all, letters, named, numbers, operate, paid, pass, plain_start, post, send, status, unhurried, update,
     wait_for, wait_for_status, waiting,
 };
 use crate::{Gateway, Reply, Scenario, Start};
-
-fn named(agent: &str) -> Start {
-    patient().with(json!({"user_agent": agent}))
-}
-
-/// One whose calls may be under way for as long as an update and a drain take.
-fn unhurried(agent: &str) -> Start {
-    billing(json!({"timeout": "30s"})).with(json!({"user_agent": agent}))
-}
 
 /// How a new connection is answered that one build traps at; that VM is rebuilt by the next request.
 fn trap(gateway: &mut dyn Gateway) -> Result<String> {

@@ -6,19 +6,10 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use crate::steps::{
-    begun, billing, in_all, letters, numbers, operate, paid, pass, patient, plain_start, post, send, status, update,
-    wait_for, wait_for_status,
+    begun, billing, in_all, letters, named, numbers, operate, paid, pass, patient, plain_start, post, send, status,
+    unhurried, update, wait_for, wait_for_status,
 };
 use crate::{Gateway, Reply, Scenario, Start, config, endpoint};
-
-fn named(agent: &str) -> Start {
-    patient().with(json!({"user_agent": agent}))
-}
-
-/// One whose calls may be under way for as long as an update and a drain take.
-fn unhurried(agent: &str) -> Start {
-    billing(json!({"timeout": "30s"})).with(json!({"user_agent": agent}))
-}
 
 /// An update while nothing is attempted: it takes as long as it takes, and the next attempt waits for it.
 fn update_paused(gateway: &mut dyn Gateway, to: &Start) -> Result<String> {
