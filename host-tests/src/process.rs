@@ -88,6 +88,11 @@ impl Process {
         self.world.streams.get(&stream).filter(|stream| !stream.is_open).and_then(|stream| stream.received.as_ref())
     }
 
+    /// The response code details that the filter gave with its answer to this request; `None` when it has not answered.
+    pub fn response_code_details(&self, stream: StreamId) -> Option<&str> {
+        self.world.streams.get(&stream).and_then(|stream| stream.details.as_deref())
+    }
+
     /// What has reached the client of this request so far of its answer.
     pub fn received(&self, stream: StreamId) -> Option<&Answer> {
         self.world.streams.get(&stream).and_then(|stream| stream.received.as_ref())

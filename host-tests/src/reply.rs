@@ -104,7 +104,7 @@ impl Reply {
 
     /// The same answer with a header more. Like all that follow: nothing to add to where the upstream does not answer.
     #[must_use]
-    pub fn header(self, name: &str, value: &str) -> Self {
+    pub fn header(self, name: &str, value: impl AsRef<[u8]>) -> Self {
         self.answer(|answer| answer.headers.add(name, value))
     }
 

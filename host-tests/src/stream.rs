@@ -230,6 +230,8 @@ pub(crate) struct Stream {
     pub(crate) began_at: Duration,
     pub(crate) forwarded: Option<Forwarded>,
     pub(crate) coming: Option<Coming>,
+    /// The details of the first local reply to it, as `%RESPONSE_CODE_DETAILS%` has them in an access log.
+    pub(crate) details: Option<String>,
     /// What the client has of its answer.
     pub(crate) received: Option<Answer>,
     /// `proxy_on_log` runs: both sides can be read, neither written.

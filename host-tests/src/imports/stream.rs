@@ -28,8 +28,8 @@ fn stream<'a>(call: &'a mut HostCall<'_>, what: &str) -> Result<(StreamId, &'a m
 fn proxy_send_local_response(
     caller: Caller<'_, Guest>,
     status: u32,
-    _details_at: u32,
-    _details_size: u32,
+    details_at: u32,
+    details_size: u32,
     body_at: u32,
     body_size: u32,
     headers_at: u32,
@@ -38,12 +38,14 @@ fn proxy_send_local_response(
 ) -> Result<u32> {
     let mut call = enter!(caller, "proxy_send_local_response");
     let Ok(status @ 200..=599) = u16::try_from(status) else { bail!("{status} is not a final HTTP status") };
+    let details = call.text(details_at, details_size)?;
     let body = call.bytes(body_at, body_size)?;
     let headers = call.pairs(headers_at, headers_size)?;
     let (id, stream) = stream(&mut call, "answer")?;
     if stream.response.headers_gone && stream.is_open {
         bail!("an answer has gone to the client already: Envoy would reset the stream");
     }
+    stream.details.get_or_insert(details);
     // Of several in one callback the first is sent.
     let deferred = &mut call.guest().deferred;
     if !deferred.iter().any(|earlier| matches!(earlier, Deferred::Reply(other, _) if *other == id)) {

@@ -146,6 +146,7 @@ impl Process {
             began_at: self.world.clock.elapsed(),
             forwarded: None,
             coming: None,
+            details: None,
             received: None,
             is_logging: false,
             is_open: true,
