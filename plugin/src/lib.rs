@@ -1,17 +1,24 @@
 //! The Gatepost filter: what Envoy loads. It turns callbacks into calls of the engine in `gatepost-core`.
 //!
-//! `exports` is where Envoy enters; `root` and `stream` are what it enters for; `host` is the way out again.
+//! `root` and `stream` are the contexts of the proxy-wasm SDK, which Envoy enters by; `host` is the way out again.
 
-mod exports;
+#![allow(missing_docs, reason = "the function that proxy_wasm::main! makes is the ABI's, not ours to describe")]
+
 mod host;
 mod metrics;
 mod root;
 mod stream;
 mod worker;
 
+use proxy_wasm::types::LogLevel;
 use rlsf::{GlobalTlsf, GlobalTlsfOptions};
 
-/// Where what is kept stands, and what it is kept in.
+proxy_wasm::main! {{
+    proxy_wasm::set_log_level(LogLevel::Info);
+    proxy_wasm::set_root_context(|id| Box::new(root::Root::new(id)));
+}}
+
+/// The allocator.
 #[global_allocator]
 static HEAP: GlobalTlsf<Heap> = GlobalTlsf::new();
 

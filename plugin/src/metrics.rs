@@ -14,8 +14,9 @@ use gatepost_core::hours::{OUTCOMES, REJECTED};
 use gatepost_core::inbound::RuleId;
 use gatepost_core::notice::{DeliveryResult, EventResult, Gauge, InboundResult, Notice};
 use gatepost_core::payload::Kind;
+use proxy_wasm::types::MetricType;
 
-use crate::host::{self, MetricKind};
+use crate::host;
 
 const EVENTS: &str = "gatepost_events_total";
 const INBOUND: &str = "gatepost_inbound_total";
@@ -52,7 +53,7 @@ pub struct Metrics {
 type Family = Vec<(&'static str, &'static str, Option<u32>)>;
 
 /// The series of a metric that belong to a family: the metric, its kind, the label that tells them apart, and its value.
-type Series = (&'static str, MetricKind, (&'static str, &'static str));
+type Series = (&'static str, MetricType, (&'static str, &'static str));
 
 const NONE: (&str, &str) = ("", "");
 
@@ -99,20 +100,20 @@ impl Metrics {
 
     fn define_process(&mut self) {
         for metric in [EVICTED, ADOPTED, DROPPED] {
-            handle(&mut self.process, None, (metric, MetricKind::Counter, NONE));
+            handle(&mut self.process, None, (metric, MetricType::Counter, NONE));
         }
         for kind in Kind::ALL {
             handle(&mut self.process, None, counter(FINDINGS, "kind", kind.label()));
         }
         for gauge in Gauge::OF_PROCESS {
-            handle(&mut self.process, None, (gauge.metric(), MetricKind::Gauge, NONE));
+            handle(&mut self.process, None, (gauge.metric(), MetricType::Gauge, NONE));
         }
     }
 
     /// Counts an answered request on an event route.
     pub fn event(&mut self, config: &Config, route: RouteId, result: EventResult) {
         let Some((family, route)) = self.routes.get_mut(route.0).zip(config.routes.get(route.0)) else { return };
-        let series = (EVENTS, MetricKind::Counter, ("result", result.label()));
+        let series = (EVENTS, MetricType::Counter, ("result", result.label()));
         handle(family, Some(("route", &route.name)), series).into_iter().for_each(|handle| host::count(handle, 1));
     }
 
@@ -150,13 +151,13 @@ impl Metrics {
             }
             Notice::RolledBackByOperator { endpoint } => {
                 // Seldom enough to be defined each time.
-                let series = (ROLLBACKS, MetricKind::Counter, ("reason", Trigger::Operator.label()));
+                let series = (ROLLBACKS, MetricType::Counter, ("reason", Trigger::Operator.label()));
                 let handle = handle(&mut Family::new(), Some(("endpoint", endpoint)), series);
                 handle.into_iter().for_each(|handle| host::count(handle, 1));
             }
             Notice::Removed { endpoint } => {
                 for gauge in Gauge::OF_ENDPOINTS {
-                    let series = (gauge.metric(), MetricKind::Gauge, NONE);
+                    let series = (gauge.metric(), MetricType::Gauge, NONE);
                     let handle = handle(&mut Family::new(), Some(("endpoint", endpoint)), series);
                     handle.into_iter().for_each(|handle| host::record(handle, gauge.of_none()));
                 }
@@ -181,7 +182,7 @@ impl Metrics {
     }
 
     fn count_process(&mut self, metric: &'static str, label: (&'static str, &'static str), by: u32) {
-        let handle = handle(&mut self.process, None, (metric, MetricKind::Counter, label));
+        let handle = handle(&mut self.process, None, (metric, MetricType::Counter, label));
         handle.into_iter().for_each(|handle| host::count(handle, by));
     }
 
@@ -192,18 +193,18 @@ impl Metrics {
         metric: &'static str,
         label: (&'static str, &'static str),
     ) {
-        let handle = self.handle(config, endpoint, (metric, MetricKind::Counter, label));
+        let handle = self.handle(config, endpoint, (metric, MetricType::Counter, label));
         handle.into_iter().for_each(|handle| host::count(handle, 1));
     }
 
     fn duration(&mut self, config: &Config, endpoint: EndpointId, metric: &'static str, took: Duration) {
-        let handle = self.handle(config, endpoint, (metric, MetricKind::Histogram, NONE));
+        let handle = self.handle(config, endpoint, (metric, MetricType::Histogram, NONE));
         let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         handle.into_iter().for_each(|handle| host::record(handle, millis));
     }
 
     fn record(&mut self, config: &Config, endpoint: Option<EndpointId>, gauge: Gauge, value: u64) {
-        let series = (gauge.metric(), MetricKind::Gauge, NONE);
+        let series = (gauge.metric(), MetricType::Gauge, NONE);
         let handle = match endpoint {
             Some(endpoint) => self.handle(config, endpoint, series),
             None => handle(&mut self.process, None, series),
@@ -229,20 +230,19 @@ fn define_endpoint(family: &mut Family, endpoint: &str) {
         define(counter(ROLLBACKS, "reason", trigger.label()));
     }
     for gauge in Gauge::OF_ENDPOINTS {
-        define((gauge.metric(), MetricKind::Gauge, NONE));
+        define((gauge.metric(), MetricType::Gauge, NONE));
     }
-    define((BREAKER_OPENS, MetricKind::Counter, NONE));
-    define((ATTEMPT_DURATION, MetricKind::Histogram, NONE));
-    define((DELIVERY_DURATION, MetricKind::Histogram, NONE));
+    define((BREAKER_OPENS, MetricType::Counter, NONE));
+    define((ATTEMPT_DURATION, MetricType::Histogram, NONE));
+    define((DELIVERY_DURATION, MetricType::Histogram, NONE));
 }
 
 /// One of several series of a counter.
 fn counter(metric: &'static str, label: &'static str, value: &'static str) -> Series {
-    (metric, MetricKind::Counter, (label, value))
+    (metric, MetricType::Counter, (label, value))
 }
 
 /// The handle of a series of whoever it is about, defined at its first use.
-#[inline(never)]
 fn handle(family: &mut Family, owner: Option<(&str, &str)>, series: Series) -> Option<u32> {
     let (metric, kind, label) = series;
     if let Some((_, _, handle)) = family.iter().find(|known| known.0 == metric && known.1 == label.1) {

@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use gatepost_core::config;
 use gatepost_core::engine::{Action, Engine};
-use gatepost_core::log::Level;
 use gatepost_core::outcome::CallEnd;
 use gatepost_core::time::Now;
+use proxy_wasm::traits::{Context, HttpContext, RootContext};
+use proxy_wasm::types::ContextType;
 
 use crate::host;
+use crate::stream::Stream;
 use crate::worker::Worker;
 
 /// The idle tick: renews leases, adopts what nobody holds, and looks for what has grown too old.
@@ -34,20 +36,41 @@ impl Root {
     pub fn new(id: u32) -> Self {
         Self { id, worker: None, calls: Vec::new(), tick: Duration::ZERO, is_ending: false }
     }
+}
 
-    /// What the streams of this root share with it; `None` while it is not configured.
-    pub fn worker(&self) -> Option<Rc<Worker>> {
-        self.worker.clone()
+impl Context for Root {
+    /// A call ended; one that is not known is none of its own.
+    fn on_http_call_response(&mut self, token: u32, headers: usize, body: usize, _trailers: usize) {
+        let Some(place) = self.calls.iter().position(|(sent, _)| *sent == token) else { return };
+        let (_, attempt) = self.calls.swap_remove(place);
+        let Some(worker) = self.worker.clone() else { return };
+        let (end, retry_after) = host::call_end(headers, body);
+        let now = host::now();
+        worker.engine(now, |engine, world| match end {
+            CallEnd::Ended(ending) => engine.ended(world, attempt, ending, retry_after.as_deref()),
+            CallEnd::NotSent => engine.refused(world, attempt),
+        });
+        self.pump(now);
+        self.end(now);
     }
 
+    /// This configuration is replaced and its listeners have drained. Calls under way may end first, where Envoy lets
+    /// them: it does unless it replaces the VM too.
+    fn on_done(&mut self) -> bool {
+        self.is_ending = !self.close(host::now());
+        !self.is_ending
+    }
+}
+
+impl RootContext for Root {
     /// Takes the configuration, or says what is wrong with it. A pure function of it and the environment: it also runs
     /// in a canary VM that then dies.
-    pub fn configure(&mut self) -> bool {
-        if let Err(status) = host::check_randomness() {
-            host::log(Level::Error, &format!("gatepost: no random ids without the host's random_get: status {status}"));
+    fn on_configure(&mut self, _size: usize) -> bool {
+        if let Err(error) = host::check_randomness() {
+            log::error!("gatepost: no random ids without the host's random_get: {error}");
             return false;
         }
-        match config::parse(&host::configuration(), &host::environment()) {
+        match config::parse(&host::configuration(), &host::environment) {
             Ok(config) => {
                 self.worker = Some(Rc::new(Worker::new(config, host::plugin_name())));
                 self.tick = TICK_MAX;
@@ -56,53 +79,40 @@ impl Root {
             }
             Err(problems) => {
                 for problem in problems.iter() {
-                    host::log(Level::Error, &format!("gatepost config: {problem}"));
+                    log::error!("gatepost config: {problem}");
                 }
                 false
             }
         }
     }
 
-    /// Its timer. Says whether that was its end, see [`done`](Self::done).
-    pub fn tick(&mut self) -> bool {
-        let Some(worker) = &self.worker else { return false };
+    fn on_tick(&mut self) {
+        let Some(worker) = &self.worker else { return };
         worker.arrived();
         worker.metrics.borrow_mut().define_some(&worker.config);
         let now = host::now();
         self.pump(now);
-        self.end(now)
+        self.end(now);
     }
 
     /// A stream of this worker has left something to do.
-    pub fn queue_ready(&mut self, queue: u32) {
+    fn on_queue_ready(&mut self, queue: u32) {
         let Some(worker) = &self.worker else { return };
         host::Queue::take(queue);
         worker.arrived();
         self.pump(host::now());
     }
 
-    /// A call ended; one that is not known is none of its own. Says whether that was the root's end too.
-    pub fn call_ended(&mut self, token: u32, headers: usize, body: usize) -> bool {
-        let Some(place) = self.calls.iter().position(|(sent, _)| *sent == token) else { return false };
-        let (_, attempt) = self.calls.swap_remove(place);
-        let Some(worker) = self.worker.clone() else { return false };
-        let (end, retry_after) = host::call_end(headers, body);
-        let now = host::now();
-        worker.engine(now, |engine, world| match end {
-            CallEnd::Ended(ending) => engine.ended(world, attempt, ending, retry_after.as_deref()),
-            CallEnd::NotSent => engine.refused(world, attempt),
-        });
-        self.pump(now);
-        self.end(now)
+    fn create_http_context(&self, id: u32) -> Option<Box<dyn HttpContext>> {
+        Some(Box::new(Stream::new(id, self.worker.clone())))
     }
 
-    /// This configuration is replaced and its listeners have drained. Calls under way may end first, where Envoy lets
-    /// them: it does unless it replaces the VM too.
-    pub fn done(&mut self) -> bool {
-        self.is_ending = !self.close(host::now());
-        !self.is_ending
+    fn get_type(&self) -> Option<ContextType> {
+        Some(ContextType::HttpContext)
     }
+}
 
+impl Root {
     /// Lets time pass in the engine, performs what it wants done, then sets when it wants to be called next.
     fn pump(&mut self, now: Now) {
         let Some(worker) = self.worker.clone() else { return };
@@ -126,13 +136,12 @@ impl Root {
         is_done
     }
 
-    /// Tells Envoy once nothing is under way any more, if it waits for that; says whether it did.
-    fn end(&mut self, now: Now) -> bool {
-        let is_over = self.is_ending && self.close(now);
-        if is_over {
+    /// Tells Envoy once nothing is under way any more, if it waits for that.
+    fn end(&mut self, now: Now) {
+        if self.is_ending && self.close(now) {
+            self.is_ending = false;
             host::done();
         }
-        is_over
     }
 
     fn perform(&mut self, worker: &Worker, now: Now, action: Action) {

@@ -14,21 +14,13 @@ use gatepost_core::notice::{EventResult, InboundResult};
 use gatepost_core::route::Selection;
 use gatepost_core::template::Source;
 use gatepost_core::time::Now;
+use proxy_wasm::traits::{Context, HttpContext};
+use proxy_wasm::types::Action;
 
 use crate::host;
 use crate::worker::Worker;
 
 mod inbound;
-
-/// What becomes of the part of a request that has come.
-#[repr(u32)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// It goes on.
-    Continue = 0,
-    /// It waits.
-    Pause = 1,
-}
 
 /// A request.
 pub struct Stream {
@@ -69,45 +61,14 @@ impl Stream {
     pub fn new(id: u32, worker: Option<Rc<Worker>>) -> Self {
         Self { id, worker, state: State::Passing, ticket: None }
     }
+}
 
-    /// Its headers are here.
-    pub fn request_headers(&mut self, end_of_stream: bool) -> Action {
-        match self.worker.clone() {
-            Some(worker) => self.begin(&worker, end_of_stream),
-            None => refuse(),
-        }
-    }
-
-    /// More of its body is here: so many bytes in all.
-    pub fn request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
-        match self.worker.clone() {
-            Some(worker) => self.collect(&worker, size, end_of_stream),
-            None => refuse(),
-        }
-    }
-
-    /// Its trailers are here. HTTP/2 with trailers never marks the end of the body.
-    pub fn request_trailers(&mut self) -> Action {
-        match self.worker.clone() {
-            Some(worker) => self.finish(&worker),
-            None => refuse(),
-        }
-    }
-
-    /// The headers of its response are here, whoever made it.
-    pub fn response_headers(&mut self) {
-        if self.ticket.is_some()
-            && let Some(status) = host::response_status()
-        {
-            self.settle((200..300).contains(&status));
-        }
-    }
-
+impl Context for Stream {
     /// It is over, answered or left by its client.
-    pub fn over(&mut self) {
+    fn on_done(&mut self) -> bool {
         // An event that was kept goes on without its sender.
         self.settle(matches!(self.state, State::Waiting { .. }));
-        let Some(worker) = &self.worker else { return };
+        let Some(worker) = &self.worker else { return true };
         match &self.state {
             State::Waiting { place } => worker.engine(Now::default(), |engine, _| engine.stream_over(self.id, *place)),
             State::Draining => worker.engine(Now::default(), |engine, _| engine.drain_over(self.id)),
@@ -117,8 +78,46 @@ impl Stream {
             | State::Operating { .. }
             | State::Answered => {}
         }
+        true
+    }
+}
+
+impl HttpContext for Stream {
+    fn on_http_request_headers(&mut self, _count: usize, end_of_stream: bool) -> Action {
+        match self.worker.clone() {
+            Some(worker) => self.begin(&worker, end_of_stream),
+            None => refuse(),
+        }
     }
 
+    /// More of the body is here: `size` bytes in all.
+    fn on_http_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
+        match self.worker.clone() {
+            Some(worker) => self.collect(&worker, size, end_of_stream),
+            None => refuse(),
+        }
+    }
+
+    /// HTTP/2 with trailers never marks the end of the body.
+    fn on_http_request_trailers(&mut self, _count: usize) -> Action {
+        match self.worker.clone() {
+            Some(worker) => self.finish(&worker),
+            None => refuse(),
+        }
+    }
+
+    /// The headers of the response are here, whoever made it.
+    fn on_http_response_headers(&mut self, _count: usize, _end_of_stream: bool) -> Action {
+        if self.ticket.is_some()
+            && let Some(status) = host::response_status()
+        {
+            self.settle((200..300).contains(&status));
+        }
+        Action::Continue
+    }
+}
+
+impl Stream {
     /// Looks at the request line and the headers.
     fn begin(&mut self, worker: &Worker, end_of_stream: bool) -> Action {
         worker.serve();

@@ -107,7 +107,7 @@ impl Worker {
     pub fn tell(&self, now: Now, notice: &Notice) {
         self.metrics.borrow_mut().notice(&self.config, notice);
         if let Some((level, line)) = self.log.borrow_mut().line(&self.config, notice, now.mono) {
-            host::log(level, &line);
+            log::log!(level, "{line}");
         }
     }
 

@@ -18,6 +18,7 @@ mod faults;
 mod fuel;
 mod grpc;
 mod history;
+mod host_statuses;
 mod hours;
 mod idempotency;
 mod inbound;

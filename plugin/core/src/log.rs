@@ -9,6 +9,8 @@
 
 use std::time::Duration;
 
+use log::Level;
+
 use crate::breaker::Position;
 use crate::config::{Config, EndpointId};
 use crate::json::write::quoted;
@@ -20,19 +22,6 @@ pub const BURST: u32 = 10;
 
 /// Then one is written each time this has passed.
 pub const REFILL: Duration = Duration::from_secs(10);
-
-/// How grave a line is, as the proxy-wasm ABI numbers it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Level {
-    /// All is well.
-    Info = 2,
-    /// Somebody should look at it.
-    Warn = 3,
-    /// Something does not work.
-    Error = 4,
-    /// Nothing can be relied on.
-    Critical = 5,
-}
 
 /// The log of one VM.
 #[derive(Debug, Default)]
@@ -135,7 +124,6 @@ fn subject(config: &Config, notice: &Notice) -> Option<Subject> {
 struct Line(String);
 
 impl Line {
-    #[inline(never)]
     fn text(&mut self, key: &str, value: &str) {
         let is_plain =
             !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"=\\".contains(&byte));

@@ -18,11 +18,14 @@ const CONFIG: &str = r#"{"enabled": true,
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(config) = config::parse(CONFIG.as_bytes(), &|_| None) else { panic!("the config is good") };
-    // A path, a serialised header map as the host gives it, and a body.
+    // A path, headers a line each, and a body.
     let mut parts = bytes.splitn(3, |byte| *byte == 0xff);
     let mut part = || parts.next().unwrap_or_default();
     let path = String::from_utf8_lossy(part()).into_owned();
-    let headers = Headers::from_map(part().to_vec());
+    let lines = String::from_utf8_lossy(part()).to_lowercase();
+    let pairs = lines.split('\n').filter_map(|line| line.split_once(':'));
+    let pairs: Vec<(&str, &[u8])> = pairs.map(|(name, value)| (name, value.as_bytes())).collect();
+    let headers = Headers::new(&pairs);
     let body = part().to_vec();
     let _ = (headers.get("idempotency-key"), headers.single("x-type"));
     for method in ["POST", "PUT"] {

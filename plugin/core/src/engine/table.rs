@@ -166,7 +166,7 @@ impl Flights {
 }
 
 /// Numbered things, each with a time at which it is wanted, in order. What comes is mostly wanted last and what goes is
-/// mostly first; with 10,000 of them that moves 160 KB, some 10 µs. A tree would be 6 KB of the filter.
+/// mostly first; with 10,000 of them that moves 160 KB, some 10 µs.
 #[derive(Debug, Default)]
 pub(super) struct Timers(VecDeque<(Instant, u64)>);
 

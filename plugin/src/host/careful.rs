@@ -1,0 +1,161 @@
+//! Host calls of proxy-wasm that the SDK cannot make for us, each with its reason. All give an error value.
+//!
+//! The SDK (0.2.5) panics on a status that it does not expect, and a panic is a trap: the worker's VM is lost with all
+//! that its requests and deliveries were doing. The statuses here are numbers, because one that the SDK's `Status` does
+//! not name would be undefined behaviour as its value. Which calls of the SDK are safe without this file, and why, is
+//! what `host-tests/tests/it/host_statuses.rs` shows.
+
+#![allow(
+    unsafe_code,
+    reason = "host calls are foreign functions; each block passes live buffers with their own lengths"
+)]
+
+use std::ptr::null_mut;
+
+use proxy_wasm::types::MapType;
+
+/// A status of the proxy-wasm ABI, other than 0 for success.
+pub type Status = u32;
+
+/// There is no such key.
+const NOT_FOUND: Status = 1;
+/// The key was written by another VM since it was read.
+pub const CAS_MISMATCH: Status = 8;
+
+/// WASI's numbers for the clock that steps and the one that only advances.
+pub const REALTIME: u32 = 0;
+pub const MONOTONIC: u32 = 1;
+
+#[link(wasm_import_module = "env")]
+unsafe extern "C" {
+    fn proxy_get_shared_data(
+        key: *const u8,
+        key_len: usize,
+        value: *mut *mut u8,
+        value_len: *mut usize,
+        cas: *mut u32,
+    ) -> Status;
+    fn proxy_set_shared_data(key: *const u8, key_len: usize, value: *const u8, value_len: usize, cas: u32) -> Status;
+    fn proxy_replace_header_map_value(
+        map: MapType,
+        name: *const u8,
+        name_len: usize,
+        value: *const u8,
+        value_len: usize,
+    ) -> Status;
+    fn proxy_remove_header_map_value(map: MapType, name: *const u8, name_len: usize) -> Status;
+    fn proxy_send_local_response(
+        status: u32,
+        details: *const u8,
+        details_len: usize,
+        body: *const u8,
+        body_len: usize,
+        headers: *const u8,
+        headers_len: usize,
+        grpc_status: i32,
+    ) -> Status;
+}
+
+#[link(wasm_import_module = "wasi_snapshot_preview1")]
+unsafe extern "C" {
+    fn clock_time_get(clock: u32, precision: u64, nanos: *mut u64) -> u32;
+}
+
+/// The value of a key with its CAS number; `None`: the key was never set.
+///
+/// Reason: the SDK panics on every status but success and "not found". An event whose record cannot be read is a 503 or
+/// waits, as the engine says.
+pub fn get_shared_data(key: &str) -> Result<Option<(Vec<u8>, u32)>, Status> {
+    let (mut value, mut len, mut cas) = (null_mut(), 0, 0);
+    // SAFETY: see the top of the file.
+    let status = unsafe { proxy_get_shared_data(key.as_ptr(), key.len(), &mut value, &mut len, &mut cas) };
+    match status {
+        0 if value.is_null() => Ok(Some((Vec::new(), cas))),
+        // SAFETY: the SDK's `proxy_on_memory_allocate` made this buffer as a boxed slice of `len` bytes, the host has
+        // filled it, and nobody else owns it.
+        0 => Ok(Some((unsafe { Vec::from_raw_parts(value, len, len) }, cas))),
+        NOT_FOUND => Ok(None),
+        status => Err(status),
+    }
+}
+
+/// Sets a key; `cas` 0 is unconditional.
+///
+/// Reason: the SDK panics on every status but success and "CAS mismatch". An event that cannot be kept is a 503.
+pub fn set_shared_data(key: &str, value: &[u8], cas: u32) -> Result<(), Status> {
+    // SAFETY: see the top of the file.
+    done(unsafe { proxy_set_shared_data(key.as_ptr(), key.len(), value.as_ptr(), value.len(), cas) })
+}
+
+/// Sets a header of the current request.
+///
+/// Reason: the SDK panics where Envoy answers "bad argument", which it does when there are no headers (any more). The
+/// header says that a request was verified: its request is refused, and its replay claim given back.
+pub fn set_request_header(name: &str, value: &str) -> Result<(), Status> {
+    let map = MapType::HttpRequestHeaders;
+    // SAFETY: see the top of the file.
+    done(unsafe { proxy_replace_header_map_value(map, name.as_ptr(), name.len(), value.as_ptr(), value.len()) })
+}
+
+/// Removes a header of the current request, however often it is there.
+///
+/// Reason: as for [`set_request_header`]. What claims to be verified, and cannot be removed, must not go on.
+pub fn remove_request_header(name: &str) -> Result<(), Status> {
+    // SAFETY: see the top of the file.
+    done(unsafe { proxy_remove_header_map_value(MapType::HttpRequestHeaders, name.as_ptr(), name.len()) })
+}
+
+/// Answers the current request. `headers` is a header map as [`serialise`] writes it.
+///
+/// Reason: the SDK passes no response code details, which tell in Envoy's access log who answered
+/// (`%RESPONSE_CODE_DETAILS%`), and panics on every status but success.
+pub fn send_local_response(
+    status: u16,
+    details: &str,
+    headers: &[(&'static str, String)],
+    body: &[u8],
+) -> Result<(), Status> {
+    const NO_GRPC_STATUS: i32 = -1;
+    let headers = serialise(headers);
+    // SAFETY: see the top of the file.
+    done(unsafe {
+        proxy_send_local_response(
+            status.into(),
+            details.as_ptr(),
+            details.len(),
+            body.as_ptr(),
+            body.len(),
+            headers.as_ptr(),
+            headers.len(),
+            NO_GRPC_STATUS,
+        )
+    })
+}
+
+/// A clock, in nanoseconds: [`REALTIME`] since the Unix epoch, [`MONOTONIC`] since some moment that is the same for all
+/// VMs of the process.
+///
+/// Reason: the SDK has no monotonic clock, and the numbers of std's cannot be had, which are to be compared between VMs.
+pub fn clock_nanos(clock: u32) -> u64 {
+    let mut nanos = 0;
+    // SAFETY: a pointer to a live number is passed. Envoy has both clocks, so the call cannot fail.
+    let _ = unsafe { clock_time_get(clock, 1, &mut nanos) };
+    nanos
+}
+
+/// A header map as the ABI has it: the number of headers, the lengths of each name and value, then each name and value
+/// with a zero byte behind it; numbers are 32 bits, little endian. (The SDK's own is private.)
+fn serialise(headers: &[(&'static str, String)]) -> Vec<u8> {
+    let number = |number: usize| u32::try_from(number).unwrap_or(u32::MAX).to_le_bytes();
+    let mut map = number(headers.len()).to_vec();
+    map.extend(headers.iter().flat_map(|(name, value)| [number(name.len()), number(value.len())]).flatten());
+    for text in headers.iter().flat_map(|(name, value)| [*name, value]) {
+        map.extend_from_slice(text.as_bytes());
+        map.push(0);
+    }
+    map
+}
+
+fn done(status: Status) -> Result<(), Status> {
+    if status == 0 { Ok(()) } else { Err(status) }
+}
