@@ -65,6 +65,24 @@ fn ten_mistakes_are_ten_lines_and_no_start() {
 }
 
 #[test]
+fn the_deepest_configuration_fits_the_stack_and_a_deeper_one_is_refused() {
+    let deep = |lists: usize| (0..lists).fold(json!(1), |inner, _| json!([inner]));
+    let mut config = config([endpoint("billing")]);
+    config["deep"] = deep(126);
+    assert_refused(&config, &["deep"]);
+    config["deep"] = deep(127);
+    assert!(refusal(&config)[0].message.contains("recursion limit exceeded"));
+    config["deep"] = deep(45);
+    for (bytes, said) in [
+        (to_struct(&config), "deep: is not a known key"),
+        (to_struct(&json!({"deep": deep(60)})), "recursion limit reached"),
+    ] {
+        let Err(StartError::Refused { log, .. }) = gateway(&config).config(bytes).start() else { panic!("it started") };
+        assert!(log[0].message.contains(said), "{log:#?}");
+    }
+}
+
+#[test]
 fn an_empty_secret_is_refused_wherever_it_comes_from() {
     let empty = config([with(endpoint("billing"), json!({"secrets": [{"value": ""}, {"env": "EMPTY"}]}))]);
     let Err(StartError::Refused { log, .. }) = gateway(&empty).env("EMPTY", "").start() else { panic!("it started") };

@@ -38,7 +38,6 @@ pub use admin::{breaker_command, endpoint_command, rollout_command, state_comman
 pub(crate) use error::shown_duration;
 pub use error::{Problem, Problems};
 pub use top::parse;
-pub(crate) use tree::Value as Tree;
 
 /// The number of a route in [`Config::routes`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

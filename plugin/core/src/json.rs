@@ -5,8 +5,6 @@
 
 use std::fmt;
 
-use crate::config::Tree;
-
 use read::{ARRAY, OBJECT, Reader};
 
 pub mod read;
@@ -179,7 +177,7 @@ fn descend<'a>(body: &mut Reader<'a>, tokens: &[String]) -> read::Result<Option<
                 number += 1;
             }
         }
-        _ => Tree::read(body).map(|_| ())?,
+        _ => body.skip().map(|_| ())?,
     }
     Ok(found)
 }

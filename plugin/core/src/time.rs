@@ -5,11 +5,11 @@
 //! data means the same to every worker; it means nothing after the process has ended.
 
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
+
+use jiff::Timestamp;
 
 use crate::wire::wire;
-
-mod read;
 
 /// Monotonic time: nanoseconds since a base that all VMs of the process share.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -80,36 +80,30 @@ impl WallTime {
     pub fn plus(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(nanos(duration)))
     }
+
+    /// Reads a date and time of RFC 3339, of 1970 or later, to the nanosecond: `2026-11-23T14:00:00Z`,
+    /// `2026-11-23 15:00:00.5+01:00`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let time: Timestamp = text.parse().ok()?;
+        u64::try_from(time.as_nanosecond()).ok().map(Self)
+    }
+
+    /// Reads a date of HTTP (RFC 9110, section 5.6.7), of 1970 or later: `Sun, 06 Nov 1994 08:49:37 GMT`, and the two
+    /// older forms `Sunday, 06-Nov-94 08:49:37 GMT` and `Sun Nov  6 08:49:37 1994`.
+    pub fn parse_http(text: &str) -> Option<Self> {
+        let since_epoch = httpdate::parse_http_date(text).ok()?.duration_since(UNIX_EPOCH).ok()?;
+        u64::try_from(since_epoch.as_nanos()).ok().map(Self)
+    }
 }
 
 /// As RFC 3339 has it, in UTC, to the millisecond: `2026-11-24T06:30:00.125Z`.
 impl fmt::Display for WallTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (seconds, millis) = (self.as_secs(), self.as_millis() % 1000);
-        let (year, month, day) = date(seconds / SECONDS_A_DAY);
-        let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
-        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
+        // A `u64` of nanoseconds ends in the year 2554, a `Timestamp` in 9999.
+        let time = Timestamp::from_nanosecond(self.0.into()).unwrap_or(Timestamp::MAX);
+        write!(f, "{time:.3}")
     }
 }
-
-/// The date so many days after 1970-01-01, in the Gregorian calendar: H. Hinnant's `civil_from_days`, in which a year
-/// begins in March, so that a leap day is its last.
-fn date(days: u64) -> (u64, u64, u64) {
-    let days = days + DAYS_FROM_YEAR_0;
-    let (era, of_era) = (days / DAYS_AN_ERA, days % DAYS_AN_ERA);
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let from_march = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * from_march + 2) / 5 + 1;
-    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
-    (era * 400 + year_of_era + u64::from(month <= 2), month, day)
-}
-
-const SECONDS_A_DAY: u64 = 86_400;
-/// From 0000-03-01 to 1970-01-01.
-const DAYS_FROM_YEAR_0: u64 = 719_468;
-/// 400 years.
-const DAYS_AN_ERA: u64 = 146_097;
 
 /// Both clocks, read at the start of a callback.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -142,6 +136,68 @@ mod tests {
         ];
         for (millis, text) in cases {
             assert_eq!(WallTime::from_millis(millis).to_string(), text);
+        }
+        assert_eq!(WallTime::from_nanos(1_999_999).to_string(), "1970-01-01T00:00:00.001Z");
+        assert_eq!(WallTime::from_nanos(u64::MAX).to_string(), "2554-07-21T23:34:33.709Z");
+    }
+
+    #[test]
+    fn a_date_with_a_zone_and_a_fraction_is_read_and_what_is_no_date_is_not() {
+        for (text, millis) in [
+            ("2026-11-24T06:50:00.125Z", 1_795_503_000_125),
+            ("2026-11-24t07:50:00.125999+01:00", 1_795_503_000_125),
+            ("2026-11-23 21:20:00.1250-09:30", 1_795_503_000_125),
+            ("2000-02-29T00:00:00Z", 951_782_400_000),
+        ] {
+            assert_eq!(WallTime::parse(text).map(WallTime::as_millis), Some(millis), "{text}");
+        }
+        for text in [
+            "",
+            "2026-11-24",
+            "2026-11-24T06:50:00",
+            "2026-02-29T00:00:00Z",
+            "2026-13-01T00:00:00Z",
+            "2026-1-01T00:00:000Z",
+            "2026-11-24T24:00:00Z",
+            "2026-11-24T06:50:00.Z",
+            "1969-12-31T23:59:59Z",
+            "1970-01-01T00:00:00+01:00",
+            "2026-11-24T06:50:00+1:00",
+            "+026-11-24T06:50:00Z",
+            "2026-11-24T06:50:00é",
+        ] {
+            assert_eq!(WallTime::parse(text), None, "{text}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn what_is_printed_is_read_again(millis in 0u64..10_000_000_000_000) {
+            let time = WallTime::from_millis(millis);
+            proptest::prop_assert_eq!(WallTime::parse(&time.to_string()), Some(time));
+        }
+
+        #[test]
+        fn no_text_makes_a_reader_panic(text: String) {
+            let _ = (WallTime::parse(&text), WallTime::parse_http(&text));
+        }
+    }
+
+    #[test]
+    fn the_three_forms_of_an_http_date_are_read() {
+        for text in ["Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994"] {
+            assert_eq!(WallTime::parse_http(text).map(WallTime::as_secs), Some(784_111_777), "{text}");
+        }
+        for text in [
+            "",
+            "soon",
+            "Sun, 06 Nov 1994 08:49:37",
+            "Sun, 06 Nov 1994 08:49:37 CET",
+            "Sun, 31 Feb 2026 08:49:37 GMT",
+            "Sun, 06 Foo 1994 08:49:37 GMT",
+            "Sun, 06 Nov 1994 25:49:37 GMT",
+        ] {
+            assert_eq!(WallTime::parse_http(text), None, "{text}");
         }
     }
 }

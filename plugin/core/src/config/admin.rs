@@ -3,7 +3,7 @@
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-use super::error::Problems;
+use super::error::{Problem, Problems};
 use super::reader::{Node, Reader, all};
 use super::rollout::percent;
 use super::tree::Value;
@@ -96,23 +96,13 @@ pub fn rollout_command(body: &[u8]) -> Result<Percent, Problems> {
     command(body, |node| node.object(&["percent"], &[])?.required("percent", "a share of the events", percent))
 }
 
-fn command<T>(body: &[u8], read: impl Fn(&Node<'_>) -> Option<T>) -> Result<T, Problems> {
-    let mut found = None;
-    let problems = problems(body, &mut |node| found = read(node));
-    found.filter(|_| problems.is_empty()).ok_or(problems)
-}
-
-/// What is wrong with a body as it is read. Apart from [`command`] so that it exists once, whatever is read.
-fn problems(body: &[u8], read: &mut dyn FnMut(&Node<'_>)) -> Problems {
+/// Reads a body of JSON.
+fn command<T>(body: &[u8], read: impl FnOnce(&Node<'_>) -> Option<T>) -> Result<T, Problems> {
     const WHOLE: &str = "body";
+    let text = std::str::from_utf8(body).map_err(|error| error.to_string());
+    let tree: Value = text
+        .and_then(|text| serde_json::from_str(text).map_err(|error| error.to_string()))
+        .map_err(|fault| vec![Problem::new(WHOLE.to_owned(), &format!("is not JSON: {fault}"), "a JSON object")])?;
     let reader = Reader::new(WHOLE, &|_| None);
-    // What the parser says is wrong quotes nothing of the body.
-    let tree = std::str::from_utf8(body).map_err(|error| error.to_string()).and_then(Value::parse);
-    match &tree {
-        Ok(tree) => read(&reader.root(tree)),
-        Err(fault) => {
-            reader.root(&Value::Null).problem::<()>(&["is not JSON: ", fault].concat(), "a JSON object");
-        }
-    }
-    reader.problems()
+    reader.finish(read(&reader.root(&tree)))
 }

@@ -82,39 +82,26 @@ fn entry(node: &Node<'_>, limits: &Limits) -> Option<EndpointEntry> {
         object.or("headers", Vec::new(), |node| extra_headers(node, signatures.as_deref().unwrap_or_default()));
     let disabled = object.boolean("disabled", false);
     let dead_letter = object.optional("dead_letter", sink);
-    // All at once: a `?` for each would drop what came before in as many places.
-    let (
-        (Some(name), Some(cluster), Some(url), Some(events), Some(signatures), Some(headers)),
-        (Some(timeout), Some(retry), Some(breaker), Some(rate), Some(max_in_flight), Some(max_age)),
-        (Some(pending), Some(overflow), Some(on_gone), Some(disabled), Some(dead_letter)),
-    ) = (
-        (name, cluster, url, events, signatures, headers),
-        (timeout, retry, breaker, rate, max_in_flight, max_age),
-        (pending, overflow, on_gone, disabled, dead_letter),
-    )
-    else {
-        return None;
-    };
-    let (name, digest, operational) = (name.to_owned(), node.value().digest(), Kinds::of(&events));
+    let events = events?;
     let endpoint = Endpoint {
-        name,
-        cluster,
-        url,
-        signatures,
-        timeout,
-        retry,
-        breaker,
-        rate,
-        max_in_flight,
-        max_age,
-        pending,
-        overflow,
-        on_gone,
-        headers,
-        disabled,
-        dead_letter,
-        operational,
-        digest,
+        name: name?.to_owned(),
+        cluster: cluster?,
+        url: url?,
+        signatures: signatures?,
+        timeout: timeout?,
+        retry: retry?,
+        breaker: breaker?,
+        rate: rate?,
+        max_in_flight: max_in_flight?,
+        max_age: max_age?,
+        pending: pending?,
+        overflow: overflow?,
+        on_gone: on_gone?,
+        headers: headers?,
+        disabled: disabled?,
+        dead_letter: dead_letter?,
+        operational: Kinds::of(&events),
+        digest: node.value().digest(),
     };
     outlasts_its_delays(&object, &endpoint)?;
     Some(EndpointEntry { endpoint, events })

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::json::write::quoted;
+use serde_json::json;
 
 /// Everything that is wrong with a configuration, in the order it was read.
 pub type Problems = Vec<Problem>;
@@ -19,6 +19,13 @@ pub struct Problem {
     pub expected: String,
 }
 
+impl Problem {
+    /// A problem stays one line of the log, also where it quotes the config.
+    pub(super) fn new(path: String, what: &str, expected: &str) -> Self {
+        Self { path, what: what.replace(char::is_control, "\u{fffd}"), expected: expected.to_owned() }
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}; expected {}", self.path, self.what, self.expected)
@@ -31,7 +38,16 @@ pub(super) fn shown(text: &str) -> String {
     if start.len() < text.len() {
         start.push('…');
     }
-    quoted(&start)
+    json!(start).to_string()
+}
+
+/// The path of a field, as users write it: `endpoints[1].url`. `object` is empty for a field of the whole. A key that is
+/// not a plain word is quoted, so that a path is always one line and tells its parts.
+pub(super) fn field_path(object: &str, key: &str) -> String {
+    let is_word = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
+    let is_plain = (1..=64).contains(&key.len()) && key.bytes().all(is_word);
+    let key = if is_plain { key.to_owned() } else { shown(key) };
+    if object.is_empty() { key } else { format!("{object}.{key}") }
 }
 
 /// A duration as a config writes it, down to milliseconds.

@@ -52,13 +52,16 @@ fn entry(node: &Node<'_>) -> Option<InboundEntry> {
     let replay = object.or("replay", Policy::default(), replay);
     let header = object
         .or("header", "x-gatepost-verified".to_owned(), |node| header(node, signatures.as_deref().unwrap_or_default()));
-    let ((Some(name), Some((pattern, methods)), Some(signatures)), (Some(tolerance), Some(replay), Some(header))) =
-        ((name, matching, signatures), (tolerance, replay, header))
-    else {
-        return None;
+    let (pattern, methods) = matching?;
+    let rule = Inbound {
+        name: name?.to_owned(),
+        methods,
+        signatures: signatures?,
+        tolerance: tolerance?,
+        replay: replay?,
+        header: header?,
     };
-    outlasts_the_tolerance(&object, &replay, tolerance)?;
-    let rule = Inbound { name: name.to_owned(), methods, signatures, tolerance, replay, header };
+    outlasts_the_tolerance(&object, &rule)?;
     Some(InboundEntry { rule, pattern })
 }
 
@@ -108,14 +111,14 @@ fn replay(node: &Node<'_>) -> Option<Policy> {
 }
 
 /// A message that is forgotten while its signature is good could come again.
-fn outlasts_the_tolerance(object: &Object<'_>, replay: &Policy, tolerance: Tolerance) -> Option<()> {
-    let good = tolerance.past + tolerance.future;
-    if replay.ttl >= good {
+fn outlasts_the_tolerance(object: &Object<'_>, rule: &Inbound) -> Option<()> {
+    let good = rule.tolerance.past + rule.tolerance.future;
+    if rule.replay.ttl >= good {
         return Some(());
     }
     let node = object.get("replay").unwrap_or_else(|| *object.node());
     node.problem(
-        &format!("ttl is {}, and a signature is good for longer", shown_duration(replay.ttl)),
+        &format!("ttl is {}, and a signature is good for longer", shown_duration(rule.replay.ttl)),
         &format!("at least tolerance.past + tolerance.future, {}", shown_duration(good)),
     )
 }

@@ -27,12 +27,12 @@ pub(super) fn payload_guard(node: &Node<'_>) -> Option<Rules> {
     let mut allow = Vec::new();
     let mut deny_keys = DeniedKeys::default();
     let mut detect = Kinds::NONE;
-    let has_allow = each(&object, ("allow", ALLOW_MAX, PATTERNS), &ALLOW, &mut |text| {
+    let has_allow = each(&object, ("allow", ALLOW_MAX, PATTERNS), &ALLOW, |text| {
         allow.push(KeyPattern(text.to_owned()));
         (1..=ALLOWED_BYTES_MAX).contains(&text.len())
     });
-    let has_keys = each(&object, ("deny_keys", DENY_KEYS_MAX, KEYS), &DENY_KEYS, &mut |text| deny_keys.add(text));
-    let has_kinds = each(&object, ("detect", DETECT.len(), DETECTORS), &DETECT, &mut |text| {
+    let has_keys = each(&object, ("deny_keys", DENY_KEYS_MAX, KEYS), &DENY_KEYS, |text| deny_keys.add(text));
+    let has_kinds = each(&object, ("detect", DETECT.len(), DETECTORS), &DETECT, |text| {
         let kind = Kind::ALL.into_iter().find(|kind| DETECT.contains(&text) && kind.label() == text);
         detect = kind.map_or(detect, |kind| detect.with(kind));
         kind.is_some()
@@ -54,7 +54,7 @@ fn each(
     object: &Object<'_>,
     list: (&'static str, usize, &str),
     default: &[&str],
-    take: &mut dyn FnMut(&str) -> bool,
+    mut take: impl FnMut(&str) -> bool,
 ) -> bool {
     let (key, max, expected) = list;
     let Some(node) = object.get(key) else { return default.iter().all(|text| take(text)) };

@@ -6,16 +6,16 @@
 use std::cell::RefCell;
 use std::ops::RangeInclusive;
 
-use super::error::{Problem, Problems, shown};
-use super::tree::Value;
+use super::error::{Problem, Problems, field_path, shown};
+use super::tree::{Number, Value};
 
 /// Collects the problems of one configuration, and knows the environment.
 pub(super) struct Reader<'a> {
-    /// What the whole is called.
+    /// What the whole is called in a problem.
     whole: &'static str,
     env: &'a dyn Fn(&str) -> Option<String>,
-    /// Every place that was visited: the one it is in, and its step from there. So a node is a few numbers, and a path
-    /// is put together only for a problem.
+    /// Every place that was visited: the number of the one it is in, and the step from there. A path is put together only
+    /// for a problem.
     places: RefCell<Vec<(usize, Step<'a>)>>,
     problems: RefCell<Problems>,
 }
@@ -36,10 +36,15 @@ impl<'a> Reader<'a> {
         Node { reader: self, place: 0, value }
     }
 
+    /// What was read, if no problem was noted on the way.
+    pub(super) fn finish<T>(&self, read: Option<T>) -> Result<T, Problems> {
+        let problems = self.problems.take();
+        read.filter(|_| problems.is_empty()).ok_or(problems)
+    }
+
     fn note(&self, path: String, what: &str, expected: &str) {
-        // What is wrong may quote the config; a problem stays one line of the log all the same.
-        let what = what.replace(char::is_control, "\u{fffd}");
-        self.problems.borrow_mut().push(Problem { path, what, expected: expected.to_owned() });
+        let path = if path.is_empty() { self.whole.to_owned() } else { path };
+        self.problems.borrow_mut().push(Problem::new(path, what, expected));
     }
 
     fn visit(&self, from: usize, step: Step<'a>) -> usize {
@@ -48,26 +53,15 @@ impl<'a> Reader<'a> {
         places.len() - 1
     }
 
-    /// The path of a place, as users write it: `endpoints[1].url`.
+    /// The path of a place, as users write it: `endpoints[1].url`; empty for the whole.
     fn path(&self, place: usize) -> String {
         let (from, step) = self.places.borrow().get(place).copied().unwrap_or((0, Step::Whole));
         match step {
-            Step::Whole => self.whole.to_owned(),
+            Step::Whole => String::new(),
             Step::Item(at) => format!("{}[{at}]", self.path(from)),
-            Step::Key(key) => joined((from != 0).then(|| self.path(from)), key),
+            Step::Key(key) => field_path(&self.path(from), key),
         }
     }
-
-    pub(super) fn problems(&self) -> Problems {
-        self.problems.take()
-    }
-}
-
-/// A key that is not a plain word is quoted, so that a path is always one line and tells its parts.
-fn joined(path: Option<String>, key: &str) -> String {
-    let plain = key.len() <= 64 && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
-    let key = if plain { key.to_owned() } else { shown(key) };
-    path.map_or(key.clone(), |path| [path.as_str(), ".", &key].concat())
 }
 
 /// A value and its place.
@@ -85,24 +79,12 @@ impl<'a> Node<'a> {
 
     /// Notes a problem here.
     pub(super) fn problem<T>(&self, what: &str, expected: &str) -> Option<T> {
-        self.note(what, expected);
-        None
-    }
-
-    /// Apart from [`problem`](Self::problem) so that it exists once, whatever was to be read.
-    #[inline(never)]
-    fn note(&self, what: &str, expected: &str) {
         self.reader.note(self.reader.path(self.place), what, expected);
+        None
     }
 
     /// Notes that the value is of another type than the expected one; the value itself is not shown.
     pub(super) fn wrong_type<T>(&self, expected: &str) -> Option<T> {
-        self.note_type(expected);
-        None
-    }
-
-    #[inline(never)]
-    fn note_type(&self, expected: &str) {
         let what = match self.value {
             Value::Null => "is null",
             Value::Bool(_) => "is a boolean",
@@ -111,21 +93,15 @@ impl<'a> Node<'a> {
             Value::List(_) => "is a list",
             Value::Object(_) => "is an object",
         };
-        self.note(what, expected);
+        self.problem(what, expected)
     }
 
     /// Notes that the text or number here is not one that fits, and shows it: for nothing that may be a secret.
     pub(super) fn unfit<T>(&self, expected: &str) -> Option<T> {
-        self.note_unfit(expected);
-        None
-    }
-
-    #[inline(never)]
-    fn note_unfit(&self, expected: &str) {
         match self.value {
-            Value::Text(text) => self.note(&["is ", &shown(text)].concat(), expected),
-            Value::Number(number) => self.note(&["is ", &number.to_string()].concat(), expected),
-            _ => self.note_type(expected),
+            Value::Text(text) => self.problem(&format!("is {}", shown(text)), expected),
+            Value::Number(number) => self.problem(&format!("is {number}"), expected),
+            _ => self.wrong_type(expected),
         }
     }
 
@@ -156,7 +132,7 @@ impl<'a> Node<'a> {
     pub(super) fn number(&self, range: RangeInclusive<f64>, expected: &str) -> Option<f64> {
         let number = match self.value {
             Value::Number(number) => Some(number.as_f64()),
-            Value::Text(text) => Value::parse_number(text),
+            Value::Text(text) => Number::parse(text),
             _ => return self.wrong_type(expected),
         };
         number.filter(|number| range.contains(number)).or_else(|| self.unfit(expected))
@@ -197,7 +173,7 @@ impl<'a> Node<'a> {
         let Value::Object(fields) = self.value else {
             return self.wrong_type(&format!("an object with {}", keys.join(", ")));
         };
-        for (key, value) in fields.iter() {
+        for (key, value) in fields {
             let child = self.child(key, value);
             if later.contains(&key.as_str()) {
                 child.problem::<()>("is not yet supported", "it to be left out");
@@ -256,19 +232,12 @@ impl<'a> Object<'a> {
         expected: &str,
         read: impl FnOnce(&Node<'a>) -> Option<T>,
     ) -> Option<T> {
-        match self.get(key) {
-            Some(node) => read(&node),
-            None => {
-                self.note_missing(key, expected);
-                None
-            }
+        if let Some(node) = self.get(key) {
+            return read(&node);
         }
-    }
-
-    #[inline(never)]
-    fn note_missing(&self, key: &str, expected: &str) {
-        let path = (self.node.place != 0).then(|| self.node.reader.path(self.node.place));
-        self.node.reader.note(joined(path, key), "is missing", expected);
+        let reader = self.node.reader;
+        reader.note(field_path(&reader.path(self.node.place), key), "is missing", expected);
+        None
     }
 
     /// Reads a key that has a default.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Rollout;
 use super::reader::{Node, Object, all};
-use super::tree::Value;
+use super::tree::{Number, Value};
 use super::values::{choice, date, duration, literal_or_env};
 use crate::guard::{Guard, Hold};
 use crate::rollout::{OPENS_MAX, Percent, Phase, Plan};
@@ -57,7 +57,7 @@ fn percent_or_env(node: &Node<'_>) -> Option<Percent> {
         return percent(node);
     };
     let text = literal_or_env(node, PERCENT)?;
-    let number = Value::parse_number(text.trim()).filter(|number| (0.0..=100.0).contains(number));
+    let number = Number::parse(text.trim()).filter(|number| (0.0..=100.0).contains(number));
     let share = number.and_then(hundredths);
     share.or_else(|| node.problem("names a variable that holds no such number", PERCENT))
 }

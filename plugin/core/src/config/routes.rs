@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::error::shown;
 use super::reader::{Node, Object, all};
-use super::tree::Value;
+use super::tree::{Number, Value};
 use super::values::{choice, header_name, name, names};
 use super::{Ack, EndpointId, MetadataValue, Payload, Route};
 use crate::headers;
@@ -90,17 +90,19 @@ fn entry(node: &Node<'_>, endpoints: &Index) -> Option<RouteEntry> {
     let ack = ack(&object);
     let endpoints = object.optional("endpoints", |node| references(node, endpoints));
     let idempotency_scope = object.optional("idempotency_scope", header_name);
-    // All at once: a `?` for each would drop what came before in as many places.
-    let (
-        (Some(name), Some(()), Some(Match { pattern: Some(pattern), methods: Some(methods), headers: Some(headers) })),
-        (Some(event), Some(payload), Some(ack), Some(endpoints), Some(idempotency_scope)),
-    ) = ((name, mode, matching), (event, payload, ack, endpoints, idempotency_scope))
-    else {
-        return None;
+    mode?;
+    let Match { pattern, methods, headers } = matching?;
+    let route = Route {
+        name: name?.to_owned(),
+        methods: methods?,
+        headers: headers?,
+        event: event?,
+        payload: payload?,
+        ack: ack?,
+        endpoints: endpoints?,
+        idempotency_scope: idempotency_scope?,
     };
-    let name = name.to_owned();
-    let route = Route { name, methods, headers, event, payload, ack, endpoints, idempotency_scope };
-    Some(RouteEntry { route, pattern })
+    Some(RouteEntry { route, pattern: pattern? })
 }
 
 /// What could be read of `match`.
@@ -205,7 +207,7 @@ fn metadata_value(node: &Node<'_>, pattern: &PathPattern) -> Option<MetadataValu
         Value::Null => Some(MetadataValue::Literal("null".to_owned())),
         Value::Bool(value) => Some(MetadataValue::Literal(value.to_string())),
         Value::Number(number) => match number.to_string() {
-            text if Value::parse_number(&text) == Some(number.as_f64()) => Some(MetadataValue::Literal(text)),
+            text if Number::parse(&text) == Some(number.as_f64()) => Some(MetadataValue::Literal(text)),
             _ => node.problem("is a number of more digits than are kept", "text, in quotes"),
         },
         Value::List(_) | Value::Object(_) => node.wrong_type("a string, number, boolean or null"),

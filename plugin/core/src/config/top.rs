@@ -17,6 +17,9 @@ use crate::index::insert_ascending;
 use crate::route::Router;
 use crate::subscription::Subscriptions;
 
+/// This version of Gatepost, as receivers see it.
+const AGENT: &str = concat!("Gatepost/", env!("CARGO_PKG_VERSION"));
+
 /// Reads a configuration: the bytes that Envoy hands to the filter, JSON or a serialised `google.protobuf.Struct`. `env`
 /// looks up environment variables.
 ///
@@ -25,12 +28,7 @@ use crate::subscription::Subscriptions;
 pub fn parse(bytes: &[u8], env: &dyn Fn(&str) -> Option<String>) -> Result<Config, Problems> {
     let tree = document::decode(bytes).map_err(|problem| vec![problem])?;
     let reader = Reader::new(document::WHOLE, env);
-    let config = config(&reader.root(&tree));
-    let problems = reader.problems();
-    match config {
-        Some(config) if problems.is_empty() => Ok(config),
-        _ => Err(problems),
-    }
+    reader.finish(config(&reader.root(&tree)))
 }
 
 fn config(root: &Node<'_>) -> Option<Config> {
@@ -39,9 +37,7 @@ fn config(root: &Node<'_>) -> Option<Config> {
     let object = root.object(&keys, &[])?;
     let admin = object.optional("admin", admin);
     let enabled = object.or("enabled", false, enabled);
-    let agent = concat!("Gatepost/", env!("CARGO_PKG_VERSION"));
-    let default_agent = agent.to_owned();
-    let user_agent = object.or("user_agent", default_agent, user_agent);
+    let user_agent = object.or("user_agent", AGENT.to_owned(), user_agent);
     let limits = object.or("limits", Limits::default(), limits);
     let rollout = object.or("rollout", Rollout::default(), rollout);
     let payload_guard = object.optional("payload_guard", payload_guard);
@@ -82,7 +78,7 @@ fn config(root: &Node<'_>) -> Option<Config> {
         inbound_router,
         router,
         subscriptions,
-        fingerprint: root.value().digest().wrapping_add(Value::Text(agent.to_owned()).digest()),
+        fingerprint: root.value().digest().wrapping_add(Value::Text(AGENT.to_owned()).digest()),
     })
 }
 

@@ -1,39 +1,29 @@
 //! A configuration as one tree, whichever encoding it came in.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt;
 
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use sha2::{Digest, Sha256};
+
+use super::error::shown;
 
 /// A value of a configuration.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Value {
+pub(super) enum Value {
     Null,
     Bool(bool),
-    /// A whole one is an integer, so that both encodings give the same tree.
     Number(Number),
     Text(String),
     List(Vec<Value>),
     Object(Fields),
 }
 
+/// The fields of an object, sorted by key: their order in a config means nothing.
+pub(super) type Fields = BTreeMap<String, Value>;
+
 impl Value {
-    /// A double as the number the user wrote; `None` when it is not finite.
-    pub(super) fn number(number: f64) -> Option<Self> {
-        if number.fract() == 0.0 && number.abs() < EXACT {
-            // Within ±2^53 the conversion is exact.
-            return Some(Self::Number(Number::Whole(number as i64)));
-        }
-        number.is_finite().then_some(Self::Number(Number::Other(number)))
-    }
-
-    /// Text that is a number, as JSON has it: its parser is here already.
-    pub(crate) fn parse_number(text: &str) -> Option<f64> {
-        match Self::parse(text) {
-            Ok(Self::Number(number)) => Some(number.as_f64()),
-            _ => None,
-        }
-    }
-
     pub(super) fn as_text(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),
@@ -41,8 +31,11 @@ impl Value {
         }
     }
 
-    /// The same for equal values, whichever encoding they came in, and practically only for those. A cryptographic hash,
-    /// since literal secrets may be part of the value.
+    /// A hash that is the same for equal values, whichever encoding they came in, and practically only for those. It is a
+    /// cryptographic one, since literal secrets may be part of the value.
+    ///
+    /// Digests are kept in shared data and compared with those of the next version: the same value must always give the
+    /// same digest.
     pub(super) fn digest(&self) -> u64 {
         let mut bytes = Vec::new();
         self.write(&mut bytes);
@@ -72,7 +65,7 @@ impl Value {
             }
             Self::Object(fields) => {
                 bytes.push(b'{');
-                for (key, value) in fields.iter() {
+                for (key, value) in fields {
                     write_text(b':', key, bytes);
                     value.write(bytes);
                 }
@@ -88,9 +81,79 @@ fn write_text(kind: u8, text: &str, bytes: &mut Vec<u8>) {
     bytes.extend_from_slice(text.as_bytes());
 }
 
-/// A number of a configuration.
+impl<'de> Deserialize<'de> for Value {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ValueVisitor)
+    }
+}
+
+/// Builds a [`Value`] of what a deserialiser meets. `serde_json::Value` will not do: of a key that stands twice it takes
+/// the last in silence.
+struct ValueVisitor;
+
+impl<'de> Visitor<'de> for ValueVisitor {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<Value, E> {
+        Ok(Value::Number(Number::Whole(number)))
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<Value, E> {
+        Ok(Value::Number(i64::try_from(number).map_or(Number::Other(number as f64), Number::Whole)))
+    }
+
+    fn visit_f64<E: Error>(self, number: f64) -> Result<Value, E> {
+        Number::new(number).map(Value::Number).ok_or_else(|| E::custom("number out of range"))
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Value, E> {
+        Ok(Value::Text(text.to_owned()))
+    }
+
+    fn visit_string<E: Error>(self, text: String) -> Result<Value, E> {
+        Ok(Value::Text(text))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = list.next_element()? {
+            items.push(item);
+        }
+        Ok(Value::List(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Value, A::Error> {
+        let mut fields = Fields::new();
+        while let Some((key, value)) = object.next_entry()? {
+            match fields.entry(key) {
+                Entry::Vacant(place) => {
+                    place.insert(value);
+                }
+                Entry::Occupied(first) => {
+                    return Err(A::Error::custom(format!("the key {} stands twice", shown(first.key()))));
+                }
+            }
+        }
+        Ok(Value::Object(fields))
+    }
+}
+
+/// A number of a configuration. A whole one is an integer, so that both encodings give the same tree: in a Struct every
+/// number is a double.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Number {
+pub(super) enum Number {
     /// An integer.
     Whole(i64),
     /// Any other, or an integer of more bits.
@@ -98,6 +161,20 @@ pub(crate) enum Number {
 }
 
 impl Number {
+    /// A double as the number the user wrote; `None` when it is not finite.
+    pub(super) fn new(number: f64) -> Option<Self> {
+        if number.fract() == 0.0 && number.abs() < EXACT {
+            // Within ±2^53 the conversion is exact.
+            return Some(Self::Whole(number as i64));
+        }
+        number.is_finite().then_some(Self::Other(number))
+    }
+
+    /// Text that is a number, as JSON has it.
+    pub(super) fn parse(text: &str) -> Option<f64> {
+        serde_json::from_str(text).ok()
+    }
+
     pub(super) fn as_u64(self) -> Option<u64> {
         match self {
             Self::Whole(number) => u64::try_from(number).ok(),
@@ -105,7 +182,7 @@ impl Number {
         }
     }
 
-    pub(crate) fn as_f64(self) -> f64 {
+    pub(super) fn as_f64(self) -> f64 {
         match self {
             Self::Whole(number) => number as f64,
             Self::Other(number) => number,
@@ -116,20 +193,15 @@ impl Number {
 /// With six decimals at the most.
 impl fmt::Display for Number {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let number = match self {
-            Self::Whole(number) => return fmt::Display::fmt(number, f),
-            Self::Other(number) => *number,
-        };
-        if number.abs() >= PRINTED {
-            return f.write_str("a number of more than 12 digits");
+        match self {
+            Self::Whole(number) => write!(f, "{number}"),
+            Self::Other(number) if number.abs() >= PRINTED => f.write_str("a number of more than 12 digits"),
+            Self::Other(number) => {
+                let text = format!("{number:.6}");
+                let text = text.trim_end_matches('0');
+                write!(f, "{text}{}", if text.ends_with('.') { "0" } else { "" })
+            }
         }
-        let millionths = (number.abs() * 1e6).round() as u64;
-        let (whole, mut part, mut digits) = (millionths / 1_000_000, millionths % 1_000_000, 6);
-        while part % 10 == 0 && digits > 1 {
-            (part, digits) = (part / 10, digits - 1);
-        }
-        let sign = if number < 0.0 { "-" } else { "" };
-        write!(f, "{sign}{whole}.{part:0digits$}")
     }
 }
 
@@ -139,46 +211,13 @@ const PRINTED: f64 = 1e12;
 /// 2^53: below it every whole double is the integer it says.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
-/// The fields of an object, sorted by key: their order in a config means nothing.
-#[derive(Debug, Default, PartialEq)]
-pub(crate) struct Fields(Vec<(String, Value)>);
-
-impl Fields {
-    /// Adds a field.
-    ///
-    /// # Errors
-    /// The key, if it is there already: of two values one would be ignored in silence.
-    pub(super) fn insert(&mut self, key: String, value: Value) -> Result<(), String> {
-        match self.place(&key) {
-            Ok(_) => Err(key),
-            Err(at) => {
-                self.0.insert(at, (key, value));
-                Ok(())
-            }
-        }
-    }
-
-    pub(super) fn get(&self, key: &str) -> Option<&Value> {
-        let at = self.place(key).ok()?;
-        self.0.get(at).map(|(_, value)| value)
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    pub(crate) fn iter(&self) -> std::slice::Iter<'_, (String, Value)> {
-        self.0.iter()
-    }
-
-    fn place(&self, key: &str) -> Result<usize, usize> {
-        self.0.binary_search_by(|(other, _)| other.as_str().cmp(key))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn fault(json: &str) -> String {
+        serde_json::from_str::<Value>(json).unwrap_err().to_string()
+    }
 
     #[test]
     fn a_number_is_shown_as_it_was_written() {
@@ -188,13 +227,38 @@ mod tests {
             (0.25, "0.25"),
             (-12.5, "-12.5"),
             (0.000_001, "0.000001"),
+            (0.000_000_1, "0.0"),
             (100.01, "100.01"),
             (1e300, "a number of more than 12 digits"),
         ] {
-            let Some(Value::Number(shown)) = Value::number(number) else { panic!("{number}") };
-            assert_eq!(shown.to_string(), text);
+            assert_eq!(Number::new(number).unwrap().to_string(), text);
         }
-        assert_eq!(Value::number(f64::NAN), None);
-        assert_eq!(Value::parse_number("18446744073709551615"), Some(u64::MAX as f64));
+        assert_eq!(Number::new(f64::NAN), None);
+    }
+
+    #[test]
+    fn a_number_is_the_nearest_double() {
+        let long = "0.1000000000000000055511151231257827";
+        for text in ["0.1", "1e22", "2.5e-3", "123456789.125", "0.30000000000000004", "-7.25E+2", "0e999", long] {
+            assert_eq!(Number::parse(text), Some(text.parse().unwrap()), "{text}");
+        }
+        assert_eq!(Number::parse("18446744073709551615"), Some(u64::MAX as f64));
+        for text in ["", "one", "null", "0x1", "1 2", "NaN", "1e309"] {
+            assert_eq!(Number::parse(text), None, "{text}");
+        }
+        assert_eq!(fault("1e309"), "number out of range at line 1 column 5");
+    }
+
+    #[test]
+    fn a_key_that_stands_twice_is_said_where_its_object_ends() {
+        assert_eq!(fault("{\"a\":1,\n \"a\":2 }"), "the key \"a\" stands twice at line 2 column 8");
+        assert_eq!(fault(r#"[{"a":{"b":1,"b":2,"c":3}}]"#), "the key \"b\" stands twice at line 1 column 18");
+    }
+
+    #[test]
+    fn values_nest_127_deep_and_no_deeper() {
+        let deep = |depth| ["[".repeat(depth), "]".repeat(depth)].concat();
+        assert!(serde_json::from_str::<Value>(&deep(127)).is_ok());
+        assert_eq!(fault(&deep(128)), "recursion limit exceeded at line 1 column 128");
     }
 }

@@ -50,45 +50,34 @@ pub(super) fn header_name(node: &Node<'_>) -> Option<String> {
     if fits { Some(text.to_ascii_lowercase()) } else { node.problem("is not a header name", EXPECTED) }
 }
 
-/// What stands under a key or is its default. Each exists once, whatever the section.
+/// What stands under a key or is its default.
 impl<'a> Object<'a> {
-    #[inline(never)]
     pub(super) fn boolean(&self, key: &'a str, default: bool) -> Option<bool> {
         self.or(key, default, Node::boolean)
     }
 
     /// A whole number from 1 to `max`.
-    #[inline(never)]
     pub(super) fn integer(&self, key: &'a str, default: u32, max: u32) -> Option<u32> {
         self.or(key, default, |node| node.integer(1..=max))
     }
 
     /// See [`duration`].
-    #[inline(never)]
     pub(super) fn duration(&self, key: &'a str, default: Duration, min: Duration, max: Duration) -> Option<Duration> {
         self.or(key, default, |node| duration(node, min, max))
     }
 
     /// See [`size`].
-    #[inline(never)]
     pub(super) fn size(&self, key: &'a str, default: u64, max: u64) -> Option<u64> {
         self.or(key, default, |node| size(node, max))
     }
 }
 
-/// One of some words, as what it stands for.
+/// One of some words, as what it stands for; those of `later` are known but not yet supported.
 pub(super) fn choice<T: Copy>(node: &Node<'_>, choices: &[(&str, T)], later: &[&str]) -> Option<T> {
-    let at = word(node, &|at| choices.get(at).map(|(word, _)| *word), later)?;
-    choices.get(at).map(|(_, value)| *value)
-}
-
-/// The place of the word; those of `later` are known but not yet supported. It exists once, whatever the words stand for.
-#[inline(never)]
-fn word<'w>(node: &Node<'_>, words: &dyn Fn(usize) -> Option<&'w str>, later: &[&str]) -> Option<usize> {
-    let words: Vec<&str> = (0..).map_while(words).collect();
+    let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
     let expected = words.join(" or ");
     let text = node.text(&expected)?;
-    let chosen = words.iter().position(|word| *word == text);
+    let chosen = choices.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
     chosen.or_else(|| {
         let fault = if later.contains(&text) { "which is not yet supported" } else { "which is not known" };
         node.problem(&format!("is {}, {fault}", shown(text)), &expected)

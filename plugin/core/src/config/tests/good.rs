@@ -166,6 +166,12 @@ fn a_digest_changes_with_its_entry_and_with_nothing_else() {
 }
 
 #[test]
+fn a_digest_is_the_same_in_every_version() {
+    // As version 0.1.0 had it. It also is in shared data, with a 410's disabling.
+    assert_eq!(good(&full()).endpoints[0].digest, 0xddc3_8b2f_c4e2_5419);
+}
+
+#[test]
 fn durations_and_sizes_are_read_in_every_unit() {
     for (text, expected) in [("10ms", 10), ("1.5s", 1500), ("2s", 2000), ("0.5m", 30_000), ("5m", 300_000)] {
         let config = good(&with("/endpoints/0/timeout", json!(text)));
