@@ -21,10 +21,10 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 
 use anyhow::{Context, Result};
+use axum::http::HeaderName;
 use gatepost_core::secret::Secret;
 use gatepost_core::signature::Scheme;
 use gatepost_core::signature::timestamped::DEFAULT_PREFIX;
-use hyper::header::HeaderName;
 
 pub use mode::Mode;
 use mode::{Delay, Status};

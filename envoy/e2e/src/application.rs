@@ -1,25 +1,24 @@
 //! What stands behind the gateway: takes everything, verifies nothing, and remembers what it got to the byte.
 
-use std::convert::Infallible;
 use std::net::TcpListener as StdListener;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use anyhow::Result;
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::{HeaderMap, Uri};
 use gatepost_cli::wait;
-use http_body_util::{BodyExt, Empty};
-use hyper::body::{Bytes, Incoming};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper::{HeaderMap, Request, Response};
-use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
+
+type Arrivals = Arc<Mutex<Vec<Arrival>>>;
 
 /// A running application; it ends when this is dropped.
 pub struct Application {
     address: String,
-    arrivals: Arc<Mutex<Vec<Arrival>>>,
+    arrivals: Arrivals,
     /// Held for its end.
     _runtime: Runtime,
 }
@@ -55,7 +54,7 @@ impl Application {
         let listener = StdListener::bind("127.0.0.1:0")?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?.to_string();
-        let arrivals = Arc::default();
+        let arrivals = Arrivals::default();
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         runtime.spawn(serve(listener, Arc::clone(&arrivals)));
         Ok(Self { address, arrivals, _runtime: runtime })
@@ -82,30 +81,17 @@ impl Application {
     }
 }
 
-async fn serve(listener: StdListener, arrivals: Arc<Mutex<Vec<Arrival>>>) {
+async fn serve(listener: StdListener, arrivals: Arrivals) {
     let Ok(listener) = TcpListener::from_std(listener) else { return };
-    while let Ok((stream, _)) = listener.accept().await {
-        let arrivals = Arc::clone(&arrivals);
-        tokio::spawn(async move {
-            let service = service_fn(|request| take(&arrivals, request));
-            // How a connection ends is the gateway's business.
-            let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
-        });
-    }
+    let application = Router::new().fallback(take).layer(DefaultBodyLimit::disable()).with_state(arrivals);
+    // It serves until it is dropped.
+    let _ = axum::serve(listener, application).await;
 }
 
-async fn take(
-    arrivals: &Mutex<Vec<Arrival>>,
-    request: Request<Incoming>,
-) -> Result<Response<Empty<Bytes>>, Infallible> {
-    let (head, body) = request.into_parts();
-    // What broke off has not arrived, and nobody is there for the answer.
-    if let Ok(body) = body.collect().await {
-        let path = head.uri.path_and_query().map(ToString::to_string).unwrap_or_default();
-        let body = body.to_bytes().to_vec();
-        lock(arrivals).push(Arrival { at: SystemTime::now(), path, headers: head.headers, body });
-    }
-    Ok(Response::new(Empty::new()))
+/// Is called with whole requests only: what broke off has not arrived.
+async fn take(State(arrivals): State<Arrivals>, uri: Uri, headers: HeaderMap, body: Bytes) {
+    let path = uri.path_and_query().map(ToString::to_string).unwrap_or_default();
+    lock(&arrivals).push(Arrival { at: SystemTime::now(), path, headers, body: body.to_vec() });
 }
 
 /// The list is whole between two calls, whoever panicked.

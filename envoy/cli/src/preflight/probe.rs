@@ -155,9 +155,9 @@ const AWAY_MS: u64 = 600_000;
 
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderMap;
     use gatepost_core::signature::Scheme;
     use gatepost_core::signature::timestamped::Timestamped;
-    use hyper::HeaderMap;
     use zeroize::Zeroizing;
 
     use super::super::forge::untried;
@@ -185,7 +185,7 @@ mod tests {
         let request = probe.request_at(forgery, EventId([7; 16]), NOW);
         let mut headers = HeaderMap::new();
         for (name, value) in request.headers {
-            headers.insert(name.parse::<hyper::header::HeaderName>().unwrap(), value.parse().unwrap());
+            headers.insert(name.parse::<axum::http::HeaderName>().unwrap(), value.parse().unwrap());
         }
         let other = signing::verifier(scheme, "X-Webhook-", &secret("secrets=")).unwrap();
         let own = gatepost_core::secret::Secret::new(b"secrets=".to_vec()).unwrap();

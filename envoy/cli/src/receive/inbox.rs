@@ -3,8 +3,8 @@
 use std::collections::{HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
+use axum::http::HeaderMap;
 use gatepost_core::time::WallTime;
-use hyper::HeaderMap;
 
 use super::mode::{Delay, Mode};
 use super::record::{Record, Verdict};

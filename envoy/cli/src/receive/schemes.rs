@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
+use axum::http::HeaderMap;
 use gatepost_core::headers::Headers;
 use gatepost_core::signature::{Fault, Scheme, Signature, Tolerance, github, standard};
 use gatepost_core::time::WallTime;
-use hyper::HeaderMap;
 
 use super::verify::{Check, FUTURE, PAST, Problem, Verifier};
 
@@ -80,7 +80,7 @@ mod tests {
         let endpoint = signing::endpoint(scheme, "X-Webhook-", &vec![Zeroizing::new(SHARED.to_owned())]).unwrap();
         let mut headers = HeaderMap::new();
         for (name, value) in signing::headers(&endpoint, &signing::attempt(EventId([7; 16]), at, "a", None, BODY)) {
-            let name = hyper::header::HeaderName::try_from(name).unwrap();
+            let name = axum::http::HeaderName::try_from(name).unwrap();
             headers.insert(name, value.as_ref().try_into().unwrap());
         }
         headers

@@ -1,23 +1,22 @@
-//! The HTTP around the books: a thread of its own with one small runtime.
+//! The HTTP server around the inbox, on a thread of its own.
 
-use std::convert::Infallible;
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle};
-use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use hyper::body::{Bytes, Incoming};
-use hyper::header::{CONTENT_TYPE, LOCATION, RETRY_AFTER};
-use hyper::service::service_fn;
-use hyper::{HeaderMap, Method, Request as HttpRequest, Response, StatusCode};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
+use anyhow::{Context, Result};
+use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, QueryRejection};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Query, Request as HttpRequest, State};
+use axum::http::header::{LOCATION, RETRY_AFTER};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{any, get};
+use axum::{Json, Router};
+use serde::Deserialize;
 use serde_json::json;
 use tokio::net::TcpListener;
-use tokio::runtime::Builder as RuntimeBuilder;
-use tokio::sync::oneshot;
+use tokio::runtime::{Builder, Runtime};
 
 use super::inbox::{Inbox, Reply, Request};
 use super::mode::Mode;
@@ -68,8 +67,8 @@ impl Setup {
 pub struct Receiver {
     address: SocketAddr,
     shared: Arc<Shared>,
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    /// Held for its end: its drop ends the server and what is under way.
+    _runtime: Runtime,
 }
 
 impl Receiver {
@@ -85,17 +84,9 @@ impl Receiver {
         let verifier = Verifier { scheme: Timestamped::new(&header_prefix), secrets, other, without };
         let inbox = Mutex::new(Inbox::new(verifier, rejects_replays, mode));
         let shared = Arc::new(Shared { path, inbox, tell: Box::new(tell) });
-        let runtime = RuntimeBuilder::new_current_thread().enable_all().build()?;
-        let (stop, stopped) = oneshot::channel();
-        let serving = Arc::clone(&shared);
-        let thread = thread::Builder::new().name("receiver".to_owned()).spawn(move || {
-            runtime.block_on(async {
-                tokio::spawn(serve(listener, serving));
-                // Dropped, or told: both mean stop, and what is under way ends with the runtime.
-                let _ = stopped.await;
-            });
-        })?;
-        Ok(Self { address, shared, stop: Some(stop), thread: Some(thread) })
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+        runtime.spawn(serve(listener, Arc::clone(&shared)));
+        Ok(Self { address, shared, _runtime: runtime })
     }
 
     /// Where it listens.
@@ -119,18 +110,6 @@ impl Receiver {
     }
 }
 
-impl Drop for Receiver {
-    fn drop(&mut self) {
-        if let Some(stop) = self.stop.take() {
-            // It may have ended by itself.
-            let _ = stop.send(());
-        }
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
-}
-
 struct Shared {
     path: Option<String>,
     inbox: Mutex<Inbox>,
@@ -146,46 +125,44 @@ impl Shared {
 
 async fn serve(listener: StdListener, shared: Arc<Shared>) {
     let Ok(listener) = TcpListener::from_std(listener) else { return };
-    loop {
-        let Ok((stream, peer)) = listener.accept().await else {
-            // Out of files, most likely: some connection will end.
-            tokio::time::sleep(ACCEPT_AGAIN).await;
-            continue;
-        };
-        let shared = Arc::clone(&shared);
-        tokio::spawn(async move {
-            let service = service_fn(move |request| answer(Arc::clone(&shared), peer, request));
-            let mut builder = Builder::new(TokioExecutor::new());
-            builder.http1().timer(TokioTimer::new());
-            // How a connection ends is the other side's business.
-            let _ = builder.serve_connection(TokioIo::new(stream), service).await;
-        });
-    }
+    let service = routes(shared).into_make_service_with_connect_info::<SocketAddr>();
+    // It serves until it is dropped.
+    let _ = axum::serve(listener, service).await;
 }
 
-type Answer = Response<Full<Bytes>>;
+fn routes(shared: Arc<Shared>) -> Router {
+    let not_so = || async { failed(StatusCode::METHOD_NOT_ALLOWED, "not with this method") };
+    // On the listener of the webhooks, but only for this machine.
+    let control = Router::new()
+        .route("/mode", get(mode).put(set_mode).fallback(not_so))
+        .route("/records", get(records).fallback(not_so))
+        .fallback(|| async { failed(StatusCode::NOT_FOUND, "expected /-/mode or /-/records") })
+        .layer(middleware::from_fn(from_this_machine));
+    Router::new()
+        .route(HEALTH, any(|| async { Json(json!({"status": "ok"})) }))
+        .nest(CONTROL, control)
+        .fallback(webhook)
+        .layer(DefaultBodyLimit::max(BODY_MAX))
+        .with_state(shared)
+}
 
-async fn answer(shared: Arc<Shared>, peer: SocketAddr, request: HttpRequest<Incoming>) -> Result<Answer, Infallible> {
-    let (head, body) = request.into_parts();
-    let body = Limited::new(body, BODY_MAX).collect().await.map(|body| body.to_bytes());
-    let path = head.uri.path();
-    if path == HEALTH {
-        return Ok(respond(StatusCode::OK, &json!({"status": "ok"}).to_string()));
-    }
-    if path.starts_with(CONTROL) {
-        return Ok(control(&shared, peer, &head.method, head.uri.path(), head.uri.query(), &body.unwrap_or_default()));
-    }
-    let (method, headers) = (head.method.as_str(), &head.headers);
+async fn webhook(
+    State(shared): State<Arc<Shared>>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
+    let request = |body| Request { method: method.as_str(), path: uri.path(), headers: &headers, body };
     let reply = match &body {
-        Ok(body) => receive(&shared, &Request { method, path, headers, body }),
-        Err(error) if error.is::<LengthLimitError>() => {
-            let problem = format!("the body is over {BODY_MAX} bytes");
-            refuse(&shared, &Request { method, path, headers, body: b"" }, 413, &problem)
+        Ok(body) => receive(&shared, &request(body)),
+        Err(error) if error.status() == StatusCode::PAYLOAD_TOO_LARGE => {
+            refuse(&shared, &request(b""), 413, &format!("the body is over {BODY_MAX} bytes"))
         }
-        Err(_) => refuse(&shared, &Request { method, path, headers, body: b"" }, 400, "the body broke off"),
+        Err(_) => refuse(&shared, &request(b""), 400, "the body broke off"),
     };
     tokio::time::sleep(reply.delay).await;
-    Ok(write(&reply))
+    reply.into_response()
 }
 
 fn receive(shared: &Shared, request: &Request<'_>) -> Reply {
@@ -207,70 +184,68 @@ fn refuse(shared: &Shared, request: &Request<'_>, status: u16, problem: &str) ->
     reply
 }
 
-fn write(reply: &Reply) -> Answer {
-    let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let body = reply.problem.as_ref().map(|problem| json!({"error": problem}).to_string());
-    let mut response = respond(status, body.as_deref().unwrap_or_default());
-    if let Some(seconds) = reply.retry_after {
-        response.headers_mut().insert(RETRY_AFTER, seconds.into());
-    }
-    if status.is_redirection() {
-        response.headers_mut().insert(LOCATION, ELSEWHERE);
-    }
-    response
-}
-
-/// The control surface: on the listener of the webhooks, but only for this machine.
-fn control(shared: &Shared, peer: SocketAddr, method: &Method, path: &str, query: Option<&str>, body: &[u8]) -> Answer {
-    if !peer.ip().to_canonical().is_loopback() {
-        return failed(StatusCode::FORBIDDEN, "the control paths are for this machine only");
-    }
-    match (method.as_str(), path) {
-        ("GET", "/-/mode") => {}
-        ("PUT", "/-/mode") => match serde_json::from_slice(body) {
-            Ok(mode) => shared.inbox().set_mode(mode),
-            Err(error) => return failed(StatusCode::BAD_REQUEST, &format!("mode: {error}")),
-        },
-        ("GET", "/-/records") => {
-            let Ok(since) = since(query) else { return failed(StatusCode::BAD_REQUEST, "since: expected a number") };
-            let inbox = shared.inbox();
-            let records: Vec<&Record> = inbox.records(since).collect();
-            return respond(StatusCode::OK, &json!(records).to_string());
+impl IntoResponse for Reply {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = match self.problem {
+            Some(problem) => failed(status, &problem),
+            None => status.into_response(),
+        };
+        if let Some(seconds) = self.retry_after {
+            response.headers_mut().insert(RETRY_AFTER, seconds.into());
         }
-        (_, "/-/mode" | "/-/records") => return failed(StatusCode::METHOD_NOT_ALLOWED, "not with this method"),
-        _ => return failed(StatusCode::NOT_FOUND, "expected /-/mode or /-/records"),
+        if status.is_redirection() {
+            response.headers_mut().insert(LOCATION, ELSEWHERE);
+        }
+        response
     }
-    respond(StatusCode::OK, &json!(shared.inbox().mode()).to_string())
 }
 
-fn since(query: Option<&str>) -> Result<usize> {
+async fn from_this_machine(ConnectInfo(peer): ConnectInfo<SocketAddr>, request: HttpRequest, next: Next) -> Response {
+    if peer.ip().to_canonical().is_loopback() {
+        next.run(request).await
+    } else {
+        failed(StatusCode::FORBIDDEN, "the control paths are for this machine only")
+    }
+}
+
+async fn mode(State(shared): State<Arc<Shared>>) -> Json<Mode> {
+    Json(shared.inbox().mode().clone())
+}
+
+/// Takes JSON whatever its content type: curl calls it a form.
+async fn set_mode(State(shared): State<Arc<Shared>>, body: Bytes) -> Response {
+    match serde_json::from_slice::<Mode>(&body) {
+        Ok(mode) => {
+            shared.inbox().set_mode(mode.clone());
+            Json(mode).into_response()
+        }
+        Err(error) => failed(StatusCode::BAD_REQUEST, &format!("mode: {error}")),
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Since {
+    since: usize,
+}
+
+async fn records(State(shared): State<Arc<Shared>>, query: Result<Query<Since>, QueryRejection>) -> Response {
     match query {
-        None => Ok(0),
-        Some(query) => query.strip_prefix("since=").ok_or_else(|| anyhow!("only since"))?.parse().context("since"),
+        Ok(Query(Since { since })) => Json(shared.inbox().records(since).collect::<Vec<_>>()).into_response(),
+        Err(_) => failed(StatusCode::BAD_REQUEST, "since: expected a number"),
     }
 }
 
-fn failed(status: StatusCode, error: &str) -> Answer {
-    respond(status, &json!({"error": error}).to_string())
-}
-
-fn respond(status: StatusCode, body: &str) -> Answer {
-    let mut headers = HeaderMap::new();
-    if !body.is_empty() {
-        headers.insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static("application/json"));
-    }
-    let mut response = Response::new(Full::new(Bytes::copy_from_slice(body.as_bytes())));
-    (*response.status_mut(), *response.headers_mut()) = (status, headers);
-    response
+fn failed(status: StatusCode, error: &str) -> Response {
+    (status, Json(json!({"error": error}))).into_response()
 }
 
 /// Where load balancers ask.
 pub const HEALTH: &str = "/health";
 /// What the paths of the control surface begin with.
-const CONTROL: &str = "/-/";
+const CONTROL: &str = "/-";
 /// Where a redirect on demand points to.
-const ELSEWHERE: hyper::header::HeaderValue = hyper::header::HeaderValue::from_static("/elsewhere");
+const ELSEWHERE: HeaderValue = HeaderValue::from_static("/elsewhere");
 /// Far above what a gateway sends by default, 256 KiB.
 const BODY_MAX: usize = 16 * 1024 * 1024;
-/// Short beside what a sender waits.
-const ACCEPT_AGAIN: Duration = Duration::from_millis(50);

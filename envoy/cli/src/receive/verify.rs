@@ -4,11 +4,11 @@
 use std::fmt;
 use std::time::Duration;
 
+use axum::http::HeaderMap;
 use gatepost_core::secret::Secret;
 use gatepost_core::signature::Signature;
 use gatepost_core::signature::timestamped::{Timestamped, sign};
 use gatepost_core::time::WallTime;
-use hyper::HeaderMap;
 use subtle::ConstantTimeEq;
 
 /// A signature older than this is refused: whoever has recorded a request cannot send it again later.
