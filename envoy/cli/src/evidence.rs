@@ -275,9 +275,9 @@ fn text_at(url: &str) -> Result<String> {
 fn write(directory: &Path, bundle: &Bundle) -> Result<()> {
     fs::create_dir_all(directory).with_context(|| format!("--out {}", directory.display()))?;
     let files = [
-        ("chart.svg", chart::svg(&bundle.hours)),
+        ("chart.svg", chart::svg(&bundle.hours)?),
         ("evidence.json", serde_json::to_string_pretty(bundle)? + "\n"),
-        ("evidence.md", markdown::text(bundle)),
+        ("evidence.md", markdown::text(bundle)?),
     ];
     for (name, text) in files {
         let (path, new) = (directory.join(name), directory.join(format!(".{name}.new")));

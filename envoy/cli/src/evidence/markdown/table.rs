@@ -1,7 +1,7 @@
 //! The table of hours of one endpoint.
 
 use super::super::hours::{Coverage, Row, Series, totals};
-use super::{cell, minute, say};
+use super::minute;
 use crate::gateway::Hour;
 
 /// A column of counts.
@@ -38,49 +38,64 @@ fn outcome(hour: &Hour, outcome: &str) -> u64 {
     hour.attempts.get(outcome).copied().unwrap_or_default()
 }
 
-/// Writes it; columns in which nothing was ever counted are left out.
-pub(super) fn write(out: &mut String, series: &Series) {
-    let told = || series.rows.iter().filter_map(|row| row.figures.as_ref());
-    let sum = |column: &Column| -> u64 { told().map(column.of).sum() };
-    let columns: Vec<&Column> = COLUMNS.iter().filter(|column| column.always || sum(column) > 0).collect();
-    say(out, format_args!("### {} at {}\n", cell(&series.endpoint), series.gateway));
-    let heads: Vec<&str> = columns.iter().map(|column| column.head).collect();
-    say(out, format_args!("| hour | {} | p50 | p95 | |", heads.join(" | ")));
-    say(out, format_args!("|---|{}--:|--:|---|", "--:|".repeat(columns.len())));
-    // A night without events is one line, and so is a day before the process began.
-    let mut rows = series.rows.iter().peekable();
-    while let Some(row) = rows.next() {
-        let mut last = row;
-        while let Some(next) = rows.next_if(|next| is_empty(row) && is_empty(next) && row.coverage == next.coverage) {
-            last = next;
-        }
-        line(out, row, last, &columns);
-    }
-    let sums: Vec<String> = columns.iter().map(|column| sum(column).to_string()).collect();
-    let worst = totals(series.rows.iter()).worst_p95_ms.map_or_else(|| "-".to_owned(), |millis| format!("≤ {millis}"));
-    say(out, format_args!("| **all** | {} | | {worst} | |\n", sums.join(" | ")));
+/// The table of an endpoint, without the columns in which nothing was ever counted.
+pub(super) struct Table {
+    /// Of the counts.
+    pub heads: Vec<&'static str>,
+    pub lines: Vec<Line>,
+    pub sums: Vec<String>,
+    pub worst_p95: String,
 }
 
 /// An hour, or several in which nothing happened.
-fn line(out: &mut String, row: &Row, last: &Row, columns: &[&Column]) {
-    let is_one = row.hour == last.hour;
-    let hours = if is_one { minute(row.hour) } else { format!("{} … {}", minute(row.hour), minute(last.hour)) };
-    let note = match row.coverage {
-        Coverage::Whole if is_one => "",
-        Coverage::Whole => "nothing happened",
-        Coverage::FromStart => "the process began in it",
-        Coverage::NotOver => "not over",
-        Coverage::Lost => "**lost to a restart**",
-    };
-    let count = |column: &&Column| row.figures.as_ref().map_or_else(String::new, |hour| (column.of)(hour).to_string());
-    let counts: Vec<String> = columns.iter().map(count).collect();
-    let millis = |of: fn(&Hour) -> Option<u64>| {
-        let millis =
-            row.figures.as_ref().map(|hour| of(hour).map_or_else(|| "-".to_owned(), |millis| millis.to_string()));
-        millis.unwrap_or_default()
-    };
-    let (p50, p95) = (millis(|hour| hour.p50_ms), millis(|hour| hour.p95_ms));
-    say(out, format_args!("| {hours} | {} | {p50} | {p95} | {note} |", counts.join(" | ")));
+pub(super) struct Line {
+    pub hours: String,
+    pub counts: Vec<String>,
+    pub p50: String,
+    pub p95: String,
+    pub note: &'static str,
+}
+
+impl Table {
+    pub fn of(series: &Series) -> Self {
+        let told = || series.rows.iter().filter_map(|row| row.figures.as_ref());
+        let sum = |column: &Column| -> u64 { told().map(column.of).sum() };
+        let columns: Vec<&Column> = COLUMNS.iter().filter(|column| column.always || sum(column) > 0).collect();
+        // A night without events is one line, and so is a day before the process began.
+        let alike = |one: &Row, next: &Row| is_empty(one) && is_empty(next) && one.coverage == next.coverage;
+        let worst = totals(series.rows.iter()).worst_p95_ms;
+        Self {
+            heads: columns.iter().map(|column| column.head).collect(),
+            lines: series.rows.chunk_by(alike).filter_map(|rows| Line::of(rows, &columns)).collect(),
+            sums: columns.iter().map(|column| sum(column).to_string()).collect(),
+            worst_p95: worst.map_or_else(|| "-".to_owned(), |millis| format!("≤ {millis}")),
+        }
+    }
+}
+
+impl Line {
+    fn of(rows: &[Row], columns: &[&Column]) -> Option<Self> {
+        let (row, last) = (rows.first()?, rows.last()?);
+        let is_one = row.hour == last.hour;
+        let millis = |of: fn(&Hour) -> Option<u64>| {
+            let figures = row.figures.as_ref();
+            figures.map(|hour| of(hour).map_or_else(|| "-".to_owned(), |ms| ms.to_string())).unwrap_or_default()
+        };
+        let count = |column: &&Column| row.figures.as_ref().map(|hour| (column.of)(hour).to_string());
+        Some(Self {
+            hours: if is_one { minute(row.hour) } else { format!("{} … {}", minute(row.hour), minute(last.hour)) },
+            counts: columns.iter().map(|column| count(column).unwrap_or_default()).collect(),
+            p50: millis(|hour| hour.p50_ms),
+            p95: millis(|hour| hour.p95_ms),
+            note: match row.coverage {
+                Coverage::Whole if is_one => "",
+                Coverage::Whole => "nothing happened",
+                Coverage::FromStart => "the process began in it",
+                Coverage::NotOver => "not over",
+                Coverage::Lost => "**lost to a restart**",
+            },
+        })
+    }
 }
 
 /// Does a whole hour have nothing to tell?
