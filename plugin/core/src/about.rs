@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::config::{Config, Endpoint};
 use crate::control::{Control, State};
 use crate::delivery::{DeliveryRecord, Stage};
@@ -16,13 +18,12 @@ use crate::operational::{Kinds, News};
 use crate::rollout::{self, Plan, Progress};
 use crate::store::{Record, SharedStore, StoreError, Write, read, update};
 use crate::time::{Now, WallTime};
-use crate::wire::wire;
 
 /// The version of this build.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// The record.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct About {
     /// Names the process: a random UUID.
     pub instance: Option<EventId>,
@@ -40,10 +41,8 @@ pub struct About {
     pub window: Duration,
 }
 
-wire!(struct About { instance, started, version, enabled, endpoints, plan, window });
-
 /// An endpoint of the configuration that delivers.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AboutEndpoint {
     /// Its name.
     pub name: String,
@@ -56,8 +55,6 @@ pub struct AboutEndpoint {
     /// The events of the gateway's own that it wants.
     pub operational: Kinds,
 }
-
-wire!(struct AboutEndpoint { name, disabled, digest, open, operational });
 
 impl From<&Endpoint> for AboutEndpoint {
     fn from(endpoint: &Endpoint) -> Self {
@@ -163,4 +160,40 @@ impl About {
 
 fn key(prefix: &str) -> String {
     format!("{prefix}/about")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rollout::{Percent, Phase};
+    use crate::store::recorded::assert_recorded;
+    use crate::subscription::EventPattern;
+
+    #[test]
+    fn it_is_read_and_written_as_the_previous_release_wrote_it() {
+        assert_recorded("about none", &About::default());
+        let hour = Duration::from_secs(3600);
+        let phases = vec![
+            Phase { percent: Percent(500), length: Some(hour + Duration::from_nanos(999_999_999)), is_manual: true },
+            Phase { percent: Percent::ALL, length: None, is_manual: false },
+        ];
+        let start = WallTime::from_millis(1_700_000_000_000);
+        let endpoint = AboutEndpoint {
+            name: "billing".to_owned(),
+            disabled: true,
+            digest: 1 << 63,
+            open: Duration::from_millis(1500),
+            operational: Kinds::of(&[EventPattern::parse("gatepost.**").unwrap()]),
+        };
+        let about = About {
+            instance: Some(EventId(*b"0123456789abcdef")),
+            started: start,
+            version: "1.2.3".to_owned(),
+            enabled: true,
+            endpoints: vec![endpoint],
+            plan: Plan { percent: Percent(1250), start: Some(start), phases, digest: 128 },
+            window: Duration::MAX,
+        };
+        assert_recorded("about", &about);
+    }
 }

@@ -19,25 +19,24 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::config::{BreakerPolicy, Count};
 use crate::outcome::Ending;
 use crate::time::Instant;
-use crate::wire::wire;
 
 /// A probe may take the endpoint's timeout and this much more before another VM takes its place.
 pub const PROBE_GRACE: Duration = Duration::from_secs(5);
 
 /// The breaker of one endpoint.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Breaker {
     state: State,
     /// Counts transitions.
     epoch: u32,
 }
 
-wire!(struct Breaker { state, epoch });
-
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum State {
     /// Attempts leave. When each of the last failures happened, oldest first.
     Closed { failures: Vec<Instant> },
@@ -47,8 +46,6 @@ enum State {
     HalfOpen { probe: Option<Probe> },
 }
 
-wire!(enum State { 0 => Closed { failures }, 1 => Open { until }, 2 => HalfOpen { probe } });
-
 impl Default for State {
     fn default() -> Self {
         Self::Closed { failures: Vec::new() }
@@ -56,15 +53,13 @@ impl Default for State {
 }
 
 /// The right to make the one attempt of a half-open breaker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Probe {
     /// The nonce of the VM that makes it.
     pub owner: u64,
     /// When the claim lapses.
     pub deadline: Instant,
 }
-
-wire!(struct Probe { owner, deadline });
 
 /// The position of a breaker, as metrics and logs name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

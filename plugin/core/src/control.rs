@@ -6,16 +6,17 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::store::{Record, SharedStore, StoreError, Write, read, update};
 use crate::time::{Instant, WallTime};
-use crate::wire::wire;
 
 /// How old what a worker knows may be when it takes an event or starts an attempt: a switch is in force everywhere well
 /// within a second, and a host call is not spent on every event.
 pub const REREAD: Duration = Duration::from_millis(250);
 
 /// What is done with events.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum State {
     /// They are taken and delivered.
     Enabled,
@@ -24,8 +25,6 @@ pub enum State {
     /// They are discarded; what was taken before waits.
     Disabled,
 }
-
-wire!(enum State { 0 => Enabled, 1 => Paused, 2 => Disabled });
 
 impl State {
     /// The words of the admin surface.
@@ -48,7 +47,7 @@ impl State {
 }
 
 /// A state that an operator chose.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StateOverride {
     /// The state.
     pub state: State,
@@ -60,17 +59,13 @@ pub struct StateOverride {
     pub at: WallTime,
 }
 
-wire!(struct StateOverride { state, over, reason, at });
-
 /// The record of a plugin's overrides.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Control {
     state: Option<StateOverride>,
     /// New events are refused: the process is about to end.
     pub draining: bool,
 }
-
-wire!(struct Control { state, draining });
 
 impl Record for Control {
     const VERSION: u8 = 1;
@@ -157,6 +152,7 @@ impl Cached {
 mod tests {
     use super::*;
     use crate::store::memory::MemoryStore;
+    use crate::store::recorded::assert_recorded;
 
     fn paused(over: bool) -> StateOverride {
         StateOverride { state: State::Paused, over, reason: "a test".to_owned(), at: WallTime::default() }
@@ -193,5 +189,15 @@ mod tests {
         assert_eq!(cached.get().state(true), State::Enabled);
         cached.refresh(&mut store, "g", at(1250)).unwrap();
         assert_eq!(cached.get().state(true), State::Paused);
+    }
+
+    #[test]
+    fn overrides_are_read_and_written_as_the_previous_release_wrote_them() {
+        assert_recorded("control none", &Control::default());
+        for (word, state) in State::WORDS {
+            let (over, reason) = (state == State::Paused, "é".repeat(100));
+            let state = StateOverride { state, over, reason, at: WallTime::from_millis(1_700_000_000_000) };
+            assert_recorded(&format!("control {word}"), &Control { state: Some(state), draining: !over });
+        }
     }
 }

@@ -4,14 +4,15 @@
 //! index is changed by compare-and-swap, and only by what ends a delivery, so contention is rare and a few kilobytes
 //! a change do not matter. When a letter more, or its bytes, would pass the limits, the oldest go.
 
+use serde::{Deserialize, Serialize};
+
 use crate::config::Limits;
 use crate::delivery::{EventMeta, split_payload, with_payload};
 use crate::store::{FREED, Record, SharedStore, StoreError, Write, is_freed, read, update};
 use crate::time::WallTime;
-use crate::wire::wire;
 
 /// Why a delivery became a dead letter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reason {
     /// A final answer, or the schedule at its end.
     Failed,
@@ -24,8 +25,6 @@ pub enum Reason {
     /// Whoever attempted it died, three times in a row.
     Poison,
 }
-
-wire!(enum Reason { 0 => Failed, 1 => Expired, 2 => Overflow, 3 => EndpointRemoved, 4 => Poison });
 
 impl Reason {
     /// The word in logs, headers and answers.
@@ -41,7 +40,7 @@ impl Reason {
 }
 
 /// A dead letter; its payload stands behind it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Letter {
     /// The event.
     pub meta: EventMeta,
@@ -59,12 +58,10 @@ pub struct Letter {
     pub died: WallTime,
 }
 
-wire!(struct Letter { meta, endpoint, reason, attempts, response_status, accepted, died });
-
 impl Letter {
     /// Names the delivery: an event goes to an endpoint once.
     pub fn delivery(&self) -> String {
-        [&self.meta.id.to_string(), ".", &self.endpoint].concat()
+        format!("{}.{}", self.meta.id, self.endpoint)
     }
 }
 
@@ -73,7 +70,7 @@ impl Record for Letter {
 }
 
 /// A letter in the index.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listed {
     slot: u32,
     /// Bytes of its record and payload.
@@ -82,17 +79,13 @@ pub struct Listed {
     serial: u64,
 }
 
-wire!(struct Listed { slot, size, serial });
-
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Index {
     /// Oldest first.
     letters: Vec<Listed>,
     /// Letters that were ever kept.
     serial: u64,
 }
-
-wire!(struct Index { letters, serial });
 
 impl Record for Index {
     const VERSION: u8 = 1;
@@ -138,7 +131,7 @@ pub fn keep(
     payload: &[u8],
     limits: &Limits,
 ) -> Result<u32, StoreError> {
-    let bytes = with_payload(letter, payload);
+    let bytes = with_payload(letter, payload)?;
     let (slot, mut evicted) =
         update(store, &index_key(prefix), |index: &mut Index| (Write::Yes, index.push(bytes.len() as u64, limits)))?;
     store.set(&letter_key(prefix, slot), &bytes, None)?;
@@ -229,6 +222,7 @@ mod tests {
     use super::*;
     use crate::message::EventId;
     use crate::store::memory::MemoryStore;
+    use crate::store::recorded::assert_recorded;
 
     fn limits(dead_letters: u32, dead_letter_bytes: u64) -> Limits {
         Limits {
@@ -323,5 +317,22 @@ mod tests {
                     Some((letter(id as u8).meta.id, *size)));
             }
         }
+    }
+
+    #[test]
+    fn letters_are_read_and_written_as_the_previous_release_wrote_them() {
+        let reasons = [Reason::Failed, Reason::Expired, Reason::Overflow, Reason::EndpointRemoved, Reason::Poison];
+        for reason in reasons {
+            assert_recorded(&format!("letter {}", reason.label()), &Letter { reason, ..letter(7) });
+        }
+        assert_recorded("letter unanswered", &Letter { response_status: None, attempts: 1000, ..letter(0) });
+    }
+
+    #[test]
+    fn the_index_is_read_and_written_as_the_previous_release_wrote_it() {
+        let letters =
+            vec![Listed { slot: 0, size: 127, serial: 1 }, Listed { slot: u32::MAX, size: u64::MAX, serial: 128 }];
+        assert_recorded("dead index", &Index { letters, serial: 300 });
+        assert_recorded("dead index empty", &Index::default());
     }
 }

@@ -15,16 +15,17 @@
 //! the attempt is made again, with the same id. That is the whole of "at least once". An event whose attempts end with
 //! their VM three times in a row is taken for what kills them, and becomes a dead letter.
 
+use serde::{Deserialize, Serialize};
+
 use crate::config::{EndpointId, RouteId};
 use crate::dead_letter::Reason;
 use crate::history::Trail;
 use crate::message::EventId;
 use crate::store::{Record, StoreError, encoded};
 use crate::time::{Instant, Now, WallTime};
-use crate::wire::wire;
 
 /// Where a delivery stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Stage {
     /// Its next attempt is made at `due`, or later if something holds it back.
     Waiting {
@@ -45,8 +46,6 @@ pub enum Stage {
     /// A dead letter, kept in the ring.
     Dead,
 }
-
-wire!(enum Stage { 0 => Waiting { due }, 1 => Sinking { attempts, reason, due }, 2 => Delivered, 3 => Dead });
 
 impl Stage {
     /// Is there nothing left to do?
@@ -157,7 +156,7 @@ impl Pending {
 /// An event's changing part in shared data: small, rewritten at each change. `N` is a name, borrowed when written. It
 /// names its body's id: a body with another id belongs to an event that is gone. Once all has ended it is what the
 /// [history](crate::history) keeps.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StateRecord<N> {
     /// The event's id.
     pub id: EventId,
@@ -175,10 +174,8 @@ pub struct StateRecord<N> {
     pub deliveries: Vec<DeliveryRecord<N>>,
 }
 
-wire!(struct StateRecord<N> { id, accepted, accepted_wall, trials, event_type, route, deliveries });
-
 /// A delivery in shared data.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeliveryRecord<N> {
     /// The endpoint's name: its number changes with the config.
     pub endpoint: N,
@@ -192,21 +189,22 @@ pub struct DeliveryRecord<N> {
     pub trail: Trail,
 }
 
-wire!(struct DeliveryRecord<N> { endpoint, attempts, response_status, stage, trail });
-
 impl Record for StateRecord<String> {
     const VERSION: u8 = 2;
 }
 
 impl StateRecord<&str> {
     /// The bytes to store; [`StateRecord<String>`] reads them.
-    pub fn encode(&self) -> Vec<u8> {
+    ///
+    /// # Errors
+    /// [`StoreError::Serialize`].
+    pub fn encode(&self) -> Result<Vec<u8>, StoreError> {
         encoded(<StateRecord<String> as Record>::VERSION, self)
     }
 }
 
 /// What is known of an event besides its payload; written once, with the payload behind it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EventMeta {
     /// The event's id.
     pub id: EventId,
@@ -219,8 +217,6 @@ pub struct EventMeta {
     /// The rest of the producer's trace context.
     pub tracestate: Option<Vec<u8>>,
 }
-
-wire!(struct EventMeta { id, event_type, content_type, traceparent, tracestate });
 
 impl EventMeta {
     /// That of an event of the gateway's own.
@@ -235,10 +231,13 @@ impl Record for EventMeta {
 }
 
 /// A record with bytes of any length behind it, which are copied once instead of passing through the serialiser.
-pub fn with_payload(record: &impl Record, payload: &[u8]) -> Vec<u8> {
-    let mut bytes = record.encode();
+///
+/// # Errors
+/// [`StoreError::Serialize`].
+pub fn with_payload(record: &impl Record, payload: &[u8]) -> Result<Vec<u8>, StoreError> {
+    let mut bytes = record.encode()?;
     bytes.extend_from_slice(payload);
-    bytes
+    Ok(bytes)
 }
 
 /// Splits what [`with_payload`] joined.
@@ -258,6 +257,7 @@ mod tests {
 
     use super::*;
     use crate::history::Attempt;
+    use crate::store::recorded::assert_recorded;
 
     fn stage() -> impl Strategy<Value = Stage> {
         prop_oneof![
@@ -312,7 +312,7 @@ mod tests {
                     trail: d.trail.clone(),
                 }).collect(),
             };
-            let bytes = written.encode();
+            let bytes = written.encode().unwrap();
             let (read, rest) = StateRecord::<String>::decode(&bytes).unwrap();
             prop_assert!(rest.is_empty());
             prop_assert_eq!((read.id, read.accepted), (written.id, written.accepted));
@@ -329,7 +329,7 @@ mod tests {
                 traceparent: None,
                 tracestate: None,
             };
-            prop_assert_eq!(split_payload(with_payload(&meta, &payload)), Ok((meta, payload)));
+            prop_assert_eq!(split_payload(with_payload(&meta, &payload).unwrap()), Ok((meta, payload)));
         }
 
         #[test]
@@ -348,8 +348,96 @@ mod tests {
             traceparent: None,
             tracestate: None,
         };
-        let mut bytes = meta.encode();
+        let mut bytes = meta.encode().unwrap();
         bytes[0] = 200;
         assert_eq!(split_payload::<EventMeta>(bytes), Err(StoreError::UnknownFormat));
+    }
+
+    /// With a value in every field, and a delivery in every stage.
+    fn full_state() -> StateRecord<String> {
+        let due = Instant::from_nanos(987_654_321_987_654_321);
+        let at = WallTime::from_nanos(1_700_000_000_123_456_789);
+        let trails = [
+            Trail::default(),
+            Trail {
+                ended: None,
+                reason: Some(Reason::Expired),
+                attempts: vec![Attempt { at, code: 503, millis: 70_000 }, Attempt { at, code: 0, millis: u32::MAX }],
+            },
+            Trail { ended: Some(at), reason: None, attempts: vec![Attempt { at, code: 200, millis: 0 }] },
+            Trail { ended: Some(WallTime::from_nanos(u64::MAX)), reason: Some(Reason::Poison), attempts: Vec::new() },
+        ];
+        let stages = [
+            Stage::Waiting { due },
+            Stage::Sinking { attempts: 128, reason: Reason::Overflow, due },
+            Stage::Delivered,
+            Stage::Dead,
+        ];
+        let statuses = [None, Some(503), Some(200), Some(u16::MAX)];
+        let deliveries = stages.into_iter().zip(trails).zip(statuses).zip(["billing", "é", "", "crm"]);
+        StateRecord {
+            id: EventId(*b"\x00\x01\x7f\x80\xff56789abcdef"),
+            accepted: Instant::from_nanos(300),
+            accepted_wall: at,
+            trials: 255,
+            event_type: "order.paid".to_owned(),
+            route: "ingest".to_owned(),
+            deliveries: deliveries
+                .enumerate()
+                .map(|(number, (((stage, trail), response_status), endpoint))| DeliveryRecord {
+                    endpoint: endpoint.to_owned(),
+                    attempts: 127 + number as u32,
+                    response_status,
+                    stage,
+                    trail,
+                })
+                .collect(),
+        }
+    }
+
+    #[test]
+    fn a_state_is_read_and_written_as_the_previous_release_wrote_it() {
+        let state = full_state();
+        assert_recorded("state", &state);
+        let borrowed = StateRecord {
+            id: state.id,
+            accepted: state.accepted,
+            accepted_wall: state.accepted_wall,
+            trials: state.trials,
+            event_type: state.event_type.as_str(),
+            route: state.route.as_str(),
+            deliveries: state
+                .deliveries
+                .iter()
+                .map(|delivery| DeliveryRecord {
+                    endpoint: delivery.endpoint.as_str(),
+                    attempts: delivery.attempts,
+                    response_status: delivery.response_status,
+                    stage: delivery.stage,
+                    trail: delivery.trail.clone(),
+                })
+                .collect(),
+        };
+        assert_eq!(borrowed.encode(), Record::encode(&state));
+    }
+
+    #[test]
+    fn what_is_known_of_an_event_is_read_and_written_as_the_previous_release_wrote_it() {
+        let bare = EventMeta {
+            id: EventId([0; 16]),
+            event_type: String::new(),
+            content_type: None,
+            traceparent: None,
+            tracestate: None,
+        };
+        assert_recorded("meta bare", &bare);
+        let full = EventMeta {
+            id: EventId([0xff; 16]),
+            event_type: "a".repeat(128),
+            content_type: Some(b"text/plain".to_vec()),
+            traceparent: Some((0..=255).collect()),
+            tracestate: Some(Vec::new()),
+        };
+        assert_recorded("meta full", &full);
     }
 }

@@ -5,12 +5,13 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::breaker::{Admission, Breaker, Effect, Permit, Position, Probe, Signal};
 use crate::config::Endpoint;
 use crate::rate::Bucket;
 use crate::store::{Record, SharedStore, StoreError, Write, read, update};
 use crate::time::Instant;
-use crate::wire::wire;
 
 /// A shut gate is looked at again at least this often: another worker, or an operator, may have opened it.
 pub const RECHECK: Duration = Duration::from_secs(1);
@@ -19,7 +20,7 @@ pub const RECHECK: Duration = Duration::from_secs(1);
 pub const RECHECK_PROBE: Duration = Duration::from_millis(100);
 
 /// The shared record of an endpoint.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shared {
     /// Its breaker.
     pub breaker: Breaker,
@@ -28,8 +29,6 @@ pub struct Shared {
     /// What an operator put over the config's `disabled`: that, and the config's value at the time.
     disabled: Option<(bool, bool)>,
 }
-
-wire!(struct Shared { breaker, gone, disabled });
 
 impl Record for Shared {
     const VERSION: u8 = 1;
@@ -257,5 +256,25 @@ fn moved(effect: Effect) -> Option<Position> {
     match effect {
         Effect::Moved(position) => Some(position),
         Effect::Unchanged | Effect::Counted => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::recorded::assert_recorded;
+
+    #[test]
+    fn what_is_known_of_an_endpoint_is_read_and_written_as_the_previous_release_wrote_it() {
+        let at = |second| Instant::default().plus(Duration::from_secs(second));
+        assert_recorded("endpoint new", &Shared::default());
+        let mut breaker = Breaker::default();
+        breaker.open(at(10), Duration::from_secs(60));
+        assert_recorded("endpoint open", &Shared { breaker: breaker.clone(), gone: Some(u64::MAX), disabled: None });
+        breaker.claim_probe(at(80), 7, Duration::from_secs(5)).unwrap();
+        assert_recorded(
+            "endpoint half open",
+            &Shared { breaker: breaker.clone(), gone: None, disabled: Some((true, false)) },
+        );
     }
 }

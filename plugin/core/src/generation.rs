@@ -18,24 +18,23 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::ledger::{HEARTBEAT, LEASE};
 use crate::store::{Record, SharedStore, StoreError, Write, update};
 use crate::time::Instant;
-use crate::wire::wire;
 
 /// After a heartbeat was found lapsed its owner has this long to show that it lives.
 const SECOND_LOOK: Duration = Duration::from_secs(1);
 
 /// The newest generation, in shared data.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Newest {
     fingerprint: u64,
     /// One more than the highest id of a connection that any generation has served.
     connection: u64,
     heartbeat: Instant,
 }
-
-wire!(struct Newest { fingerprint, connection, heartbeat });
 
 impl Record for Newest {
     const VERSION: u8 = 1;
@@ -164,6 +163,7 @@ impl Generation {
 mod tests {
     use super::*;
     use crate::store::memory::MemoryStore;
+    use crate::store::recorded::assert_recorded;
 
     fn at(millis: u64) -> Instant {
         Instant::from_nanos((1_000 + millis) * 1_000_000)
@@ -252,5 +252,10 @@ mod tests {
         assert!(!tick(&mut old, &mut store, 60_000));
         assert!(tick(&mut new, &mut store, 60_010));
         assert!(!tick(&mut old, &mut store, 61_500));
+    }
+
+    #[test]
+    fn the_newest_generation_is_read_and_written_as_the_previous_release_wrote_it() {
+        assert_recorded("newest", &Newest { fingerprint: u64::MAX, connection: 1 << 40, heartbeat: at(99) });
     }
 }

@@ -14,10 +14,11 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::outcome::Ending;
 use crate::store::Record;
 use crate::time::Instant;
-use crate::wire::wire;
 
 /// Cells in `for`.
 const WINDOW: u64 = 30;
@@ -64,7 +65,7 @@ pub struct Hold {
 }
 
 /// What rolls a rollout back; the label `reason` of `gatepost_rollbacks_total`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Trigger {
     /// Too few deliveries are delivered.
     Success,
@@ -79,8 +80,6 @@ pub enum Trigger {
     /// An operator said so.
     Operator,
 }
-
-wire!(enum Trigger { 0 => Success, 1 => P95, 2 => BreakerOpens, 3 => Unauthorized, 4 => PersonalData, 5 => Operator });
 
 impl Trigger {
     /// All of them.
@@ -101,7 +100,7 @@ impl Trigger {
 }
 
 /// What was counted in a stretch of time.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     /// Deliveries that were delivered.
     pub delivered: u32,
@@ -116,8 +115,6 @@ pub struct Counts {
     /// The longest, in milliseconds.
     longest: u32,
 }
-
-wire!(struct Counts { delivered, failed, attempts, unauthorized, times, longest });
 
 impl Counts {
     /// Counts an attempt that ended after this time.
@@ -201,11 +198,11 @@ pub fn window(guard: Option<&Guard>) -> Duration {
 
 /// Where the holder of a partition keeps what it counted of an endpoint, or, with [`PROCESS`], of all of them.
 pub fn key(prefix: &str, partition: u32, endpoint: &str) -> String {
-    [prefix, "/guard/", itoa::Buffer::new().format(partition), "/", endpoint].concat()
+    format!("{prefix}/guard/{partition}/{endpoint}")
 }
 
 /// What one VM, or all of them together, counted: lately, and in all.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ring {
     /// In all.
     pub totals: Totals,
@@ -214,8 +211,6 @@ pub struct Ring {
     /// Each with its number, counted from the base of the clock; ascending.
     cells: Vec<(u64, Counts)>,
 }
-
-wire!(struct Ring { totals, width, cells });
 
 impl Record for Ring {
     const VERSION: u8 = 1;

@@ -9,11 +9,12 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::dead_letter::Reason;
 use crate::outcome::Ending;
-use crate::store::{SharedStore, StoreError, swap};
+use crate::store::{Record, SharedStore, StoreError, swap};
 use crate::time::WallTime;
-use crate::wire::wire;
 
 /// Slots that a worker takes at once.
 pub const BLOCK: u64 = 16;
@@ -22,7 +23,7 @@ pub const BLOCK: u64 = 16;
 const ATTEMPTS_MAX: usize = 20;
 
 /// How a delivery went.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trail {
     /// When it ended.
     pub ended: Option<WallTime>,
@@ -32,10 +33,8 @@ pub struct Trail {
     pub attempts: Vec<Attempt>,
 }
 
-wire!(struct Trail { ended, reason, attempts });
-
 /// An attempt that ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attempt {
     /// When it was made.
     pub at: WallTime,
@@ -44,8 +43,6 @@ pub struct Attempt {
     /// How long it took.
     pub millis: u32,
 }
-
-wire!(struct Attempt { at, code, millis });
 
 impl Trail {
     /// Remembers an attempt.
@@ -84,12 +81,11 @@ impl History {
     /// The store's; it is not kept then.
     pub fn keep(&mut self, store: &mut dyn SharedStore, record: &[u8]) -> Result<(), StoreError> {
         if self.next == self.end {
-            let (mut next, size) = (0, self.size);
-            swap(store, &next_key(&self.keys), &mut |_, bytes| {
-                next = bytes.as_deref().and_then(Next::decode).map_or(0, |next| next.number);
-                Ok(Some(Next { number: next + BLOCK, size }.encode()))
+            let next = swap(store, &next_key(&self.keys), |_, bytes| {
+                let next = bytes.map_or(0, |bytes| Next::or_new(&bytes).number);
+                Ok((Some(Next { number: next.saturating_add(BLOCK), size: self.size }.encode()?), next))
             })?;
-            (self.next, self.end) = (next, next + BLOCK);
+            (self.next, self.end) = (next, next.saturating_add(BLOCK));
         }
         let slot = self.next % u64::from(self.size.max(1));
         self.next += 1;
@@ -104,7 +100,8 @@ impl History {
 pub fn survey(store: &mut dyn SharedStore, prefix: &str, visit: &mut dyn FnMut(&[u8])) -> Result<(), StoreError> {
     let keys = keys(prefix);
     let Some((next, _)) = store.get(&next_key(&keys))? else { return Ok(()) };
-    let used = Next::decode(&next).map_or(0, |next| next.number.min(next.size.into()));
+    let next = Next::or_new(&next);
+    let used = next.number.min(next.size.into());
     for slot in 0..used {
         if let Some((record, _)) = store.get(&slot_key(&keys, slot))? {
             visit(&record);
@@ -113,34 +110,36 @@ pub fn survey(store: &mut dyn SharedStore, prefix: &str, visit: &mut dyn FnMut(&
     Ok(())
 }
 
-/// Where the next block begins. Written by hand: the code for one more record is a kilobyte.
+/// Where the next block begins, and how many slots there are. Its integers are not varints, as in other records: the
+/// first version was written so.
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Next {
+    #[serde(with = "postcard::fixint::le")]
     number: u64,
+    #[serde(with = "postcard::fixint::le")]
     size: u32,
 }
 
-impl Next {
+impl Record for Next {
     const VERSION: u8 = 1;
+}
 
-    fn encode(&self) -> Vec<u8> {
-        [&[Self::VERSION], &self.number.to_le_bytes()[..], &self.size.to_le_bytes()].concat()
-    }
-
-    /// One of another version counts for nothing: its slots are used anew.
-    fn decode(bytes: &[u8]) -> Option<Self> {
-        let (number, size) = bytes.strip_prefix(&[Self::VERSION])?.split_first_chunk()?;
-        Some(Self { number: u64::from_le_bytes(*number), size: u32::from_le_bytes(size.try_into().ok()?) })
+impl Next {
+    /// The record in these bytes. One of another version counts for nothing: its slots are used anew.
+    fn or_new(bytes: &[u8]) -> Self {
+        Self::decode(bytes).map(|(next, _)| next).unwrap_or_default()
     }
 }
 
 fn keys(prefix: &str) -> String {
-    [prefix, "/history/"].concat()
+    format!("{prefix}/history/")
 }
 
 fn next_key(keys: &str) -> String {
-    [keys, "next"].concat()
+    format!("{keys}next")
 }
 
+/// Made for every event, so without the machinery of `format!`.
 fn slot_key(keys: &str, slot: u64) -> String {
     [keys, itoa::Buffer::new().format(slot)].concat()
 }
@@ -151,6 +150,7 @@ mod tests {
 
     use super::*;
     use crate::store::memory::MemoryStore;
+    use crate::store::recorded::assert_recorded;
 
     fn found(store: &mut MemoryStore) -> Vec<u8> {
         let mut found = Vec::new();
@@ -190,6 +190,12 @@ mod tests {
         let mut trail = Trail::default();
         (0..50).for_each(|_| trail.push(WallTime::default(), Ending::Timeout, Duration::MAX));
         assert_eq!((trail.attempts.len(), trail.attempts[0].millis), (20, u32::MAX));
+    }
+
+    #[test]
+    fn the_next_block_is_read_and_written_as_the_previous_release_wrote_it() {
+        let next = Next { number: 0x0102_0304_0506_0708, size: 1000 };
+        assert_recorded("history next", &next);
     }
 
     proptest! {

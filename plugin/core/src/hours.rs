@@ -7,12 +7,13 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::guard::Counts;
 use crate::notice::DeliveryResult;
 use crate::outcome::Ending;
 use crate::store::{Record, SharedStore, StoreError, Write, read, update};
 use crate::time::WallTime;
-use crate::wire::wire;
 
 /// Hours that are kept.
 pub const HOURS: u64 = 168;
@@ -26,7 +27,7 @@ pub const OUTCOMES: [&str; 8] = ["2xx", "3xx", "4xx", "5xx", "timeout", "reset",
 pub const REJECTED: &str = "rejected";
 
 /// What happened to an endpoint in an hour.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hour {
     /// Its number: hours since the Unix epoch.
     number: u64,
@@ -43,8 +44,6 @@ pub struct Hour {
     /// Deliveries that were delivered or failed, attempts, and how long they took.
     pub counts: Counts,
 }
-
-wire!(struct Hour { number, accepted, outcomes, retries, expired, breaker_opens, counts });
 
 impl Record for Hour {
     const VERSION: u8 = 1;
@@ -178,13 +177,14 @@ pub fn list(
 }
 
 fn key(prefix: &str, endpoint: &str, number: u64) -> String {
-    [prefix, "/hours/", endpoint, "/", itoa::Buffer::new().format(number % HOURS)].concat()
+    format!("{prefix}/hours/{endpoint}/{}", number % HOURS)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::store::memory::MemoryStore;
+    use crate::store::recorded::assert_recorded;
 
     fn at(hour: u64) -> WallTime {
         WallTime::from_millis(hour * SECONDS * 1000 + 1)
@@ -264,6 +264,18 @@ mod tests {
                 hour.attempt(Ending::Status(200), Duration::from_millis(eighth << octave), true);
             });
         }
-        assert!(hour.encode().len() < 480, "{}", hour.encode().len());
+        let size = hour.encode().unwrap().len();
+        assert!(size < 480, "{size}");
+    }
+
+    #[test]
+    fn an_hour_is_read_and_written_as_the_previous_release_wrote_it() {
+        let mut hour = Hour::at(500_000);
+        (hour.accepted, hour.retries, hour.expired, hour.breaker_opens) = (1, 128, 300, 4);
+        OUTCOMES.iter().for_each(|outcome| hour.outcome(outcome));
+        for millis in [0, 7, 90_000] {
+            hour.attempt(Ending::Status(401), Duration::from_millis(millis), true);
+        }
+        assert_recorded("hour", &hour);
     }
 }

@@ -11,12 +11,12 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::message::EventId;
 use crate::store::{Record, SharedStore, StoreError, Write, update};
 use crate::time::Instant;
-use crate::wire::wire;
 
 /// How long a key is remembered after its first use.
 pub const REMEMBERED: Duration = Duration::from_secs(600);
@@ -86,7 +86,7 @@ pub struct Finished {
     pub body: Vec<u8>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Entry {
     name: [u8; 16],
     body: [u8; 16],
@@ -95,9 +95,7 @@ struct Entry {
     progress: Progress,
 }
 
-wire!(struct Entry { name, body, id, expires, progress });
-
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Progress {
     /// Somebody is on it, until then.
     Claimed { until: Instant },
@@ -107,14 +105,10 @@ enum Progress {
     Answered { status: u16, body: Vec<u8> },
 }
 
-wire!(enum Progress { 0 => Claimed { until }, 1 => Failed, 2 => Answered { status, body } });
-
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Bucket {
     entries: Vec<Entry>,
 }
-
-wire!(struct Bucket { entries });
 
 impl Record for Bucket {
     const VERSION: u8 = 1;
@@ -230,6 +224,7 @@ mod tests {
 
     use super::*;
     use crate::store::memory::MemoryStore;
+    use crate::store::recorded::assert_recorded;
 
     const HOLD: Duration = Duration::from_secs(30);
 
@@ -341,5 +336,14 @@ mod tests {
             }
             prop_assert!(case.store.values.len() <= 64 / BUCKET);
         }
+    }
+
+    #[test]
+    fn a_bucket_is_read_and_written_as_the_previous_release_wrote_it() {
+        let answered = |body: &[u8]| Progress::Answered { status: 202, body: body.to_vec() };
+        let all = [Progress::Claimed { until: at(30) }, Progress::Failed, answered(b"{\"id\":1}"), answered(b"")];
+        let entry = |progress| Entry { name: [1; 16], body: [0xfe; 16], id: id(3), expires: at(600), progress };
+        assert_recorded("idempotency", &Bucket { entries: all.map(entry).into() });
+        assert_recorded("idempotency empty", &Bucket::default());
     }
 }

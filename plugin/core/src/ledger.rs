@@ -26,11 +26,12 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::delivery::{EventMeta, StateRecord, split_payload, with_payload};
 use crate::message::EventId;
 use crate::store::{Cas, FREED, Record, SharedStore, StoreError, is_freed};
 use crate::time::Instant;
-use crate::wire::wire;
 
 mod survey;
 
@@ -46,7 +47,7 @@ pub const LEASE: Duration = Duration::from_secs(10);
 pub const PARTITIONS_MAX: u32 = 1024;
 
 /// Whose a partition is. See the module.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Lease {
     Held {
         /// The holder's.
@@ -55,8 +56,6 @@ enum Lease {
     },
     Left,
 }
-
-wire!(enum Lease { 0 => Held { nonce, heartbeat }, 1 => Left });
 
 impl Record for Lease {
     const VERSION: u8 = 1;
@@ -204,7 +203,8 @@ impl Partition {
         now: Instant,
     ) -> Result<Option<Self>, StoreError> {
         let lease_key = lease_key(prefix, number);
-        match store.set(&lease_key, &Lease::Held { nonce, heartbeat: now }.encode(), Some(cas)) {
+        let lease = Lease::Held { nonce, heartbeat: now }.encode()?;
+        match store.set(&lease_key, &lease, Some(cas)) {
             Ok(()) => Ok(Some(Self {
                 number,
                 lease_key,
@@ -238,7 +238,8 @@ impl Partition {
         if !Lease::is_held_by(&bytes, self.nonce) {
             return Ok(Ownership::Lost);
         }
-        match store.set(&self.lease_key, &Lease::Held { nonce: self.nonce, heartbeat: now }.encode(), Some(cas)) {
+        let lease = Lease::Held { nonce: self.nonce, heartbeat: now }.encode()?;
+        match store.set(&self.lease_key, &lease, Some(cas)) {
             Ok(()) => {
                 self.heartbeat = now;
                 Ok(Ownership::Held)
@@ -256,7 +257,7 @@ impl Partition {
         match store.get(&self.lease_key)? {
             Some((bytes, cas)) if Lease::is_held_by(&bytes, self.nonce) => {
                 let freed = is_empty && self.foreign == 0;
-                let lease = if freed { vec![FREED] } else { Lease::Left.encode() };
+                let lease = if freed { vec![FREED] } else { Lease::Left.encode()? };
                 store.set(&self.lease_key, &lease, Some(cas))
             }
             _ => Ok(()),
@@ -279,10 +280,9 @@ impl Partition {
         payload: &[u8],
         state: &StateRecord<&str>,
     ) -> Result<u32, StoreError> {
+        let body = with_payload(meta, payload)?;
         let slot = self.take_slot();
-        let written = store
-            .set(&self.body_key(slot), &with_payload(meta, payload), None)
-            .and_then(|()| self.write(store, slot, state));
+        let written = store.set(&self.body_key(slot), &body, None).and_then(|()| self.write(store, slot, state));
         match written {
             Ok(()) => Ok(slot),
             Err(error) => {
@@ -299,7 +299,7 @@ impl Partition {
     /// # Errors
     /// The store's.
     pub fn write(&self, store: &mut dyn SharedStore, slot: u32, state: &StateRecord<&str>) -> Result<(), StoreError> {
-        store.set(&self.state_key(slot), &state.encode(), None)
+        store.set(&self.state_key(slot), &state.encode()?, None)
     }
 
     /// Reads the bytes of the event `id`.

@@ -14,7 +14,7 @@
 //! | What does a receiver get? | [`message`], [`signature`], [`secret`] |
 //! | What does the end of an attempt mean? | [`outcome`], [`retry`], [`breaker`], [`rate`], [`endpoint`] |
 //! | How does a delivery live and die? | [`delivery`], [`dead_letter`], [`history`] |
-//! | What survives a worker? | [`store`], [`wire`], [`ledger`] |
+//! | What survives a worker? | [`store`], [`ledger`] |
 //! | Which configuration delivers? | [`generation`] |
 //! | What can operators see and change while it runs? | [`admin`], [`about`], [`control`], [`endpoint`] |
 //! | What are they told without asking? | [`operational`], [`notice`], [`log`] |
@@ -68,4 +68,3 @@ pub mod store;
 pub mod subscription;
 pub mod template;
 pub mod time;
-pub mod wire;

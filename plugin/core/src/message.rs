@@ -3,6 +3,10 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+use uuid::fmt::Hyphenated;
+use uuid::{Builder, Uuid};
+
 use crate::config::{Endpoint, MetadataValue, Payload, Route, Sink, Url};
 use crate::headers::{self, Headers};
 use crate::json::write::quoted;
@@ -11,7 +15,6 @@ use crate::operational::is_operational;
 use crate::signature::timestamped::Timestamped;
 use crate::template::{Absent, Source};
 use crate::time::WallTime;
-use crate::wire::wire;
 
 /// An event type has at most this many characters.
 pub const EVENT_TYPE_MAX: usize = 128;
@@ -21,37 +24,25 @@ pub const EVENT_TYPE_MAX: usize = 128;
 pub const CARRIED_HEADER_MAX: usize = 1024;
 
 /// An event's id: a UUID version 4 (RFC 9562), the same in every attempt and redelivery.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct EventId(pub [u8; 16]);
-
-wire!(struct EventId(_));
 
 impl EventId {
     /// Makes an id of 16 random bytes: six bits are set as version 4 asks.
     pub fn from_random(bytes: [u8; 16]) -> Self {
-        Self(uuid::Builder::from_random_bytes(bytes).into_uuid().into_bytes())
+        Self(Builder::from_random_bytes(bytes).into_uuid().into_bytes())
     }
-}
 
-impl EventId {
     /// Reads what is printed: 32 hexadecimal digits in five groups.
     pub fn parse(text: &str) -> Option<Self> {
-        let (mut id, mut digits) = ([0u8; 16], text.bytes());
-        for (at, byte) in id.iter_mut().enumerate() {
-            if matches!(at, 4 | 6 | 8 | 10) && digits.next() != Some(b'-') {
-                return None;
-            }
-            for _ in 0..2 {
-                *byte = *byte << 4 | char::from(digits.next()?).to_digit(16)? as u8;
-            }
-        }
-        digits.next().is_none().then_some(Self(id))
+        let id: Hyphenated = text.parse().ok()?;
+        Some(Self(id.into_uuid().into_bytes()))
     }
 }
 
 impl fmt::Display for EventId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(uuid::Uuid::from_bytes(self.0).hyphenated().encode_lower(&mut uuid::Uuid::encode_buffer()))
+        Uuid::from_bytes(self.0).hyphenated().fmt(f)
     }
 }
 

@@ -11,13 +11,14 @@
 //! The worker that made a transition emits it, after the transition is written; what an operator did is emitted by
 //! whoever answered the operator. Should that VM die in between, the event is missing.
 
+use serde::{Deserialize, Serialize};
+
 use crate::dead_letter::Letter;
 use crate::json::write::{NONE, Writer, quoted};
 use crate::message::EventId;
 use crate::rollout::Percent;
 use crate::subscription::{EventPattern, Subscriptions};
 use crate::time::WallTime;
-use crate::wire::wire;
 
 /// What the type of every operational event begins with. No producer's may.
 pub const PREFIX: &str = "gatepost.";
@@ -64,10 +65,8 @@ impl Kind {
 }
 
 /// Which kinds an endpoint wants: a bit for each.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Kinds(u8);
-
-wire!(struct Kinds(_));
 
 impl Kinds {
     /// Those that these patterns ask for by name.

@@ -5,18 +5,17 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::config::Rate;
 use crate::store::Record;
 use crate::time::Instant;
-use crate::wire::wire;
 
 /// A token bucket, full at first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bucket {
     theoretical_arrival: Instant,
 }
-
-wire!(struct Bucket { theoretical_arrival });
 
 impl Record for Bucket {
     const VERSION: u8 = 1;
@@ -44,6 +43,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::store::recorded::assert_recorded;
 
     fn at(millis: u64) -> Instant {
         Instant::from_nanos(millis * 1_000_000)
@@ -89,5 +89,10 @@ mod tests {
             let next = bucket.take(at(millis), &rate).unwrap_err();
             prop_assert!(bucket.take(next, &rate).is_ok());
         }
+    }
+
+    #[test]
+    fn a_bucket_is_read_and_written_as_the_previous_release_wrote_it() {
+        assert_recorded("rate", &Bucket { theoretical_arrival: at(1_000_000) });
     }
 }

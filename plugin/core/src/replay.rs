@@ -146,7 +146,7 @@ impl Table {
         };
         // Never too short.
         let ttl = policy.ttl.as_secs() + u64::from(policy.ttl.subsec_nanos() > 0);
-        Self { prefix: [plugin, "/replay/", rule, "/"].concat(), ttl, buckets, slots }
+        Self { prefix: format!("{plugin}/replay/{rule}/"), ttl, buckets, slots }
     }
 
     /// Claims a message that is new, or says where it stands.
@@ -282,9 +282,10 @@ impl Table {
         mark: u64,
         change: &mut dyn FnMut(&mut dyn SharedStore, &mut Bucket) -> Result<bool, StoreError>,
     ) -> Result<(), StoreError> {
-        swap(store, &self.key(self.bucket(mark)), &mut |store, bytes| {
+        swap(store, &self.key(self.bucket(mark)), |store, bytes| {
             let mut bucket = Bucket::read(bytes)?;
-            Ok(change(store, &mut bucket)?.then(|| bucket.written()))
+            let is_changed = change(store, &mut bucket)?;
+            Ok((is_changed.then(|| bucket.written()), ()))
         })
     }
 

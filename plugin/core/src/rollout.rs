@@ -21,18 +21,16 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::guard::Trigger;
 use crate::store::Record;
 use crate::time::{Instant, Now, WallTime};
-use crate::wire::wire;
 
 /// A share of all events, in hundredths of a percent.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Percent(pub u32);
-
-wire!(struct Percent(_));
 
 impl Percent {
     /// Every event.
@@ -63,7 +61,7 @@ impl std::fmt::Display for Percent {
 }
 
 /// What the config says of the rollout, the same for every endpoint.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
     /// The share where there are no phases.
     pub percent: Percent,
@@ -75,8 +73,6 @@ pub struct Plan {
     pub digest: u64,
 }
 
-wire!(struct Plan { percent, start, phases, digest });
-
 impl Default for Plan {
     fn default() -> Self {
         Self { percent: Percent::ALL, start: None, phases: Vec::new(), digest: 0 }
@@ -84,7 +80,7 @@ impl Default for Plan {
 }
 
 /// A share for a time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Phase {
     /// The share.
     pub percent: Percent,
@@ -94,10 +90,8 @@ pub struct Phase {
     pub is_manual: bool,
 }
 
-wire!(struct Phase { percent, length, is_manual });
-
 /// How far an endpoint's rollout has come.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
     /// The plan's.
     digest: u64,
@@ -123,21 +117,17 @@ pub struct Progress {
     is_told: bool,
 }
 
-wire!(struct Progress {
-    digest, phase, since, counted_from, by_operator, is_held, breached, rolled_back, opens, off_since, is_told,
-});
-
 impl Record for Progress {
     const VERSION: u8 = 1;
 }
 
 /// Where an endpoint's progress is kept.
 pub fn key(prefix: &str, endpoint: &str) -> String {
-    [prefix, "/rollout/", endpoint].concat()
+    format!("{prefix}/rollout/{endpoint}")
 }
 
 /// A rollback.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RolledBack {
     /// What caused it.
     pub trigger: Trigger,
@@ -146,8 +136,6 @@ pub struct RolledBack {
     /// When.
     pub at: WallTime,
 }
-
-wire!(struct RolledBack { trigger, detail, at });
 
 /// How a rollout stands, in a word of the admin surface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

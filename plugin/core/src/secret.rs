@@ -143,7 +143,7 @@ mod tests {
     fn hmac(key: &[u8], data: &[u8]) -> String {
         let mut hmac = Secret::new(key.to_vec()).unwrap().hmac();
         hmac.update(data);
-        base16ct::lower::encode_string(&hmac.finalize().into_bytes())
+        hex::encode(hmac.finalize().into_bytes())
     }
 
     /// RFC 4231, sections 4.2 to 4.8; test case 5 truncates its output.

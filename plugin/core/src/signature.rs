@@ -296,14 +296,14 @@ fn mac(secret: &Secret, parts: &[&[u8]]) -> Ours {
 
 /// An HMAC-SHA256 in 64 lower-case hex digits.
 fn hex_of(secret: &Secret, parts: &[&[u8]]) -> String {
-    base16ct::lower::encode_string(&mac(secret, parts).bytes())
+    hex::encode(mac(secret, parts).bytes())
 }
 
 /// 64 hex digits.
 fn tag_of_hex(text: &[u8]) -> Option<Tag> {
     let mut bytes = [0; 32];
-    // What is decoded may be shorter.
-    base16ct::mixed::decode(text, &mut bytes).ok()?.try_into().ok().map(Tag::Mac)
+    hex::decode_to_slice(text, &mut bytes).ok()?;
+    Some(Tag::Mac(bytes))
 }
 
 /// The keys that make an HMAC.

@@ -4,13 +4,14 @@
 //! more when nothing is. What nobody has said again for as long as a lease lasts is another worker's to say: it has
 //! adopted those deliveries by then.
 
+use serde::{Deserialize, Serialize};
+
 use crate::ledger::LEASE;
 use crate::store::Record;
 use crate::time::Instant;
-use crate::wire::wire;
 
 /// What is pending with one worker, or, added up, with all of them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Standing {
     at: Instant,
     /// Deliveries that have not ended, by the endpoint's name.
@@ -18,8 +19,6 @@ pub struct Standing {
     /// When the oldest of their events was accepted.
     pub oldest: Option<Instant>,
 }
-
-wire!(struct Standing { at, pending, oldest });
 
 impl Record for Standing {
     const VERSION: u8 = 1;
@@ -53,7 +52,7 @@ impl Standing {
 
 /// Where the holder of a partition keeps it.
 pub fn key(prefix: &str, partition: u32) -> String {
-    [prefix, "/standing/", itoa::Buffer::new().format(partition)].concat()
+    format!("{prefix}/standing/{partition}")
 }
 
 #[cfg(test)]
@@ -61,6 +60,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::store::recorded::assert_recorded;
 
     #[test]
     fn what_workers_say_is_added_up_while_it_is_fresh() {
@@ -75,5 +75,13 @@ mod tests {
         sum.add(&worker(11, &[("a", 3)], 5));
         sum.add(&worker(10, &[("a", 100)], 1));
         assert_eq!((sum.of("a"), sum.of("b"), sum.of("c"), sum.oldest), (4, 2, 0, Some(second(5))));
+    }
+
+    #[test]
+    fn it_is_read_and_written_as_the_previous_release_wrote_it() {
+        let second = |second| Instant::default().plus(Duration::from_secs(second));
+        let pending = vec![("billing".to_owned(), 1), (String::new(), u32::MAX)];
+        assert_recorded("standing", &Standing { at: second(1), pending, oldest: Some(second(0)) });
+        assert_recorded("standing none", &Standing::at(second(20)));
     }
 }

@@ -3,13 +3,14 @@
 //! It mirrors the proxy-wasm ABI: whole values, no delete, no listing, compare-and-swap by a number that comes with
 //! each read. Envoy holds one mutex over it, so every call is atomic by itself.
 
-use crate::wire::{Decode, Encode, Reader};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 /// How often a contended update is tried before it is given up: each try loses only to another VM's success, so with
 /// a few VMs this is never reached by honest contention.
 const UPDATE_TRIES: u32 = 64;
 
-/// Room that is made for a record before it is written: most fit, and need not be moved while they grow.
+/// The capacity with which a record's buffer begins, in bytes: most records fit, and need not be moved while they grow.
 const ROOM: usize = 192;
 
 /// The number that comes with a value and guards its replacement.
@@ -30,6 +31,8 @@ pub enum StoreError {
     Contended,
     /// The value has a format this version does not know; it is left alone.
     UnknownFormat,
+    /// The record cannot be serialised. No record of this crate is so: their vectors know their lengths.
+    Serialize,
     /// The host refused, with this status of the ABI.
     Host(u32),
 }
@@ -40,6 +43,7 @@ impl std::fmt::Display for StoreError {
             Self::CasMismatch => f.write_str("somebody else wrote the key first"),
             Self::Contended => write!(f, "the key was lost to others {UPDATE_TRIES} times in a row"),
             Self::UnknownFormat => f.write_str("the value was written by another version"),
+            Self::Serialize => f.write_str("the value cannot be serialised"),
             Self::Host(status) => write!(f, "the host answered status {status}"),
         }
     }
@@ -60,13 +64,17 @@ pub trait SharedStore {
     fn set(&mut self, key: &str, value: &[u8], cas: Option<Cas>) -> Result<(), StoreError>;
 }
 
-/// A value in the store: a format version, then its fields as [`crate::wire`] writes them.
-pub trait Record: Encode + Decode {
+/// A value in the store: a format version, then its fields in
+/// [postcard's format](https://postcard.jamesmunns.com/wire-format).
+pub trait Record: Serialize + DeserializeOwned {
     /// Raised whenever the fields change; a reader leaves other versions alone. Never [`FREED`].
     const VERSION: u8;
 
     /// The bytes to store.
-    fn encode(&self) -> Vec<u8> {
+    ///
+    /// # Errors
+    /// [`StoreError::Serialize`].
+    fn encode(&self) -> Result<Vec<u8>, StoreError> {
         encoded(Self::VERSION, self)
     }
 
@@ -76,10 +84,8 @@ pub trait Record: Encode + Decode {
     /// [`StoreError::UnknownFormat`] for another version or bytes that are no such record.
     fn decode(bytes: &[u8]) -> Result<(Self, &[u8]), StoreError> {
         match bytes.split_first() {
-            Some((version, rest)) if *version == Self::VERSION => {
-                let mut reader = Reader::new(rest);
-                let record = Self::take(&mut reader);
-                reader.rest().map(|rest| (record, rest)).ok_or(StoreError::UnknownFormat)
+            Some((version, fields)) if *version == Self::VERSION => {
+                postcard::take_from_bytes(fields).map_err(|_| StoreError::UnknownFormat)
             }
             _ => Err(StoreError::UnknownFormat),
         }
@@ -87,11 +93,13 @@ pub trait Record: Encode + Decode {
 }
 
 /// The bytes of a record: its version, and its fields.
-pub fn encoded(version: u8, fields: &impl Encode) -> Vec<u8> {
+///
+/// # Errors
+/// [`StoreError::Serialize`].
+pub fn encoded(version: u8, fields: &impl Serialize) -> Result<Vec<u8>, StoreError> {
     let mut bytes = Vec::with_capacity(ROOM);
     bytes.push(version);
-    fields.put(&mut bytes);
-    bytes
+    postcard::to_extend(fields, bytes).map_err(|_| StoreError::Serialize)
 }
 
 /// The one byte that a freed slot holds, since a key cannot be deleted.
@@ -123,46 +131,38 @@ pub fn update<R: Record + Default, T>(
     key: &str,
     mut change: impl FnMut(&mut R) -> (Write, T),
 ) -> Result<T, StoreError> {
-    let mut result = None;
-    change_record(store, key, &mut |record| {
-        let (write, made) = change(record);
-        result = Some(made);
-        write
-    })?;
-    // A swap that has not failed has changed something, or found that it need not.
-    result.ok_or(StoreError::Contended)
-}
-
-/// Apart from [`update`] so that it exists once for a record, whatever is changed in it.
-#[inline(never)]
-fn change_record<R: Record + Default>(
-    store: &mut dyn SharedStore,
-    key: &str,
-    change: &mut dyn FnMut(&mut R) -> Write,
-) -> Result<(), StoreError> {
-    swap(store, key, &mut |_, bytes| {
-        let decode = |bytes: Vec<u8>| R::decode(&bytes).map(|(record, _)| record);
-        let mut record = bytes.map_or_else(|| Ok(R::default()), decode)?;
-        let write = change(&mut record);
-        Ok((write == Write::Yes).then(|| record.encode()))
+    swap(store, key, |_, bytes| {
+        let mut record = match bytes {
+            Some(bytes) => R::decode(&bytes)?.0,
+            None => R::default(),
+        };
+        let (write, result) = change(&mut record);
+        let changed = match write {
+            Write::Yes => Some(record.encode()?),
+            Write::No => None,
+        };
+        Ok((changed, result))
     })
 }
 
-/// What [`swap`] makes of a value. What it reads besides was read after the value, so that whoever changes both in the
-/// other order is noticed.
-pub(crate) type Change<'a> =
-    dyn FnMut(&mut dyn SharedStore, Option<Vec<u8>>) -> Result<Option<Vec<u8>>, StoreError> + 'a;
-
-/// Replaces a value by what `change` makes of it, unless that is `None`; a missing or freed one is `None` to it. Exists
-/// once, whatever the records are.
-pub(crate) fn swap(store: &mut dyn SharedStore, key: &str, change: &mut Change<'_>) -> Result<(), StoreError> {
+/// Changes a value under compare-and-swap, from `None` when it is missing or freed. `change` sees the newest value and
+/// gives the one to write, or `None` to leave it; it may run several times. Returns what its last run returned besides.
+/// Whatever `change` reads it reads after the value, so that whoever changes both in the other order is noticed.
+///
+/// # Errors
+/// The store's, those of `change`, and [`StoreError::Contended`].
+pub(crate) fn swap<T>(
+    store: &mut dyn SharedStore,
+    key: &str,
+    mut change: impl FnMut(&mut dyn SharedStore, Option<Vec<u8>>) -> Result<(Option<Vec<u8>>, T), StoreError>,
+) -> Result<T, StoreError> {
     for _ in 0..UPDATE_TRIES {
         let (bytes, cas) = store.get(key)?.map_or((None, Cas::CREATE), |(bytes, cas)| (Some(bytes), cas));
-        let bytes = bytes.filter(|bytes| !is_freed(bytes));
-        let Some(changed) = change(store, bytes)? else { return Ok(()) };
+        let (changed, result) = change(store, bytes.filter(|bytes| !is_freed(bytes)))?;
+        let Some(changed) = changed else { return Ok(result) };
         match store.set(key, &changed, Some(cas)) {
             Err(StoreError::CasMismatch) => {}
-            written => return written,
+            written => return written.map(|()| result),
         }
     }
     Err(StoreError::Contended)
@@ -176,6 +176,9 @@ pub enum Write {
     /// The record is as it was.
     No,
 }
+
+#[cfg(test)]
+pub mod recorded;
 
 /// A store in memory, with Envoy's rules, for tests of this crate.
 #[cfg(test)]
@@ -214,3 +217,6 @@ pub mod memory {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

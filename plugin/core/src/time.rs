@@ -9,13 +9,11 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use jiff::Timestamp;
 
-use crate::wire::wire;
+use serde::{Deserialize, Serialize};
 
 /// Monotonic time: nanoseconds since a base that all VMs of the process share.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Instant(u64);
-
-wire!(struct Instant(_));
 
 impl Instant {
     /// The time `nanos` nanoseconds after the base.
@@ -45,10 +43,8 @@ impl Instant {
 }
 
 /// Wall-clock time: nanoseconds since the Unix epoch.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct WallTime(u64);
-
-wire!(struct WallTime(_));
 
 impl WallTime {
     /// The time `nanos` nanoseconds after the Unix epoch.

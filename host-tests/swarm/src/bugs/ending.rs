@@ -92,8 +92,8 @@ pub(super) const BUGS: &[Bug] = &[
         what: "a dead letter is kept without what was to be delivered",
         edits: &[Edit {
             file: RING,
-            find: "let bytes = with_payload(letter, payload);",
-            replace: "let bytes = with_payload(letter, payload.get(..0).unwrap_or_default());",
+            find: "let bytes = with_payload(letter, payload)?;",
+            replace: "let bytes = with_payload(letter, payload.get(..0).unwrap_or_default())?;",
         }],
     },
     Bug {

@@ -71,8 +71,7 @@ pub(super) const BUGS: &[Bug] = &[
         what: "how an event stands is written with its first change, not before the 202",
         edits: &[Edit {
             file: LEDGER,
-            find: "
-            .and_then(|()| self.write(store, slot, state));",
+            find: ".and_then(|()| self.write(store, slot, state));",
             replace: ";
         let _ = state;",
         }],

@@ -2,6 +2,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::outcome::StatusSet;
+use crate::store::Record;
+use crate::store::recorded::assert_recorded;
 
 const OWNER: u64 = 7;
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -209,5 +211,24 @@ proptest! {
                 }
             }
         }
+    }
+}
+
+/// It is a part of the endpoint's record, and here one by itself.
+impl Record for Breaker {
+    const VERSION: u8 = 1;
+}
+
+#[test]
+fn every_position_is_read_and_written_as_the_previous_release_wrote_it() {
+    let probe = Probe { owner: u64::MAX, deadline: at(15) };
+    let states = [
+        ("closed", State::Closed { failures: vec![at(1), at(2)] }),
+        ("open", State::Open { until: at(60) }),
+        ("half open", State::HalfOpen { probe: Some(probe) }),
+        ("half open without probe", State::HalfOpen { probe: None }),
+    ];
+    for (name, state) in states {
+        assert_recorded(&format!("breaker {name}"), &Breaker { state, epoch: 300 });
     }
 }

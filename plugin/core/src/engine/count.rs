@@ -47,7 +47,7 @@ impl Counted {
             self.is_continued = true;
         }
         self.ring.prune(world.now.mono);
-        world.store.set(key, &self.ring.encode(), None)?;
+        world.store.set(key, &self.ring.encode()?, None)?;
         self.is_dirty = false;
         Ok(())
     }

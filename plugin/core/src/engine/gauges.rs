@@ -39,7 +39,7 @@ impl Engine {
         let home = if is_pending { Some(self.own(world)?) } else { self.home };
         self.has_said_pending = is_pending;
         let Some(home) = home else { return Ok(()) };
-        world.store.set(&standing::key(&self.prefix, home), &standing.encode(), None)
+        world.store.set(&standing::key(&self.prefix, home), &standing.encode()?, None)
     }
 
     fn gauge_all(&mut self, world: &mut World<'_>) -> Result<(), StoreError> {

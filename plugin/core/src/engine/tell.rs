@@ -14,6 +14,7 @@ use crate::message::EventId;
 use crate::notice::Notice;
 use crate::operational::{Kind, News, is_operational, letter_facts};
 use crate::outcome::Ending;
+use crate::store::StoreError;
 
 impl Engine {
     /// Puts an event into the history, all of whose deliveries have ended.
@@ -21,16 +22,16 @@ impl Engine {
         let config = Rc::clone(&self.config);
         let Some(event) = self.holdings.event(place) else { return };
         let record = state(&config, event).encode();
-        self.remember_record(world, &record);
+        self.keep_record(world, record);
     }
 
     /// Puts the record of an event into the history.
     pub(super) fn remember(&mut self, world: &mut World<'_>, record: &StateRecord<&str>) {
-        self.remember_record(world, &record.encode());
+        self.keep_record(world, record.encode());
     }
 
-    fn remember_record(&mut self, world: &mut World<'_>, record: &[u8]) {
-        if let Err(error) = self.history.keep(world.store, record) {
+    fn keep_record(&mut self, world: &mut World<'_>, record: Result<Vec<u8>, StoreError>) {
+        if let Err(error) = record.and_then(|record| self.history.keep(world.store, &record)) {
             self.note(Notice::Store { doing: "writing to the history", error });
         }
     }

@@ -1,6 +1,8 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::store::recorded::assert_recorded;
+use crate::time::WallTime;
 
 /// 30 s, so that a cell is a second.
 const FOR: Duration = Duration::from_secs(30);
@@ -217,4 +219,27 @@ proptest! {
             prop_assert!(ring.cells.len() as u64 <= RING);
         }
     }
+}
+
+#[test]
+fn a_ring_is_read_and_written_as_the_previous_release_wrote_it() {
+    let counts = Counts {
+        delivered: 1,
+        failed: 200,
+        attempts: 70_000,
+        unauthorized: 3,
+        times: vec![(0, 1), (200, 300), (255, u32::MAX)],
+        longest: 10_000,
+    };
+    let totals = Totals {
+        accepted: u64::MAX,
+        attempts: 1,
+        delivered: 2,
+        failed: 300,
+        expired: 4,
+        last_attempt: Some(WallTime::from_millis(1_700_000_000_000)),
+    };
+    let cells = vec![(0, Counts::default()), (u64::MAX, counts)];
+    assert_recorded("ring", &Ring { totals, width: 1_000_000_000, cells });
+    assert_recorded("ring empty", &Ring::new(FOR));
 }

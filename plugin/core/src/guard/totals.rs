@@ -1,11 +1,12 @@
 //! What was counted in all.
 
+use serde::{Deserialize, Serialize};
+
 use crate::notice::DeliveryResult;
 use crate::time::WallTime;
-use crate::wire::wire;
 
 /// What was counted since the process began.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Totals {
     /// Deliveries that were accepted; of the process: events.
     pub accepted: u64,
@@ -20,8 +21,6 @@ pub struct Totals {
     /// When the last attempt was made.
     pub last_attempt: Option<WallTime>,
 }
-
-wire!(struct Totals { accepted, attempts, delivered, failed, expired, last_attempt });
 
 impl Totals {
     /// Counts an attempt that was made at this time, and has ended.

@@ -45,7 +45,7 @@ fn message(id: &str, body: &[u8]) -> Vec<(&'static str, String)> {
 }
 
 fn github(id: &str, body: &[u8]) -> Vec<(&'static str, String)> {
-    let mac = base16ct::lower::encode_string(&hmac_of(b"s", body));
+    let mac = hex::encode(hmac_of(b"s", body));
     vec![("x-github-delivery", id.to_owned()), ("x-hub-signature-256", format!("sha256={mac}"))]
 }
 

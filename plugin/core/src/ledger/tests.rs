@@ -2,6 +2,7 @@ use super::*;
 use crate::delivery::{DeliveryRecord, Stage};
 use crate::history::Trail;
 use crate::store::memory::MemoryStore;
+use crate::store::recorded::assert_recorded;
 use crate::time::WallTime;
 
 fn at(seconds: u64) -> Instant {
@@ -126,7 +127,7 @@ fn a_body_whose_state_was_never_written_was_never_accepted() {
     let mut dead = claim(&mut store, 1, at(0));
     let slot = accept(&mut dead, &mut store, 1);
     dead.free(&mut store, slot).unwrap();
-    store.set("g/body/0/0", &with_payload(&meta(2), b"body"), None).unwrap();
+    store.set("g/body/0/0", &with_payload(&meta(2), b"body").unwrap(), None).unwrap();
     let (heir, recovered) = adopt(&mut store, 2, at(20)).unwrap();
     assert!(recovered.is_empty() && !heir.is_foreign());
 }
@@ -136,7 +137,7 @@ fn a_state_whose_body_is_another_events_is_free() {
     let mut store = MemoryStore::default();
     let mut dead = claim(&mut store, 1, at(0));
     accept(&mut dead, &mut store, 1);
-    store.set("g/body/0/0", &with_payload(&meta(2), b"body"), None).unwrap();
+    store.set("g/body/0/0", &with_payload(&meta(2), b"body").unwrap(), None).unwrap();
     let (heir, recovered) = adopt(&mut store, 2, at(20)).unwrap();
     assert!(recovered.is_empty() && !heir.is_foreign());
     assert_eq!(heir.body(&mut store, 0, meta(1).id), Err(StoreError::UnknownFormat));
@@ -187,4 +188,10 @@ fn freed_slots_keep_one_byte_and_the_keys_stay_at_the_high_water_mark() {
     assert_eq!(store.values.len(), 1 + 2 * 5);
     let bytes: usize = store.values.iter().filter(|(key, _)| *key != "g/lease/0").map(|(_, (v, _))| v.len()).sum();
     assert_eq!(bytes, 10);
+}
+
+#[test]
+fn a_lease_is_read_and_written_as_the_previous_release_wrote_it() {
+    assert_recorded("lease held", &Lease::Held { nonce: u64::MAX, heartbeat: at(1_000_000) });
+    assert_recorded("lease left", &Lease::Left);
 }

@@ -1,4 +1,6 @@
-//! A bucket of the table, as it stands in shared data: a head, and entries of 16 bytes.
+//! A bucket of the table, as it stands in shared data: a head, and entries of 16 bytes, packed by hand. Unlike the
+//! [records](crate::store::Record) it is not taken apart for every request: an entry is found and changed in place, and its
+//! fixed size bounds the memory of the table.
 
 use crate::store::StoreError;
 

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::store::recorded::assert_recorded;
 
 const HOUR: Duration = Duration::from_secs(3600);
 const START: u64 = 1_700_000_000_000;
@@ -144,5 +145,26 @@ proptest! {
         prop_assert!(!Percent(small).admits(&key) || large.admits(&key));
         prop_assert_eq!(Percent(small).admits(&key), Percent(small).admits(&key));
         prop_assert!(Percent::ALL.admits(&key) && !Percent::NONE.admits(&key));
+    }
+}
+
+#[test]
+fn progress_is_read_and_written_as_the_previous_release_wrote_it() {
+    assert_recorded("progress new", &Progress::default());
+    for trigger in Trigger::ALL {
+        let progress = Progress {
+            digest: u64::MAX,
+            phase: 2,
+            since: now(1.0).wall,
+            counted_from: now(2.0).mono,
+            by_operator: Some(Percent(1250)),
+            is_held: true,
+            breached: Some(trigger),
+            rolled_back: Some(RolledBack { trigger, detail: "12.5 % of 40".to_owned(), at: now(3.0).wall }),
+            opens: vec![now(0.0).mono, now(0.5).mono],
+            off_since: Some(now(4.0).wall),
+            is_told: true,
+        };
+        assert_recorded(&format!("progress {}", trigger.label()), &progress);
     }
 }
