@@ -117,15 +117,19 @@ fn a_raw_event_may_have_no_body_and_any_bytes() {
 }
 
 #[test]
-fn json_nested_to_any_depth_is_json() {
+fn json_nested_too_deep_is_refused_where_json_is_needed() {
+    let deep = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
     let mut process = start(&envelope());
-    let deep = "[".repeat(100_000) + &"]".repeat(100_000);
-    accept(&mut process, 0, event("payment_verified").body(deep.clone()));
-    let unended = event("payment_verified").body("[".repeat(100_000));
-    assert_problem(&answer(&mut process, 0, unended), 400);
+    accept(&mut process, 0, event("payment_verified").body(deep(127)));
+    for body in [deep(128), deep(100_000), "[".repeat(100_000)] {
+        assert_problem(&answer(&mut process, 0, event("payment_verified").body(body)), 400);
+    }
     advance(&mut process, seconds(1));
     let sent = String::from_utf8(process.calls("billing")[0].body.clone()).expect("JSON");
-    assert!(sent.contains(&deep));
+    assert!(sent.contains(&deep(127)));
+    // A raw body that nobody reads is any bytes.
+    let mut process = start(&config([endpoint("billing")]));
+    accept(&mut process, 0, event("payment_verified").body(deep(100_000)));
 }
 
 #[test]

@@ -212,11 +212,31 @@ fn an_event_outside_of_the_sample_is_looked_at_too() {
 #[test]
 fn depth_and_size_do_no_harm() {
     let mut process = start(&guarded(json!({"action": "redact"})));
-    let deep = format!("{}\"bob@example.com\"{}", "[".repeat(120_000), "]".repeat(120_000));
-    accept(&mut process, 0, event("a").body(deep.clone()));
+    let deep = |levels: usize| format!("{}\"bob@example.com\"{}", "[".repeat(levels), "]".repeat(levels));
+    accept(&mut process, 0, event("a").body(deep(127)));
+    for levels in [128, 120_000] {
+        let refused = answer(&mut process, 0, event("a").body(deep(levels)));
+        assert_eq!((refused.status(), refused.header("content-type")), (400, "application/problem+json"));
+    }
     accept(&mut process, 0, event("a").body(format!("\"{}\"", "1:%40@+(".repeat(30_000))));
     accept(&mut process, 0, event("a").body("{\"email\":1,".repeat(20_000)));
     advance(&mut process, seconds(1));
-    let expected = deep.replace("bob@example.com", "[redacted]");
+    let expected = deep(127).replace("bob@example.com", "[redacted]");
     assert_eq!(attempts(&process, "billing")[0].body, expected.as_bytes());
+}
+
+#[test]
+fn what_stands_deep_is_not_read_once_for_each_level() {
+    let mut process = start(&guarded(json!({"action": "redact"})));
+    let mut fuel = |levels: usize| {
+        let items = vec!["{\"a\":\"b\"}"; 10_000].join(",");
+        let body = format!("{}{items}{}", "[".repeat(levels), "]".repeat(levels));
+        let start = process.fuel();
+        accept(&mut process, 0, event("a").body(body));
+        process.fuel() - start
+    };
+    // The first one grows the memory.
+    fuel(100);
+    let (flat, deep) = (fuel(1), fuel(100));
+    assert!(deep < flat + flat / 10, "{deep} and {flat}");
 }

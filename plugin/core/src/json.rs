@@ -1,14 +1,22 @@
-//! Request bodies as JSON: checked, and read by JSON pointer (RFC 6901), without building a tree.
+//! Request bodies as JSON (RFC 8259), by serde_json: checked, and read by JSON pointer (RFC 6901).
 //!
-//! Neither costs memory that grows with the body's depth: what is skipped is skipped by a loop, and a pointer descends
-//! no deeper than it has tokens.
+//! # Bounds
+//! To check a body of n bytes, and to read it by one pointer, is two passes over n bytes, whatever the body: serde_json
+//! parses it once, keeping nothing of what the pointer does not name, and [`too_deep`] looks at its brackets. A pointer
+//! descends at most [`POINTER_TOKENS_MAX`] levels; what it passes by is skipped by serde_json without recursion.
 
 use std::fmt;
+use std::marker::PhantomData;
 
-use read::{ARRAY, OBJECT, Reader};
+use serde::Deserialize;
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::Value;
+use serde_json::value::RawValue;
 
-pub mod read;
 pub mod write;
+
+/// A body is nested at most this deep: what serde_json takes, whose recursion limit is 128, and with it many receivers.
+pub const DEPTH_MAX: usize = 127;
 
 /// A pointer has at most this many tokens: each is one level of recursion.
 pub const POINTER_TOKENS_MAX: usize = 32;
@@ -23,6 +31,11 @@ pub enum BodyFault {
         /// Its place.
         at: usize,
     },
+    /// Its arrays and objects are nested deeper than [`DEPTH_MAX`].
+    TooDeep {
+        /// The byte, counted from 0, that opens the first that is too deep.
+        at: usize,
+    },
     /// The first place where it is not JSON.
     NotJson {
         /// What the parser met; it quotes nothing of the body.
@@ -35,6 +48,7 @@ impl fmt::Display for BodyFault {
         match self {
             Self::Empty => f.write_str("the body is empty where JSON is needed"),
             Self::NotUtf8 { at } => write!(f, "the body is not UTF-8 at byte {at}"),
+            Self::TooDeep { at } => write!(f, "the body is nested more than {DEPTH_MAX} deep at byte {at}"),
             Self::NotJson { reason } => write!(f, "the body is not JSON: {reason}"),
         }
     }
@@ -43,8 +57,39 @@ impl fmt::Display for BodyFault {
 /// The body as text, if all of it is one JSON value.
 pub fn check(body: &[u8]) -> Result<&str, BodyFault> {
     let text = text(body)?;
-    Reader::new(text).whole().map_err(not_json)?;
+    parse(text, PhantomData::<IgnoredAny>)?;
     Ok(text)
+}
+
+/// Parses a text that is one JSON value, and no deeper than [`DEPTH_MAX`]. serde_json counts the levels that a visitor
+/// enters, not those that it skips, so they are counted here.
+fn parse<'a, S: DeserializeSeed<'a>>(text: &'a str, seed: S) -> Result<S::Value, BodyFault> {
+    let mut json = serde_json::Deserializer::from_str(text);
+    let value = seed.deserialize(&mut json).and_then(|value| json.end().map(|()| value)).map_err(not_json)?;
+    too_deep(text).map_or(Ok(value), |at| Err(BodyFault::TooDeep { at }))
+}
+
+/// The first byte of valid JSON that opens more than [`DEPTH_MAX`] arrays and objects within each other.
+fn too_deep(json: &str) -> Option<usize> {
+    let mut depth = 0usize;
+    let mut bytes = json.bytes().enumerate();
+    while let Some((at, byte)) = bytes.next() {
+        match byte {
+            b'{' | b'[' if depth == DEPTH_MAX => return Some(at),
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            b'"' => {
+                // To its closing quote: a backslash takes the next byte with it.
+                while let Some((_, byte)) = bytes.next().filter(|(_, byte)| *byte != b'"') {
+                    if byte == b'\\' {
+                        bytes.next();
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    None
 }
 
 /// What a pointer found.
@@ -84,10 +129,7 @@ impl Pointer {
     /// Reads the body's value at this pointer. The whole body is read: of a repeated key the last counts, as in most
     /// parsers, so that the receiver of the same bytes sees the same value.
     pub fn read(&self, body: &[u8]) -> Result<Found, BodyFault> {
-        let mut reader = Reader::new(text(body)?);
-        let found = descend(&mut reader, &self.tokens).map_err(not_json)?;
-        reader.end().map_err(not_json)?;
-        found.map_or(Ok(Found::Nothing), scalar)
+        parse(text(body)?, Behind(&self.tokens))?.map_or(Ok(Found::Nothing), scalar)
     }
 }
 
@@ -97,9 +139,14 @@ impl fmt::Display for Pointer {
     }
 }
 
+/// Text as a JSON string, quotes included.
+pub fn quoted(text: &str) -> String {
+    Value::from(text).to_string()
+}
+
 /// The id under a key of a body of this kind, which another of its keys tells: ids of other things are none of messages.
 pub fn id_at(body: &[u8], key: &str, (kind_key, kind): (&str, &str)) -> Option<Vec<u8>> {
-    let read = |key: &str| match Pointer::parse(&["/", key].concat()).ok()?.read(body).ok()? {
+    let read = |key: &str| match Pointer::parse(&format!("/{key}")).ok()?.read(body).ok()? {
         Found::Scalar(text) => Some(text),
         Found::Nothing | Found::Composite => None,
     };
@@ -113,17 +160,13 @@ fn text(body: &[u8]) -> Result<&str, BodyFault> {
     std::str::from_utf8(body).map_err(|error| BodyFault::NotUtf8 { at: error.valid_up_to() })
 }
 
-fn not_json(reason: String) -> BodyFault {
-    BodyFault::NotJson { reason }
+pub(crate) fn not_json(error: serde_json::Error) -> BodyFault {
+    BodyFault::NotJson { reason: error.to_string() }
 }
 
 fn scalar(raw: &str) -> Result<Found, BodyFault> {
     Ok(match raw.as_bytes().first() {
-        Some(b'"') => {
-            let mut text = String::new();
-            Reader::new(raw).string(Some(&mut text)).map_err(not_json)?;
-            Found::Scalar(text)
-        }
+        Some(b'"') => Found::Scalar(serde_json::from_str(raw).map_err(not_json)?),
         Some(b'{' | b'[') => Found::Composite,
         Some(b'n') | None => Found::Nothing,
         Some(_) => Found::Scalar(raw.to_owned()),
@@ -146,40 +189,78 @@ fn unescape(token: &str) -> Option<String> {
     Some(plain)
 }
 
-/// The value behind these tokens, as it is written. Of a scalar that should hold it all is read, as of every value on the
-/// way.
-fn descend<'a>(body: &mut Reader<'a>, tokens: &[String]) -> read::Result<Option<&'a str>> {
-    let Some((token, rest)) = tokens.split_first() else { return body.skip().map(Some) };
-    let (mut found, mut number) = (None, 0);
-    match body.peek() {
-        Some(b'{') => {
-            body.open();
-            let mut key = String::new();
-            while body.more(OBJECT, number == 0)? {
-                number += 1;
-                body.key(Some(&mut key))?;
-                if key == *token {
-                    found = descend(body, rest)?;
-                } else {
-                    body.skip()?;
-                }
-            }
+/// Finds the value behind these tokens of a pointer, as it is written. Nothing else of the document is kept.
+struct Behind<'p>(&'p [String]);
+
+impl<'de> DeserializeSeed<'de> for Behind<'_> {
+    type Value = Option<&'de str>;
+
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Self::Value, D::Error> {
+        if self.0.is_empty() {
+            return <&RawValue>::deserialize(json).map(|value| Some(value.get()));
         }
-        Some(b'[') => {
-            body.open();
-            let index = index(token);
-            while body.more(ARRAY, number == 0)? {
-                if Some(number) == index {
-                    found = descend(body, rest)?;
-                } else {
-                    body.skip()?;
-                }
-                number += 1;
-            }
-        }
-        _ => body.skip().map(|_| ())?,
+        json.deserialize_any(self)
     }
-    Ok(found)
+}
+
+impl<'de> Visitor<'de> for Behind<'_> {
+    type Value = Option<&'de str>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any JSON value")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
+        let Some((token, rest)) = self.0.split_first() else { return Ok(None) };
+        let mut found = None;
+        while let Some(key) = members.next_key::<String>()? {
+            if key == *token {
+                found = members.next_value_seed(Behind(rest))?;
+            } else {
+                members.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(found)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
+        let Some((token, rest)) = self.0.split_first() else { return Ok(None) };
+        let mut found = None;
+        if let Some(index) = index(token) {
+            let mut before = 0;
+            while before < index && items.next_element::<IgnoredAny>()?.is_some() {
+                before += 1;
+            }
+            found = items.next_element_seed(Behind(rest))?.flatten();
+        }
+        while items.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(found)
+    }
+
+    // A pointer that goes on finds nothing in a scalar.
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> {
+        Ok(None)
+    }
 }
 
 /// RFC 6901: digits without a leading zero.

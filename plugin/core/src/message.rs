@@ -9,8 +9,7 @@ use uuid::{Builder, Uuid};
 
 use crate::config::{Endpoint, MetadataValue, Payload, Route, Sink, Url};
 use crate::headers::{self, Headers};
-use crate::json::write::quoted;
-use crate::json::{self, BodyFault};
+use crate::json::{self, BodyFault, quoted};
 use crate::operational::is_operational;
 use crate::signature::timestamped::Timestamped;
 use crate::template::{Absent, Source};
@@ -144,29 +143,19 @@ fn event_type(route: &Route, source: &Source<'_>) -> Result<String, Rejection> {
 /// `{"event":..,"data":<body>,"metadata":{..}}`, with the body's own bytes in the middle.
 fn envelope(event_type: &str, metadata: &[(String, MetadataValue)], source: &Source<'_>) -> Result<Vec<u8>, Rejection> {
     let data = json::check(source.body).map_err(Rejection::Body)?;
-    let mut text = String::with_capacity(data.len() + 128 + 64 * metadata.len());
-    text.push_str("{\"event\":\"");
-    // No character of an event type needs escaping.
-    text.push_str(event_type);
-    text.push_str("\",\"data\":");
-    text.push_str(data);
-    text.push_str(",\"metadata\":{");
-    for (number, (name, value)) in metadata.iter().enumerate() {
-        if number > 0 {
-            text.push(',');
-        }
-        text.push_str(&quoted(name));
-        text.push(':');
-        match value {
-            MetadataValue::Literal(literal) => text.push_str(literal),
+    let members = metadata.iter().map(|(name, value)| {
+        let value = match value {
+            MetadataValue::Literal(literal) => Cow::Borrowed(literal.as_str()),
             MetadataValue::Template(template) => match template.render(source) {
-                Ok(value) => text.push_str(&quoted(&value)),
-                Err(_) => text.push_str("null"),
+                Ok(value) => Cow::Owned(quoted(&value)),
+                Err(_) => Cow::Borrowed("null"),
             },
-        }
-    }
-    text.push_str("}}");
-    Ok(text.into_bytes())
+        };
+        format!("{}:{value}", quoted(name))
+    });
+    let metadata = members.collect::<Vec<_>>().join(",");
+    // No character of an event type needs escaping.
+    Ok(format!(r#"{{"event":"{event_type}","data":{data},"metadata":{{{metadata}}}}}"#).into_bytes())
 }
 
 /// A header of the producer that goes on to receivers, if it came once and may be sent.

@@ -8,10 +8,12 @@
 //! What is not JSON is text: one string under no key. A string that holds JSON is a string.
 //!
 //! # Bounds
-//! A payload is read once to see that it is JSON, once to look through it, and each key and string once by the
-//! detectors. Kept meanwhile: a byte for each level of depth, at most half of the payload, and the last string with escapes.
-//! There is no recursion. Of what is found, [`FINDINGS_MAX`] pointers of [`POINTER_BYTES_MAX`] bytes are kept, 8 KiB,
-//! and the rest is counted. What is redacted grows at most by 3.25 (`"a",` to `"[redacted]",`).
+//! The work is linear in a payload of n bytes, however it is nested: two passes over n bytes see that it is JSON and not
+//! too deep, one finds the parts of an envelope, one walks through all values, one unescapes keys and strings, and one
+//! of the detectors looks at them. The walk recurses once a level, at most [`DEPTH_MAX`](crate::json::DEPTH_MAX) times.
+//! It keeps the keys on the way to where it is, and no more than n bytes of them are unescaped copies. Of what is found,
+//! [`FINDINGS_MAX`] pointers of [`POINTER_BYTES_MAX`] bytes are kept, 8 KiB, and the rest is counted. What is redacted
+//! grows at most by 3.25 (`"a",` to `"[redacted]",`).
 
 use crate::index::Index;
 use crate::json::write::Writer;

@@ -3,8 +3,7 @@
 use std::fmt;
 
 use crate::headers::{self, Headers};
-use crate::json::write::quoted;
-use crate::json::{BodyFault, Found, Pointer};
+use crate::json::{BodyFault, Found, Pointer, quoted};
 
 /// Text with placeholders.
 #[derive(Clone, Debug, PartialEq, Eq)]

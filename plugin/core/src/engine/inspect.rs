@@ -22,7 +22,10 @@ impl Engine {
         let config = std::rc::Rc::clone(&self.config);
         let (rules, route) = (config.payload_guard.as_ref()?, config.routes.get(offer.route.0)?);
         let is_envelope = matches!(route.payload, Payload::Envelope { .. });
-        let inspected = inspect(rules, &offer.event.payload, is_envelope);
+        let inspected = match inspect(rules, &offer.event.payload, is_envelope) {
+            Ok(inspected) => inspected,
+            Err(fault) => return Some(Answer::bad_request(&fault.to_string())),
+        };
         let findings = inspected.findings;
         if findings.list.is_empty() {
             return None;

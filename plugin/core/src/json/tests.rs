@@ -1,5 +1,4 @@
 use proptest::prelude::*;
-use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
 use super::*;
@@ -66,12 +65,21 @@ fn a_fault_says_where_and_quotes_nothing_of_the_body() {
 }
 
 #[test]
-fn nesting_however_deep_costs_no_stack() {
-    let depth = 1_000_000;
-    let body = format!("{{\"deep\":{}{},\"a\":1}}", "[".repeat(depth), "]".repeat(depth));
-    assert!(check(body.as_bytes()).is_ok());
-    assert_eq!(read("/a", &body), text("1"));
-    assert_eq!(read("/deep/0/0", &body), Ok(Found::Composite));
+fn a_body_nested_deeper_than_127_is_refused_wherever_it_is() {
+    let deep = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
+    assert!(check(deep(127).as_bytes()).is_ok());
+    assert_eq!(read(&"/0".repeat(POINTER_TOKENS_MAX), &deep(127)), Ok(Found::Composite));
+    assert_eq!(check(deep(128).as_bytes()), Err(BodyFault::TooDeep { at: 127 }));
+    // Also where it is passed by, and where it is what the pointer names.
+    let body = format!(r#"{{"a":1,"deep":{}}}"#, deep(1_000_000));
+    for pointer in ["/a", "/deep", "/deep/0/0", "/none"] {
+        assert_eq!(read(pointer, &body), Err(BodyFault::TooDeep { at: 14 + 126 }), "{pointer}");
+    }
+    // What is no JSON is that before it is deep.
+    assert!(matches!(check("[".repeat(1_000_000).as_bytes()), Err(BodyFault::NotJson { .. })));
+    // Brackets in text, and beside each other, are no levels.
+    let wide = format!(r#"["{}\"[[", {}[]]"#, "[{".repeat(200), "[{}],".repeat(200));
+    assert!(check(wide.as_bytes()).is_ok());
 }
 
 #[test]
@@ -109,14 +117,27 @@ proptest! {
     }
 
     #[test]
-    fn whatever_a_text_is_the_same_is_said_of_it_as_by_serde_json(text in texts()) {
-        let said = serde_json::from_str::<IgnoredAny>(&text).map_err(|error| error.to_string());
-        prop_assert_eq!(read::Reader::new(&text).whole(), said.map(|_| ()), "{}", &text);
+    fn a_body_is_as_deep_as_its_arrays_and_objects_within_each_other(levels in prop::collection::vec(any::<bool>(), 115..140)) {
+        let body = levels.iter().rev().fold("1".to_owned(), |inner, is_object| match is_object {
+            true => format!(r#"{{"{{\"[":{inner}}}"#),
+            false => format!(r#"["[\\",{inner}]"#),
+        });
+        let is_refused = matches!(check(body.as_bytes()), Err(BodyFault::TooDeep { .. }));
+        prop_assert_eq!(is_refused, levels.len() > DEPTH_MAX, "{}", body);
     }
 
     #[test]
-    fn a_text_is_quoted_as_serde_json_does(text in "\\PC{0,9}|[\\x00-\\x7f]{0,9}") {
-        prop_assert_eq!(write::quoted(&text), serde_json::to_string(&text).unwrap());
+    fn what_a_tree_can_be_made_of_is_json_and_a_fault_says_where(text in texts()) {
+        // (serde_json makes no tree of a number beyond a double, nor of half a surrogate pair, which are JSON.)
+        match (check(text.as_bytes()), serde_json::from_str::<Value>(&text)) {
+            (Ok(same), _) => prop_assert_eq!(same, &text),
+            (Err(fault), said) => prop_assert!(said.is_err() && (text.is_empty() || fault.to_string().contains(" at line "))),
+        }
+    }
+
+    #[test]
+    fn what_is_quoted_is_read_again(text in "\\PC{0,9}|[\\x00-\\x7f]{0,9}") {
+        prop_assert_eq!(read("", &quoted(&text)), Ok(Found::Scalar(text)));
     }
 }
 

@@ -1,5 +1,7 @@
 //! JSON, written a member at a time: a derived serialiser is a kilobyte of wasm for each type, this is one for all.
 
+pub use super::quoted;
+
 /// Writes one JSON value. The caller closes what it opens.
 #[derive(Debug, Default)]
 pub struct Writer {
@@ -75,32 +77,6 @@ impl Writer {
             self.out.extend(["\"", key, "\":"]);
         }
     }
-}
-
-/// Text as a JSON string, quotes included.
-pub fn quoted(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + 2);
-    out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\u{8}' => out.push_str("\\b"),
-            '\u{c}' => out.push_str("\\f"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            '\0'..='\u{1f}' => {
-                out.push_str("\\u00");
-                out.extend(
-                    [u32::from(c) >> 4, u32::from(c) & 15].map(|digit| char::from_digit(digit, 16).unwrap_or('0')),
-                );
-            }
-            _ => out.push(c),
-        }
-    }
-    out.push('"');
-    out
 }
 
 #[cfg(test)]

@@ -1,18 +1,43 @@
-//! The walk over a payload.
+//! The walk over a JSON payload: a visitor of serde_json that enters every object and array ([`Next`]).
+//!
+//! Keys, strings and the values of denied keys are taken as they are written ([`RawValue`]), since what is redacted is
+//! replaced in place. serde_json does not say where in the payload it is, nor what kind of value comes next. Both can be
+//! seen in the payload: behind what was read last come only white space and punctuation, and then the next key or value
+//! ([`Walk::next`]).
+
+use std::borrow::Cow;
+use std::fmt;
+use std::ops::Range;
+
+use serde::Deserialize;
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 
 use super::detect::{Kinds, kinds};
-use super::text::{redacted, unescaped};
+use super::text::{redacted, text_of};
 use super::{Action, Findings, Inspected, Kind, POINTER_BYTES_MAX, REDACTED, Rules, is_version_key};
-use crate::json::{self, POINTER_TOKENS_MAX};
+use crate::json::{self, BodyFault, POINTER_TOKENS_MAX};
 
 /// Looks through a payload. `is_envelope`: it is one of ours, with the producer's body under `data` and its metadata
 /// beside it; the event type is a name, and not looked at.
-pub fn inspect(rules: &Rules, payload: &[u8], is_envelope: bool) -> Inspected {
-    // A byte order mark is no JSON, and yet many parsers take it.
-    let json = payload.strip_prefix(b"\xef\xbb\xbf").unwrap_or(payload);
-    if is_envelope || json::check(json).is_ok() {
-        return Walk::new(rules, payload, payload.len() - json.len(), is_envelope).run();
+///
+/// # Errors
+/// It is JSON that is nested too deep to be looked through.
+pub fn inspect(rules: &Rules, payload: &[u8], is_envelope: bool) -> Result<Inspected, BodyFault> {
+    let walk = Walk::new(rules, payload);
+    if is_envelope {
+        return walk.envelope().map_err(json::not_json);
     }
+    // A byte order mark is no JSON, and yet many parsers take it.
+    match json::check(payload.strip_prefix(b"\xef\xbb\xbf").unwrap_or(payload)) {
+        Ok(json) => walk.document(json).map_err(json::not_json),
+        Err(fault @ BodyFault::TooDeep { .. }) => Err(fault),
+        Err(_) => Ok(inspect_text(rules, payload)),
+    }
+}
+
+/// Looks through a payload that is not JSON: one string, which stands under no key.
+fn inspect_text(rules: &Rules, payload: &[u8]) -> Inspected {
     let mut findings = Findings::default();
     let kinds = kinds(payload, rules.detect);
     note_string(&mut findings, kinds, rules.ids_only && is_something(payload), false, &String::new);
@@ -44,66 +69,55 @@ fn is_something(text: &[u8]) -> bool {
     !text.is_empty() && text != REDACTED.as_bytes()
 }
 
-/// What is known of a value before it is read, and of a container while it is open.
+/// What the nearest key says of a value.
 #[derive(Clone, Copy, Default)]
-struct Context(u8);
-
-impl Context {
-    /// The container is an object.
-    const OBJECT: u8 = 1;
-    /// The nearest key is one of `allow`.
-    const ALLOWED: u8 = 2;
-    /// The nearest key says that its value is a version.
-    const VERSION: u8 = 4;
-
-    fn has(self, bit: u8) -> bool {
-        self.0 & bit != 0
-    }
+struct Context {
+    /// It is one of `allow`: strings may stand here.
+    is_allowed: bool,
+    /// The value is a version.
+    is_version: bool,
 }
 
-/// The way from a container to the value that is read.
-#[derive(Clone, Copy)]
-enum Step {
+/// A reference token of a JSON pointer: one step from a value to one in it.
+enum Token<'a> {
     Item(usize),
-    /// A key: where it begins and ends.
-    Key(usize, usize),
+    Key(Cow<'a, [u8]>),
     /// A key that is itself personal data.
     Masked,
 }
 
+/// An envelope's parts that are looked through.
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    #[serde(borrow)]
+    data: &'a RawValue,
+    #[serde(borrow)]
+    metadata: &'a RawValue,
+}
+
 struct Walk<'a> {
     rules: &'a Rules,
-    bytes: &'a [u8],
+    payload: &'a [u8],
+    /// How far it was read.
     at: usize,
-    is_envelope: bool,
     in_metadata: bool,
-    /// The containers that are open.
-    levels: Vec<Context>,
-    /// The steps from the outermost of them.
-    path: Vec<Step>,
-    /// The next string is a key.
-    expects_key: bool,
-    /// That of the next value.
-    context: Context,
+    /// From the payload, or the part of an envelope, to the value that is read.
+    path: Vec<Token<'a>>,
     findings: Findings,
-    /// What was written so far, up to `copied`.
+    /// What was written so far, in place of `payload[..copied]`.
     out: Vec<u8>,
     copied: usize,
     masked_keys: u32,
 }
 
 impl<'a> Walk<'a> {
-    fn new(rules: &'a Rules, bytes: &'a [u8], at: usize, is_envelope: bool) -> Self {
+    fn new(rules: &'a Rules, payload: &'a [u8]) -> Self {
         Self {
             rules,
-            bytes,
-            at,
-            is_envelope,
+            payload,
+            at: 0,
             in_metadata: false,
-            levels: Vec::new(),
             path: Vec::new(),
-            expects_key: false,
-            context: Context::default(),
             findings: Findings::default(),
             out: Vec::new(),
             copied: 0,
@@ -111,201 +125,188 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// The payload is known to be JSON: each byte outside of a string says what it is.
-    fn run(mut self) -> Inspected {
-        while let Some(byte) = self.bytes.get(self.at) {
-            match byte {
-                b'{' | b'[' => self.open(*byte == b'{'),
-                b'}' | b']' => self.close(),
-                b',' => self.next(),
-                b'"' => self.string(),
-                _ => {}
-            }
-            self.at += 1;
-        }
+    /// Each part may be as deep as a body: the envelope itself does not count.
+    fn envelope(mut self) -> serde_json::Result<Inspected> {
+        let Envelope { data, metadata } = serde_json::from_slice(self.payload)?;
+        self.part(data.get())?;
+        self.in_metadata = true;
+        self.part(metadata.get())?;
+        Ok(self.finish())
+    }
+
+    /// `json`: the payload, without its byte order mark.
+    fn document(mut self, json: &'a str) -> serde_json::Result<Inspected> {
+        self.part(json)?;
+        Ok(self.finish())
+    }
+
+    fn finish(mut self) -> Inspected {
         let redacted = (self.copied > 0).then(|| {
-            self.out.extend_from_slice(self.bytes.get(self.copied..).unwrap_or_default());
+            self.out.extend_from_slice(self.payload.get(self.copied..).unwrap_or_default());
             self.out
         });
         Inspected { findings: self.findings, redacted }
     }
 
-    fn open(&mut self, is_object: bool) {
-        let kind = if is_object { Context::OBJECT } else { 0 };
-        self.levels.push(Context(self.context.0 & !Context::OBJECT | kind));
-        // One more than a pointer has: the first of an envelope is not shown.
-        if self.levels.len() <= POINTER_TOKENS_MAX + 1 {
-            self.path.push(Step::Item(0));
-        }
-        self.expects_key = is_object;
+    /// Looks through a part of the payload that is one value.
+    fn part(&mut self, json: &'a str) -> serde_json::Result<()> {
+        // The part is a slice of the payload.
+        self.at = json.as_ptr().addr().saturating_sub(self.payload.as_ptr().addr());
+        Next { walk: self, context: Context::default() }.deserialize(&mut serde_json::Deserializer::from_str(json))
     }
 
-    fn close(&mut self) {
-        if self.levels.len() == self.path.len() {
-            self.path.pop();
-        }
-        self.levels.pop();
-        self.expects_key = false;
+    /// Goes to the token that comes next, and gives its first byte.
+    fn next(&mut self) -> Option<u8> {
+        let rest = self.payload.get(self.at..).unwrap_or_default();
+        let between = rest.iter().take_while(|byte| b" \t\r\n,:]}".contains(byte)).count();
+        self.at += between;
+        rest.get(between).copied()
     }
 
-    /// An item or member follows.
-    fn next(&mut self) {
-        let level = self.levels.last().copied().unwrap_or_default();
-        self.expects_key = level.has(Context::OBJECT);
-        self.context = level;
-        if let Some(Step::Item(number)) = self.step() {
-            *number += 1;
-        }
-    }
-
-    /// The step in the innermost container, if pointers go that far.
-    fn step(&mut self) -> Option<&mut Step> {
-        if self.levels.len() == self.path.len() { self.path.last_mut() } else { None }
-    }
-
-    /// A string begins here; afterwards `at` is its last byte.
-    fn string(&mut self) {
+    /// Goes past what serde_json has just read, and gives its place in the payload.
+    fn pass(&mut self, read: &RawValue) -> Range<usize> {
+        self.next();
         let start = self.at;
-        self.at = self.string_end(start);
-        let raw = self.bytes.get(start + 1..self.at).unwrap_or_default();
-        let text = unescaped(raw);
-        if !self.expects_key {
-            return self.value(start, &text);
-        }
-        self.expects_key = false;
-        if self.is_envelope && self.levels.len() == 1 {
-            self.in_metadata = &*text == b"metadata";
-            self.context = Context::default();
-            if &*text == b"event" {
-                self.at = self.value_end().saturating_sub(1);
-            }
-            return;
-        }
-        self.key(start, &text);
+        self.at += read.get().len();
+        start..self.at
     }
 
-    fn key(&mut self, start: usize, text: &[u8]) {
-        let found = kinds(text, self.rules.detect);
+    /// Looks at a key. What it says of its value; none, if the value is denied.
+    fn key(&mut self, key: Cow<'a, [u8]>, place: Range<usize>) -> Option<Context> {
+        let found = kinds(&key, self.rules.detect);
         let is_masked = found != Kinds::NONE;
-        let place = if is_masked { Step::Masked } else { Step::Key(start + 1, self.at) };
-        if let Some(step) = self.step() {
-            *step = place;
-        }
-        let is_allowed = self.rules.ids_only && !is_masked && self.rules.allows(text);
-        let (allowed, version) = (u8::from(is_allowed) * Context::ALLOWED, u8::from(is_version_key(text)));
-        self.context = Context(allowed | (version * Context::VERSION));
+        let context = Context {
+            is_allowed: self.rules.ids_only && !is_masked && self.rules.allows(&key),
+            is_version: is_version_key(&key),
+        };
+        let is_denied = self.rules.deny_keys.has(&key);
+        self.path.push(if is_masked { Token::Masked } else { Token::Key(key) });
         if is_masked {
             self.note(found, false);
             self.masked_keys += 1;
             // Two keys that are the same would be one to a receiver.
-            let key = match self.masked_keys {
-                1 => ["\"", REDACTED, "\""].concat(),
-                number => ["\"", REDACTED, " ", itoa::Buffer::new().format(number), "\""].concat(),
+            let masked = match self.masked_keys {
+                1 => format!("\"{REDACTED}\""),
+                number => format!("\"{REDACTED} {number}\""),
             };
-            self.replace(start, self.at + 1, key.as_bytes());
+            self.replace(place, &masked);
         }
-        if self.rules.deny_keys.has(text) {
-            self.denied();
-        }
+        (!is_denied).then_some(context)
     }
 
-    /// The key that was just read is denied, and all of its value with it.
-    fn denied(&mut self) {
-        let key_end = self.at + 1;
-        let end = self.value_end();
-        let between = self.bytes.get(key_end..end).unwrap_or_default();
-        let start = key_end + between.iter().take_while(|byte| b" \t\r\n:".contains(byte)).count();
-        let value = self.bytes.get(start..end).unwrap_or_default();
-        if value != QUOTED {
+    /// The value of a denied key.
+    fn denied(&mut self, value: &RawValue) {
+        let place = self.pass(value);
+        if value.get() != QUOTED {
             self.note(Kinds::NONE.with(Kind::Key), false);
-            self.replace(start, end, QUOTED);
+            self.replace(place, QUOTED);
         }
-        self.at = end.saturating_sub(1);
     }
 
-    fn value(&mut self, start: usize, text: &[u8]) {
-        let context = self.context;
-        let wanted =
-            if context.has(Context::VERSION) { self.rules.detect.without(Kind::Ipv4) } else { self.rules.detect };
-        let is_misplaced = self.rules.ids_only && !context.has(Context::ALLOWED) && is_something(text);
+    /// A string that is a value.
+    fn string(&mut self, text: &[u8], place: Range<usize>, context: Context) {
+        let wanted = if context.is_version { self.rules.detect.without(Kind::Ipv4) } else { self.rules.detect };
+        let is_misplaced = self.rules.ids_only && !context.is_allowed && is_something(text);
         if self.note(kinds(text, wanted), is_misplaced) {
-            self.replace(start, self.at + 1, QUOTED);
+            self.replace(place, QUOTED);
         }
     }
 
     fn note(&mut self, kinds: Kinds, is_misplaced: bool) -> bool {
-        let mut findings = std::mem::take(&mut self.findings);
-        let is_found = note_string(&mut findings, kinds, is_misplaced, self.in_metadata, &|| self.pointer());
-        self.findings = findings;
-        is_found
+        let Self { findings, path, in_metadata, .. } = self;
+        note_string(findings, kinds, is_misplaced, *in_metadata, &|| pointer(path))
     }
 
-    fn replace(&mut self, start: usize, end: usize, with: &[u8]) {
+    fn replace(&mut self, place: Range<usize>, with: &str) {
         if self.rules.action == Action::Redact {
-            self.out.extend_from_slice(self.bytes.get(self.copied..start).unwrap_or_default());
-            self.out.extend_from_slice(with);
-            self.copied = end;
+            self.out.extend_from_slice(self.payload.get(self.copied..place.start).unwrap_or_default());
+            self.out.extend_from_slice(with.as_bytes());
+            self.copied = place.end;
         }
-    }
-
-    /// The quote that ends the string that begins here.
-    fn string_end(&self, start: usize) -> usize {
-        let mut at = start + 1;
-        loop {
-            match self.bytes.get(at) {
-                Some(b'\\') => at += 2,
-                Some(b'"') | None => return at,
-                Some(_) => at += 1,
-            }
-        }
-    }
-
-    /// Where the value ends whose key ends here.
-    fn value_end(&self) -> usize {
-        let (mut at, mut depth) = (self.at + 1, 0usize);
-        loop {
-            match self.bytes.get(at) {
-                Some(b'{' | b'[') => depth += 1,
-                Some(b',' | b'}' | b']') | None if depth == 0 => break,
-                Some(b'}' | b']') => depth -= 1,
-                Some(b'"') => at = self.string_end(at),
-                Some(_) => {}
-                None => break,
-            }
-            at += 1;
-        }
-        let value = self.bytes.get(..at).unwrap_or_default();
-        at - value.iter().rev().take_while(|byte| b" \t\r\n".contains(byte)).count()
-    }
-
-    /// From the producer's own body, or the metadata, to where the walk is.
-    fn pointer(&self) -> String {
-        let mut pointer = Vec::new();
-        for step in self.path.iter().skip(usize::from(self.is_envelope)).take(POINTER_TOKENS_MAX) {
-            let length = pointer.len();
-            pointer.push(b'/');
-            match step {
-                Step::Item(number) => pointer.extend_from_slice(itoa::Buffer::new().format(*number).as_bytes()),
-                Step::Key(start, end) => {
-                    for byte in &*unescaped(self.bytes.get(*start..*end).unwrap_or_default()) {
-                        match byte {
-                            b'~' => pointer.extend_from_slice(b"~0"),
-                            b'/' => pointer.extend_from_slice(b"~1"),
-                            byte => pointer.push(*byte),
-                        }
-                    }
-                }
-                Step::Masked => pointer.extend_from_slice(REDACTED.as_bytes()),
-            }
-            if pointer.len() > POINTER_BYTES_MAX {
-                pointer.truncate(length);
-                break;
-            }
-        }
-        // It is: JSON is, and only whole tokens were left out.
-        String::from_utf8(pointer).unwrap_or_default()
     }
 }
 
+/// The value that comes next, and what its nearest key says of it.
+struct Next<'w, 'a> {
+    walk: &'w mut Walk<'a>,
+    context: Context,
+}
+
+impl<'a> DeserializeSeed<'a> for Next<'_, 'a> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'a>>(self, json: D) -> Result<(), D::Error> {
+        match self.walk.next() {
+            Some(b'{') => json.deserialize_map(self),
+            Some(b'[') => json.deserialize_seq(self),
+            first => {
+                let value = <&RawValue>::deserialize(json)?;
+                let place = self.walk.pass(value);
+                if first == Some(b'"') {
+                    let text = text_of(value).map_err(D::Error::custom)?;
+                    self.walk.string(&text, place, self.context);
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+impl<'a> Visitor<'a> for Next<'_, 'a> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object or an array")
+    }
+
+    fn visit_map<A: MapAccess<'a>>(self, mut members: A) -> Result<(), A::Error> {
+        let Self { walk, .. } = self;
+        walk.at += 1;
+        while let Some(key) = members.next_key::<&RawValue>()? {
+            let place = walk.pass(key);
+            match walk.key(text_of(key).map_err(A::Error::custom)?, place) {
+                Some(context) => members.next_value_seed(Next { walk, context })?,
+                None => walk.denied(members.next_value()?),
+            }
+            walk.path.pop();
+        }
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'a>>(self, mut items: A) -> Result<(), A::Error> {
+        let Self { walk, context } = self;
+        walk.at += 1;
+        let (mut number, mut is_another) = (0, true);
+        while is_another {
+            walk.path.push(Token::Item(number));
+            is_another = items.next_element_seed(Next { walk, context })?.is_some();
+            walk.path.pop();
+            number += 1;
+        }
+        Ok(())
+    }
+}
+
+/// The JSON pointer along a path, as far as it may be told.
+fn pointer(path: &[Token<'_>]) -> String {
+    let mut pointer = String::new();
+    for token in path.iter().take(POINTER_TOKENS_MAX) {
+        let length = pointer.len();
+        pointer.push('/');
+        match token {
+            Token::Item(number) => pointer.push_str(&number.to_string()),
+            Token::Key(key) => {
+                pointer.push_str(&String::from_utf8_lossy(key).replace('~', "~0").replace('/', "~1"));
+            }
+            Token::Masked => pointer.push_str(REDACTED),
+        }
+        if pointer.len() > POINTER_BYTES_MAX {
+            pointer.truncate(length);
+            break;
+        }
+    }
+    pointer
+}
+
 /// What stands where a value was.
-const QUOTED: &[u8] = b"\"[redacted]\"";
+const QUOTED: &str = "\"[redacted]\"";

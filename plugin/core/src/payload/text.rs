@@ -2,57 +2,19 @@
 
 use std::borrow::Cow;
 
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
 use super::REDACTED;
 use super::detect::{Kinds, find, kinds};
 
-/// What the inside of a valid JSON string stands for. A lone surrogate, which no text has, becomes U+FFFD.
-pub(super) fn unescaped(raw: &[u8]) -> Cow<'_, [u8]> {
-    if !raw.contains(&b'\\') {
-        return Cow::Borrowed(raw);
-    }
-    let mut text = Vec::with_capacity(raw.len());
-    let mut rest = raw;
-    while let Some((byte, after)) = rest.split_first() {
-        rest = after;
-        if *byte != b'\\' {
-            text.push(*byte);
-            continue;
-        }
-        let Some((escape, after)) = rest.split_first() else { break };
-        rest = after;
-        text.push(match escape {
-            b'n' => b'\n',
-            b't' => b'\t',
-            b'r' => b'\r',
-            b'b' => 8,
-            b'f' => 12,
-            b'u' => {
-                let first = unit(&mut rest);
-                let code = match (first, rest.strip_prefix(b"\\u")) {
-                    (0xd800..=0xdbff, Some(mut low)) => match unit(&mut low) {
-                        second @ 0xdc00..=0xdfff => {
-                            rest = low;
-                            0x1_0000 + ((first - 0xd800) << 10) + (second - 0xdc00)
-                        }
-                        _ => first,
-                    },
-                    _ => first,
-                };
-                let c = char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER);
-                text.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
-                continue;
-            }
-            same => *same,
-        });
-    }
-    Cow::Owned(text)
-}
+/// What a JSON string stands for. It is bytes and not text, as a lone surrogate (`\ud83d`) has no UTF-8: serde_json gives
+/// three bytes for it, which no detector takes for a letter.
+pub(super) fn text_of(string: &RawValue) -> serde_json::Result<Cow<'_, [u8]>> {
+    #[derive(Deserialize)]
+    struct Bytes<'a>(#[serde(borrow)] Cow<'a, [u8]>);
 
-/// Four hexadecimal digits.
-fn unit(rest: &mut &[u8]) -> u32 {
-    let (digits, after) = rest.split_at_checked(4).unwrap_or((b"", b""));
-    *rest = after;
-    digits.iter().fold(0, |unit, digit| unit << 4 | char::from(*digit).to_digit(16).unwrap_or_default())
+    serde_json::from_str(string.get()).map(|Bytes(bytes)| bytes)
 }
 
 /// Text in which every finding is replaced. What stood beside one may be found only then; that a third pass finds

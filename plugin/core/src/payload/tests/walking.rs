@@ -43,7 +43,7 @@ fn of_a_repeated_key_each_is_looked_at() {
 #[test]
 fn a_pointer_is_rfc_6901() {
     let body = r#"{"a/b": {"~": {"": {"é\n": ["bob@example.com"]}}}}"#;
-    let pointer = &inspect(&default(), body.as_bytes(), false).findings.list[0].pointer;
+    let pointer = &looked_through(&default(), body.as_bytes(), false).findings.list[0].pointer;
     assert_eq!(pointer, "/a~1b/~0//é\n/0");
     let body: Value = serde_json::from_str(body).unwrap();
     assert_eq!(body.pointer(pointer), Some(&json!("bob@example.com")));
@@ -87,23 +87,23 @@ fn what_is_no_json_is_text() {
     assert_eq!(found(&rules, "\u{feff}{\"email\": 1}"), ["key /email"]);
     let bytes = [b"\xff\xfe bob@example.com \x00\xc3".as_slice(), b"{\"a\": \"bob@example.com\xff\"}"];
     for bytes in bytes {
-        assert_eq!(inspect(&rules, bytes, false).findings.total(), 1);
+        assert_eq!(looked_through(&rules, bytes, false).findings.total(), 1);
     }
 }
 
 #[test]
 fn in_an_envelope_findings_stand_in_the_producers_body_or_the_metadata() {
     let payload = r#"{"event":"x.1.2.3.4","data":{"user":{"email":"bob@example.com"},"event":["1.2.3.4"]},"metadata":{"to":"amy@example.com","data":1}}"#;
-    let findings = inspect(&default(), payload.as_bytes(), true).findings;
+    let findings = looked_through(&default(), payload.as_bytes(), true).findings;
     let list: Vec<_> = findings.list.iter().map(|f| (f.in_metadata, f.pointer.as_str(), f.kind)).collect();
     assert_eq!(list, [(false, "/user/email", Kind::Key), (false, "/event/0", Kind::Ipv4), (true, "/to", Kind::Email)]);
     let payload = r#"{"event":"x","data":"bob@example.com","metadata":{}}"#;
-    assert_eq!(inspect(&default(), payload.as_bytes(), true).findings.list[0].pointer, "");
+    assert_eq!(looked_through(&default(), payload.as_bytes(), true).findings.list[0].pointer, "");
 }
 
 #[test]
-fn depth_costs_no_stack_and_a_pointer_ends_where_it_would_be_too_long() {
-    let deep = |value: &str| "[".repeat(100_000) + value + &"]".repeat(100_000);
+fn a_pointer_ends_where_it_would_be_too_long() {
+    let deep = |value: &str| "[".repeat(100) + value + &"]".repeat(100);
     assert_eq!(found(&default(), &deep("1")), Vec::<String>::new());
     assert_eq!(found(&default(), &deep("\"bob@example.com\"")), [format!("email {}", "/0".repeat(32))]);
     let after = format!("[{}, \"bob@example.com\"]", deep("{\"email\": [1]}"));
@@ -113,9 +113,20 @@ fn depth_costs_no_stack_and_a_pointer_ends_where_it_would_be_too_long() {
 }
 
 #[test]
+fn json_nested_too_deep_to_be_looked_through_is_refused_and_no_text_is() {
+    let deep = |levels: usize| format!("{}\"x\"{}", "[".repeat(levels), "]".repeat(levels));
+    let envelope = |data: &str| format!(r#"{{"event":"e","data":{data},"metadata":{{}}}}"#);
+    assert!(inspect(&default(), deep(127).as_bytes(), false).is_ok());
+    assert!(inspect(&default(), envelope(&deep(127)).as_bytes(), true).is_ok());
+    let fault = inspect(&default(), deep(100_000).as_bytes(), false).unwrap_err();
+    assert_eq!(fault.to_string(), "the body is nested more than 127 deep at byte 127");
+    assert_eq!(found(&default(), &"[".repeat(100_000)), Vec::<String>::new());
+}
+
+#[test]
 fn so_many_findings_are_told_and_all_are_counted() {
     let many = vec!["bob@example.com"; 1000];
-    let findings = inspect(&default(), json!(many).to_string().as_bytes(), false).findings;
+    let findings = looked_through(&default(), json!(many).to_string().as_bytes(), false).findings;
     assert_eq!((findings.list.len(), findings.total()), (FINDINGS_MAX, 1000));
     assert_eq!(findings.by_kind().collect::<Vec<_>>(), [(Kind::Email, 1000)]);
     assert_eq!(findings.summary(2), "email at /0, email at /1 and 998 more");
@@ -126,7 +137,7 @@ proptest! {
     fn every_pointer_names_a_value_that_is_there(body in super::redacting::json_value()) {
         let text = body.to_string();
         let rules = rules(json!({"ids_only": true, "allow": ["a*"], "deny_keys": ["email"]}));
-        for finding in inspect(&rules, text.as_bytes(), false).findings.list {
+        for finding in looked_through(&rules, text.as_bytes(), false).findings.list {
             let is_masked = finding.pointer.contains(REDACTED);
             prop_assert!(is_masked || body.pointer(&finding.pointer).is_some(), "{} in {text}", finding.pointer);
         }
