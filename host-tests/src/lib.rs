@@ -47,7 +47,7 @@
 //! | time, clocks that step or are off, threads that stall | [`Process::advance`], [`Process::step_wall_clock`], [`Process::skew_wall_clock`], [`Process::stall`] |
 //!
 //! Faults are [rules](Rule) at host calls, callbacks and upstreams. A [`Trace`] tells what happened, for a test that
-//! failed, and [`Process::fuel`] what it cost.
+//! failed; [`Process::fuel`] and [`Process::crossings`] what it cost.
 //!
 //! # A wrong call
 //!
@@ -99,6 +99,7 @@
 mod abi;
 mod application;
 mod clock;
+mod crossings;
 mod deployment;
 mod fault;
 mod filter;
@@ -122,6 +123,7 @@ mod world;
 pub use abi::Status;
 pub use application::Application;
 pub use clock::Clock;
+pub use crossings::Crossings;
 pub use fault::{Fault, StartError};
 pub use filter::Filter;
 pub use grpc::{GrpcCall, GrpcReply};

@@ -38,6 +38,7 @@ impl<'a> HostCall<'a> {
             bail!("{name} cannot be called {reason}{outer}: Envoy ends the VM");
         }
         guest.host_call = Some(name);
+        guest.world.crossings.host_call(name);
         let thread = guest.thread;
         match guest.world.rules.decide(thread, Place::HostCall(name)) {
             Effect::Pass => {}
@@ -139,6 +140,7 @@ impl<'a> HostCall<'a> {
         let pointer = if bytes.is_empty() {
             0
         } else {
+            self.world().crossings.allocation();
             let allocate = self.caller.data().allocate()?;
             let outer = self.guest().host_call;
             let phase = mem::replace(&mut self.guest().phase, Phase::Allocating);

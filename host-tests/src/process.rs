@@ -21,6 +21,7 @@ pub use builder::Builder;
 
 use crate::application::Application;
 use crate::clock::Clock;
+use crate::crossings::Crossings;
 use crate::deployment::{Deployment, PluginId};
 use crate::fault::Fault;
 use crate::filter::Filter;
@@ -177,6 +178,11 @@ impl Process {
     /// Fuel burnt so far by all VMs: one unit for most instructions, so a measure of work without a clock.
     pub fn fuel(&self) -> u64 {
         self.fuel_of_the_lost + self.slots.values().flat_map(|slot| &slot.vms).map(|vm| vm.fuel).sum::<u64>()
+    }
+
+    /// How often the VMs and the host have called each other so far.
+    pub fn crossings(&self) -> &Crossings {
+        &self.world.crossings
     }
 
     /// What happened so far, in order.

@@ -80,6 +80,7 @@ impl Vm {
         params: P,
     ) -> Result<Option<R>, Fault> {
         let Some(function) = self.instance.get_func(&mut self.store, callback) else { return Ok(None) };
+        world.crossings.callback(callback);
         let guest = self.guest();
         (guest.current, guest.effective, guest.host_call) = (context, None, None);
         mem::swap(&mut guest.world, world);

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::application::Application;
 use crate::clock::Clock;
+use crate::crossings::Crossings;
 use crate::imports::foreign::ForeignFunctions;
 use crate::imports::log::LogLine;
 use crate::imports::metrics::Metrics;
@@ -66,6 +67,7 @@ pub(crate) struct World {
     pub(crate) streams: BTreeMap<StreamId, Stream>,
     pub(crate) trace: Trace,
     pub(crate) rules: Rules,
+    pub(crate) crossings: Crossings,
     /// Every write to shared data, where somebody wants to know.
     pub(crate) writes: Option<Vec<Write>>,
     /// Calls to clusters carry a copy of the keys that begin so.

@@ -92,9 +92,9 @@ impl Queue {
         }
     }
 
-    /// Wakes the worker; says whether it will be.
+    /// Wakes the worker by an empty value, for which the host needs no memory of ours; says whether it will be woken.
     pub fn wake(self) -> bool {
-        hostcalls::enqueue_shared_queue(self.0, Some(&[1])).is_ok()
+        hostcalls::enqueue_shared_queue(self.0, None).is_ok()
     }
 
     /// Takes off what woke the worker: Envoy calls once for each value.

@@ -130,7 +130,6 @@ impl Checks {
             self.attempt(&plan, got)?;
         }
         if is_changed {
-            self.ledger.passed(&plan)?;
             self.ring.passed(&plan, &mut self.store)?;
             self.bounded()?;
         }

@@ -123,7 +123,7 @@ fn at_the_end_of_a_drain_a_call_under_way_may_end_and_is_not_made_again() {
     process.end_drain().expect("it ends");
     advance(&mut process, seconds(30));
     assert_eq!(process.calls("billing").len(), 1);
-    let left = process.shared_data().filter(|(key, value)| key.starts_with("gatepost/state/") && value.len() > 1);
+    let left = process.shared_data().filter(|(key, value)| key.starts_with("gatepost/body/") && value.len() > 1);
     assert_eq!(left.count(), 0);
 }
 

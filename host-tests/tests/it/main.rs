@@ -9,6 +9,7 @@ mod answers_of_the_application;
 mod breaker;
 mod config;
 mod crashes;
+mod crossings;
 mod dead_letters;
 mod delivery;
 mod disabled;

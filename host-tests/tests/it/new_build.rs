@@ -242,6 +242,6 @@ fn what_the_old_build_of_gatepost_accepted_the_new_one_delivers() {
     advance(&mut process, seconds(60));
     let numbers: Vec<u32> = attempts(&process, "billing").iter().map(|attempt| attempt.number).collect();
     assert_eq!(numbers, [1, 2, 3]);
-    let left = process.shared_data().filter(|(key, value)| key.starts_with("gatepost/state/") && value.len() > 1);
+    let left = process.shared_data().filter(|(key, value)| key.starts_with("gatepost/body/") && value.len() > 1);
     assert_eq!(left.count(), 0);
 }

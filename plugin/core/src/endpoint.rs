@@ -89,20 +89,20 @@ impl Keys {
         Ok(read(store, &self.breaker)?.unwrap_or_default())
     }
 
-    /// Asks for an attempt in the name of the worker `owner`: disabled, breaker, rate. Also says where the
-    /// breaker has moved with it.
+    /// Asks for an attempt in the name of the worker `owner`: disabled, breaker, rate. `shared` is the endpoint's record
+    /// as [`shared`](Self::shared) has read it in this callback. Also says where the breaker has moved with it.
     ///
     /// # Errors
     /// The store's.
     pub fn pass(
         &self,
         store: &mut dyn SharedStore,
+        shared: &Shared,
         endpoint: &Endpoint,
         owner: u64,
         now: Instant,
     ) -> Result<(Gate, Option<Position>), StoreError> {
         let recheck = Gate::Shut { until: now.plus(RECHECK) };
-        let shared = self.shared(store)?;
         if shared.is_disabled(endpoint) {
             return Ok((recheck, None));
         }

@@ -23,13 +23,13 @@
 //! | `drain` | the admin surface, and who waits for an end of it all |
 //! | `lane`, `table` | the queues, and the other collections |
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 
 use crate::answer::Answer;
 use crate::config::{Config, Endpoint, EndpointId};
-use crate::control::{Cached, State};
+use crate::control::{Cached, REREAD, State};
 use crate::endpoint::Keys;
 use crate::generation::Generation;
 use crate::guard;
@@ -60,8 +60,9 @@ use gauges::Told;
 use lane::Lanes;
 pub use pledge::Pledge;
 pub use send::Call;
+use send::Seen;
 pub use table::Place;
-use table::{Flights, Holdings, Timers};
+use table::{Flights, Fresh, Holdings, Timers};
 use watch::Watched;
 
 /// How often what has grown too old is looked for.
@@ -116,6 +117,9 @@ pub struct Engine {
     keys: Vec<Keys>,
     idempotency: Table,
     generation: Generation,
+    generation_checked: Instant,
+    /// The generation was looked at in this callback.
+    is_generation_fresh: bool,
     /// What this configuration is stands in shared data, as long as it is the newest.
     announced: Option<Announced>,
     control: Cached,
@@ -134,6 +138,9 @@ pub struct Engine {
     shares: Vec<Share>,
     lanes: Lanes,
     flights: Flights,
+    fresh: Fresh,
+    /// The records of endpoints that were read last.
+    seen: HashMap<EndpointId, Seen>,
     last_attempt: u64,
     /// Refusals in a row, for each endpoint.
     refusals: Vec<u32>,
@@ -168,6 +175,8 @@ impl Engine {
             idempotency: Table::new(prefix, config.limits.idempotency_keys),
             lanes: Lanes::new(&config.endpoints),
             generation: Generation::new(prefix, config.fingerprint),
+            generation_checked: Instant::default(),
+            is_generation_fresh: false,
             prefix: prefix.to_owned(),
             announced: None,
             control: Cached::default(),
@@ -180,6 +189,8 @@ impl Engine {
             waiting: 0,
             shares: vec![Share::default(); endpoints],
             flights: Flights::default(),
+            fresh: Fresh::default(),
+            seen: HashMap::new(),
             last_attempt: 0,
             refusals: vec![0; endpoints],
             pledges: Timers::default(),
@@ -223,7 +234,11 @@ impl Engine {
     pub fn tick(&mut self, world: &mut World<'_>) {
         // A store that cannot say whose a partition is takes no write either; the next callback asks again.
         let _ = self.renew(world);
-        self.check_generation(world);
+        self.begin_callback();
+        // Before an attempt starts it is looked at in any case; a callback that starts none need not.
+        if !self.generation.is_known() || world.now.mono.since(self.generation_checked) >= REREAD {
+            self.check_generation(world);
+        }
         self.check_control(world);
         self.expire_pledges(world);
         if world.now.mono.since(self.swept) >= SWEEP {
@@ -236,6 +251,12 @@ impl Engine {
         }
     }
 
+    /// What earlier callbacks have read may have changed since.
+    fn begin_callback(&mut self) {
+        self.is_generation_fresh = false;
+        self.seen.values_mut().for_each(|seen| seen.is_of_this_callback = false);
+    }
+
     /// The next thing to do. Whoever performs a [`Action::Call`] reports its end.
     pub fn poll_action(&mut self, world: &mut World<'_>) -> Option<Action> {
         loop {
@@ -245,10 +266,14 @@ impl Engine {
             if let Some(action) = self.outbox.pop_front() {
                 return Some(action);
             }
+            let lane = self.lanes.ready(world.now.mono)?;
+            if !self.is_generation_fresh {
+                self.check_generation(world);
+                continue;
+            }
             if !self.delivers() {
                 return None;
             }
-            let lane = self.lanes.ready(world.now.mono)?;
             self.start(world, lane);
         }
     }

@@ -7,8 +7,8 @@
 //! | `<name>/state/<p>/<i>` | its deliveries | at accept and at each change |
 //!
 //! The host can neither delete nor list keys, so both numbers count from 0 and the lowest free one is used first: the
-//! keys that exist are the high-water mark, and a reader of a partition may stop at the first that is missing. A freed
-//! slot holds one byte.
+//! keys that exist are the high-water mark, and a reader of a partition may stop at the first that is missing. The body of
+//! a freed slot is one byte; its state stays until the slot is used again.
 //!
 //! **One writer.** Only the holder of the lease writes a partition. Every callback calls [`Partition::renew`] first. It
 //! trusts a heartbeat younger than [`HEARTBEAT`] without reading it: nobody may take a partition over before
@@ -317,12 +317,12 @@ impl Partition {
         if meta.id == id { Ok((meta, payload)) } else { Err(StoreError::UnknownFormat) }
     }
 
-    /// Frees a slot whose deliveries have all ended. The state goes first: a body without one is free.
+    /// Frees a slot whose deliveries have all ended, by one write: a state whose body is freed, or another event's, stands
+    /// for nothing.
     ///
     /// # Errors
     /// The store's.
     pub fn free(&mut self, store: &mut dyn SharedStore, slot: u32) -> Result<(), StoreError> {
-        store.set(&self.state_key(slot), &[FREED], None)?;
         store.set(&self.body_key(slot), &[FREED], None)?;
         self.freed.push(Reverse(slot));
         Ok(())
@@ -350,8 +350,9 @@ impl Partition {
             // The body is written first, so it is the body that marks the end of what was ever used.
             let Some((body, _)) = store.get(&self.body_key(slot))? else { return Ok(recovered) };
             self.untouched += 1;
-            let state = store.get(&self.state_key(slot))?.map(|(state, _)| state);
-            let Some(state) = state.filter(|state| !is_freed(state)) else {
+            let state = if is_freed(&body) { None } else { store.get(&self.state_key(slot))? };
+            // Earlier releases freed the state too.
+            let Some((state, _)) = state.filter(|(state, _)| !is_freed(state)) else {
                 self.freed.push(Reverse(slot));
                 continue;
             };
@@ -359,10 +360,8 @@ impl Partition {
                 (Ok((state, _)), Ok((meta, payload))) if meta.id == state.id => {
                     recovered.push(Recovered { slot, state, bytes: payload.len() as u64 });
                 }
-                // The body of an event that never was accepted, or whose state was freed.
+                // The body of an event that never was accepted, and the state of the one before it.
                 (Ok(_), Ok(_)) => self.freed.push(Reverse(slot)),
-                // Its end was written when the other half of it was not.
-                (Ok(_), Err(_)) if is_freed(&body) => self.freed.push(Reverse(slot)),
                 _ => self.foreign += 1,
             }
         }

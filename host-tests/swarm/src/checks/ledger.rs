@@ -38,8 +38,6 @@ pub struct Ledger {
     /// Of live events only.
     states: BTreeMap<Slot, State>,
     bodies: BTreeMap<Slot, Option<Body>>,
-    /// Slots whose state was freed in this callback: their bodies must be too when it ends.
-    freed: BTreeSet<Slot>,
     /// Deliveries whose letter an operator took before their own record, a failed write behind, could say that they died.
     overtaken: BTreeSet<(Slot, String)>,
     /// What an operator's request has put back: events and their endpoints.
@@ -117,13 +115,15 @@ impl Ledger {
     pub fn body(&mut self, facts: &mut Facts, name: &str, write: &Write) -> Result<(), Broken> {
         let slot = self.written(name, write)?;
         let place = || format!("{} by {} at {:?}", write.key, write.thread, write.at);
+        if is_freed(&write.value) {
+            self.bodies.insert(slot, None);
+            let ended = self.states.remove(&slot);
+            let result = ended.map_or(Ok(()), |ended| self.settled(facts, slot, &ended, None, write.at, &place()));
+            self.overtaken.retain(|(other, _)| *other != slot);
+            return result;
+        }
         if self.states.contains_key(&slot) {
             return broken(Invariant::SlotInUse, place());
-        }
-        if is_freed(&write.value) {
-            self.freed.remove(&slot);
-            self.bodies.insert(slot, None);
-            return Ok(());
         }
         let Ok((meta, payload)) = split_payload::<EventMeta>(write.value.clone()) else {
             return broken(Invariant::Body, format!("{} is no record", place()));
@@ -133,7 +133,6 @@ impl Ledger {
             return broken(Invariant::Body, format!("{} keeps {}", place(), String::from_utf8_lossy(&payload)));
         }
         facts.identify(&id, &payload)?;
-        self.freed.remove(&slot);
         self.bodies.insert(slot, Some(Body { id, bytes: payload.len() }));
         Ok(())
     }
@@ -150,12 +149,6 @@ impl Ledger {
         let slot = self.written(name, write)?;
         let place = format!("{} by {} at {:?}", write.key, write.thread, write.at);
         let old = self.states.remove(&slot);
-        if is_freed(&write.value) {
-            self.freed.insert(slot);
-            let result = old.map_or(Ok(()), |old| self.settled(facts, slot, &old, None, write.at, &place));
-            self.overtaken.retain(|(other, _)| *other != slot);
-            return result;
-        }
         let Ok((new, _)) = State::decode(&write.value) else {
             return broken(Invariant::SlotInUse, format!("{place} is no record"));
         };
@@ -232,18 +225,6 @@ impl Ledger {
             }
         }
         Ok(())
-    }
-
-    /// The callback is over. What it freed holds a byte, unless shared data or the VM failed it.
-    pub fn passed(&mut self, plan: &Plan) -> Result<(), Broken> {
-        let freed = std::mem::take(&mut self.freed);
-        if plan.faults.store + plan.faults.trap > 0 {
-            return Ok(());
-        }
-        match freed.iter().find(|slot| self.bodies.get(slot).is_some_and(Option::is_some)) {
-            Some(slot) => broken(Invariant::KeysBounded, format!("the body of slot {slot:?} is left")),
-            None => Ok(()),
-        }
     }
 
     /// The slot of a key that was written, by the holder of its partition.

@@ -11,7 +11,7 @@ use super::{Engine, Place, Pledge, World};
 use crate::answer::{Answer, Receipt, Status};
 use crate::breaker::Admission;
 use crate::config::{Ack, Endpoint, EndpointId, Overflow, RouteId};
-use crate::control::State;
+use crate::control::{REREAD, State};
 use crate::dead_letter::{Letter, Reason};
 use crate::delivery::{Delivery, EventMeta, Pending, Stage};
 use crate::idempotency::{Claim, Key};
@@ -52,6 +52,7 @@ impl Engine {
     /// Takes an event, or says why not.
     pub fn offer(&mut self, world: &mut World<'_>, mut offer: Offer) -> Reply {
         let id = EventId::from_random((world.random)());
+        self.begin_callback();
         self.check_control(world);
         if self.state() == State::Disabled {
             return nothing_sent(id, &offer.event, Status::Disabled, EventResult::Disabled);
@@ -112,8 +113,8 @@ impl Engine {
             return refuse(&refusal);
         }
         let answer = match ack {
-            Ack::Accepted => Answer::receipt(202, &self.receipt(&pending, &meta.event_type, Status::Accepted, false)),
-            Ack::Delivered { .. } => self.standing(&pending, &meta.event_type),
+            Ack::Accepted => Answer::receipt(202, &self.receipt(&pending, Status::Accepted, false)),
+            Ack::Delivered { .. } => self.standing(&pending),
         };
         let (is_answerable, is_settled) = (pending.is_answerable(), pending.is_settled());
         if is_settled {
@@ -122,14 +123,17 @@ impl Engine {
             self.remember(world, &state(&config, &pending));
             return reply(answer, EventResult::Accepted);
         }
-        match (self.keep(world, home, &meta, &payload, pending), ack) {
-            (Err(refusal), _) => refuse(&refusal),
-            (Ok(place), Ack::Delivered { timeout }) if !is_answerable => {
+        let place = match self.keep(world, home, meta, payload, pending) {
+            Ok(place) => place,
+            Err(refusal) => return refuse(&refusal),
+        };
+        match ack {
+            Ack::Delivered { timeout } if !is_answerable => {
                 let deadline = world.now.mono.plus(timeout);
-                self.pledge(place, Pledge { stream: Some(stream), deadline, event_type: meta.event_type, key });
+                self.pledge(place, Pledge { stream: Some(stream), deadline, key });
                 Reply { answer: Err(place), result: EventResult::Accepted }
             }
-            (Ok(_), _) => reply(answer, EventResult::Accepted),
+            Ack::Delivered { .. } | Ack::Accepted => reply(answer, EventResult::Accepted),
         }
     }
 
@@ -160,8 +164,11 @@ impl Engine {
     ) -> Result<Delivery, Refusal> {
         let now = world.now.mono;
         let is_rolled_back = self.is_rolled_back(world, id);
-        let (endpoint, keys) = self.endpoint(id).ok_or(STORE_REFUSAL)?;
-        let shared = keys.shared(world.store).map_err(|_| STORE_REFUSAL)?;
+        // Whether to wait for the end depends on the breaker of this moment; that an operator holds the endpoint back is
+        // told as soon as any other switch.
+        let age = if ack == Ack::Accepted { REREAD } else { Duration::ZERO };
+        let shared = self.shared(world, id, age).map_err(|_| STORE_REFUSAL)?;
+        let (endpoint, _) = self.endpoint(id).ok_or(STORE_REFUSAL)?;
         let held = is_rolled_back || self.state() == State::Paused || shared.is_disabled(endpoint);
         if let (Ack::Delivered { .. }, false, Admission::Wait { until }) = (ack, held, shared.breaker.admission(now)) {
             let seconds = until.since(now).as_secs_f64().ceil().max(1.0) as u64;
@@ -239,18 +246,19 @@ impl Engine {
         &mut self,
         world: &mut World<'_>,
         home: u32,
-        meta: &EventMeta,
-        payload: &[u8],
+        meta: EventMeta,
+        payload: Vec<u8>,
         mut pending: Pending,
     ) -> Result<Place, Refusal> {
         pending.bytes = payload.len() as u64;
         let state = state(&self.config, &pending);
         let Some(holding) = self.holdings.get_mut(home) else { return Err(STORE_REFUSAL) };
-        match holding.partition.accept(world.store, meta, payload, &state) {
+        match holding.partition.accept(world.store, &meta, &payload, &state) {
             Ok(slot) => {
                 let place = Place { partition: home, slot };
                 self.count_accepted(&pending);
                 self.enlist(place, pending);
+                self.fresh.insert(place, meta, payload);
                 Ok(place)
             }
             Err(error) => {

@@ -61,6 +61,7 @@ impl Engine {
 
     /// Finds out which configuration delivers.
     pub(super) fn check_generation(&mut self, world: &mut World<'_>) {
+        (self.generation_checked, self.is_generation_fresh) = (world.now.mono, true);
         // One without endpoints has nothing to deliver, and one that ends delivers no more: they let the others be.
         if self.config.endpoints.is_empty() || self.is_closing {
             return;
@@ -217,6 +218,7 @@ impl Engine {
             self.home = None;
             self.count_anew();
         }
+        self.fresh.remove_of(number);
         for flight in self.flights.take_of(number) {
             self.lanes.ended(flight.lane);
         }

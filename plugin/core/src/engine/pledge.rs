@@ -14,8 +14,6 @@ pub struct Pledge {
     pub stream: Option<u32>,
     /// When the answer is given at the latest.
     pub deadline: Instant,
-    /// The event's type.
-    pub event_type: String,
     /// The idempotency key to settle with it.
     pub key: Option<Key>,
 }
@@ -55,7 +53,7 @@ impl Engine {
         let Some(pledge) = event.pledge.take() else { return };
         self.pledges.remove(pledge.deadline, place.number());
         let Some(event) = self.holdings.event(place) else { return };
-        let answer = self.standing(event, &pledge.event_type);
+        let answer = self.standing(event);
         if let Some(key) = &pledge.key {
             self.settle_key(world, key, &answer);
         }
@@ -68,7 +66,7 @@ impl Engine {
     pub(super) fn abandon_pledge(&mut self, world: &mut World<'_>, place: Place, event: &Pending) {
         let Some(pledge) = &event.pledge else { return };
         self.pledges.remove(pledge.deadline, place.number());
-        let answer = Answer::receipt(202, &self.receipt(event, &pledge.event_type, Status::Pending, true));
+        let answer = Answer::receipt(202, &self.receipt(event, Status::Pending, true));
         if let Some(key) = &pledge.key {
             self.settle_key(world, key, &answer);
         }
@@ -78,7 +76,7 @@ impl Engine {
     }
 
     /// The answer to a producer that waited: 200 when all is delivered, 502 when something failed for good, else 202.
-    pub(super) fn standing(&self, event: &Pending, event_type: &str) -> Answer {
+    pub(super) fn standing(&self, event: &Pending) -> Answer {
         let any = |status| event.deliveries.iter().any(|delivery| delivery_status(delivery) == status);
         let (code, status) = if any(Status::Pending) {
             (202, Status::Pending)
@@ -89,7 +87,7 @@ impl Engine {
         } else {
             (200, Status::Delivered)
         };
-        Answer::receipt(code, &self.receipt(event, event_type, status, true))
+        Answer::receipt(code, &self.receipt(event, status, true))
     }
 
     /// Remembers the answer for the key if it is a 2xx; after any other the next request tries again.
@@ -101,20 +99,14 @@ impl Engine {
     }
 
     /// An event as its producer sees it; `detailed` adds attempts and statuses.
-    pub(super) fn receipt<'a>(
-        &'a self,
-        event: &Pending,
-        event_type: &'a str,
-        status: Status,
-        detailed: bool,
-    ) -> Receipt<'a> {
+    pub(super) fn receipt<'a>(&'a self, event: &'a Pending, status: Status, detailed: bool) -> Receipt<'a> {
         let deliveries = event.deliveries.iter().map(|delivery| DeliveryReceipt {
             endpoint: self.endpoint(delivery.endpoint).map_or("", |(endpoint, _)| &endpoint.name),
             status: delivery_status(delivery),
             attempts: detailed.then_some(delivery.attempts),
             response_status: if detailed { delivery.response_status } else { None },
         });
-        Receipt { id: event.id, event: event_type, status, deliveries: deliveries.collect() }
+        Receipt { id: event.id, event: &event.event_type, status, deliveries: deliveries.collect() }
     }
 }
 

@@ -9,7 +9,7 @@ use crate::breaker::{Permit, Position};
 use crate::config::{Config, EndpointId};
 use crate::dead_letter::Reason;
 use crate::delivery::{EventMeta, Stage};
-use crate::endpoint::{Gate, RECHECK};
+use crate::endpoint::{Gate, RECHECK, Shared};
 use crate::message::{Attempt, CallHeaders, attempt_headers, sink_headers};
 use crate::notice::Notice;
 use crate::outcome::Ending;
@@ -35,6 +35,14 @@ pub(super) struct Flight {
     pub at: WallTime,
     /// When its end should have been reported.
     pub overdue: Instant,
+}
+
+/// The record of an endpoint, as this worker has read it.
+#[derive(Debug)]
+pub(super) struct Seen {
+    shared: Shared,
+    read: Instant,
+    pub is_of_this_callback: bool,
 }
 
 /// A request to send.
@@ -168,11 +176,21 @@ impl Engine {
             return Gate::Shut { until: now.plus(RECHECK) };
         }
         let owner = self.nonce(world);
+        let shared = match self.shared(world, lane.endpoint, Duration::ZERO) {
+            Ok(shared) => shared,
+            Err(error) => {
+                self.note(Notice::Store { doing: "asking a circuit breaker", error });
+                return Gate::Shut { until: now.plus(RECHECK) };
+            }
+        };
         let Some((endpoint, keys)) = self.endpoint(lane.endpoint) else {
             return Gate::Shut { until: now.plus(RECHECK) };
         };
-        match keys.pass(world.store, endpoint, owner, now) {
+        match keys.pass(world.store, &shared, endpoint, owner, now) {
             Ok((gate, moved)) => {
+                if !matches!(gate, Gate::Open(Permit::Closed { .. })) {
+                    self.look_again(lane.endpoint);
+                }
                 self.note_breaker(world, lane.endpoint, moved);
                 gate
             }
@@ -183,9 +201,34 @@ impl Engine {
         }
     }
 
+    /// The record of an endpoint, as it was read in this callback or less than `age` ago.
+    pub(super) fn shared(
+        &mut self,
+        world: &mut World<'_>,
+        id: EndpointId,
+        age: Duration,
+    ) -> Result<Shared, StoreError> {
+        let now = world.now.mono;
+        let known = self.seen.get(&id).filter(|seen| seen.is_of_this_callback || now.since(seen.read) < age);
+        if let Some(seen) = known {
+            return Ok(seen.shared.clone());
+        }
+        let (_, keys) = self.endpoint(id).ok_or(StoreError::UnknownFormat)?;
+        let shared = keys.shared(world.store)?;
+        self.seen.insert(id, Seen { shared: shared.clone(), read: now, is_of_this_callback: true });
+        Ok(shared)
+    }
+
+    /// The record of an endpoint is about to change, or has.
+    pub(super) fn look_again(&mut self, id: EndpointId) {
+        if let Some(seen) = self.seen.get_mut(&id) {
+            seen.is_of_this_callback = false;
+        }
+    }
+
     fn launch(&mut self, world: &mut World<'_>, lane: LaneId, entry: Entry, permit: Option<Permit>) {
         let now = world.now;
-        let found = self.write_trial(world, entry.place).and_then(|()| self.body(world, entry.place));
+        let found = self.write_trial(world, entry.place).and_then(|()| self.body_to_send(world, &entry));
         let (meta, body) = match found {
             Ok(found) => found,
             Err(error) => {
@@ -212,6 +255,18 @@ impl Engine {
         self.lanes.started(lane);
         let call = Call { attempt, body, endpoint: lane.endpoint, reason, number, at: now.wall, meta };
         self.outbox.push_back(Action::Call(Box::new(call)));
+    }
+
+    /// The bytes of an event that is about to be attempted. Those of one just accepted need not be read; they are
+    /// dropped with the first attempt of its last delivery.
+    fn body_to_send(&mut self, world: &mut World<'_>, entry: &Entry) -> Result<(EventMeta, Vec<u8>), StoreError> {
+        let place = entry.place;
+        let is_wanted_again = self.holdings.event(place).is_some_and(|event| {
+            let others = event.deliveries.iter().enumerate().filter(|(index, _)| *index != entry.index);
+            others.map(|(_, delivery)| delivery).any(|delivery| delivery.attempts == 0 && !delivery.under_way)
+        });
+        let fresh = if is_wanted_again { self.fresh.get(place).cloned() } else { self.fresh.remove(place) };
+        fresh.map_or_else(|| self.body(world, place), Ok)
     }
 
     /// The bytes of an event.

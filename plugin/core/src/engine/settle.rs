@@ -210,6 +210,7 @@ impl Engine {
         }
         if is_settled && written.is_ok() {
             self.remember_event(world, place);
+            self.fresh.remove(place);
             if let Some(holding) = self.holdings.get_mut(place.partition) {
                 holding.events.remove(place.slot);
                 self.bytes -= bytes;
@@ -253,6 +254,7 @@ impl Engine {
     /// Tells the breaker how the attempt ended; `failed` says that the delivery has failed with it.
     fn report(&mut self, world: &mut World<'_>, flight: &Flight, ending: Ending, failed: bool) {
         let Some(permit) = flight.permit else { return };
+        self.look_again(flight.lane.endpoint);
         let Some((endpoint, keys)) = self.endpoint(flight.lane.endpoint) else { return };
         let signal = Signal::of(ending, &endpoint.breaker);
         match keys.report(world.store, endpoint, world.now.mono, permit, signal, failed) {

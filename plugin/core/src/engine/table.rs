@@ -1,15 +1,15 @@
 //! Small collections of the engine, each for one kind of look-up.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
 use super::send::Flight;
-use crate::delivery::Pending;
+use crate::delivery::{EventMeta, Pending};
 use crate::ledger::{Ownership, Partition};
 use crate::store::{SharedStore, StoreError};
 use crate::time::Instant;
 
 /// Where an event stands: in which partition, and in which of its slots.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Place {
     /// The partition's number.
     pub partition: u32,
@@ -138,6 +138,46 @@ impl Events {
     /// All events with their slots.
     pub fn iter(&self) -> impl Iterator<Item = (u32, &Pending)> {
         (0u32..).zip(&self.slots).filter_map(|(slot, event)| Some((slot, event.as_deref()?)))
+    }
+}
+
+/// Events just accepted whose first attempts have not left yet, as they stand in shared data: what is attempted at once
+/// need not be read back. Those beyond the bound are read when their turn comes.
+#[derive(Debug, Default)]
+pub(super) struct Fresh {
+    events: HashMap<Place, (EventMeta, Vec<u8>)>,
+    /// Of their payloads.
+    bytes: usize,
+}
+
+impl Fresh {
+    /// Bytes of payloads that a worker keeps. When they are reached all are dropped: they belong to deliveries that are
+    /// held back, and others come sooner.
+    const BYTES_MAX: usize = 4 << 20;
+
+    pub fn insert(&mut self, place: Place, meta: EventMeta, payload: Vec<u8>) {
+        if self.bytes + payload.len() > Self::BYTES_MAX {
+            *self = Self::default();
+        }
+        self.remove(place);
+        self.bytes += payload.len();
+        self.events.insert(place, (meta, payload));
+    }
+
+    pub fn get(&self, place: Place) -> Option<&(EventMeta, Vec<u8>)> {
+        self.events.get(&place)
+    }
+
+    pub fn remove(&mut self, place: Place) -> Option<(EventMeta, Vec<u8>)> {
+        let event = self.events.remove(&place)?;
+        self.bytes -= event.1.len();
+        Some(event)
+    }
+
+    /// Forgets the events of a partition.
+    pub fn remove_of(&mut self, partition: u32) {
+        self.events.retain(|place, _| place.partition != partition);
+        self.bytes = self.events.values().map(|(_, payload)| payload.len()).sum();
     }
 }
 

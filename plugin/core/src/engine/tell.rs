@@ -112,6 +112,6 @@ impl Engine {
         let id = EventId::from_random((world.random)());
         let event_type = news.kind.event_type().to_owned();
         let meta = EventMeta::json(id, event_type.clone());
-        let _ = self.keep(world, home, &meta, &payload, Pending::new(id, event_type, None, now, deliveries));
+        let _ = self.keep(world, home, meta, payload, Pending::new(id, event_type, None, now, deliveries));
     }
 }

@@ -3,7 +3,7 @@
 use super::{Lease, PARTITIONS_MAX, Partition, lease_key, slot_key};
 use std::time::Duration;
 
-use crate::delivery::StateRecord;
+use crate::delivery::{EventMeta, StateRecord};
 use crate::guard::{self, Ring};
 use crate::standing::{self, Standing};
 use crate::store::{Record, SharedStore, StoreError, is_freed, read};
@@ -11,7 +11,7 @@ use crate::time::Instant;
 
 impl Partition {
     /// Shows every event in any partition, whoever holds it, and returns how many partitions are held by a VM that
-    /// lives. Reads the states only: their number is what it costs.
+    /// lives. Its cost is a read for each slot, and for each event that is pending one more and a copy of its body.
     ///
     /// # Errors
     /// The store's.
@@ -30,15 +30,16 @@ impl Partition {
             living += u32::from(matches!(Lease::decode(&lease), Ok((lease, _)) if !lease.is_abandoned(now)));
             let (states, bodies) = (format!("{prefix}/state/{number}/"), format!("{prefix}/body/{number}/"));
             for slot in 0.. {
-                match store.get(&slot_key(&states, slot))? {
-                    Some((state, _)) => {
-                        if let Ok((state, _)) = StateRecord::decode(&state) {
-                            visit(state);
-                        }
-                    }
-                    // A body that never got a state does not end the partition.
-                    None if store.get(&slot_key(&bodies, slot))?.is_none() => break,
-                    None => {}
+                let Some((body, _)) = store.get(&slot_key(&bodies, slot))? else { break };
+                if is_freed(&body) {
+                    continue;
+                }
+                let Some((state, _)) = store.get(&slot_key(&states, slot))? else { continue };
+                if let (Ok((state, _)), Ok((meta, _))) =
+                    (StateRecord::<String>::decode(&state), EventMeta::decode(&body))
+                    && meta.id == state.id
+                {
+                    visit(state);
                 }
             }
         }

@@ -176,7 +176,7 @@ fn an_event_that_cannot_be_written_leaves_its_slot_free() {
 }
 
 #[test]
-fn freed_slots_keep_one_byte_and_the_keys_stay_at_the_high_water_mark() {
+fn freed_bodies_are_one_byte_and_the_keys_stay_at_the_high_water_mark() {
     let mut store = MemoryStore::default();
     let mut partition = claim(&mut store, 1, at(0));
     for round in 0..100 {
@@ -186,8 +186,20 @@ fn freed_slots_keep_one_byte_and_the_keys_stay_at_the_high_water_mark() {
         }
     }
     assert_eq!(store.values.len(), 1 + 2 * 5);
-    let bytes: usize = store.values.iter().filter(|(key, _)| *key != "g/lease/0").map(|(_, (v, _))| v.len()).sum();
-    assert_eq!(bytes, 10);
+    let bodies = store.values.iter().filter(|(key, _)| key.starts_with("g/body/"));
+    assert!(bodies.map(|(_, (value, _))| value).all(|value| is_freed(value)));
+}
+
+#[test]
+fn a_survey_shows_what_is_pending_and_no_freed_or_half_written_slot() {
+    let mut store = MemoryStore::default();
+    let mut partition = claim(&mut store, 1, at(0));
+    let slots: Vec<u32> = (1..=3).map(|id| accept(&mut partition, &mut store, id)).collect();
+    partition.free(&mut store, slots[0]).unwrap();
+    store.set("g/body/0/1", &with_payload(&meta(9), b"body").unwrap(), None).unwrap();
+    let mut found = Vec::new();
+    Partition::survey(&mut store, "g", at(1), &mut |event| found.push(event.id)).unwrap();
+    assert_eq!(found, [meta(3).id]);
 }
 
 #[test]

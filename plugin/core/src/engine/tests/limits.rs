@@ -159,6 +159,8 @@ fn an_event_whose_bytes_are_gone_ends_and_keeps_nobody_busy() {
     for rest in ["", sink] {
         let mut process = Process::new(1, &billing(rest));
         process.offer(0, 1);
+        let first = process.only();
+        process.end(&first, Ending::Status(500));
         process.store.values.get_mut("g/body/0/0").unwrap().0 = vec![0];
         assert!(process.pass(5_000).is_empty());
         assert_eq!((process.workers[0].waiting, process.letters()), (0, 0));
