@@ -19,6 +19,10 @@ use crate::time::WallTime;
 /// Slots that a worker takes at once.
 pub const BLOCK: u64 = 16;
 
+/// The most events that may be remembered. One takes about 1 KiB with its attempts: 100,000 x 1 KiB = 100 MiB. Also what
+/// a [`survey`] reads at most, whatever the record says.
+pub const SIZE_MAX: u32 = 100_000;
+
 /// Attempts that are remembered of a delivery: as many as a schedule may have.
 const ATTEMPTS_MAX: usize = 20;
 
@@ -101,7 +105,7 @@ pub fn survey(store: &mut dyn SharedStore, prefix: &str, visit: &mut dyn FnMut(&
     let keys = keys(prefix);
     let Some((next, _)) = store.get(&next_key(&keys))? else { return Ok(()) };
     let next = Next::or_new(&next);
-    let used = next.number.min(next.size.into());
+    let used = next.number.min(next.size.min(SIZE_MAX).into());
     for slot in 0..used {
         if let Some((record, _)) = store.get(&slot_key(&keys, slot))? {
             visit(&record);
