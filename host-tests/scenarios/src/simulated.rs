@@ -100,7 +100,7 @@ fn passed_on(inner: &mut Process, call: &Call) -> Result<host_tests::Reply> {
     let took = inner.clock().elapsed().saturating_sub(call.at);
     let reply = host_tests::Reply::status(answer.status()).body(answer.body.as_slice()).after(took);
     let headers = answer.headers.iter().filter(|(name, _)| !name.starts_with(':') && *name != "content-length");
-    Ok(headers.fold(reply, |reply, (name, value)| reply.header(name, &String::from_utf8_lossy(value))))
+    Ok(headers.fold(reply, |reply, (name, value)| reply.header(name, value)))
 }
 
 fn healthy() -> Upstream {

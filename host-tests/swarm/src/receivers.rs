@@ -139,7 +139,7 @@ impl Receivers {
             Mood::Healthy | Mood::Flaky => (Reply::status(200), Some(200), 0),
             Mood::Fails(status) => (Reply::status(status), Some(status), 0),
             Mood::RetryAfter(status, seconds) => {
-                (Reply::status(status).header("retry-after", &seconds.to_string()), Some(status), seconds)
+                (Reply::status(status).header("retry-after", seconds.to_string()), Some(status), seconds)
             }
             Mood::Hangs => (Reply::hang(), None, 0),
             Mood::Resets => (Reply::reset(), None, 0),
