@@ -2,7 +2,7 @@
 //!
 //! # Bounds
 //! To check a body of n bytes, and to read it by one pointer, is two passes over n bytes, whatever the body: serde_json
-//! parses it once, keeping nothing of what the pointer does not name, and [`too_deep`] looks at its brackets. A pointer
+//! parses it once, keeping nothing of what the pointer does not name, and `too_deep` looks at its brackets. A pointer
 //! descends at most [`POINTER_TOKENS_MAX`] levels; what it passes by is skipped by serde_json without recursion.
 
 use std::fmt;
