@@ -12,7 +12,7 @@ use serde::Deserialize;
 /// The target of every filter.
 pub const TARGET: &str = "wasm32-wasip1";
 
-/// The wasm of a package of this workspace (`gatepost`, `gatepost-noop`), built in release mode: once in the life of
+/// The wasm of a package of this workspace (`gatepost`, `gatepost-noop`, `gatepost-floor`), built in release mode: once in the life of
 /// this process, however many threads ask.
 ///
 /// # Errors

@@ -3,14 +3,15 @@
 //! The load comes in rounds; at the end of each, when everything is delivered, the process is measured. A few answers in
 //! a hundred are 503, so that retries are part of it. The first tenth is warm-up: caches fill, V8 compiles.
 
-use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use super::{Filter, all_delivered, sink::Sink, start, wrk};
+use super::case::{self, Filter};
+use super::process::Memory;
+use super::sink::Sink;
+use super::wrk;
 use crate::envoy::Envoy;
-use crate::example::LISTENER;
 use crate::wait;
 
 /// The arguments of `gatepost soak`.
@@ -32,10 +33,7 @@ pub struct Options {
 struct Sample {
     /// Events delivered so far.
     events: u64,
-    /// Its resident memory, in KiB.
-    resident: u64,
-    /// The most that was ever resident, in KiB.
-    peak: u64,
+    memory: Memory,
 }
 
 /// Runs the soak and prints a table in Markdown.
@@ -45,16 +43,18 @@ struct Sample {
 pub fn run(options: &Options) -> Result<()> {
     wrk::check()?;
     let sink = Sink::start(Some(UNAVAILABLE_EVERY))?;
-    let envoy = start(Filter::Gatepost, 2, &sink)?;
-    let url = format!("http://{}/events/soak", envoy.listener(LISTENER)?);
+    let cases = case::all(&[]);
+    let gatepost = cases.iter().find(|case| case.filter == Filter::Gatepost).context("no case of Gatepost")?;
+    let envoy = gatepost.start(2, &sink)?;
+    let url = case::url(&envoy)?;
     let mut samples: Vec<Sample> = Vec::new();
     let mut events = 0;
     while events < options.events {
         let before = sink.received();
         let sent = wrk::run(&url, options.seconds, options.connections, wrk::MIXED)?;
-        events += all_delivered(&envoy, &sink, before, sent)?;
-        let sample = measure(&envoy, events)?;
-        eprintln!("{events} of {} events, {} KiB resident", options.events, sample.resident);
+        events += case::all_delivered(&envoy, &sink, before, sent)?;
+        let sample = Sample { events, memory: Memory::of(envoy.pid())? };
+        eprintln!("{events} of {} events, {} KiB resident", options.events, sample.memory.resident);
         samples.push(sample);
     }
     each_came_to_its_end(&envoy, &sink)?;
@@ -79,15 +79,6 @@ fn each_came_to_its_end(envoy: &Envoy, sink: &Sink) -> Result<()> {
     Ok(())
 }
 
-fn measure(envoy: &Envoy, events: u64) -> Result<Sample> {
-    let status = fs::read_to_string(format!("/proc/{}/status", envoy.pid())).context("a soak needs Linux's /proc")?;
-    let kib = |key: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(key)).with_context(|| format!("no {key}"))?;
-        line.trim_end_matches("kB").trim().parse::<u64>().with_context(|| format!("{key}{line}"))
-    };
-    Ok(Sample { events, resident: kib("VmRSS:")?, peak: kib("VmHWM:")? })
-}
-
 /// What is left after the warm-up, in four parts.
 fn quarters(samples: &[Sample], warm_up: u64) -> Result<Vec<&[Sample]>> {
     let measured = samples.get(samples.partition_point(|sample| sample.events <= warm_up)..).unwrap_or_default();
@@ -98,14 +89,19 @@ fn quarters(samples: &[Sample], warm_up: u64) -> Result<Vec<&[Sample]>> {
 }
 
 fn mean(quarter: &[Sample]) -> f64 {
-    quarter.iter().map(|sample| sample.resident as f64).sum::<f64>() / quarter.len() as f64
+    quarter.iter().map(|sample| sample.memory.resident as f64).sum::<f64>() / quarter.len() as f64
 }
 
 fn print_table(quarters: &[&[Sample]]) {
     println!("| after events | resident memory, mean of a quarter | peak so far |\n|--:|--:|--:|");
     for quarter in quarters {
         let Some(last) = quarter.last() else { continue };
-        println!("| {} | {:.1} MiB | {:.1} MiB |", last.events, mean(quarter) / 1024.0, last.peak as f64 / 1024.0);
+        println!(
+            "| {} | {:.1} MiB | {:.1} MiB |",
+            last.events,
+            mean(quarter) / 1024.0,
+            last.memory.peak as f64 / 1024.0
+        );
     }
 }
 
@@ -135,7 +131,7 @@ mod tests {
     use super::*;
 
     fn samples(resident: impl Fn(u64) -> u64) -> Vec<Sample> {
-        (1..=100).map(|n| Sample { events: n * 1000, resident: resident(n), peak: 0 }).collect()
+        (1..=100).map(|n| Sample { events: n * 1000, memory: Memory { resident: resident(n), peak: 0 } }).collect()
     }
 
     #[test]
