@@ -204,7 +204,7 @@ impl Stream {
             State::Verifying { rule, .. } => self.deny(worker, *rule, InboundResult::TooLarge, &answer),
             State::Collecting { event, .. } => self.refuse(worker, event.route, &answer),
             _ => {
-                let answer = worker.engine(host::now(), |engine, world| engine.refuse_operator(world, answer));
+                let answer = worker.engine(host::now(), |engine, world| engine.refuse_operator(world));
                 self.answer(&answer)
             }
         }

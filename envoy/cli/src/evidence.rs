@@ -31,7 +31,7 @@ use clap::ValueEnum;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use crate::gateway::{self, Deliveries, Delivery, Gateway, Gateways, Hours, ask_all, query, usage};
+use crate::gateway::{self, Deliveries, Gateway, Gateways, Hours, Listed, ask_all, query, usage};
 use bundle::{Bundle, EnvoyFacts, GatewayFacts, Retries, Timeline};
 use hours::{HOURS_MAX, Series, grid, lay};
 use log::Told;
@@ -208,7 +208,7 @@ fn collect(options: &Options, secrets: &[String]) -> Result<Bundle> {
 struct Answer {
     facts: GatewayFacts,
     series: Vec<Series>,
-    deliveries: Vec<Delivery>,
+    deliveries: Vec<Listed>,
 }
 
 fn ask(gateway: &Gateway, from: Timestamp, until: Timestamp) -> gateway::Result<Answer> {
@@ -219,7 +219,7 @@ fn ask(gateway: &Gateway, from: Timestamp, until: Timestamp) -> gateway::Result<
     for endpoint in &status.endpoints {
         let path = query("hours", &[("endpoint", Some(&endpoint.name)), ("hours", Some(&count))]);
         let told: Hours = gateway.get(&path)?;
-        let rows = lay(&grid, &told.hours, status.started_at, until);
+        let rows = lay(&grid, &told.hours, status.process.started_at.into(), until);
         series.push(Series { gateway: gateway.url().to_owned(), endpoint: endpoint.name.clone(), rows });
     }
     let since = from.to_string();

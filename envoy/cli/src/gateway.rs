@@ -4,7 +4,6 @@
 //! a command, and all of them are asked at the same time ([`ask_all`]).
 
 mod arguments;
-mod status;
 
 use std::error::Error;
 use std::fmt;
@@ -12,14 +11,18 @@ use std::io;
 use std::thread;
 use std::time::Duration;
 
+use gatepost_core::answer::Problem;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
 use ureq::http::{Method, Request};
 
 pub use arguments::Gateways;
 pub(crate) use arguments::{duration, since, usage};
-pub use status::{Breaker, Counters, Deliveries, Delivery, Endpoint, Hour, Hours, Rollout, Status, Tried, Window};
+pub use gatepost_core::admin::answers::{
+    Breaker, Counters, Deliveries, Delivery, Endpoint, EventDeliveries, Hour, Hours, Letter, Letters, Listed, Outcomes,
+    Redelivered, Rollout, Status,
+};
 
 /// A gateway, by its admin surface.
 #[derive(Clone)]
@@ -33,14 +36,14 @@ pub struct Gateway {
 }
 
 /// Why a gateway did not do what it was asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Failure {
     /// The answer's status; `None`: there was no answer.
     pub status: Option<u16>,
     /// What happened, as a sentence without its full stop.
     pub sentence: String,
-    /// What the answer says besides, as the surface's problems do.
-    pub members: Value,
+    /// What the answer says; of one that is no problem of the surface nothing.
+    pub problem: Box<Problem>,
 }
 
 impl fmt::Display for Failure {
@@ -52,7 +55,7 @@ impl fmt::Display for Failure {
 impl Failure {
     /// A failure that is not an answer.
     pub fn new(sentence: impl Into<String>) -> Self {
-        Self { status: None, sentence: sentence.into(), members: Value::Null }
+        Self { status: None, sentence: sentence.into(), problem: Box::default() }
     }
 }
 
@@ -91,20 +94,28 @@ impl Gateway {
         self.ask(Method::GET, path, None, None)
     }
 
-    /// Sends a command; its answer is of no interest here, or a value to look into.
+    /// Sends a command.
     ///
     /// # Errors
     /// When it cannot be asked, or refuses.
-    pub fn command(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value> {
-        self.ask(method, path, body, None)
+    pub fn command(&self, method: Method, path: &str, body: Option<&Value>) -> Result<()> {
+        self.ask::<IgnoredAny>(method, path, body, None).map(drop)
     }
 
-    /// The same with more patience than for other requests.
+    /// Sends a command and waits longer for it than for others.
     ///
     /// # Errors
     /// When it cannot be asked, or refuses.
-    pub fn command_within(&self, patience: Duration, method: Method, path: &str) -> Result<Value> {
-        self.ask(method, path, None, Some(patience))
+    pub fn command_within(&self, patience: Duration, method: Method, path: &str) -> Result<()> {
+        self.ask::<IgnoredAny>(method, path, None, Some(patience)).map(drop)
+    }
+
+    /// Delivers dead letters again: those at this path of the surface.
+    ///
+    /// # Errors
+    /// When it cannot be asked, refuses, or answers something else.
+    pub fn redeliver(&self, path: &str) -> Result<Redelivered> {
+        self.ask(Method::POST, path, None, None)
     }
 
     fn ask<T: DeserializeOwned>(
@@ -133,7 +144,7 @@ impl Gateway {
             return serde_json::from_str(&text).map_err(|_| Failure {
                 status: Some(status),
                 sentence: format!("{}/{path} does not answer as a gateway does", self.url),
-                members: Value::Null,
+                problem: Box::default(),
             });
         }
         Err(self.refusal(status, &text))
@@ -141,9 +152,8 @@ impl Gateway {
 
     /// What a refusal says. A problem of the surface (RFC 9457) has a `detail`; anything else is not the surface.
     fn refusal(&self, status: u16, text: &str) -> Failure {
-        let members: Value = serde_json::from_str(text).unwrap_or_default();
-        let word = |name: &str| members.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-        let sentence = match (status, word("detail")) {
+        let problem: Box<Problem> = serde_json::from_str(text).unwrap_or_default();
+        let sentence = match (status, problem.detail.as_str()) {
             (401, _) => format!("401: the token in {} is not one of this gateway's", self.token_source),
             (403, detail) if !detail.is_empty() => {
                 format!("403: {detail} (the token in {}; its role must be operate)", self.token_source)
@@ -151,7 +161,7 @@ impl Gateway {
             (_, detail) if !detail.is_empty() => format!("{status}: {detail}"),
             _ => format!("{status}, and not from a gateway: is {} its admin.path?", self.url),
         };
-        Failure { status: Some(status), sentence, members }
+        Failure { status: Some(status), sentence, problem }
     }
 }
 
@@ -251,7 +261,7 @@ pub(crate) mod tests {
         let text = r#"{"title":"Conflict","status":409,"detail":"endpoint a: no phase follows","instance":"i"}"#;
         let failure = gateway().refusal(409, text);
         assert_eq!(failure.sentence, "409: endpoint a: no phase follows");
-        assert_eq!(failure.members["instance"], "i");
+        assert_eq!(failure.problem.process.unwrap().instance, "i");
     }
 
     #[test]

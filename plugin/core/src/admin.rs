@@ -4,18 +4,21 @@
 //! endpoint in its config. Nothing it answers holds a secret or a payload. What it changes is in force on every worker
 //! within a second, and is one line of the log.
 
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::about::{About, AboutEndpoint};
-use crate::answer::Answer;
+use crate::answer::{Answer, Problem, json};
 use crate::config::{self, Admin, Problems, Role};
 use crate::control::{Control, StateOverride};
 use crate::endpoint::Keys;
 use crate::engine::World;
-use crate::json::write::{NONE, Writer, quoted};
+use crate::json::quoted;
 use crate::operational::{Kind, News};
 use crate::store::{SharedStore, StoreError};
+use answers::{Drained, Health, Process};
 
+pub mod answers;
 mod history;
 mod hours;
 mod letters;
@@ -54,12 +57,12 @@ pub enum Outcome {
     Drain(String),
 }
 
-/// Refused, with this answer.
-type Result<T> = std::result::Result<T, Box<Answer>>;
+/// Refused, with this problem.
+type Result<T> = std::result::Result<T, Box<Problem>>;
 
-impl From<StoreError> for Box<Answer> {
+impl From<StoreError> for Box<Problem> {
     fn from(error: StoreError) -> Self {
-        Self::new(Answer::unavailable(1, &format!("shared data did not do what was asked: {error}")))
+        Self::new(Problem::unavailable(1, format!("shared data did not do what was asked: {error}")))
     }
 }
 
@@ -83,25 +86,20 @@ pub fn handle(world: &mut World<'_>, prefix: &str, admin: &Admin, request: &Requ
         rolled_back: Vec::new(),
     };
     let outcome = surface.route();
-    let mut line = [" token=", &surface.holder].concat();
-    if surface.is_untold {
-        line.push_str(" operational_event=dropped");
-    }
+    let (holder, untold) = (&surface.holder, if surface.is_untold { " operational_event=dropped" } else { "" });
+    let line = |what: String| format!("{what} token={holder}{untold}");
     match outcome {
-        Ok(Outcome::Changed(answer, what, names)) => Outcome::Changed(answer, what + &line, names),
-        Ok(Outcome::Drain(what)) => Outcome::Drain(what + &line),
+        Ok(Outcome::Changed(answer, what, names)) => Outcome::Changed(answer, line(what), names),
+        Ok(Outcome::Drain(what)) => Outcome::Drain(line(what)),
         Ok(Outcome::Answer(answer)) => Outcome::Answer(answer),
         Err(refusal) => Outcome::Answer(named(world.store, prefix, *refusal)),
     }
 }
 
-/// A problem with which process it is, once that is known. To RFC 9457 `instance` is a name for the occurrence; here it
-/// names where it occurred, as in every other answer of the surface.
-pub fn named(store: &mut dyn SharedStore, prefix: &str, problem: Answer) -> Answer {
-    let Ok(Some(about)) = About::read(store, prefix) else { return problem };
-    problem
-        .member("instance", &quoted(&about.instance.map(|id| id.to_string()).unwrap_or_default()))
-        .member("started_at", &quoted(&about.started.to_string()))
+/// The answer to a refused request: the problem, and which process it is, once that is known.
+pub fn named(store: &mut dyn SharedStore, prefix: &str, mut problem: Problem) -> Answer {
+    problem.process = About::read(store, prefix).ok().flatten().map(|about| about.process());
+    problem.into()
 }
 
 struct Surface<'a, 'w> {
@@ -176,7 +174,7 @@ impl Surface<'_, '_> {
         if self.request.method == method {
             return Ok(());
         }
-        let refusal = problem(405, "Method Not Allowed", &["expected ", method].concat());
+        let refusal = Problem::new(405, "Method Not Allowed", format!("expected {method}"));
         Err(Box::new(refusal.with("allow", method)))
     }
 
@@ -196,15 +194,15 @@ impl Surface<'_, '_> {
         self.holder = digest.iter().take(4).flat_map(|byte| [hex(byte >> 4), hex(byte & 15)]).collect();
         found.ok_or_else(|| {
             let detail = "the admin surface wants a token: Authorization: Bearer ...";
-            Box::new(problem(401, "Unauthorized", detail).with("www-authenticate", "Bearer"))
+            Box::new(Problem::new(401, "Unauthorized", detail).with("www-authenticate", "Bearer"))
         })
     }
 
     /// The gateway this surface answers for.
     fn about(&mut self) -> Result<About> {
         About::read(self.world.store, self.prefix)?.ok_or_else(|| {
-            let detail = ["no configuration of a filter named ", self.prefix, " has begun to deliver yet"].concat();
-            Box::new(Answer::unavailable(1, &detail))
+            let detail = format!("no configuration of a filter named {} has begun to deliver yet", self.prefix);
+            Box::new(Problem::unavailable(1, detail))
         })
     }
 
@@ -215,15 +213,14 @@ impl Surface<'_, '_> {
 
     fn health(&mut self, about: &About) -> Result<Outcome> {
         let draining = Control::read(self.world.store, self.prefix)?.draining;
-        let mut body = begin(about);
-        body.text("status", if draining { "draining" } else { "ok" });
-        Ok(Outcome::Answer(end(body)))
+        let status = if draining { "draining" } else { "ok" };
+        Ok(Outcome::Answer(success(&Health { process: about.process(), status: status.into() })))
     }
 
     fn set_state(&mut self, about: &About) -> Result<Outcome> {
         let (state, reason) = config::state_command(self.request.body).map_err(bad_request)?;
         let (over, at) = (about.enabled, self.world.now.wall);
-        let line = ["state=", state.label(), " reason=", &quoted(&reason)].concat();
+        let line = format!("state={} reason={}", state.label(), quoted(&reason));
         let new = StateOverride { state, over, reason, at };
         Control::change(self.world.store, self.prefix, &mut |control| control.set_state(new.clone()))?;
         self.changed(about, line)
@@ -235,9 +232,9 @@ impl Surface<'_, '_> {
         let keys = Keys::new(self.prefix, name);
         if keys.override_disabled(self.world.store, endpoint.disabled, endpoint.digest, Some(disabled))? {
             let kind = Kind::EndpointDisabled;
-            self.tell(about, &[News { kind, endpoint: name, reason: "operator", more: &[] }]);
+            self.tell(about, &[News { kind, endpoint: name, reason: "operator", facts: None }]);
         }
-        self.changed(about, ["endpoint=", name, " disabled=", if disabled { "true" } else { "false" }].concat())
+        self.changed(about, format!("endpoint={name} disabled={disabled}"))
     }
 
     fn set_breaker(&mut self, about: &About, name: &str) -> Result<Outcome> {
@@ -246,9 +243,9 @@ impl Surface<'_, '_> {
         let (store, now) = (&mut *self.world.store, self.world.now.mono);
         if Keys::new(self.prefix, name).force_breaker(store, now, open.then_some(endpoint.open))?.is_some() {
             let kind = if open { Kind::BreakerOpened } else { Kind::BreakerClosed };
-            self.tell(about, &[News { kind, endpoint: name, reason: "operator", more: &[] }]);
+            self.tell(about, &[News { kind, endpoint: name, reason: "operator", facts: None }]);
         }
-        self.changed(about, ["endpoint=", name, " breaker=", if open { "open" } else { "closed" }].concat())
+        self.changed(about, format!("endpoint={name} breaker={}", if open { "open" } else { "closed" }))
     }
 
     fn delete_overrides(&mut self, about: &About) -> Result<Outcome> {
@@ -273,21 +270,17 @@ impl Surface<'_, '_> {
 }
 
 /// The answer to a drain, with how much is still pending, and how much of what is not is held.
-pub fn drained(about: &About, pending: usize, held: usize) -> Answer {
-    let [pending_text, held_text] = [pending, held].map(|count| count.to_string());
+pub fn drained(store: &mut dyn SharedStore, prefix: &str, about: &About, pending: usize, held: usize) -> Answer {
     if pending + held == 0 {
-        let mut body = begin(about);
-        body.text("status", "drained");
-        body.number("pending", 0);
-        body.number("held", 0);
-        return end(body);
+        return success(&Drained { process: about.process(), status: "drained".into(), pending: 0, held: 0 });
     }
     let detail = if pending > 0 {
-        [&pending_text, " deliveries are still pending; new events stay refused, and this may be asked again"].concat()
+        format!("{pending} deliveries are still pending; new events stay refused, and this may be asked again")
     } else {
-        [&held_text, " deliveries are held (paused, disabled or rolled back) and are lost with the process"].concat()
+        format!("{held} deliveries are held (paused, disabled or rolled back) and are lost with the process")
     };
-    Answer::unavailable(1, &detail).member("pending", &pending_text).member("held", &held_text)
+    let (pending, held) = (Some(pending as u64), Some(held as u64));
+    named(store, prefix, Problem { pending, held, ..Problem::unavailable(1, detail) })
 }
 
 /// The digit of a half of a byte; each costs the same.
@@ -295,29 +288,25 @@ fn hex(half: u8) -> char {
     b"0123456789abcdef".get(usize::from(half)).copied().map_or('?', char::from)
 }
 
-/// Begins an answer with which process it is.
-fn begin(about: &About) -> Writer {
-    let mut body = Writer::default();
-    body.object(NONE);
-    body.text("instance", &about.instance.map(|id| id.to_string()).unwrap_or_default());
-    body.text("started_at", &about.started.to_string());
-    body
-}
-
-fn end(mut body: Writer) -> Answer {
-    body.end_object();
-    Answer {
-        status: 200,
-        headers: vec![("content-type", "application/json".to_owned()), ("cache-control", "no-store".to_owned())],
-        body: body.finish(),
+impl About {
+    /// Which process it is, as answers say it.
+    fn process(&self) -> Process {
+        let instance = self.instance.map(|id| id.to_string()).unwrap_or_default();
+        Process { instance, started_at: self.started }
     }
 }
 
-fn bad_request(problems: Problems) -> Box<Answer> {
-    let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
-    Box::new(Answer::bad_request(&lines.join("; ")))
+/// 200 with this body.
+fn success(body: &impl Serialize) -> Answer {
+    let headers = vec![("content-type", "application/json".to_owned()), ("cache-control", "no-store".to_owned())];
+    Answer { status: 200, headers, body: json(body) }
 }
 
-fn problem(status: u16, title: &str, detail: &str) -> Box<Answer> {
-    Box::new(Answer::problem(status, title, detail))
+fn bad_request(problems: Problems) -> Box<Problem> {
+    let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    Box::new(Problem::bad_request(lines.join("; ")))
+}
+
+fn problem(status: u16, title: &'static str, detail: impl Into<String>) -> Box<Problem> {
+    Box::new(Problem::new(status, title, detail))
 }

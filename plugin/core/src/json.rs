@@ -13,8 +13,6 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess,
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-pub mod write;
-
 /// A body is nested at most this deep: what serde_json takes, whose recursion limit is 128, and with it many receivers.
 pub const DEPTH_MAX: usize = 127;
 

@@ -13,7 +13,7 @@ use log::Level;
 
 use crate::breaker::Position;
 use crate::config::{Config, EndpointId};
-use crate::json::write::quoted;
+use crate::json::quoted;
 use crate::notice::Notice;
 use crate::time::Instant;
 

@@ -13,12 +13,13 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::admin::answers;
+use crate::answer::json;
 use crate::dead_letter::Letter;
-use crate::json::write::{NONE, Writer, quoted};
 use crate::message::EventId;
 use crate::rollout::Percent;
 use crate::subscription::{EventPattern, Subscriptions};
-use crate::time::WallTime;
+use crate::time::{WallTime, rfc3339};
 
 /// What the type of every operational event begins with. No producer's may.
 pub const PREFIX: &str = "gatepost.";
@@ -101,37 +102,74 @@ pub struct News<'a> {
     pub endpoint: &'a str,
     /// Why, in a word.
     pub reason: &'a str,
-    /// What more there is to say: names, and values as JSON. Never anything of an event but its id.
-    pub more: &'a [(&'static str, String)],
+    /// What more there is to say.
+    pub facts: Option<Facts>,
+}
+
+/// What more there is to say of something that has happened. Never anything of an event but its id.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Facts {
+    /// Of a rollback.
+    RolledBack {
+        /// What was seen, in words.
+        detail: String,
+    },
+    /// Of a promotion.
+    Phase {
+        /// The phase that has begun, counted from 1.
+        phase: u32,
+        /// Its share.
+        #[serde(serialize_with = "answers::percent")]
+        percent: f64,
+    },
+    /// Of a dead letter.
+    Letter {
+        /// Which delivery it was, as the admin surface names it.
+        delivery: String,
+        /// How often it was attempted.
+        attempts: u32,
+    },
+}
+
+impl Facts {
+    /// Of a promotion to this phase, counted from 0.
+    pub fn phase(phase: u32, percent: Percent) -> Self {
+        Self::Phase { phase: phase + 1, percent: percent.as_f64() }
+    }
+}
+
+impl From<&Letter> for Facts {
+    fn from(letter: &Letter) -> Self {
+        Self::Letter { delivery: letter.delivery(), attempts: letter.attempts }
+    }
+}
+
+/// The payload of an operational event.
+#[derive(Serialize)]
+struct Payload<'a> {
+    r#type: &'static str,
+    endpoint: &'a str,
+    reason: &'a str,
+    #[serde(flatten)]
+    facts: Option<&'a Facts>,
+    #[serde(with = "rfc3339")]
+    at: WallTime,
+    instance: String,
 }
 
 impl News<'_> {
     /// The payload of the event.
     pub fn payload(&self, at: WallTime, instance: Option<EventId>) -> Vec<u8> {
-        let mut body = Writer::default();
-        body.object(NONE);
-        body.text("type", self.kind.event_type());
-        body.text("endpoint", self.endpoint);
-        body.text("reason", self.reason);
-        for (name, value) in self.more {
-            body.literal(name, value);
-        }
-        body.text("at", &at.to_string());
-        body.text("instance", &instance.map(|id| id.to_string()).unwrap_or_default());
-        body.end_object();
-        body.finish()
+        json(&Payload {
+            r#type: self.kind.event_type(),
+            endpoint: self.endpoint,
+            reason: self.reason,
+            facts: self.facts.as_ref(),
+            at,
+            instance: instance.map(|id| id.to_string()).unwrap_or_default(),
+        })
     }
-}
-
-/// What more there is to say of a dead letter: which delivery it was, as the admin surface names it, and how often it was
-/// attempted.
-pub fn letter_facts(letter: &Letter) -> [(&'static str, String); 2] {
-    [("delivery", quoted(&letter.delivery())), ("attempts", letter.attempts.to_string())]
-}
-
-/// What more there is to say of a promotion: the phase that has begun, counted from 1, and its share.
-pub fn phase(phase: u32, percent: Percent) -> [(&'static str, String); 2] {
-    [("phase", (phase + 1).to_string()), ("percent", percent.to_string())]
 }
 
 #[cfg(test)]
@@ -160,13 +198,13 @@ mod tests {
 
     #[test]
     fn its_payload_says_what_happened_to_whom_and_why_and_when_and_where() {
-        let more = [("phase", "2".to_owned())];
-        let news = News { kind: Kind::Promoted, endpoint: "billing", reason: "schedule", more: &more };
+        let facts = Some(Facts::phase(1, Percent(1250)));
+        let news = News { kind: Kind::Promoted, endpoint: "billing", reason: "schedule", facts };
         let instance = EventId::from_random([7; 16]);
         let payload: serde_json::Value =
             serde_json::from_slice(&news.payload(WallTime::from_millis(1_795_503_000_125), Some(instance))).unwrap();
         let expected = serde_json::json!({
-            "type": "gatepost.rollout.promoted", "endpoint": "billing", "reason": "schedule", "phase": 2,
+            "type": "gatepost.rollout.promoted", "endpoint": "billing", "reason": "schedule", "phase": 2, "percent": 12.5,
             "at": "2026-11-24T06:50:00.125Z", "instance": instance.to_string(),
         });
         assert_eq!(payload, expected);

@@ -16,7 +16,6 @@
 //! grows at most by 3.25 (`"a",` to `"[redacted]",`).
 
 use crate::index::Index;
-use crate::json::write::Writer;
 
 pub mod detect;
 mod scan;
@@ -236,22 +235,6 @@ impl Findings {
             summary.extend([" and ", itoa::Buffer::new().format(more), " more"]);
         }
         summary
-    }
-
-    /// Writes them as members of a JSON object.
-    pub fn write(&self, out: &mut Writer) {
-        out.array("findings");
-        for finding in &self.list {
-            out.object(crate::json::write::NONE);
-            if finding.in_metadata {
-                out.text("in", "metadata");
-            }
-            out.text("pointer", &finding.pointer);
-            out.text("kind", finding.kind.label());
-            out.end_object();
-        }
-        out.end_array();
-        out.number("total", self.total().into());
     }
 
     fn note(&mut self, kind: Kind, in_metadata: bool, pointer: &dyn Fn() -> String) {

@@ -38,6 +38,11 @@ impl Percent {
     /// No event.
     pub const NONE: Self = Self(0);
 
+    /// In percent: 12.34 for 1234 hundredths.
+    pub fn as_f64(self) -> f64 {
+        f64::from(self.0) / 100.0
+    }
+
     /// Is the event with this key in? Whoever is in at one share is in at every larger one.
     pub fn admits(self, key: &[u8]) -> bool {
         if self >= Self::ALL || self == Self::NONE {

@@ -8,8 +8,9 @@ use std::fmt;
 use std::time::{Duration, UNIX_EPOCH};
 
 use jiff::Timestamp;
-
 use serde::{Deserialize, Serialize};
+
+pub mod rfc3339;
 
 /// Monotonic time: nanoseconds since a base that all VMs of the process share.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -95,9 +96,14 @@ impl WallTime {
 /// As RFC 3339 has it, in UTC, to the millisecond: `2026-11-24T06:30:00.125Z`.
 impl fmt::Display for WallTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.3}", Timestamp::from(*self))
+    }
+}
+
+impl From<WallTime> for Timestamp {
+    fn from(time: WallTime) -> Self {
         // A `u64` of nanoseconds ends in the year 2554, a `Timestamp` in 9999.
-        let time = Timestamp::from_nanosecond(self.0.into()).unwrap_or(Timestamp::MAX);
-        write!(f, "{time:.3}")
+        Self::from_nanosecond(time.0.into()).unwrap_or(Self::MAX)
     }
 }
 

@@ -55,10 +55,10 @@ impl GatewayFacts {
         Self {
             gateway: gateway.to_owned(),
             problem: None,
-            instance: Some(status.instance.clone()),
-            started_at: Some(status.started_at),
+            instance: Some(status.process.instance.clone()),
+            started_at: Some(status.process.started_at.into()),
             version: Some(status.version.clone()),
-            state: Some(status.state.clone()),
+            state: Some(status.state.to_string()),
             endpoints: status.endpoints.clone(),
         }
     }

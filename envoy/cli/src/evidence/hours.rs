@@ -3,7 +3,8 @@
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use crate::gateway::Hour;
+use crate::gateway::{Hour, Outcomes};
+use gatepost_core::time::WallTime;
 
 /// An endpoint of a gateway, hour by hour.
 #[derive(Clone, Debug, Serialize)]
@@ -69,7 +70,7 @@ pub(super) fn lay(grid: &[Timestamp], hours: &[Hour], started: Timestamp, until:
                 () if end > until => Coverage::NotOver,
                 () => Coverage::Whole,
             };
-            let told = hours.iter().find(|told| told.hour == *hour).cloned();
+            let told = hours.iter().find(|told| Timestamp::from(told.hour) == *hour).cloned();
             // A gateway leaves out the hours in which nothing happened.
             let figures = told.or_else(|| (coverage != Coverage::Lost).then(|| nothing(*hour)));
             Row { hour: *hour, coverage, figures }
@@ -78,7 +79,8 @@ pub(super) fn lay(grid: &[Timestamp], hours: &[Hour], started: Timestamp, until:
 }
 
 fn nothing(hour: Timestamp) -> Hour {
-    Hour { hour, ..Hour::default() }
+    let millis = u64::try_from(hour.as_millisecond()).unwrap_or_default();
+    Hour { hour: WallTime::from_millis(millis), ..Hour::default() }
 }
 
 /// What rows have in common.
@@ -98,7 +100,9 @@ pub(super) fn totals<'a>(rows: impl Iterator<Item = &'a Row>) -> Totals {
 
 /// The attempts of an hour: what Envoy refused to send is none.
 pub(super) fn attempts(hour: &Hour) -> u64 {
-    hour.attempts.iter().filter(|(outcome, _)| *outcome != "rejected").map(|(_, count)| count).sum()
+    let Outcomes { success, redirection, client_error, server_error, timeout, reset, connect, rejected: _ } =
+        hour.attempts;
+    success + redirection + client_error + server_error + timeout + reset + connect
 }
 
 /// The most opens of a breaker within 24 hours that follow on each other.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::gateway::Delivery;
+use crate::gateway::{Delivery, Listed};
 
 /// A delivery with its waits.
 #[derive(Clone, Debug, Serialize)]
@@ -50,16 +50,16 @@ pub(super) struct Arrival {
 }
 
 /// Of what a gateway remembers, newest first.
-pub(super) fn remembered(gateway: &str, deliveries: &[Delivery]) -> Vec<Example> {
-    let example = |delivery: &Delivery| Example {
+pub(super) fn remembered(gateway: &str, deliveries: &[Listed]) -> Vec<Example> {
+    let example = |Listed { event, delivery }: &Listed| Example {
         source: gateway.to_owned(),
         endpoint: delivery.endpoint.clone(),
-        id: delivery.id.clone(),
-        event: delivery.event.clone(),
-        status: delivery.status.clone(),
+        id: event.id.clone(),
+        event: event.event.clone(),
+        status: delivery.status.to_string(),
         attempts: attempts(delivery),
     };
-    choose(deliveries.iter().filter(|delivery| delivery.attempts.len() > 1).map(example))
+    choose(deliveries.iter().filter(|listed| listed.delivery.attempts.len() > 1).map(example))
 }
 
 /// Of what a receiver recorded, oldest first.
@@ -104,11 +104,12 @@ fn waits(arrivals: &[&Arrival]) -> Vec<Attempt> {
 fn attempts(delivery: &Delivery) -> Vec<Attempt> {
     let mut ended = None::<i64>;
     let attempts = delivery.attempts.iter().map(|tried| {
-        let began = tried.at.as_millisecond();
+        let at = Timestamp::from(tried.at);
+        let began = at.as_millisecond();
         let waited_seconds = ended.map(|ended| (began - ended).max(0) as f64 / 1000.0);
         ended = Some(began.saturating_add_unsigned(tried.ms));
-        let (outcome, response_status) = (tried.outcome.clone(), tried.response_status);
-        Attempt { at: tried.at, waited_seconds, outcome, response_status, ms: Some(tried.ms) }
+        let (outcome, response_status) = (tried.outcome.to_string(), tried.response_status);
+        Attempt { at, waited_seconds, outcome, response_status, ms: Some(tried.ms) }
     });
     attempts.collect()
 }
@@ -141,7 +142,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn delivery(status: &str, attempts: &[(&str, u64)]) -> Delivery {
+    fn delivery(status: &str, attempts: &[(&str, u64)]) -> Listed {
         let attempts: Vec<_> = attempts
             .iter()
             .map(|(at, ms)| json!({"at": at, "outcome": "5xx", "response_status": 503, "ms": ms}))

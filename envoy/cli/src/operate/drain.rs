@@ -43,7 +43,7 @@ fn drain(gateway: &Gateway, timeout: Duration) -> Report {
     });
     let after = gateway.status();
     let (note, confirmed) = match (&after, outcome) {
-        (Ok(after), _) if after.instance != before.instance => {
+        (Ok(after), _) if after.process.instance != before.process.instance => {
             (Some("it was restarted meanwhile: what was pending is lost".to_owned()), false)
         }
         (Ok(after), Ok(())) if after.draining && after.pending == 0 => (None, true),
@@ -71,7 +71,7 @@ fn drain(gateway: &Gateway, timeout: Duration) -> Report {
             now: now.map(|now| Standing::Count(now.pending)),
         },
     ];
-    Report { gateway: gateway.url().to_owned(), instance: Some(before.instance), confirmed, note, changes }
+    Report { gateway: gateway.url().to_owned(), instance: Some(before.process.instance), confirmed, note, changes }
 }
 
 /// Asks until nothing is pending, for as long as the operator wants to wait.
@@ -81,7 +81,7 @@ fn wait(gateway: &Gateway, timeout: Duration) -> gateway::Result<()> {
         let left = timeout.saturating_sub(began.elapsed());
         match gateway.command_within(left.min(ANSWER) + MARGIN, Method::POST, "drain") {
             Err(failure) if is_worth_waiting(&failure) && began.elapsed() + MARGIN < timeout => {}
-            outcome => return outcome.map(drop),
+            outcome => return outcome,
         }
     }
 }
@@ -101,8 +101,7 @@ fn report_progress(gateway: &Gateway, mut told: u64, is_over: &Receiver<Infallib
 
 /// What is held would never end by itself; what is pending will.
 fn is_worth_waiting(failure: &Failure) -> bool {
-    let pending = failure.members.get("pending").and_then(serde_json::Value::as_u64);
-    failure.status == Some(503) && pending.is_some_and(|pending| pending > 0)
+    failure.status == Some(503) && failure.problem.pending.is_some_and(|pending| pending > 0)
 }
 
 fn word(draining: bool) -> &'static str {
@@ -118,14 +117,17 @@ const MARGIN: Duration = Duration::from_secs(1);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use gatepost_core::answer::Problem;
 
     #[test]
     fn what_is_only_held_is_not_waited_for_and_a_refusal_is_not_either() {
-        let failure = |status, members| Failure { status, sentence: String::new(), members };
-        assert!(is_worth_waiting(&failure(Some(503), json!({"pending": 3, "held": 1}))));
-        assert!(!is_worth_waiting(&failure(Some(503), json!({"pending": 0, "held": 1}))));
-        assert!(!is_worth_waiting(&failure(Some(403), json!({}))));
-        assert!(!is_worth_waiting(&failure(None, json!(null))));
+        let failure = |status, pending| {
+            let problem = Box::new(Problem { pending, held: Some(1), ..Problem::default() });
+            Failure { status, sentence: String::new(), problem }
+        };
+        assert!(is_worth_waiting(&failure(Some(503), Some(3))));
+        assert!(!is_worth_waiting(&failure(Some(503), Some(0))));
+        assert!(!is_worth_waiting(&failure(Some(403), None)));
+        assert!(!is_worth_waiting(&failure(None, None)));
     }
 }

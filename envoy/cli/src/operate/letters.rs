@@ -4,12 +4,10 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use jiff::Timestamp;
-use serde::Deserialize;
-use ureq::http::Method;
 
 use super::report::{Change, Report, Standing};
 use super::{Common, all_confirmed};
-use crate::gateway::{Failure, Gateway, query, since};
+use crate::gateway::{Failure, Gateway, Letters, query, since};
 
 /// The arguments of `gatepost redeliver`.
 #[derive(clap::Args)]
@@ -45,16 +43,16 @@ pub(super) fn run(options: &Options) -> Result<ExitCode> {
 
 fn one(gateway: &Gateway, delivery: &str) -> Report {
     let path = format!("dead-letters/{}/redeliver", crate::gateway::encoded(delivery));
-    match gateway.command(Method::POST, &path, None).and_then(read::<Redelivered>) {
+    match gateway.redeliver(&path) {
         Ok(answer) => Report {
             gateway: gateway.url().to_owned(),
-            instance: Some(answer.instance),
+            instance: Some(answer.process.instance),
             confirmed: answer.redelivered == 1,
             note: Some(format!("{} redelivered", answer.redelivered)),
             changes: Vec::new(),
         },
         Err(failure) => {
-            let instance = failure.members.get("instance").and_then(|id| id.as_str()).map(str::to_owned);
+            let instance = failure.problem.process.as_ref().map(|process| process.instance.clone());
             let is_absent = failure.status == Some(404) && instance.is_some();
             Report::failed(gateway, instance, &if is_absent { Failure::new(NOT_HERE) } else { failure })
         }
@@ -74,7 +72,7 @@ fn all(gateway: &Gateway, options: &Options) -> Report {
     let path = query("dead-letters/redeliver", &filter);
     let mut left = before.total;
     let outcome = loop {
-        let answer = gateway.command(Method::POST, &path, None).and_then(read::<Redelivered>);
+        let answer = gateway.redeliver(&path);
         let fewer = match &answer {
             Err(failure) if failure.status == Some(503) => gateway.get::<Letters>(&letters).map(|now| now.total),
             _ => break answer,
@@ -88,13 +86,13 @@ fn all(gateway: &Gateway, options: &Options) -> Report {
     let now = after.as_ref().ok().map(|after| Standing::Count(after.total));
     let changes = vec![Change { of: "dead letters".to_owned(), was: Standing::Count(before.total), now }];
     let (confirmed, note) = match outcome {
-        _ if after.as_ref().is_ok_and(|after| after.instance != before.instance) => {
+        _ if after.as_ref().is_ok_and(|after| after.process.instance != before.process.instance) => {
             (false, "it was restarted meanwhile, and its dead letters are gone".to_owned())
         }
         Ok(answer) => (true, done(before.total - left + answer.redelivered, answer.skipped)),
         Err(failure) => (false, format!("{} redelivered, and then {failure}", before.total - left)),
     };
-    let (gateway, instance) = (gateway.url().to_owned(), Some(before.instance));
+    let (gateway, instance) = (gateway.url().to_owned(), Some(before.process.instance));
     Report { gateway, instance, confirmed, note: Some(note), changes }
 }
 
@@ -103,26 +101,6 @@ fn done(redelivered: u64, skipped: u64) -> String {
         0 => format!("{redelivered} redelivered"),
         _ => format!("{redelivered} redelivered; {skipped} stay: their endpoints are gone from the config"),
     }
-}
-
-fn read<T: for<'a> Deserialize<'a>>(answer: serde_json::Value) -> Result<T, Failure> {
-    serde_json::from_value(answer).map_err(|error| Failure::new(format!("does not answer as a gateway does: {error}")))
-}
-
-/// The answer to a redelivery.
-#[derive(Deserialize)]
-struct Redelivered {
-    instance: String,
-    redelivered: u64,
-    #[serde(default)]
-    skipped: u64,
-}
-
-/// The list of dead letters, as far as it is read here.
-#[derive(Deserialize)]
-struct Letters {
-    instance: String,
-    total: u64,
 }
 
 const NOT_HERE: &str = "has no such dead letter";

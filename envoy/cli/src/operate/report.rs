@@ -52,8 +52,8 @@ pub(super) enum Standing {
 
 impl From<&Rollout> for Standing {
     fn from(rollout: &Rollout) -> Self {
-        let Rollout { percent, state, phase, phases, .. } = rollout.clone();
-        Self::Rollout { percent, state, phase, phases }
+        let Rollout { percent, phase, phases, .. } = *rollout;
+        Self::Rollout { percent, state: rollout.state.to_string(), phase, phases }
     }
 }
 
@@ -98,7 +98,7 @@ impl Switch<'_> {
             Ok(status) => status,
             Err(failure) => return Report::failed(gateway, None, &failure),
         };
-        let instance = Some(before.instance.clone());
+        let instance = Some(before.process.instance.clone());
         if let Err(failure) = (self.act)(gateway) {
             return Report::failed(gateway, instance, &failure);
         }
@@ -109,7 +109,7 @@ impl Switch<'_> {
         let confirmed = wait::until("the gateway confirms", CONFIRMED, || {
             read = gateway.status();
             note = match &read {
-                Ok(now) if now.instance != before.instance => {
+                Ok(now) if now.process.instance != before.process.instance => {
                     Some("it was restarted meanwhile, and what operators said ended with the process".to_owned())
                 }
                 Ok(now) => (self.objection)(&before, now),

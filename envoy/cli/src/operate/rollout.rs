@@ -72,7 +72,7 @@ impl Step {
             Self::Percent(percent) => now.state == "overridden" && now.percent == percent,
             Self::Promote => now.phase > was.phase,
             // Under an operator's share, before the first phase and in the last one a hold does not show.
-            Self::Hold => matches!(now.state.as_str(), "held" | "overridden" | "scheduled" | "complete"),
+            Self::Hold => matches!(&*now.state, "held" | "overridden" | "scheduled" | "complete"),
             // A threshold that is breached holds it all the same.
             Self::Resume => !is_rolled_back && (now.state != "held" || now.breached.is_some()),
             Self::Rollback => is_rolled_back && now.percent == 0.0,
@@ -87,7 +87,7 @@ pub(super) fn run(options: &Options) -> Result<ExitCode> {
     let (method, path, body) = step.request();
     let path = query(path, &[("endpoint", endpoint.as_deref())]);
     let switch = Switch {
-        act: &|gateway| gateway.command(method.clone(), &path, body.as_ref()).map(drop),
+        act: &|gateway| gateway.command(method.clone(), &path, body.as_ref()),
         view: &|status| {
             let meant = status.endpoints.iter().filter(is_meant);
             meant.map(|endpoint| (endpoint.name.clone(), Standing::from(&endpoint.rollout))).collect()
@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     fn rollout(percent: f64, state: &str, phase: Option<u64>) -> Rollout {
-        Rollout { percent, state: state.to_owned(), phase, ..Rollout::default() }
+        Rollout { percent, state: state.to_owned().into(), phase, ..Rollout::default() }
     }
 
     #[test]

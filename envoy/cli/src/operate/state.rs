@@ -22,8 +22,8 @@ pub struct Options {
 pub(super) fn run(options: &Options, state: &str) -> Result<ExitCode> {
     let body = json!({"state": state, "reason": options.reason});
     let switch = Switch {
-        act: &|gateway| gateway.command(Method::PUT, "state", Some(&body)).map(drop),
-        view: &|status| vec![("state".to_owned(), Standing::Word(status.state.clone()))],
+        act: &|gateway| gateway.command(Method::PUT, "state", Some(&body)),
+        view: &|status| vec![("state".to_owned(), Standing::Word(status.state.to_string()))],
         objection: &|_, now| (now.state != state).then(|| format!("it took the command and is {}", now.state)),
     };
     let question = (state == "disabled").then_some("New events are discarded, and what is pending is held.");

@@ -17,8 +17,9 @@ use crate::wait;
 pub fn prepare(target: &Target, receiver: &Receiver) -> Result<String> {
     let (status, endpoint) = target.status()?;
     ensure!(!status.draining, "the gateway is draining: it refuses new events until its process ends or `gatepost on`");
-    let reason = if status.reason.is_empty() { String::new() } else { format!(" ({})", status.reason) };
-    match status.state.as_str() {
+    let words = status.reason.as_deref().filter(|reason| !reason.is_empty());
+    let reason = words.map(|reason| format!(" ({reason})")).unwrap_or_default();
+    match &*status.state {
         "enabled" => {}
         "paused" => {
             anyhow::bail!("the gateway is paused{reason}: it takes events and sends none; `gatepost on` ends that")
@@ -26,7 +27,8 @@ pub fn prepare(target: &Target, receiver: &Receiver) -> Result<String> {
         state => anyhow::bail!("the gateway is {state}{reason}: it discards events; `gatepost on` ends that"),
     }
     let name = target.endpoint_name();
-    ensure!(!endpoint.disabled, "the endpoint `{name}` is disabled (by: {})", endpoint.disabled_by);
+    let by = endpoint.disabled_by.as_deref().unwrap_or_default();
+    ensure!(!endpoint.disabled, "the endpoint `{name}` is disabled (by: {by})");
     target.open_rollout()?;
     let opened = Instant::now();
     begin(target, receiver)?;
@@ -34,7 +36,7 @@ pub fn prepare(target: &Target, receiver: &Receiver) -> Result<String> {
         // Until then a worker may hold an event as before. It is a wait because no one worker can be asked what it knows.
         thread::sleep(IN_FORCE.saturating_sub(opened.elapsed()));
     }
-    Ok(format!("enabled, version {}, instance {}", status.version, status.instance))
+    Ok(format!("enabled, version {}, instance {}", status.version, status.process.instance))
 }
 
 /// Lets nothing of what was before reach into the next scenario: the receiver is well, the breaker closed, and nothing

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 
 use super::ready::poll;
-use super::target::{Delivery, Target};
+use super::target::Target;
+use crate::gateway::Delivery;
 use crate::receive::{Mode, Receiver, Record, Verdict};
 
 /// Plays a scenario.
@@ -141,7 +142,7 @@ fn ended(target: &Target, id: &str, patience: Duration) -> Result<Delivery> {
     let mut last = None;
     let ended = poll(patience, || {
         let delivery = target.delivery(id)?;
-        let is_over = ["delivered", "failed", "expired"].contains(&delivery.status.as_str());
+        let is_over = ["delivered", "failed", "expired"].contains(&&*delivery.status);
         let found = is_over.then(|| delivery.clone());
         last = Some(delivery);
         Ok(found)
@@ -154,7 +155,7 @@ fn ended(target: &Target, id: &str, patience: Duration) -> Result<Delivery> {
 
 /// What the gateway saw of its attempts.
 fn outcomes(delivery: &Delivery) -> String {
-    let outcomes: Vec<&str> = delivery.attempts.iter().map(|attempt| attempt.outcome.as_str()).collect();
+    let outcomes: Vec<&str> = delivery.attempts.iter().map(|attempt| &*attempt.outcome).collect();
     if outcomes.is_empty() {
         "no attempt was made".to_owned()
     } else {

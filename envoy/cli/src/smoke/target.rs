@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use ureq::http::Method;
 
-use crate::gateway::{Endpoint, Gateway, Status, Tried, encoded, query};
+use crate::gateway::{Delivery, Endpoint, EventDeliveries, Gateway, Letter, Letters, Status, encoded, query};
 
 /// A gateway with an endpoint for smoke.
 pub struct Target {
@@ -23,30 +23,6 @@ pub struct Target {
     endpoint: String,
     /// The ids of the events that were accepted: what is cleaned up is these and no others.
     sent: RefCell<Vec<String>>,
-}
-
-/// What became of a delivery.
-#[derive(Clone, Debug, Deserialize)]
-pub struct Delivery {
-    /// Whose it is.
-    pub endpoint: String,
-    /// `pending`, `held`, `delivered`, `failed` or `expired`.
-    pub status: String,
-    /// What was tried.
-    pub attempts: Vec<Tried>,
-}
-
-/// A dead letter.
-#[derive(Clone, Debug, Deserialize)]
-pub struct Letter {
-    /// What it is called.
-    pub delivery: String,
-    /// The event's id.
-    pub id: String,
-    /// How many attempts were made.
-    pub attempts: u64,
-    /// What the last one was answered.
-    pub response_status: Option<u16>,
 }
 
 impl Target {
@@ -147,8 +123,10 @@ impl Target {
     /// Why the endpoint's deliveries wait, as far as the status tells.
     fn why_held(&self) -> String {
         let Ok((status, endpoint)) = self.status() else { return "and the status cannot be read".to_owned() };
-        match (status.state.as_str(), endpoint.disabled, endpoint.rollout.state.as_str()) {
-            ("enabled", true, _) => format!("the endpoint is disabled (by: {})", endpoint.disabled_by),
+        match (&*status.state, endpoint.disabled, &*endpoint.rollout.state) {
+            ("enabled", true, _) => {
+                format!("the endpoint is disabled (by: {})", endpoint.disabled_by.unwrap_or_default())
+            }
             ("enabled", _, "rolled_back") => {
                 format!("the endpoint is rolled back: {}", endpoint.rollout.detail.unwrap_or_default())
             }
@@ -178,12 +156,8 @@ impl Target {
     /// # Errors
     /// When it cannot be asked, or the gateway does not know.
     pub fn delivery(&self, id: &str) -> Result<Delivery> {
-        #[derive(Deserialize)]
-        struct Event {
-            deliveries: Vec<Delivery>,
-        }
         let event = self.get(&format!("events/{}", encoded(id)));
-        let event: Event = event.context("is the admin surface that of the process that took the event?")?;
+        let event: EventDeliveries = event.context("is the admin surface that of the process that took the event?")?;
         let ours = event.deliveries.into_iter().find(|delivery| delivery.endpoint == self.endpoint);
         ours.with_context(|| format!("the gateway knows of no delivery of {id} to `{}`", self.endpoint))
     }
@@ -193,10 +167,6 @@ impl Target {
     /// # Errors
     /// When it cannot be asked.
     pub fn letters(&self) -> Result<BTreeMap<String, Letter>> {
-        #[derive(Deserialize)]
-        struct Letters {
-            dead_letters: Vec<Letter>,
-        }
         let path = query("dead-letters", &[("endpoint", Some(&self.endpoint)), ("limit", Some("1000"))]);
         let letters: Letters = self.get(&path)?;
         let sent = self.sent.borrow();
@@ -238,7 +208,7 @@ impl Target {
 
     fn command(&self, method: Method, path: &str, body: Option<&Value>) -> Result<()> {
         let asked = format!("{method} {}/{path}", self.admin.url());
-        self.admin.command(method, path, body).map(drop).map_err(|failure| anyhow!("{asked}: {failure}"))
+        self.admin.command(method, path, body).map_err(|failure| anyhow!("{asked}: {failure}"))
     }
 }
 

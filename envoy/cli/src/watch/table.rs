@@ -97,13 +97,13 @@ fn gateway(watched: &Watched, troubles: &[Trouble], now: Instant, width: usize) 
 
 /// As many facts as there is room for, the most important first, and none by half.
 fn facts(status: &Status, watched: &Watched, room: usize) -> String {
-    let up = status.now.as_second().saturating_sub(status.started_at.as_second());
+    let up = status.now.since(status.process.started_at).as_secs();
     let oldest = status.oldest_pending_seconds.map(|age| format!(" (oldest {})", age_of(age))).unwrap_or_default();
     let facts = [
         Some(format!("{} pending{oldest}", short(status.pending))),
         Some(format!("{} dead", short(status.dead_letters))),
         watched.rates().map(|rates| format!("{}/s in", rate(rates.accepted))),
-        Some(format!("up {}", age_of(u64::try_from(up).unwrap_or_default()))),
+        Some(format!("up {}", age_of(up))),
         Some(counted(usize::try_from(status.workers).unwrap_or_default(), "worker")),
     ];
     let fitting = |line: String, fact: String| {
@@ -213,7 +213,7 @@ fn colour(level: Option<Level>) -> Style {
 }
 
 fn breaker(breaker: &Breaker) -> String {
-    match (breaker.state.as_str(), breaker.seconds_left) {
+    match (&*breaker.state, breaker.seconds_left) {
         ("open", Some(left)) => format!("open {}", age_of(left)),
         ("half_open", _) => "half-open".to_owned(),
         (state, _) => state.to_owned(),
@@ -224,7 +224,7 @@ fn breaker(breaker: &Breaker) -> String {
 fn rollout(rollout: &Rollout) -> String {
     let phase =
         || rollout.phase.zip(rollout.phases).map(|(phase, phases)| format!("{phase}/{phases}")).unwrap_or_default();
-    let word = match rollout.state.as_str() {
+    let word = match &*rollout.state {
         "fixed" => String::new(),
         "rolled_back" => "rolled back".to_owned(),
         "overridden" => "by hand".to_owned(),
@@ -312,7 +312,7 @@ mod tests {
         let mut view = View::new(["http://10.0.0.1:10001/gatepost"].into_iter());
         let mut bad = status();
         bad.endpoints[0].name = "a-name-that-is-longer-than-any-column-of-a-narrow-terminal".to_owned();
-        bad.endpoints[0].rollout.state = "rolled_back".to_owned();
+        bad.endpoints[0].rollout.state = "rolled_back".into();
         bad.endpoints[0].rollout.detail = Some("7 of 20 deliveries arrived within 5 minutes".to_owned());
         view.take(0, start, Ok(bad));
         for width in [1, 20, 40, 80, 200] {
@@ -328,7 +328,7 @@ mod tests {
     fn a_rollout_is_its_share_and_where_it_is_on_its_way() {
         let shown = |percent, state: &str| {
             let (phase, phases) = (Some(1), Some(4));
-            rollout(&Rollout { percent, state: state.to_owned(), phase, phases, ..Rollout::default() })
+            rollout(&Rollout { percent, state: state.to_owned().into(), phase, phases, ..Rollout::default() })
         };
         assert_eq!(shown(100.0, "fixed"), "100%");
         assert_eq!(shown(12.5, "running"), "12.5% 1/4");

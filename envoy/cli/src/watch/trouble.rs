@@ -31,10 +31,11 @@ impl Trouble {
 
 /// All that is wrong with a gateway that answers.
 pub(super) fn troubles(status: &Status) -> Vec<Trouble> {
-    let reason = if status.reason.is_empty() { String::new() } else { format!(": {}", status.reason) };
+    let words = status.reason.as_deref().filter(|reason| !reason.is_empty());
+    let reason = words.map(|reason| format!(": {reason}")).unwrap_or_default();
     let mut troubles = Vec::new();
     let mut note = |level, what: String| troubles.push(Trouble::of_gateway(level, what));
-    match status.state.as_str() {
+    match &*status.state {
         "enabled" => {}
         "paused" => note(Level::Warning, format!("paused{reason}; events are held")),
         state => note(Level::Failure, format!("{state}{reason}; new events are discarded")),
@@ -57,10 +58,11 @@ fn of_endpoint(endpoint: &Endpoint) -> Vec<Trouble> {
         troubles.push(Trouble { level, endpoint: Some(endpoint.name.clone()), what });
     };
     if endpoint.disabled {
-        let by = if endpoint.disabled_by == "gone" { "it answered 410" } else { endpoint.disabled_by.as_str() };
+        let by = endpoint.disabled_by.as_deref().unwrap_or_default();
+        let by = if by == "gone" { "it answered 410" } else { by };
         note(Level::Failure, format!("disabled ({by}); its deliveries wait"));
     }
-    match endpoint.breaker.state.as_str() {
+    match &*endpoint.breaker.state {
         "closed" => {}
         "open" => {
             let left = endpoint.breaker.seconds_left.map(|left| format!("; the next probe in {}", age_of(left)));
@@ -69,9 +71,9 @@ fn of_endpoint(endpoint: &Endpoint) -> Vec<Trouble> {
         _ => note(Level::Warning, "breaker half-open: a probe decides".to_owned()),
     }
     let rollout = &endpoint.rollout;
-    match (rollout.state.as_str(), &rollout.breached) {
+    match (&*rollout.state, &rollout.breached) {
         ("rolled_back", _) => {
-            let words = [&rollout.reason, &rollout.detail].into_iter().flatten().map(String::as_str);
+            let words = [rollout.reason.as_deref(), rollout.detail.as_deref()].into_iter().flatten();
             let why = words.collect::<Vec<_>>().join(": ");
             note(Level::Failure, format!("rolled back ({why}); nothing is sent until it is resumed"));
         }
@@ -126,12 +128,12 @@ mod tests {
     #[test]
     fn each_thing_that_is_wrong_is_a_sentence_with_its_weight() {
         let mut status = status();
-        (status.state, status.reason) = ("disabled".to_owned(), "migration".to_owned());
+        (status.state, status.reason) = ("disabled".into(), Some("migration".to_owned()));
         status.dead_letters = 3;
         let billing = &mut status.endpoints[0];
-        (billing.breaker.state, billing.breaker.seconds_left) = ("open".to_owned(), Some(41));
-        billing.rollout.state = "rolled_back".to_owned();
-        billing.rollout.reason = Some("success".to_owned());
+        (billing.breaker.state, billing.breaker.seconds_left) = ("open".into(), Some(41));
+        billing.rollout.state = "rolled_back".into();
+        billing.rollout.reason = Some("success".into());
         billing.rollout.detail = Some("7 of 20 deliveries".to_owned());
         billing.window.success_percent = Some(93.75);
         billing.window.p95_ms = Some(5001);

@@ -112,7 +112,7 @@ impl Watched {
             }
         };
         self.down = None;
-        if self.last.as_ref().is_some_and(|last| last.instance != status.instance) {
+        if self.last.as_ref().is_some_and(|last| last.process.instance != status.process.instance) {
             self.restarted = Some(at);
             self.before.clear();
         }
@@ -270,7 +270,9 @@ pub(super) mod tests {
         assert!(view.gateways[0].status().is_none());
         assert_eq!(view.gateways[0].troubles(later)[0].what, "cannot be reached: it is down");
         let again = start + Duration::from_secs(2);
-        view.take(0, again, Ok(Status { instance: "two".to_owned(), ..status() }));
+        let mut another = status();
+        another.process.instance = "two".to_owned();
+        view.take(0, again, Ok(another));
         assert_eq!(view.gateways[0].rates(), None);
         let what = &view.gateways[0].troubles(again + Duration::from_secs(7))[0].what;
         assert!(what.starts_with("restarted 7s ago"), "{what}");

@@ -2,13 +2,13 @@
 //!
 //! All of it is made of entries, one for each delivery. A redelivery is an entry of its own under the first id.
 
+use super::answers::{self, Attempt, Deliveries, Event, EventDeliveries, Listed};
 use super::query::{LIMIT_MAX, bad};
-use super::{Outcome, Result, Surface, begin, end, problem};
+use super::{Outcome, Result, Surface, problem, success};
 use crate::about::{About, Held};
 use crate::dead_letter::Reason;
 use crate::delivery::{DeliveryRecord, Stage, StateRecord};
 use crate::history;
-use crate::json::write::{NONE, Writer};
 use crate::ledger::Partition;
 use crate::message::EventId;
 use crate::outcome::Ending;
@@ -100,26 +100,6 @@ impl Found<'_> {
             }
         }
     }
-
-    /// The deliveries of one event as they came, or, as a list, those of many, newest first.
-    fn show(&self, mut body: Writer, is_list: bool) -> Outcome {
-        body.array("deliveries");
-        for number in 0..self.entries.len() {
-            let at = if is_list { self.entries.len() - 1 - number } else { number };
-            let Some(entry) = self.entries.get(at) else { continue };
-            body.object(NONE);
-            if is_list {
-                show_event(&mut body, entry);
-            }
-            show_delivery(&mut body, entry);
-            body.end_object();
-        }
-        body.end_array();
-        if is_list {
-            body.number("total", self.total);
-        }
-        Outcome::Answer(end(body))
-    }
 }
 
 impl Surface<'_, '_> {
@@ -131,9 +111,9 @@ impl Surface<'_, '_> {
             let detail = "no event of this id is pending or among the last that ended (limits.history)";
             return Err(problem(404, "Not Found", detail));
         };
-        let mut body = begin(about);
-        show_event(&mut body, first);
-        Ok(found.show(body, false))
+        let deliveries = found.entries.iter().map(delivery_of).collect();
+        let body = EventDeliveries { process: about.process(), event: event_of(first), deliveries };
+        Ok(Outcome::Answer(success(&body)))
     }
 
     pub(super) fn list_deliveries(&mut self, about: &About) -> Result<Outcome> {
@@ -148,7 +128,10 @@ impl Surface<'_, '_> {
         };
         let filter = Filter { id: None, endpoint: self.named_endpoint(about)?, event, status, since: self.since()? };
         let found = self.find_deliveries(about, filter, self.limit()?)?;
-        Ok(found.show(begin(about), true))
+        let newest_first = found.entries.iter().rev();
+        let deliveries =
+            newest_first.map(|entry| Listed { event: event_of(entry), delivery: delivery_of(entry) }).collect();
+        Ok(Outcome::Answer(success(&Deliveries { process: about.process(), deliveries, total: found.total })))
     }
 
     /// Looks at what is pending first, so that what ends meanwhile is not missed.
@@ -176,34 +159,27 @@ fn status(delivery: &DeliveryRecord<String>, held: &Held<'_>) -> &'static str {
     }
 }
 
-fn show_event(body: &mut Writer, entry: &Entry) {
-    body.text("id", &entry.id.to_string());
-    body.text("event", &entry.event_type);
-    if !entry.route.is_empty() {
-        body.text("route", &entry.route);
+fn event_of(entry: &Entry) -> Event {
+    Event {
+        id: entry.id.to_string(),
+        event: entry.event_type.clone(),
+        route: (!entry.route.is_empty()).then(|| entry.route.clone()),
+        accepted_at: entry.accepted,
     }
-    body.text("accepted_at", &entry.accepted.to_string());
 }
 
-fn show_delivery(body: &mut Writer, entry: &Entry) {
-    let delivery = &entry.delivery;
-    body.text("endpoint", &delivery.endpoint);
-    body.text("status", entry.status);
-    if let Some(reason) = delivery.trail.reason {
-        body.text("reason", reason.label());
-    }
-    body.array("attempts");
-    for attempt in &delivery.trail.attempts {
+fn delivery_of(entry: &Entry) -> answers::Delivery {
+    let trail = &entry.delivery.trail;
+    let attempts = trail.attempts.iter().map(|attempt| {
         let ending = Ending::from_code(attempt.code);
-        body.object(NONE);
-        body.text("at", &attempt.at.to_string());
-        body.text("outcome", ending.label());
-        body.optional("response_status", ending.status().map(u64::from));
-        body.number("ms", attempt.millis.into());
-        body.end_object();
-    }
-    body.end_array();
-    if let Some(ended) = delivery.trail.ended {
-        body.text("ended_at", &ended.to_string());
+        let (outcome, response_status) = (ending.label().into(), ending.status());
+        Attempt { at: attempt.at, outcome, response_status, ms: attempt.millis.into() }
+    });
+    answers::Delivery {
+        endpoint: entry.delivery.endpoint.clone(),
+        status: entry.status.into(),
+        reason: trail.reason.map(|reason| reason.label().into()),
+        attempts: attempts.collect(),
+        ended_at: trail.ended,
     }
 }

@@ -1,11 +1,11 @@
 //! What happened to an endpoint, hour by hour.
 
+use super::answers::{self, Outcomes};
 use super::query::bad;
 use super::rollout::millis;
-use super::{Outcome, Result, Surface, begin, end};
+use super::{Outcome, Result, Surface, success};
 use crate::about::About;
-use crate::hours::{self, HOURS, Hour};
-use crate::json::write::{NONE, Writer};
+use crate::hours::{self, HOURS, Hour, REJECTED};
 
 impl Surface<'_, '_> {
     pub(super) fn list_hours(&mut self, about: &About) -> Result<Outcome> {
@@ -16,29 +16,34 @@ impl Surface<'_, '_> {
             Some(_) => return Err(bad("hours", "a number from 1 to 168")),
         };
         let listed = hours::list(self.world.store, self.prefix, &name, self.world.now.wall, hours)?;
-        let mut body = begin(about);
-        body.text("endpoint", &name);
-        body.array("hours");
-        listed.iter().for_each(|hour| show(&mut body, hour));
-        body.end_array();
-        Ok(Outcome::Answer(end(body)))
+        let hours = listed.iter().map(shown).collect();
+        Ok(Outcome::Answer(success(&answers::Hours { process: about.process(), endpoint: name, hours })))
     }
 }
 
-fn show(body: &mut Writer, hour: &Hour) {
-    body.object(NONE);
-    body.text("hour", &hour.start().to_string());
-    body.number("accepted", hour.accepted.into());
-    body.object("attempts");
-    hour.outcomes().for_each(|(outcome, count)| body.number(outcome, count.into()));
-    body.end_object();
-    body.number("unauthorized", hour.counts.unauthorized.into());
-    body.number("retries", hour.retries.into());
-    body.number("delivered", hour.counts.delivered.into());
-    body.number("failed", hour.counts.failed.into());
-    body.number("expired", hour.expired.into());
-    body.number("breaker_opens", hour.breaker_opens.into());
-    body.optional("p50_ms", millis(&hour.counts, 0.5));
-    body.optional("p95_ms", millis(&hour.counts, 0.95));
-    body.end_object();
+fn shown(hour: &Hour) -> answers::Hour {
+    let count =
+        |label: &str| hour.outcomes().find(|(outcome, _)| *outcome == label).map_or(0, |(_, count)| count.into());
+    answers::Hour {
+        hour: hour.start(),
+        accepted: hour.accepted.into(),
+        attempts: Outcomes {
+            success: count("2xx"),
+            redirection: count("3xx"),
+            client_error: count("4xx"),
+            server_error: count("5xx"),
+            timeout: count("timeout"),
+            reset: count("reset"),
+            connect: count("connect"),
+            rejected: count(REJECTED),
+        },
+        unauthorized: hour.counts.unauthorized.into(),
+        retries: hour.retries.into(),
+        delivered: hour.counts.delivered.into(),
+        failed: hour.counts.failed.into(),
+        expired: hour.expired.into(),
+        breaker_opens: hour.breaker_opens.into(),
+        p50_ms: millis(&hour.counts, 0.5),
+        p95_ms: millis(&hour.counts, 0.95),
+    }
 }

@@ -4,12 +4,12 @@
 //! into a partition that is then left for any worker to adopt, so it makes no difference which worker, or which filter,
 //! answers; the letter goes once the event is kept.
 
+use super::answers::{self, Letters, Redelivered};
 use super::tell::fresh;
-use super::{Outcome, Result, Surface, begin, end, problem};
+use super::{Outcome, Result, Surface, problem, success};
 use crate::about::About;
 use crate::dead_letter::{self, Letter, Listed};
 use crate::delivery::StateRecord;
-use crate::json::write::{NONE, Writer};
 use crate::time::{Now, WallTime};
 
 /// Which letters are wanted.
@@ -28,31 +28,27 @@ impl Filter {
 impl Surface<'_, '_> {
     pub(super) fn list_letters(&mut self, about: &About) -> Result<Outcome> {
         let (filter, limit) = (self.filter(about)?, self.limit()?);
-        let mut body = begin(about);
-        body.array("dead_letters");
-        let mut total: u64 = 0;
+        // Of all that there are, whatever the answer is limited to.
+        let (mut dead_letters, mut total) = (Vec::new(), 0);
         for listed in dead_letter::list(self.world.store, self.prefix)? {
             let Some((letter, payload)) = dead_letter::open(self.world.store, self.prefix, listed)? else { continue };
             if !filter.wants(&letter) {
                 continue;
             }
             total += 1;
-            if total <= limit as u64 {
-                show(&mut body, &letter, payload.len());
+            if dead_letters.len() < limit {
+                dead_letters.push(shown(&letter, payload.len()));
             }
         }
-        body.end_array();
-        // All there are, whatever the answer is limited to.
-        body.number("total", total);
-        Ok(Outcome::Answer(end(body)))
+        Ok(Outcome::Answer(success(&Letters { process: about.process(), dead_letters, total })))
     }
 
     pub(super) fn redeliver_all(&mut self, about: &About) -> Result<Outcome> {
         let filter = self.filter(about)?;
         let letters = dead_letter::list(self.world.store, self.prefix)?;
-        let mut line = ["redeliver=", filter.endpoint.as_deref().unwrap_or("all")].concat();
+        let mut line = format!("redeliver={}", filter.endpoint.as_deref().unwrap_or("all"));
         if filter.since > WallTime::default() {
-            line.extend([" since=", &filter.since.to_string()]);
+            line += &format!(" since={}", filter.since);
         }
         self.redeliver(about, &letters, &filter, line)
     }
@@ -61,13 +57,13 @@ impl Surface<'_, '_> {
         let (listed, letter) = self.find(delivery)?;
         self.endpoint(about, &letter.endpoint)?;
         let any = Filter { endpoint: None, since: WallTime::default() };
-        self.redeliver(about, &[listed], &any, ["redeliver=", delivery].concat())
+        self.redeliver(about, &[listed], &any, format!("redeliver={delivery}"))
     }
 
     pub(super) fn discard_letter(&mut self, about: &About, delivery: &str) -> Result<Outcome> {
         let (listed, _) = self.find(delivery)?;
         dead_letter::discard(self.world.store, self.prefix, &[listed])?;
-        self.changed(about, ["discard=", delivery].concat())
+        self.changed(about, format!("discard={delivery}"))
     }
 
     fn filter(&self, about: &About) -> Result<Filter> {
@@ -122,26 +118,24 @@ impl Surface<'_, '_> {
         if let Some(error) = failed {
             return Err(error.into());
         }
-        let mut body = begin(about);
-        body.number("redelivered", kept.len() as u64);
+        let line = format!("{line} letters={}", kept.len());
         // Those whose endpoint is gone from the config stay where they are.
-        body.number("skipped", skipped);
-        let line = [line.as_str(), " letters=", itoa::Buffer::new().format(kept.len())].concat();
-        Ok(Outcome::Changed(end(body), line, Vec::new()))
+        let body = Redelivered { process: about.process(), redelivered: kept.len() as u64, skipped };
+        Ok(Outcome::Changed(success(&body), line, Vec::new()))
     }
 }
 
-fn show(body: &mut Writer, letter: &Letter, bytes: usize) {
-    body.object(NONE);
-    body.text("delivery", &letter.delivery());
-    body.text("id", &letter.meta.id.to_string());
-    body.text("event", &letter.meta.event_type);
-    body.text("endpoint", &letter.endpoint);
-    body.text("reason", letter.reason.label());
-    body.number("attempts", letter.attempts.into());
-    body.optional("response_status", letter.response_status.map(u64::from));
-    body.text("accepted_at", &letter.accepted.to_string());
-    body.text("died_at", &letter.died.to_string());
-    body.number("bytes", bytes as u64);
-    body.end_object();
+fn shown(letter: &Letter, bytes: usize) -> answers::Letter {
+    answers::Letter {
+        delivery: letter.delivery(),
+        id: letter.meta.id.to_string(),
+        event: letter.meta.event_type.clone(),
+        endpoint: letter.endpoint.clone(),
+        reason: letter.reason.label().into(),
+        attempts: letter.attempts.into(),
+        response_status: letter.response_status,
+        accepted_at: letter.accepted,
+        died_at: letter.died,
+        bytes: bytes as u64,
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::{Result, Surface};
 use crate::about::About;
-use crate::answer::Answer;
+use crate::answer::Problem;
 use crate::route::decoded;
 use crate::time::WallTime;
 
@@ -18,7 +18,7 @@ impl Surface<'_, '_> {
         match names.find(|name| !known.contains(name)) {
             None => Ok(()),
             Some(_) if known.is_empty() => Err(bad("query", "none at this path")),
-            Some(_) => Err(bad("query", &["only ", &known.join(", ")].concat())),
+            Some(_) => Err(bad("query", &format!("only {}", known.join(", ")))),
         }
     }
 
@@ -58,6 +58,6 @@ fn name_of(pair: &str) -> (&str, &str) {
 }
 
 /// A parameter is not what it must be.
-pub(super) fn bad(name: &str, expected: &str) -> Box<Answer> {
-    Box::new(Answer::bad_request(&[name, ": expected ", expected].concat()))
+pub(super) fn bad(name: &str, expected: &str) -> Box<Problem> {
+    Box::new(Problem::bad_request(format!("{name}: expected {expected}")))
 }

@@ -1,17 +1,18 @@
 //! The rollout of one endpoint, or of all of them: shown, and changed by operators.
 
+use super::answers::{self, Counters, Part, Window};
 use super::{Outcome, Result, Surface, bad_request, problem};
 use crate::about::{About, AboutEndpoint};
 use crate::config;
-use crate::guard::{Counts, PROCESS, Ring, Totals, Trigger};
-use crate::json::write::{NONE, Writer, quoted};
+use crate::guard::{Counts, PROCESS, Totals, Trigger};
 use crate::ledger::Partition;
-use crate::operational::{self, Kind, News};
-use crate::rollout::{Progress, key};
+use crate::operational::{Facts, Kind, News};
+use crate::rollout::{Percent, Progress, key};
 use crate::store::{Write, read, update};
+use crate::time::Instant;
 
 /// What is to be told of a change, if anything; or why it is refused.
-type Change = std::result::Result<Option<(Kind, Vec<(&'static str, String)>)>, &'static str>;
+type Change = std::result::Result<Option<(Kind, Facts)>, &'static str>;
 
 impl Surface<'_, '_> {
     pub(super) fn set_percent(&mut self, about: &About) -> Result<Outcome> {
@@ -29,7 +30,7 @@ impl Surface<'_, '_> {
         self.change_rollouts(about, word, &|progress, about| match word {
             "promote" if progress.promote(&about.plan, now) => {
                 let percent = progress.selected(&about.plan, now.wall);
-                Ok(Some((Kind::Promoted, operational::phase(progress.phase, percent).to_vec())))
+                Ok(Some((Kind::Promoted, Facts::phase(progress.phase, percent))))
             }
             "promote" if progress.rolled_back.is_some() => Err("it is rolled back: resume it first"),
             "promote" => Err("no phase follows the one it is in"),
@@ -45,7 +46,7 @@ impl Surface<'_, '_> {
             _ => {
                 let detail = "by an operator";
                 let is_news = progress.roll_back(Trigger::Operator, detail, now.wall);
-                Ok(is_news.then(|| (Kind::RolledBack, vec![("detail", quoted(detail))])))
+                Ok(is_news.then(|| (Kind::RolledBack, Facts::RolledBack { detail: detail.to_owned() })))
             }
         })
     }
@@ -67,18 +68,20 @@ impl Surface<'_, '_> {
                     Ok(Some(news)) if !is_rehearsal => told.push((&endpoint.name, news)),
                     Ok(_) => {}
                     Err(detail) => {
-                        let detail = ["endpoint ", &endpoint.name, ": ", detail].concat();
-                        return Err(problem(409, "Conflict", &detail));
+                        return Err(problem(409, "Conflict", format!("endpoint {}: {detail}", endpoint.name)));
                     }
                 }
             }
         }
-        let news = told.iter().map(|(endpoint, (kind, more))| News { kind: *kind, endpoint, reason: "operator", more });
+        let news = told.into_iter().map(|(endpoint, (kind, facts))| {
+            let facts = Some(facts);
+            News { kind, endpoint, reason: "operator", facts }
+        });
         let news: Vec<News<'_>> = news.collect();
         let rolled_back = news.iter().filter(|news| news.kind == Kind::RolledBack);
         self.rolled_back = rolled_back.map(|news| news.endpoint.to_owned()).collect();
         self.tell(about, &news);
-        self.changed(about, ["rollout=", line, " endpoint=", named.as_deref().unwrap_or("all")].concat())
+        self.changed(about, format!("rollout={line} endpoint={}", named.as_deref().unwrap_or("all")))
     }
 
     fn change_rollout(
@@ -110,86 +113,65 @@ impl Surface<'_, '_> {
         Ok(())
     }
 
-    /// How an endpoint's rollout stands, and what was counted of it within the guard's `for`.
-    pub(super) fn rollout_status(&mut self, body: &mut Writer, about: &About, endpoint: &AboutEndpoint) -> Result<()> {
+    /// How an endpoint's rollout stands, and what was counted of the endpoint; nothing else of it.
+    pub(super) fn rollout_status(&mut self, about: &About, endpoint: &AboutEndpoint) -> Result<answers::Endpoint> {
         let (now, plan) = (self.world.now, &about.plan);
         let kept = read::<Progress>(self.world.store, &key(self.prefix, &endpoint.name))?;
         let progress = Progress::under(kept, plan, now);
-        body.object("rollout");
-        body.literal("percent", &progress.percent(plan, now.wall).to_string());
-        body.text("state", progress.stage(plan, now.wall).label());
-        if !plan.phases.is_empty() {
-            body.number("phase", u64::from(progress.phase) + 1);
-            body.number("phases", plan.phases.len() as u64);
-            body.text("phase_since", &progress.since.to_string());
-            if let Some(end) = progress.end(plan) {
-                body.text("phase_until", &end.to_string());
-            }
-        }
-        if let Some(trigger) = progress.breached {
-            body.text("breached", trigger.label());
-        }
-        if let Some(rolled_back) = &progress.rolled_back {
-            body.text("reason", rolled_back.trigger.label());
-            body.text("detail", &rolled_back.detail);
-            body.text("since", &rolled_back.at.to_string());
-        }
-        body.end_object();
-        body.number("breaker_opens_24h", progress.opens(now.mono).into());
+        let has_phases = !plan.phases.is_empty();
+        let rolled_back = progress.rolled_back.as_ref();
+        let rollout = answers::Rollout {
+            percent: progress.percent(plan, now.wall).as_f64(),
+            state: progress.stage(plan, now.wall).label().into(),
+            phase: has_phases.then_some(u64::from(progress.phase) + 1),
+            phases: has_phases.then_some(plan.phases.len() as u64),
+            phase_since: has_phases.then_some(progress.since),
+            phase_until: progress.end(plan),
+            breached: progress.breached.map(|trigger| trigger.label().into()),
+            reason: rolled_back.map(|rolled_back| rolled_back.trigger.label().into()),
+            detail: rolled_back.map(|rolled_back| rolled_back.detail.clone()),
+            since: rolled_back.map(|rolled_back| rolled_back.at),
+        };
         let ring = Partition::count_all(self.world.store, self.prefix, &endpoint.name, about.window)?;
-        counters(body, &ring.totals);
-        let last = ring.totals.last_attempt.map(|at| quoted(&at.to_string()));
-        body.literal("last_attempt_at", last.as_deref().unwrap_or("null"));
-        self.window_status(body, &ring, about);
-        Ok(())
+        Ok(answers::Endpoint {
+            rollout,
+            breaker_opens_24h: progress.opens(now.mono).into(),
+            counters: counters(&ring.totals),
+            last_attempt_at: ring.totals.last_attempt,
+            window: window(about, &ring.total(now.mono, Instant::default())),
+            series: ring.series(now.mono).iter().map(part).collect(),
+            ..answers::Endpoint::default()
+        })
     }
 
     /// What was counted of the process.
-    pub(super) fn process_counters(&mut self, body: &mut Writer, about: &About) -> Result<()> {
-        let ring = Partition::count_all(self.world.store, self.prefix, PROCESS, about.window)?;
-        counters(body, &ring.totals);
-        Ok(())
-    }
-
-    fn window_status(&self, body: &mut Writer, ring: &Ring, about: &About) {
-        let now = self.world.now.mono;
-        body.object("window");
-        body.number("seconds", about.window.as_secs());
-        show(body, &ring.total(now, crate::time::Instant::default()));
-        body.end_object();
-        // Oldest first: what a small chart needs.
-        body.array("series");
-        for counts in ring.series(now) {
-            body.object(NONE);
-            body.number("delivered", counts.delivered.into());
-            body.number("failed", counts.failed.into());
-            body.optional("p95_ms", millis(&counts, 0.95));
-            body.end_object();
-        }
-        body.end_array();
+    pub(super) fn process_counters(&mut self, about: &About) -> Result<Counters> {
+        Ok(counters(&Partition::count_all(self.world.store, self.prefix, PROCESS, about.window)?.totals))
     }
 }
 
-fn counters(body: &mut Writer, totals: &Totals) {
-    body.object("counters");
-    body.number("accepted", totals.accepted);
-    body.number("attempts", totals.attempts);
-    body.number("delivered", totals.delivered);
-    body.number("failed", totals.failed);
-    body.number("expired", totals.expired);
-    body.end_object();
+fn counters(totals: &Totals) -> Counters {
+    let Totals { accepted, attempts, delivered, failed, expired, .. } = *totals;
+    Counters { accepted, attempts, delivered, failed, expired }
 }
 
-fn show(body: &mut Writer, counts: &Counts) {
-    body.number("delivered", counts.delivered.into());
-    body.number("failed", counts.failed.into());
-    body.number("attempts", counts.attempts.into());
-    body.number("unauthorized", counts.unauthorized.into());
-    // In hundredths of a percent, as shares are everywhere here: whole numbers need no printer of their own.
-    let success = counts.success().map(|share| crate::rollout::Percent((share * 10_000.0) as u32).to_string());
-    body.literal("success_percent", success.as_deref().unwrap_or("null"));
-    body.optional("p50_ms", millis(counts, 0.5));
-    body.optional("p95_ms", millis(counts, 0.95));
+fn window(about: &About, counts: &Counts) -> Window {
+    // In hundredths of a percent, as shares are everywhere here.
+    let success = counts.success().map(|share| Percent((share * 10_000.0) as u32));
+    Window {
+        seconds: about.window.as_secs(),
+        delivered: counts.delivered.into(),
+        failed: counts.failed.into(),
+        attempts: counts.attempts.into(),
+        unauthorized: counts.unauthorized.into(),
+        success_percent: success.map(Percent::as_f64),
+        p50_ms: millis(counts, 0.5),
+        p95_ms: millis(counts, 0.95),
+    }
+}
+
+fn part(counts: &Counts) -> Part {
+    Part { delivered: counts.delivered.into(), failed: counts.failed.into(), p95_ms: millis(counts, 0.95) }
 }
 
 /// The time that this share of the attempts stayed below, in milliseconds.

@@ -1,13 +1,13 @@
 //! How the gateway stands.
 
-use super::{Outcome, Result, Surface, begin, end};
+use super::answers::{self, Breaker};
+use super::{Outcome, Result, Surface, success};
 use crate::about::{About, AboutEndpoint};
 use crate::answer::Answer;
 use crate::breaker::Admission;
 use crate::control::{Control, State};
 use crate::dead_letter;
 use crate::endpoint::Keys;
-use crate::json::write::{NONE, Writer};
 use crate::ledger::Partition;
 use crate::time::Instant;
 
@@ -29,39 +29,38 @@ impl Surface<'_, '_> {
     pub(super) fn standing(&mut self, about: &About) -> Result<Answer> {
         let now = self.world.now;
         let control = Control::read(self.world.store, self.prefix)?;
+        let over = control.override_of(about.enabled);
         let waiting = self.waiting(about)?;
-        let (total, letters) = self.letters_by_endpoint(about)?;
-        let mut body = begin(about);
-        body.text("version", &about.version);
-        body.text("now", &now.wall.to_string());
-        // So that a page need not offer what will be refused.
-        body.text("role", self.role.label());
-        body.text("state", control.state(about.enabled).label());
-        if let Some(by_operator) = control.override_of(about.enabled) {
-            body.text("configured", State::configured(about.enabled).label());
-            body.text("reason", &by_operator.reason);
-            body.text("since", &by_operator.at.to_string());
-        }
-        body.boolean("draining", control.draining);
-        body.number("workers", waiting.workers.into());
-        body.number("pending", waiting.pending.iter().sum::<u64>() + waiting.others);
-        body.optional("oldest_pending_seconds", waiting.oldest.map(|oldest| now.mono.since(oldest).as_secs()));
-        body.number("dead_letters", total);
-        self.process_counters(&mut body, about)?;
-        body.array("endpoints");
+        let (dead_letters, letters) = self.letters_by_endpoint(about)?;
+        let counters = self.process_counters(about)?;
+        let mut endpoints = Vec::with_capacity(about.endpoints.len());
         for (at, endpoint) in about.endpoints.iter().enumerate() {
-            body.object(NONE);
-            self.endpoint_status(&mut body, endpoint)?;
-            self.rollout_status(&mut body, about, endpoint)?;
-            body.number("pending", waiting.pending.get(at).copied().unwrap_or_default());
-            body.number("dead_letters", letters.get(at).copied().unwrap_or_default());
-            body.end_object();
+            let pending = waiting.pending.get(at).copied().unwrap_or_default();
+            let dead_letters = letters.get(at).copied().unwrap_or_default();
+            endpoints.push(answers::Endpoint { pending, dead_letters, ..self.endpoint_status(about, endpoint)? });
         }
-        body.end_array();
-        Ok(end(body))
+        Ok(success(&answers::Status {
+            process: about.process(),
+            version: about.version.clone(),
+            now: now.wall,
+            role: self.role.label().into(),
+            state: control.state(about.enabled).label().into(),
+            configured: over.map(|_| State::configured(about.enabled).label().into()),
+            reason: over.map(|over| over.reason.clone()),
+            since: over.map(|over| over.at),
+            draining: control.draining,
+            workers: waiting.workers.into(),
+            pending: waiting.pending.iter().sum::<u64>() + waiting.others,
+            oldest_pending_seconds: waiting.oldest.map(|oldest| now.mono.since(oldest).as_secs()),
+            dead_letters,
+            counters,
+            endpoints,
+        }))
     }
 
-    fn endpoint_status(&mut self, body: &mut Writer, endpoint: &AboutEndpoint) -> Result<()> {
+    /// How an endpoint stands, but for what waits for it.
+    fn endpoint_status(&mut self, about: &About, endpoint: &AboutEndpoint) -> Result<answers::Endpoint> {
+        let now = self.world.now.mono;
         let shared = Keys::new(self.prefix, &endpoint.name).shared(self.world.store)?;
         let by_itself = match (endpoint.disabled, shared.is_gone(endpoint.digest)) {
             (true, _) => Some("config"),
@@ -72,19 +71,14 @@ impl Surface<'_, '_> {
             Some(disabled) => disabled.then_some("operator"),
             None => by_itself,
         };
-        body.text("name", &endpoint.name);
-        body.boolean("disabled", by.is_some());
-        if let Some(by) = by {
-            body.text("disabled_by", by);
-        }
-        body.object("breaker");
-        body.text("state", shared.breaker.position().label());
-        let now = self.world.now.mono;
-        if let Admission::Wait { until } = shared.breaker.admission(now) {
-            body.number("seconds_left", until.since(now).as_secs());
-        }
-        body.end_object();
-        Ok(())
+        let seconds_left = match shared.breaker.admission(now) {
+            Admission::Wait { until } => Some(until.since(now).as_secs()),
+            _ => None,
+        };
+        let breaker = Breaker { state: shared.breaker.position().label().into(), seconds_left };
+        let (disabled, disabled_by) = (by.is_some(), by.map(Into::into));
+        let name = endpoint.name.clone();
+        Ok(answers::Endpoint { name, disabled, disabled_by, breaker, ..self.rollout_status(about, endpoint)? })
     }
 
     /// Counts what every worker holds, in flight and on its way to a sink included.

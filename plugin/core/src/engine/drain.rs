@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{Action, Engine, World};
 use crate::about::About;
 use crate::admin::{self, Outcome, Request};
-use crate::answer::Answer;
+use crate::answer::{Answer, Problem};
 use crate::control::Cached;
 use crate::ledger::Partition;
 use crate::notice::Notice;
@@ -74,8 +74,7 @@ impl Engine {
             waited >= DRAIN || (pending == 0 && waited >= if held == 0 { LEARNT } else { HELD })
         });
         for Drain { stream, .. } in over.collect::<Vec<_>>() {
-            let answer = admin::drained(&about, pending, held);
-            let answer = if answer.status == 200 { answer } else { admin::named(world.store, &self.prefix, answer) };
+            let answer = admin::drained(world.store, &self.prefix, &about, pending, held);
             self.outbox.push_back(Action::Answer { stream, answer });
         }
     }
@@ -92,8 +91,8 @@ impl Engine {
         Ok((pending, waiting))
     }
 
-    /// A problem of a request to the admin surface that never came to it, with which process it is.
-    pub fn refuse_operator(&self, world: &mut World<'_>, problem: Answer) -> Answer {
-        admin::named(world.store, &self.prefix, problem)
+    /// The answer to a request to the admin surface whose body is larger than [`admin::BODY_MAX`].
+    pub fn refuse_operator(&self, world: &mut World<'_>) -> Answer {
+        admin::named(world.store, &self.prefix, Problem::too_large(admin::BODY_MAX))
     }
 }

@@ -275,7 +275,7 @@ impl Engine {
         match keys.set_gone(world.store, endpoint) {
             Ok(true) => {
                 self.note(Notice::Gone { endpoint: id });
-                self.tell(world, Kind::EndpointDisabled, id, "gone", &[]);
+                self.tell(world, Kind::EndpointDisabled, id, "gone", None);
             }
             Ok(false) => {}
             Err(error) => self.note(Notice::Store { doing: "disabling an endpoint", error }),

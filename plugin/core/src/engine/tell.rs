@@ -12,7 +12,7 @@ use crate::dead_letter::Letter;
 use crate::delivery::{Delivery, EventMeta, Pending, Stage, StateRecord};
 use crate::message::EventId;
 use crate::notice::Notice;
-use crate::operational::{Kind, News, is_operational, letter_facts};
+use crate::operational::{Facts, Kind, News, is_operational};
 use crate::outcome::Ending;
 use crate::store::StoreError;
 
@@ -52,15 +52,14 @@ impl Engine {
             Some(Position::Closed) => Kind::BreakerClosed,
             Some(Position::HalfOpen) | None => return,
         };
-        self.tell(world, kind, flight.lane.endpoint, ending.label(), &[]);
+        self.tell(world, kind, flight.lane.endpoint, ending.label(), None);
     }
 
     /// A delivery has become a dead letter; of one that told of something nothing is told.
     pub(super) fn tell_letter(&mut self, world: &mut World<'_>, letter: &Letter) {
         if !is_operational(&letter.meta.event_type) {
-            let more = letter_facts(letter);
-            let (endpoint, reason) = (letter.endpoint.as_str(), letter.reason.label());
-            self.emit(world, &News { kind: Kind::DeadLetter, endpoint, reason, more: &more });
+            let (endpoint, reason, facts) = (letter.endpoint.as_str(), letter.reason.label(), Some(letter.into()));
+            self.emit(world, &News { kind: Kind::DeadLetter, endpoint, reason, facts });
         }
     }
 
@@ -71,11 +70,11 @@ impl Engine {
         kind: Kind,
         id: EndpointId,
         reason: &str,
-        more: &[(&'static str, String)],
+        facts: Option<Facts>,
     ) {
         let config = Rc::clone(&self.config);
         if let Some(endpoint) = config.endpoints.get(id.0) {
-            self.emit(world, &News { kind, endpoint: &endpoint.name, reason, more });
+            self.emit(world, &News { kind, endpoint: &endpoint.name, reason, facts });
         }
     }
 

@@ -12,10 +12,9 @@ use crate::config::EndpointId;
 use crate::control::{Control, REREAD};
 use crate::guard::{self, Ring, Trigger};
 use crate::hours::Hours;
-use crate::json::write::quoted;
 use crate::ledger::Partition;
 use crate::notice::{Gauge, Notice};
-use crate::operational::{self, Kind};
+use crate::operational::{Facts, Kind};
 use crate::rollout::{self, Progress};
 use crate::store::{StoreError, Write, read, update};
 use crate::time::{Instant, Now};
@@ -264,7 +263,7 @@ impl Engine {
         {
             let (phase, percent) = (progress.phase, progress.selected(plan, now.wall));
             self.note(Notice::Promoted { endpoint: id, phase, percent });
-            self.tell(world, Kind::Promoted, id, "schedule", &operational::phase(phase, percent));
+            self.tell(world, Kind::Promoted, id, "schedule", Some(Facts::phase(phase, percent)));
         }
     }
 
@@ -286,7 +285,8 @@ impl Engine {
         let at = world.now.wall;
         if self.change_progress(world, id, &mut |progress| progress.roll_back(trigger, detail, at)) {
             self.note(Notice::RolledBack { endpoint: id, trigger, detail: detail.to_owned() });
-            self.tell(world, Kind::RolledBack, id, trigger.label(), &[("detail", quoted(detail))]);
+            let facts = Facts::RolledBack { detail: detail.to_owned() };
+            self.tell(world, Kind::RolledBack, id, trigger.label(), Some(facts));
         }
     }
 

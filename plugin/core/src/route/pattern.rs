@@ -1,6 +1,6 @@
 //! Path patterns as the config writes them.
 
-use crate::json::write::quoted;
+use crate::json::quoted;
 
 /// A pattern has at most this many segments: each is one level of recursion.
 pub const SEGMENTS_MAX: usize = 32;

@@ -21,22 +21,18 @@ const COLUMNS: [Column; 15] = [
     column("delivered", true, |hour| hour.delivered),
     column("failed", true, |hour| hour.failed),
     column("expired", false, |hour| hour.expired),
-    column("2xx", true, |hour| outcome(hour, "2xx")),
-    column("3xx", false, |hour| outcome(hour, "3xx")),
-    column("4xx", false, |hour| outcome(hour, "4xx")),
+    column("2xx", true, |hour| hour.attempts.success),
+    column("3xx", false, |hour| hour.attempts.redirection),
+    column("4xx", false, |hour| hour.attempts.client_error),
     column("of them 401/403", false, |hour| hour.unauthorized),
-    column("5xx", false, |hour| outcome(hour, "5xx")),
-    column("timeout", false, |hour| outcome(hour, "timeout")),
-    column("reset", false, |hour| outcome(hour, "reset")),
-    column("connect", false, |hour| outcome(hour, "connect")),
-    column("rejected", false, |hour| outcome(hour, "rejected")),
+    column("5xx", false, |hour| hour.attempts.server_error),
+    column("timeout", false, |hour| hour.attempts.timeout),
+    column("reset", false, |hour| hour.attempts.reset),
+    column("connect", false, |hour| hour.attempts.connect),
+    column("rejected", false, |hour| hour.attempts.rejected),
     column("retries", true, |hour| hour.retries),
     column("breaker opens", true, |hour| hour.breaker_opens),
 ];
-
-fn outcome(hour: &Hour, outcome: &str) -> u64 {
-    hour.attempts.get(outcome).copied().unwrap_or_default()
-}
 
 /// The table of an endpoint, without the columns in which nothing was ever counted.
 pub(super) struct Table {
