@@ -1,9 +1,9 @@
 //! What a producer is answered when its event is taken or not.
 
-use host_tests::{Answer, Request};
+use host_tests::{Answer, Request, StreamId};
 use serde_json::{Value, json};
 
-use crate::support::{BODY, accept, advance, answer, body, config, endpoint, event, seconds, start, with};
+use crate::support::{accept, advance, answer, answered, body, config, endpoint, event, seconds, start, with};
 
 fn assert_problem(answer: &Answer, status: u16) {
     assert_eq!(answer.status(), status, "{answer:?}");
@@ -33,31 +33,6 @@ fn an_accepted_event_is_answered_with_its_id_type_and_deliveries() {
         "deliveries": [{"endpoint": "billing", "status": "pending"}, {"endpoint": "audit", "status": "pending"}],
     });
     assert_eq!(body(&answer), expected);
-}
-
-#[test]
-fn a_body_over_the_limit_is_413() {
-    let mut config = config([endpoint("billing")]);
-    config["limits"] = json!({"body": 1000});
-    let mut process = start(&config);
-    accept(&mut process, 0, event("payment_verified").body(vec![b'x'; 1000]));
-    assert_problem(&answer(&mut process, 0, event("payment_verified").body(vec![b'x'; 1001])), 413);
-    let chunked = event("payment_verified").chunks([vec![b'x'; 600], vec![b'x'; 600]]);
-    assert_problem(&answer(&mut process, 0, chunked.clone()), 413);
-    assert_problem(&answer(&mut process, 0, chunked.http2()), 413);
-}
-
-#[test]
-fn a_body_that_must_be_json_and_is_not_is_400() {
-    let mut process = start(&envelope());
-    for bad in ["", "{", "{\"a\": 1}}", "nope", "{'a': 1}", "[1,]", "\u{feff}{}"] {
-        let answer = answer(&mut process, 0, event("payment_verified").body(bad));
-        assert_eq!(answer.status(), 400, "{:.100}", bad);
-        assert_problem(&answer, 400);
-    }
-    assert_problem(&answer(&mut process, 0, event("payment_verified").body(b"\"\xff\"".to_vec())), 400);
-    assert_problem(&answer(&mut process, 0, Request::post("/events/payment_verified")), 400);
-    accept(&mut process, 0, event("payment_verified"));
 }
 
 #[test]
@@ -97,26 +72,6 @@ fn no_event_type_or_a_bad_one_is_400() {
 }
 
 #[test]
-fn another_method_on_an_event_path_is_405() {
-    let mut process = start(&config([endpoint("billing")]));
-    for method in ["GET", "PUT", "DELETE", "HEAD"] {
-        let answer = answer(&mut process, 0, Request::new(method, "/events/payment_verified"));
-        assert_problem(&answer, 405);
-        assert_eq!(answer.header("allow"), "POST");
-    }
-}
-
-#[test]
-fn a_raw_event_may_have_no_body_and_any_bytes() {
-    let mut process = start(&config([endpoint("billing")]));
-    accept(&mut process, 0, Request::post("/events/ping"));
-    accept(&mut process, 0, Request::post("/events/ping").body(b"\xff\x00\xfe".to_vec()));
-    advance(&mut process, seconds(1));
-    let bodies: Vec<&[u8]> = process.calls("billing").into_iter().map(|call| call.body.as_slice()).collect();
-    assert_eq!(bodies, [b"".as_slice(), b"\xff\x00\xfe"]);
-}
-
-#[test]
 fn json_nested_too_deep_is_refused_where_json_is_needed() {
     let deep = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
     let mut process = start(&envelope());
@@ -130,25 +85,6 @@ fn json_nested_too_deep_is_refused_where_json_is_needed() {
     // A raw body that nobody reads is any bytes.
     let mut process = start(&config([endpoint("billing")]));
     accept(&mut process, 0, event("payment_verified").body(deep(100_000)));
-}
-
-#[test]
-fn an_event_is_the_same_however_its_body_is_framed() {
-    let mut process = start(&config([endpoint("billing")]));
-    let pieces = ["{\"amount\"", ": ", "42}"];
-    for request in [
-        event("payment_verified"),
-        event("payment_verified").http2(),
-        event("payment_verified").chunks(pieces),
-        event("payment_verified").chunks(pieces).http2(),
-        event("payment_verified").chunks(pieces).trailers([("x-checksum", "1")]),
-    ] {
-        accept(&mut process, 0, request);
-    }
-    advance(&mut process, seconds(1));
-    let calls = process.calls("billing");
-    assert_eq!(calls.len(), 5);
-    assert!(calls.iter().all(|call| call.body == BODY.as_bytes()));
 }
 
 #[test]
@@ -177,4 +113,26 @@ fn a_bad_event_is_kept_nowhere_and_the_worker_lives_on() {
     assert!(process.calls("billing").is_empty());
     assert!(!process.shared_data().any(|(key, _)| key.contains("/body/")));
     accept(&mut process, 0, event("payment_verified"));
+}
+
+#[test]
+fn producers_that_wait_on_one_worker_are_each_answered_for_their_own_event() {
+    let mut config = config([endpoint("billing"), endpoint("audit")]);
+    config["routes"][0]["ack"] = json!("delivered");
+    let mut process = start(&config);
+    let streams: Vec<StreamId> =
+        (0..20).map(|_| process.request(0, event("payment_verified")).expect("the filter bears it")).collect();
+    advance(&mut process, seconds(1));
+    let mut ids: Vec<String> =
+        streams.iter().map(|stream| answered(&process, *stream).header("x-webhook-id").to_owned()).collect();
+    ids.sort();
+    ids.dedup();
+    assert_eq!(ids.len(), 20);
+}
+
+#[test]
+fn an_idempotency_key_that_is_far_too_long_is_400() {
+    let mut process = start(&config([endpoint("billing")]));
+    let long = event("payment_verified").header("idempotency-key", "k".repeat(10_000));
+    assert_problem(&answer(&mut process, 0, long), 400);
 }

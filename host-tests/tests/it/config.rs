@@ -154,17 +154,6 @@ fn a_filter_that_was_not_turned_on_sends_nothing_and_producers_get_202() {
 }
 
 #[test]
-fn a_bad_update_leaves_the_old_configuration_in_force() {
-    let mut process = start(&config([endpoint("billing")]));
-    let mut worse = config([endpoint("audit")]);
-    worse["endpoints"][0]["timeout"] = json!("soon");
-    assert!(matches!(process.update_config(worse.to_string()), Err(StartError::Refused { .. })));
-    accept(&mut process, 0, event("payment_verified"));
-    advance(&mut process, seconds(2));
-    assert_eq!(attempts(&process, "billing").len(), 1);
-}
-
-#[test]
 fn configuring_touches_neither_shared_data_nor_queues() {
     let process = start(&config([endpoint("billing"), endpoint("audit")]));
     assert_eq!(process.shared_data().count(), 0);

@@ -22,15 +22,6 @@ fn what_a_lost_workers_vm_accepted_is_delivered_by_another_ten_seconds_after_its
 }
 
 #[test]
-fn the_main_thread_adopts_when_no_worker_is_left() {
-    let mut process = start(&config([endpoint("billing")]));
-    accept(&mut process, 0, event("paid"));
-    (0..2).for_each(|worker| process.kill_vm(Thread::Worker(worker)));
-    wait(&mut process, seconds(12), |process| process.calls("billing").len() == 1);
-    assert_eq!(process.calls("billing")[0].thread, Thread::Main);
-}
-
-#[test]
 fn a_vm_that_traps_while_it_accepts_either_answers_and_keeps_or_does_neither() {
     for after in 0..30 {
         let mut process = start(&config([endpoint("billing")]));
@@ -79,52 +70,6 @@ fn an_event_whose_attempts_kill_three_vms_is_a_dead_letter() {
     let poison = process.log().iter().filter(|line| line.message.contains(" reason=poison ")).count();
     assert_eq!(poison, 1, "{}", process.trace());
     assert!(process.has_vm(Thread::Worker(0)));
-}
-
-#[test]
-fn after_a_config_change_the_new_configuration_delivers_what_the_old_one_still_accepts() {
-    let old = config([with(endpoint("billing"), json!({"retry": {"delays": ["3s"]}}))]);
-    let mut process = start(&old);
-    let kept = process.request(0, event("paid")).expect("accepted");
-    process.update_config(with(old, json!({"user_agent": "new"})).to_string()).expect("it is taken");
-    advance(&mut process, seconds(1));
-    process.request_again(kept, event("paid")).expect("accepted");
-    advance(&mut process, seconds(10));
-    let agents: Vec<&str> = process.calls("billing").iter().map(|call| call.header("user-agent")).collect();
-    assert_eq!(agents, ["new", "new"]);
-}
-
-#[test]
-fn a_config_that_comes_back_while_it_drains_delivers_again_without_being_configured() {
-    let a = config([endpoint("billing")]);
-    let b = with(a.clone(), json!({"user_agent": "b"}));
-    let mut process = start(&a);
-    accept(&mut process, 0, event("paid"));
-    advance(&mut process, seconds(2));
-    process.update_config(b.to_string()).expect("it is taken");
-    advance(&mut process, seconds(2));
-    accept(&mut process, 0, event("paid"));
-    advance(&mut process, seconds(2));
-    process.update_config(a.to_string()).expect("it is taken");
-    accept(&mut process, 0, event("paid"));
-    advance(&mut process, seconds(2));
-    let agents: Vec<bool> = process.calls("billing").iter().map(|call| call.header("user-agent") == "b").collect();
-    assert_eq!(agents, [false, true, false]);
-}
-
-#[test]
-fn at_the_end_of_a_drain_a_call_under_way_may_end_and_is_not_made_again() {
-    let slow = Upstream::always(Reply::status(200).after(seconds(3)));
-    let a = config([endpoint("billing")]);
-    let mut process = gateway(&a).cluster("billing", slow).start().expect("it starts");
-    accept(&mut process, 0, event("paid"));
-    advance(&mut process, seconds(1));
-    process.update_config(with(a, json!({"user_agent": "b"})).to_string()).expect("it is taken");
-    process.end_drain().expect("it ends");
-    advance(&mut process, seconds(30));
-    assert_eq!(process.calls("billing").len(), 1);
-    let left = process.shared_data().filter(|(key, value)| key.starts_with("gatepost/body/") && value.len() > 1);
-    assert_eq!(left.count(), 0);
 }
 
 #[test]

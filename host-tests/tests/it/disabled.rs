@@ -3,52 +3,12 @@
 use host_tests::{Process, Reply, Upstream};
 use serde_json::json;
 
-use crate::support::{
-    BODY, accept, advance, answer, attempts, body, config, endpoint, event, gateway, letters, seconds, start, with,
-};
+use crate::support::{accept, advance, answer, body, config, endpoint, event, gateway, seconds, with};
 
 fn delivery_status(process: &mut Process, worker: usize) -> String {
     let answer = answer(process, worker, event("payment_verified"));
     assert_eq!(answer.status(), 202);
     body(&answer)["deliveries"][0]["status"].as_str().expect("a status").to_owned()
-}
-
-#[test]
-fn deliveries_to_a_disabled_endpoint_are_held_until_max_age_and_then_dead_letters() {
-    let disabled = json!({"disabled": true, "max_age": "60s"});
-    let mut process = start(&config([with(endpoint("billing"), disabled), endpoint("audit")]));
-    assert_eq!(delivery_status(&mut process, 0), "held");
-    advance(&mut process, seconds(59));
-    assert_eq!(attempts(&process, "audit").len(), 1, "others go on");
-    assert_eq!(letters(&process, BODY), 0);
-    advance(&mut process, seconds(5));
-    assert!(process.calls("billing").is_empty());
-    assert_eq!(letters(&process, BODY), 1);
-}
-
-#[test]
-fn a_410_disables_the_endpoint_for_all_workers() {
-    let gone = Upstream::replies([Reply::status(410)]);
-    let mut process = gateway(&config([endpoint("billing")])).cluster("billing", gone).start().expect("it starts");
-    assert_eq!(delivery_status(&mut process, 0), "pending");
-    advance(&mut process, seconds(1));
-    for worker in [0, 1] {
-        assert_eq!(delivery_status(&mut process, worker), "held");
-    }
-    advance(&mut process, seconds(600));
-    assert_eq!(attempts(&process, "billing").len(), 1);
-}
-
-#[test]
-fn a_410_may_fail_only_its_delivery() {
-    let config = config([with(endpoint("billing"), json!({"on_gone": "fail"}))]);
-    let gone = Upstream::replies([Reply::status(410)]);
-    let mut process = gateway(&config).cluster("billing", gone).start().expect("it starts");
-    accept(&mut process, 0, event("payment_verified"));
-    advance(&mut process, seconds(1));
-    accept(&mut process, 0, event("payment_verified"));
-    advance(&mut process, seconds(1));
-    assert_eq!(attempts(&process, "billing").len(), 2);
 }
 
 #[test]

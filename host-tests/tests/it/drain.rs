@@ -1,34 +1,10 @@
 //! Before a shutdown: new events are refused, and what was accepted is delivered.
 
 use host_tests::{Reply, Upstream};
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::operator::{administered, done, request};
-use crate::support::{
-    accept, advance, answer, answered, body, config, endpoint, event, gateway, millis, seconds, start, with,
-};
-
-#[test]
-fn a_drain_refuses_new_events_and_is_answered_when_nothing_is_pending() {
-    let slow = Upstream::always(Reply::status(200).after(seconds(3)));
-    let mut process =
-        gateway(&administered(config([endpoint("billing")]))).cluster("billing", slow).start().expect("it starts");
-    accept(&mut process, 0, event("paid"));
-    advance(&mut process, seconds(1));
-    let drain = process.request(1, request("POST", "drain", "may-change")).expect("it is taken");
-    advance(&mut process, millis(300));
-    for worker in [0, 1] {
-        let refused = answer(&mut process, worker, event("paid"));
-        assert_eq!((refused.status(), refused.header("retry-after")), (503, "5"));
-    }
-    assert!(process.is_open(drain));
-    advance(&mut process, seconds(4));
-    let drained = body(&answered(&process, drain));
-    assert_eq!((&drained["status"], &drained["pending"], &drained["held"]), (&json!("drained"), &json!(0), &json!(0)));
-    assert_eq!(process.calls("billing").len(), 1);
-    done(&mut process, 0, "DELETE", "overrides", &Value::Null);
-    accept(&mut process, 0, event("paid"));
-}
+use crate::operator::{administered, request};
+use crate::support::{accept, advance, answered, body, config, endpoint, event, gateway, seconds, start, with};
 
 #[test]
 fn a_drain_does_not_wait_long_for_what_is_held_and_says_how_much_it_is() {

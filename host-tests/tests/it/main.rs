@@ -2,15 +2,12 @@
 #![cfg(test)]
 
 mod access;
-mod acknowledge;
-mod admin;
 mod answers;
 mod answers_of_the_application;
 mod breaker;
 mod config;
 mod crashes;
 mod crossings;
-mod dead_letters;
 mod delivery;
 mod disabled;
 mod drain;
@@ -21,7 +18,6 @@ mod grpc;
 mod history;
 mod host_statuses;
 mod hours;
-mod idempotency;
 mod inbound;
 mod inbound_faults;
 mod inbound_paths;

@@ -207,3 +207,15 @@ fn the_gauges_of_an_endpoint_that_is_gone_from_the_config_say_nothing_any_more()
         assert_eq!(of_billing(&process, metric), Some(value), "{metric}");
     }
 }
+
+#[test]
+fn letters_that_a_full_ring_gives_up_are_counted() {
+    let full = with(config([endpoint("billing")]), json!({"limits": {"dead_letters": 3}}));
+    let rejecting = Upstream::always(Reply::status(400));
+    let mut process = gateway(&full).cluster("billing", rejecting).start().expect("it starts");
+    for _ in 0..5 {
+        accept(&mut process, 0, event("payment_verified"));
+        advance(&mut process, seconds(1));
+    }
+    assert_eq!(count(&process, "gatepost_dead_letters_evicted_total"), 2);
+}

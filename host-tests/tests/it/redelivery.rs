@@ -22,48 +22,6 @@ fn dead_letters_are_listed_without_their_bodies() {
 }
 
 #[test]
-fn a_hundred_dead_letters_are_redelivered_by_one_call_with_their_first_ids() {
-    let mut process = with_letters(100);
-    let first: Vec<String> = attempts(&process, "billing").into_iter().map(|attempt| attempt.id).collect();
-    process.set_upstream("billing", Upstream::always(Reply::status(200)));
-    let answer = done(&mut process, 0, "POST", "dead-letters/redeliver", &Value::Null);
-    assert_eq!((&answer["redelivered"], &answer["skipped"]), (&json!(100), &json!(0)));
-    // The breaker is open: a hundred attempts have failed.
-    wait(&mut process, seconds(65), |process| process.calls("billing").len() == 200);
-    advance(&mut process, seconds(5));
-    let mut again: Vec<String> =
-        attempts(&process, "billing").into_iter().skip(100).map(|attempt| attempt.id).collect();
-    let mut first = first;
-    first.sort();
-    again.sort();
-    assert_eq!(again, first);
-    assert_eq!((letters(&process, BODY), status(&mut process)["pending"].as_u64()), (0, Some(0)));
-}
-
-#[test]
-fn one_dead_letter_is_redelivered_or_thrown_away_and_the_others_stay() {
-    let mut process = with_letters(3);
-    let listed = done(&mut process, 0, "GET", "dead-letters", &Value::Null);
-    let delivery = |at: usize| listed["dead_letters"][at]["delivery"].as_str().expect("a delivery").to_owned();
-    process.set_upstream("billing", Upstream::always(Reply::status(200)));
-    done(&mut process, 1, "POST", &format!("dead-letters/{}/redeliver", delivery(1)), &Value::Null);
-    done(&mut process, 0, "DELETE", &format!("dead-letters/{}", delivery(0)), &Value::Null);
-    advance(&mut process, seconds(3));
-    assert_eq!(process.calls("billing").len(), 4);
-    let left = done(&mut process, 0, "GET", "dead-letters", &Value::Null);
-    assert_eq!((&left["total"], &left["dead_letters"][0]["delivery"]), (&json!(1), &json!(delivery(2))));
-}
-
-#[test]
-fn a_redelivery_that_fails_is_a_dead_letter_again() {
-    let mut process = with_letters(1);
-    done(&mut process, 0, "POST", "dead-letters/redeliver", &Value::Null);
-    advance(&mut process, seconds(5));
-    assert_eq!(process.calls("billing").len(), 2);
-    assert_eq!(letters(&process, BODY), 1);
-}
-
-#[test]
 fn more_dead_letters_than_one_list_holds_are_redelivered_by_one_call() {
     let mut process = with_letters(1200);
     assert_eq!(get(&mut process, "dead-letters?limit=1000")["dead_letters"].as_array().map(Vec::len), Some(1000));

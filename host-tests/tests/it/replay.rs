@@ -36,43 +36,6 @@ fn a_message_that_was_taken_is_acknowledged_when_it_comes_again_and_not_seen_by_
 }
 
 #[test]
-fn or_it_is_rejected_where_the_rule_says_so() {
-    let mut process = start(&verifying([remembering("github", json!({"duplicate": "reject"}))]));
-    let message = Message::new(&process, "github", "evt_1");
-    passes(&mut process, message.request());
-    advance(&mut process, seconds(1));
-    let again = stopped(&mut process, message.request());
-    assert_eq!((again.status(), detail(&again).as_str()), (409, "this message was seen before"));
-    assert_eq!(again.header("retry-after"), "");
-    assert_eq!(counted(&process, "github", "duplicate"), 1);
-}
-
-#[test]
-fn while_the_application_has_it_the_same_message_is_told_to_come_back() {
-    for policy in ["acknowledge", "reject"] {
-        let slow = Reply::status(200).after(seconds(5));
-        let mut process =
-            before(remembering("slack", json!({"duplicate": policy})), [slow]).start().expect("it starts");
-        let message = Message::new(&process, "slack", "evt_1");
-        let first = send(&mut process, 0, message.request());
-        for worker in [0, 1] {
-            let meanwhile = stopped_on(&mut process, worker, message.request());
-            assert_eq!((meanwhile.status(), meanwhile.header("retry-after")), (409, "1"));
-            assert_eq!(detail(&meanwhile), "this message is being processed");
-        }
-        advance(&mut process, seconds(6));
-        assert_eq!(process.answer(first).expect("an answer").status(), 200);
-        assert_eq!(counted(&process, "slack", "in_progress"), 2);
-        assert_ne!(detail_or_none(&mut process, &message), Some("this message is being processed".to_owned()));
-    }
-}
-
-fn detail_or_none(process: &mut Process, message: &Message) -> Option<String> {
-    let answer = stopped(process, message.request());
-    (answer.status() != 200).then(|| detail(&answer))
-}
-
-#[test]
 fn a_message_that_the_application_did_not_take_goes_through_again() {
     let failures = || {
         [
@@ -110,24 +73,6 @@ fn an_answer_that_breaks_off_after_it_began_with_2xx_was_an_answer() {
         let message = Message::new(&process, "github", id).body(id);
         passes(&mut process, message.request());
         advance(&mut process, seconds(1));
-        assert_eq!(stopped(&mut process, message.request()).status(), 200);
-    }
-}
-
-#[test]
-fn a_message_whose_client_left_goes_through_again() {
-    for scheme in SCHEMES {
-        let slow = Reply::status(200).after(seconds(5));
-        let mut process = before(rule(scheme), [slow]).start().expect("it starts");
-        let message = Message::new(&process, scheme, "evt_1");
-        let left = send(&mut process, 0, message.request());
-        advance(&mut process, seconds(1));
-        assert_eq!(stopped_on(&mut process, 1, message.request()).status(), 409);
-        process.disconnect(left).expect("the filter bears it");
-        let again = send(&mut process, 1, message.request());
-        assert!(is_seen(&process, again), "{scheme}");
-        // The application's late answer to the one who left changes nothing.
-        advance(&mut process, seconds(10));
         assert_eq!(stopped(&mut process, message.request()).status(), 200);
     }
 }

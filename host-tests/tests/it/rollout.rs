@@ -92,42 +92,6 @@ fn a_tenant_is_in_or_out_whatever_it_sends() {
 }
 
 #[test]
-fn an_endpoint_that_fails_is_rolled_back_its_events_are_held_and_resumed_they_are_delivered() {
-    let guard = json!({"guard": {"for": "10s", "min_events": 20}});
-    let mut process = gateway(&rolling([hasty("billing"), hasty("audit")], guard))
-        .cluster("billing", Upstream::always(Reply::status(400)))
-        .start()
-        .expect("it starts");
-    play(&mut process, 12, 10);
-    let state = rollout(&mut process, 0);
-    assert_eq!(
-        (&state["percent"], &state["state"], &state["reason"]),
-        (&json!(0), &json!("rolled_back"), &json!("success"))
-    );
-    assert_eq!(rollout(&mut process, 1)["state"], "fixed");
-    assert_eq!(process.metric("endpoint=.=billing;.;reason=.=success;.;gatepost_rollbacks_total"), Some(1));
-    assert!(
-        process
-            .log()
-            .iter()
-            .any(|line| line.message.starts_with("event=rolled_back endpoint=billing reason=success detail="))
-    );
-
-    let (failed, audited) = (process.calls("billing").len(), process.calls("audit").len());
-    let held = play(&mut process, 5, 10);
-    assert!(held.iter().all(|answer| answer["deliveries"][0]["status"] == "held"), "{held:?}");
-    assert_eq!((process.calls("billing").len(), process.calls("audit").len()), (failed, audited + 50));
-
-    process.set_upstream("billing", Upstream::always(Reply::status(200)));
-    let resumed = operate(&mut process, "POST", "rollout/resume?endpoint=billing", "");
-    assert_eq!(resumed["endpoints"][0]["rollout"]["percent"], 100);
-    advance(&mut process, seconds(3));
-    let ids: Vec<&str> = process.calls("billing")[failed..].iter().map(|call| call.header("x-webhook-id")).collect();
-    assert!(ids.len() >= held.len(), "{} of {}", ids.len(), held.len());
-    assert!(held.iter().all(|answer| ids.contains(&answer["id"].as_str().expect("an id"))));
-}
-
-#[test]
 fn a_breaker_that_opens_too_often_within_a_day_is_a_rollback_and_what_opened_the_day_before_counts_no_more() {
     let guard = json!({"guard": {"max_breaker_opens": 3}});
     let breaker = json!({"failures": 1, "window": "120s", "open": "1s"});

@@ -126,33 +126,6 @@ fn disabled_under_load_no_attempt_starts_a_second_later_and_on_again_what_was_ke
 }
 
 #[test]
-fn a_hundred_dead_letters_are_delivered_after_one_call_with_their_first_ids_and_fresh_signatures() -> Result<()> {
-    let receiver = Receiver::start(&[("a", "secret-of-a")], &Options::default())?;
-    receiver.script("a", &json!({"then": {"status": 400}}))?;
-    let gateway = Gateway::start(&Setup::new(&receiver, &[endpoint("a", "secret-of-a", json!({}))]))?;
-    let operator = Operator::of(&gateway)?;
-    for _ in 0..100 {
-        gateway.send(&Event::new("paid", "{}"))?;
-    }
-    let failed = receiver.wait_for("a", 100, DEADLINE)?;
-    let letters = || anyhow::Ok(operator.done("GET", "dead-letters?limit=1", &Value::Null)?["total"].as_u64());
-    wait::until("100 dead letters", DEADLINE, || Ok((letters()? == Some(100)).then_some(())))?;
-    receiver.script("a", &json!({}))?;
-    let answer = operator.done("POST", "dead-letters/redeliver", &Value::Null)?;
-    assert_eq!(answer["redelivered"], 100);
-    let records = receiver.wait_for("a", 200, DEADLINE)?;
-    let ids = |records: &[gatepost_cli::receiver::Record]| {
-        let mut ids: Vec<String> = records.iter().map(|record| record.id.clone()).collect();
-        ids.sort();
-        ids
-    };
-    assert_eq!(ids(&records[100..]), ids(&failed));
-    assert!(records.iter().all(|record| record.problem.is_none()), "every signature is good and fresh");
-    assert_eq!(letters()?, Some(0));
-    Ok(())
-}
-
-#[test]
 fn after_a_drain_under_load_the_process_may_end_and_every_accepted_id_has_arrived() -> Result<()> {
     let _alone = one_load_at_a_time();
     let receiver = Receiver::start(&[("a", "secret-of-a")], &compact())?;
@@ -183,75 +156,5 @@ fn after_a_drain_under_load_the_process_may_end_and_every_accepted_id_has_arrive
     arrived.sort();
     accepted.sort();
     assert_eq!(arrived, accepted);
-    Ok(())
-}
-
-#[test]
-fn more_dead_letters_than_one_list_holds_are_delivered_after_one_call() -> Result<()> {
-    const LETTERS: usize = 1500;
-    let _alone = one_load_at_a_time();
-    let receiver = Receiver::start(&[("a", "secret-of-a")], &compact())?;
-    receiver.script("a", &json!({"then": {"status": 400}}))?;
-    let setup = Setup::new(&receiver, &[endpoint("a", "secret-of-a", json!({}))]);
-    let gateway = Gateway::start(&setup.with(json!({"limits": {"dead_letters": 2000}})))?;
-    let operator = Operator::of(&gateway)?;
-    let load = Load { protocol: Protocol::Http1, connections: 4, events: LETTERS as u32 / 4, every: None };
-    let accepted = load.run(&gateway, &Event::new("paid", "{}"))?;
-    let letters = || anyhow::Ok(operator.done("GET", "dead-letters?limit=1", &Value::Null)?["total"].as_u64());
-    wait::until("they are dead letters", DEADLINE, || Ok((letters()? == Some(LETTERS as u64)).then_some(())))?;
-    receiver.script("a", &json!({}))?;
-    receiver.forget("a")?;
-    let answer = operator.done("POST", "dead-letters/redeliver?since=0&endpoint=a", &Value::Null)?;
-    assert_eq!(answer["redelivered"], LETTERS);
-    let records = receiver.wait_for("a", LETTERS, DEADLINE)?;
-    assert!(records.iter().all(|record| record.problem.is_none()), "every signature is good and fresh");
-    let mut arrived: Vec<String> = records.into_iter().map(|record| record.id).collect();
-    let mut first: Vec<String> = accepted.into_iter().map(|event| event.id).collect();
-    arrived.sort();
-    first.sort();
-    assert_eq!(arrived, first);
-    assert_eq!(letters()?, Some(0));
-    assert_eq!(gateway.traps()?, 0);
-    Ok(())
-}
-
-#[test]
-fn whoever_may_not_or_asks_wrongly_is_told_so_by_either_worker() -> Result<()> {
-    let receiver = Receiver::start(&[("a", "secret-of-a")], &Options::default())?;
-    let setup = Setup::new(&receiver, &[endpoint("a", "secret-of-a", json!({}))]).with_token("may-look", "read");
-    let gateway = Gateway::start(&setup)?;
-    let operator = Operator::of(&gateway)?;
-    let named = operator.done("GET", "status", &Value::Null)?;
-    let full = ADMIN_AUTHORIZATION;
-    let cases = [
-        ("", "GET", "status", "", 401),
-        ("Bearer demo-admi", "GET", "status", "", 401),
-        ("Bearer demo-admins", "GET", "status", "", 401),
-        ("Basic ZGVtby1hZG1pbg==", "GET", "status", "", 401),
-        ("Bearer may-look", "GET", "status", "", 200),
-        ("Bearer may-look", "PUT", "state", r#"{"state": "paused"}"#, 403),
-        (full, "POST", "status", "", 405),
-        (full, "PATCH", "endpoints/nobody", r#"{"disabled": true}"#, 404),
-        (full, "GET", "nothing", "", 404),
-        (full, "GET", "events/7f0c9d7e-3b1f-4c58-9d3a-0d5c1f6f2b11", "", 404),
-        (full, "PUT", "state", "{", 400),
-        (full, "GET", "deliveries?since=yesterday", "", 400),
-        (full, "POST", "rollout/promote", "", 409),
-    ];
-    // A connection for each: both workers are asked.
-    for (authorization, method, path, command, expected) in [cases, cases].into_iter().flatten() {
-        let request = ureq::http::Request::builder().method(method).uri(format!("{}/{path}", operator.url));
-        let request = request.header("authorization", authorization).body(command)?;
-        let mut response = gatepost_cli::http().run(request)?;
-        let (status, answer) = (response.status(), response.body_mut().read_json::<Value>()?);
-        assert_eq!(status, expected, "{authorization} {method} {path}: {answer}");
-        assert_eq!(
-            (&answer["instance"], &answer["started_at"]),
-            (&named["instance"], &named["started_at"]),
-            "{answer}"
-        );
-    }
-    assert_eq!(gateway.send(&Event { path: "/gatepost/status".to_owned(), ..Event::new("x", "") })?.status, 404);
-    assert_eq!(gateway.traps()?, 0);
     Ok(())
 }

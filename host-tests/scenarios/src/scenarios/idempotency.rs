@@ -1,10 +1,14 @@
 //! The same `Idempotency-Key` again.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use anyhow::{Result, bail};
 use serde_json::json;
 
-use crate::steps::{BODY, billing, in_all, numbers, paid, pass, plain_start, route, send, wait_for, waiting};
+use crate::steps::{
+    BODY, billing, connected, in_all, numbers, paid, pass, plain_start, route, send, wait_for, waiting,
+};
 use crate::{Reply, Request, Scenario};
 
 fn keyed() -> Request {
@@ -33,6 +37,29 @@ pub fn all() -> Vec<Scenario> {
                 "answered 422 Unprocessable Content",
                 "1 attempts in all",
             ],
+        },
+        Scenario {
+            name: "one key from eight connections at once is one event",
+            start: plain_start,
+            play: |gateway| {
+                connected(gateway, 8)?;
+                let tickets: Vec<_> =
+                    (0..8).map(|connection| gateway.begin(&keyed().over(connection))).collect::<Result<_>>()?;
+                let mut ids = BTreeSet::new();
+                for ticket in tickets {
+                    let answer = gateway.finish(ticket)?;
+                    // Whoever comes while the first one is being accepted is told to come back.
+                    match answer.status {
+                        202 => drop(ids.insert(answer.id())),
+                        409 => {}
+                        other => bail!("answered {other}"),
+                    }
+                }
+                wait_for(gateway, "billing", 1)?;
+                pass(gateway, 1000)?;
+                Ok(vec![format!("{} id", ids.len()), in_all(gateway, "billing")?])
+            },
+            expected: &["1 id", "1 attempts in all"],
         },
         Scenario {
             name: "a key in progress is a conflict, and its answer is replayed later",

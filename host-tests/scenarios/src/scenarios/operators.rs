@@ -171,17 +171,23 @@ fn states() -> Vec<Scenario> {
                 let ticket = gateway.begin(&drain.header("authorization", &format!("Bearer {OPERATE}")))?;
                 pass(gateway, 1000)?;
                 let mut observed = on_both_workers(gateway)?;
+                observed.push(format!("retry-after {}", post(gateway)?.header("retry-after")));
                 observed.push(gateway.finish(ticket)?.line());
                 observed.push(status(gateway, "/pending")?);
                 observed.push(in_all(gateway, "billing")?);
+                change(gateway, "DELETE", "overrides", &Value::Null, &[])?;
+                pass(gateway, 1000)?;
+                observed.push(post(gateway)?.line());
                 Ok(observed)
             },
             expected: &[
                 "answered 503 Service Unavailable",
                 "answered 503 Service Unavailable",
+                "retry-after 5",
                 "answered 200 drained",
                 "0",
                 "1 attempts in all",
+                "answered 202 accepted",
             ],
         },
     ]
@@ -220,7 +226,7 @@ fn endpoints() -> Vec<Scenario> {
             ],
         },
         Scenario {
-            name: "an operator enables an endpoint that answered 410",
+            name: "an operator enables an endpoint that answered 410, until it does so again",
             start: plain_start,
             play: |gateway| {
                 begun(gateway)?;
@@ -232,6 +238,9 @@ fn endpoints() -> Vec<Scenario> {
                 let mut observed =
                     vec![change(gateway, "PATCH", "endpoints/billing", &json!({"disabled": false}), &parts)?];
                 observed.push(numbers(&wait_for(gateway, "billing", 2)?));
+                gateway.script("billing", &[Reply::Status(410)])?;
+                post(gateway)?;
+                wait_for_status(gateway, "/endpoints/0/disabled_by", "gone")?;
                 Ok(observed)
             },
             expected: &["200 false", "attempts 1, 1"],
@@ -242,7 +251,7 @@ fn endpoints() -> Vec<Scenario> {
             play: |gateway| {
                 begun(gateway)?;
                 let (open, closed) = (json!({"state": "open"}), json!({"state": "closed"}));
-                let parts = ["/endpoints/0/breaker/state"];
+                let parts = ["/endpoints/0/breaker/state", "/endpoints/0/breaker/seconds_left"];
                 let mut observed = vec![change(gateway, "POST", "endpoints/billing/breaker", &open, &parts)?];
                 pass(gateway, 1000)?;
                 observed.extend(on_both_workers(gateway)?);
@@ -253,13 +262,13 @@ fn endpoints() -> Vec<Scenario> {
                 Ok(observed)
             },
             expected: &[
-                "200 open",
+                "200 open 60",
                 "answered 202 accepted",
                 "billing pending, - attempts, last answer -",
                 "answered 202 accepted",
                 "billing pending, - attempts, last answer -",
                 "0 attempts in all",
-                "200 closed",
+                "200 closed -",
                 "attempts 1, 1",
             ],
         },
