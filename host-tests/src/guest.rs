@@ -10,13 +10,14 @@ use crate::deployment::{BuildId, PluginKey};
 use crate::grpc::GrpcPart;
 use crate::half::Direction;
 use crate::headers::Headers;
+use crate::process::Process;
 use crate::stream::{Answer, StreamId};
 use crate::upstream::CallEnd;
 use crate::wasi;
 use crate::world::{Thread, VmId, World};
 
 /// What every VM of a process is told about it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Identity {
     pub(crate) vm_id: String,
     pub(crate) vm_config: Vec<u8>,
@@ -179,6 +180,10 @@ pub(crate) struct Guest {
     pub(crate) phase: Phase,
     /// A rule ended the VM.
     pub(crate) killed: bool,
+    /// A rule let the VM wait in the callback that runs.
+    pub(crate) has_waited: bool,
+    /// Lent where a rule may let the VM wait: the process without this VM, and with nobody's world.
+    pub(crate) rest: Option<Box<Process>>,
     /// What the filter wrote to standard output and error, where a panic without a hook goes.
     pub(crate) stderr: String,
     /// The configuration, while the callbacks that may read it run.
@@ -211,6 +216,8 @@ impl Guest {
             host_call: None,
             phase: Phase::default(),
             killed: false,
+            has_waited: false,
+            rest: None,
             stderr: String::new(),
             shown_config: None,
             next_context: 0,

@@ -72,7 +72,7 @@
 //!
 //! # What differs from Envoy
 //!
-//! - A callback takes no time, unless a [`Rule`] delays a host call, and no other VM runs meanwhile. A VM takes a
+//! - A callback takes no time, and no other VM runs meanwhile, unless a [`Rule`] delays a host call. A VM takes a
 //!   millisecond to start.
 //! - The back-off of a lost VM is a second exactly; Envoy adds up to half of it at random. `FAIL_OPEN` is not there.
 //! - A request arrives all at once, and the application answers when it has the whole of it. Its cluster, route and

@@ -2,6 +2,7 @@
 //! starts with `enter!`, where rules may act, and so that a fault can name the last host call.
 
 use std::mem;
+use std::time::Duration;
 
 use wasmtime::{AsContext, AsContextMut, Caller, Result, bail, format_err};
 
@@ -39,24 +40,38 @@ impl<'a> HostCall<'a> {
         }
         guest.host_call = Some(name);
         guest.world.crossings.host_call(name);
-        let thread = guest.thread;
-        match guest.world.rules.decide(thread, Place::HostCall(name)) {
-            Effect::Pass => {}
-            Effect::Fail(status) => {
-                guest.world.note(thread, What::Failed { host_call: name, status });
-                return Ok(Err(status));
-            }
-            Effect::Drop => {
-                guest.world.note(thread, What::Failed { host_call: name, status: 0 });
-                return Ok(Err(Status::Ok.code()));
-            }
-            Effect::Delay(wait) => {
-                let now = guest.world.clock.elapsed();
-                guest.world.clock.move_to(now + wait);
-            }
-            Effect::Trap => return Self { caller }.trap(),
-        }
-        Ok(Ok(Self { caller }))
+        let effect = guest.world.rules.decide(guest.thread, Place::HostCall(name));
+        Self { caller }.obey(effect)
+    }
+
+    /// Does what a rule says of this call: it goes on, or the status that is answered in its place.
+    pub(crate) fn obey(mut self, effect: Effect) -> Result<std::result::Result<Self, u32>> {
+        let status = match effect {
+            Effect::Pass => return Ok(Ok(self)),
+            Effect::Delay(wait) => return self.wait(wait).map(|()| Ok(self)),
+            Effect::Trap => return self.trap(),
+            Effect::Fail(status) => status,
+            Effect::Drop => Status::Ok.code(),
+        };
+        let guest = self.guest();
+        let host_call = guest.host_call.unwrap_or_default();
+        guest.world.note(guest.thread, What::Failed { host_call, status });
+        Ok(Err(status))
+    }
+
+    /// Lets the VM wait in this call; the rest of the process, where it was lent, goes on meanwhile.
+    fn wait(&mut self, wait: Duration) -> Result<()> {
+        let guest = self.guest();
+        guest.has_waited = true;
+        let Some(rest) = &mut guest.rest else {
+            let until = guest.world.clock.elapsed() + wait;
+            guest.world.clock.move_to(until);
+            return Ok(());
+        };
+        mem::swap(rest.world(), &mut guest.world);
+        let passed = rest.pass_without(guest.thread, wait);
+        mem::swap(rest.world(), &mut guest.world);
+        passed.map_err(|fault| format_err!("while it waited: {fault}"))
     }
 
     /// Ends the VM, as a rule wants it.

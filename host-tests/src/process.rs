@@ -12,6 +12,7 @@ mod flow;
 mod requests;
 
 use std::collections::BTreeMap;
+use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,6 +42,7 @@ const RELOAD_BACKOFF: Duration = Duration::from_secs(1);
 const START: Duration = Duration::from_millis(1);
 
 /// A simulated Envoy process with one filter.
+#[derive(Default)]
 pub struct Process {
     deployment: Deployment,
     identity: Arc<Identity>,
@@ -69,6 +71,11 @@ struct Slot {
 impl Slot {
     fn vm(&mut self, id: VmId) -> Option<&mut Vm> {
         self.vms.iter_mut().find(|vm| vm.id() == id)
+    }
+
+    fn take(&mut self, id: VmId) -> Option<Vm> {
+        let number = self.vms.iter().position(|vm| vm.id() == id)?;
+        Some(self.vms.remove(number))
     }
 }
 
@@ -198,9 +205,14 @@ impl Process {
         context: u32,
         params: P,
     ) -> Result<Option<R>, Fault> {
-        let vm = self.slots.get_mut(&at.thread).and_then(|slot| slot.vm(at.vm));
-        let Some(vm) = vm else { return Ok(None) };
-        let result = vm.call(&mut self.world, callback, context, params);
+        let Some(slot) = self.slots.get_mut(&at.thread) else { return Ok(None) };
+        let result = if self.world.rules.may_wait() {
+            let Some(vm) = slot.take(at.vm) else { return Ok(None) };
+            self.lend(at.thread, vm, |vm, world| vm.call(world, callback, context, params))
+        } else {
+            let Some(vm) = slot.vm(at.vm) else { return Ok(None) };
+            vm.call(&mut self.world, callback, context, params)
+        };
         if result.is_err() {
             self.lose(at);
         }
@@ -208,6 +220,24 @@ impl Process {
             Err(fault) if fault.killed => Ok(None),
             result => result,
         }
+    }
+
+    /// Runs a VM that was taken out of its slot, which it goes back to, and lends it all the rest meanwhile.
+    fn lend<T>(&mut self, thread: Thread, mut vm: Vm, call: impl FnOnce(&mut Vm, &mut Box<World>) -> T) -> T {
+        let mut world = mem::take(&mut self.world);
+        vm.guest().rest = Some(Box::new(mem::take(self)));
+        let result = call(&mut vm, &mut world);
+        if let Some(rest) = vm.guest().rest.take() {
+            *self = *rest;
+        }
+        self.world = world;
+        self.slots.entry(thread).or_default().vms.push(vm);
+        result
+    }
+
+    /// What all VMs share: that of the VM to which this process was lent, while it waits.
+    pub(crate) fn world(&mut self) -> &mut Box<World> {
+        &mut self.world
     }
 
     /// Is this VM still there?

@@ -27,6 +27,10 @@ pub enum Point {
     AnyHostCall,
     /// The host call of this name, such as `proxy_set_shared_data`.
     HostCall(&'static str),
+    /// Every read of a key of shared data that begins so. [`Effect::Drop`] answers what the thread last read or wrote there.
+    Read(&'static str),
+    /// Every write of such a key.
+    Write(&'static str),
     /// The callback that tells how an HTTP call ended.
     CallEnd,
     /// The callback that tells of a queue's item.
@@ -48,6 +52,9 @@ impl Point {
             | (Self::Tick, Place::Tick)
             | (Self::AnyUpstream, Place::Upstream(_)) => true,
             (Self::HostCall(own), Place::HostCall(name)) | (Self::Upstream(own), Place::Upstream(name)) => own == name,
+            (Self::Read(prefix), Place::Read(key)) | (Self::Write(prefix), Place::Write(key)) => {
+                key.starts_with(prefix)
+            }
             _ => false,
         }
     }
@@ -57,6 +64,8 @@ impl Point {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Place<'a> {
     HostCall(&'a str),
+    Read(&'a str),
+    Write(&'a str),
     CallEnd,
     QueueReady,
     Tick,
@@ -74,8 +83,8 @@ pub enum Effect {
     /// The host call is not made but says that it was; a callback never comes. An upstream's script is not asked, and no
     /// answer ever comes: the call's timeout ends it.
     Drop,
-    /// It happens that much later. During a host call the whole VM waits, and time passes for everybody; an upstream
-    /// takes that much longer than its script says.
+    /// It happens that much later. A host call is made when its VM has waited in it so long, and what happens elsewhere
+    /// happens meanwhile; an upstream takes that much longer than its script says.
     Delay(Duration),
     /// The VM traps instead. For a callback: as it begins; for an upstream: as the call is made.
     Trap,
@@ -147,6 +156,16 @@ impl Rules {
 
     pub(crate) fn clear(&mut self) {
         self.rules.clear();
+    }
+
+    /// May a VM have to wait in a host call?
+    pub(crate) fn may_wait(&self) -> bool {
+        let waits = |rule: &Rule| {
+            let is_host_call =
+                matches!(rule.point, Point::AnyHostCall | Point::HostCall(_) | Point::Read(_) | Point::Write(_));
+            is_host_call && rule.left > 0 && matches!(rule.effect, Effect::Delay(_))
+        };
+        self.rules.iter().any(|(_, rule)| waits(rule))
     }
 
     /// What happens here now.

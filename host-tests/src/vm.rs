@@ -82,7 +82,7 @@ impl Vm {
         let Some(function) = self.instance.get_func(&mut self.store, callback) else { return Ok(None) };
         world.crossings.callback(callback);
         let guest = self.guest();
-        (guest.current, guest.effective, guest.host_call) = (context, None, None);
+        (guest.current, guest.effective, guest.host_call, guest.has_waited) = (context, None, None, false);
         mem::swap(&mut guest.world, world);
         let result = self.run(&function, params);
         mem::swap(&mut self.guest().world, world);

@@ -10,6 +10,7 @@ use super::define;
 use crate::abi::Status;
 use crate::guest::Guest;
 use crate::memory::enter;
+use crate::rules::{Effect, Place};
 use crate::world::Thread;
 
 /// A write to shared data that was made.
@@ -23,6 +24,8 @@ pub struct Write {
     pub key: String,
     /// What it holds from then on.
     pub value: Vec<u8>,
+    /// A rule had let the VM wait in this callback, while others went on.
+    pub has_waited: bool,
 }
 
 /// The keys of one process. There is no way to delete one, and none to list them from inside the filter.
@@ -30,7 +33,12 @@ pub struct Write {
 pub(crate) struct SharedData {
     values: BTreeMap<String, Entry>,
     last_cas: u32,
+    /// What threads take to be in keys that a rule keeps them from reading.
+    memories: BTreeMap<(Thread, String), Found>,
 }
+
+/// A value and its CAS number, where there is one.
+type Found = Option<(Vec<u8>, u32)>;
 
 #[derive(Debug, Default)]
 struct Entry {
@@ -49,6 +57,12 @@ impl SharedData {
         self.values.get(key).map(|entry| (entry.value.as_slice(), entry.cas))
     }
 
+    /// What a thread read or wrote in this key the last time; if it did neither, what is there.
+    fn remembered(&mut self, thread: Thread, key: &str) -> Found {
+        let now = self.get(key).map(|(value, cas)| (value.to_vec(), cas));
+        self.memories.entry((thread, key.to_owned())).or_insert(now).clone()
+    }
+
     /// A missing key takes any CAS number; 0 overwrites whatever is there.
     fn set(&mut self, writer: Thread, key: String, value: Vec<u8>, cas: u32) -> Status {
         if cas != 0 && self.values.get(&key).is_some_and(|entry| entry.cas != cas) {
@@ -56,6 +70,11 @@ impl SharedData {
         }
         // One counter for all keys, and never 0.
         self.last_cas = self.last_cas.checked_add(1).unwrap_or(1);
+        if !self.memories.is_empty()
+            && let Some(memory) = self.memories.get_mut(&(writer, key.clone()))
+        {
+            *memory = Some((value.clone(), self.last_cas));
+        }
         let entry = self.values.entry(key).or_default();
         (entry.value, entry.cas) = (value, self.last_cas);
         entry.writers.insert(writer);
@@ -96,9 +115,18 @@ fn proxy_get_shared_data(
 ) -> Result<u32> {
     let mut call = enter!(caller, "proxy_get_shared_data");
     let key = call.text(key_at, key_size)?;
-    let Some((value, cas)) = call.world().shared_data.get(&key).map(|(value, cas)| (value.to_vec(), cas)) else {
-        return Ok(Status::NotFound.code());
+    let thread = call.guest().thread;
+    let found = match call.world().rules.decide(thread, Place::Read(&key)) {
+        Effect::Drop => call.world().shared_data.remembered(thread, &key),
+        effect => {
+            call = match call.obey(effect)? {
+                Ok(call) => call,
+                Err(status) => return Ok(status),
+            };
+            call.world().shared_data.get(&key).map(|(value, cas)| (value.to_vec(), cas))
+        }
     };
+    let Some((value, cas)) = found else { return Ok(Status::NotFound.code()) };
     call.put_u32(cas_at, cas)?;
     call.give(&value, value_at, value_size_at)
 }
@@ -115,12 +143,19 @@ fn proxy_set_shared_data(
     let key = call.text(key_at, key_size)?;
     let value = call.bytes(value_at, value_size)?;
     let thread = call.guest().thread;
+    let effect = call.world().rules.decide(thread, Place::Write(&key));
+    let mut call = match call.obey(effect)? {
+        Ok(call) => call,
+        Err(status) => return Ok(status),
+    };
+    let has_waited = call.guest().has_waited;
     let world = call.world();
     let recorded = world.writes.as_ref().map(|_| Write {
         at: world.clock.elapsed(),
         thread,
         key: key.clone(),
         value: value.clone(),
+        has_waited,
     });
     let status = world.shared_data.set(thread, key, value, cas);
     if let (Status::Ok, Some(writes)) = (status, &mut world.writes) {

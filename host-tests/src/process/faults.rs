@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Process;
+use crate::fault::Fault;
 use crate::rules::{Rule, RuleId};
 use crate::trace::What;
 use crate::world::{At, Thread};
@@ -53,6 +54,13 @@ impl Process {
             slot.stalled_until = slot.stalled_until.max(until);
             self.world.note(thread, What::Stalled { wait });
         }
+    }
+
+    /// Lets this much time pass for all threads but one, in whose place nothing happens.
+    pub(crate) fn pass_without(&mut self, thread: Thread, wait: Duration) -> Result<(), Fault> {
+        // What is due as the wait ends is the thread's next.
+        self.stall(thread, wait + Duration::from_nanos(1));
+        self.advance(wait)
     }
 
     /// Until when a thread stalls, as time since the start; in the past when it does not.

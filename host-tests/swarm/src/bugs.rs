@@ -1,44 +1,24 @@
-//! Deliberate bugs: each is an edit of the filter's source that a build of it must not survive.
+//! Deliberate bugs: each breaks one promise, and must be caught by the check of that promise.
 //!
-//! [`hunt`] copies what the filter is built of to `target/bugs`, makes one edit after the other there, builds the filter
-//! with it, and plays seeds: [`SURVEYED`] to see how often which invariant is the first to break, and up to [`SEEDS`] if
-//! none did. A bug that none of them shows, one whose text is not in the source any more, and an invariant that is first
-//! for no bug are failures: the swarm bites, and nothing it checks is decoration.
+//! A bug is put in where the filter meets its host, not into its sources, so that none of it depends on how the filter is
+//! written. Either the host does not do what the filter asks it for: a write that is lost is one that the filter forgot,
+//! a read that is answered from memory is one that it did not make. Or the filter is given another configuration than
+//! the checks know of, and does something else than it was told.
+//!
+//! `cargo test` plays each until it is caught; [`hunt`] shows what else sees it. That the core's own tests notice a change
+//! of any of its lines is for `cargo mutants` (`.ci/nightly`).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::error::Error;
-use std::time::Instant;
 
-use host_tests::Filter;
+use host_tests::{Effect, Filter, Point, Rule};
+use serde_json::Value;
 
-use crate::play::{cores, play, survey};
+use crate::play::{cores, survey};
 use crate::{Broken, Invariant};
 
-mod ending;
-mod keeping;
-mod operating;
-mod scratch;
-mod sending;
-mod verifying;
-
-use scratch::Scratch;
-
-/// Seeds that are played for a bug at most.
-pub const SEEDS: u64 = 2000;
-
-/// Seeds that are played for each bug, to see how often it is caught.
-pub const SURVEYED: u64 = 200;
-
-/// An edit of a file.
-#[derive(Clone, Copy, Debug)]
-pub struct Edit {
-    /// The file, from the root of the workspace.
-    pub file: &'static str,
-    /// A text that stands in it exactly once.
-    pub find: &'static str,
-    /// What stands there instead.
-    pub replace: &'static str,
-}
+/// Seeds that are played for a bug.
+pub const SEEDS: u64 = 200;
 
 /// A deliberate bug.
 #[derive(Clone, Copy, Debug)]
@@ -47,124 +27,183 @@ pub struct Bug {
     pub name: &'static str,
     /// What the filter does with it.
     pub what: &'static str,
+    /// The promise that it breaks.
+    pub breaks: Invariant,
     /// How it comes about.
-    pub edits: &'static [Edit],
+    pub how: How,
 }
 
-/// All of them.
-pub fn all() -> Vec<Bug> {
-    [sending::BUGS, ending::BUGS, keeping::BUGS, operating::BUGS, verifying::BUGS].concat()
+/// How a bug comes about.
+#[derive(Clone, Copy, Debug)]
+pub enum How {
+    /// The host does this there.
+    Host(Point, Effect),
+    /// This is changed in each endpoint's entry.
+    Endpoint(fn(&mut Value)),
 }
 
-/// How a bug was caught.
-struct Caught {
-    seed: u64,
-    first: Broken,
-    /// How many of the surveyed seeds each invariant was the first in.
-    by: BTreeMap<Invariant, usize>,
-}
-
-impl Caught {
-    /// The rest of its line in the table.
-    fn columns(&self) -> String {
-        let others = self.by.iter().filter(|(invariant, _)| **invariant != self.first.invariant);
-        let others: Vec<String> = others.map(|(invariant, count)| format!("{invariant} ({count})")).collect();
-        let own = self.by.get(&self.first.invariant).copied().unwrap_or_default();
-        format!(
-            "{} | {} ({own}) | {} | {}",
-            self.seed,
-            self.first.invariant,
-            others.join("; "),
-            shown(&self.first.seen)
-        )
-    }
-}
-
-/// Plays every bug whose name holds one of these texts, all if there are none; prints a line for each. Says whether all
-/// were caught.
-///
-/// # Errors
-/// The sources cannot be copied, or do not build as they are.
-pub fn hunt(names: &[String]) -> Result<bool, Box<dyn Error>> {
-    let is_wanted = |bug: &Bug| names.is_empty() || names.iter().any(|name| bug.name.contains(name.as_str()));
-    let bugs: Vec<Bug> = all().into_iter().filter(is_wanted).collect();
-    let (scratch, started) = (Scratch::new(&gatepost_cli::workspace())?, Instant::now());
-    println!("(n): in so many of the first {SURVEYED} seeds that invariant was the first to break.\n");
-    println!("| bug | seed | caught by | in other seeds by | what was seen |\n|---|--:|---|---|---|");
-    // The copy, built as the bugs are, has nothing to be caught.
-    if let Some(Caught { seed, first, .. }) = caught(&scratch)? {
-        return Err(format!("without a bug, seed {seed} broke \"{}\": {}", first.invariant, first.seen).into());
-    }
-    println!("| none | | | | nothing, in {SEEDS} seeds |");
-    let (mut missed, mut first, mut alone) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
-    for bug in &bugs {
-        let columns = match scratch.with(bug, || caught(&scratch)) {
-            Ok(Some(caught)) => {
-                first.insert(caught.first.invariant);
-                alone.extend((caught.by.len() <= 1).then_some(caught.first.invariant));
-                caught.columns()
-            }
-            not_caught => {
-                missed.push(bug.name);
-                let error = not_caught.err().map(|error| shown(&error.to_string()));
-                format!("| **nothing** | | {}", error.unwrap_or_else(|| format!("in {SEEDS} seeds")))
-            }
-        };
-        println!("| {}: {} | {columns} |", bug.name, bug.what);
-    }
-    let (caught, seconds) = (bugs.len() - missed.len(), started.elapsed().as_secs());
-    println!(
-        "\n{caught} of {} bugs caught, {} invariants were first, {} of them alone, {seconds} s",
-        bugs.len(),
-        first.len(),
-        alone.len()
-    );
-    missed.iter().for_each(|name| println!("not caught: {name}"));
-    let idle = Invariant::ALL.iter().filter(|invariant| !invariant.is_ours() && !first.contains(invariant));
-    let idle: Vec<&Invariant> = idle.filter(|_| names.is_empty()).collect();
-    idle.iter().for_each(|invariant| println!("first for no bug: {invariant}"));
-    Ok(missed.is_empty() && idle.is_empty())
-}
-
-/// Builds the filter as it stands in the copy, and plays it.
-fn caught(scratch: &Scratch) -> Result<Option<Caught>, Box<dyn Error>> {
-    let filter = Filter::load(&scratch.build()?)?;
-    let found = survey(&filter, 0..SURVEYED, cores());
-    let mut by = BTreeMap::new();
-    found.values().for_each(|broken| *by.entry(broken.invariant).or_default() += 1);
-    if let Some((seed, first)) = found.into_iter().next() {
-        return Ok(Some(Caught { seed, first, by }));
-    }
-    let played = play(&filter, SURVEYED..SEEDS, cores(), |_| {});
-    Ok(played.err().map(|violation| Caught { seed: violation.seed, first: violation.broken, by }))
-}
-
-/// A line of a table.
-fn shown(text: &str) -> String {
-    let line: String = text.chars().map(|c| if c.is_control() || c == '|' { ' ' } else { c }).take(120).collect();
-    if text.chars().count() > 120 { line + " …" } else { line }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_bug_still_has_its_place_in_the_sources() {
-        for Bug { name, edits, .. } in all() {
-            assert!(!edits.is_empty(), "{name}");
-            for Edit { file, find, replace } in edits {
-                let text = std::fs::read_to_string(gatepost_cli::workspace().join(file)).expect(file);
-                assert_eq!(text.matches(find).count(), 1, "{name}: in {file}: {find}");
-                assert_ne!(find, replace, "{name}");
-            }
+impl Bug {
+    /// What the host does.
+    pub(crate) fn rule(&self) -> Option<Rule> {
+        match self.how {
+            How::Host(point, effect) => Some(Rule::new(point, effect)),
+            How::Endpoint(_) => None,
         }
     }
 
-    #[test]
-    fn no_two_bugs_have_one_name() {
-        let bugs = all();
-        let names: BTreeSet<&str> = bugs.iter().map(|bug| bug.name).collect();
-        assert_eq!(names.len(), bugs.len());
+    /// The configuration as the filter gets it.
+    pub(crate) fn config(&self, text: &str) -> String {
+        let How::Endpoint(change) = self.how else { return text.to_owned() };
+        let mut config: Value = serde_json::from_str(text).unwrap_or_default();
+        let endpoints = config.get_mut("endpoints").and_then(Value::as_array_mut);
+        endpoints.into_iter().flatten().for_each(change);
+        config.to_string()
     }
+}
+
+/// Changes what is at this pointer, if something is.
+fn change(entry: &mut Value, pointer: &str, change: impl FnOnce(&Value) -> Value) {
+    if let Some(value) = entry.pointer_mut(pointer) {
+        *value = change(value);
+    }
+}
+
+/// All of them.
+pub const ALL: &[Bug] = &[
+    Bug {
+        name: "answered before it is kept",
+        what: "how an event stands is not written",
+        breaks: Invariant::Kept,
+        how: How::Host(Point::Write("gatepost/state/"), Effect::Drop),
+    },
+    Bug {
+        name: "dead letter dropped",
+        what: "a delivery that has failed for good leaves no letter",
+        breaks: Invariant::Settled,
+        how: How::Host(Point::Write("gatepost/dead/"), Effect::Drop),
+    },
+    Bug {
+        name: "idempotency key forgotten",
+        what: "neither a key in progress nor its answer is remembered",
+        breaks: Invariant::OneId,
+        how: How::Host(Point::Write("gatepost/idempotency/"), Effect::Drop),
+    },
+    Bug {
+        name: "message forgotten",
+        what: "what the application has taken is not remembered",
+        breaks: Invariant::TakenOnce,
+        how: How::Host(Point::Write("gatepost/replay/"), Effect::Drop),
+    },
+    Bug {
+        name: "client believed",
+        what: "what a client says of having been verified is not removed",
+        breaks: Invariant::Verified,
+        how: How::Host(Point::HostCall("proxy_remove_header_map_value"), Effect::Drop),
+    },
+    Bug {
+        name: "lease not taken",
+        what: "a worker writes a partition without holding it",
+        breaks: Invariant::OneWriter,
+        how: How::Host(Point::Write("gatepost/lease/"), Effect::Drop),
+    },
+    Bug {
+        name: "drained partition not read again",
+        what: "a partition that was found empty when it was adopted is given up without another look",
+        breaks: Invariant::FreedEmpty,
+        how: How::Host(Point::Read("gatepost/body/"), Effect::Drop),
+    },
+    Bug {
+        name: "old generation sends",
+        what: "a configuration that was replaced does not learn of it",
+        breaks: Invariant::Generation,
+        how: How::Host(Point::Read("gatepost/generation"), Effect::Drop),
+    },
+    Bug {
+        name: "switch read once",
+        what: "a worker does not learn what operators have switched",
+        breaks: Invariant::Stopped,
+        how: How::Host(Point::Read("gatepost/control"), Effect::Drop),
+    },
+    Bug {
+        name: "stale breaker",
+        what: "a worker does not learn that another has opened a breaker",
+        breaks: Invariant::WhileOpen,
+        how: How::Host(Point::Read("gatepost/breaker/"), Effect::Drop),
+    },
+    Bug {
+        name: "rate of each worker",
+        what: "a token that one worker takes is there for the next",
+        breaks: Invariant::Rate,
+        how: How::Host(Point::Write("gatepost/rate/"), Effect::Drop),
+    },
+    Bug {
+        name: "clock read late",
+        what: "an attempt leaves a while after the time that it is signed with",
+        breaks: Invariant::Timestamp,
+        how: How::Host(Point::HostCall("proxy_http_call"), Effect::Delay(std::time::Duration::from_millis(2))),
+    },
+    Bug {
+        name: "an attempt too many",
+        what: "the schedule goes on after its end",
+        breaks: Invariant::AttemptsAtMost,
+        how: How::Endpoint(|entry| {
+            change(entry, "/retry/delays", |delays| {
+                let mut delays = delays.as_array().cloned().unwrap_or_default();
+                delays.push("0s".into());
+                delays.into()
+            });
+        }),
+    },
+    Bug {
+        name: "retry without delay",
+        what: "a failed attempt is made again at once",
+        breaks: Invariant::Delays,
+        how: How::Endpoint(|entry| {
+            change(entry, "/retry/delays", |delays| vec!["0s"; delays.as_array().map_or(0, Vec::len)].into());
+        }),
+    },
+];
+
+/// What became of a bug.
+pub struct Caught {
+    /// The lowest seed in which something broke.
+    pub seed: u64,
+    /// What broke there.
+    pub first: Broken,
+    /// In how many of the seeds each invariant was the first to break.
+    pub by: BTreeMap<Invariant, usize>,
+}
+
+/// Plays these seeds with a bug; `None`: nothing sees it.
+pub fn caught(filter: &Filter, bug: &Bug, seeds: u64) -> Option<Caught> {
+    let found = survey(filter, 0..seeds, cores(), Some(bug));
+    let mut by = BTreeMap::new();
+    found.values().for_each(|broken| *by.entry(broken.invariant).or_default() += 1);
+    found.into_iter().next().map(|(seed, first)| Caught { seed, first, by })
+}
+
+/// Plays every bug whose name holds one of these texts, all if there are none; prints a line for each. Says whether all
+/// were caught by the check of the promise that they break.
+///
+/// # Errors
+/// The filter cannot be built or loaded.
+pub fn hunt(names: &[String]) -> Result<bool, Box<dyn Error>> {
+    let filter = Filter::load(&gatepost_cli::artifact::wasm("gatepost")?)?;
+    let is_wanted = |bug: &&Bug| names.is_empty() || names.iter().any(|name| bug.name.contains(name.as_str()));
+    println!("(n): in so many of {SEEDS} seeds that invariant was the first to break.\n");
+    println!("| bug | first seed | caught by | in other seeds by |\n|---|--:|---|---|");
+    let mut are_caught = true;
+    for bug in ALL.iter().filter(is_wanted) {
+        let Some(Caught { seed, by, .. }) = caught(&filter, bug, SEEDS) else {
+            println!("| {}: {} | | **nothing** | |", bug.name, bug.what);
+            are_caught = false;
+            continue;
+        };
+        let own = by.get(&bug.breaks).copied().unwrap_or_default();
+        are_caught &= own > 0;
+        let others = by.iter().filter(|(invariant, _)| **invariant != bug.breaks);
+        let others: Vec<String> = others.map(|(invariant, count)| format!("{invariant} ({count})")).collect();
+        println!("| {}: {} | {seed} | {} ({own}) | {} |", bug.name, bug.what, bug.breaks, others.join("; "));
+    }
+    Ok(are_caught)
 }

@@ -121,14 +121,17 @@ impl Checks {
         let plan = Rc::clone(&self.plan);
         let writes = process.writes();
         let is_changed = self.seen < writes.len();
-        for write in writes.iter().skip(self.seen) {
-            self.write(&plan, write)?;
-        }
-        self.seen = writes.len();
+        let mut writes = writes.iter().skip(self.seen).peekable();
+        self.seen = process.writes().len();
         let received = std::mem::take(&mut self.receivers.borrow_mut().received);
         for got in &received {
+            // What one callback writes it writes at one moment, and what it sends is judged by all of that.
+            while let Some(write) = writes.next_if(|write| write.at <= got.call.at) {
+                self.write(&plan, write)?;
+            }
             self.attempt(&plan, got)?;
         }
+        writes.try_for_each(|write| self.write(&plan, write))?;
         if is_changed {
             self.ring.passed(&plan, &mut self.store)?;
             self.bounded()?;

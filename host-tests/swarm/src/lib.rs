@@ -11,6 +11,7 @@
 //! - [`play`]: many seeds, on all cores.
 //! - [`bugs`]: deliberate bugs, to see that each is caught.
 
+use bugs::Bug;
 use host_tests::Filter;
 
 pub mod bugs;
@@ -60,7 +61,15 @@ pub fn run(filter: &Filter, seed: u64) -> Result<Summary, Box<Violation>> {
 /// # Errors
 /// The first invariant that breaks.
 pub fn traced(filter: &Filter, seed: u64) -> Result<(Summary, String), Box<Violation>> {
-    let started = Run::start(filter, seed);
+    played(filter, seed, None)
+}
+
+/// The same, with a deliberate bug.
+///
+/// # Errors
+/// The first invariant that breaks.
+pub fn played(filter: &Filter, seed: u64, bug: Option<&Bug>) -> Result<(Summary, String), Box<Violation>> {
+    let started = Run::start(filter, seed, bug.copied());
     let mut run = started.map_err(|broken| Box::new(Violation { seed, broken, trace: String::new() }))?;
     match run.play() {
         Ok(summary) => Ok((summary, run.trace())),

@@ -25,8 +25,8 @@ struct Options {
     /// Play this build of the filter instead of the workspace's, to see that a defect is caught
     #[arg(long, value_name = "FILE")]
     filter: Option<PathBuf>,
-    /// Play builds of the filter with a deliberate bug each instead, to see that all are caught; only those whose names
-    /// hold one of these texts, if there are any
+    /// Play with a deliberate bug after the other instead, to see that all are caught; only those whose names hold one of
+    /// these texts, if there are any
     #[arg(long, value_name = "NAME", num_args = 0.., conflicts_with = "filter")]
     bugs: Option<Vec<String>>,
     /// Threads; one for each core unless it is said

@@ -8,7 +8,8 @@ use std::thread;
 
 use host_tests::Filter;
 
-use crate::{Broken, Summary, Violation, run};
+use crate::bugs::Bug;
+use crate::{Broken, Summary, Violation, played};
 
 /// What many runs came to.
 #[derive(Clone, Copy, Debug, Default)]
@@ -24,12 +25,13 @@ pub fn cores() -> usize {
     thread::available_parallelism().map_or(1, Into::into)
 }
 
-/// Plays these seeds on so many threads, in their order, and hands over what each came to. Once that returns false no
+/// Plays these seeds on so many threads, in their order, with a deliberate bug if there is one, and hands over what each came to. Once that returns false no
 /// further seed is begun.
 pub fn each(
     filter: &Filter,
     seeds: Range<u64>,
     threads: usize,
+    bug: Option<&Bug>,
     take: impl Fn(u64, Result<Summary, Box<Violation>>) -> bool + Sync,
 ) {
     let next = AtomicU64::new(seeds.start);
@@ -39,7 +41,7 @@ pub fn each(
             if seed >= seeds.end {
                 return;
             }
-            if !take(seed, run(filter, seed)) {
+            if !take(seed, played(filter, seed, bug).map(|(summary, _)| summary)) {
                 next.store(seeds.end, Ordering::Relaxed);
             }
         }
@@ -59,7 +61,7 @@ pub fn play(
     progress: impl Fn(&Total) + Sync,
 ) -> Result<Total, Box<Violation>> {
     let (total, first) = (Mutex::new(Total::default()), Mutex::new(None::<Box<Violation>>));
-    each(filter, seeds, threads, |_, played| match played {
+    each(filter, seeds, threads, None, |_, played| match played {
         Ok(summary) => {
             let mut total = lock(&total);
             total.add(summary);
@@ -80,10 +82,10 @@ pub fn play(
     }
 }
 
-/// Plays all of these seeds; what each broke, if it broke something.
-pub fn survey(filter: &Filter, seeds: Range<u64>, threads: usize) -> BTreeMap<u64, Broken> {
+/// Plays all of these seeds, with a deliberate bug if there is one; what each broke, if it broke something.
+pub fn survey(filter: &Filter, seeds: Range<u64>, threads: usize, bug: Option<&Bug>) -> BTreeMap<u64, Broken> {
     let found = Mutex::new(BTreeMap::new());
-    each(filter, seeds, threads, |seed, played| {
+    each(filter, seeds, threads, bug, |seed, played| {
         lock(&found).extend(played.err().map(|violation| (seed, violation.broken)));
         true
     });

@@ -6,9 +6,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use fastrand::Rng;
+use gatepost_core::ledger::{HEARTBEAT, LEASE};
 use host_tests::{Builder, Effect, Fault, Filter, Point, Process, Rule, StartError, StreamId, Thread};
 
 use crate::Summary;
+use crate::bugs::Bug;
 use crate::checks::invariant::broken;
 use crate::checks::{Broken, Checks, Invariant};
 use crate::plan::Plan;
@@ -22,8 +24,13 @@ mod sender;
 use producer::{Keyed, Open};
 use sender::Sender;
 
+/// How often a worker looks for partitions to adopt, and again at those that it has adopted.
+const SWEEP: Duration = Duration::from_secs(1);
+
 /// A run under way.
 pub struct Run {
+    /// What is broken on purpose.
+    bug: Option<Bug>,
     rng: Rng,
     plan: Rc<Plan>,
     process: Process,
@@ -46,14 +53,20 @@ pub struct Run {
 }
 
 impl Run {
-    pub fn start(filter: &Filter, seed: u64) -> Result<Self, Broken> {
+    pub fn start(filter: &Filter, seed: u64, bug: Option<Bug>) -> Result<Self, Broken> {
         let mut rng = Rng::with_seed(seed);
         let plan = Rc::new(Plan::new(&mut rng));
         let receivers = Receivers::new(rng.fork());
         let builder = builder(filter, seed, &plan, &receivers).application(sender::application(seed));
-        let process = builder.start().or_else(|error| broken(Invariant::Starts, error.to_string()))?;
+        let first = plan.configs.first().map(|config| config.text.as_str()).unwrap_or_default();
+        let builder = builder.config(bug.map_or_else(|| first.to_owned(), |bug| bug.config(first)));
+        let mut process = builder.start().or_else(|error| broken(Invariant::Starts, error.to_string()))?;
+        if let Some(rule) = bug.and_then(|bug| bug.rule()) {
+            process.add_rule(rule);
+        }
         let checks = Checks::new(&plan, &receivers);
         Ok(Self {
+            bug,
             rng,
             plan,
             process,
@@ -129,6 +142,8 @@ impl Run {
             self.receivers.borrow_mut().change(cluster.filter(|_| self.rng.u8(0..8) > 0).unwrap_or(SINK));
         } else if falls(faults.operator) {
             self.operate()?;
+        } else if falls(faults.freeze) {
+            self.freeze()?;
         } else {
             for _ in 0..self.rng.u32(0..4) {
                 self.send(false)?;
@@ -143,6 +158,36 @@ impl Run {
     fn disrupt(&mut self, rule: Rule) {
         self.process.add_rule(rule);
         self.checks.facts.disruptions += 1;
+    }
+
+    /// Puts the deliberate bug in again, after all rules were taken away.
+    fn break_again(&mut self) {
+        if let Some(rule) = self.bug.and_then(|bug| bug.rule()) {
+            self.process.add_rule(rule);
+        }
+    }
+
+    /// A worker stalls in the middle of accepting an event, until its lease has lapsed and somebody may have taken its
+    /// partition over and found it empty; but not until they look again.
+    fn freeze(&mut self) -> Result<(), Broken> {
+        let Some(worker) = self.worker() else { return Ok(()) };
+        let thread = Thread::Worker(worker);
+        let now = self.process.clock().elapsed();
+        // Which of several partitions it accepts into is not known here.
+        let leases: Vec<Duration> = self.checks.ledger.heartbeats(thread).collect();
+        let heartbeat = match leases.as_slice() {
+            [_, _, ..] => return Ok(()),
+            [heartbeat] if now < *heartbeat + HEARTBEAT => *heartbeat,
+            // The lease is renewed, or taken, before the event is accepted.
+            _ => now,
+        };
+        let lapsed = heartbeat + LEASE + Duration::from_millis(self.rng.u64(0..SWEEP.as_millis() as u64));
+        let rule = Rule::new(Point::Write("gatepost/body/"), Effect::Delay(lapsed.saturating_sub(now)));
+        self.checks.facts.disruptions += 1;
+        let rule = self.process.add_rule(rule.on(thread).times(1));
+        let sent = self.send_to(worker, false, false);
+        self.process.remove_rule(rule);
+        sent
     }
 
     /// Lets some time go by; everything is looked at after each thing that happens.
@@ -224,7 +269,8 @@ impl Run {
 
     fn load(&mut self, number: usize) -> Result<(), Broken> {
         let Some(config) = self.plan.configs.get(number) else { return Ok(()) };
-        match self.process.update_config(config.text.clone()) {
+        let text = self.bug.map_or_else(|| config.text.clone(), |bug| bug.config(&config.text));
+        match self.process.update_config(text) {
             Ok(()) => {}
             // A trap in the canary: Envoy keeps what it has, and is told again.
             Err(StartError::Fault(fault)) if fault.killed => return self.load(number),
@@ -240,6 +286,7 @@ impl Run {
     fn restart(&mut self) -> Result<(), Broken> {
         self.process.restart().or_else(|error| broken(Invariant::Starts, error.to_string()))?;
         self.checks.facts.disruptions += 1;
+        self.break_again();
         self.look()?;
         self.sender.forget();
         self.checks.restarted();
@@ -257,11 +304,9 @@ fn builder(filter: &Filter, seed: u64, plan: &Plan, receivers: &Rc<RefCell<Recei
     for cluster in plan.endpoints.iter().map(|endpoint| endpoint.name.as_str()).chain([SINK]) {
         builder = builder.cluster(cluster, Receivers::upstream(receivers, cluster));
     }
-    let first = plan.configs.first().map(|config| config.text.clone()).unwrap_or_default();
     // One run in four comes to where Envoy's counter of writes wraps.
     let first_cas = if seed % 4 == 3 { u32::MAX - (seed % 400) as u32 } else { 1 };
-    let builder = builder.first_cas(first_cas).config(first);
-    builder.watch("gatepost/breaker/").watch("gatepost/generation").record_writes()
+    builder.first_cas(first_cas).watch("gatepost/breaker/").watch("gatepost/generation").record_writes()
 }
 
 fn defect<T>(fault: &Fault) -> Result<T, Broken> {

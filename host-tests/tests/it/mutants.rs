@@ -112,9 +112,6 @@ pub const KINDS: [&str; 38] = [
     "the path of another scheme",
 ];
 
-/// Those that change nothing: they show that what is refused is not refused for something else.
-pub const UNCHANGED: [&str; 2] = ["nothing", "the body in pieces"];
-
 /// Those that may leave the same message; what all others make of it is another one.
 pub const MAY_BE_THE_SAME: [&str; 12] = [
     "nothing",

@@ -1,4 +1,5 @@
-//! A hundred thousand changed requests of all schemes: none reaches the application, unless it is the same message.
+//! Changed requests of all schemes, in every way a name stands for: none reaches the application, unless it is the same
+//! message. The core changes a hundred thousand (`plugin/core/src/inbound/tests/mutations.rs`).
 //!
 //! **The same message** is one whose parts that are signed, as they stand in the request that reached the application,
 //! are those of one message that a sender signed: the body, byte for byte; the timestamp, digit for digit, in every
@@ -15,13 +16,11 @@ use fastrand::Rng;
 use host_tests::{Application, Forwarded, Process, Reply};
 use serde_json::json;
 
-use crate::mutants::{Draft, KINDS, MAY_BE_THE_SAME, Pair, UNCHANGED, mutant};
+use crate::mutants::{Draft, KINDS, MAY_BE_THE_SAME, Pair, mutant};
 use crate::sender::{Message, SCHEMES, SECRET, key_pair, passes, rule, send, verifying};
 use crate::support::{gateway, with};
 
-const MUTANTS: usize = 100_000;
-/// A process keeps what happened to each request: a new one now and then.
-const REQUESTS_PER_PROCESS: usize = 2_500;
+const MUTANTS: usize = 2_000;
 /// Of each scheme in each process: some that the application has taken, and as many that it always answers 500.
 const MESSAGES: usize = 6;
 
@@ -135,46 +134,17 @@ impl Receiver {
     }
 }
 
-fn run(seed: u64, mutants: usize) -> BTreeMap<&'static str, Count> {
-    let mut rng = Rng::with_seed(seed);
-    let mut counts: BTreeMap<&str, Count> = BTreeMap::new();
-    let mut receiver = Receiver::start(&mut rng);
-    let (mut made, mut sent) = (0, 0);
-    while made < mutants {
-        let kind = KINDS[rng.usize(..KINDS.len())];
-        if receiver.try_out(kind, &mut rng, counts.entry(kind).or_default()) {
-            made += usize::from(!UNCHANGED.contains(&kind));
-            sent += 1;
-            if sent % REQUESTS_PER_PROCESS == 0 {
-                receiver = Receiver::start(&mut rng);
-            }
-        }
-    }
-    counts
-}
-
 #[test]
-fn of_a_hundred_thousand_changed_requests_none_reaches_the_application_unless_it_is_the_same_message() {
-    let halves: Vec<_> = (0..2).map(|seed| std::thread::spawn(move || run(seed, MUTANTS / 2))).collect();
-    let halves: Vec<_> = halves.into_iter().map(|half| half.join().expect("no mutant gets through")).collect();
-    println!("{:52} {:>8} {:>12} {:>8}", "changed", "refused", "acknowledged", "the same");
-    let mut all = Count::default();
-    for kind in KINDS {
-        let mut sum = Count::default();
-        for count in halves.iter().filter_map(|half| half.get(kind)) {
-            sum.refused += count.refused;
-            sum.acknowledged += count.acknowledged;
-            sum.the_same += count.the_same;
-        }
-        println!("{kind:52} {:8} {:12} {:8}", sum.refused, sum.acknowledged, sum.the_same);
-        assert_eq!(sum.the_same > 0, MAY_BE_THE_SAME.contains(&kind), "{kind}: {sum:?}");
-        if UNCHANGED.contains(&kind) {
-            continue;
-        }
-        all.refused += sum.refused;
-        all.acknowledged += sum.acknowledged;
-        all.the_same += sum.the_same;
+fn of_changed_requests_none_reaches_the_application_unless_it_is_the_same_message() {
+    let mut rng = Rng::with_seed(0);
+    let mut receiver = Receiver::start(&mut rng);
+    let mut counts: BTreeMap<&str, Count> = BTreeMap::new();
+    for number in 0..MUTANTS {
+        let kind = KINDS[number % KINDS.len()];
+        while !receiver.try_out(kind, &mut rng, counts.entry(kind).or_default()) {}
     }
-    println!("{:52} {:8} {:12} {:8}", "all that were changed", all.refused, all.acknowledged, all.the_same);
-    assert_eq!(all.refused + all.acknowledged + all.the_same, MUTANTS);
+    // These two change nothing: what is refused of the others is not refused for something else.
+    for unchanged in ["nothing", "the body in pieces"] {
+        assert!(counts[unchanged].the_same > 0, "{counts:?}");
+    }
 }

@@ -50,6 +50,14 @@ impl Ledger {
         self.leases.len()
     }
 
+    /// When the leases that a thread holds were last renewed.
+    pub fn heartbeats(&self, holder: Thread) -> impl Iterator<Item = Duration> {
+        self.leases.values().filter_map(move |lease| match lease {
+            Lease::Held { thread, heartbeat, .. } if *thread == holder => Some(*heartbeat),
+            _ => None,
+        })
+    }
+
     /// Records of events that are not freed.
     pub fn live(&self) -> impl Iterator<Item = (&Slot, &State)> {
         self.states.iter()
@@ -177,7 +185,7 @@ impl Ledger {
             return broken(Invariant::Kept, format!("{place}: {id} without its body"));
         }
         let live = self.of(slot.0).count();
-        if plan.faults.store == 0 && slot.1 as usize > live {
+        if plan.faults.store == 0 && slot.1 as usize > live && !write.has_waited {
             return broken(Invariant::KeysBounded, format!("{place}, with {live} in use"));
         }
         for delivery in &new.deliveries {
@@ -234,6 +242,8 @@ impl Ledger {
         let Some(slot): Option<Slot> = slot else { return broken(Invariant::KeysBounded, &write.key) };
         match self.leases.get(&slot.0) {
             Some(Lease::Held { thread, .. }) if *thread == write.thread => Ok(slot),
+            // It began as the holder.
+            _ if write.has_waited => Ok(slot),
             other => {
                 let seen = format!("{} by {} at {:?}, held by {other:?}", write.key, write.thread, write.at);
                 broken(Invariant::OneWriter, seen)

@@ -20,6 +20,7 @@ impl Run {
     /// Ends all faults, and lets everything come to its end.
     pub(super) fn heal(&mut self) -> Result<(), Broken> {
         self.process.clear_rules();
+        self.break_again();
         self.receivers.borrow_mut().heal();
         self.look_at_messages()?;
         if !self.plan.configs.get(self.current).is_some_and(|config| config.enabled) {

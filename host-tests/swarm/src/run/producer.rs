@@ -42,6 +42,11 @@ impl Run {
     /// Sends an event, or one that was sent before under the same key.
     pub(super) fn send(&mut self, poison: bool) -> Result<(), Broken> {
         let Some(worker) = self.worker() else { return Ok(()) };
+        self.send_to(worker, poison, true)
+    }
+
+    /// The same to a certain worker, unless it may come over an earlier connection.
+    pub(super) fn send_to(&mut self, worker: usize, poison: bool, may_reuse: bool) -> Result<(), Broken> {
         let at = self.process.clock().elapsed();
         let dice = if poison { u8::MAX } else { self.rng.u8(0..12) };
         // Where few keys are remembered one may be forgotten early.
@@ -60,7 +65,7 @@ impl Run {
             request = request.header("idempotency-key", key);
             self.keys.entry(key.clone()).or_insert(keyed);
         }
-        let kept = self.rng.choice(&self.connections).copied().filter(|_| self.rng.u8(0..3) == 0);
+        let kept = self.rng.choice(&self.connections).copied().filter(|_| self.rng.u8(0..3) == 0 && may_reuse);
         let stream = match kept {
             Some(kept) => self.process.request_again(kept, request),
             None => self.process.request(worker, request),

@@ -10,7 +10,7 @@ use host_tests::Filter;
 
 const SEEDS: u64 = 1000;
 
-fn gatepost() -> &'static Filter {
+pub fn gatepost() -> &'static Filter {
     static FILTER: OnceLock<Filter> = OnceLock::new();
     FILTER.get_or_init(|| {
         let wasm = gatepost_cli::artifact::wasm("gatepost").expect("the filter builds");

@@ -10,6 +10,8 @@ use crate::signature::timestamped::sign;
 use crate::store::memory::MemoryStore;
 use crate::time::{Instant, WallTime};
 
+mod mutations;
+
 const AT: WallTime = WallTime::from_millis(1_700_000_000_000);
 
 struct Case {
