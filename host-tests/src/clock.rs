@@ -31,6 +31,11 @@ impl Clock {
         MONOTONIC_START_NANOS + self.elapsed_nanos()
     }
 
+    /// The time since the process started at which [`monotonic_nanos`](Self::monotonic_nanos) shows this.
+    pub fn elapsed_at(monotonic_nanos: u64) -> Duration {
+        Duration::from_nanos(monotonic_nanos.saturating_sub(MONOTONIC_START_NANOS))
+    }
+
     /// Moves both clocks forward to `elapsed` after the start.
     pub(crate) fn move_to(&mut self, elapsed: Duration) {
         self.elapsed = self.elapsed.max(elapsed);

@@ -7,7 +7,7 @@ use gatepost_core::delivery::{EventMeta, Stage, StateRecord, split_payload};
 use gatepost_core::guard::PROCESS;
 use gatepost_core::ledger::{self, LEASE};
 use gatepost_core::store::{Record, is_freed};
-use host_tests::{Thread, Write};
+use host_tests::{Clock, Thread, Write};
 
 use super::facts::Facts;
 use super::invariant::{Broken, Invariant, broken};
@@ -188,9 +188,11 @@ impl Ledger {
         if plan.faults.store == 0 && slot.1 as usize > live && !write.has_waited {
             return broken(Invariant::KeysBounded, format!("{place}, with {live} in use"));
         }
+        // Its age counts from the callback that accepted it, which may have stalled before it wrote.
+        let accepted = Clock::elapsed_at(new.accepted.as_nanos()).min(write.at);
         for delivery in &new.deliveries {
             let known = facts.delivery_mut(&id, &delivery.endpoint);
-            known.accepted = Some((known.accepted.map_or(write.at, |(first, _)| first), write.at));
+            known.accepted = Some((known.accepted.map_or(accepted, |(first, _)| first), accepted));
         }
         let kept = facts.kept.entry(id.clone()).or_default();
         let endpoints = new.deliveries.iter().map(|delivery| delivery.endpoint.clone());
