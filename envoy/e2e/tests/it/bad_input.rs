@@ -35,6 +35,8 @@ fn refused() -> Vec<(&'static str, Event, u16)> {
         ("two values", Event::new("payment_verified", "{} {}"), 400),
         ("not UTF-8", Event::new("payment_verified", b"{\"name\":\"\xff\xfe\"}".to_vec()), 400),
         ("nested 100,000 deep and never closed", Event::new("payment_verified", vec![b'['; 100_000]), 400),
+        ("nested 100,000 deep", Event::new("payment_verified", nested(100_000)), 400),
+        ("nested 128 deep", Event::new("payment_verified", nested(128)), 400),
         ("300 KiB", Event::new("payment_verified", vec![b' '; 300 * 1024]), 413),
         ("5 MiB", Event::new("payment_verified", vec![b' '; 5 * 1024 * 1024]), 413),
         ("an event type of 10,000 characters", Event::new(&"a".repeat(10_000), "{}"), 400),
@@ -42,6 +44,11 @@ fn refused() -> Vec<(&'static str, Event, u16)> {
         ("an event type in Cyrillic", Event::new("%D0%BF%D0%BB%D0%B0%D1%82%D0%B5%D0%B6", "{}"), 400),
         ("another method", get, 405),
     ]
+}
+
+/// JSON of so many arrays, each in the other.
+fn nested(levels: usize) -> Vec<u8> {
+    [vec![b'['; levels], vec![b']'; levels]].concat()
 }
 
 #[test]
@@ -98,8 +105,7 @@ fn trailers_repeated_headers_a_body_in_pieces_and_a_deep_one_do_no_harm() -> Res
         let body: serde_json::Value = serde_json::from_slice(&record.body())?;
         assert_eq!(body["data"], json!({"amount": 42}), "{body}");
     }
-    // Deep, but JSON.
-    let deep = [vec![b'['; 100_000], vec![b']'; 100_000]].concat();
+    let deep = nested(127);
     assert_eq!(gateway.send(&Event::new("payment_verified", deep.clone()))?.status, 202);
     let records = receiver.wait_for("a", sent + 1, Duration::from_secs(30))?;
     assert_eq!(records[sent].problem, None);
