@@ -48,6 +48,7 @@ impl Engine {
         };
         // This worker need not wait to learn of it.
         self.control = Cached::default();
+        self.seen.clear();
         self.note(Notice::Changed { line });
         answer
     }

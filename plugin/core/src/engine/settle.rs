@@ -272,7 +272,10 @@ impl Engine {
         if endpoint.on_gone == OnGone::Fail {
             return;
         }
-        match keys.set_gone(world.store, endpoint) {
+        let gone = keys.set_gone(world.store, endpoint);
+        // The next event is told at once that it is held.
+        self.seen.remove(&id);
+        match gone {
             Ok(true) => {
                 self.note(Notice::Gone { endpoint: id });
                 self.tell(world, Kind::EndpointDisabled, id, "gone", None);
