@@ -1,7 +1,7 @@
 //! Which answers of the host the filter bears, and that those on which the proxy-wasm SDK (0.2.5) panics do not come.
 //!
 //! The SDK's host calls panic on a status that they do not expect, and its dispatcher on a context or token that it does
-//! not know. [`ANSWERS`] is what Envoy 1.40 answers besides success, read off its source; a host call that is not in it
+//! not know. [`ANSWERS`] is what Envoy 1.40 is taken to answer besides success; a host call that is not in it
 //! (`proxy_log`, `proxy_set_tick_period_milliseconds`, `proxy_define_metric`, `proxy_register_shared_queue`,
 //! `proxy_get_header_map_pairs`, and `proxy_done` in a root that is ending) has no other answer. A capability restriction
 //! that leaves out a host call adds "internal failure" to each: see `inbound_faults`.
