@@ -191,7 +191,7 @@ impl Surface<'_, '_> {
             let difference = token.digest.iter().zip(digest).fold(0, |sum, (a, b)| sum | (a ^ b));
             found = if std::hint::black_box(difference) == 0 { found.max(Some(token.role)) } else { found };
         }
-        self.holder = digest.iter().take(4).flat_map(|byte| [hex(byte >> 4), hex(byte & 15)]).collect();
+        self.holder = hex::encode(digest.get(..4).unwrap_or_default());
         found.ok_or_else(|| {
             let detail = "the admin surface wants a token: Authorization: Bearer ...";
             Box::new(Problem::new(401, "Unauthorized", detail).with("www-authenticate", "Bearer"))
@@ -281,11 +281,6 @@ pub fn drained(store: &mut dyn SharedStore, prefix: &str, about: &About, pending
     };
     let (pending, held) = (Some(pending as u64), Some(held as u64));
     named(store, prefix, Problem { pending, held, ..Problem::unavailable(1, detail) })
-}
-
-/// The digit of a half of a byte; each costs the same.
-fn hex(half: u8) -> char {
-    b"0123456789abcdef".get(usize::from(half)).copied().map_or('?', char::from)
 }
 
 impl About {

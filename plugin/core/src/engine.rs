@@ -117,9 +117,10 @@ pub struct Engine {
     keys: Vec<Keys>,
     idempotency: Table,
     generation: Generation,
-    generation_checked: Instant,
-    /// The generation was looked at in this callback.
-    is_generation_fresh: bool,
+    /// Counts callbacks: what another one has read may have changed since.
+    callback: u64,
+    /// When the generation was looked at, and in which callback.
+    generation_checked: (Instant, u64),
     /// What this configuration is stands in shared data, as long as it is the newest.
     announced: Option<Announced>,
     control: Cached,
@@ -175,8 +176,8 @@ impl Engine {
             idempotency: Table::new(prefix, config.limits.idempotency_keys),
             lanes: Lanes::new(&config.endpoints),
             generation: Generation::new(prefix, config.fingerprint),
-            generation_checked: Instant::default(),
-            is_generation_fresh: false,
+            callback: 0,
+            generation_checked: (Instant::default(), 0),
             prefix: prefix.to_owned(),
             announced: None,
             control: Cached::default(),
@@ -234,9 +235,9 @@ impl Engine {
     pub fn tick(&mut self, world: &mut World<'_>) {
         // A store that cannot say whose a partition is takes no write either; the next callback asks again.
         let _ = self.renew(world);
-        self.begin_callback();
+        self.callback += 1;
         // Before an attempt starts it is looked at in any case; a callback that starts none need not.
-        if !self.generation.is_known() || world.now.mono.since(self.generation_checked) >= REREAD {
+        if !self.generation.is_known() || world.now.mono.since(self.generation_checked.0) >= REREAD {
             self.check_generation(world);
         }
         self.check_control(world);
@@ -251,12 +252,6 @@ impl Engine {
         }
     }
 
-    /// What earlier callbacks have read may have changed since.
-    fn begin_callback(&mut self) {
-        self.is_generation_fresh = false;
-        self.seen.values_mut().for_each(|seen| seen.is_of_this_callback = false);
-    }
-
     /// The next thing to do. Whoever performs a [`Action::Call`] reports its end.
     pub fn poll_action(&mut self, world: &mut World<'_>) -> Option<Action> {
         loop {
@@ -267,7 +262,7 @@ impl Engine {
                 return Some(action);
             }
             let lane = self.lanes.ready(world.now.mono)?;
-            if !self.is_generation_fresh {
+            if self.generation_checked.1 != self.callback {
                 self.check_generation(world);
                 continue;
             }

@@ -52,7 +52,7 @@ impl Engine {
     /// Takes an event, or says why not.
     pub fn offer(&mut self, world: &mut World<'_>, mut offer: Offer) -> Reply {
         let id = EventId::from_random((world.random)());
-        self.begin_callback();
+        self.callback += 1;
         self.check_control(world);
         if self.state() == State::Disabled {
             return nothing_sent(id, &offer.event, Status::Disabled, EventResult::Disabled);

@@ -61,7 +61,7 @@ impl Engine {
 
     /// Finds out which configuration delivers.
     pub(super) fn check_generation(&mut self, world: &mut World<'_>) {
-        (self.generation_checked, self.is_generation_fresh) = (world.now.mono, true);
+        self.generation_checked = (world.now.mono, self.callback);
         // One without endpoints has nothing to deliver, and one that ends delivers no more: they let the others be.
         if self.config.endpoints.is_empty() || self.is_closing {
             return;

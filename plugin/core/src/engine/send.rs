@@ -42,7 +42,8 @@ pub(super) struct Flight {
 pub(super) struct Seen {
     shared: Shared,
     read: Instant,
-    pub is_of_this_callback: bool,
+    /// In which callback; `None`: it has changed since.
+    callback: Option<u64>,
 }
 
 /// A request to send.
@@ -209,20 +210,21 @@ impl Engine {
         age: Duration,
     ) -> Result<Shared, StoreError> {
         let now = world.now.mono;
-        let known = self.seen.get(&id).filter(|seen| seen.is_of_this_callback || now.since(seen.read) < age);
+        let known =
+            self.seen.get(&id).filter(|seen| seen.callback == Some(self.callback) || now.since(seen.read) < age);
         if let Some(seen) = known {
             return Ok(seen.shared.clone());
         }
         let (_, keys) = self.endpoint(id).ok_or(StoreError::UnknownFormat)?;
         let shared = keys.shared(world.store)?;
-        self.seen.insert(id, Seen { shared: shared.clone(), read: now, is_of_this_callback: true });
+        self.seen.insert(id, Seen { shared: shared.clone(), read: now, callback: Some(self.callback) });
         Ok(shared)
     }
 
     /// The record of an endpoint is about to change, or has.
     pub(super) fn look_again(&mut self, id: EndpointId) {
         if let Some(seen) = self.seen.get_mut(&id) {
-            seen.is_of_this_callback = false;
+            seen.callback = None;
         }
     }
 
