@@ -7,13 +7,16 @@
 
 use std::time::Duration;
 
-use gatepost_core::breaker::Position;
-use gatepost_core::config::{Config, EndpointId, RouteId};
-use gatepost_core::guard::Trigger;
-use gatepost_core::hours::{OUTCOMES, REJECTED};
-use gatepost_core::inbound::RuleId;
-use gatepost_core::notice::{DeliveryResult, EventResult, Gauge, InboundResult, Notice};
-use gatepost_core::payload::Kind;
+use gatepost_core::config::Config;
+use gatepost_core::egress::breaker::Position;
+use gatepost_core::ids::{EndpointId, RouteId, RuleId};
+use gatepost_core::inbound::InboundResult;
+use gatepost_core::ingress::event::EventResult;
+use gatepost_core::ingress::payload::Kind;
+use gatepost_core::outcome::DeliveryResult;
+use gatepost_core::rollout::guard::Trigger;
+use gatepost_core::telemetry::hours::{OUTCOMES, REJECTED};
+use gatepost_core::telemetry::notice::{Gauge, Notice};
 use proxy_wasm::types::MetricType;
 
 use crate::host;

@@ -4,15 +4,14 @@ use std::rc::Rc;
 
 use gatepost_core::admin;
 use gatepost_core::answer::Answer;
-use gatepost_core::config::RouteId;
 use gatepost_core::engine::{Offer, Place};
 use gatepost_core::headers::Headers;
-use gatepost_core::idempotency::{KEY_LEN_MAX, Key};
-use gatepost_core::inbound::{RuleId, Ticket, unavailable};
-use gatepost_core::message;
-use gatepost_core::notice::{EventResult, InboundResult};
-use gatepost_core::route::Selection;
-use gatepost_core::template::Source;
+use gatepost_core::ids::{RouteId, RuleId};
+use gatepost_core::inbound::{InboundResult, Ticket, unavailable};
+use gatepost_core::ingress::event::{self, EventResult};
+use gatepost_core::ingress::idempotency::{KEY_LEN_MAX, Key};
+use gatepost_core::ingress::route::Selection;
+use gatepost_core::ingress::template::Source;
 use gatepost_core::time::Now;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
@@ -154,12 +153,7 @@ impl Stream {
     /// Is it an event?
     fn sort(&mut self, worker: &Worker, headers: Headers, end_of_stream: bool) -> Action {
         let text = |name| text(&headers, name);
-        let (router, method) = (&worker.config.router, text(":method"));
-        let candidates = router.lookup(text(":path"));
-        if candidates.is_empty() {
-            return Action::Continue;
-        }
-        match router.select(&worker.config.routes, candidates, method, &headers) {
+        match worker.config.routes.select(text(":path"), text(":method"), &headers) {
             Selection::NoRoute => Action::Continue,
             Selection::MethodNotAllowed { allow } => self.answer(&Answer::method_not_allowed(&allow)),
             Selection::Event { route, captures } => {
@@ -243,7 +237,7 @@ impl Stream {
             // Where it is absent the event's id decides: an event without the header is sampled too.
             key.render(&Source { captures: &captures, headers: &headers, body: &body }).ok()
         });
-        let event = match message::event(rules, &captures, &headers, body) {
+        let event = match event::event(rules, &captures, &headers, body) {
             Ok(event) => event,
             Err(rejection) => return self.refuse(worker, route, &Answer::bad_request(&rejection.to_string())),
         };
@@ -304,7 +298,7 @@ fn announced(headers: &Headers) -> Option<u64> {
 
 /// The request's idempotency key in its scope.
 fn idempotency_key(
-    route: &gatepost_core::config::Route,
+    route: &gatepost_core::ingress::route::Route,
     headers: &Headers,
     body: &[u8],
 ) -> Result<Option<Key>, &'static str> {

@@ -5,12 +5,15 @@ use std::rc::Rc;
 
 use gatepost_core::admin::{self, Request};
 use gatepost_core::answer::Answer;
-use gatepost_core::config::{Config, RouteId};
-use gatepost_core::engine::{Engine, Offer, Place, World};
+use gatepost_core::config::Config;
+use gatepost_core::engine::{Engine, Offer, Place};
 use gatepost_core::headers::Headers;
-use gatepost_core::inbound::{Gate, RuleId, Ticket, Verdict};
-use gatepost_core::log::Log;
-use gatepost_core::notice::{EventResult, InboundResult, Notice};
+use gatepost_core::ids::{RouteId, RuleId};
+use gatepost_core::inbound::{Gate, InboundResult, Ticket, Verdict};
+use gatepost_core::ingress::event::EventResult;
+use gatepost_core::store::World;
+use gatepost_core::telemetry::log::Log;
+use gatepost_core::telemetry::notice::Notice;
 use gatepost_core::time::Now;
 
 use crate::host::{self, Queue, Randomness, SharedData};
@@ -40,7 +43,7 @@ impl Worker {
         let config = Rc::new(config);
         Self {
             engine: RefCell::new(Engine::new(Rc::clone(&config), &name)),
-            gate: Gate::new(&config, &name),
+            gate: Gate::new(&config.inbound, &name),
             randomness: RefCell::default(),
             metrics: RefCell::new(Metrics::new(&config)),
             log: RefCell::default(),
@@ -86,7 +89,7 @@ impl Worker {
 
     /// Verifies a request on an inbound path, all of which is here.
     pub fn verify(&self, rule: RuleId, headers: &Headers, body: &[u8]) -> Verdict {
-        self.gate.verify(&self.config, &mut SharedData, host::now(), rule, headers, body)
+        self.gate.verify(&self.config.inbound, &mut SharedData, host::now(), rule, headers, body)
     }
 
     /// A verified request was answered, or left: `taken` says whether by a 2xx.

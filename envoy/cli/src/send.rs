@@ -11,8 +11,9 @@ use anyhow::{Context, Result, bail, ensure};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use clap::Args;
-use gatepost_core::config::Endpoint;
-use gatepost_core::message::{EventId, is_event_type_byte};
+use gatepost_core::egress::endpoint::Endpoint;
+use gatepost_core::event_type::is_event_type_byte;
+use gatepost_core::ids::EventId;
 use gatepost_core::signature::Scheme;
 use gatepost_core::signature::timestamped::DEFAULT_PREFIX;
 use gatepost_core::time::WallTime;
@@ -24,9 +25,8 @@ use uuid::Uuid;
 
 use answer::{Answer, Sent, show};
 
-use crate::now;
 use crate::receive::header_prefix;
-use crate::signing;
+use crate::{now, signing};
 
 /// The arguments of `gatepost send`.
 #[derive(Args)]

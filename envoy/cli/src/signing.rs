@@ -6,9 +6,11 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, anyhow};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use gatepost_core::config::{Config, Endpoint, Problem, parse};
-use gatepost_core::message::{Attempt, EventId, attempt_headers};
-use gatepost_core::signature::{Scheme, Signature};
+use gatepost_core::config::{Config, Problem, parse};
+use gatepost_core::egress::attempt::attempt_headers;
+use gatepost_core::egress::endpoint::Endpoint;
+use gatepost_core::ids::EventId;
+use gatepost_core::signature::{Attempt, Scheme, Signature};
 use gatepost_core::time::WallTime;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
@@ -73,7 +75,7 @@ pub fn verifier(scheme: Scheme, header_prefix: &str, secrets: &Secrets) -> Resul
     let (signature, named) = signed(scheme, header_prefix, secrets);
     let entry = json!({"name": "here", "match": {"path": "/"}, "signature": signature, "secrets": named});
     let config = read(&json!({"inbound": [entry]}), secrets)?;
-    let rule = config.inbound.into_iter().next().context("no rule")?;
+    let rule = config.inbound.into_vec().into_iter().next().context("no rule")?;
     rule.signatures.into_iter().next().context("no signature")
 }
 

@@ -16,8 +16,8 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use gatepost_core::generation;
-use gatepost_core::hours::HOURS;
+use gatepost_core::ledger::generation;
+use gatepost_core::telemetry::hours::HOURS;
 use host_tests::{Process, Thread, Write};
 
 use crate::plan::{Config, PARTNER, Plan, REPLAYS};

@@ -7,11 +7,13 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use gatepost_core::breaker::{Admission, Breaker, Effect, Signal};
-use gatepost_core::config::{BreakerPolicy, Config, parse};
+use gatepost_core::config::{Config, parse};
+use gatepost_core::egress::attempt::attempt_headers;
+use gatepost_core::egress::breaker::{Admission, Breaker, BreakerPolicy, Effect, Signal};
 use gatepost_core::headers::Headers;
-use gatepost_core::message::{Attempt, EventId, attempt_headers};
+use gatepost_core::ids::EventId;
 use gatepost_core::secret::Secret;
+use gatepost_core::signature::Attempt;
 use gatepost_core::signature::timestamped::sign;
 use gatepost_core::time::{Instant, WallTime};
 use serde_json::{Value, json};
@@ -39,13 +41,10 @@ fn matching(c: &mut Criterion) {
         let config = config(count);
         let mut group = c.benchmark_group("match");
         group.bench_function(BenchmarkId::new("event", count), |b| {
-            b.iter(|| {
-                let candidates = config.router.lookup(black_box("/t7/events/payment_made?trace=1"));
-                config.router.select(&config.routes, candidates, "POST", &headers)
-            });
+            b.iter(|| config.routes.select(black_box("/t7/events/payment_made?trace=1"), "POST", &headers));
         });
         group.bench_function(BenchmarkId::new("no_event", count), |b| {
-            b.iter(|| config.router.lookup(black_box("/t7/orders/payment_made?trace=1")));
+            b.iter(|| config.routes.select(black_box("/t7/orders/payment_made?trace=1"), "POST", &headers));
         });
         group.bench_function(BenchmarkId::new("subscriptions", count), |b| {
             b.iter(|| config.subscriptions.matching(black_box("t7.payment_made")));

@@ -7,18 +7,20 @@
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use crate::about::{About, AboutEndpoint};
+use crate::admin::about::{About, AboutEndpoint};
+use crate::admin::control::{Control, StateOverride};
 use crate::answer::{Answer, Problem, json};
-use crate::config::{self, Admin, Problems, Role};
-use crate::control::{Control, StateOverride};
-use crate::endpoint::Keys;
-use crate::engine::World;
+use crate::config::{Admin, Problems, Role};
+use crate::egress::operational::{Kind, News};
+use crate::egress::state::Keys;
 use crate::json::quoted;
-use crate::operational::{Kind, News};
-use crate::store::{SharedStore, StoreError};
+use crate::store::{SharedStore, StoreError, World};
 use answers::{Drained, Health, Process};
 
+pub mod about;
 pub mod answers;
+mod commands;
+pub mod control;
 mod history;
 mod hours;
 mod letters;
@@ -218,7 +220,7 @@ impl Surface<'_, '_> {
     }
 
     fn set_state(&mut self, about: &About) -> Result<Outcome> {
-        let (state, reason) = config::state_command(self.request.body).map_err(bad_request)?;
+        let (state, reason) = commands::state_command(self.request.body).map_err(bad_request)?;
         let (over, at) = (about.enabled, self.world.now.wall);
         let line = format!("state={} reason={}", state.label(), quoted(&reason));
         let new = StateOverride { state, over, reason, at };
@@ -227,7 +229,7 @@ impl Surface<'_, '_> {
     }
 
     fn set_endpoint(&mut self, about: &About, name: &str) -> Result<Outcome> {
-        let disabled = config::endpoint_command(self.request.body).map_err(bad_request)?;
+        let disabled = commands::endpoint_command(self.request.body).map_err(bad_request)?;
         let endpoint = self.endpoint(about, name)?;
         let keys = Keys::new(self.prefix, name);
         if keys.override_disabled(self.world.store, endpoint.disabled, endpoint.digest, Some(disabled))? {
@@ -238,7 +240,7 @@ impl Surface<'_, '_> {
     }
 
     fn set_breaker(&mut self, about: &About, name: &str) -> Result<Outcome> {
-        let open = config::breaker_command(self.request.body).map_err(bad_request)?;
+        let open = commands::breaker_command(self.request.body).map_err(bad_request)?;
         let endpoint = self.endpoint(about, name)?;
         let (store, now) = (&mut *self.world.store, self.world.now.mono);
         if Keys::new(self.prefix, name).force_breaker(store, now, open.then_some(endpoint.open))?.is_some() {

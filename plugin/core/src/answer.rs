@@ -1,19 +1,23 @@
-//! What a producer is answered: the receipts of an event, and problems (RFC 9457).
+//! What a request is answered: a whole HTTP answer, and problems (RFC 9457).
 
-use std::fmt::Display;
+use std::borrow::Cow;
 
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
-use crate::admin::answers::{Process, Word};
-use crate::idempotency::Finished;
-use crate::message::EventId;
-use crate::payload::Findings;
+use crate::time::{WallTime, rfc3339};
 
-/// The header that carries an event's id.
-pub const ID_HEADER: &str = "x-webhook-id";
+/// One of the surface's words, such as `paused`.
+pub type Word = Cow<'static, str>;
 
-/// The header that marks an answer given before.
-pub const REPLAYED_HEADER: &str = "idempotent-replayed";
+/// The Envoy process that answers.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+pub struct Process {
+    /// Its name, a UUID: another one after each start.
+    pub instance: String,
+    /// When its first worker began.
+    #[serde(default, with = "rfc3339")]
+    pub started_at: WallTime,
+}
 
 /// A whole HTTP answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,57 +28,6 @@ pub struct Answer {
     pub headers: Vec<(&'static str, String)>,
     /// The body.
     pub body: Vec<u8>,
-}
-
-/// What became of an event, or of a delivery in it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Status {
-    /// Kept; its deliveries go on.
-    Accepted,
-    /// Waits for its next attempt, or is being attempted.
-    Pending,
-    /// Waits until its endpoint is enabled.
-    Held,
-    /// The receiver has it.
-    Delivered,
-    /// Failed for good; kept as a dead letter.
-    Failed,
-    /// The filter is off: nothing is kept or sent.
-    Disabled,
-    /// No endpoint wants it: nothing is kept or sent.
-    NoSubscriber,
-    /// It is outside of the rollout: nothing is kept or sent.
-    NotSampled,
-}
-
-/// An event, as its producer sees it.
-#[derive(Clone, Debug, Serialize)]
-pub struct Receipt<'a> {
-    /// The event's id.
-    #[serde(serialize_with = "text")]
-    pub id: EventId,
-    /// The event's type.
-    pub event: &'a str,
-    /// What became of it.
-    pub status: Status,
-    /// One for each endpoint.
-    pub deliveries: Vec<DeliveryReceipt<'a>>,
-}
-
-/// A delivery, as its producer sees it.
-#[derive(Clone, Debug, Serialize)]
-pub struct DeliveryReceipt<'a> {
-    /// The endpoint's name.
-    pub endpoint: &'a str,
-    /// Where it stands.
-    pub status: Status,
-    /// Attempts made (`ack: delivered`).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub attempts: Option<u32>,
-    /// The status of the last answered attempt (`ack: delivered`).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub response_status: Option<u16>,
 }
 
 /// A problem (RFC 9457).
@@ -129,17 +82,6 @@ pub struct PersonalDatum {
     pub kind: Word,
 }
 
-impl From<&Findings> for PersonalData {
-    fn from(findings: &Findings) -> Self {
-        let found = findings.list.iter().map(|finding| PersonalDatum {
-            place: finding.in_metadata.then_some("metadata".into()),
-            pointer: finding.pointer.clone(),
-            kind: finding.kind.label().into(),
-        });
-        Self { findings: found.collect(), total: findings.total().into() }
-    }
-}
-
 impl Problem {
     /// A problem: `title` is the status in words, `detail` what this request can do about it.
     pub fn new(status: u16, title: &'static str, detail: impl Into<String>) -> Self {
@@ -179,25 +121,6 @@ impl From<Problem> for Answer {
 }
 
 impl Answer {
-    /// The receipt of an event.
-    pub fn receipt(status: u16, receipt: &Receipt<'_>) -> Self {
-        let headers = vec![("content-type", "application/json".into()), (ID_HEADER, receipt.id.to_string())];
-        Self { status, headers, body: json(receipt) }
-    }
-
-    /// The answer that was given to the first request with the same idempotency key.
-    pub fn replayed(first: Finished) -> Self {
-        Self {
-            status: first.status,
-            headers: vec![
-                ("content-type", "application/json".into()),
-                (ID_HEADER, first.id.to_string()),
-                (REPLAYED_HEADER, "true".into()),
-            ],
-            body: first.body,
-        }
-    }
-
     /// A problem: `title` is the status in words, `detail` what this request can do about it.
     pub fn problem(status: u16, title: &'static str, detail: &str) -> Self {
         Problem::new(status, title, detail).into()
@@ -230,32 +153,9 @@ impl Answer {
     pub fn unavailable(seconds: u64, detail: &str) -> Self {
         Problem::unavailable(seconds, detail).into()
     }
-
-    /// 409: the idempotency key is being used by another request at this moment.
-    pub fn in_progress() -> Self {
-        Self::problem(409, "Conflict", "another request with this Idempotency-Key is in progress")
-            .with("retry-after", "1")
-    }
-
-    /// 422: the idempotency key was used for another body.
-    pub fn other_body() -> Self {
-        Self::problem(422, "Unprocessable Content", "this Idempotency-Key was used with another body")
-    }
-
-    /// 422: there is personal data in the payload. Says where, never what.
-    pub fn personal_data(findings: &Findings) -> Self {
-        let detail = "the event holds personal data; nothing of it was kept or sent";
-        let problem = Problem::new(422, "Unprocessable Content", detail);
-        Problem { personal_data: Some(findings.into()), ..problem }.into()
-    }
 }
 
 /// A body of JSON. Writing to memory fails only for a map whose keys are no text, and none of our types has one.
 pub(crate) fn json(body: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(body).unwrap_or_default()
-}
-
-/// Writes a value as it is printed.
-fn text<S: Serializer>(value: &impl Display, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(value)
 }

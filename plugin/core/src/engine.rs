@@ -27,17 +27,19 @@ use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::admin::control::{Cached, REREAD, State};
 use crate::answer::Answer;
-use crate::config::{Config, Endpoint, EndpointId};
-use crate::control::{Cached, REREAD, State};
-use crate::endpoint::Keys;
-use crate::generation::Generation;
-use crate::guard;
-use crate::history::History;
-use crate::idempotency::Table;
-use crate::notice::Notice;
-use crate::store::SharedStore;
-use crate::time::{Instant, Now};
+use crate::config::Config;
+use crate::egress::endpoint::Endpoint;
+use crate::egress::state::Keys;
+use crate::ids::EndpointId;
+use crate::ingress::idempotency::Table;
+use crate::ledger::generation::Generation;
+use crate::rollout::guard;
+use crate::store::World;
+use crate::telemetry::history::History;
+use crate::telemetry::notice::Notice;
+use crate::time::Instant;
 
 mod accept;
 mod count;
@@ -46,6 +48,7 @@ mod gauges;
 mod hold;
 mod inspect;
 mod lane;
+pub mod pending;
 mod pledge;
 mod send;
 mod settle;
@@ -58,7 +61,6 @@ use count::Counted;
 use drain::Drain;
 use gauges::Told;
 use lane::Lanes;
-pub use pledge::Pledge;
 pub use send::Call;
 use send::Seen;
 pub use table::Place;
@@ -67,16 +69,6 @@ use watch::Watched;
 
 /// How often what has grown too old is looked for.
 const SWEEP: Duration = Duration::from_secs(1);
-
-/// What the engine may use during one call.
-pub struct World<'a> {
-    /// Both clocks, read when the callback began.
-    pub now: Now,
-    /// The data that all VMs share.
-    pub store: &'a mut dyn SharedStore,
-    /// Sixteen random bytes, unpredictable.
-    pub random: &'a mut dyn FnMut() -> [u8; 16],
-}
 
 /// What the binding is to do.
 #[derive(Debug)]

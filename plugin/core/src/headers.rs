@@ -93,6 +93,9 @@ const OF_THE_GATEWAY: [&str; 14] = [
     "user-agent",
 ];
 
+/// The headers of a call, pseudo-headers first.
+pub type CallHeaders<'a> = Vec<(&'a str, Cow<'a, [u8]>)>;
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -16,19 +16,85 @@
 //! It fails closed: whatever is not known to be verified does not go on. `enabled` and what operators switch is about
 //! what is sent, and opens nothing here.
 
+use std::ops::Deref;
+
 use crate::answer::Answer;
-use crate::config::{Config, Inbound};
 use crate::headers::Headers;
-use crate::notice::InboundResult;
-use crate::replay::{Claim, Duplicate, Seen, Table, WhenFull};
-use crate::route::readings;
-use crate::signature::{Fault, Marks};
+use crate::ids::RuleId;
+use crate::index::insert_ascending;
+use crate::path::{PathPattern, Router, readings};
+use crate::signature::{Fault, Marks, Signature, Tolerance};
 use crate::store::{SharedStore, StoreError};
 use crate::time::{Now, WallTime};
+use replay::{Claim, Duplicate, Seen, Table, WhenFull};
 
-/// The number of a rule in [`Config::inbound`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RuleId(pub usize);
+pub mod replay;
+
+/// A rule that says which requests are verified before the application sees them, and how.
+#[derive(Debug)]
+pub struct Rule {
+    /// The label in metrics, the name of its replay table, and what the application is told.
+    pub name: String,
+    /// The methods that may be used there, upper case.
+    pub methods: Vec<String>,
+    /// How a request may be signed: in one scheme, or in two while its sender moves from one to the other.
+    pub signatures: Vec<Signature>,
+    /// How old or early a signature may be.
+    pub tolerance: Tolerance,
+    /// What happens to a message that comes again.
+    pub replay: replay::Policy,
+    /// Tells the application which rule has verified a request, lower case; removed from what clients send.
+    pub header: String,
+}
+
+/// The rules of a configuration.
+#[derive(Debug, Default)]
+pub struct Rules {
+    /// In the order of the config.
+    list: Vec<Rule>,
+    /// The headers of all of them, each once.
+    headers: Vec<String>,
+    /// Finds the rule for a path, see [`readings`].
+    router: Router,
+}
+
+/// All of them, in the order of the config.
+impl Deref for Rules {
+    type Target = [Rule];
+
+    fn deref(&self) -> &[Rule] {
+        &self.list
+    }
+}
+
+impl Rules {
+    /// The rules, each with the pattern of its path.
+    pub fn new(rules: Vec<(Rule, PathPattern)>) -> Self {
+        let router = Router::build(rules.iter().map(|(_, pattern)| (pattern, [].as_slice())));
+        let list: Vec<Rule> = rules.into_iter().map(|(rule, _)| rule).collect();
+        let mut headers = Vec::new();
+        list.iter().for_each(|rule| insert_ascending(&mut headers, rule.header.clone()));
+        Self { list, headers, router }
+    }
+
+    /// All of them, without what finds them.
+    pub fn into_vec(self) -> Vec<Rule> {
+        self.list
+    }
+
+    /// The headers by which the application is told that a request was verified, each once.
+    pub fn headers(&self) -> &[String] {
+        &self.headers
+    }
+
+    /// What a request's `:path` is to the rules, in whatever spelling.
+    pub fn path(&self, path: &[u8]) -> Path {
+        match readings(path) {
+            Some(readings) => self.router.find(&readings).map_or(Path::Free, |number| Path::Of(RuleId(number))),
+            None => Path::Unclear,
+        }
+    }
+}
 
 /// What a path is to the rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,13 +107,61 @@ pub enum Path {
     Unclear,
 }
 
-impl Config {
-    /// What a request's `:path` is to the inbound rules, in whatever spelling.
-    pub fn inbound_path(&self, path: &[u8]) -> Path {
-        match readings(path) {
-            Some(readings) => self.inbound_router.find(&readings).map_or(Path::Free, |id| Path::Of(RuleId(id.0))),
-            None => Path::Unclear,
-        }
+/// What became of a request on an inbound path; the label `result` of `gatepost_inbound_total`. See [`crate::inbound`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum InboundResult {
+    /// It went on to the application, for the first time.
+    Verified,
+    /// It went on, and may come again: there was no room to remember it.
+    Unremembered,
+    /// The application has taken it before.
+    Duplicate,
+    /// It is with the application.
+    InProgress,
+    /// It has no signature.
+    Unsigned,
+    /// Its signature fits no valid secret.
+    Signature,
+    /// It was signed too long ago.
+    Stale,
+    /// It was signed too far ahead.
+    Early,
+    /// No secret is valid now.
+    NoSecret,
+    /// A header of its scheme cannot be read.
+    Malformed,
+    /// Its method is another.
+    Method,
+    /// It is over `limits.body`.
+    TooLarge,
+    /// There was no room to remember it.
+    Full,
+    /// It could not be verified now.
+    Unavailable,
+}
+
+impl InboundResult {
+    /// All of them, with the label's values.
+    pub const ALL: [(Self, &'static str); 14] = [
+        (Self::Verified, "verified"),
+        (Self::Unremembered, "unremembered"),
+        (Self::Duplicate, "duplicate"),
+        (Self::InProgress, "in_progress"),
+        (Self::Unsigned, "unsigned"),
+        (Self::Signature, "signature"),
+        (Self::Stale, "stale"),
+        (Self::Early, "early"),
+        (Self::NoSecret, "no_secret"),
+        (Self::Malformed, "malformed"),
+        (Self::Method, "method"),
+        (Self::TooLarge, "too_large"),
+        (Self::Full, "full"),
+        (Self::Unavailable, "unavailable"),
+    ];
+
+    /// The label's value.
+    pub fn label(self) -> &'static str {
+        Self::ALL.iter().find(|(result, _)| *result == self).map_or("", |(_, label)| label)
     }
 }
 
@@ -75,25 +189,25 @@ pub struct Ticket {
 
 impl Gate {
     /// The rules of a configuration, for the plugin `plugin`.
-    pub fn new(config: &Config, plugin: &str) -> Self {
-        let table = |rule: &Inbound| {
+    pub fn new(rules: &Rules, plugin: &str) -> Self {
+        let table = |rule: &Rule| {
             let marks = rule.signatures.iter().map(|signature| signature.marks_max()).sum();
             Table::new(plugin, &rule.name, rule.replay, marks)
         };
-        Self { tables: config.inbound.iter().map(table).collect() }
+        Self { tables: rules.list.iter().map(table).collect() }
     }
 
     /// Verifies a request, all of which is here, and claims it.
     pub fn verify(
         &self,
-        config: &Config,
+        rules: &Rules,
         store: &mut dyn SharedStore,
         now: Now,
         id: RuleId,
         headers: &Headers,
         body: &[u8],
     ) -> Verdict {
-        let Some((rule, table)) = config.inbound.get(id.0).zip(self.tables.get(id.0)) else {
+        let Some((rule, table)) = rules.get(id.0).zip(self.tables.get(id.0)) else {
             return Verdict::unavailable();
         };
         let marks = match marks(rule, headers, body, now.wall) {
@@ -171,7 +285,7 @@ impl From<Fault<'_>> for Verdict {
 
 /// What the message is known by. Every scheme in which it claims to be signed has to hold, and all are remembered: the
 /// same message must not come again with the headers of one of them alone.
-fn marks<'a>(rule: &'a Inbound, headers: &Headers, body: &[u8], now: WallTime) -> Result<Marks, Fault<'a>> {
+fn marks<'a>(rule: &'a Rule, headers: &Headers, body: &[u8], now: WallTime) -> Result<Marks, Fault<'a>> {
     let (mut marks, mut unsigned) = (Marks::new(), None);
     for signature in &rule.signatures {
         match signature.verify(headers, body, now, rule.tolerance) {

@@ -28,11 +28,13 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::delivery::{EventMeta, StateRecord, split_payload, with_payload};
-use crate::message::EventId;
+use crate::ids::EventId;
+use crate::ledger::record::{EventMeta, StateRecord, split_payload, with_payload};
 use crate::store::{Cas, FREED, Record, SharedStore, StoreError, is_freed};
 use crate::time::Instant;
 
+pub mod generation;
+pub mod record;
 mod survey;
 
 /// How often the owner renews its lease.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::time::WallTime;
 
 /// A receiver's `Retry-After` is followed up to here: past it an operator would rather see a dead letter.
@@ -170,6 +172,59 @@ pub fn retry_after(value: &[u8], now: WallTime) -> Option<Duration> {
     (!wait.is_zero()).then(|| wait.min(RETRY_AFTER_MAX))
 }
 
+/// How a delivery ended; the label `result` of `gatepost_deliveries_total`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum DeliveryResult {
+    /// The receiver has it.
+    Delivered,
+    /// It failed for good.
+    Failed,
+    /// It grew older than `max_age`.
+    Expired,
+}
+
+impl DeliveryResult {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Delivered, Self::Failed, Self::Expired];
+
+    /// The label's value.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::Failed => "failed",
+            Self::Expired => "expired",
+        }
+    }
+}
+
+/// Why a delivery became a dead letter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reason {
+    /// A final answer, or the schedule at its end.
+    Failed,
+    /// Older than `max_age`.
+    Expired,
+    /// The endpoint's share of the queue was full (`overflow: dead_letter`).
+    Overflow,
+    /// The endpoint is no longer in the config.
+    EndpointRemoved,
+    /// Whoever attempted it died, three times in a row.
+    Poison,
+}
+
+impl Reason {
+    /// The word in logs, headers and answers.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Failed => "failed",
+            Self::Expired => "expired",
+            Self::Overflow => "overflow",
+            Self::EndpointRemoved => "endpoint_removed",
+            Self::Poison => "poison",
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -241,6 +296,13 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn an_ending_is_what_its_number_says(status in 100u16..600) {
+            for ending in [Ending::Status(status), Ending::Timeout, Ending::Reset, Ending::Connect] {
+                prop_assert_eq!(Ending::from_code(ending.code()), ending);
+            }
+        }
+
         #[test]
         fn no_retry_after_value_waits_longer_than_the_limit(value: Vec<u8>, millis in 0u64..4_102_444_800_000) {
             if let Some(wait) = retry_after(&value, WallTime::from_millis(millis)) {

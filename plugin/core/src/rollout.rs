@@ -21,12 +21,14 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
-use crate::guard::Trigger;
 use crate::store::Record;
 use crate::time::{Instant, Now, WallTime};
+use guard::Trigger;
+
+pub mod guard;
 
 /// A share of all events, in hundredths of a percent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -62,6 +64,18 @@ impl std::fmt::Display for Percent {
             (whole, part) if part % 10 == 0 => write!(f, "{whole}.{}", part / 10),
             (whole, part) => write!(f, "{whole}.{part:02}"),
         }
+    }
+}
+
+/// Writes a share, or that there is none; a whole one as the config does, without a fraction: `25`, `12.5`.
+pub(crate) fn serialize_percent<S: Serializer>(
+    share: &(impl Copy + Into<Option<f64>>),
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match (*share).into() {
+        None => serializer.serialize_none(),
+        Some(whole) if whole.fract() == 0.0 => serializer.serialize_u64(whole as u64),
+        Some(share) => serializer.serialize_f64(share),
     }
 }
 

@@ -17,8 +17,8 @@ use std::time::Duration;
 use hmac::Mac;
 use sha2::{Digest, Sha256};
 
-use crate::headers::Headers;
-use crate::message::{Attempt, CallHeaders};
+use crate::headers::{CallHeaders, Headers};
+use crate::ids::EventId;
 use crate::secret::{Key, LiveKey, Secret};
 use crate::time::WallTime;
 
@@ -31,6 +31,27 @@ pub mod timestamped;
 
 pub use fault::Fault;
 use timestamped::Timestamped;
+
+/// One attempt of a delivery.
+#[derive(Clone, Copy, Debug)]
+pub struct Attempt<'a> {
+    /// The event's id.
+    pub id: EventId,
+    /// 1, 2, 3 …
+    pub number: u32,
+    /// The time that is signed: that of this attempt.
+    pub at: WallTime,
+    /// The event type.
+    pub event_type: &'a str,
+    /// The `content-type` of the body.
+    pub content_type: Option<&'a [u8]>,
+    /// The producer's `traceparent` (W3C Trace Context).
+    pub traceparent: Option<&'a [u8]>,
+    /// The producer's `tracestate`.
+    pub tracestate: Option<&'a [u8]>,
+    /// The body.
+    pub body: &'a [u8],
+}
 
 /// An endpoint or a rule has at most this many secrets, and a request presents at most this many signatures. Every attempt
 /// signs the body once for each, and every request is verified with each: 8 x 77 µs for 16 KiB.

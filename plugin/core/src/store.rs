@@ -6,6 +6,8 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::time::Now;
+
 /// How often a contended update is tried before it is given up: each try loses only to another VM's success, so with
 /// a few VMs this is never reached by honest contention.
 const UPDATE_TRIES: u32 = 64;
@@ -62,6 +64,16 @@ pub trait SharedStore {
     /// # Errors
     /// [`StoreError::CasMismatch`] when somebody else wrote it; [`StoreError::Host`] when the host refuses.
     fn set(&mut self, key: &str, value: &[u8], cas: Option<Cas>) -> Result<(), StoreError>;
+}
+
+/// What the policy may use during one callback: it has no clock, no randomness and no host of its own.
+pub struct World<'a> {
+    /// Both clocks, read when the callback began.
+    pub now: Now,
+    /// The data that all VMs share.
+    pub store: &'a mut dyn SharedStore,
+    /// Sixteen random bytes, unpredictable.
+    pub random: &'a mut dyn FnMut() -> [u8; 16],
 }
 
 /// A value in the store: a format version, then its fields in

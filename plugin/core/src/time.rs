@@ -121,6 +121,14 @@ fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
+/// A duration as a config writes it, down to milliseconds.
+pub fn shown_duration(duration: Duration) -> String {
+    match duration.subsec_millis() {
+        0 => format!("{}s", duration.as_secs()),
+        millis => format!("{}ms", duration.as_secs().saturating_mul(1000).saturating_add(millis.into())),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

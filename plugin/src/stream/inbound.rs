@@ -2,8 +2,8 @@
 
 use gatepost_core::answer::Answer;
 use gatepost_core::headers::Headers;
-use gatepost_core::inbound::{Path, RuleId, unavailable};
-use gatepost_core::notice::InboundResult;
+use gatepost_core::ids::RuleId;
+use gatepost_core::inbound::{InboundResult, Path, unavailable};
 
 use super::{Action, State, Stream, announced, text};
 use crate::host;
@@ -13,7 +13,7 @@ use crate::worker::Worker;
 /// it could not be removed.
 pub fn forget_claims(worker: &Worker, headers: &Headers) -> Option<bool> {
     let mut was_claimed = false;
-    for name in worker.config.inbound_headers.iter().flat_map(|name| headers.spellings_of(name)) {
+    for name in worker.config.inbound.headers().iter().flat_map(|name| headers.spellings_of(name)) {
         was_claimed = true;
         host::remove_request_header(name).then_some(())?;
     }
@@ -22,7 +22,7 @@ pub fn forget_claims(worker: &Worker, headers: &Headers) -> Option<bool> {
 
 /// The rule for a request's path, if there is one. An error: that is not clear.
 pub fn rule(worker: &Worker, headers: &Headers) -> Result<Option<RuleId>, Answer> {
-    match worker.config.inbound_path(&headers.get(":path").unwrap_or_default()) {
+    match worker.config.inbound.path(&headers.get(":path").unwrap_or_default()) {
         Path::Free => Ok(None),
         Path::Of(rule) => Ok(Some(rule)),
         Path::Unclear => Err(Answer::bad_request("a path with '..' in it may be one of those that are guarded")),

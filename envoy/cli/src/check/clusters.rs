@@ -1,6 +1,7 @@
 //! The clusters that deliveries leave by.
 
-use gatepost_core::config::{Config, Url};
+use gatepost_core::config::Config;
+use gatepost_core::egress::endpoint::Url;
 
 use super::document::Node;
 use super::finding::Findings;

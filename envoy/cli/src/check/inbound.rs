@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use gatepost_core::config::{Config, Inbound};
-use gatepost_core::inbound::{Path, RuleId};
+use gatepost_core::config::Config;
+use gatepost_core::ids::RuleId;
+use gatepost_core::inbound::{Path, Rule};
 use gatepost_core::signature::Scheme;
 
 use super::document::Node;
@@ -23,7 +24,7 @@ pub fn check_rules(config: &Config, tree: &Node, findings: &mut Findings) {
 }
 
 /// Signatures without a time are good for ever: what was recorded is kept out only for as long as it is remembered.
-fn check_untimed(rule: &Inbound, node: &Node, path: &str, findings: &mut Findings) {
+fn check_untimed(rule: &Rule, node: &Node, path: &str, findings: &mut Findings) {
     let entries = signatures(node, path);
     let (path, entry) = entries.into_iter().find(|(_, entry)| entry.text("scheme") == "github").unzip();
     let (path, at) = (path.unwrap_or_default(), entry.map_or(node, |entry| entry.nearest("scheme")));
@@ -140,7 +141,7 @@ fn paths(config: &Config, number: usize, rule: &Node, host: &[Route<'_>]) -> Vec
     for route in host {
         let named = ["path", "path_separated_prefix", "prefix"].map(|key| route.node().nearest("match").text(key));
         for path in named.into_iter().filter(|path| path.starts_with('/')) {
-            let is_of_rule = config.inbound_path(path.as_bytes()) == Path::Of(RuleId(number));
+            let is_of_rule = config.inbound.path(path.as_bytes()) == Path::Of(RuleId(number));
             if is_of_rule && !paths.iter().any(|known| known == path) {
                 paths.push(path.to_owned());
             }
@@ -193,7 +194,7 @@ fn check_rewrites(config: &Config, number: usize, rule: &Node, host: &[Route<'_>
             let sent = format!("{prefix}{rest}");
             let first = host.iter().find(|route| Fit::of(route.node().nearest("match"), &sent) == Fit::Yes);
             let goes_here = first.is_some_and(|first| std::ptr::eq(first.node(), route.node()));
-            if rewrite.is_empty() || !goes_here || config.inbound_path(sent.as_bytes()) != Path::Free {
+            if rewrite.is_empty() || !goes_here || config.inbound.path(sent.as_bytes()) != Path::Free {
                 continue;
             }
             let message = format!(

@@ -26,7 +26,7 @@ pub fn check(filter: &Filter<'_>, config: Option<&Config>, exposure: Severity, f
     }
     // A signature says who it is, too.
     let is_verified =
-        |path: &String| config.is_some_and(|config| matches!(config.inbound_path(path.as_bytes()), Path::Of(_)));
+        |path: &String| config.is_some_and(|config| matches!(config.inbound.path(path.as_bytes()), Path::Of(_)));
     let open: Vec<String> = paths.into_iter().filter(|path| !is_verified(path)).collect();
     if !open.is_empty() || config.is_none_or(|config| config.inbound.is_empty()) {
         let routes = event_routes(filter, &open).unwrap_or_default();

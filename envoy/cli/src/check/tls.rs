@@ -1,6 +1,6 @@
 //! Whether deliveries over https are encrypted, and to whom.
 
-use gatepost_core::config::Url;
+use gatepost_core::egress::endpoint::Url;
 
 use super::clusters::http_options;
 use super::document::Node;

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use gatepost_core::payload::detect::{Kinds, find};
-use gatepost_core::payload::{Kind, REDACTED};
+use gatepost_core::ingress::payload::detect::{Kinds, find};
+use gatepost_core::ingress::payload::{Kind, REDACTED};
 use serde::Serialize;
 
 use super::objectives::Verdict;

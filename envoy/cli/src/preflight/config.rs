@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::time::Duration;
 
-use gatepost_core::config::{Config, Endpoint, Url, parse};
+use gatepost_core::config::{Config, parse};
+use gatepost_core::egress::endpoint::{Endpoint, Url};
 use gatepost_core::rollout::Percent;
 use gatepost_core::secret::{Key, LiveKey};
 use gatepost_core::signature::Signature;

@@ -3,8 +3,8 @@
 use std::error::Error;
 use std::time::{Duration, Instant};
 
-use gatepost_core::config::Endpoint;
-use gatepost_core::message::EventId;
+use gatepost_core::egress::endpoint::Endpoint;
+use gatepost_core::ids::EventId;
 use gatepost_core::time::WallTime;
 use ureq::http::Uri;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};

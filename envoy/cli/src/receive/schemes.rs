@@ -65,7 +65,7 @@ const EVER: Duration = Duration::from_hours(100 * 365 * 24);
 
 #[cfg(test)]
 mod tests {
-    use gatepost_core::message::EventId;
+    use gatepost_core::ids::EventId;
     use gatepost_core::signature::timestamped::Timestamped;
     use zeroize::Zeroizing;
 

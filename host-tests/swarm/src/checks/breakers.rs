@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use gatepost_core::breaker::{PROBE_GRACE, Position};
-use gatepost_core::endpoint::Shared;
+use gatepost_core::egress::breaker::{PROBE_GRACE, Position};
+use gatepost_core::egress::state::Shared;
 use gatepost_core::store::Record;
 use host_tests::Write;
 
@@ -102,7 +102,7 @@ impl Breakers {
             Some(Err(_)) => return broken(Invariant::BreakerMoves, format!("{key} is no record")),
         };
         let place = format!("{} at {:?}", endpoint.name, call.at);
-        let position = breaker.as_ref().map_or(Position::Closed, gatepost_core::breaker::Breaker::position);
+        let position = breaker.as_ref().map_or(Position::Closed, gatepost_core::egress::breaker::Breaker::position);
         let watched = self.watched.entry(endpoint.name.clone()).or_default();
         match position {
             Position::Open => return broken(Invariant::WhileOpen, place),

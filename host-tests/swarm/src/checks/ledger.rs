@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use gatepost_core::delivery::{EventMeta, Stage, StateRecord, split_payload};
-use gatepost_core::guard::PROCESS;
+use gatepost_core::ledger::record::{EventMeta, Stage, StateRecord, split_payload};
 use gatepost_core::ledger::{self, LEASE};
+use gatepost_core::rollout::guard::PROCESS;
 use gatepost_core::store::{Record, is_freed};
 use host_tests::{Clock, Thread, Write};
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use gatepost_core::control::State;
+use gatepost_core::admin::control::State;
 use serde_json::Value;
 
 use super::invariant::{Broken, Invariant, broken};

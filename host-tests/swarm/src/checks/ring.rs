@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use gatepost_core::dead_letter::{self, Letter, Listed, Reason};
-use gatepost_core::delivery::split_payload;
+use gatepost_core::egress::dead_letter::{self, Letter, Listed};
+use gatepost_core::ledger::record::split_payload;
+use gatepost_core::outcome::Reason;
 use gatepost_core::store::is_freed;
 use host_tests::Write;
 

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use gatepost_core::breaker::Position;
-use gatepost_core::control::State;
+use gatepost_core::admin::control::State;
+use gatepost_core::egress::breaker::Position;
 use host_tests::{Answer, Request, Thread};
 use serde_json::{Value, json};
 

@@ -10,7 +10,7 @@ use crate::checks::invariant::broken;
 use crate::checks::{Broken, Invariant, Sent};
 use crate::plan::{Config, wrapped};
 use crate::receivers::POISON;
-use gatepost_core::breaker::Position;
+use gatepost_core::egress::breaker::Position;
 
 /// How much later than its `ack_timeout` a producer may be answered: the idle tick, and a little.
 const LATE: Duration = Duration::from_millis(1_100);

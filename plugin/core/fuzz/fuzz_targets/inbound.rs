@@ -5,7 +5,8 @@
 
 use gatepost_core::config;
 use gatepost_core::headers::Headers;
-use gatepost_core::inbound::{Gate, RuleId};
+use gatepost_core::ids::RuleId;
+use gatepost_core::inbound::Gate;
 use gatepost_core::store::{Cas, SharedStore, StoreError};
 use gatepost_core::time::{Instant, Now, WallTime};
 use libfuzzer_sys::fuzz_target;

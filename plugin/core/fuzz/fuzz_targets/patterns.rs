@@ -2,9 +2,9 @@
 
 #![no_main]
 
+use gatepost_core::egress::subscription::{EventPattern, Subscriptions};
+use gatepost_core::ingress::template::Template;
 use gatepost_core::json::Pointer;
-use gatepost_core::subscription::{EventPattern, Subscriptions};
-use gatepost_core::template::Template;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {

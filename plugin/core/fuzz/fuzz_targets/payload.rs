@@ -2,9 +2,8 @@
 
 #![no_main]
 
-use gatepost_core::config;
-use gatepost_core::json;
-use gatepost_core::payload::inspect;
+use gatepost_core::{config, json};
+use gatepost_core::ingress::payload::inspect;
 use libfuzzer_sys::fuzz_target;
 
 const CONFIG: &str = r#"{"enabled": true, "endpoints": [],

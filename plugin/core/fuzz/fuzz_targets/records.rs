@@ -5,12 +5,13 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use gatepost_core::config::{self, RouteId};
-use gatepost_core::engine::{Action, Engine, Offer, World};
-use gatepost_core::idempotency::Key;
-use gatepost_core::message::Event;
+use gatepost_core::config;
+use gatepost_core::engine::{Action, Engine, Offer};
+use gatepost_core::ids::RouteId;
+use gatepost_core::ingress::event::Event;
+use gatepost_core::ingress::idempotency::Key;
 use gatepost_core::outcome::Ending;
-use gatepost_core::store::{Cas, SharedStore, StoreError};
+use gatepost_core::store::{Cas, SharedStore, StoreError, World};
 use gatepost_core::time::{Instant, Now, WallTime};
 use libfuzzer_sys::fuzz_target;
 

@@ -4,8 +4,8 @@
 
 use gatepost_core::config;
 use gatepost_core::headers::{self, Headers};
-use gatepost_core::message;
-use gatepost_core::route::Selection;
+use gatepost_core::ingress::event;
+use gatepost_core::ingress::route::Selection;
 use libfuzzer_sys::fuzz_target;
 
 const CONFIG: &str = r#"{"enabled": true,
@@ -29,11 +29,7 @@ fuzz_target!(|bytes: &[u8]| {
     let body = part().to_vec();
     let _ = (headers.get("idempotency-key"), headers.single("x-type"));
     for method in ["POST", "PUT"] {
-        let candidates = config.router.lookup(&path);
-        let Selection::Event { route, captures } = config.router.select(&config.routes, candidates, method, &headers)
-        else {
-            continue;
-        };
+        let Selection::Event { route, captures } = config.routes.select(&path, method, &headers) else { continue };
         let Some(route) = config.routes.get(route.0) else { panic!("a route that is not there") };
         if let Ok(event) = message::event(route, &captures, &headers, body.clone()) {
             assert!(headers::is_value(event.event_type.as_bytes()) && !event.event_type.is_empty());

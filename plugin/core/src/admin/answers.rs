@@ -7,11 +7,9 @@
 //! Members stand in the order of the fields. One that is `skip`ped is absent when there is nothing to say, any other is
 //! `null`.
 
-use std::borrow::Cow;
+use serde::{Deserialize, Serialize};
 
-use serde::{Deserialize, Serialize, Serializer};
-
-use crate::time::{WallTime, rfc3339};
+pub use crate::answer::{Process, Word};
 
 mod events;
 mod hours;
@@ -20,19 +18,6 @@ mod status;
 pub use events::{Attempt, Deliveries, Delivery, Event, EventDeliveries, Letter, Letters, Listed, Redelivered};
 pub use hours::{Hour, Hours, Outcomes};
 pub use status::{Breaker, Counters, Endpoint, Part, Rollout, Status, Window};
-
-/// One of the surface's words, such as `paused`.
-pub type Word = Cow<'static, str>;
-
-/// The Envoy process that answers.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
-pub struct Process {
-    /// Its name, a UUID: another one after each start.
-    pub instance: String,
-    /// When its first worker began.
-    #[serde(default, with = "rfc3339")]
-    pub started_at: WallTime,
-}
 
 /// `GET health`.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
@@ -58,18 +43,6 @@ pub struct Drained {
     pub pending: u64,
     /// Those that wait for an operator: 0.
     pub held: u64,
-}
-
-/// Writes a share, or that there is none; a whole one as the config does, without a fraction: `25`, `12.5`.
-pub(crate) fn percent<S: Serializer>(
-    share: &(impl Copy + Into<Option<f64>>),
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    match (*share).into() {
-        None => serializer.serialize_none(),
-        Some(whole) if whole.fract() == 0.0 => serializer.serialize_u64(whole as u64),
-        Some(share) => serializer.serialize_f64(share),
-    }
 }
 
 #[cfg(test)]

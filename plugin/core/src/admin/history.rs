@@ -5,15 +5,14 @@
 use super::answers::{self, Attempt, Deliveries, Event, EventDeliveries, Listed};
 use super::query::{LIMIT_MAX, bad};
 use super::{Outcome, Result, Surface, problem, success};
-use crate::about::{About, Held};
-use crate::dead_letter::Reason;
-use crate::delivery::{DeliveryRecord, Stage, StateRecord};
-use crate::history;
+use crate::admin::about::{About, Held};
+use crate::egress::subscription::{EventPattern, Subscriptions};
+use crate::ids::EventId;
 use crate::ledger::Partition;
-use crate::message::EventId;
-use crate::outcome::Ending;
+use crate::ledger::record::{DeliveryRecord, Stage, StateRecord};
+use crate::outcome::{Ending, Reason};
 use crate::store::Record;
-use crate::subscription::{EventPattern, Subscriptions};
+use crate::telemetry::history;
 use crate::time::WallTime;
 
 /// What a delivery may be.

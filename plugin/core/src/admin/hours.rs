@@ -4,8 +4,8 @@ use super::answers::{self, Outcomes};
 use super::query::bad;
 use super::rollout::millis;
 use super::{Outcome, Result, Surface, success};
-use crate::about::About;
-use crate::hours::{self, HOURS, Hour, REJECTED};
+use crate::admin::about::About;
+use crate::telemetry::hours::{self, HOURS, Hour, REJECTED};
 
 impl Surface<'_, '_> {
     pub(super) fn list_hours(&mut self, about: &About) -> Result<Outcome> {

@@ -7,9 +7,9 @@
 use super::answers::{self, Letters, Redelivered};
 use super::tell::fresh;
 use super::{Outcome, Result, Surface, problem, success};
-use crate::about::About;
-use crate::dead_letter::{self, Letter, Listed};
-use crate::delivery::StateRecord;
+use crate::admin::about::About;
+use crate::egress::dead_letter::{self, Letter, Listed};
+use crate::ledger::record::StateRecord;
 use crate::time::{Now, WallTime};
 
 /// Which letters are wanted.

@@ -1,9 +1,9 @@
 //! What stands behind the question mark.
 
 use super::{Result, Surface};
-use crate::about::About;
+use crate::admin::about::About;
 use crate::answer::Problem;
-use crate::route::decoded;
+use crate::path::decoded;
 use crate::time::WallTime;
 
 /// Things in one list, unless it asks for more.

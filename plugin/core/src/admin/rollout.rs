@@ -1,12 +1,10 @@
 //! The rollout of one endpoint, or of all of them: shown, and changed by operators.
 
 use super::answers::{self, Counters, Part, Window};
-use super::{Outcome, Result, Surface, bad_request, problem};
-use crate::about::{About, AboutEndpoint};
-use crate::config;
-use crate::guard::{Counts, PROCESS, Totals, Trigger};
-use crate::ledger::Partition;
-use crate::operational::{Facts, Kind, News};
+use super::{Outcome, Result, Surface, bad_request, commands, problem};
+use crate::admin::about::{About, AboutEndpoint};
+use crate::egress::operational::{Facts, Kind, News};
+use crate::rollout::guard::{self, Counts, PROCESS, Totals, Trigger};
 use crate::rollout::{Percent, Progress, key};
 use crate::store::{Write, read, update};
 use crate::time::Instant;
@@ -16,7 +14,7 @@ type Change = std::result::Result<Option<(Kind, Facts)>, &'static str>;
 
 impl Surface<'_, '_> {
     pub(super) fn set_percent(&mut self, about: &About) -> Result<Outcome> {
-        let percent = config::rollout_command(self.request.body).map_err(bad_request)?;
+        let percent = commands::rollout_command(self.request.body).map_err(bad_request)?;
         let now = self.world.now;
         self.change_rollouts(about, &percent.to_string(), &|progress, _| {
             progress.set_percent(percent, now);
@@ -132,7 +130,7 @@ impl Surface<'_, '_> {
             detail: rolled_back.map(|rolled_back| rolled_back.detail.clone()),
             since: rolled_back.map(|rolled_back| rolled_back.at),
         };
-        let ring = Partition::count_all(self.world.store, self.prefix, &endpoint.name, about.window)?;
+        let ring = guard::count_all(self.world.store, self.prefix, &endpoint.name, about.window)?;
         Ok(answers::Endpoint {
             rollout,
             breaker_opens_24h: progress.opens(now.mono).into(),
@@ -146,7 +144,7 @@ impl Surface<'_, '_> {
 
     /// What was counted of the process.
     pub(super) fn process_counters(&mut self, about: &About) -> Result<Counters> {
-        Ok(counters(&Partition::count_all(self.world.store, self.prefix, PROCESS, about.window)?.totals))
+        Ok(counters(&guard::count_all(self.world.store, self.prefix, PROCESS, about.window)?.totals))
     }
 }
 

@@ -2,12 +2,12 @@
 
 use super::answers::{self, Breaker};
 use super::{Outcome, Result, Surface, success};
-use crate::about::{About, AboutEndpoint};
+use crate::admin::about::{About, AboutEndpoint};
+use crate::admin::control::{Control, State};
 use crate::answer::Answer;
-use crate::breaker::Admission;
-use crate::control::{Control, State};
-use crate::dead_letter;
-use crate::endpoint::Keys;
+use crate::egress::breaker::Admission;
+use crate::egress::dead_letter;
+use crate::egress::state::Keys;
 use crate::ledger::Partition;
 use crate::time::Instant;
 

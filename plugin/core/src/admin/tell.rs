@@ -1,13 +1,12 @@
-//! What an operator did is told to the endpoints that want to know ([`crate::operational`]).
+//! What an operator did is told to the endpoints that want to know ([`crate::egress::operational`]).
 
 use super::{Result, Surface};
-use crate::about::About;
-use crate::control::{Control, State};
-use crate::delivery::{DeliveryRecord, EventMeta, Stage, StateRecord};
-use crate::history::Trail;
+use crate::admin::about::About;
+use crate::admin::control::{Control, State};
+use crate::egress::operational::News;
+use crate::ids::EventId;
 use crate::ledger::Partition;
-use crate::message::EventId;
-use crate::operational::News;
+use crate::ledger::record::{DeliveryRecord, EventMeta, Stage, StateRecord, Trail};
 use crate::time::Now;
 
 impl Surface<'_, '_> {

@@ -1,20 +1,13 @@
-//! The section `admin`, and the bodies of the admin surface: they are read, and their mistakes told, as the config's are.
+//! The section `admin`.
 
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-use super::error::{Problem, Problems};
-use super::reader::{Node, Reader, all};
-use super::rollout::percent;
-use super::tree::Value;
+use super::reader::{Node, all};
 use super::values::choice;
 use super::{Admin, Role, Token};
-use crate::control::State;
-use crate::rollout::Percent;
 
 const TOKENS_MAX: usize = 16;
-/// An operator's words: a line of a log.
-const REASON_MAX: usize = 200;
 const ROLES: [(&str, Role); 2] = [("read", Role::Read), ("operate", Role::Operate)];
 
 /// Reads the section.
@@ -50,59 +43,4 @@ fn token(node: &Node<'_>) -> Option<Token> {
         return node.problem("is empty or holds white space", "a token that a header may hold");
     }
     Some(Token { digest: Sha256::digest(text.as_bytes()).into(), role: role? })
-}
-
-/// `{"state": "enabled|paused|disabled", "reason": ".."}`.
-///
-/// # Errors
-/// All that is wrong with it.
-pub fn state_command(body: &[u8]) -> Result<(State, String), Problems> {
-    command(body, |node| {
-        let object = node.object(&["state", "reason"], &[])?;
-        let state = object.required("state", "enabled or paused or disabled", |node| choice(node, &State::WORDS, &[]));
-        let reason = object.or("reason", String::new(), |node| {
-            let text = node.text("a few words")?;
-            let reason: String = text.chars().filter(|c| !c.is_control()).take(REASON_MAX).collect();
-            Some(reason)
-        });
-        Some((state?, reason?))
-    })
-}
-
-/// `{"disabled": true|false}`.
-///
-/// # Errors
-/// All that is wrong with it.
-pub fn endpoint_command(body: &[u8]) -> Result<bool, Problems> {
-    command(body, |node| node.object(&["disabled"], &[])?.required("disabled", "true or false", Node::boolean))
-}
-
-/// `{"state": "closed|open"}`: whether it is to be open.
-///
-/// # Errors
-/// All that is wrong with it.
-pub fn breaker_command(body: &[u8]) -> Result<bool, Problems> {
-    const STATES: [(&str, bool); 2] = [("closed", false), ("open", true)];
-    command(body, |node| {
-        node.object(&["state"], &[])?.required("state", "closed or open", |node| choice(node, &STATES, &[]))
-    })
-}
-
-/// `{"percent": 25}`.
-///
-/// # Errors
-/// All that is wrong with it.
-pub fn rollout_command(body: &[u8]) -> Result<Percent, Problems> {
-    command(body, |node| node.object(&["percent"], &[])?.required("percent", "a share of the events", percent))
-}
-
-/// Reads a body of JSON.
-fn command<T>(body: &[u8], read: impl FnOnce(&Node<'_>) -> Option<T>) -> Result<T, Problems> {
-    const WHOLE: &str = "body";
-    let text = std::str::from_utf8(body).map_err(|error| error.to_string());
-    let tree: Value = text
-        .and_then(|text| serde_json::from_str(text).map_err(|error| error.to_string()))
-        .map_err(|fault| vec![Problem::new(WHOLE.to_owned(), &format!("is not JSON: {fault}"), "a JSON object")])?;
-    let reader = Reader::new(WHOLE, &|_| None);
-    reader.finish(read(&reader.root(&tree)))
 }

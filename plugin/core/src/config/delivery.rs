@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use super::reader::{Node, Object, all};
 use super::values::{choice, duration, statuses};
-use super::{BreakerPolicy, Count, Rate, RetryPolicy};
-use crate::outcome::StatusSet;
+use crate::egress::breaker::{BreakerPolicy, Count};
+use crate::egress::rate::Rate;
+use crate::egress::retry::RetryPolicy;
 
 /// Each attempt is part of the delivery's state: 20 x 16 B.
 const ATTEMPTS_MAX: usize = 20;
@@ -14,30 +15,6 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 const PER_SECOND_MAX: f64 = 1_000_000.0;
 /// One attempt in a quarter of an hour.
 const PER_SECOND_MIN: f64 = 0.001;
-
-impl Default for RetryPolicy {
-    /// Three attempts within six seconds bridge a restart; the statuses are those that say "later" (RFC 9110, RFC 6585).
-    fn default() -> Self {
-        Self {
-            delays: [0, 2, 4].map(Duration::from_secs).to_vec(),
-            jitter: 0.0,
-            statuses: StatusSet::default().with([408, 429]).with_class(5),
-        }
-    }
-}
-
-impl Default for BreakerPolicy {
-    /// Five failures in two minutes are no accident; after a minute one probe costs little.
-    fn default() -> Self {
-        Self {
-            failures: 5,
-            window: Duration::from_secs(120),
-            open: Duration::from_secs(60),
-            count: Count::Attempts,
-            statuses: StatusSet::default().with_class(5),
-        }
-    }
-}
 
 pub(super) fn retry(endpoint: &Object<'_>) -> Option<RetryPolicy> {
     let default = RetryPolicy::default();

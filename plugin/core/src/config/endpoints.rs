@@ -3,16 +3,18 @@
 
 use std::time::Duration;
 
+use super::Limits;
 use super::delivery::{breaker, rate, retry};
-use super::error::shown_duration;
 use super::reader::{Node, Object, all};
 use super::signature::{Use, is_taken, signatures};
 use super::values::{choice, cluster, literal_or_env, name, url};
-use super::{Endpoint, HeaderValue, Limits, OnGone, Overflow, Sink};
+use crate::egress::endpoint::{Endpoint, HeaderValue, OnGone, Overflow, Sink};
+use crate::egress::operational::Kinds;
+use crate::egress::subscription::EventPattern;
+use crate::event_type::OPERATIONAL_PREFIX;
 use crate::headers;
-use crate::operational::{Kinds, PREFIX};
 use crate::signature::Signature;
-use crate::subscription::EventPattern;
+use crate::time::shown_duration;
 
 /// An endpoint takes about 2 KiB in each VM: 4096 x 2 KiB = 8 MiB.
 pub(super) const ENDPOINTS_MAX: usize = 4096;
@@ -126,7 +128,8 @@ fn events(object: &Object<'_>) -> Option<Vec<EventPattern>> {
         all(&node.some_list(EVENTS_MAX, EXPECTED)?, |node| {
             let pattern = EventPattern::parse(node.text(EXPECTED)?);
             let pattern = pattern.map_err(|reason| node.problem::<()>(reason, EXPECTED)).ok()?;
-            if pattern.begins_with(PREFIX) && Kinds::of(std::slice::from_ref(&pattern)) == Kinds::default() {
+            if pattern.begins_with(OPERATIONAL_PREFIX) && Kinds::of(std::slice::from_ref(&pattern)) == Kinds::default()
+            {
                 return node.problem("matches no event of the gateway's own", "a pattern such as \"gatepost.**\"");
             }
             Some(pattern)

@@ -1,7 +1,6 @@
 //! What is wrong with a configuration.
 
 use std::fmt;
-use std::time::Duration;
 
 use serde_json::json;
 
@@ -48,14 +47,6 @@ pub(super) fn field_path(object: &str, key: &str) -> String {
     let is_plain = (1..=64).contains(&key.len()) && key.bytes().all(is_word);
     let key = if is_plain { key.to_owned() } else { shown(key) };
     if object.is_empty() { key } else { format!("{object}.{key}") }
-}
-
-/// A duration as a config writes it, down to milliseconds.
-pub(crate) fn shown_duration(duration: Duration) -> String {
-    match duration.subsec_millis() {
-        0 => format!("{}s", duration.as_secs()),
-        millis => format!("{}ms", duration.as_secs().saturating_mul(1000).saturating_add(millis.into())),
-    }
 }
 
 /// Long enough to recognise a name.

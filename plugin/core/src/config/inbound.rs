@@ -2,16 +2,17 @@
 
 use std::time::Duration;
 
-use super::Inbound;
-use super::error::{shown, shown_duration};
+use super::error::shown;
 use super::reader::{Node, Object, all};
 use super::routes::{method, path_pattern};
 use super::signature::{Use, is_taken, signatures};
 use super::values::{choice, header_name, name, names};
+use crate::inbound::Rule;
+use crate::inbound::replay::{CAPACITY_MAX, Duplicate, Policy, WhenFull};
 use crate::index::Index;
-use crate::replay::{CAPACITY_MAX, Duplicate, Policy, WhenFull};
-use crate::route::{PathPattern, readings};
+use crate::path::{PathPattern, readings};
 use crate::signature::{Signature, Tolerance};
+use crate::time::shown_duration;
 
 /// A rule takes about 1 KiB in each VM: 1024 x 1 KiB = 1 MiB.
 const RULES_MAX: usize = 1024;
@@ -22,7 +23,7 @@ const TTL_MAX: Duration = Duration::from_secs(48 * 3600);
 
 /// A rule and the pattern of its path.
 pub(super) struct InboundEntry {
-    pub(super) rule: Inbound,
+    pub(super) rule: Rule,
     pub(super) pattern: PathPattern,
 }
 
@@ -53,7 +54,7 @@ fn entry(node: &Node<'_>) -> Option<InboundEntry> {
     let header = object
         .or("header", "x-gatepost-verified".to_owned(), |node| header(node, signatures.as_deref().unwrap_or_default()));
     let (pattern, methods) = matching?;
-    let rule = Inbound {
+    let rule = Rule {
         name: name?.to_owned(),
         methods,
         signatures: signatures?,
@@ -111,7 +112,7 @@ fn replay(node: &Node<'_>) -> Option<Policy> {
 }
 
 /// A message that is forgotten while its signature is good could come again.
-fn outlasts_the_tolerance(object: &Object<'_>, rule: &Inbound) -> Option<()> {
+fn outlasts_the_tolerance(object: &Object<'_>, rule: &Rule) -> Option<()> {
     let good = rule.tolerance.past + rule.tolerance.future;
     if rule.replay.ttl >= good {
         return Some(());

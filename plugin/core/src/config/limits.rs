@@ -2,7 +2,6 @@
 
 use super::Limits;
 use super::reader::{Node, Object};
-use crate::history;
 
 impl Default for Limits {
     fn default() -> Self {
@@ -33,6 +32,9 @@ const DEAD_LETTERS_MAX: u32 = 100_000;
 const DEAD_LETTER_BYTES_MAX: u64 = 1 << 30;
 /// A key takes a record of about 0.5 KiB with the answer it repeats: 1,000,000 x 0.5 KiB = 500 MiB.
 const IDEMPOTENCY_KEYS_MAX: u32 = 1_000_000;
+/// The most events that the history may remember. One takes about 1 KiB with its attempts: 100,000 x 1 KiB = 100 MiB.
+/// Also what a survey of the history reads at most, whatever its record says.
+pub const HISTORY_MAX: u32 = 100_000;
 
 /// Reads the section.
 pub(super) fn limits(node: &Node<'_>) -> Option<Limits> {
@@ -45,7 +47,7 @@ pub(super) fn limits(node: &Node<'_>) -> Option<Limits> {
     let dead_letters = object.integer("dead_letters", default.dead_letters, DEAD_LETTERS_MAX);
     let dead_letter_bytes = object.size("dead_letter_bytes", default.dead_letter_bytes, DEAD_LETTER_BYTES_MAX);
     let idempotency_keys = object.integer("idempotency_keys", default.idempotency_keys, IDEMPOTENCY_KEYS_MAX);
-    let history = object.integer("history", default.history, history::SIZE_MAX);
+    let history = object.integer("history", default.history, HISTORY_MAX);
     let limits = Limits {
         body: body?,
         pending: pending?,

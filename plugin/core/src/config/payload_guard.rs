@@ -2,8 +2,8 @@
 
 use super::reader::{Node, Object};
 use super::values::choice;
-use crate::payload::detect::Kinds;
-use crate::payload::{ALLOWED_BYTES_MAX, Action, DeniedKeys, KeyPattern, Kind, Rules};
+use crate::ingress::payload::detect::Kinds;
+use crate::ingress::payload::{ALLOWED_BYTES_MAX, Action, DeniedKeys, KeyPattern, Kind, Rules};
 
 /// Each key of a payload is compared with each pattern.
 const ALLOW_MAX: usize = 64;

@@ -10,7 +10,7 @@ use super::error::{Problem, Problems, field_path, shown};
 use super::tree::{Number, Value};
 
 /// Collects the problems of one configuration, and knows the environment.
-pub(super) struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     /// What the whole is called in a problem.
     whole: &'static str,
     env: &'a dyn Fn(&str) -> Option<String>,
@@ -28,16 +28,16 @@ enum Step<'a> {
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(whole: &'static str, env: &'a dyn Fn(&str) -> Option<String>) -> Self {
+    pub(crate) fn new(whole: &'static str, env: &'a dyn Fn(&str) -> Option<String>) -> Self {
         Self { whole, env, places: RefCell::new(vec![(0, Step::Whole)]), problems: RefCell::default() }
     }
 
-    pub(super) fn root(&'a self, value: &'a Value) -> Node<'a> {
+    pub(crate) fn root(&'a self, value: &'a Value) -> Node<'a> {
         Node { reader: self, place: 0, value }
     }
 
     /// What was read, if no problem was noted on the way.
-    pub(super) fn finish<T>(&self, read: Option<T>) -> Result<T, Problems> {
+    pub(crate) fn finish<T>(&self, read: Option<T>) -> Result<T, Problems> {
         let problems = self.problems.take();
         read.filter(|_| problems.is_empty()).ok_or(problems)
     }
@@ -66,7 +66,7 @@ impl<'a> Reader<'a> {
 
 /// A value and its place.
 #[derive(Clone, Copy)]
-pub(super) struct Node<'a> {
+pub(crate) struct Node<'a> {
     reader: &'a Reader<'a>,
     place: usize,
     value: &'a Value,
@@ -78,13 +78,13 @@ impl<'a> Node<'a> {
     }
 
     /// Notes a problem here.
-    pub(super) fn problem<T>(&self, what: &str, expected: &str) -> Option<T> {
+    pub(crate) fn problem<T>(&self, what: &str, expected: &str) -> Option<T> {
         self.reader.note(self.reader.path(self.place), what, expected);
         None
     }
 
     /// Notes that the value is of another type than the expected one; the value itself is not shown.
-    pub(super) fn wrong_type<T>(&self, expected: &str) -> Option<T> {
+    pub(crate) fn wrong_type<T>(&self, expected: &str) -> Option<T> {
         let what = match self.value {
             Value::Null => "is null",
             Value::Bool(_) => "is a boolean",
@@ -97,7 +97,7 @@ impl<'a> Node<'a> {
     }
 
     /// Notes that the text or number here is not one that fits, and shows it: for nothing that may be a secret.
-    pub(super) fn unfit<T>(&self, expected: &str) -> Option<T> {
+    pub(crate) fn unfit<T>(&self, expected: &str) -> Option<T> {
         match self.value {
             Value::Text(text) => self.problem(&format!("is {}", shown(text)), expected),
             Value::Number(number) => self.problem(&format!("is {number}"), expected),
@@ -105,11 +105,11 @@ impl<'a> Node<'a> {
         }
     }
 
-    pub(super) fn text(&self, expected: &str) -> Option<&'a str> {
+    pub(crate) fn text(&self, expected: &str) -> Option<&'a str> {
         self.value.as_text().or_else(|| self.wrong_type(expected))
     }
 
-    pub(super) fn boolean(&self) -> Option<bool> {
+    pub(crate) fn boolean(&self) -> Option<bool> {
         match self.value {
             Value::Bool(value) => Some(*value),
             _ => self.wrong_type("true or false"),
@@ -117,7 +117,7 @@ impl<'a> Node<'a> {
     }
 
     /// A whole number in a range.
-    pub(super) fn integer(&self, range: RangeInclusive<u32>) -> Option<u32> {
+    pub(crate) fn integer(&self, range: RangeInclusive<u32>) -> Option<u32> {
         let expected = format!("a whole number from {} to {}", range.start(), range.end());
         let Value::Number(number) = self.value else {
             return self.wrong_type(&expected);
@@ -129,7 +129,7 @@ impl<'a> Node<'a> {
 
     /// Any number in a range, which `expected` names. Text will do: of the numbers in a YAML file Envoy keeps only whole
     /// ones as numbers, and hands on `0.2` as a string.
-    pub(super) fn number(&self, range: RangeInclusive<f64>, expected: &str) -> Option<f64> {
+    pub(crate) fn number(&self, range: RangeInclusive<f64>, expected: &str) -> Option<f64> {
         let number = match self.value {
             Value::Number(number) => Some(number.as_f64()),
             Value::Text(text) => Number::parse(text),
@@ -139,7 +139,7 @@ impl<'a> Node<'a> {
     }
 
     /// The items of a list with at most `max` of them.
-    pub(super) fn list(&self, max: usize, expected: &str) -> Option<Vec<Node<'a>>> {
+    pub(crate) fn list(&self, max: usize, expected: &str) -> Option<Vec<Node<'a>>> {
         let Value::List(items) = self.value else {
             return self.wrong_type(expected);
         };
@@ -151,13 +151,13 @@ impl<'a> Node<'a> {
     }
 
     /// The same, with at least one item.
-    pub(super) fn some_list(&self, max: usize, expected: &str) -> Option<Vec<Node<'a>>> {
+    pub(crate) fn some_list(&self, max: usize, expected: &str) -> Option<Vec<Node<'a>>> {
         let items = self.list(max, expected)?;
         if items.is_empty() { self.problem("is empty", expected) } else { Some(items) }
     }
 
     /// The fields of an object whose keys the user chooses.
-    pub(super) fn entries(&self, max: usize, expected: &str) -> Option<Vec<(&'a str, Node<'a>)>> {
+    pub(crate) fn entries(&self, max: usize, expected: &str) -> Option<Vec<(&'a str, Node<'a>)>> {
         let Value::Object(fields) = self.value else {
             return self.wrong_type(expected);
         };
@@ -169,7 +169,7 @@ impl<'a> Node<'a> {
 
     /// An object with these keys. Any other is a problem, and so are those of `later`, which are known but not yet
     /// supported: a key that is ignored in silence is a promise broken in silence.
-    pub(super) fn object(&self, keys: &[&str], later: &[&str]) -> Option<Object<'a>> {
+    pub(crate) fn object(&self, keys: &[&str], later: &[&str]) -> Option<Object<'a>> {
         let Value::Object(fields) = self.value else {
             return self.wrong_type(&format!("an object with {}", keys.join(", ")));
         };
@@ -185,7 +185,7 @@ impl<'a> Node<'a> {
     }
 
     /// A field, if this is an object that has it.
-    pub(super) fn field(&self, key: &'a str) -> Option<Node<'a>> {
+    pub(crate) fn field(&self, key: &'a str) -> Option<Node<'a>> {
         match self.value {
             Value::Object(fields) => fields.get(key).map(|value| self.child(key, value)),
             _ => None,
@@ -193,7 +193,7 @@ impl<'a> Node<'a> {
     }
 
     /// The value of the environment variable that this text names.
-    pub(super) fn environment(&self) -> Option<String> {
+    pub(crate) fn environment(&self) -> Option<String> {
         let name = self.text("the name of an environment variable")?;
         if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
             return self.problem("is not the name of a variable", "letters, digits and '_'");
@@ -212,21 +212,21 @@ impl<'a> Node<'a> {
 }
 
 /// An object whose keys are known.
-pub(super) struct Object<'a> {
+pub(crate) struct Object<'a> {
     node: Node<'a>,
 }
 
 impl<'a> Object<'a> {
-    pub(super) fn node(&self) -> &Node<'a> {
+    pub(crate) fn node(&self) -> &Node<'a> {
         &self.node
     }
 
-    pub(super) fn get(&self, key: &'a str) -> Option<Node<'a>> {
+    pub(crate) fn get(&self, key: &'a str) -> Option<Node<'a>> {
         self.node.field(key)
     }
 
     /// Reads a key that must be there.
-    pub(super) fn required<T>(
+    pub(crate) fn required<T>(
         &self,
         key: &'a str,
         expected: &str,
@@ -241,18 +241,18 @@ impl<'a> Object<'a> {
     }
 
     /// Reads a key that has a default.
-    pub(super) fn or<T>(&self, key: &'a str, default: T, read: impl FnOnce(&Node<'a>) -> Option<T>) -> Option<T> {
+    pub(crate) fn or<T>(&self, key: &'a str, default: T, read: impl FnOnce(&Node<'a>) -> Option<T>) -> Option<T> {
         self.get(key).map_or(Some(default), |node| read(&node))
     }
 
     /// Reads a key that may be left out.
-    pub(super) fn optional<T>(&self, key: &'a str, read: impl FnOnce(&Node<'a>) -> Option<T>) -> Option<Option<T>> {
+    pub(crate) fn optional<T>(&self, key: &'a str, read: impl FnOnce(&Node<'a>) -> Option<T>) -> Option<Option<T>> {
         self.get(key).map_or(Some(None), |node| read(&node).map(Some))
     }
 }
 
 /// Reads every item, however many have problems.
-pub(super) fn all<N, T>(nodes: &[N], mut read: impl FnMut(&N) -> Option<T>) -> Option<Vec<T>> {
+pub(crate) fn all<N, T>(nodes: &[N], mut read: impl FnMut(&N) -> Option<T>) -> Option<Vec<T>> {
     let mut items = Vec::with_capacity(nodes.len());
     for node in nodes {
         if let Some(item) = read(node) {

@@ -6,9 +6,9 @@ use super::Rollout;
 use super::reader::{Node, Object, all};
 use super::tree::{Number, Value};
 use super::values::{choice, date, duration, literal_or_env};
-use crate::guard::{Guard, Hold};
+use crate::ingress::template::Template;
+use crate::rollout::guard::{Guard, Hold};
 use crate::rollout::{OPENS_MAX, Percent, Phase, Plan};
-use crate::template::Template;
 
 /// A phase is kept with every endpoint's status: 16 x 24 B.
 const PHASES_MAX: usize = 16;
@@ -42,7 +42,7 @@ fn digest(object: &Object<'_>) -> u64 {
 }
 
 /// A share of the events: a number, or text that is one, as Envoy hands on what is not whole.
-pub(super) fn percent(node: &Node<'_>) -> Option<Percent> {
+pub(crate) fn percent(node: &Node<'_>) -> Option<Percent> {
     hundredths(node.number(0.0..=100.0, PERCENT)?).or_else(|| node.unfit(PERCENT))
 }
 

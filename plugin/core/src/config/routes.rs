@@ -6,12 +6,13 @@ use super::error::shown;
 use super::reader::{Node, Object, all};
 use super::tree::{Number, Value};
 use super::values::{choice, header_name, name, names};
-use super::{Ack, EndpointId, MetadataValue, Payload, Route};
+use crate::event_type::{EVENT_TYPE_MAX, is_event_type_byte};
 use crate::headers;
+use crate::ids::EndpointId;
 use crate::index::{Index, insert_ascending};
-use crate::message::{EVENT_TYPE_MAX, is_event_type_byte};
-use crate::route::PathPattern;
-use crate::template::Template;
+use crate::ingress::route::{Ack, MetadataValue, Payload, Route};
+use crate::ingress::template::Template;
+use crate::path::PathPattern;
 
 /// A route takes about 1 KiB in each VM: 4096 x 1 KiB = 4 MiB.
 const ROUTES_MAX: usize = 4096;

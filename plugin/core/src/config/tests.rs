@@ -5,6 +5,11 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::egress::breaker::Count;
+use crate::egress::endpoint::{OnGone, Overflow, Sink, Url};
+use crate::egress::rate::Rate;
+use crate::ids::RouteId;
+use crate::ingress::route::{Ack, Payload};
 
 mod document;
 mod good;

@@ -2,7 +2,7 @@
 
 use super::admin::admin;
 use super::endpoints::{ENDPOINTS_MAX, endpoints};
-use super::error::Problems;
+use super::error::{Problem, Problems};
 use super::inbound::inbound;
 use super::limits::limits;
 use super::payload_guard::payload_guard;
@@ -12,10 +12,10 @@ use super::routes::routes;
 use super::tree::Value;
 use super::values::{literal_or_env, names};
 use super::{Config, Limits, Rollout, document};
+use crate::egress::subscription::Subscriptions;
 use crate::headers;
-use crate::index::insert_ascending;
-use crate::route::Router;
-use crate::subscription::Subscriptions;
+use crate::inbound::Rules;
+use crate::ingress::route::Routes;
 
 /// This version of Gatepost, as receivers see it.
 const AGENT: &str = concat!("Gatepost/", env!("CARGO_PKG_VERSION"));
@@ -59,24 +59,17 @@ fn config(root: &Node<'_>) -> Option<Config> {
         object.required("routes", "a list of routes: a filter without routes does nothing", |node| routes(node, &names))
     };
     let (endpoints, routes, inbound) = (endpoints?, routes?, inbound?);
-    let router = Router::build(routes.iter().map(|entry| (&entry.pattern, entry.route.headers.as_slice())));
-    let inbound_router = Router::build(inbound.iter().map(|entry| (&entry.pattern, [].as_slice())));
-    let mut inbound_headers = Vec::new();
-    inbound.iter().for_each(|entry| insert_ascending(&mut inbound_headers, entry.rule.header.clone()));
     let subscriptions = Subscriptions::build(endpoints.iter().map(|entry| entry.events.as_slice()));
     Some(Config {
         enabled: enabled?,
         user_agent: user_agent?,
-        routes: routes.into_iter().map(|entry| entry.route).collect(),
+        routes: Routes::new(routes.into_iter().map(|entry| (entry.route, entry.pattern)).collect()),
         endpoints: endpoints.into_iter().map(|entry| entry.endpoint).collect(),
         rollout: rollout?,
         payload_guard: payload_guard?,
         limits: limits?,
         admin: admin?,
-        inbound: inbound.into_iter().map(|entry| entry.rule).collect(),
-        inbound_headers,
-        inbound_router,
-        router,
+        inbound: Rules::new(inbound.into_iter().map(|entry| (entry.rule, entry.pattern)).collect()),
         subscriptions,
         fingerprint: root.value().digest().wrapping_add(Value::Text(AGENT.to_owned()).digest()),
     })
@@ -102,4 +95,18 @@ fn user_agent(node: &Node<'_>) -> Option<String> {
     let text = node.text(EXPECTED)?;
     let fits = (1..=256).contains(&text.len()) && text.trim() == text && headers::is_value(text.as_bytes());
     if fits { Some(text.to_owned()) } else { node.problem("is empty, too long or no header value", EXPECTED) }
+}
+
+/// Reads the JSON body of a request to the admin surface.
+///
+/// # Errors
+/// All that is wrong with it, as of a configuration.
+pub(crate) fn read_body<T>(body: &[u8], read: impl FnOnce(&Node<'_>) -> Option<T>) -> Result<T, Problems> {
+    const WHOLE: &str = "body";
+    let text = std::str::from_utf8(body).map_err(|error| error.to_string());
+    let tree: Value = text
+        .and_then(|text| serde_json::from_str(text).map_err(|error| error.to_string()))
+        .map_err(|fault| vec![Problem::new(WHOLE.to_owned(), &format!("is not JSON: {fault}"), "a JSON object")])?;
+    let reader = Reader::new(WHOLE, &|_| None);
+    reader.finish(read(&reader.root(&tree)))
 }

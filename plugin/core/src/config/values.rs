@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use super::Url;
-use super::error::{shown, shown_duration};
+use super::error::shown;
 use super::reader::{Node, Object, all};
 use super::tree::Value;
+use crate::egress::endpoint::Url;
 use crate::headers;
 use crate::index::Index;
 use crate::outcome::StatusSet;
-use crate::time::WallTime;
+use crate::time::{WallTime, shown_duration};
 
 /// A name that is used as a metric label and in records.
 pub(super) fn name<'a>(node: &Node<'a>) -> Option<&'a str> {
@@ -73,7 +73,7 @@ impl<'a> Object<'a> {
 }
 
 /// One of some words, as what it stands for; those of `later` are known but not yet supported.
-pub(super) fn choice<T: Copy>(node: &Node<'_>, choices: &[(&str, T)], later: &[&str]) -> Option<T> {
+pub(crate) fn choice<T: Copy>(node: &Node<'_>, choices: &[(&str, T)], later: &[&str]) -> Option<T> {
     let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
     let expected = words.join(" or ");
     let text = node.text(&expected)?;

@@ -6,17 +6,23 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::pending::Pledge;
 use super::settle::{buried, state};
-use super::{Engine, Place, Pledge, World};
-use crate::answer::{Answer, Receipt, Status};
-use crate::breaker::Admission;
-use crate::config::{Ack, Endpoint, EndpointId, Overflow, RouteId};
-use crate::control::{REREAD, State};
-use crate::dead_letter::{Letter, Reason};
-use crate::delivery::{Delivery, EventMeta, Pending, Stage};
-use crate::idempotency::{Claim, Key};
-use crate::message::{Event, EventId};
-use crate::notice::{DeliveryResult, EventResult, Notice};
+use super::{Engine, Place, World};
+use crate::admin::control::{REREAD, State};
+use crate::answer::Answer;
+use crate::egress::breaker::Admission;
+use crate::egress::dead_letter::Letter;
+use crate::egress::endpoint::{Endpoint, Overflow};
+use crate::engine::pending::{Delivery, Pending};
+use crate::ids::{EndpointId, EventId, RouteId};
+use crate::ingress::event::{Event, EventResult};
+use crate::ingress::idempotency::{Claim, Key};
+use crate::ingress::receipt::{Receipt, Status};
+use crate::ingress::route::Ack;
+use crate::ledger::record::{EventMeta, Stage};
+use crate::outcome::{DeliveryResult, Reason};
+use crate::telemetry::notice::Notice;
 
 /// A request that is an event.
 #[derive(Debug)]

@@ -9,13 +9,13 @@ use std::time::Duration;
 use super::send::Flight;
 use super::watch::Watched;
 use super::{Engine, World};
-use crate::config::EndpointId;
-use crate::delivery::Pending;
-use crate::guard::{self, Ring};
-use crate::hours::REJECTED;
-use crate::notice::{DeliveryResult, Notice};
-use crate::outcome::Ending;
+use crate::engine::pending::Pending;
+use crate::ids::EndpointId;
+use crate::outcome::{DeliveryResult, Ending};
+use crate::rollout::guard::{self, Ring};
 use crate::store::{Record, StoreError, read};
+use crate::telemetry::hours::REJECTED;
+use crate::telemetry::notice::Notice;
 use crate::time::Now;
 
 /// Endpoints whose counts one worker writes in a second, 20 µs each; the others have their turn in the next ones.

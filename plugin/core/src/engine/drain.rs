@@ -4,13 +4,13 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::{Action, Engine, World};
-use crate::about::About;
+use crate::admin::about::About;
+use crate::admin::control::Cached;
 use crate::admin::{self, Outcome, Request};
 use crate::answer::{Answer, Problem};
-use crate::control::Cached;
 use crate::ledger::Partition;
-use crate::notice::Notice;
 use crate::store::StoreError;
+use crate::telemetry::notice::Notice;
 use crate::time::Instant;
 
 /// How long a drain is waited for: below the 5 minutes after which Envoy gives up an idle stream, above what a schedule

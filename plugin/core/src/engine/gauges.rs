@@ -4,12 +4,11 @@
 //! all of them. So a gauge is at most a second behind, and a worker that dies leaves none that is wrong for long.
 
 use super::{Engine, World};
-use crate::config::EndpointId;
-use crate::dead_letter;
-use crate::ledger::Partition;
-use crate::notice::{Gauge, Notice};
-use crate::standing::{self, Standing};
+use crate::egress::dead_letter;
+use crate::ids::EndpointId;
 use crate::store::{Record, StoreError};
+use crate::telemetry::backlog::{self, Backlog};
+use crate::telemetry::notice::{Gauge, Notice};
 
 /// What the metrics were last told of an endpoint, or, without one, of the process: a handful each.
 pub(super) type Told = Vec<(Gauge, u64)>;
@@ -26,7 +25,7 @@ impl Engine {
 
     /// Writes what is pending with this worker, for all to add up.
     fn say_pending(&mut self, world: &mut World<'_>) -> Result<(), StoreError> {
-        let mut standing = Standing::at(world.now.mono);
+        let mut standing = Backlog::at(world.now.mono);
         let shares = self.config.endpoints.iter().zip(&self.shares).filter(|(_, share)| share.deliveries > 0);
         standing.pending = shares.map(|(endpoint, share)| (endpoint.name.clone(), share.deliveries)).collect();
         let is_pending = !standing.pending.is_empty();
@@ -39,11 +38,11 @@ impl Engine {
         let home = if is_pending { Some(self.own(world)?) } else { self.home };
         self.has_said_pending = is_pending;
         let Some(home) = home else { return Ok(()) };
-        world.store.set(&standing::key(&self.prefix, home), &standing.encode()?, None)
+        world.store.set(&backlog::key(&self.prefix, home), &standing.encode()?, None)
     }
 
     fn gauge_all(&mut self, world: &mut World<'_>) -> Result<(), StoreError> {
-        let standing = Partition::stand_all(world.store, &self.prefix, world.now.mono)?;
+        let standing = Backlog::of_all(world.store, &self.prefix, world.now.mono)?;
         for number in 0..self.config.endpoints.len() {
             self.gauge_endpoint(EndpointId(number), &standing);
         }
@@ -55,7 +54,7 @@ impl Engine {
     }
 
     /// Of an endpoint, as the [watch](super::watch) has seen it in this second.
-    fn gauge_endpoint(&mut self, id: EndpointId, standing: &Standing) {
+    fn gauge_endpoint(&mut self, id: EndpointId, standing: &Backlog) {
         let Some((endpoint, watched)) = self.config.endpoints.get(id.0).zip(self.watched.get(id.0)) else { return };
         let (pending, disabled) = (standing.of(&endpoint.name).into(), watched.is_disabled.into());
         let position = watched.position.number();

@@ -10,15 +10,16 @@ use super::lane::LaneId;
 use super::settle::{is_live, state};
 use super::table::{Holding, Place};
 use super::{Announced, Engine, World};
-use crate::about::About;
-use crate::config::{EndpointId, RouteId};
-use crate::control::State;
-use crate::dead_letter::{Letter, Reason};
-use crate::delivery::{Delivery, DeliveryRecord, Pending, Stage, StateRecord};
+use crate::admin::about::About;
+use crate::admin::control::State;
+use crate::egress::dead_letter::Letter;
+use crate::engine::pending::{Delivery, Pending};
+use crate::ids::{EndpointId, EventId, RouteId};
+use crate::ledger::record::{DeliveryRecord, Stage, StateRecord};
 use crate::ledger::{LEASE, Partition, Recovered};
-use crate::message::EventId;
-use crate::notice::Notice;
+use crate::outcome::Reason;
 use crate::store::StoreError;
+use crate::telemetry::notice::Notice;
 use crate::time::Now;
 
 /// Attempts of an event that may each have ended their VM: when it is taken for what kills them. The first of them is

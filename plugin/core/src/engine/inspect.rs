@@ -3,9 +3,10 @@
 use super::accept::Offer;
 use super::{Engine, World};
 use crate::answer::Answer;
-use crate::config::{EndpointId, Payload};
-use crate::notice::Notice;
-use crate::payload::{Action, inspect};
+use crate::ids::EndpointId;
+use crate::ingress::payload::{Action, inspect};
+use crate::ingress::route::Payload;
+use crate::telemetry::notice::Notice;
 
 /// So many findings are told to whoever asks why a rollout was rolled back; it is kept with each endpoint's progress.
 const TOLD_MAX: usize = 3;

@@ -8,7 +8,8 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use super::table::{Place, Timers};
-use crate::config::{Endpoint, EndpointId};
+use crate::egress::endpoint::Endpoint;
+use crate::ids::EndpointId;
 use crate::time::Instant;
 
 /// A lane: an endpoint's deliveries, or its dead letters on their way to the sink.

@@ -1,22 +1,13 @@
 //! Producers that wait for the end of their event's deliveries (`ack: delivered`).
 
+use super::pending::Pledge;
 use super::{Action, Engine, Place, World};
-use crate::answer::{Answer, DeliveryReceipt, Receipt, Status};
-use crate::delivery::{Delivery, Pending, Stage};
-use crate::idempotency::Key;
-use crate::notice::Notice;
-use crate::time::Instant;
-
-/// An answer that is owed.
-#[derive(Clone, Debug)]
-pub struct Pledge {
-    /// The stream to answer; `None` once its client is gone.
-    pub stream: Option<u32>,
-    /// When the answer is given at the latest.
-    pub deadline: Instant,
-    /// The idempotency key to settle with it.
-    pub key: Option<Key>,
-}
+use crate::answer::Answer;
+use crate::engine::pending::{Delivery, Pending};
+use crate::ingress::idempotency::Key;
+use crate::ingress::receipt::{DeliveryReceipt, Receipt, Status};
+use crate::ledger::record::Stage;
+use crate::telemetry::notice::Notice;
 
 impl Engine {
     /// A stream that waited for the event at `place` is over. If its producer has not been answered, it is gone: the

@@ -5,15 +5,17 @@ use std::time::Duration;
 use super::lane::{Entry, LaneId};
 use super::settle::is_live;
 use super::{Action, Engine, Place, World};
-use crate::breaker::{Permit, Position};
-use crate::config::{Config, EndpointId};
-use crate::dead_letter::Reason;
-use crate::delivery::{EventMeta, Stage};
-use crate::endpoint::{Gate, RECHECK, Shared};
-use crate::message::{Attempt, CallHeaders, attempt_headers, sink_headers};
-use crate::notice::Notice;
-use crate::outcome::Ending;
+use crate::config::Config;
+use crate::egress::attempt::{attempt_headers, sink_headers};
+use crate::egress::breaker::{Permit, Position};
+use crate::egress::state::{Gate, RECHECK, Shared};
+use crate::headers::CallHeaders;
+use crate::ids::EndpointId;
+use crate::ledger::record::{EventMeta, Stage};
+use crate::outcome::{Ending, Reason};
+use crate::signature::Attempt;
 use crate::store::StoreError;
+use crate::telemetry::notice::Notice;
 use crate::time::{Instant, WallTime};
 
 /// Envoy reports the end of every call; one that is this much overdue is taken for timed out.

@@ -9,16 +9,19 @@ use super::lane::{Entry, LaneId};
 use super::send::Flight;
 use super::table::{Holdings, Place};
 use super::{Engine, World};
-use crate::breaker::Signal;
-use crate::config::{Config, Endpoint, EndpointId, OnGone, RetryPolicy};
-use crate::dead_letter::{self, Letter, Reason};
-use crate::delivery::{Delivery, DeliveryRecord, Pending, Stage, StateRecord};
-use crate::endpoint::RECHECK;
-use crate::notice::{DeliveryResult, Notice};
-use crate::operational::Kind;
-use crate::outcome::{Ending, Verdict, retry_after};
-use crate::retry;
+use crate::config::Config;
+use crate::egress::breaker::Signal;
+use crate::egress::dead_letter::{self, Letter};
+use crate::egress::endpoint::{Endpoint, OnGone};
+use crate::egress::operational::Kind;
+use crate::egress::retry::{self, RetryPolicy};
+use crate::egress::state::RECHECK;
+use crate::engine::pending::{Delivery, Pending};
+use crate::ids::EndpointId;
+use crate::ledger::record::{DeliveryRecord, Stage, StateRecord};
+use crate::outcome::{DeliveryResult, Ending, Reason, Verdict, retry_after};
 use crate::store::StoreError;
+use crate::telemetry::notice::Notice;
 use crate::time::Instant;
 
 /// Dead letters made in one sweep; each takes some 50 µs with the default limits.
@@ -169,7 +172,7 @@ impl Engine {
         letter: &Letter,
         payload: &[u8],
     ) -> Result<(), StoreError> {
-        match dead_letter::keep(world.store, &self.prefix, letter, payload, &self.config.limits) {
+        match dead_letter::keep(world.store, &self.prefix, letter, payload, self.config.limits.dead_letter_room()) {
             Ok(evicted) => {
                 self.note(Notice::DeadLetter {
                     id: letter.meta.id,

@@ -3,7 +3,8 @@
 use std::collections::{HashMap, VecDeque};
 
 use super::send::Flight;
-use crate::delivery::{EventMeta, Pending};
+use crate::engine::pending::Pending;
+use crate::ledger::record::EventMeta;
 use crate::ledger::{Ownership, Partition};
 use crate::store::{SharedStore, StoreError};
 use crate::time::Instant;

@@ -5,16 +5,18 @@ use std::rc::Rc;
 use super::send::Flight;
 use super::settle::state;
 use super::{Engine, Place, World};
-use crate::about::About;
-use crate::breaker::{Permit, Position};
-use crate::config::{Endpoint, EndpointId};
-use crate::dead_letter::Letter;
-use crate::delivery::{Delivery, EventMeta, Pending, Stage, StateRecord};
-use crate::message::EventId;
-use crate::notice::Notice;
-use crate::operational::{Facts, Kind, News, is_operational};
+use crate::admin::about::About;
+use crate::egress::breaker::{Permit, Position};
+use crate::egress::dead_letter::Letter;
+use crate::egress::endpoint::Endpoint;
+use crate::egress::operational::{Facts, Kind, News};
+use crate::engine::pending::{Delivery, Pending};
+use crate::event_type::is_operational;
+use crate::ids::{EndpointId, EventId};
+use crate::ledger::record::{EventMeta, Stage, StateRecord};
 use crate::outcome::Ending;
 use crate::store::StoreError;
+use crate::telemetry::notice::Notice;
 
 impl Engine {
     /// Puts an event into the history, all of whose deliveries have ended.
@@ -85,7 +87,7 @@ impl Engine {
         let wanted = config.endpoints.iter().enumerate().filter(|(_, endpoint)| wants(endpoint));
         let wanted: Vec<EndpointId> = wanted.map(|(number, _)| EndpointId(number)).collect();
         // Disabled, it discards producers' events too.
-        if wanted.is_empty() || self.state() == crate::control::State::Disabled {
+        if wanted.is_empty() || self.state() == crate::admin::control::State::Disabled {
             return;
         }
         let now = world.now;

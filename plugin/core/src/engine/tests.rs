@@ -2,11 +2,11 @@
 
 use super::*;
 use crate::config;
-use crate::message::Event;
-use crate::notice::EventResult;
+use crate::ingress::event::{Event, EventResult};
 use crate::outcome::Ending;
+use crate::store::SharedStore;
 use crate::store::memory::MemoryStore;
-use crate::time::WallTime;
+use crate::time::{Now, WallTime};
 
 mod acks;
 mod adoption;
@@ -79,7 +79,7 @@ impl Process {
             traceparent: None,
             tracestate: None,
         };
-        let offer = Offer { stream, route: config::RouteId(0), event, key: None, rollout_key: None };
+        let offer = Offer { stream, route: crate::ids::RouteId(0), event, key: None, rollout_key: None };
         self.run(worker, |engine, world| engine.offer(world, offer))
     }
 

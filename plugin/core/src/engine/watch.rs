@@ -7,16 +7,16 @@
 use super::count::{Counted, WRITES_MAX};
 use super::gauges::Told;
 use super::{Engine, World};
-use crate::breaker::Position;
-use crate::config::EndpointId;
-use crate::control::{Control, REREAD};
-use crate::guard::{self, Ring, Trigger};
-use crate::hours::Hours;
-use crate::ledger::Partition;
-use crate::notice::{Gauge, Notice};
-use crate::operational::{Facts, Kind};
+use crate::admin::control::{Control, REREAD};
+use crate::egress::breaker::Position;
+use crate::egress::operational::{Facts, Kind};
+use crate::ids::EndpointId;
+use crate::rollout::guard::{self, Ring, Trigger};
 use crate::rollout::{self, Progress};
 use crate::store::{StoreError, Write, read, update};
+use crate::telemetry::backlog::Backlog;
+use crate::telemetry::hours::Hours;
+use crate::telemetry::notice::{Gauge, Notice};
 use crate::time::{Instant, Now};
 
 /// What a worker knows of an endpoint's rollout.
@@ -215,7 +215,7 @@ impl Engine {
             return;
         }
         let Some((endpoint, ring)) = config.endpoints.get(id.0).zip(self.counted(world, id)) else { return };
-        let Ok(standing) = Partition::stand_all(world.store, &self.prefix, now) else { return };
+        let Ok(standing) = Backlog::of_all(world.store, &self.prefix, now) else { return };
         let (ended, waiting) = (ring.total(now, since), standing.of(&endpoint.name));
         if ended.delivered + ended.failed + waiting >= guard.min_events {
             let seconds = itoa::Buffer::new().format(now.since(since).as_secs()).to_owned();
@@ -327,7 +327,7 @@ impl Engine {
     /// What all workers counted of an endpoint.
     fn counted(&mut self, world: &mut World<'_>, id: EndpointId) -> Option<Ring> {
         let endpoint = self.config.endpoints.get(id.0)?;
-        match Partition::count_all(world.store, &self.prefix, &endpoint.name, self.window()) {
+        match guard::count_all(world.store, &self.prefix, &endpoint.name, self.window()) {
             Ok(ring) => Some(ring),
             Err(error) => {
                 self.note(Notice::Store { doing: "reading what was counted", error });

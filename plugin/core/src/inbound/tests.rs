@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use super::*;
-use crate::config;
-use crate::replay::CLAIM;
+use crate::config::{self, Config};
+use crate::inbound::replay::CLAIM;
 use crate::secret::Secret;
 use crate::signature::timestamped::sign;
 use crate::store::memory::MemoryStore;
@@ -27,13 +27,13 @@ impl Case {
             "signature": signature,
         }]});
         let config = config::parse(config.to_string().as_bytes(), &|_| None).unwrap();
-        Self { store: MemoryStore::default(), gate: Gate::new(&config, "g"), config }
+        Self { store: MemoryStore::default(), gate: Gate::new(&config.inbound, "g"), config }
     }
 
     fn verify(&mut self, headers: &[(&str, String)], body: &[u8]) -> Verdict {
         let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
         let now = Now { mono: Instant::from_nanos(1).plus(CLAIM), wall: AT };
-        self.gate.verify(&self.config, &mut self.store, now, RuleId(0), &Headers::new(&headers), body)
+        self.gate.verify(&self.config.inbound, &mut self.store, now, RuleId(0), &Headers::new(&headers), body)
     }
 }
 
@@ -136,9 +136,9 @@ fn each_fault_has_a_status_and_a_word() {
 #[test]
 fn while_secrets_rotate_a_message_is_the_same_under_each_of_them() {
     let mut case = Case::new(json!({}), json!({}));
-    let mut second = case.config.inbound[0].signatures[0].keys[0].clone();
+    let mut second = case.config.inbound.list[0].signatures[0].keys[0].clone();
     second.key = crate::secret::Key::Shared(Secret::new(b"t".to_vec()).unwrap());
-    case.config.inbound[0].signatures[0].keys.push(second);
+    case.config.inbound.list[0].signatures[0].keys.push(second);
     // Whoever stands between takes one of the two signatures and the id away.
     let under = |secret: &[u8], id: &str| {
         let mut headers = message(id, b"{}");

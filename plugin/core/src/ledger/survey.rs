@@ -1,12 +1,11 @@
 //! A look at all that is pending, whoever holds it.
 
-use super::{Lease, PARTITIONS_MAX, Partition, lease_key, slot_key};
-use std::time::Duration;
+use std::ops::Range;
 
-use crate::delivery::{EventMeta, StateRecord};
-use crate::guard::{self, Ring};
-use crate::standing::{self, Standing};
-use crate::store::{Record, SharedStore, StoreError, is_freed, read};
+use super::{Lease, PARTITIONS_MAX, Partition, lease_key, slot_key};
+
+use crate::ledger::record::{EventMeta, StateRecord};
+use crate::store::{Record, SharedStore, StoreError, is_freed};
 use crate::time::Instant;
 
 impl Partition {
@@ -46,42 +45,16 @@ impl Partition {
         Ok(living)
     }
 
-    /// What the holders of all partitions counted of an endpoint, those that are gone too.
+    /// The numbers of the partitions that were ever claimed, whoever holds them.
     ///
     /// # Errors
     /// The store's.
-    pub fn count_all(
-        store: &mut dyn SharedStore,
-        prefix: &str,
-        endpoint: &str,
-        window: Duration,
-    ) -> Result<Ring, StoreError> {
-        let mut sum = Ring::new(window);
+    pub fn claimed(store: &mut dyn SharedStore, prefix: &str) -> Result<Range<u32>, StoreError> {
         for number in 0..PARTITIONS_MAX {
             if store.get(&lease_key(prefix, number))?.is_none() {
-                break;
-            }
-            if let Some(ring) = read::<Ring>(store, &guard::key(prefix, number, endpoint))? {
-                sum.add(&ring);
+                return Ok(0..number);
             }
         }
-        Ok(sum)
-    }
-
-    /// What is pending, added up over all workers.
-    ///
-    /// # Errors
-    /// The store's.
-    pub fn stand_all(store: &mut dyn SharedStore, prefix: &str, now: Instant) -> Result<Standing, StoreError> {
-        let mut sum = Standing::at(now);
-        for number in 0..PARTITIONS_MAX {
-            if store.get(&lease_key(prefix, number))?.is_none() {
-                break;
-            }
-            if let Some(standing) = read::<Standing>(store, &standing::key(prefix, number))? {
-                sum.add(&standing);
-            }
-        }
-        Ok(sum)
+        Ok(0..PARTITIONS_MAX)
     }
 }

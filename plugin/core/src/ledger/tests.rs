@@ -1,6 +1,5 @@
 use super::*;
-use crate::delivery::{DeliveryRecord, Stage};
-use crate::history::Trail;
+use crate::ledger::record::{DeliveryRecord, Stage, Trail};
 use crate::store::memory::MemoryStore;
 use crate::store::recorded::assert_recorded;
 use crate::time::WallTime;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::config::shown_duration;
+use crate::time::shown_duration;
 
 /// Why a request is not taken. Printed, it is one sentence that helps its sender, and tells nobody what would be right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,9 +5,9 @@
 //! secret; the signatures of further live secrets stand in a second one, which its receivers do not look at.
 
 use super::{Fault, Presented, first_and_also, hex_of, read_first_and_also, secrets};
-use crate::headers::Headers;
-use crate::message::{Attempt, CallHeaders};
+use crate::headers::{CallHeaders, Headers};
 use crate::secret::Key;
+use crate::signature::Attempt;
 
 /// Carries the signature under the current secret.
 pub const SIGNATURE: &str = "x-hub-signature-256";

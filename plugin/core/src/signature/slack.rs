@@ -5,10 +5,10 @@
 //! look at. The event's id is the body's, where it is an event of Slack's Events API.
 
 use super::{Fault, Presented, first_and_also, hex_of, read_first_and_also, secrets, single, timestamp};
-use crate::headers::Headers;
+use crate::headers::{CallHeaders, Headers};
 use crate::json::id_at;
-use crate::message::{Attempt, CallHeaders};
 use crate::secret::Key;
+use crate::signature::Attempt;
 
 /// Carries the signature under the current secret.
 pub const SIGNATURE: &str = "x-slack-signature";

@@ -7,9 +7,9 @@
 use base64ct::{Base64, Encoding};
 
 use super::{Fault, Presented, Tag, few, mac, single, timestamp};
-use crate::headers::Headers;
-use crate::message::{Attempt, CallHeaders};
+use crate::headers::{CallHeaders, Headers};
 use crate::secret::Key;
+use crate::signature::Attempt;
 
 /// Carries the signatures.
 pub const SIGNATURE: &str = "webhook-signature";

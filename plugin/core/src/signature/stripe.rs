@@ -4,10 +4,10 @@
 //! where that is an `event` object.
 
 use super::{Fault, Presented, few, hex_of, secrets, single, tag_of_hex, timestamp};
-use crate::headers::Headers;
+use crate::headers::{CallHeaders, Headers};
 use crate::json::id_at;
-use crate::message::{Attempt, CallHeaders};
 use crate::secret::Key;
+use crate::signature::Attempt;
 
 /// Carries the timestamp and the signatures.
 pub const SIGNATURE: &str = "stripe-signature";

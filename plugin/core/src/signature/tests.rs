@@ -8,8 +8,8 @@ use serde_json::json;
 
 use super::*;
 use crate::config::{self, Config};
-use crate::message::EventId;
-use crate::message::attempt_headers;
+use crate::egress::attempt::attempt_headers;
+use crate::ids::EventId;
 
 const TOLERANCE: Tolerance = Tolerance { past: Duration::from_secs(300), future: Duration::from_secs(30) };
 const AT: WallTime = WallTime::from_millis(1_700_000_000_000);

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Process, Word, percent};
+use super::{Process, Word};
+use crate::rollout::serialize_percent;
 use crate::time::{WallTime, rfc3339};
 
 /// `GET status`, and the answer to every command that changes something: how the gateway stands.
@@ -101,7 +102,7 @@ pub struct Breaker {
 #[serde(default)]
 pub struct Rollout {
     /// The share of the events that is sent.
-    #[serde(serialize_with = "percent")]
+    #[serde(serialize_with = "serialize_percent")]
     pub percent: f64,
     /// `fixed`, `overridden`, `scheduled`, `running`, `waiting`, `held`, `complete` or `rolled_back`.
     pub state: Word,
@@ -162,7 +163,7 @@ pub struct Window {
     /// Attempts answered 401 or 403.
     pub unauthorized: u64,
     /// The share of the deliveries that arrived; `None`: none has ended.
-    #[serde(serialize_with = "percent")]
+    #[serde(serialize_with = "serialize_percent")]
     pub success_percent: Option<f64>,
     /// Half of the attempts took no longer.
     pub p50_ms: Option<u64>,

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::headers::Headers;
+use crate::ingress::route::Selection;
 use crate::outcome::StatusSet;
-use crate::route::Selection;
 use crate::signature::timestamped::Timestamped;
 
 #[test]
@@ -51,13 +51,12 @@ fn every_key_of_a_route_has_its_effect() {
     assert_eq!(route.endpoints, Some(vec![EndpointId(0), EndpointId(1)]));
     assert_eq!(route.idempotency_scope.as_deref(), Some("x-tenant-id"));
     let headers = Headers::new(&[("x-tenant", b"acme"), ("x-tenant-id", b"t\"1")]);
-    let candidates = config.router.lookup("/events/payment_made/7?x");
-    let Selection::Event { route: id, captures } = config.router.select(&config.routes, candidates, "PUT", &headers)
+    let Selection::Event { route: id, captures } = config.routes.select("/events/payment_made/7?x", "PUT", &headers)
     else {
         panic!("no event");
     };
     assert_eq!(id, RouteId(0));
-    let event = crate::message::event(route, &captures, &headers, b"[1]".to_vec()).unwrap();
+    let event = crate::ingress::event::event(route, &captures, &headers, b"[1]".to_vec()).unwrap();
     assert_eq!(
         String::from_utf8(event.payload).unwrap(),
         r#"{"event":"order.payment_made","data":[1],"metadata":{"flag":true,"id":"7","n":5,"none":null,"tenant":"t\"1"}}"#

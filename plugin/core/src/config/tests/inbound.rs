@@ -1,8 +1,9 @@
 //! Secrets with times, schemes, and the section `inbound`.
 
 use super::*;
-use crate::inbound::{Path, RuleId};
-use crate::replay::{Duplicate, Policy, WhenFull};
+use crate::ids::RuleId;
+use crate::inbound::Path;
+use crate::inbound::replay::{Duplicate, Policy, WhenFull};
 use crate::secret::Key;
 use crate::signature::{Scheme, Tolerance};
 use crate::time::WallTime;
@@ -49,7 +50,7 @@ fn a_rule_gets_the_documented_defaults_and_needs_neither_routes_nor_endpoints() 
         when_full: WhenFull::Refuse,
     };
     assert_eq!((rule.replay, rule.header.as_str()), (replay, "x-gatepost-verified"));
-    assert_eq!(config.inbound_headers, ["x-gatepost-verified"]);
+    assert_eq!(config.inbound.headers(), ["x-gatepost-verified"]);
 }
 
 #[test]
@@ -63,7 +64,7 @@ fn every_key_of_a_rule_has_its_effect() {
         "header": "X-Verified",
     })));
     let rule = &config.inbound[0];
-    assert_eq!(config.inbound_path(b"/in/a"), Path::Of(RuleId(0)));
+    assert_eq!(config.inbound.path(b"/in/a"), Path::Of(RuleId(0)));
     assert_eq!((rule.methods.as_slice(), rule.header.as_str()), (&["PUT".to_owned()][..], "x-verified"));
     assert!(matches!(&rule.signatures[0].keys[0].key, Key::Public(_)));
     assert!(matches!(&rule.signatures[0].keys[1].key, Key::Shared(_)));

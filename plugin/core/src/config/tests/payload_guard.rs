@@ -1,7 +1,7 @@
 //! What the section `payload_guard` means, and what is told about it.
 
 use super::*;
-use crate::payload::{Action, Kind, Rules};
+use crate::ingress::payload::{Action, Kind, Rules};
 
 fn guard(value: Value) -> Rules {
     good(&with("/payload_guard", value)).payload_guard.unwrap()

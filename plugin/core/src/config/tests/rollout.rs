@@ -1,7 +1,7 @@
 //! What the section `rollout` means, and what is told about it.
 
 use super::*;
-use crate::guard::{Guard, Hold};
+use crate::rollout::guard::{Guard, Hold};
 use crate::rollout::{Percent, Phase};
 use crate::time::WallTime;
 

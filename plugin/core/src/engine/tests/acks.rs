@@ -1,5 +1,5 @@
 use super::*;
-use crate::idempotency::Key;
+use crate::ingress::idempotency::Key;
 
 const DELIVERED: &str = r#", "ack": "delivered", "ack_timeout": "30s""#;
 
@@ -104,7 +104,7 @@ fn offer_with_key(process: &mut Process, worker: usize, stream: u32, body: &[u8]
         tracestate: None,
     };
     let key = Some(Key::new("ingest", None, b"order-1", body));
-    let offer = Offer { stream, route: config::RouteId(0), event, key, rollout_key: None };
+    let offer = Offer { stream, route: crate::ids::RouteId(0), event, key, rollout_key: None };
     process.run(worker, |engine, world| engine.offer(world, offer))
 }
 

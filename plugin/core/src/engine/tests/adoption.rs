@@ -208,7 +208,7 @@ fn a_config_that_comes_back_delivers_again_with_its_first_new_connection() {
             traceparent: None,
             tracestate: None,
         };
-        let offer = Offer { stream: 1, route: config::RouteId(0), event, key: None, rollout_key: None };
+        let offer = Offer { stream: 1, route: crate::ids::RouteId(0), event, key: None, rollout_key: None };
         process.run(worker, |engine, world| {
             engine.serve(world, connection);
             engine.offer(world, offer)

@@ -1,7 +1,7 @@
 //! Who gets an event, and what ends that.
 
 use super::*;
-use crate::guard::Trigger;
+use crate::rollout::guard::Trigger;
 use crate::rollout::{Progress, key};
 use crate::store::{Write, update};
 
@@ -81,7 +81,7 @@ fn one_key_always_falls_alike_and_a_share_of_them_is_in() {
             tracestate: None,
         };
         let rollout_key = Some(format!("tenant-{key}"));
-        let offer = Offer { stream: 1, route: config::RouteId(0), event, key: None, rollout_key };
+        let offer = Offer { stream: 1, route: crate::ids::RouteId(0), event, key: None, rollout_key };
         process.run(worker, |engine, world| engine.offer(world, offer)).result
     };
     let first: Vec<_> = (0..400).map(|key| offer(&mut process, key, 0)).collect();
@@ -132,7 +132,7 @@ fn the_breaker_that_opens_once_too_often_rolls_back_at_once() {
     let notices = play(&mut process, 10, |_| Ending::Status(500));
     assert_eq!(rolled_back(&notices), [(0, Trigger::BreakerOpens)]);
     let opens = notices.iter().filter(
-        |notice| matches!(notice, Notice::Breaker { position, .. } if *position == crate::breaker::Position::Open),
+        |notice| matches!(notice, Notice::Breaker { position, .. } if *position == crate::egress::breaker::Position::Open),
     );
     assert_eq!(opens.count(), 3);
 }
@@ -194,7 +194,7 @@ fn of_more_endpoints_than_can_be_written_at_once_each_has_its_turn() {
     for _ in 0..3 {
         process.run(0, |engine, world| {
             for number in 0..1000 {
-                engine.count_result_of(EndpointId(number), world.now, crate::notice::DeliveryResult::Delivered);
+                engine.count_result_of(EndpointId(number), world.now, crate::outcome::DeliveryResult::Delivered);
             }
             engine.write_counts(world, 500);
         });

@@ -1,12 +1,11 @@
 //! What is remembered and counted of what happened, and told of it to the endpoints that ask by name.
 
 use super::*;
-use crate::about::About;
-use crate::delivery::StateRecord;
-use crate::guard::{PROCESS, Totals};
-use crate::history;
-use crate::ledger::Partition;
+use crate::admin::about::About;
+use crate::ledger::record::StateRecord;
+use crate::rollout::guard::{PROCESS, Totals};
 use crate::store::Record;
+use crate::telemetry::history;
 
 /// The events in the history, in no order.
 fn remembered(process: &mut Process) -> Vec<StateRecord<String>> {
@@ -16,7 +15,7 @@ fn remembered(process: &mut Process) -> Vec<StateRecord<String>> {
 }
 
 fn totals(process: &mut Process, endpoint: &str) -> Totals {
-    Partition::count_all(&mut process.store, "g", endpoint, Duration::from_secs(300)).unwrap().totals
+    crate::rollout::guard::count_all(&mut process.store, "g", endpoint, Duration::from_secs(300)).unwrap().totals
 }
 
 fn ops() -> String {
@@ -43,8 +42,7 @@ fn an_event_is_remembered_when_its_last_delivery_ends_and_not_before() {
         let [made] = one.trail.attempts.as_slice() else { panic!("{one:?}") };
         (one.endpoint.as_str(), made.code, made.millis, one.trail.reason, one.trail.ended.is_some())
     });
-    let expected =
-        [("billing", 200, 30, None, true), ("audit", 400, 30, Some(crate::dead_letter::Reason::Failed), true)];
+    let expected = [("billing", 200, 30, None, true), ("audit", 400, 30, Some(crate::outcome::Reason::Failed), true)];
     assert_eq!(told.collect::<Vec<_>>(), expected);
 }
 

@@ -11,7 +11,9 @@ use fastrand::Rng;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::message::{Attempt, EventId, attempt_headers};
+use crate::egress::attempt::attempt_headers;
+use crate::ids::EventId;
+use crate::signature::Attempt;
 
 const MUTANTS: usize = 100_000;
 const SCHEMES: [&str; 6] = ["timestamped", "standard", "github", "stripe", "slack", ASYMMETRIC];
@@ -149,12 +151,12 @@ fn edit(bytes: &mut Vec<u8>, other: &[u8], rng: &mut Rng) {
 fn of_a_hundred_thousand_changed_requests_none_goes_on_unless_it_is_the_same_message() {
     let config = config();
     let requests = requests(&config);
-    let (gate, mut store) = (Gate::new(&config, "g"), MemoryStore::default());
+    let (gate, mut store) = (Gate::new(&config.inbound, "g"), MemoryStore::default());
     let now = Now { mono: Instant::from_nanos(1).plus(CLAIM), wall: AT };
     let mut verify = |request: &Request, taken: bool| {
         let headers: Vec<_> = request.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
         let rule = RuleId(request.rule);
-        let verdict = gate.verify(&config, &mut store, now, rule, &Headers::new(&headers), &request.body);
+        let verdict = gate.verify(&config.inbound, &mut store, now, rule, &Headers::new(&headers), &request.body);
         let ticket = verdict.pass.as_ref().ok().cloned().flatten();
         ticket.iter().for_each(|ticket| gate.end(&mut store, ticket, taken).unwrap());
         (verdict.result, ticket.is_some())

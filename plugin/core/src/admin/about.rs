@@ -1,0 +1,199 @@
+//! What a gateway says of itself in shared data, for whoever answers for it: the admin surface may stand in a filter of
+//! its own, whose config knows no endpoint.
+//!
+//! `<name>/about` is written by the newest configuration when it begins to deliver. Which process it is, and since when,
+//! stays what the first one wrote.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::admin::control::{Control, State};
+use crate::config::Config;
+use crate::egress::endpoint::Endpoint;
+use crate::egress::operational::{Kinds, News};
+use crate::egress::state::Keys;
+use crate::ids::EventId;
+use crate::ledger::record::{DeliveryRecord, Stage};
+use crate::rollout::{self, Plan, Progress, guard};
+use crate::store::{Record, SharedStore, StoreError, Write, read, update};
+use crate::time::{Now, WallTime};
+
+/// The version of this build.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The record.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct About {
+    /// Names the process: a random UUID.
+    pub instance: Option<EventId>,
+    /// When its first worker began.
+    pub started: WallTime,
+    /// The version of the filter that delivers.
+    pub version: String,
+    /// The config's `enabled`.
+    pub enabled: bool,
+    /// The endpoints, in the order of the config.
+    pub endpoints: Vec<AboutEndpoint>,
+    /// Their rollout.
+    pub plan: Plan,
+    /// How far back is counted.
+    pub window: Duration,
+}
+
+/// An endpoint of the configuration that delivers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AboutEndpoint {
+    /// Its name.
+    pub name: String,
+    /// The config's `disabled`.
+    pub disabled: bool,
+    /// Changes with its entry in the config.
+    pub digest: u64,
+    /// How long its breaker stays open.
+    pub open: Duration,
+    /// The events of the gateway's own that it wants.
+    pub operational: Kinds,
+}
+
+impl From<&Endpoint> for AboutEndpoint {
+    fn from(endpoint: &Endpoint) -> Self {
+        Self {
+            name: endpoint.name.clone(),
+            disabled: endpoint.disabled,
+            digest: endpoint.digest,
+            open: endpoint.breaker.open,
+            operational: endpoint.operational,
+        }
+    }
+}
+
+/// What waits for an operator: it would never end by itself.
+#[derive(Debug)]
+pub struct Held<'a> {
+    /// The filter is paused or disabled, so all of it does.
+    is_off: bool,
+    /// These are disabled, or rolled back.
+    endpoints: Vec<&'a str>,
+}
+
+impl Held<'_> {
+    /// Does this delivery? A dead letter goes to its sink whatever its endpoint is.
+    pub fn holds(&self, delivery: &DeliveryRecord<String>) -> bool {
+        let of_endpoint = matches!(delivery.stage, Stage::Waiting { .. });
+        self.is_off || of_endpoint && self.endpoints.contains(&delivery.endpoint.as_str())
+    }
+}
+
+impl AboutEndpoint {
+    /// Does it ask for this, and is not what it is about?
+    pub fn wants(&self, news: &News<'_>) -> bool {
+        self.operational.contain(news.kind) && self.name != news.endpoint
+    }
+
+    /// Is its rollout at 0, or is it disabled? Then its deliveries wait for an operator.
+    fn is_held(&self, store: &mut dyn SharedStore, prefix: &str, plan: &Plan, now: Now) -> Result<bool, StoreError> {
+        if Keys::new(prefix, &self.name).shared(store)?.disables(self.disabled, self.digest) {
+            return Ok(true);
+        }
+        let kept = read::<Progress>(store, &rollout::key(prefix, &self.name))?;
+        Ok(Progress::under(kept, plan, now).rolled_back.is_some())
+    }
+}
+
+impl Record for About {
+    const VERSION: u8 = 1;
+}
+
+impl About {
+    /// Reads it; `None` before any gateway of this name has begun.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn read(store: &mut dyn SharedStore, prefix: &str) -> Result<Option<Self>, StoreError> {
+        read(store, &key(prefix))
+    }
+
+    /// What waits until an operator says otherwise, or the config.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn held(&self, store: &mut dyn SharedStore, prefix: &str, now: Now) -> Result<Held<'_>, StoreError> {
+        let is_off = Control::read(store, prefix)?.state(self.enabled) != State::Enabled;
+        let mut held = Held { is_off, endpoints: Vec::new() };
+        for endpoint in &self.endpoints {
+            if endpoint.is_held(store, prefix, &self.plan, now)? {
+                held.endpoints.push(&endpoint.name);
+            }
+        }
+        Ok(held)
+    }
+
+    /// Says what this configuration is, and gives back the names of the endpoints that the one before had and this one
+    /// lacks. `instance` and `now` count for the first one of the process.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn announce(
+        store: &mut dyn SharedStore,
+        prefix: &str,
+        config: &Config,
+        instance: EventId,
+        now: WallTime,
+    ) -> Result<Vec<String>, StoreError> {
+        update(store, &key(prefix), |about: &mut Self| {
+            let is_gone = |name: &String| !config.endpoints.iter().any(|endpoint| endpoint.name == *name);
+            let before = std::mem::take(&mut about.endpoints).into_iter().map(|endpoint| endpoint.name);
+            let gone = before.filter(is_gone).collect();
+            if about.instance.is_none() {
+                (about.instance, about.started) = (Some(instance), now);
+            }
+            about.version = VERSION.to_owned();
+            about.enabled = config.enabled;
+            about.endpoints = config.endpoints.iter().map(AboutEndpoint::from).collect();
+            about.plan = config.rollout.plan.clone();
+            about.window = guard::window(config.rollout.guard.as_ref());
+            (Write::Yes, gone)
+        })
+    }
+}
+
+fn key(prefix: &str) -> String {
+    format!("{prefix}/about")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::egress::subscription::EventPattern;
+    use crate::rollout::{Percent, Phase};
+    use crate::store::recorded::assert_recorded;
+
+    #[test]
+    fn it_is_read_and_written_as_the_previous_release_wrote_it() {
+        assert_recorded("about none", &About::default());
+        let hour = Duration::from_secs(3600);
+        let phases = vec![
+            Phase { percent: Percent(500), length: Some(hour + Duration::from_nanos(999_999_999)), is_manual: true },
+            Phase { percent: Percent::ALL, length: None, is_manual: false },
+        ];
+        let start = WallTime::from_millis(1_700_000_000_000);
+        let endpoint = AboutEndpoint {
+            name: "billing".to_owned(),
+            disabled: true,
+            digest: 1 << 63,
+            open: Duration::from_millis(1500),
+            operational: Kinds::of(&[EventPattern::parse("gatepost.**").unwrap()]),
+        };
+        let about = About {
+            instance: Some(EventId(*b"0123456789abcdef")),
+            started: start,
+            version: "1.2.3".to_owned(),
+            enabled: true,
+            endpoints: vec![endpoint],
+            plan: Plan { percent: Percent(1250), start: Some(start), phases, digest: 128 },
+            window: Duration::MAX,
+        };
+        assert_recorded("about", &about);
+    }
+}

@@ -1,0 +1,295 @@
+//! The circuit breaker of an endpoint: one for all workers, kept in shared data.
+//!
+//! ```text
+//!              `failures` within `window`
+//!   ┌────────┐ ─────────────────────────────▶ ┌──────┐
+//!   │ Closed │                                │ Open │ ◀──────────┐
+//!   └────────┘                                └──────┘            │
+//!       ▲                                         │ `open` is over│ the probe failed
+//!       │            ┌──────────┐                 ▼               │
+//!       └─────────── │ HalfOpen │ ◀─── one VM claims the probe    │
+//!  the probe         └──────────┘                                 │
+//!  was answered           └───────────────────────────────────────┘
+//! ```
+//!
+//! The record is read before every attempt and written only when it changes, so a healthy endpoint costs one read.
+//! Compare-and-swap makes the claim of the probe exclusive. Should the VM that holds it die, the claim lapses at its
+//! deadline and any VM may claim again. A result counts only in the epoch that admitted its attempt: an answer that
+//! comes back after the breaker has opened and closed again says nothing about the receiver as it is now.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::outcome::{Ending, StatusSet};
+use crate::time::Instant;
+
+/// A probe may take the endpoint's timeout and this much more before another VM takes its place.
+pub const PROBE_GRACE: Duration = Duration::from_secs(5);
+
+/// When an endpoint is left alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BreakerPolicy {
+    /// This many failures open it; 1 to 100.
+    pub failures: u32,
+    /// Older failures are forgotten.
+    pub window: Duration,
+    /// How long it stays open.
+    pub open: Duration,
+    /// What is counted.
+    pub count: Count,
+    /// The statuses that are failures; a timeout, reset or connect failure always is.
+    pub statuses: StatusSet,
+}
+
+/// What a breaker counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Count {
+    /// Each attempt.
+    Attempts,
+    /// Each delivery, when its last attempt failed.
+    Deliveries,
+}
+
+impl Default for BreakerPolicy {
+    /// Five failures in two minutes are no accident; after a minute one probe costs little.
+    fn default() -> Self {
+        Self {
+            failures: 5,
+            window: Duration::from_secs(120),
+            open: Duration::from_secs(60),
+            count: Count::Attempts,
+            statuses: StatusSet::default().with_class(5),
+        }
+    }
+}
+
+/// The breaker of one endpoint.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Breaker {
+    state: State,
+    /// Counts transitions.
+    epoch: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum State {
+    /// Attempts leave. When each of the last failures happened, oldest first.
+    Closed { failures: Vec<Instant> },
+    /// No attempt leaves.
+    Open { until: Instant },
+    /// One attempt, the probe, decides.
+    HalfOpen { probe: Option<Probe> },
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self::Closed { failures: Vec::new() }
+    }
+}
+
+/// The right to make the one attempt of a half-open breaker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Probe {
+    /// The nonce of the VM that makes it.
+    pub owner: u64,
+    /// When the claim lapses.
+    pub deadline: Instant,
+}
+
+/// The position of a breaker, as metrics and logs name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Position {
+    /// 0
+    Closed,
+    /// 1
+    Open,
+    /// 2
+    HalfOpen,
+}
+
+impl Position {
+    /// Its word in answers.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open => "open",
+            Self::HalfOpen => "half_open",
+        }
+    }
+
+    /// Its number in the metric `gatepost_breaker_state`.
+    pub fn number(self) -> u64 {
+        match self {
+            Self::Closed => 0,
+            Self::Open => 1,
+            Self::HalfOpen => 2,
+        }
+    }
+}
+
+/// May an attempt leave?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// Yes, with this permit.
+    Admit(Permit),
+    /// The probe is free: whoever wins [`Breaker::claim_probe`] may send.
+    Probe,
+    /// Not before `until`, unless the breaker changes first.
+    Wait {
+        /// When to ask again at the latest.
+        until: Instant,
+    },
+}
+
+/// What an attempt was admitted under; its result is reported with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Permit {
+    /// A closed breaker, in this epoch.
+    Closed {
+        /// The epoch.
+        epoch: u32,
+    },
+    /// The probe of a half-open breaker.
+    Probe(Probe),
+}
+
+/// What an attempt says of the receiver's health.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// It took the delivery.
+    Success,
+    /// It is in trouble.
+    Failure,
+    /// It is there, but refused this one: no sign of trouble, no success either.
+    Neutral,
+}
+
+impl Signal {
+    /// A 2xx is a success; a lost connection, a timeout and the policy's statuses are failures.
+    pub fn of(ending: Ending, policy: &BreakerPolicy) -> Self {
+        match ending {
+            Ending::Status(200..=299) => Self::Success,
+            Ending::Status(status) if !policy.statuses.contains(status) => Self::Neutral,
+            Ending::Status(_) | Ending::Timeout | Ending::Reset | Ending::Connect => Self::Failure,
+        }
+    }
+}
+
+/// What a report changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Nothing: no write is needed.
+    Unchanged,
+    /// The count of failures.
+    Counted,
+    /// The position, to this one.
+    Moved(Position),
+}
+
+impl Breaker {
+    /// Where the breaker stands.
+    pub fn position(&self) -> Position {
+        match self.state {
+            State::Closed { .. } => Position::Closed,
+            State::Open { .. } => Position::Open,
+            State::HalfOpen { .. } => Position::HalfOpen,
+        }
+    }
+
+    /// Grows with every move: between two moves to half-open it has another value.
+    pub fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
+    /// May an attempt leave now?
+    pub fn admission(&self, now: Instant) -> Admission {
+        match self.state {
+            State::Closed { .. } => Admission::Admit(Permit::Closed { epoch: self.epoch }),
+            State::Open { until } if until > now => Admission::Wait { until },
+            State::HalfOpen { probe: Some(probe) } if probe.deadline > now => Admission::Wait { until: probe.deadline },
+            State::Open { .. } | State::HalfOpen { .. } => Admission::Probe,
+        }
+    }
+
+    /// Takes the free probe for `owner`; `None` when somebody else was faster or the breaker has moved on.
+    pub fn claim_probe(&mut self, now: Instant, owner: u64, timeout: Duration) -> Option<(Probe, Effect)> {
+        if self.admission(now) != Admission::Probe {
+            return None;
+        }
+        let effect = match self.state {
+            State::HalfOpen { .. } => Effect::Counted,
+            State::Open { .. } | State::Closed { .. } => {
+                self.epoch = self.epoch.wrapping_add(1);
+                Effect::Moved(Position::HalfOpen)
+            }
+        };
+        let probe = Probe { owner, deadline: now.plus(timeout).plus(PROBE_GRACE) };
+        self.state = State::HalfOpen { probe: Some(probe) };
+        Some((probe, effect))
+    }
+
+    /// Gives a probe back that was never sent.
+    pub fn release_probe(&mut self, probe: Probe) -> Effect {
+        if self.state != (State::HalfOpen { probe: Some(probe) }) {
+            return Effect::Unchanged;
+        }
+        self.state = State::HalfOpen { probe: None };
+        Effect::Counted
+    }
+
+    /// Reports how an attempt ended. `ended` says whether the delivery has failed for good with it, which is what
+    /// [`Count::Deliveries`] counts; a probe decides by its attempt whatever is counted.
+    pub fn report(
+        &mut self,
+        now: Instant,
+        permit: Permit,
+        signal: Signal,
+        ended: bool,
+        policy: &BreakerPolicy,
+    ) -> Effect {
+        match (&mut self.state, permit) {
+            (State::Closed { failures }, Permit::Closed { epoch }) if epoch == self.epoch => {
+                let counted = policy.count == Count::Attempts || ended;
+                match signal {
+                    Signal::Failure if counted => {
+                        failures.retain(|at| now.since(*at) < policy.window);
+                        failures.push(now);
+                        if failures.len() < policy.failures as usize {
+                            return Effect::Counted;
+                        }
+                        self.open(now, policy.open)
+                    }
+                    Signal::Success if !failures.is_empty() => {
+                        failures.remove(0);
+                        Effect::Counted
+                    }
+                    Signal::Success | Signal::Failure | Signal::Neutral => Effect::Unchanged,
+                }
+            }
+            (State::HalfOpen { probe: Some(current) }, Permit::Probe(probe)) if *current == probe => match signal {
+                Signal::Failure => self.open(now, policy.open),
+                // It answered: it is there again.
+                Signal::Success | Signal::Neutral => self.close(),
+            },
+            _ => Effect::Unchanged,
+        }
+    }
+
+    /// Opens it, after failures or for an operator.
+    pub fn open(&mut self, now: Instant, open: Duration) -> Effect {
+        self.epoch = self.epoch.wrapping_add(1);
+        self.state = State::Open { until: now.plus(open) };
+        Effect::Moved(Position::Open)
+    }
+
+    /// Closes it, after a probe or for an operator; what failed before is forgotten.
+    pub fn close(&mut self) -> Effect {
+        self.epoch = self.epoch.wrapping_add(1);
+        self.state = State::default();
+        Effect::Moved(Position::Closed)
+    }
+}
+
+#[cfg(test)]
+mod tests;

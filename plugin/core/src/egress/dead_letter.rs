@@ -1,0 +1,309 @@
+//! What has failed for good: a ring of dead letters with their bodies, one for all workers.
+//!
+//! `<name>/dead/index` lists the used slots, oldest first, with their sizes and a number that no other letter has; `<name>/dead/<i>` holds a letter. The
+//! index is changed by compare-and-swap, and only by what ends a delivery, so contention is rare and a few kilobytes
+//! a change do not matter. When a letter more, or its bytes, would pass the limits, the oldest go.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ledger::record::{EventMeta, split_payload, with_payload};
+use crate::outcome::Reason;
+use crate::store::{FREED, Record, SharedStore, StoreError, Write, is_freed, read, update};
+use crate::time::WallTime;
+
+/// A dead letter; its payload stands behind it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Letter {
+    /// The event.
+    pub meta: EventMeta,
+    /// The endpoint that did not get it.
+    pub endpoint: String,
+    /// Why.
+    pub reason: Reason,
+    /// Attempts made.
+    pub attempts: u32,
+    /// The status of the last one that was answered.
+    pub response_status: Option<u16>,
+    /// When the event was accepted.
+    pub accepted: WallTime,
+    /// When the delivery ended.
+    pub died: WallTime,
+}
+
+impl Letter {
+    /// Names the delivery: an event goes to an endpoint once.
+    pub fn delivery(&self) -> String {
+        format!("{}.{}", self.meta.id, self.endpoint)
+    }
+}
+
+impl Record for Letter {
+    const VERSION: u8 = 1;
+}
+
+/// How much is kept: what comes beyond it takes the place of the oldest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// Letters.
+    pub letters: u32,
+    /// Bytes of their records and payloads.
+    pub bytes: u64,
+}
+
+/// A letter in the index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listed {
+    slot: u32,
+    /// Bytes of its record and payload.
+    pub size: u64,
+    /// No other letter has it.
+    serial: u64,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Index {
+    /// Oldest first.
+    letters: Vec<Listed>,
+    /// Letters that were ever kept.
+    serial: u64,
+}
+
+impl Record for Index {
+    const VERSION: u8 = 1;
+}
+
+impl Index {
+    /// Makes room for a letter: its slot, and the slots that were given up for it.
+    fn push(&mut self, size: u64, room: Room) -> (u32, Vec<u32>) {
+        let mut evicted = Vec::new();
+        let mut total: u64 = self.letters.iter().map(|letter| letter.size).sum();
+        while !self.letters.is_empty() && (self.letters.len() >= room.letters as usize || total + size > room.bytes) {
+            let oldest = self.letters.remove(0);
+            total -= oldest.size;
+            evicted.push(oldest.slot);
+        }
+        let slot = self.lowest_free();
+        self.serial += 1;
+        self.letters.push(Listed { slot, size, serial: self.serial });
+        (slot, evicted)
+    }
+
+    fn lowest_free(&self) -> u32 {
+        let mut used = vec![false; self.letters.len() + 1];
+        for letter in &self.letters {
+            if let Some(used) = used.get_mut(letter.slot as usize) {
+                *used = true;
+            }
+        }
+        used.iter().position(|used| !used).unwrap_or_default() as u32
+    }
+}
+
+/// Keeps a letter; returns how many older ones had to go.
+///
+/// # Errors
+/// The store's; the letter is not kept then.
+pub fn keep(
+    store: &mut dyn SharedStore,
+    prefix: &str,
+    letter: &Letter,
+    payload: &[u8],
+    room: Room,
+) -> Result<u32, StoreError> {
+    let bytes = with_payload(letter, payload)?;
+    let (slot, mut evicted) =
+        update(store, &index_key(prefix), |index: &mut Index| (Write::Yes, index.push(bytes.len() as u64, room)))?;
+    store.set(&letter_key(prefix, slot), &bytes, None)?;
+    let count = evicted.len() as u32;
+    evicted.retain(|old| *old != slot);
+    if !evicted.is_empty() {
+        free(store, prefix, &evicted)?;
+    }
+    Ok(count)
+}
+
+/// All letters, oldest first.
+///
+/// # Errors
+/// The store's.
+pub fn list(store: &mut dyn SharedStore, prefix: &str) -> Result<Vec<Listed>, StoreError> {
+    Ok(read(store, &index_key(prefix))?.map(|index: Index| index.letters).unwrap_or_default())
+}
+
+/// Reads a letter with its payload; `None` when it has gone meanwhile.
+///
+/// # Errors
+/// The store's.
+pub fn open(
+    store: &mut dyn SharedStore,
+    prefix: &str,
+    letter: Listed,
+) -> Result<Option<(Letter, Vec<u8>)>, StoreError> {
+    match store.get(&letter_key(prefix, letter.slot))? {
+        Some((bytes, _)) if !is_freed(&bytes) => split_payload(bytes).map(Some),
+        _ => Ok(None),
+    }
+}
+
+/// Takes letters out of the ring, in the order in which they were listed; those that have gone already are none of its business.
+///
+/// # Errors
+/// The store's.
+pub fn discard(store: &mut dyn SharedStore, prefix: &str, letters: &[Listed]) -> Result<(), StoreError> {
+    update(store, &index_key(prefix), |index: &mut Index| {
+        let before = index.letters.len();
+        // Oldest first, as they are listed: by serial.
+        let is_meant = |listed: &Listed| letters.binary_search_by_key(&listed.serial, |letter| letter.serial).is_ok();
+        index.letters.retain(|listed| !is_meant(listed));
+        (if index.letters.len() == before { Write::No } else { Write::Yes }, ())
+    })?;
+    let slots: Vec<u32> = letters.iter().map(|letter| letter.slot).collect();
+    free(store, prefix, &slots)
+}
+
+/// Frees the slots of letters that had to go, but for those where another worker has put a letter meanwhile: such a slot
+/// is listed again then, or written after it was looked at. The index, whose size is that of the ring, is read once.
+fn free(store: &mut dyn SharedStore, prefix: &str, slots: &[u32]) -> Result<(), StoreError> {
+    let mut seen = Vec::with_capacity(slots.len());
+    for slot in slots {
+        if let Some((_, cas)) = store.get(&letter_key(prefix, *slot))? {
+            seen.push((*slot, cas));
+        }
+    }
+    let index: Index = read(store, &index_key(prefix))?.unwrap_or_default();
+    let mut used = vec![false; index.letters.iter().map(|listed| listed.slot as usize + 1).max().unwrap_or_default()];
+    for listed in &index.letters {
+        if let Some(used) = used.get_mut(listed.slot as usize) {
+            *used = true;
+        }
+    }
+    for (slot, cas) in seen.into_iter().filter(|(slot, _)| used.get(*slot as usize) != Some(&true)) {
+        match store.set(&letter_key(prefix, slot), &[FREED], Some(cas)) {
+            Ok(()) | Err(StoreError::CasMismatch) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+fn index_key(prefix: &str) -> String {
+    format!("{prefix}/dead/index")
+}
+
+fn letter_key(prefix: &str, slot: u32) -> String {
+    format!("{prefix}/dead/{slot}")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::ids::EventId;
+    use crate::store::memory::MemoryStore;
+    use crate::store::recorded::assert_recorded;
+
+    fn room(letters: u32, bytes: u64) -> Room {
+        Room { letters, bytes }
+    }
+
+    fn letter(id: u8) -> Letter {
+        Letter {
+            meta: EventMeta {
+                id: EventId::from_random([id; 16]),
+                event_type: "a".into(),
+                content_type: None,
+                traceparent: None,
+                tracestate: None,
+            },
+            endpoint: "billing".into(),
+            reason: Reason::Failed,
+            attempts: 3,
+            response_status: Some(503),
+            accepted: WallTime::from_millis(1),
+            died: WallTime::from_millis(2),
+        }
+    }
+
+    /// The letters that the index lists, oldest first.
+    fn listed(store: &mut MemoryStore) -> Vec<(Letter, Vec<u8>)> {
+        list(store, "g").unwrap().into_iter().map(|letter| open(store, "g", letter).unwrap().unwrap()).collect()
+    }
+
+    #[test]
+    fn a_letter_that_is_taken_out_leaves_the_others() {
+        let mut store = MemoryStore::default();
+        for id in 0..3 {
+            keep(&mut store, "g", &letter(id), b"body", room(10, 10_000)).unwrap();
+        }
+        let second = list(&mut store, "g").unwrap()[1];
+        discard(&mut store, "g", &[second]).unwrap();
+        assert_eq!(
+            listed(&mut store).into_iter().map(|(letter, _)| letter).collect::<Vec<_>>(),
+            [letter(0), letter(2)]
+        );
+        assert_eq!(open(&mut store, "g", second), Ok(None));
+    }
+
+    #[test]
+    fn taking_out_a_letter_that_has_gone_does_not_touch_the_one_in_its_place() {
+        let mut store = MemoryStore::default();
+        keep(&mut store, "g", &letter(0), b"", room(1, 10_000)).unwrap();
+        let gone = list(&mut store, "g").unwrap()[0];
+        keep(&mut store, "g", &letter(1), b"", room(1, 10_000)).unwrap();
+        discard(&mut store, "g", &[gone]).unwrap();
+        assert_eq!(listed(&mut store), [(letter(1), Vec::new())]);
+    }
+
+    #[test]
+    fn a_letter_keeps_its_body() {
+        let mut store = MemoryStore::default();
+        assert_eq!(keep(&mut store, "g", &letter(1), b"body", room(10, 10_000)), Ok(0));
+        assert_eq!(listed(&mut store), vec![(letter(1), b"body".to_vec())]);
+    }
+
+    #[test]
+    fn when_the_ring_is_full_the_oldest_goes_and_is_counted() {
+        let mut store = MemoryStore::default();
+        let evicted: Vec<_> =
+            (0..5).map(|id| keep(&mut store, "g", &letter(id), b"", room(3, 10_000)).unwrap()).collect();
+        assert_eq!(evicted, [0, 0, 0, 1, 1]);
+        let kept: Vec<_> = listed(&mut store).into_iter().map(|(letter, _)| letter).collect();
+        assert_eq!(kept, [letter(2), letter(3), letter(4)]);
+    }
+
+    proptest! {
+        #[test]
+        fn neither_the_number_nor_the_bytes_nor_the_keys_pass_their_limits(
+            sizes in proptest::collection::vec(0usize..400, 0..60), most in 1u32..8, bytes in 500u64..2000,
+        ) {
+            let mut store = MemoryStore::default();
+            for (id, size) in sizes.iter().enumerate() {
+                keep(&mut store, "g", &letter(id as u8), &vec![0; *size], room(most, bytes)).unwrap();
+                let stored = |(key, (value, _)): (&String, &(Vec<u8>, _))| (key != "g/dead/index").then_some(value.len());
+                let total: usize = store.values.iter().filter_map(stored).filter(|len| *len > 1).sum();
+                prop_assert!(total as u64 <= bytes);
+                prop_assert!(store.values.len() <= most as usize + 1);
+                prop_assert_eq!(listed(&mut store).last().map(|(l, p)| (l.meta.id, p.len())),
+                    Some((letter(id as u8).meta.id, *size)));
+            }
+        }
+    }
+
+    #[test]
+    fn letters_are_read_and_written_as_the_previous_release_wrote_them() {
+        let reasons = [Reason::Failed, Reason::Expired, Reason::Overflow, Reason::EndpointRemoved, Reason::Poison];
+        for reason in reasons {
+            assert_recorded(&format!("letter {}", reason.label()), &Letter { reason, ..letter(7) });
+        }
+        assert_recorded("letter unanswered", &Letter { response_status: None, attempts: 1000, ..letter(0) });
+    }
+
+    #[test]
+    fn the_index_is_read_and_written_as_the_previous_release_wrote_it() {
+        let letters =
+            vec![Listed { slot: 0, size: 127, serial: 1 }, Listed { slot: u32::MAX, size: u64::MAX, serial: 128 }];
+        assert_recorded("dead index", &Index { letters, serial: 300 });
+        assert_recorded("dead index empty", &Index::default());
+    }
+}

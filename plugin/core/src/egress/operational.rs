@@ -1,0 +1,204 @@
+//! Operational events: what the gateway tells of itself, as ordinary signed events.
+//!
+//! They go to the endpoints that ask for them by name, with a pattern whose first segment is `gatepost`; `**` is about
+//! the producers' events. Each is kept and delivered like any other, within the same limits, but
+//! - never to the endpoint that it is about: that one is down, or does not want it;
+//! - not while the filter is disabled, and not where the queue is full: then it is dropped, counted and logged;
+//! - without sampling: they are not part of a rollout, although one that is rolled back holds them back too;
+//! - and none is about the delivery of another: a dead letter that is one, and a breaker that stays open because its
+//!   probe was one, are no news. So two endpoints that are down do not keep each other busy for ever.
+//!
+//! The worker that made a transition emits it, after the transition is written; what an operator did is emitted by
+//! whoever answered the operator. Should that VM die in between, the event is missing.
+
+use serde::{Deserialize, Serialize};
+
+use crate::answer::json;
+use crate::egress::dead_letter::Letter;
+use crate::egress::subscription::{EventPattern, Subscriptions};
+use crate::event_type::OPERATIONAL_PREFIX;
+use crate::ids::EventId;
+use crate::rollout::Percent;
+use crate::time::{WallTime, rfc3339};
+
+/// What has happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A breaker has opened.
+    BreakerOpened,
+    /// A breaker has closed.
+    BreakerClosed,
+    /// A rollout was put to 0.
+    RolledBack,
+    /// A rollout has entered its next phase.
+    Promoted,
+    /// An endpoint was disabled.
+    EndpointDisabled,
+    /// A delivery became a dead letter.
+    DeadLetter,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::BreakerOpened,
+        Self::BreakerClosed,
+        Self::RolledBack,
+        Self::Promoted,
+        Self::EndpointDisabled,
+        Self::DeadLetter,
+    ];
+
+    /// Its event type.
+    pub fn event_type(self) -> &'static str {
+        match self {
+            Self::BreakerOpened => "gatepost.breaker.opened",
+            Self::BreakerClosed => "gatepost.breaker.closed",
+            Self::RolledBack => "gatepost.rollout.rolled_back",
+            Self::Promoted => "gatepost.rollout.promoted",
+            Self::EndpointDisabled => "gatepost.endpoint.disabled",
+            Self::DeadLetter => "gatepost.dead_letter",
+        }
+    }
+}
+
+/// Which kinds an endpoint wants: a bit for each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kinds(u8);
+
+impl Kinds {
+    /// Those that these patterns ask for by name.
+    pub fn of(patterns: &[EventPattern]) -> Self {
+        let mut bits = 0;
+        for pattern in patterns.iter().filter(|pattern| pattern.begins_with(OPERATIONAL_PREFIX)) {
+            let wanted = Subscriptions::of(std::slice::from_ref(pattern));
+            for kind in Kind::ALL {
+                bits |= u8::from(!wanted.matching(kind.event_type()).is_empty()) << kind as u8;
+            }
+        }
+        Self(bits)
+    }
+
+    /// Is this one of them?
+    pub fn contain(self, kind: Kind) -> bool {
+        self.0 >> kind as u8 & 1 == 1
+    }
+}
+
+/// What is told.
+#[derive(Clone, Debug)]
+pub struct News<'a> {
+    /// What has happened.
+    pub kind: Kind,
+    /// To which endpoint.
+    pub endpoint: &'a str,
+    /// Why, in a word.
+    pub reason: &'a str,
+    /// What more there is to say.
+    pub facts: Option<Facts>,
+}
+
+/// What more there is to say of something that has happened. Never anything of an event but its id.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Facts {
+    /// Of a rollback.
+    RolledBack {
+        /// What was seen, in words.
+        detail: String,
+    },
+    /// Of a promotion.
+    Phase {
+        /// The phase that has begun, counted from 1.
+        phase: u32,
+        /// Its share.
+        #[serde(serialize_with = "crate::rollout::serialize_percent")]
+        percent: f64,
+    },
+    /// Of a dead letter.
+    Letter {
+        /// Which delivery it was, as the admin surface names it.
+        delivery: String,
+        /// How often it was attempted.
+        attempts: u32,
+    },
+}
+
+impl Facts {
+    /// Of a promotion to this phase, counted from 0.
+    pub fn phase(phase: u32, percent: Percent) -> Self {
+        Self::Phase { phase: phase + 1, percent: percent.as_f64() }
+    }
+}
+
+impl From<&Letter> for Facts {
+    fn from(letter: &Letter) -> Self {
+        Self::Letter { delivery: letter.delivery(), attempts: letter.attempts }
+    }
+}
+
+/// The payload of an operational event.
+#[derive(Serialize)]
+struct Payload<'a> {
+    r#type: &'static str,
+    endpoint: &'a str,
+    reason: &'a str,
+    #[serde(flatten)]
+    facts: Option<&'a Facts>,
+    #[serde(with = "rfc3339")]
+    at: WallTime,
+    instance: String,
+}
+
+impl News<'_> {
+    /// The payload of the event.
+    pub fn payload(&self, at: WallTime, instance: Option<EventId>) -> Vec<u8> {
+        json(&Payload {
+            r#type: self.kind.event_type(),
+            endpoint: self.endpoint,
+            reason: self.reason,
+            facts: self.facts.as_ref(),
+            at,
+            instance: instance.map(|id| id.to_string()).unwrap_or_default(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wanted(patterns: &[&str]) -> Vec<&'static str> {
+        let patterns: Vec<EventPattern> = patterns.iter().map(|text| EventPattern::parse(text).unwrap()).collect();
+        let kinds = Kinds::of(&patterns);
+        Kind::ALL.into_iter().filter(|kind| kinds.contain(*kind)).map(Kind::event_type).collect()
+    }
+
+    #[test]
+    fn only_a_pattern_whose_first_segment_is_the_gateways_name_asks_for_its_events() {
+        for pattern in ["**", "*.**", "gate*.**", "gatepost**", "*post.**", "gatepost", "gatepost*.breaker.opened"] {
+            assert_eq!(wanted(&[pattern]), [""; 0], "{pattern}");
+        }
+        assert_eq!(wanted(&["gatepost.**"]).len(), 6);
+        assert_eq!(wanted(&["**", "gatepost.breaker.*"]), ["gatepost.breaker.opened", "gatepost.breaker.closed"]);
+        assert_eq!(wanted(&["gatepost.*"]), ["gatepost.dead_letter"]);
+        assert_eq!(
+            wanted(&["gatepost.rollout.promoted", "gatepost.dead_letter"]),
+            ["gatepost.rollout.promoted", "gatepost.dead_letter"]
+        );
+    }
+
+    #[test]
+    fn its_payload_says_what_happened_to_whom_and_why_and_when_and_where() {
+        let facts = Some(Facts::phase(1, Percent(1250)));
+        let news = News { kind: Kind::Promoted, endpoint: "billing", reason: "schedule", facts };
+        let instance = EventId::from_random([7; 16]);
+        let payload: serde_json::Value =
+            serde_json::from_slice(&news.payload(WallTime::from_millis(1_795_503_000_125), Some(instance))).unwrap();
+        let expected = serde_json::json!({
+            "type": "gatepost.rollout.promoted", "endpoint": "billing", "reason": "schedule", "phase": 2, "percent": 12.5,
+            "at": "2026-11-24T06:50:00.125Z", "instance": instance.to_string(),
+        });
+        assert_eq!(payload, expected);
+    }
+}

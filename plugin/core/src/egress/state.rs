@@ -1,0 +1,280 @@
+//! What all workers know of an endpoint, in shared data: its breaker, whether it is gone, and its token bucket.
+//!
+//! `<name>/breaker/<endpoint>` is read before every attempt, so the breaker and a 410 cost one read together;
+//! `<name>/rate/<endpoint>` exists only for endpoints with a `rate`.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::egress::breaker::{Admission, Breaker, Effect, Permit, Position, Probe, Signal};
+use crate::egress::endpoint::Endpoint;
+use crate::egress::rate::Bucket;
+use crate::store::{Record, SharedStore, StoreError, Write, read, update};
+use crate::time::Instant;
+
+/// A shut gate is looked at again at least this often: another worker, or an operator, may have opened it.
+pub const RECHECK: Duration = Duration::from_secs(1);
+
+/// While another worker's probe is out its end is near, so it is looked for more often.
+pub const RECHECK_PROBE: Duration = Duration::from_millis(100);
+
+/// The shared record of an endpoint.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shared {
+    /// Its breaker.
+    pub breaker: Breaker,
+    /// The digest of the config entry whose receiver answered 410.
+    gone: Option<u64>,
+    /// What an operator put over the config's `disabled`: that, and the config's value at the time.
+    disabled: Option<(bool, bool)>,
+}
+
+impl Record for Shared {
+    const VERSION: u8 = 1;
+}
+
+impl Shared {
+    /// Has the receiver said 410 to the endpoint whose entry in the config has this digest? A changed entry is given another chance.
+    pub fn is_gone(&self, digest: u64) -> bool {
+        self.gone == Some(digest)
+    }
+
+    /// What an operator put over the config's `disabled`, as long as that stays what it was.
+    pub fn disabled_override(&self, configured: bool) -> Option<bool> {
+        self.disabled.filter(|(_, over)| *over == configured).map(|(disabled, _)| disabled)
+    }
+
+    /// Do its deliveries wait?
+    pub fn is_disabled(&self, endpoint: &Endpoint) -> bool {
+        self.disables(endpoint.disabled, endpoint.digest)
+    }
+
+    /// Do the deliveries of an endpoint wait whose entry in the config has this `disabled` and this digest?
+    pub fn disables(&self, configured: bool, digest: u64) -> bool {
+        self.disabled_override(configured).unwrap_or(configured || self.is_gone(digest))
+    }
+}
+
+/// May an attempt leave now?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gate {
+    /// Yes.
+    Open(Permit),
+    /// Not before then; what waits costs no attempt.
+    Shut {
+        /// When to ask again.
+        until: Instant,
+    },
+}
+
+/// The keys of one endpoint.
+#[derive(Clone, Debug)]
+pub struct Keys {
+    breaker: String,
+    rate: String,
+}
+
+impl Keys {
+    /// The keys of `endpoint` for the plugin `prefix`.
+    pub fn new(prefix: &str, endpoint: &str) -> Self {
+        Self { breaker: format!("{prefix}/breaker/{endpoint}"), rate: format!("{prefix}/rate/{endpoint}") }
+    }
+
+    /// What is known of the endpoint.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn shared(&self, store: &mut dyn SharedStore) -> Result<Shared, StoreError> {
+        Ok(read(store, &self.breaker)?.unwrap_or_default())
+    }
+
+    /// Asks for an attempt in the name of the worker `owner`: disabled, breaker, rate. `shared` is the endpoint's record
+    /// as [`shared`](Self::shared) has read it in this callback. Also says where the breaker has moved with it.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn pass(
+        &self,
+        store: &mut dyn SharedStore,
+        shared: &Shared,
+        endpoint: &Endpoint,
+        owner: u64,
+        now: Instant,
+    ) -> Result<(Gate, Option<Position>), StoreError> {
+        let recheck = Gate::Shut { until: now.plus(RECHECK) };
+        if shared.is_disabled(endpoint) {
+            return Ok((recheck, None));
+        }
+        let admission = shared.breaker.admission(now);
+        if let Admission::Wait { until } = admission {
+            let recheck = if shared.breaker.position() == Position::HalfOpen { RECHECK_PROBE } else { RECHECK };
+            return Ok((Gate::Shut { until: until.min(now.plus(recheck)) }, None));
+        }
+        if let Some(until) = self.take_token(store, endpoint, now)? {
+            return Ok((Gate::Shut { until }, None));
+        }
+        match admission {
+            Admission::Admit(permit) => Ok((Gate::Open(permit), None)),
+            Admission::Probe | Admission::Wait { .. } => self.claim_probe(store, endpoint, owner, now),
+        }
+    }
+
+    /// Reports how an attempt ended; says where the breaker has moved with it.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn report(
+        &self,
+        store: &mut dyn SharedStore,
+        endpoint: &Endpoint,
+        now: Instant,
+        permit: Permit,
+        signal: Signal,
+        ended: bool,
+    ) -> Result<Option<Position>, StoreError> {
+        self.change(store, &mut |breaker| breaker.report(now, permit, signal, ended, &endpoint.breaker))
+    }
+
+    /// Gives back a probe that was never sent.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn release_probe(&self, store: &mut dyn SharedStore, probe: Probe) -> Result<(), StoreError> {
+        self.change(store, &mut |breaker| breaker.release_probe(probe)).map(|_| ())
+    }
+
+    /// Remembers that the receiver answered 410; says whether that is news.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn set_gone(&self, store: &mut dyn SharedStore, endpoint: &Endpoint) -> Result<bool, StoreError> {
+        update(store, &self.breaker, |shared: &mut Shared| {
+            let is_news = !shared.is_disabled(endpoint);
+            // An operator who enabled it did so before it said so again.
+            shared.disabled = shared.disabled.filter(|(disabled, _)| *disabled);
+            shared.gone = Some(endpoint.digest);
+            (if is_news { Write::Yes } else { Write::No }, is_news)
+        })
+    }
+
+    /// An operator disables or enables it, over what the config says; a 410 is forgotten either way. `None` takes the
+    /// operator's word back, and nothing else. Says whether it is disabled by that, and was not before; `digest` is that
+    /// of its entry in the config.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn override_disabled(
+        &self,
+        store: &mut dyn SharedStore,
+        configured: bool,
+        digest: u64,
+        disabled: Option<bool>,
+    ) -> Result<bool, StoreError> {
+        update(store, &self.breaker, |shared: &mut Shared| {
+            let before = shared.clone();
+            let was = before.disables(configured, digest);
+            shared.disabled = disabled.map(|disabled| (disabled, configured));
+            if disabled.is_some() {
+                shared.gone = None;
+            }
+            (if *shared == before { Write::No } else { Write::Yes }, disabled == Some(true) && !was)
+        })
+    }
+
+    /// Forgets what an operator has put over a `disabled` of the config that says something else by now.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn forget_lapsed(&self, store: &mut dyn SharedStore, configured: bool) -> Result<(), StoreError> {
+        update(store, &self.breaker, |shared: &mut Shared| {
+            let lapsed = shared.disabled.take_if(|(_, over)| *over != configured);
+            (if lapsed.is_some() { Write::Yes } else { Write::No }, ())
+        })
+    }
+
+    /// An operator moves the breaker: open for so long, or closed.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn force_breaker(
+        &self,
+        store: &mut dyn SharedStore,
+        now: Instant,
+        open: Option<Duration>,
+    ) -> Result<Option<Position>, StoreError> {
+        self.change(store, &mut |breaker| match open {
+            Some(open) => breaker.open(now, open),
+            None if breaker.position() == Position::Closed => Effect::Unchanged,
+            None => breaker.close(),
+        })
+    }
+
+    fn claim_probe(
+        &self,
+        store: &mut dyn SharedStore,
+        endpoint: &Endpoint,
+        owner: u64,
+        now: Instant,
+    ) -> Result<(Gate, Option<Position>), StoreError> {
+        update(store, &self.breaker, |shared: &mut Shared| {
+            match shared.breaker.claim_probe(now, owner, endpoint.timeout) {
+                Some((probe, effect)) => (Write::Yes, (Gate::Open(Permit::Probe(probe)), moved(effect))),
+                None => (Write::No, (Gate::Shut { until: now.plus(RECHECK_PROBE) }, None)),
+            }
+        })
+    }
+
+    /// Takes a token of the endpoint's `rate`, or says when there will be one.
+    fn take_token(
+        &self,
+        store: &mut dyn SharedStore,
+        endpoint: &Endpoint,
+        now: Instant,
+    ) -> Result<Option<Instant>, StoreError> {
+        let Some(rate) = &endpoint.rate else { return Ok(None) };
+        update(store, &self.rate, |bucket: &mut Bucket| match bucket.take(now, rate) {
+            Ok(()) => (Write::Yes, None),
+            Err(until) => (Write::No, Some(until)),
+        })
+    }
+
+    fn change(
+        &self,
+        store: &mut dyn SharedStore,
+        change: &mut dyn FnMut(&mut Breaker) -> Effect,
+    ) -> Result<Option<Position>, StoreError> {
+        update(store, &self.breaker, |shared: &mut Shared| {
+            let effect = change(&mut shared.breaker);
+            let write = if effect == Effect::Unchanged { Write::No } else { Write::Yes };
+            (write, moved(effect))
+        })
+    }
+}
+
+fn moved(effect: Effect) -> Option<Position> {
+    match effect {
+        Effect::Moved(position) => Some(position),
+        Effect::Unchanged | Effect::Counted => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::recorded::assert_recorded;
+
+    #[test]
+    fn what_is_known_of_an_endpoint_is_read_and_written_as_the_previous_release_wrote_it() {
+        let at = |second| Instant::default().plus(Duration::from_secs(second));
+        assert_recorded("endpoint new", &Shared::default());
+        let mut breaker = Breaker::default();
+        breaker.open(at(10), Duration::from_secs(60));
+        assert_recorded("endpoint open", &Shared { breaker: breaker.clone(), gone: Some(u64::MAX), disabled: None });
+        breaker.claim_probe(at(80), 7, Duration::from_secs(5)).unwrap();
+        assert_recorded(
+            "endpoint half open",
+            &Shared { breaker: breaker.clone(), gone: None, disabled: Some((true, false)) },
+        );
+    }
+}

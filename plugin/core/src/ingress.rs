@@ -1,0 +1,8 @@
+//! A request becomes an event, or an answer.
+
+pub mod event;
+pub mod idempotency;
+pub mod payload;
+pub mod receipt;
+pub mod route;
+pub mod template;

@@ -1,0 +1,183 @@
+//! From a request to an event.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use crate::event_type::{EVENT_TYPE_MAX, is_event_type_byte, is_operational};
+use crate::headers::{self, Headers};
+use crate::ingress::route::{MetadataValue, Payload, Route};
+use crate::ingress::template::{Absent, Source};
+use crate::json::{self, BodyFault, quoted};
+
+/// A header taken over from the producer has at most this many bytes: it is kept with the event. Far above any media
+/// type, and twice what W3C Trace Context asks to carry of a `tracestate`.
+pub const CARRIED_HEADER_MAX: usize = 1024;
+
+/// What is kept of a request that is an event. Fields that are headers hold only bytes that may be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// The event type.
+    pub event_type: String,
+    /// The body of every attempt.
+    pub payload: Vec<u8>,
+    /// The `content-type` of every attempt.
+    pub content_type: Option<Vec<u8>>,
+    /// The producer's `traceparent` (W3C Trace Context).
+    pub traceparent: Option<Vec<u8>>,
+    /// The producer's `tracestate`; only ever with a `traceparent`.
+    pub tracestate: Option<Vec<u8>>,
+}
+
+/// Why a request on an event's path is no event: the producer's 400. Printed, it is one sentence that quotes nothing the
+/// producer sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rejection {
+    /// The route needs JSON and the body is none.
+    Body(BodyFault),
+    /// What should give the event type is not there.
+    NoEventType(Absent),
+    /// The event type has no characters.
+    EmptyEventType,
+    /// The event type has this many bytes, more than [`EVENT_TYPE_MAX`].
+    LongEventType(usize),
+    /// The byte at this place of the event type, counted from 0, is not one an event type may have.
+    BadEventType(usize),
+    /// The event type is one of the gateway's own.
+    Reserved,
+}
+
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Body(fault) => fault.fmt(f),
+            Self::NoEventType(absent) => write!(f, "there is no event type: {absent}"),
+            Self::EmptyEventType => f.write_str("the event type is empty"),
+            Self::LongEventType(bytes) => {
+                write!(f, "the event type has {bytes} bytes, more than {EVENT_TYPE_MAX}")
+            }
+            Self::BadEventType(at) => {
+                write!(f, "byte {at} of the event type is not one of A-Z a-z 0-9 _ . : -")
+            }
+            Self::Reserved => f.write_str("event types that begin with gatepost. are the gateway's own"),
+        }
+    }
+}
+
+/// Turns a request of this route into an event; `captures` is what the route's path captured.
+pub fn event(route: &Route, captures: &[String], headers: &Headers, body: Vec<u8>) -> Result<Event, Rejection> {
+    let source = Source { captures, headers, body: &body };
+    let event_type = event_type(route, &source)?;
+    let (payload, content_type) = match &route.payload {
+        Payload::Raw => (None, carried(headers, "content-type")),
+        Payload::Envelope { metadata } => {
+            let envelope = envelope(&event_type, metadata, &source)?;
+            (Some(envelope), Some(b"application/json".to_vec()))
+        }
+    };
+    let traceparent = carried(headers, "traceparent");
+    let tracestate = traceparent.as_ref().and_then(|_| joined(headers, "tracestate"));
+    Ok(Event { event_type, payload: payload.unwrap_or(body), content_type, traceparent, tracestate })
+}
+
+fn event_type(route: &Route, source: &Source<'_>) -> Result<String, Rejection> {
+    let text = route.event.render(source).map_err(|absent| match absent {
+        Absent::Body(fault) => Rejection::Body(fault),
+        absent => Rejection::NoEventType(absent),
+    })?;
+    if text.is_empty() {
+        return Err(Rejection::EmptyEventType);
+    }
+    if text.len() > EVENT_TYPE_MAX {
+        return Err(Rejection::LongEventType(text.len()));
+    }
+    match text.bytes().position(|byte| !is_event_type_byte(byte)) {
+        Some(at) => Err(Rejection::BadEventType(at)),
+        None if is_operational(&text) => Err(Rejection::Reserved),
+        None => Ok(text),
+    }
+}
+
+/// `{"event":..,"data":<body>,"metadata":{..}}`, with the body's own bytes in the middle.
+fn envelope(event_type: &str, metadata: &[(String, MetadataValue)], source: &Source<'_>) -> Result<Vec<u8>, Rejection> {
+    let data = json::check(source.body).map_err(Rejection::Body)?;
+    let members = metadata.iter().map(|(name, value)| {
+        let value = match value {
+            MetadataValue::Literal(literal) => Cow::Borrowed(literal.as_str()),
+            MetadataValue::Template(template) => match template.render(source) {
+                Ok(value) => Cow::Owned(quoted(&value)),
+                Err(_) => Cow::Borrowed("null"),
+            },
+        };
+        format!("{}:{value}", quoted(name))
+    });
+    let metadata = members.collect::<Vec<_>>().join(",");
+    // No character of an event type needs escaping.
+    Ok(format!(r#"{{"event":"{event_type}","data":{data},"metadata":{{{metadata}}}}}"#).into_bytes())
+}
+
+/// A header of the producer that goes on to receivers, if it came once and may be sent.
+fn carried(headers: &Headers, name: &str) -> Option<Vec<u8>> {
+    headers.single(name).filter(|value| may_be_carried(value)).map(<[u8]>::to_vec)
+}
+
+/// The same for a header that may come in several lines.
+fn joined(headers: &Headers, name: &str) -> Option<Vec<u8>> {
+    headers.get(name).filter(|value| may_be_carried(value)).map(Cow::into_owned)
+}
+
+/// Envoy refuses a call whose headers hold control characters: such a header must never be kept. One that is no text
+/// helps no receiver.
+fn may_be_carried(value: &[u8]) -> bool {
+    !value.is_empty()
+        && value.len() <= CARRIED_HEADER_MAX
+        && headers::is_value(value)
+        && std::str::from_utf8(value).is_ok()
+}
+
+/// What became of a request on an event route; the label `result` of `gatepost_events_total`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum EventResult {
+    /// Kept.
+    Accepted,
+    /// The filter is off.
+    Disabled,
+    /// No endpoint wants it.
+    NoSubscriber,
+    /// It is outside of the rollout of every endpoint that wants it.
+    NotSampled,
+    /// An idempotency key's answer, given again.
+    Replayed,
+    /// 400, 409, 413 or 422: the request cannot be taken. A 405 belongs to no route, and is not counted.
+    Invalid,
+    /// 503: it may be tried again.
+    Unavailable,
+}
+
+impl EventResult {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Accepted,
+        Self::Disabled,
+        Self::NoSubscriber,
+        Self::NotSampled,
+        Self::Replayed,
+        Self::Invalid,
+        Self::Unavailable,
+    ];
+
+    /// The label's value.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Disabled => "disabled",
+            Self::NoSubscriber => "no_subscriber",
+            Self::NotSampled => "not_sampled",
+            Self::Replayed => "replayed",
+            Self::Invalid => "invalid",
+            Self::Unavailable => "unavailable",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

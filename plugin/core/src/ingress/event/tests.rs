@@ -1,0 +1,125 @@
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::config::{Config, parse};
+
+/// One route whose path is `/events/{event}`, with these keys more.
+fn config(route: Value) -> Config {
+    let mut whole = json!({
+        "routes": [{"name": "r", "match": {"path": "/events/{event}"}, "event": "{event}"}],
+        "endpoints": [
+            {"name": "one", "cluster": "c", "url": "https://one", "secrets": [{"value": "my-secret"}]},
+        ],
+    });
+    for (key, value) in route.as_object().unwrap() {
+        whole["routes"][0][key] = value.clone();
+    }
+    parse(whole.to_string().as_bytes(), &|_| None).unwrap()
+}
+
+fn make(route: Value, event: &str, headers: &[(&str, &[u8])], body: &[u8]) -> Result<Event, Rejection> {
+    let config = config(route);
+    super::event(&config.routes[0], &[event.to_owned()], &Headers::new(headers), body.to_vec())
+}
+
+fn envelope_of(body: &[u8]) -> Result<Event, Rejection> {
+    make(
+        json!({"payload": "envelope", "metadata": {"tenant": "{header:x-tenant}", "at": "{body:/at}"}}),
+        "paid",
+        &[],
+        body,
+    )
+}
+
+#[test]
+fn a_raw_payload_is_the_bytes_that_came_whatever_they_are() {
+    for body in [&b""[..], b"{", b"\xff\x00", b"{ \"a\": 1 }"] {
+        let event = make(json!({}), "paid", &[("content-type", b"text/plain")], body).unwrap();
+        assert_eq!((event.event_type.as_str(), event.payload.as_slice()), ("paid", body));
+        assert_eq!(event.content_type.as_deref(), Some(&b"text/plain"[..]));
+    }
+}
+
+#[test]
+fn an_envelope_holds_the_bodys_own_bytes() {
+    let body = b"{ \"at\": 7.50, \"x\": \"\\u00e9\xc3\xa9\" }";
+    let event = envelope_of(body).unwrap();
+    let expected =
+        [b"{\"event\":\"paid\",\"data\":", &body[..], b",\"metadata\":{\"at\":\"7.50\",\"tenant\":null}}"].concat();
+    assert_eq!(event.payload, expected);
+    assert_eq!(event.content_type.as_deref(), Some(&b"application/json"[..]));
+}
+
+#[test]
+fn a_body_that_is_not_json_is_refused_where_json_is_needed() {
+    for (body, expected) in [
+        (&b""[..], "the body is empty where JSON is needed"),
+        (b"\"\xff\"", "the body is not UTF-8 at byte 1"),
+        (b"{\"a\":1,}", "the body is not JSON: key must be a string at line 1 column 8"),
+    ] {
+        assert_eq!(envelope_of(body).unwrap_err().to_string(), expected);
+        let by_pointer = make(json!({"event": "{body:/a}"}), "", &[], body);
+        assert!(matches!(by_pointer, Err(Rejection::Body(_))), "{by_pointer:?}");
+    }
+}
+
+#[test]
+fn an_event_type_that_is_none_is_refused_without_being_shown() {
+    let long = "x".repeat(10_000);
+    for (event_type, expected) in [
+        ("", "the event type is empty"),
+        ("a\r\nx-injected: 1", "byte 1 of the event type is not one of A-Z a-z 0-9 _ . : -"),
+        ("päid", "byte 1 of the event type is not one of A-Z a-z 0-9 _ . : -"),
+        (&long, "the event type has 10000 bytes, more than 128"),
+    ] {
+        assert_eq!(make(json!({}), event_type, &[], b"").unwrap_err().to_string(), expected);
+    }
+    let absent = make(json!({"event": "{header:x-event}"}), "", &[], b"").unwrap_err();
+    assert_eq!(absent.to_string(), "there is no event type: the header x-event is absent");
+    assert!(make(json!({}), &"x".repeat(128), &[], b"").is_ok());
+}
+
+#[test]
+fn a_trace_context_is_carried_and_what_envoy_would_refuse_is_not() {
+    let headers = |event: Event| (event.content_type, event.traceparent, event.tracestate);
+    let trace: [(&str, &[u8]); 3] = [("traceparent", b"00-1-2-01"), ("tracestate", b"a=1"), ("tracestate", b"b=2")];
+    let event = make(json!({}), "paid", &trace, b"").unwrap();
+    assert_eq!(headers(event), (None, Some(b"00-1-2-01".to_vec()), Some(b"a=1, b=2".to_vec())));
+    let long = vec![b'x'; CARRIED_HEADER_MAX + 1];
+    let refused: [&[(&str, &[u8])]; 4] = [
+        &[("tracestate", b"a=1")],
+        &[("traceparent", b"1"), ("traceparent", b"2"), ("tracestate", b"a=1")],
+        &[("traceparent", b"a\r\nb: c"), ("content-type", b"text/\0plain")],
+        &[("traceparent", &long), ("content-type", b"")],
+    ];
+    for refused in refused {
+        assert_eq!(headers(make(json!({}), "paid", refused, b"").unwrap()), (None, None, None));
+    }
+}
+
+proptest! {
+    #[test]
+    fn an_envelope_is_json_that_gives_the_body_back(text in "\\PC{0,20}", tenant in "\\PC{0,20}", number: i64) {
+        let body = json!({"at": text, "n": [number, null]});
+        let headers: [(&str, &[u8]); 1] = [("x-tenant", tenant.as_bytes())];
+        let route = json!({"payload": "envelope", "metadata": {"tenant": "{header:x-tenant}", "at": "{body:/at}"}});
+        let event = make(route, "paid", &headers, body.to_string().as_bytes()).unwrap();
+        let envelope: Value = serde_json::from_slice(&event.payload).unwrap();
+        prop_assert_eq!(envelope, json!({"event": "paid", "data": body, "metadata": {"tenant": tenant, "at": text}}));
+    }
+
+    #[test]
+    fn whatever_a_producer_sends_nothing_kept_breaks_a_header(
+        event_type: String, names in prop::collection::vec(0usize..3, 0..5), value: Vec<u8>, body: Vec<u8>,
+    ) {
+        let known = ["content-type", "traceparent", "tracestate"];
+        let headers: Vec<(&str, &[u8])> = names.iter().map(|name| (known[*name], value.as_slice())).collect();
+        if let Ok(event) = make(json!({}), &event_type, &headers, &body) {
+            prop_assert!(headers::is_value(event.event_type.as_bytes()) && !event.event_type.is_empty());
+            for value in [event.content_type, event.traceparent, event.tracestate].into_iter().flatten() {
+                prop_assert!(headers::is_value(&value));
+            }
+        }
+    }
+}

@@ -1,0 +1,349 @@
+//! `Idempotency-Key`: the same key gives the same answer, and one event.
+//!
+//! A fixed table of buckets in shared data, `<name>/idempotency/<b>`, so that workers cannot both take the same key:
+//! the claim is a compare-and-swap of its bucket. A key is remembered for [`REMEMBERED`]. Its entry holds hashes, not
+//! the key or the body, and the first 2xx answer as it was given.
+//!
+//! A bucket holds [`BUCKET`] entries, and the table one bucket for every [`BUCKET`] keys of
+//! `limits.idempotency_keys`. When a bucket is full its oldest finished entry goes: chance fills some buckets before
+//! others, so the limit should be about twice the keys expected in [`REMEMBERED`]. Memory at the worst: keys x (about
+//! 80 bytes + the answer, about 120 bytes + 45 for each delivery).
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::ids::EventId;
+use crate::store::{Record, SharedStore, StoreError, Write, update};
+use crate::time::Instant;
+
+/// How long a key is remembered after its first use.
+pub const REMEMBERED: Duration = Duration::from_secs(600);
+
+/// How long a worker may take to answer before its claim is taken for abandoned, beyond any `ack_timeout`.
+pub const CLAIM: Duration = Duration::from_secs(10);
+
+/// Entries of a bucket.
+pub const BUCKET: usize = 16;
+
+/// The longest key taken, bytes.
+pub const KEY_LEN_MAX: usize = 256;
+
+/// A request's key, in its route and scope, with what it was used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Key {
+    name: [u8; 16],
+    body: [u8; 16],
+}
+
+impl Key {
+    /// The key `key` of `route` and, where the route has one, `scope`, used for `body`.
+    pub fn new(route: &str, scope: Option<&[u8]>, key: &[u8], body: &[u8]) -> Self {
+        let mut name = Sha256::new();
+        for part in [route.as_bytes(), scope.unwrap_or_default(), key] {
+            name.update((part.len() as u64).to_le_bytes());
+            name.update(part);
+        }
+        Self { name: half(&name.finalize()), body: half(&Sha256::digest(body)) }
+    }
+
+    /// The bucket of the key in a table for `keys` keys.
+    fn bucket(&self, keys: u32) -> u32 {
+        let [a, b, c, d, ..] = self.name;
+        u32::from_le_bytes([a, b, c, d]) % keys.div_ceil(BUCKET as u32).max(1)
+    }
+}
+
+/// Half of a SHA-256: chance collisions at 2^64 keys are out of reach.
+fn half(hash: &[u8]) -> [u8; 16] {
+    hash.first_chunk().copied().unwrap_or_default()
+}
+
+/// What a key stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// This request is the first, or the first after a failure: go on, with this id, and [`Table::finish`].
+    Granted(EventId),
+    /// It was answered: answer the same.
+    Replay(Finished),
+    /// Another request is on it.
+    InProgress,
+    /// It was used for another body.
+    OtherBody,
+    /// No room: every entry of its bucket is in progress.
+    Full,
+}
+
+/// The first 2xx answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finished {
+    /// The event's id.
+    pub id: EventId,
+    /// 200 or 202.
+    pub status: u16,
+    /// The JSON.
+    pub body: Vec<u8>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Entry {
+    name: [u8; 16],
+    body: [u8; 16],
+    id: EventId,
+    expires: Instant,
+    progress: Progress,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum Progress {
+    /// Somebody is on it, until then.
+    Claimed { until: Instant },
+    /// It failed: the next request tries again with the same id.
+    Failed,
+    /// It was answered.
+    Answered { status: u16, body: Vec<u8> },
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Bucket {
+    entries: Vec<Entry>,
+}
+
+impl Record for Bucket {
+    const VERSION: u8 = 1;
+}
+
+impl Bucket {
+    fn claim(&mut self, now: Instant, key: &Key, fresh: EventId, until: Instant) -> Claim {
+        self.entries.retain(|entry| entry.expires > now);
+        if let Some(entry) = self.entries.iter_mut().find(|entry| entry.name == key.name) {
+            return entry.claim(now, key, until);
+        }
+        if self.entries.len() >= BUCKET {
+            // Oldest first: entries are pushed at the end and none is ever moved.
+            let finished = |entry: &Entry| !matches!(entry.progress, Progress::Claimed { until } if until > now);
+            let Some(oldest) = self.entries.iter().position(finished) else { return Claim::Full };
+            self.entries.remove(oldest);
+        }
+        self.entries.push(Entry {
+            name: key.name,
+            body: key.body,
+            id: fresh,
+            expires: now.plus(REMEMBERED).max(until),
+            progress: Progress::Claimed { until },
+        });
+        Claim::Granted(fresh)
+    }
+}
+
+impl Entry {
+    fn claim(&mut self, now: Instant, key: &Key, until: Instant) -> Claim {
+        if self.body != key.body {
+            return Claim::OtherBody;
+        }
+        match &self.progress {
+            Progress::Claimed { until } if *until > now => Claim::InProgress,
+            Progress::Answered { status, body } => {
+                Claim::Replay(Finished { id: self.id, status: *status, body: body.clone() })
+            }
+            Progress::Claimed { .. } | Progress::Failed => {
+                self.progress = Progress::Claimed { until };
+                // It must not be forgotten while somebody is on it.
+                self.expires = self.expires.max(until);
+                Claim::Granted(self.id)
+            }
+        }
+    }
+}
+
+/// The table, as the config sizes it.
+#[derive(Clone, Debug)]
+pub struct Table {
+    prefix: String,
+    keys: u32,
+}
+
+impl Table {
+    /// The table of the plugin `prefix`, for about `keys` keys.
+    pub fn new(prefix: &str, keys: u32) -> Self {
+        Self { prefix: prefix.to_owned(), keys }
+    }
+
+    /// Takes a key for the event `fresh`, or says what it already stands for. The claim holds for `hold`, and for
+    /// [`CLAIM`] beyond.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn claim(
+        &self,
+        store: &mut dyn SharedStore,
+        now: Instant,
+        key: &Key,
+        fresh: EventId,
+        hold: Duration,
+    ) -> Result<Claim, StoreError> {
+        let until = now.plus(hold).plus(CLAIM);
+        update(store, &self.key(key), |bucket: &mut Bucket| {
+            let claim = bucket.claim(now, key, fresh, until);
+            let write = if matches!(claim, Claim::Granted(_)) { Write::Yes } else { Write::No };
+            (write, claim)
+        })
+    }
+
+    /// Ends a claim: with the answer to give from now on, or without one, so that the next request tries again.
+    ///
+    /// # Errors
+    /// The store's; the claim then ends at its time.
+    pub fn finish(
+        &self,
+        store: &mut dyn SharedStore,
+        key: &Key,
+        answer: Option<(u16, &[u8])>,
+    ) -> Result<(), StoreError> {
+        update(store, &self.key(key), |bucket: &mut Bucket| {
+            let Some(entry) = bucket.entries.iter_mut().find(|entry| entry.name == key.name) else {
+                return (Write::No, ());
+            };
+            entry.progress = match answer {
+                Some((status, body)) => Progress::Answered { status, body: body.to_vec() },
+                None => Progress::Failed,
+            };
+            (Write::Yes, ())
+        })
+    }
+
+    fn key(&self, key: &Key) -> String {
+        format!("{}/idempotency/{}", self.prefix, key.bucket(self.keys))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::store::memory::MemoryStore;
+    use crate::store::recorded::assert_recorded;
+
+    const HOLD: Duration = Duration::from_secs(30);
+
+    fn at(seconds: u64) -> Instant {
+        Instant::from_nanos(seconds * 1_000_000_000)
+    }
+
+    fn id(byte: u8) -> EventId {
+        EventId::from_random([byte; 16])
+    }
+
+    fn key(name: &str) -> Key {
+        Key::new("ingest", None, name.as_bytes(), b"{}")
+    }
+
+    struct Case {
+        store: MemoryStore,
+        table: Table,
+    }
+
+    impl Case {
+        fn new(keys: u32) -> Self {
+            Self { store: MemoryStore::default(), table: Table::new("g", keys) }
+        }
+
+        fn claim(&mut self, seconds: u64, key: &Key, fresh: u8) -> Claim {
+            self.table.claim(&mut self.store, at(seconds), key, id(fresh), HOLD).unwrap()
+        }
+
+        fn finish(&mut self, key: &Key, answer: Option<(u16, &[u8])>) {
+            self.table.finish(&mut self.store, key, answer).unwrap();
+        }
+    }
+
+    #[test]
+    fn the_first_request_goes_on_and_the_next_gets_its_answer_for_ten_minutes() {
+        let mut case = Case::new(100);
+        assert_eq!(case.claim(0, &key("a"), 1), Claim::Granted(id(1)));
+        assert_eq!(case.claim(1, &key("a"), 2), Claim::InProgress);
+        case.finish(&key("a"), Some((202, b"answer")));
+        let replay = Claim::Replay(Finished { id: id(1), status: 202, body: b"answer".to_vec() });
+        assert_eq!(case.claim(599, &key("a"), 3), replay);
+        assert_eq!(case.claim(600, &key("a"), 4), Claim::Granted(id(4)));
+    }
+
+    #[test]
+    fn after_a_failure_the_next_request_tries_again_with_the_same_id() {
+        let mut case = Case::new(100);
+        case.claim(0, &key("a"), 1);
+        case.finish(&key("a"), None);
+        assert_eq!(case.claim(1, &key("a"), 2), Claim::Granted(id(1)));
+    }
+
+    #[test]
+    fn a_key_that_is_tried_again_late_is_not_forgotten_while_it_is_in_progress() {
+        let mut case = Case::new(100);
+        case.claim(0, &key("a"), 1);
+        case.finish(&key("a"), None);
+        assert_eq!(case.claim(595, &key("a"), 2), Claim::Granted(id(1)));
+        assert_eq!(case.claim(601, &key("a"), 3), Claim::InProgress);
+    }
+
+    #[test]
+    fn a_claim_whose_worker_died_lapses_and_keeps_its_id() {
+        let mut case = Case::new(100);
+        case.claim(0, &key("a"), 1);
+        assert_eq!(case.claim(39, &key("a"), 2), Claim::InProgress);
+        assert_eq!(case.claim(40, &key("a"), 2), Claim::Granted(id(1)));
+    }
+
+    #[test]
+    fn another_body_under_the_same_key_is_refused_and_another_scope_or_route_is_another_key() {
+        let mut case = Case::new(100);
+        case.claim(0, &key("a"), 1);
+        case.finish(&key("a"), Some((202, b"")));
+        let named = |route, scope, body| Key::new(route, scope, b"a", body);
+        assert_eq!(case.claim(1, &named("ingest", None, b"[]"), 2), Claim::OtherBody);
+        assert_eq!(case.claim(1, &named("ingest", Some(b"acme"), b"{}"), 3), Claim::Granted(id(3)));
+        assert_eq!(case.claim(1, &named("other", None, b"{}"), 4), Claim::Granted(id(4)));
+    }
+
+    #[test]
+    fn a_full_bucket_gives_up_its_oldest_finished_key_and_never_one_in_progress() {
+        let mut case = Case::new(1);
+        for n in 0..BUCKET as u8 {
+            assert_eq!(case.claim(0, &key(&n.to_string()), n), Claim::Granted(id(n)));
+        }
+        assert_eq!(case.claim(0, &key("more"), 99), Claim::Full);
+        case.finish(&key("3"), Some((202, b"")));
+        assert_eq!(case.claim(1, &key("more"), 99), Claim::Granted(id(99)));
+        assert_eq!(case.claim(1, &key("2"), 98), Claim::InProgress);
+    }
+
+    proptest! {
+        #[test]
+        fn parts_that_join_alike_are_different_keys(route in "[a-c]{0,3}", scope in "[a-c]{0,3}", name in "[a-c]{0,3}",
+            other in ("[a-c]{0,3}", "[a-c]{0,3}", "[a-c]{0,3}")) {
+            let one = Key::new(&route, Some(scope.as_bytes()), name.as_bytes(), b"");
+            let two = Key::new(&other.0, Some(other.1.as_bytes()), other.2.as_bytes(), b"");
+            prop_assert_eq!(one == two, (route, scope, name) == other);
+        }
+
+        #[test]
+        fn the_number_of_keys_in_the_store_is_bounded(names in proptest::collection::vec("[a-z]{8}", 0..200)) {
+            let mut case = Case::new(64);
+            for name in names {
+                case.claim(0, &key(&name), 1);
+                case.finish(&key(&name), Some((202, b"")));
+            }
+            prop_assert!(case.store.values.len() <= 64 / BUCKET);
+        }
+    }
+
+    #[test]
+    fn a_bucket_is_read_and_written_as_the_previous_release_wrote_it() {
+        let answered = |body: &[u8]| Progress::Answered { status: 202, body: body.to_vec() };
+        let all = [Progress::Claimed { until: at(30) }, Progress::Failed, answered(b"{\"id\":1}"), answered(b"")];
+        let entry = |progress| Entry { name: [1; 16], body: [0xfe; 16], id: id(3), expires: at(600), progress };
+        assert_recorded("idempotency", &Bucket { entries: all.map(entry).into() });
+        assert_recorded("idempotency empty", &Bucket::default());
+    }
+}

@@ -1,0 +1,130 @@
+//! The routes: which requests are events, and what is made of them.
+
+use std::ops::Deref;
+use std::time::Duration;
+
+use crate::headers::Headers;
+use crate::ids::{EndpointId, RouteId};
+use crate::ingress::template::Template;
+use crate::path::{PathPattern, Router};
+
+/// A rule that says which requests are events (mode `dispatch`).
+#[derive(Debug)]
+pub struct Route {
+    /// The label in metrics and the scope of idempotency keys.
+    pub name: String,
+    /// The methods that make an event, upper case.
+    pub methods: Vec<String>,
+    /// Headers that must all equal these values; names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// Gives the event type.
+    pub event: Template,
+    /// What is sent.
+    pub payload: Payload,
+    /// When the producer is answered.
+    pub ack: Ack,
+    /// The only endpoints this route feeds, ascending; `None`: every endpoint that subscribes to the event type.
+    pub endpoints: Option<Vec<EndpointId>>,
+    /// The request header that scopes `Idempotency-Key`, lower case.
+    pub idempotency_scope: Option<String>,
+}
+
+/// What of an event is sent.
+#[derive(Debug)]
+pub enum Payload {
+    /// The exact bytes received.
+    Raw,
+    /// `{"event":..,"data":<body>,"metadata":{..}}`.
+    Envelope {
+        /// Sorted by name, so that the same event always gives the same bytes.
+        metadata: Vec<(String, MetadataValue)>,
+    },
+}
+
+/// A value under `metadata`.
+#[derive(Debug)]
+pub enum MetadataValue {
+    /// A number, boolean or null, as JSON text.
+    Literal(String),
+    /// A string, filled from the request; JSON null when a header or pointer it names is absent.
+    Template(Template),
+}
+
+/// When the producer of an event is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ack {
+    /// As soon as the event is kept.
+    Accepted,
+    /// When every delivery has ended, or after `timeout`.
+    Delivered {
+        /// After this the answer is 202 with `pending`; delivery goes on.
+        timeout: Duration,
+    },
+}
+
+/// What a request is to the routes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Selection {
+    /// No event: it passes through untouched.
+    NoRoute,
+    /// Path and headers are those of an event, the method is not.
+    MethodNotAllowed {
+        /// The methods that would be, in the order of the config.
+        allow: Vec<String>,
+    },
+    /// An event.
+    Event {
+        /// Its route.
+        route: RouteId,
+        /// What the captures of the route's path matched, percent-decoded, in the order of the path.
+        captures: Vec<String>,
+    },
+}
+
+/// The routes of a configuration.
+#[derive(Debug, Default)]
+pub struct Routes {
+    /// In the order of the config.
+    list: Vec<Route>,
+    /// Finds the routes of a path.
+    router: Router,
+}
+
+/// All of them, in the order of the config.
+impl Deref for Routes {
+    type Target = [Route];
+
+    fn deref(&self) -> &[Route] {
+        &self.list
+    }
+}
+
+impl Routes {
+    /// The routes, each with the pattern of its path.
+    pub fn new(routes: Vec<(Route, PathPattern)>) -> Self {
+        let router = Router::build(routes.iter().map(|(route, pattern)| (pattern, route.headers.as_slice())));
+        Self { list: routes.into_iter().map(|(route, _)| route).collect(), router }
+    }
+
+    /// The first route, of the most specific pattern that matches the path, whose headers and method the request has.
+    pub fn select(&self, path: &str, method: &str, headers: &Headers) -> Selection {
+        let mut allow: Vec<String> = Vec::new();
+        for candidate in self.router.lookup(path) {
+            for number in self.router.with_headers(&candidate, headers) {
+                let methods = self.list.get(number).map_or(&[][..], |route| &route.methods);
+                if methods.iter().any(|allowed| allowed == method) {
+                    return Selection::Event { route: RouteId(number), captures: candidate.captures };
+                }
+                for method in methods {
+                    if !allow.contains(method) {
+                        allow.push(method.clone());
+                    }
+                }
+            }
+        }
+        if allow.is_empty() { Selection::NoRoute } else { Selection::MethodNotAllowed { allow } }
+    }
+}
+
+#[cfg(test)]
+mod tests;

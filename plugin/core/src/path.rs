@@ -1,0 +1,260 @@
+//! Paths: patterns in a trie, the headers that go with them, and the ways in which a path can be read.
+//!
+//! A request costs its own path, whatever the number of patterns: the trie is walked segment by segment, and what stands
+//! under one pattern is looked up by the header values it asks for. In each place a literal goes before a capture and
+//! a capture before `/**`; what the more specific pattern cannot serve is left to the less specific one.
+//!
+//! It takes two steps, so that a request that matches nothing costs a look at its path and nothing else:
+//! [`Router::lookup`] with the path, and only if that finds something [`Router::with_headers`].
+
+use percent_encoding::{percent_decode, percent_decode_str};
+
+use crate::headers::Headers;
+use crate::index::{Index, insert_ascending};
+
+mod pattern;
+
+use pattern::Segment;
+pub use pattern::{PathPattern, SEGMENTS_MAX};
+
+/// Patterns of paths, numbered in their order.
+#[derive(Debug, Default)]
+pub struct Router {
+    /// Node 0 is the root.
+    nodes: Vec<Node>,
+}
+
+#[derive(Debug, Default)]
+struct Node {
+    literals: Index,
+    capture: Option<usize>,
+    /// Routes whose pattern ends here.
+    exact: Leaf,
+    /// Routes whose pattern has `/**` here.
+    rest: Leaf,
+}
+
+/// The routes of one pattern: a group for each set of header names they ask for.
+type Leaf = Vec<Group>;
+
+#[derive(Debug)]
+struct Group {
+    names: Vec<String>,
+    /// The place in `routes` of those that ask for these values, see [`Group::key`].
+    values: Index,
+    /// Ids ascend.
+    routes: Vec<Vec<usize>>,
+}
+
+/// A pattern that matches a path.
+#[derive(Clone, Debug)]
+pub struct Candidate {
+    node: usize,
+    rest: bool,
+    /// What its captures matched, percent-decoded, in the order of the path.
+    pub captures: Vec<String>,
+}
+
+impl Router {
+    /// Builds the trie from each route's pattern and required headers (names in lower case, sorted), in the order of the
+    /// config.
+    pub fn build<'a>(routes: impl IntoIterator<Item = (&'a PathPattern, &'a [(String, String)])>) -> Self {
+        let mut router = Self { nodes: vec![Node::default()] };
+        for (id, (pattern, headers)) in routes.into_iter().enumerate() {
+            router.insert(id, pattern, headers);
+        }
+        router
+    }
+
+    /// The patterns that match a request's `:path`, the most specific first; its query does not count.
+    pub fn lookup(&self, path: &str) -> Vec<Candidate> {
+        self.candidates(path.split_once(['?', '#']).map_or(path, |(path, _)| path))
+    }
+
+    fn candidates(&self, path: &str) -> Vec<Candidate> {
+        let mut candidates = Vec::new();
+        if let Some(path) = path.strip_prefix('/') {
+            self.walk(0, Some(path), &mut Vec::new(), &mut candidates);
+        }
+        candidates
+    }
+
+    /// The first route of the most specific pattern that matches one of these [`readings`] of a path, where routes ask for
+    /// no headers.
+    pub fn find(&self, readings: &[String]) -> Option<usize> {
+        let mut candidates = readings.iter().flat_map(|path| self.candidates(path));
+        candidates.find_map(|candidate| self.with_headers(&candidate, &Headers::default()).first().copied())
+    }
+
+    /// The candidate's routes whose headers all equal the request's, in the order of the config.
+    pub fn with_headers(&self, candidate: &Candidate, headers: &Headers) -> Vec<usize> {
+        let Some(node) = self.nodes.get(candidate.node) else {
+            return Vec::new();
+        };
+        let leaf = if candidate.rest { &node.rest } else { &node.exact };
+        let mut ids = Vec::new();
+        for group in leaf {
+            let routes = group.routes_for(headers).unwrap_or_default();
+            routes.iter().for_each(|id| insert_ascending(&mut ids, *id));
+        }
+        ids
+    }
+
+    /// Collects the patterns below `node` that match `path`: what is left after the segments that led here, `None` when
+    /// nothing is.
+    fn walk<'p>(&self, node: usize, path: Option<&'p str>, captured: &mut Vec<&'p str>, found: &mut Vec<Candidate>) {
+        let Some(here) = self.nodes.get(node) else {
+            return;
+        };
+        if let Some(path) = path {
+            let (segment, tail) = match path.split_once('/') {
+                Some((segment, tail)) => (segment, Some(tail)),
+                None => (path, None),
+            };
+            if let Some(child) = here.literals.get(segment.as_bytes()) {
+                self.walk(child, tail, captured, found);
+            }
+            if let Some(child) = here.capture
+                && !segment.is_empty()
+            {
+                captured.push(segment);
+                self.walk(child, tail, captured, found);
+                captured.pop();
+            }
+        } else if !here.exact.is_empty() {
+            found.push(Candidate::new(node, false, captured));
+        }
+        if !here.rest.is_empty() {
+            found.push(Candidate::new(node, true, captured));
+        }
+    }
+
+    fn insert(&mut self, id: usize, pattern: &PathPattern, headers: &[(String, String)]) {
+        let mut at = 0;
+        for segment in &pattern.segments {
+            let fresh = self.nodes.len();
+            let Some(node) = self.nodes.get_mut(at) else {
+                return;
+            };
+            at = match segment {
+                Segment::Literal(text) => node.literals.get_or_insert(text.as_bytes(), fresh),
+                Segment::Capture => *node.capture.get_or_insert(fresh),
+            };
+            if at == fresh {
+                self.nodes.push(Node::default());
+            }
+        }
+        if let Some(node) = self.nodes.get_mut(at) {
+            let leaf = if pattern.rest { &mut node.rest } else { &mut node.exact };
+            Group::insert(leaf, id, headers);
+        }
+    }
+}
+
+impl Candidate {
+    fn new(node: usize, rest: bool, captured: &[&str]) -> Self {
+        Self { node, rest, captures: captured.iter().map(|raw| decoded(raw)).collect() }
+    }
+}
+
+impl Group {
+    fn insert(leaf: &mut Leaf, id: usize, headers: &[(String, String)]) {
+        let names: Vec<String> = headers.iter().map(|(name, _)| name.clone()).collect();
+        let key = Self::key(headers.iter().map(|(_, value)| Some(value.as_bytes()))).unwrap_or_default();
+        if !leaf.iter().any(|group| group.names == names) {
+            leaf.push(Self { names: names.clone(), values: Index::default(), routes: Vec::new() });
+        }
+        if let Some(group) = leaf.iter_mut().find(|group| group.names == names) {
+            let at = group.values.get_or_insert(&key, group.routes.len());
+            match group.routes.get_mut(at) {
+                Some(routes) => routes.push(id),
+                None => group.routes.push(vec![id]),
+            }
+        }
+    }
+
+    fn routes_for(&self, headers: &Headers) -> Option<&[usize]> {
+        let key = Self::key(self.names.iter().map(|name| headers.get(name)))?;
+        self.routes.get(self.values.get(&key)?).map(Vec::as_slice)
+    }
+
+    /// The values one after another, each ended by a byte that no header value holds; `None` when one is missing.
+    fn key(values: impl Iterator<Item = Option<impl AsRef<[u8]>>>) -> Option<Vec<u8>> {
+        let mut key = Vec::new();
+        for value in values {
+            key.extend_from_slice(value?.as_ref());
+            key.push(b'\n');
+        }
+        Some(key)
+    }
+}
+
+/// What applications may take a path for: what guards a path has to guard it in each of its spellings. Always without the
+/// query, in lower case, with one character for each byte that is not ASCII; once as it came, and else percent-decoded,
+/// without `.`, empty segments and `;parameters`, where one time what separates segments may have been encoded, or be a
+/// `\`, and one time not: of patterns with captures that makes others. `None` for a path with a `..`: what that removes
+/// depends on what an application took for a segment before.
+pub fn readings(path: &[u8]) -> Option<Vec<String>> {
+    let raw = path.split(|byte| b"?#".contains(byte)).next().unwrap_or_default();
+    let mut as_it_came = String::with_capacity(raw.len());
+    push_plain(&mut as_it_came, raw);
+    if is_plain(raw) {
+        return Some(vec![as_it_came]);
+    }
+    let decoded: Vec<u8> = percent_decode(raw).collect();
+    let separates = |byte: &u8| b"/\\".contains(byte);
+    if decoded.split(separates).any(|segment| bare(segment) == b"..") {
+        return None;
+    }
+    let decoded_first = joined(decoded.split(separates).map(bare));
+    // A query may have been encoded too.
+    let before_query = decoded.split(|byte| b"?#".contains(byte)).next().unwrap_or_default();
+    let without_query = joined(before_query.split(separates).map(bare));
+    let segments: Vec<Vec<u8>> = raw.split(|byte| *byte == b'/').map(|raw| percent_decode(raw).collect()).collect();
+    let split_first = joined(segments.iter().map(|segment| match bare(segment) {
+        b"" => segment.as_slice(),
+        bare => bare,
+    }));
+    Some(vec![decoded_first, without_query, split_first, as_it_came])
+}
+
+/// Is there but one way to read this path?
+fn is_plain(path: &[u8]) -> bool {
+    let segments = path.strip_prefix(b"/").map(|path| path.split(|byte| *byte == b'/'));
+    segments.is_some_and(|mut segments| segments.all(|segment| !matches!(segment, b"" | b"." | b"..")))
+        && !path.iter().any(|byte| matches!(byte, b'%' | b';' | b'\\'))
+}
+
+/// A segment without its parameters.
+fn bare(segment: &[u8]) -> &[u8] {
+    segment.split(|byte| *byte == b';').next().unwrap_or_default()
+}
+
+fn joined<'a>(segments: impl Iterator<Item = &'a [u8]>) -> String {
+    let mut path = String::new();
+    for segment in segments.filter(|segment| !matches!(*segment, b"" | b".")) {
+        path.push('/');
+        // A separator in it is a character like any other.
+        segment.split(|byte| *byte == b'/').enumerate().for_each(|(number, part)| {
+            path.extend((number > 0).then_some('\u{fffd}'));
+            push_plain(&mut path, part);
+        });
+    }
+    if path.is_empty() {
+        path.push('/');
+    }
+    path
+}
+
+fn push_plain(text: &mut String, bytes: &[u8]) {
+    let plain = |byte: &u8| if byte.is_ascii() { char::from(byte.to_ascii_lowercase()) } else { '\u{fffd}' };
+    text.extend(bytes.iter().map(plain));
+}
+
+/// A part of a path, or of a query, without its percent-encoding; as it came, if that hides no UTF-8.
+pub fn decoded(raw: &str) -> String {
+    percent_decode_str(raw).decode_utf8().map_or_else(|_| raw.to_owned(), Into::into)
+}
+
+#[cfg(test)]
+mod tests;

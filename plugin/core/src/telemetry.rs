@@ -1,0 +1,7 @@
+//! What happened: notices for metrics and the log, the history of events, and what was counted by the hour.
+
+pub mod backlog;
+pub mod history;
+pub mod hours;
+pub mod log;
+pub mod notice;

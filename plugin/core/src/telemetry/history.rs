@@ -1,0 +1,168 @@
+//! What became of events: a ring of those that ended, one for all workers, without their payloads.
+//!
+//! An event that is pending has its history in its own record, which survives the worker. One that has ended goes into
+//! `<name>/history/<i>`, `limits.history` slots that are used again in turn. So that no two workers write one slot, and
+//! none waits for another, each takes slots in blocks of [`BLOCK`]: `<name>/history/next`, changed by compare-and-swap,
+//! says where the next block begins, and how many slots there are, for readers whose config does not. An event costs one
+//! write when it ends. With `w` workers the last `limits.history - 16 w` events are there; an event that ended in the
+//! moment its worker died may be missing.
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::HISTORY_MAX;
+use crate::store::{Record, SharedStore, StoreError, swap};
+
+/// Slots that a worker takes at once.
+pub const BLOCK: u64 = 16;
+
+/// Where a worker writes what has ended.
+#[derive(Debug)]
+pub struct History {
+    keys: String,
+    size: u32,
+    next: u64,
+    /// Where its block ends.
+    end: u64,
+}
+
+impl History {
+    /// That of a plugin named `prefix`, with so many slots. Touches nothing.
+    pub fn new(prefix: &str, size: u32) -> Self {
+        Self { keys: keys(prefix), size, next: 0, end: 0 }
+    }
+
+    /// Keeps the record of an event that has ended, in place of the oldest.
+    ///
+    /// # Errors
+    /// The store's; it is not kept then.
+    pub fn keep(&mut self, store: &mut dyn SharedStore, record: &[u8]) -> Result<(), StoreError> {
+        if self.next == self.end {
+            let next = swap(store, &next_key(&self.keys), |_, bytes| {
+                let next = bytes.map_or(0, |bytes| Next::or_new(&bytes).number);
+                Ok((Some(Next { number: next.saturating_add(BLOCK), size: self.size }.encode()?), next))
+            })?;
+            (self.next, self.end) = (next, next.saturating_add(BLOCK));
+        }
+        let slot = self.next % u64::from(self.size.max(1));
+        self.next += 1;
+        store.set(&slot_key(&self.keys, slot), record, None)
+    }
+}
+
+/// Shows the records of events that have ended, in no order, as [`History::keep`] got them.
+///
+/// # Errors
+/// The store's.
+pub fn survey(store: &mut dyn SharedStore, prefix: &str, visit: &mut dyn FnMut(&[u8])) -> Result<(), StoreError> {
+    let keys = keys(prefix);
+    let Some((next, _)) = store.get(&next_key(&keys))? else { return Ok(()) };
+    let next = Next::or_new(&next);
+    let used = next.number.min(next.size.min(HISTORY_MAX).into());
+    for slot in 0..used {
+        if let Some((record, _)) = store.get(&slot_key(&keys, slot))? {
+            visit(&record);
+        }
+    }
+    Ok(())
+}
+
+/// Where the next block begins, and how many slots there are. Its integers are not varints, as in other records: the
+/// first version was written so.
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Next {
+    #[serde(with = "postcard::fixint::le")]
+    number: u64,
+    #[serde(with = "postcard::fixint::le")]
+    size: u32,
+}
+
+impl Record for Next {
+    const VERSION: u8 = 1;
+}
+
+impl Next {
+    /// The record in these bytes. One of another version counts for nothing: its slots are used anew.
+    fn or_new(bytes: &[u8]) -> Self {
+        Self::decode(bytes).map(|(next, _)| next).unwrap_or_default()
+    }
+}
+
+fn keys(prefix: &str) -> String {
+    format!("{prefix}/history/")
+}
+
+fn next_key(keys: &str) -> String {
+    format!("{keys}next")
+}
+
+/// Made for every event, so without the machinery of `format!`.
+fn slot_key(keys: &str, slot: u64) -> String {
+    [keys, itoa::Buffer::new().format(slot)].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::store::memory::MemoryStore;
+    use crate::store::recorded::assert_recorded;
+
+    fn found(store: &mut MemoryStore) -> Vec<u8> {
+        let mut found = Vec::new();
+        survey(store, "g", &mut |record| found.extend_from_slice(record)).unwrap();
+        found.sort_unstable();
+        found
+    }
+
+    #[test]
+    fn nothing_is_found_before_anything_has_ended() {
+        assert_eq!(found(&mut MemoryStore::default()), [0u8; 0]);
+    }
+
+    #[test]
+    fn two_workers_write_no_slot_of_each_others() {
+        let mut store = MemoryStore::default();
+        let mut workers = [History::new("g", 100), History::new("g", 100)];
+        for number in 0..40 {
+            workers[usize::from(number % 2)].keep(&mut store, &[number]).unwrap();
+        }
+        assert_eq!(found(&mut store), (0..40).collect::<Vec<u8>>());
+    }
+
+    #[test]
+    fn one_that_the_store_does_not_take_is_missing_and_the_next_one_is_there() {
+        let (mut store, mut history) = (MemoryStore::default(), History::new("g", 100));
+        history.keep(&mut store, &[1]).unwrap();
+        store.refuse_sets = true;
+        assert!(history.keep(&mut store, &[2]).is_err());
+        store.refuse_sets = false;
+        history.keep(&mut store, &[3]).unwrap();
+        assert_eq!(found(&mut store), [1, 3]);
+    }
+
+    #[test]
+    fn the_next_block_is_read_and_written_as_the_previous_release_wrote_it() {
+        let next = Next { number: 0x0102_0304_0506_0708, size: 1000 };
+        assert_recorded("history next", &next);
+    }
+
+    proptest! {
+        #[test]
+        fn the_ring_keeps_its_size_and_the_newest(size in 1u32..60, events in 0u8..200) {
+            let (mut store, mut history) = (MemoryStore::default(), History::new("g", size));
+            (0..events).for_each(|number| history.keep(&mut store, &[number]).unwrap());
+            let newest = usize::from(events).min(size as usize);
+            prop_assert_eq!(found(&mut store), (events - newest as u8..events).collect::<Vec<u8>>());
+            prop_assert!(store.values.len() <= size as usize + 1);
+        }
+
+        #[test]
+        fn what_is_no_record_of_the_next_block_is_no_trap(bytes: Vec<u8>) {
+            let (mut store, mut history) = (MemoryStore::default(), History::new("g", 10));
+            store.set("g/history/next", &bytes, None).unwrap();
+            let _ = survey(&mut store, "g", &mut |_| {});
+            let _ = history.keep(&mut store, &[1]);
+        }
+    }
+}
