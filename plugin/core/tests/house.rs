@@ -13,15 +13,8 @@ type Sources = BTreeMap<String, String>;
 type Imports = BTreeMap<String, BTreeSet<String>>;
 
 /// The crates whose files are looked at, by their directories in the repository.
-const CRATES: [&str; 7] = [
-    "plugin",
-    "plugin/core",
-    "host-tests",
-    "host-tests/scenarios",
-    "host-tests/swarm",
-    "envoy/cli",
-    "envoy/e2e",
-];
+const CRATES: [&str; 7] =
+    ["plugin", "plugin/core", "host-tests", "host-tests/scenarios", "host-tests/swarm", "envoy/cli", "envoy/e2e"];
 
 #[test]
 fn wings_import_only_those_below() {

@@ -4,10 +4,11 @@
 //! It says nothing about when: a message is fresh for as long as it is not remembered. And it has one header for one
 //! secret; the signatures of further live secrets stand in a second one, which its receivers do not look at.
 
-use super::{Fault, Presented, first_and_also, hex_of, read_first_and_also, secrets};
+use super::attempt::Attempt;
+use super::fault::Fault;
+use super::tags::{Presented, first_and_also, hex_of, read_first_and_also, secrets};
 use crate::headers::{CallHeaders, Headers};
 use crate::secret::Key;
-use crate::signature::Attempt;
 
 /// Carries the signature under the current secret.
 pub const SIGNATURE: &str = "x-hub-signature-256";

@@ -4,11 +4,12 @@
 //! One header for one secret; the signatures of further live secrets stand in a second one, which its receivers do not
 //! look at. The event's id is the body's, where it is an event of Slack's Events API.
 
-use super::{Fault, Presented, first_and_also, hex_of, read_first_and_also, secrets, single, timestamp};
+use super::attempt::Attempt;
+use super::fault::Fault;
+use super::tags::{Presented, first_and_also, hex_of, read_first_and_also, secrets, single, timestamp};
 use crate::headers::{CallHeaders, Headers};
 use crate::json::id_at;
 use crate::secret::Key;
-use crate::signature::Attempt;
 
 /// Carries the signature under the current secret.
 pub const SIGNATURE: &str = "x-slack-signature";

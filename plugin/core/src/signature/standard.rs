@@ -6,10 +6,11 @@
 
 use base64ct::{Base64, Encoding};
 
-use super::{Fault, Presented, Tag, few, mac, single, timestamp};
+use super::attempt::Attempt;
+use super::fault::Fault;
+use super::tags::{Presented, Tag, few, mac, single, timestamp};
 use crate::headers::{CallHeaders, Headers};
 use crate::secret::Key;
-use crate::signature::Attempt;
 
 /// Carries the signatures.
 pub const SIGNATURE: &str = "webhook-signature";

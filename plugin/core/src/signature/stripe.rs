@@ -3,11 +3,12 @@
 //! its `whsec_` included. The event's id is the body's,
 //! where that is an `event` object.
 
-use super::{Fault, Presented, few, hex_of, secrets, single, tag_of_hex, timestamp};
+use super::attempt::Attempt;
+use super::fault::Fault;
+use super::tags::{Presented, few, hex_of, secrets, single, tag_of_hex, timestamp};
 use crate::headers::{CallHeaders, Headers};
 use crate::json::id_at;
 use crate::secret::Key;
-use crate::signature::Attempt;
 
 /// Carries the timestamp and the signatures.
 pub const SIGNATURE: &str = "stripe-signature";

@@ -2,10 +2,11 @@
 //!
 //! The timestamp is that of the attempt, so a receiver can refuse a signature that is old without refusing a retry.
 
-use super::{Fault, Presented, first_and_also, hex_of, read_first_and_also, secrets, single, timestamp};
+use super::attempt::Attempt;
+use super::fault::Fault;
+use super::tags::{Presented, first_and_also, hex_of, read_first_and_also, secrets, single, timestamp};
 use crate::headers::{CallHeaders, Headers};
 use crate::secret::{Key, Secret};
-use crate::signature::Attempt;
 use crate::time::WallTime;
 
 /// The prefix of the header names unless the config says otherwise.

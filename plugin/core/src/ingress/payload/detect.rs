@@ -12,11 +12,47 @@
 
 use std::ops::Range;
 
-use super::Kind;
-
 mod email;
 mod ip;
 mod number;
+
+/// What was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Kind {
+    /// An e-mail address.
+    Email,
+    /// An IPv4 address.
+    Ipv4,
+    /// An IPv6 address.
+    Ipv6,
+    /// A phone number.
+    Phone,
+    /// The number of a payment card.
+    Card,
+    /// A denied key.
+    Key,
+    /// A string where only ids may be.
+    String,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 7] = [Self::Email, Self::Ipv4, Self::Ipv6, Self::Phone, Self::Card, Self::Key, Self::String];
+
+    /// The label `kind` of `gatepost_payload_findings_total`.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Email => "email",
+            Self::Ipv4 => "ipv4",
+            Self::Ipv6 => "ipv6",
+            Self::Phone => "phone",
+            Self::Card => "card",
+            Self::Key => "key",
+            Self::String => "string",
+        }
+    }
+}
 
 /// Which of the detectors are used: a bit for each kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
