@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use gatepost_core::answer::Answer;
-use gatepost_core::config::Config;
 use gatepost_core::engine::Call;
 use gatepost_core::headers::Headers;
 use gatepost_core::outcome::CallEnd;
@@ -190,12 +189,12 @@ pub fn answer_stream(root: u32, stream: u32, with: &Answer) -> bool {
 }
 
 /// Sends an attempt; its token. `None`: Envoy would not send it.
-pub fn call(call: &Call, config: &Config) -> Option<u32> {
-    let (cluster, headers) = (call.cluster(config)?, call.headers(config)?);
+pub fn call(call: &Call) -> Option<u32> {
+    let (cluster, headers) = (call.cluster()?, call.headers()?);
     // Nothing else is kept (see `message`), so none is left out here.
     let text = |(name, value)| std::str::from_utf8(value).ok().map(|value| (name, value));
     let headers = headers.iter().filter_map(|(name, value)| text((*name, value.as_ref()))).collect();
-    hostcalls::dispatch_http_call(cluster, headers, Some(&call.body), Vec::new(), call.timeout(config)).ok()
+    hostcalls::dispatch_http_call(cluster, headers, Some(&call.body), Vec::new(), call.timeout()).ok()
 }
 
 /// How the call ended whose response the current callback brings.

@@ -47,8 +47,8 @@ impl Context for Root {
         let (end, retry_after) = host::call_end(headers, body);
         let now = host::now();
         worker.engine(now, |engine, world| match end {
-            CallEnd::Ended(ending) => engine.ended(world, attempt, ending, retry_after.as_deref()),
-            CallEnd::NotSent => engine.refused(world, attempt),
+            CallEnd::Ended(ending) => engine.handle_call_ended(world, attempt, ending, retry_after.as_deref()),
+            CallEnd::NotSent => engine.handle_call_refused(world, attempt),
         });
         self.pump(now);
         self.end(now);
@@ -116,7 +116,7 @@ impl Root {
     /// Lets time pass in the engine, performs what it wants done, then sets when it wants to be called next.
     fn pump(&mut self, now: Now) {
         let Some(worker) = self.worker.clone() else { return };
-        worker.engine(now, Engine::tick);
+        worker.engine(now, Engine::handle_timeout);
         while let Some(action) = worker.engine(now, |engine, world| engine.poll_action(world)) {
             self.perform(&worker, now, action);
         }
@@ -146,9 +146,9 @@ impl Root {
 
     fn perform(&mut self, worker: &Worker, now: Now, action: Action) {
         match action {
-            Action::Call(call) => match host::call(&call, &worker.config) {
+            Action::Call(call) => match host::call(&call) {
                 Some(token) => self.calls.push((token, call.attempt)),
-                None => worker.engine(now, |engine, world| engine.refused(world, call.attempt)),
+                None => worker.engine(now, |engine, world| engine.handle_call_refused(world, call.attempt)),
             },
             Action::Answer { stream, answer } => {
                 // A client that is gone needs none; its event goes on.

@@ -69,8 +69,10 @@ impl Context for Stream {
         self.settle(matches!(self.state, State::Waiting { .. }));
         let Some(worker) = &self.worker else { return true };
         match &self.state {
-            State::Waiting { place } => worker.engine(Now::default(), |engine, _| engine.stream_over(self.id, *place)),
-            State::Draining => worker.engine(Now::default(), |engine, _| engine.drain_over(self.id)),
+            State::Waiting { place } => {
+                worker.engine(Now::default(), |engine, _| engine.handle_producer_gone(self.id, *place))
+            }
+            State::Draining => worker.engine(Now::default(), |engine, _| engine.handle_operator_gone(self.id)),
             State::Passing
             | State::Verifying { .. }
             | State::Collecting { .. }

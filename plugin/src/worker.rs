@@ -67,7 +67,7 @@ impl Worker {
     pub fn offer(&self, offer: Offer) -> Result<Answer, Place> {
         let route = offer.route;
         let now = host::now();
-        let reply = self.engine(now, |engine, world| engine.offer(world, offer));
+        let reply = self.engine(now, |engine, world| engine.handle_event(world, offer));
         self.count(route, reply.result);
         self.tell_all(now);
         self.wake();
@@ -81,7 +81,7 @@ impl Worker {
         let authorization = headers.single("authorization");
         let request = Request { method: text(":method"), path, query, authorization, body };
         let now = host::now();
-        let answer = self.engine(now, |engine, world| engine.administer(world, stream, &request));
+        let answer = self.engine(now, |engine, world| engine.handle_operator(world, stream, &request));
         self.tell_all(now);
         self.wake();
         answer
@@ -131,7 +131,7 @@ impl Worker {
         }
         let Some(connection) = host::connection_id() else { return };
         if self.engine.borrow().is_new(connection) {
-            self.engine(host::now(), |engine, world| engine.serve(world, connection));
+            self.engine(host::now(), |engine, world| engine.handle_connection(world, connection));
         }
     }
 

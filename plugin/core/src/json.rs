@@ -142,7 +142,8 @@ pub fn quoted(text: &str) -> String {
     Value::from(text).to_string()
 }
 
-/// The id under a key of a body of this kind, which another of its keys tells: ids of other things are none of messages.
+/// The value of `key` in a JSON body whose `kind_key` has the value `kind`; `None` for a body of another kind, whose ids do
+/// not name messages.
 pub fn id_at(body: &[u8], key: &str, (kind_key, kind): (&str, &str)) -> Option<Vec<u8>> {
     let read = |key: &str| match Pointer::parse(&format!("/{key}")).ok()?.read(body).ok()? {
         Found::Scalar(text) => Some(text),

@@ -159,7 +159,8 @@ pub fn update<R: Record + Default, T>(
 
 /// Changes a value under compare-and-swap, from `None` when it is missing or freed. `change` sees the newest value and
 /// gives the one to write, or `None` to leave it; it may run several times. Returns what its last run returned besides.
-/// Whatever `change` reads it reads after the value, so that whoever changes both in the other order is noticed.
+/// Other keys that `change` reads are read after this one: a writer that changes them first and this one last makes the
+/// compare-and-swap fail, and `change` runs again.
 ///
 /// # Errors
 /// The store's, those of `change`, and [`StoreError::Contended`].

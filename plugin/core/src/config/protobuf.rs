@@ -15,7 +15,8 @@ pub(super) enum Fault {
     NotFinite(Problem),
 }
 
-/// Decodes a Struct to its end. One without fields is none: nearly any bytes would do, since unknown fields are skipped.
+/// Decodes a `google.protobuf.Struct`. A message without fields is refused: unknown fields are skipped, so nearly any bytes
+/// decode to an empty one.
 pub(super) fn decode(bytes: &[u8]) -> Result<Value, Fault> {
     let message = prost_types::Struct::decode(bytes).map_err(|error| Fault::NotStruct(error.to_string()))?;
     if message.fields.is_empty() {

@@ -50,7 +50,7 @@ pub(super) fn header_name(node: &Node<'_>) -> Option<String> {
     if fits { Some(text.to_ascii_lowercase()) } else { node.problem("is not a header name", EXPECTED) }
 }
 
-/// What stands under a key or is its default.
+/// Reads an optional key, or takes its default.
 impl<'a> Object<'a> {
     pub(super) fn boolean(&self, key: &'a str, default: bool) -> Option<bool> {
         self.or(key, default, Node::boolean)

@@ -151,7 +151,7 @@ impl Keys {
     pub fn set_gone(&self, store: &mut dyn SharedStore, endpoint: &Endpoint) -> Result<bool, StoreError> {
         update(store, &self.breaker, |shared: &mut Shared| {
             let is_news = !shared.is_disabled(endpoint);
-            // An operator who enabled it did so before it said so again.
+            // An operator may have enabled the endpoint since an earlier 410; this one is newer.
             shared.disabled = shared.disabled.filter(|(disabled, _)| *disabled);
             shared.gone = Some(endpoint.digest);
             (if is_news { Write::Yes } else { Write::No }, is_news)

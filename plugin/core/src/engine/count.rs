@@ -4,16 +4,15 @@
 //! that partition it goes to the next holder, who counts on. A VM that dies takes what it counted within that second
 //! with it.
 
-use std::time::Duration;
-
-use super::send::Flight;
-use super::watch::Watched;
-use super::{Engine, World};
-use crate::engine::pending::Pending;
+use super::Engine;
+use super::counts::Counted;
+use super::endpoint::EndpointState;
+use super::flights::Flight;
+use super::pending::Pending;
 use crate::ids::EndpointId;
 use crate::outcome::{DeliveryResult, Ending};
-use crate::rollout::guard::{self, Ring};
-use crate::store::{Record, StoreError, read};
+use crate::rollout::guard;
+use crate::store::{StoreError, World};
 use crate::telemetry::hours::REJECTED;
 use crate::telemetry::notice::Notice;
 use crate::time::Now;
@@ -21,90 +20,52 @@ use crate::time::Now;
 /// Endpoints whose counts one worker writes in a second, 20 µs each; the others have their turn in the next ones.
 pub(super) const WRITES_MAX: usize = 500;
 
-/// What was counted of one endpoint, or of all.
-#[derive(Debug)]
-pub(super) struct Counted {
-    pub ring: Ring,
-    /// The ring holds what shared data does not.
-    is_dirty: bool,
-    /// The ring holds what an earlier holder of the partition had counted.
-    is_continued: bool,
-}
-
-impl Counted {
-    pub fn new(window: Duration) -> Self {
-        Self { ring: Ring::new(window), is_dirty: false, is_continued: false }
-    }
-
-    fn write(&mut self, world: &mut World<'_>, key: &str) -> Result<(), StoreError> {
-        if !self.is_dirty {
-            return Ok(());
-        }
-        if !self.is_continued {
-            if let Some(earlier) = read::<Ring>(world.store, key)? {
-                self.ring.add(&earlier);
-            }
-            self.is_continued = true;
-        }
-        self.ring.prune(world.now.mono);
-        world.store.set(key, &self.ring.encode()?, None)?;
-        self.is_dirty = false;
-        Ok(())
-    }
-
-    /// The ring, about to be changed.
-    fn change(&mut self) -> &mut Ring {
-        self.is_dirty = true;
-        &mut self.ring
-    }
-}
-
 impl Engine {
     /// Counts an event that was accepted. The gateway's own are no events of the process.
     pub(super) fn count_accepted(&mut self, event: &Pending) {
         for delivery in &event.deliveries {
-            if let Some(watched) = self.watched.get_mut(delivery.endpoint.0) {
-                watched.counted.change().totals.accepted += 1;
-                watched.hours.now(event.accepted_wall).accepted += 1;
+            if let Some(state) = self.endpoints.get_mut(delivery.endpoint.0) {
+                state.counted.change().totals.accepted += 1;
+                state.hours.now(event.accepted_wall).accepted += 1;
             }
         }
         if event.route.is_some() {
-            self.process.change().totals.accepted += 1;
+            self.telemetry.process.change().totals.accepted += 1;
         }
     }
 
     /// Counts the end of an attempt, which was not the first of its delivery if `is_retry`.
     pub(super) fn count_attempt_of(&mut self, flight: &Flight, now: Now, ending: Ending, is_retry: bool) {
-        self.process.change().totals.attempt(flight.at);
-        if let Some(watched) = self.watched.get_mut(flight.lane.endpoint.0) {
-            let (ring, took) = (watched.counted.change(), now.mono.since(flight.started));
+        self.telemetry.process.change().totals.attempt(flight.at);
+        if let Some(state) = self.endpoints.get_mut(flight.lane.endpoint.0) {
+            let (ring, took) = (state.counted.change(), now.mono.since(flight.started));
             ring.totals.attempt(flight.at);
             ring.attempt(now.mono, ending, took);
-            watched.hours.now(now.wall).attempt(ending, took, is_retry);
+            state.hours.now(now.wall).attempt(ending, took, is_retry);
         }
     }
 
     /// Counts what Envoy would not send.
     pub(super) fn count_refusal_of(&mut self, id: EndpointId, now: Now) {
-        if let Some(watched) = self.watched.get_mut(id.0) {
-            watched.hours.now(now.wall).outcome(REJECTED);
+        if let Some(state) = self.endpoints.get_mut(id.0) {
+            state.hours.now(now.wall).outcome(REJECTED);
         }
     }
 
     /// Counts the end of a delivery.
     pub(super) fn count_delivery_of(&mut self, id: EndpointId, now: Now, result: DeliveryResult) {
         self.count_result_of(id, now, result);
-        if let Some(watched) = self.watched.get_mut(id.0) {
-            watched.counted.change().delivery(now.mono, result == DeliveryResult::Delivered);
+        if let Some(state) = self.endpoints.get_mut(id.0) {
+            state.counted.change().delivery(now.mono, result == DeliveryResult::Delivered);
         }
     }
 
     /// Counts the end of a delivery that says nothing of its receiver.
     pub(super) fn count_result_of(&mut self, id: EndpointId, now: Now, result: DeliveryResult) {
-        self.process.change().totals.delivery(result);
-        if let Some(watched) = self.watched.get_mut(id.0) {
-            watched.counted.change().totals.delivery(result);
-            watched.hours.now(now.wall).delivery(result);
+        self.telemetry.process.change().totals.delivery(result);
+        if let Some(state) = self.endpoints.get_mut(id.0) {
+            state.counted.change().totals.delivery(result);
+            state.hours.now(now.wall).delivery(result);
         }
     }
 
@@ -113,30 +74,30 @@ impl Engine {
         // One that cannot be written is no reason to keep the other.
         for written in [self.write_hours(world, endpoints_max), self.write_rings(world, endpoints_max)] {
             if let Err(error) = written {
-                self.note(Notice::Store { doing: "writing what was counted", error });
+                self.output.note(Notice::Store { doing: "writing what was counted", error });
             }
         }
     }
 
     /// The numbers of some endpoints, beginning behind the last one of the last time: each has its turn.
-    fn in_turn(&self, last: usize, most: usize, is_meant: impl Fn(&Watched) -> bool) -> Vec<usize> {
+    fn in_turn(&self, last: usize, most: usize, is_meant: impl Fn(&EndpointState) -> bool) -> Vec<usize> {
         let from = last + 1;
-        let numbers = (from..self.watched.len()).chain(0..from.min(self.watched.len()));
-        let meant = numbers.filter(|number| self.watched.get(*number).is_some_and(&is_meant));
+        let numbers = (from..self.endpoints.len()).chain(0..from.min(self.endpoints.len()));
+        let meant = numbers.filter(|number| self.endpoints.get(*number).is_some_and(&is_meant));
         meant.take(most).collect()
     }
 
     fn write_rings(&mut self, world: &mut World<'_>, endpoints_max: usize) -> Result<(), StoreError> {
-        if !self.process.is_dirty && !self.watched.iter().any(|watched| watched.counted.is_dirty) {
+        if !self.telemetry.process.is_dirty && !self.endpoints.iter().any(|state| state.counted.is_dirty) {
             return Ok(());
         }
         // What it cannot claim a partition for now it writes later; that is noted already.
         let Ok(home) = self.own(world) else { return Ok(()) };
-        self.process.write(world, &guard::key(&self.prefix, home, guard::PROCESS))?;
-        for number in self.in_turn(self.written_last.0, endpoints_max, |watched| watched.counted.is_dirty) {
-            self.written_last.0 = number;
-            if let Some((watched, endpoint)) = self.watched.get_mut(number).zip(self.config.endpoints.get(number)) {
-                watched.counted.write(world, &guard::key(&self.prefix, home, &endpoint.name))?;
+        self.telemetry.process.write(world, &guard::key(&self.prefix, home, guard::PROCESS))?;
+        for number in self.in_turn(self.telemetry.written_last.0, endpoints_max, |state| state.counted.is_dirty) {
+            self.telemetry.written_last.0 = number;
+            if let Some((state, endpoint)) = self.endpoints.get_mut(number).zip(self.config.endpoints.get(number)) {
+                state.counted.write(world, &guard::key(&self.prefix, home, &endpoint.name))?;
             }
         }
         Ok(())
@@ -144,10 +105,10 @@ impl Engine {
 
     /// The hours belong to no partition: all workers add to one record.
     fn write_hours(&mut self, world: &mut World<'_>, endpoints_max: usize) -> Result<(), StoreError> {
-        for number in self.in_turn(self.written_last.1, endpoints_max, |watched| !watched.hours.is_empty()) {
-            self.written_last.1 = number;
-            if let Some((watched, endpoint)) = self.watched.get_mut(number).zip(self.config.endpoints.get(number)) {
-                watched.hours.write(world.store, &self.prefix, &endpoint.name)?;
+        for number in self.in_turn(self.telemetry.written_last.1, endpoints_max, |state| !state.hours.is_empty()) {
+            self.telemetry.written_last.1 = number;
+            if let Some((state, endpoint)) = self.endpoints.get_mut(number).zip(self.config.endpoints.get(number)) {
+                state.hours.write(world.store, &self.prefix, &endpoint.name)?;
             }
         }
         Ok(())
@@ -156,7 +117,7 @@ impl Engine {
     /// The partition is another's now, and so is what was counted under its number.
     pub(super) fn count_anew(&mut self) {
         let window = self.window();
-        self.process = Counted::new(window);
-        self.watched.iter_mut().for_each(|watched| watched.counted = Counted::new(window));
+        self.telemetry.process = Counted::new(window);
+        self.endpoints.iter_mut().for_each(|state| state.counted = Counted::new(window));
     }
 }

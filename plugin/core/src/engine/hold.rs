@@ -6,19 +6,20 @@
 
 use std::rc::Rc;
 
-use super::lane::LaneId;
-use super::settle::{is_live, state};
-use super::table::{Holding, Place};
-use super::{Announced, Engine, World};
+use super::Engine;
+use super::endpoint::EndpointState;
+use super::holdings::Holding;
+use super::leadership::Announced;
+use super::pending::{Delivery, Pending};
+use super::place::Place;
+use super::settle::state;
 use crate::admin::about::About;
-use crate::admin::control::State;
 use crate::egress::dead_letter::Letter;
-use crate::engine::pending::{Delivery, Pending};
 use crate::ids::{EndpointId, EventId, RouteId};
 use crate::ledger::record::{DeliveryRecord, Stage, StateRecord};
 use crate::ledger::{LEASE, Partition, Recovered};
 use crate::outcome::Reason;
-use crate::store::StoreError;
+use crate::store::{StoreError, World};
 use crate::telemetry::notice::Notice;
 use crate::time::Now;
 
@@ -35,42 +36,32 @@ const ADOPTIONS_MAX: u32 = 8;
 const LEFT_MAX: u32 = 32;
 
 impl Engine {
-    /// Is it for this worker to deliver what was accepted, now or once it is switched on?
-    pub(super) fn leads(&self) -> bool {
-        self.generation.is_newest() && !self.is_closing
-    }
-
-    /// Does this worker start attempts?
-    pub(super) fn delivers(&self) -> bool {
-        self.state() == State::Enabled && self.leads()
-    }
-
     /// Gives up every partition as soon as its attempts have ended; says whether all are given up. No attempt starts
     /// from now on.
     pub fn close(&mut self, world: &mut World<'_>) -> bool {
-        self.is_closing = true;
+        self.leadership.is_closing = true;
         self.hand_over_all(world);
-        self.holdings.is_empty()
+        self.queue.holdings.is_empty()
     }
 
     /// A request came on the connection of this id: what tells a newer configuration from an older one.
-    pub fn serve(&mut self, world: &mut World<'_>, connection: u64) {
-        if let Err(error) = self.generation.serve(world.store, world.now.mono, connection) {
-            self.note(Notice::Store { doing: "asking which configuration is the newest", error });
+    pub fn handle_connection(&mut self, world: &mut World<'_>, connection: u64) {
+        if let Err(error) = self.leadership.generation.serve(world.store, world.now.mono, connection) {
+            self.output.note(Notice::Store { doing: "asking which configuration is the newest", error });
         }
     }
 
     /// Finds out which configuration delivers.
     pub(super) fn check_generation(&mut self, world: &mut World<'_>) {
-        self.generation_checked = (world.now.mono, self.callback);
+        self.leadership.check(world.now.mono, self.callback);
         // One without endpoints has nothing to deliver, and one that ends delivers no more: they let the others be.
-        if self.config.endpoints.is_empty() || self.is_closing {
+        if self.config.endpoints.is_empty() || self.leadership.is_closing {
             return;
         }
-        match self.generation.check(world.store, world.now.mono) {
+        match self.leadership.generation.check(world.store, world.now.mono) {
             Ok(None) => {}
-            Ok(Some(is_newest)) => self.note(Notice::Generation { is_newest }),
-            Err(error) => self.note(Notice::Store { doing: "asking which configuration is the newest", error }),
+            Ok(Some(is_newest)) => self.output.note(Notice::Generation { is_newest }),
+            Err(error) => self.output.note(Notice::Store { doing: "asking which configuration is the newest", error }),
         }
         self.announce(world);
     }
@@ -78,45 +69,47 @@ impl Engine {
     /// The newest configuration says what it is, each time it becomes that. Once that has lasted, what operators have put
     /// over another value of the config is forgotten: one that was in force for a moment takes no order away.
     fn announce(&mut self, world: &mut World<'_>) {
-        let (leads, now) = (self.leads(), world.now.mono);
-        match self.announced.filter(|_| leads) {
+        let (leads, now) = (self.leadership.leads(), world.now.mono);
+        match self.leadership.announced.filter(|_| leads) {
             None if leads => {
                 let instance = EventId::from_random((world.random)());
                 match About::announce(world.store, &self.prefix, &self.config, instance, world.now.wall) {
                     Ok(gone) => {
-                        gone.into_iter().for_each(|endpoint| self.note(Notice::Removed { endpoint }));
-                        self.announced = Some(Announced { since: now, has_settled: false });
+                        gone.into_iter().for_each(|endpoint| self.output.note(Notice::Removed { endpoint }));
+                        self.leadership.announced = Some(Announced { since: now, has_settled: false });
                     }
-                    Err(error) => self.note(Notice::Store { doing: "saying what the configuration is", error }),
+                    Err(error) => self.output.note(Notice::Store { doing: "saying what the configuration is", error }),
                 }
             }
             Some(Announced { since, has_settled: false }) if now.since(since) >= LEASE => {
                 match self.forget_lapsed(world) {
-                    Ok(()) => self.announced = Some(Announced { since, has_settled: true }),
-                    Err(error) => self.note(Notice::Store { doing: "forgetting what is in force no more", error }),
+                    Ok(()) => self.leadership.announced = Some(Announced { since, has_settled: true }),
+                    Err(error) => {
+                        self.output.note(Notice::Store { doing: "forgetting what is in force no more", error })
+                    }
                 }
             }
-            known => self.announced = known,
+            known => self.leadership.announced = known,
         }
     }
 
     /// Makes sure that the worker holds a partition to accept into; its number.
     pub(super) fn own(&mut self, world: &mut World<'_>) -> Result<u32, StoreError> {
         self.renew(world)?;
-        if let Some(home) = self.home {
+        if let Some(home) = self.queue.home {
             return Ok(home);
         }
-        let nonce = self.nonce(world);
+        let nonce = self.leadership.nonce(world);
         match Partition::claim(world.store, &self.prefix, nonce, world.now.mono) {
             Ok(partition) => {
                 let number = partition.number();
-                self.holdings.add(partition);
-                self.home = Some(number);
-                self.claims += 1;
+                self.queue.holdings.add(partition);
+                self.queue.home = Some(number);
+                self.queue.claims += 1;
                 Ok(number)
             }
             Err(error) => {
-                self.note(Notice::Store { doing: "claiming a partition", error });
+                self.output.note(Notice::Store { doing: "claiming a partition", error });
                 Err(error)
             }
         }
@@ -125,13 +118,13 @@ impl Engine {
     /// Keeps the leases. A partition that is another's now is forgotten: what was in it is its to deliver, and results
     /// that come back are no-ops.
     pub(super) fn renew(&mut self, world: &mut World<'_>) -> Result<(), StoreError> {
-        let (lost, result) = self.holdings.renew(world.store, world.now.mono);
+        let (lost, result) = self.queue.holdings.renew(world.store, world.now.mono);
         for number in lost {
-            self.note(Notice::Lost { partition: number });
+            self.output.note(Notice::Lost { partition: number });
             self.forget(world, number);
         }
         if let Err(error) = result {
-            self.note(Notice::Store { doing: "renewing a lease", error });
+            self.output.note(Notice::Store { doing: "renewing a lease", error });
         }
         result
     }
@@ -139,29 +132,31 @@ impl Engine {
     /// Takes over partitions that nobody holds, and gives up those that were adopted and are empty.
     pub(super) fn adopt(&mut self, world: &mut World<'_>) {
         self.release_drained(world);
-        let nonce = self.nonce(world);
+        let nonce = self.leadership.nonce(world);
         for _ in 0..ADOPTIONS_MAX {
             match Partition::adopt(world.store, &self.prefix, nonce, world.now.mono) {
                 Ok(Some((partition, recovered, is_dead))) => {
                     let number = partition.number();
                     // What was left in good order, by an older configuration or for a redelivery, is no news.
                     if is_dead {
-                        self.note(Notice::Adopted { partition: number, events: recovered.len() });
+                        self.output.note(Notice::Adopted { partition: number, events: recovered.len() });
                     }
                     // It is held already only if this worker's own lease lapsed unseen.
                     self.forget(world, number);
-                    self.holdings.add(partition);
+                    self.queue.holdings.add(partition);
                     self.recover_all(world, number, recovered);
                 }
                 Ok(None) => return,
-                Err(error) => return self.note(Notice::Store { doing: "adopting a partition", error }),
+                Err(error) => return self.output.note(Notice::Store { doing: "adopting a partition", error }),
             }
         }
     }
 
     fn release_drained(&mut self, world: &mut World<'_>) {
-        for number in self.holdings.numbers() {
-            let Some(holding) = self.holdings.get_mut(number).filter(|_| self.home != Some(number)) else { continue };
+        for number in self.queue.holdings.numbers() {
+            let Some(holding) = self.queue.holdings.get_mut(number).filter(|_| self.queue.home != Some(number)) else {
+                continue;
+            };
             let is_drained = holding.events.is_empty() && !holding.partition.is_foreign();
             if !is_drained && !holding.is_incomplete {
                 continue;
@@ -173,7 +168,7 @@ impl Engine {
                     found.retain(|event| holding.events.get(event.slot).is_none());
                     self.recover_all(world, number, found);
                 }
-                Err(error) => self.note(Notice::Store { doing: "reading a partition", error }),
+                Err(error) => self.output.note(Notice::Store { doing: "reading a partition", error }),
             }
         }
     }
@@ -181,25 +176,25 @@ impl Engine {
     /// Gives up partitions that another configuration is to deliver, unless nobody takes those that were left before: its
     /// VMs may be dead. Once a second: each event that came over an old connection would fill a partition of its own.
     pub(super) fn hand_over_slowly(&mut self, world: &mut World<'_>) {
-        if self.holdings.is_empty() {
+        if self.queue.holdings.is_empty() {
             return;
         }
         match Partition::count_left(world.store, &self.prefix) {
             Ok(left) if left >= LEFT_MAX => {}
             Ok(_) => self.hand_over_all(world),
-            Err(error) => self.note(Notice::Store { doing: "looking for partitions that were left", error }),
+            Err(error) => self.output.note(Notice::Store { doing: "looking for partitions that were left", error }),
         }
     }
 
     /// Gives up every partition of which no attempt is under way.
     fn hand_over_all(&mut self, world: &mut World<'_>) {
-        for number in self.holdings.numbers() {
-            if !self.flights.iter().any(|flight| flight.entry.place.partition == number) {
-                if self.home == Some(number) {
+        for number in self.queue.holdings.numbers() {
+            if !self.queue.flights.iter().any(|flight| flight.entry.place.partition == number) {
+                if self.queue.home == Some(number) {
                     self.write_counts(world, usize::MAX);
                 }
                 // Of one that was adopted only another look says that it is empty.
-                self.give_up(world, number, self.home == Some(number));
+                self.give_up(world, number, self.queue.home == Some(number));
             }
         }
     }
@@ -208,30 +203,25 @@ impl Engine {
     fn give_up(&mut self, world: &mut World<'_>, number: u32, is_known: bool) {
         let Some(Holding { partition, events, .. }) = self.forget(world, number) else { return };
         if let Err(error) = partition.release(world.store, is_known && events.is_empty()) {
-            self.note(Notice::Store { doing: "giving a partition up", error });
+            self.output.note(Notice::Store { doing: "giving a partition up", error });
         }
     }
 
     /// Drops a partition from memory. Producers that wait for its events learn that these go on.
     fn forget(&mut self, world: &mut World<'_>, number: u32) -> Option<Holding> {
-        let holding = self.holdings.take(number)?;
-        if self.home == Some(number) {
-            self.home = None;
+        let is_home = self.queue.home == Some(number);
+        let holding = self.queue.take(number)?;
+        if is_home {
             self.count_anew();
         }
-        self.fresh.remove_of(number);
-        for flight in self.flights.take_of(number) {
-            self.lanes.ended(flight.lane);
-        }
         for (slot, event) in holding.events.iter() {
-            self.bytes -= event.bytes;
+            self.queue.bytes -= event.bytes;
             for delivery in event.deliveries.iter().filter(|delivery| !delivery.stage.is_settled()) {
                 self.discount(delivery.endpoint, event.bytes);
             }
             self.abandon_pledge(world, Place { partition: number, slot }, event);
         }
-        let holdings = &self.holdings;
-        self.lanes.retain(|entry| is_live(holdings, entry));
+        self.queue.drop_leftovers();
         Some(holding)
     }
 
@@ -241,7 +231,7 @@ impl Engine {
         for event in events {
             is_incomplete |= self.recover(world, partition, event).is_err();
         }
-        if let Some(holding) = self.holdings.get_mut(partition) {
+        if let Some(holding) = self.queue.holdings.get_mut(partition) {
             holding.is_incomplete = is_incomplete;
         }
     }
@@ -273,9 +263,9 @@ impl Engine {
     }
 
     fn bury_poison(&mut self, world: &mut World<'_>, place: Place) {
-        let deliveries = self.holdings.event(place).map_or(0, |event| event.deliveries.len());
+        let deliveries = self.queue.holdings.event(place).map_or(0, |event| event.deliveries.len());
         for index in 0..deliveries {
-            let delivery = self.holdings.event(place).and_then(|event| event.deliveries.get(index));
+            let delivery = self.queue.holdings.event(place).and_then(|event| event.deliveries.get(index));
             match delivery.map(|delivery| delivery.stage) {
                 Some(Stage::Waiting { .. }) => self.bury(world, place, index, Reason::Poison),
                 // Its letter is kept already.
@@ -293,7 +283,7 @@ impl Engine {
         event: &Pending,
         mut record: DeliveryRecord<String>,
     ) -> Result<(), StoreError> {
-        let holding = self.holdings.get(place.partition).ok_or(StoreError::UnknownFormat)?;
+        let holding = self.queue.holdings.get(place.partition).ok_or(StoreError::UnknownFormat)?;
         let (meta, payload) = holding.partition.body(world.store, place.slot, event.id)?;
         let letter = Letter {
             meta,
@@ -316,28 +306,22 @@ impl Engine {
     }
 
     /// Puts an event into memory and its deliveries into their lanes.
-    pub(super) fn enlist(&mut self, place: Place, mut pending: Pending) {
-        let Some(holding) = self.holdings.get_mut(place.partition) else { return };
-        for (index, delivery) in pending.deliveries.iter_mut().enumerate() {
-            let (lane, due) = match delivery.stage {
-                Stage::Waiting { due } => (LaneId::of(delivery.endpoint), due),
-                Stage::Sinking { due, .. } => (LaneId::sink(delivery.endpoint), due),
-                Stage::Delivered | Stage::Dead => continue,
-            };
-            delivery.ticket = self.lanes.push(lane, due, place, index);
-            if let Some(share) = self.shares.get_mut(delivery.endpoint.0) {
+    pub(super) fn enlist(&mut self, place: Place, pending: Pending) {
+        if self.queue.holdings.get(place.partition).is_none() {
+            return;
+        }
+        for delivery in pending.deliveries.iter().filter(|delivery| !delivery.stage.is_settled()) {
+            if let Some(EndpointState { share, .. }) = self.endpoints.get_mut(delivery.endpoint.0) {
                 share.deliveries += 1;
                 share.bytes += pending.bytes;
-                self.waiting += 1;
             }
         }
-        self.bytes += pending.bytes;
-        holding.events.insert(place.slot, pending);
+        self.queue.enlist(place, pending);
     }
 
     /// An adopted event is about to be attempted: should this VM die of it, the record says so.
     pub(super) fn write_trial(&mut self, world: &mut World<'_>, place: Place) -> Result<(), StoreError> {
-        let Some(event) = self.holdings.event_mut(place) else { return Ok(()) };
+        let Some(event) = self.queue.holdings.event_mut(place) else { return Ok(()) };
         // Several of its deliveries may be under way at once; should this VM die, it died once.
         let is_counted = event.deliveries.iter().any(|delivery| delivery.under_way);
         let Some(trials) = event.trials.as_mut().filter(|_| !is_counted) else { return Ok(()) };
@@ -347,21 +331,13 @@ impl Engine {
 
     /// An attempt of an adopted event has ended, and this VM has not.
     pub(super) fn clear_trials(&mut self, place: Place) -> bool {
-        self.holdings.event_mut(place).is_some_and(|event| event.trials.take().is_some())
+        self.queue.holdings.event_mut(place).is_some_and(|event| event.trials.take().is_some())
     }
 
     /// Writes how an event stands.
     pub(super) fn write(&mut self, world: &mut World<'_>, place: Place) -> Result<(), StoreError> {
-        let Some(holding) = self.holdings.get(place.partition) else { return Ok(()) };
+        let Some(holding) = self.queue.holdings.get(place.partition) else { return Ok(()) };
         let Some(event) = holding.events.get(place.slot) else { return Ok(()) };
         holding.partition.write(world.store, place.slot, &state(&self.config, event))
-    }
-
-    /// What names this worker as the holder of leases and of a breaker's probe.
-    pub(super) fn nonce(&mut self, world: &mut World<'_>) -> u64 {
-        *self.nonce.get_or_insert_with(|| {
-            let [a, b, c, d, e, f, g, h, ..] = (world.random)();
-            u64::from_le_bytes([a, b, c, d, e, f, g, h])
-        })
     }
 }

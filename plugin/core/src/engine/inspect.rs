@@ -1,11 +1,12 @@
 //! Personal data in an event that somebody wants.
 
+use super::Engine;
 use super::accept::Offer;
-use super::{Engine, World};
 use crate::answer::Answer;
 use crate::ids::EndpointId;
 use crate::ingress::payload::{Action, inspect};
 use crate::ingress::route::Payload;
+use crate::store::World;
 use crate::telemetry::notice::Notice;
 
 /// So many findings are told to whoever asks why a rollout was rolled back; it is kept with each endpoint's progress.
@@ -36,7 +37,7 @@ impl Engine {
             offer.event.payload = payload;
         }
         let answer = (rules.action == Action::Reject).then(|| Answer::personal_data(&findings));
-        self.note(Notice::Findings { route: offer.route, action: rules.action, findings });
+        self.output.note(Notice::Findings { route: offer.route, action: rules.action, findings });
         answer
     }
 }

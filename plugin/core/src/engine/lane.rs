@@ -7,7 +7,8 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use super::table::{Place, Timers};
+use super::place::Place;
+use super::timers::Timers;
 use crate::egress::endpoint::Endpoint;
 use crate::ids::EndpointId;
 use crate::time::Instant;

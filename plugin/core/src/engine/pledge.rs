@@ -1,19 +1,21 @@
 //! Producers that wait for the end of their event's deliveries (`ack: delivered`).
 
-use super::pending::Pledge;
-use super::{Action, Engine, Place, World};
+use super::Engine;
+use super::action::Action;
+use super::pending::{Delivery, Pending, Pledge};
+use super::place::Place;
 use crate::answer::Answer;
-use crate::engine::pending::{Delivery, Pending};
 use crate::ingress::idempotency::Key;
 use crate::ingress::receipt::{DeliveryReceipt, Receipt, Status};
 use crate::ledger::record::Stage;
+use crate::store::World;
 use crate::telemetry::notice::Notice;
 
 impl Engine {
     /// A stream that waited for the event at `place` is over. If its producer has not been answered, it is gone: the
     /// event goes on, and nobody is answered.
-    pub fn stream_over(&mut self, stream: u32, place: Place) {
-        let pledge = self.holdings.event_mut(place).and_then(|event| event.pledge.as_mut());
+    pub fn handle_producer_gone(&mut self, stream: u32, place: Place) {
+        let pledge = self.queue.holdings.event_mut(place).and_then(|event| event.pledge.as_mut());
         if let Some(pledge) = pledge.filter(|pledge| pledge.stream == Some(stream)) {
             pledge.stream = None;
         }
@@ -21,53 +23,53 @@ impl Engine {
 
     /// Owes the producer of an event an answer.
     pub(super) fn pledge(&mut self, place: Place, pledge: Pledge) {
-        self.pledges.insert(pledge.deadline, place.number());
-        if let Some(event) = self.holdings.event_mut(place) {
+        self.queue.pledges.insert(pledge.deadline, place.number());
+        if let Some(event) = self.queue.holdings.event_mut(place) {
             event.pledge = Some(pledge);
         }
     }
 
     /// Answers the producers whose time is over.
     pub(super) fn expire_pledges(&mut self, world: &mut World<'_>) {
-        while let Some((deadline, number)) = self.pledges.first() {
+        while let Some((deadline, number)) = self.queue.pledges.first() {
             if deadline > world.now.mono {
                 return;
             }
-            self.pledges.remove(deadline, number);
+            self.queue.pledges.remove(deadline, number);
             self.keep_pledge(world, Place::numbered(number));
         }
     }
 
     /// Answers the producer of an event, if one waits, by how its deliveries stand now.
     pub(super) fn keep_pledge(&mut self, world: &mut World<'_>, place: Place) {
-        let Some(event) = self.holdings.event_mut(place) else { return };
+        let Some(event) = self.queue.holdings.event_mut(place) else { return };
         let Some(pledge) = event.pledge.take() else { return };
-        self.pledges.remove(pledge.deadline, place.number());
-        let Some(event) = self.holdings.event(place) else { return };
-        let answer = self.standing(event);
+        self.queue.pledges.remove(pledge.deadline, place.number());
+        let Some(event) = self.queue.holdings.event(place) else { return };
+        let answer = self.outcome(event);
         if let Some(key) = &pledge.key {
             self.settle_key(world, key, &answer);
         }
         if let Some(stream) = pledge.stream {
-            self.outbox.push_back(Action::Answer { stream, answer });
+            self.output.act(Action::Answer { stream, answer });
         }
     }
 
     /// An event is another worker's to deliver now; a producer that waits for it learns that it goes on.
     pub(super) fn abandon_pledge(&mut self, world: &mut World<'_>, place: Place, event: &Pending) {
         let Some(pledge) = &event.pledge else { return };
-        self.pledges.remove(pledge.deadline, place.number());
+        self.queue.pledges.remove(pledge.deadline, place.number());
         let answer = Answer::receipt(202, &self.receipt(event, Status::Pending, true));
         if let Some(key) = &pledge.key {
             self.settle_key(world, key, &answer);
         }
         if let Some(stream) = pledge.stream {
-            self.outbox.push_back(Action::Answer { stream, answer });
+            self.output.act(Action::Answer { stream, answer });
         }
     }
 
     /// The answer to a producer that waited: 200 when all is delivered, 502 when something failed for good, else 202.
-    pub(super) fn standing(&self, event: &Pending) -> Answer {
+    pub(super) fn outcome(&self, event: &Pending) -> Answer {
         let any = |status| event.deliveries.iter().any(|delivery| delivery_status(delivery) == status);
         let (code, status) = if any(Status::Pending) {
             (202, Status::Pending)
@@ -85,7 +87,7 @@ impl Engine {
     pub(super) fn settle_key(&mut self, world: &mut World<'_>, key: &Key, answer: &Answer) {
         let kept = (200..300).contains(&answer.status).then_some((answer.status, answer.body.as_slice()));
         if let Err(error) = self.idempotency.finish(world.store, key, kept) {
-            self.note(Notice::Store { doing: "settling an idempotency key", error });
+            self.output.note(Notice::Store { doing: "settling an idempotency key", error });
         }
     }
 

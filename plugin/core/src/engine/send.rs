@@ -1,22 +1,21 @@
 //! An attempt leaves: what must be open for it, and what is sent.
 
+use std::rc::Rc;
 use std::time::Duration;
 
+use super::Engine;
+use super::action::{Action, Call, Purpose};
+use super::endpoint::Seen;
+use super::flights::Flight;
 use super::lane::{Entry, LaneId};
-use super::settle::is_live;
-use super::{Action, Engine, Place, World};
-use crate::config::Config;
-use crate::egress::attempt::{attempt_headers, sink_headers};
 use crate::egress::breaker::{Permit, Position};
 use crate::egress::state::{Gate, RECHECK, Shared};
-use crate::headers::CallHeaders;
 use crate::ids::EndpointId;
-use crate::ledger::record::{EventMeta, Stage};
+use crate::ledger::record::Stage;
 use crate::outcome::{Ending, Reason};
-use crate::signature::Attempt;
-use crate::store::StoreError;
+use crate::store::{StoreError, World};
 use crate::telemetry::notice::Notice;
-use crate::time::{Instant, WallTime};
+use crate::time::Instant;
 
 /// Envoy reports the end of every call; one that is this much overdue is taken for timed out.
 pub(super) const CALLBACK_GRACE: Duration = Duration::from_secs(5);
@@ -24,89 +23,12 @@ pub(super) const CALLBACK_GRACE: Duration = Duration::from_secs(5);
 /// The wait after Envoy refused to send, doubled with each refusal in a row up to [`RECHECK`].
 const REFUSAL_WAIT: Duration = Duration::from_millis(100);
 
-/// An attempt under way.
-#[derive(Debug)]
-pub(super) struct Flight {
-    pub attempt: u64,
-    pub lane: LaneId,
-    pub entry: Entry,
-    /// What the breaker admitted it under; a sink has none.
-    pub permit: Option<Permit>,
-    pub started: Instant,
-    /// The same on the wall clock.
-    pub at: WallTime,
-    /// When its end should have been reported.
-    pub overdue: Instant,
-}
-
-/// The record of an endpoint, as this worker has read it.
-#[derive(Debug)]
-pub(super) struct Seen {
-    shared: Shared,
-    read: Instant,
-    /// In which callback; `None`: it has changed since.
-    callback: Option<u64>,
-}
-
-/// A request to send.
-#[derive(Debug)]
-pub struct Call {
-    /// Names the attempt when its end is reported.
-    pub attempt: u64,
-    /// The body, byte for byte as signed.
-    pub body: Vec<u8>,
-    pub(super) endpoint: EndpointId,
-    /// For a sink: why the delivery died.
-    reason: Option<Reason>,
-    number: u32,
-    at: WallTime,
-    meta: EventMeta,
-}
-
-impl Call {
-    /// The Envoy cluster to call.
-    pub fn cluster<'a>(&self, config: &'a Config) -> Option<&'a str> {
-        let endpoint = config.endpoints.get(self.endpoint.0)?;
-        match self.reason {
-            None => Some(&endpoint.cluster),
-            Some(_) => endpoint.dead_letter.as_ref().map(|sink| sink.cluster.as_str()),
-        }
-    }
-
-    /// How long the receiver may take.
-    pub fn timeout(&self, config: &Config) -> Duration {
-        config.endpoints.get(self.endpoint.0).map_or(Duration::ZERO, |endpoint| endpoint.timeout)
-    }
-
-    /// The headers, signed with every live secret.
-    pub fn headers<'a>(&'a self, config: &'a Config) -> Option<CallHeaders<'a>> {
-        let endpoint = config.endpoints.get(self.endpoint.0)?;
-        let attempt = Attempt {
-            id: self.meta.id,
-            number: self.number,
-            at: self.at,
-            event_type: &self.meta.event_type,
-            content_type: self.meta.content_type.as_deref(),
-            traceparent: self.meta.traceparent.as_deref(),
-            tracestate: self.meta.tracestate.as_deref(),
-            body: &self.body,
-        };
-        match self.reason {
-            None => Some(attempt_headers(endpoint, &config.user_agent, &attempt)),
-            Some(reason) => {
-                let sink = endpoint.dead_letter.as_ref()?;
-                Some(sink_headers(sink, endpoint, &config.user_agent, &attempt, reason.label()))
-            }
-        }
-    }
-}
-
 impl Engine {
     /// Lets the next attempt of a lane leave, if something is due and nothing holds it back.
     pub(super) fn start(&mut self, world: &mut World<'_>, lane: LaneId) {
         let now = world.now.mono;
-        while let Some(entry) = self.lanes.pop(lane, now) {
-            if !is_live(&self.holdings, &entry) {
+        while let Some(entry) = self.queue.lanes.pop(lane, now) {
+            if !self.queue.is_live(&entry) {
                 continue;
             }
             if !lane.sink
@@ -118,8 +40,8 @@ impl Engine {
             let permit = match self.gate(world, lane) {
                 Gate::Open(permit) => permit,
                 Gate::Shut { until } => {
-                    self.lanes.put_back(lane, entry);
-                    self.lanes.block(lane, until);
+                    self.queue.lanes.put_back(lane, entry);
+                    self.queue.lanes.block(lane, until);
                     return;
                 }
             };
@@ -128,11 +50,11 @@ impl Engine {
     }
 
     /// Envoy would not send: not an attempt. The delivery keeps its turn, and the lane tries again shortly.
-    pub fn refused(&mut self, world: &mut World<'_>, attempt: u64) {
-        let Some(flight) = self.flights.remove(attempt) else { return };
+    pub fn handle_call_refused(&mut self, world: &mut World<'_>, attempt: u64) {
+        let Some(flight) = self.queue.flights.remove(attempt) else { return };
         let endpoint = flight.lane.endpoint;
-        self.lanes.ended(flight.lane);
-        if let Some(delivery) = self.delivery(&flight.entry) {
+        self.queue.lanes.ended(flight.lane);
+        if let Some(delivery) = self.queue.delivery(&flight.entry) {
             delivery.under_way = false;
         }
         if flight.lane.sink {
@@ -143,21 +65,21 @@ impl Engine {
         if self.clear_trials(flight.entry.place) {
             self.persist(world, flight.entry.place);
         }
-        let times = self.refusals.get_mut(endpoint.0).map_or(1, |times| {
-            *times = times.saturating_add(1);
-            *times
+        let times = self.endpoints.get_mut(endpoint.0).map_or(1, |state| {
+            state.refusals = state.refusals.saturating_add(1);
+            state.refusals
         });
         let wait = REFUSAL_WAIT.saturating_mul(1 << (times - 1).min(8)).min(RECHECK);
-        self.lanes.put_back(flight.lane, flight.entry);
-        self.lanes.block(flight.lane, world.now.mono.plus(wait));
+        self.queue.lanes.put_back(flight.lane, flight.entry);
+        self.queue.lanes.block(flight.lane, world.now.mono.plus(wait));
         self.count_refusal_of(endpoint, world.now);
-        self.note(Notice::Refused { endpoint, times });
+        self.output.note(Notice::Refused { endpoint, times });
     }
 
     /// Why a delivery is not to be attempted any more: it has failed and the ring could not be written then, it is too
     /// old, or its schedule has become shorter.
     fn has_ended(&self, now: Instant, entry: &Entry) -> Option<Reason> {
-        let event = self.holdings.event(entry.place)?;
+        let event = self.queue.holdings.event(entry.place)?;
         let delivery = event.deliveries.get(entry.index)?;
         let (endpoint, _) = self.endpoint(delivery.endpoint)?;
         if delivery.doomed.is_some() {
@@ -178,11 +100,11 @@ impl Engine {
         if self.is_rolled_back(world, lane.endpoint) {
             return Gate::Shut { until: now.plus(RECHECK) };
         }
-        let owner = self.nonce(world);
+        let owner = self.leadership.nonce(world);
         let shared = match self.shared(world, lane.endpoint, Duration::ZERO) {
             Ok(shared) => shared,
             Err(error) => {
-                self.note(Notice::Store { doing: "asking a circuit breaker", error });
+                self.output.note(Notice::Store { doing: "asking a circuit breaker", error });
                 return Gate::Shut { until: now.plus(RECHECK) };
             }
         };
@@ -198,7 +120,7 @@ impl Engine {
                 gate
             }
             Err(error) => {
-                self.note(Notice::Store { doing: "asking a circuit breaker", error });
+                self.output.note(Notice::Store { doing: "asking a circuit breaker", error });
                 Gate::Shut { until: now.plus(RECHECK) }
             }
         }
@@ -212,72 +134,52 @@ impl Engine {
         age: Duration,
     ) -> Result<Shared, StoreError> {
         let now = world.now.mono;
-        let known =
-            self.seen.get(&id).filter(|seen| seen.callback == Some(self.callback) || now.since(seen.read) < age);
-        if let Some(seen) = known {
+        let state = self.endpoints.get_mut(id.0).ok_or(StoreError::UnknownFormat)?;
+        let is_known = |seen: &&Seen| seen.callback == Some(self.callback) || now.since(seen.read) < age;
+        if let Some(seen) = state.seen.as_ref().filter(is_known) {
             return Ok(seen.shared.clone());
         }
-        let (_, keys) = self.endpoint(id).ok_or(StoreError::UnknownFormat)?;
-        let shared = keys.shared(world.store)?;
-        self.seen.insert(id, Seen { shared: shared.clone(), read: now, callback: Some(self.callback) });
+        let shared = state.keys.shared(world.store)?;
+        state.seen = Some(Seen { shared: shared.clone(), read: now, callback: Some(self.callback) });
         Ok(shared)
     }
 
     /// The record of an endpoint is about to change, or has.
     pub(super) fn look_again(&mut self, id: EndpointId) {
-        if let Some(seen) = self.seen.get_mut(&id) {
+        if let Some(seen) = self.endpoints.get_mut(id.0).and_then(|state| state.seen.as_mut()) {
             seen.callback = None;
         }
     }
 
     fn launch(&mut self, world: &mut World<'_>, lane: LaneId, entry: Entry, permit: Option<Permit>) {
         let now = world.now;
-        let found = self.write_trial(world, entry.place).and_then(|()| self.body_to_send(world, &entry));
+        let found = self.write_trial(world, entry.place).and_then(|()| self.queue.body_to_send(world, &entry));
         let (meta, body) = match found {
             Ok(found) => found,
             Err(error) => {
-                self.note(Notice::Store { doing: "reading an event", error });
+                self.output.note(Notice::Store { doing: "reading an event", error });
                 self.release(world, lane.endpoint, permit);
                 if error == StoreError::UnknownFormat {
                     return self.bury(world, entry.place, entry.index, Reason::Failed);
                 }
-                self.lanes.put_back(lane, entry);
-                return self.lanes.block(lane, now.mono.plus(RECHECK));
+                self.queue.lanes.put_back(lane, entry);
+                return self.queue.lanes.block(lane, now.mono.plus(RECHECK));
             }
         };
         let timeout = self.endpoint(lane.endpoint).map_or(Duration::ZERO, |(endpoint, _)| endpoint.timeout);
-        let Some(delivery) = self.delivery(&entry) else { return };
-        let (number, reason) = match delivery.stage {
-            Stage::Sinking { attempts, reason, .. } => (attempts + 1, Some(reason)),
-            Stage::Waiting { .. } | Stage::Delivered | Stage::Dead => (delivery.attempts + 1, None),
+        let Some(delivery) = self.queue.delivery(&entry) else { return };
+        let (number, purpose) = match delivery.stage {
+            Stage::Sinking { attempts, reason, .. } => (attempts + 1, Purpose::Sink(reason)),
+            Stage::Waiting { .. } | Stage::Delivered | Stage::Dead => (delivery.attempts + 1, Purpose::Delivery),
         };
         delivery.under_way = true;
-        self.last_attempt += 1;
-        let attempt = self.last_attempt;
+        let attempt = self.queue.next_attempt();
         let overdue = now.mono.plus(timeout).plus(CALLBACK_GRACE);
-        self.flights.push(Flight { attempt, lane, entry, permit, started: now.mono, at: now.wall, overdue });
-        self.lanes.started(lane);
-        let call = Call { attempt, body, endpoint: lane.endpoint, reason, number, at: now.wall, meta };
-        self.outbox.push_back(Action::Call(Box::new(call)));
-    }
-
-    /// The bytes of an event that is about to be attempted. Those of one just accepted need not be read; they are
-    /// dropped with the first attempt of its last delivery.
-    fn body_to_send(&mut self, world: &mut World<'_>, entry: &Entry) -> Result<(EventMeta, Vec<u8>), StoreError> {
-        let place = entry.place;
-        let is_wanted_again = self.holdings.event(place).is_some_and(|event| {
-            let others = event.deliveries.iter().enumerate().filter(|(index, _)| *index != entry.index);
-            others.map(|(_, delivery)| delivery).any(|delivery| delivery.attempts == 0 && !delivery.under_way)
-        });
-        let fresh = if is_wanted_again { self.fresh.get(place).cloned() } else { self.fresh.remove(place) };
-        fresh.map_or_else(|| self.body(world, place), Ok)
-    }
-
-    /// The bytes of an event.
-    pub(super) fn body(&self, world: &mut World<'_>, place: Place) -> Result<(EventMeta, Vec<u8>), StoreError> {
-        let holding = self.holdings.get(place.partition).ok_or(StoreError::UnknownFormat)?;
-        let event = holding.events.get(place.slot).ok_or(StoreError::UnknownFormat)?;
-        holding.partition.body(world.store, place.slot, event.id)
+        self.queue.flights.push(Flight { attempt, lane, entry, permit, started: now.mono, at: now.wall, overdue });
+        self.queue.lanes.started(lane);
+        let (endpoint, config) = (lane.endpoint, Rc::clone(&self.config));
+        let call = Call { attempt, purpose, body, endpoint, config, number, at: now.wall, meta };
+        self.output.act(Action::Call(Box::new(call)));
     }
 
     /// Gives back what an attempt that was never sent had taken.
@@ -285,13 +187,13 @@ impl Engine {
         let Some(Permit::Probe(probe)) = permit else { return };
         let Some((_, keys)) = self.endpoint(endpoint) else { return };
         if let Err(error) = keys.release_probe(world.store, probe) {
-            self.note(Notice::Store { doing: "giving a probe back", error });
+            self.output.note(Notice::Store { doing: "giving a probe back", error });
         }
     }
 
     pub(super) fn note_breaker(&mut self, world: &mut World<'_>, endpoint: EndpointId, moved: Option<Position>) {
         let Some(position) = moved else { return };
-        self.note(Notice::Breaker { endpoint, position });
+        self.output.note(Notice::Breaker { endpoint, position });
         if position == Position::Open {
             self.count_opening(world, endpoint);
         }

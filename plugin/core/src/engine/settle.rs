@@ -5,10 +5,11 @@
 
 use std::rc::Rc;
 
+use super::Engine;
+use super::flights::Flight;
 use super::lane::{Entry, LaneId};
-use super::send::Flight;
-use super::table::{Holdings, Place};
-use super::{Engine, World};
+use super::pending::Pending;
+use super::place::Place;
 use crate::config::Config;
 use crate::egress::breaker::Signal;
 use crate::egress::dead_letter::{self, Letter};
@@ -16,11 +17,10 @@ use crate::egress::endpoint::{Endpoint, OnGone};
 use crate::egress::operational::Kind;
 use crate::egress::retry::{self, RetryPolicy};
 use crate::egress::state::RECHECK;
-use crate::engine::pending::{Delivery, Pending};
 use crate::ids::EndpointId;
 use crate::ledger::record::{DeliveryRecord, Stage, StateRecord};
 use crate::outcome::{DeliveryResult, Ending, Reason, Verdict, retry_after};
-use crate::store::StoreError;
+use crate::store::{StoreError, World};
 use crate::telemetry::notice::Notice;
 use crate::time::Instant;
 
@@ -37,17 +37,23 @@ enum Next {
 
 impl Engine {
     /// An attempt ended. `retry_after_header` is the receiver's, if it sent one.
-    pub fn ended(&mut self, world: &mut World<'_>, attempt: u64, ending: Ending, retry_after_header: Option<&[u8]>) {
+    pub fn handle_call_ended(
+        &mut self,
+        world: &mut World<'_>,
+        attempt: u64,
+        ending: Ending,
+        retry_after_header: Option<&[u8]>,
+    ) {
         // A partition that was lost while the call was under way takes its attempts with it. If the store cannot say,
         // it cannot be written either.
         let _ = self.renew(world);
-        let Some(flight) = self.flights.remove(attempt) else { return };
-        self.lanes.ended(flight.lane);
-        if let Some(times) = self.refusals.get_mut(flight.lane.endpoint.0) {
-            *times = 0;
+        let Some(flight) = self.queue.flights.remove(attempt) else { return };
+        self.queue.lanes.ended(flight.lane);
+        if let Some(state) = self.endpoints.get_mut(flight.lane.endpoint.0) {
+            state.refusals = 0;
         }
         self.clear_trials(flight.entry.place);
-        let Some(delivery) = self.delivery(&flight.entry) else { return };
+        let Some(delivery) = self.queue.delivery(&flight.entry) else { return };
         delivery.under_way = false;
         if flight.lane.sink {
             return self.sink_ended(world, &flight, ending);
@@ -56,7 +62,7 @@ impl Engine {
         delivery.trail.push(flight.at, ending, took);
         let is_retry = delivery.attempts > 0;
         self.count_attempt_of(&flight, world.now, ending, is_retry);
-        self.note(Notice::Attempt { endpoint: flight.lane.endpoint, ending, took });
+        self.output.note(Notice::Attempt { endpoint: flight.lane.endpoint, ending, took });
         let Some(next) = self.count_attempt(world, &flight, ending, retry_after_header) else { return };
         self.report(world, &flight, ending, matches!(next, Next::Fail { .. }));
         let Entry { place, index, .. } = flight.entry;
@@ -67,7 +73,7 @@ impl Engine {
                 self.persist(world, place);
             }
             Next::Again { due } => {
-                self.requeue(flight.lane, place, index, Stage::Waiting { due }, due);
+                self.queue.requeue(flight.lane, place, index, Stage::Waiting { due }, due);
                 self.persist(world, place);
             }
             Next::Fail { gone } => {
@@ -82,16 +88,16 @@ impl Engine {
     /// Ends what has waited too long, and attempts whose end was never reported; writes what is not written yet.
     pub(super) fn sweep(&mut self, world: &mut World<'_>) {
         let now = world.now.mono;
-        let overdue = self.flights.iter().filter(|flight| flight.overdue <= now);
+        let overdue = self.queue.flights.iter().filter(|flight| flight.overdue <= now);
         for attempt in overdue.map(|flight| flight.attempt).collect::<Vec<_>>() {
-            self.ended(world, attempt, Ending::Timeout, None);
+            self.handle_call_ended(world, attempt, Ending::Timeout, None);
         }
         // What shared data could not take is written again.
-        let dirty = self.holdings.iter().filter(|(_, event)| event.is_dirty);
+        let dirty = self.queue.holdings.iter().filter(|(_, event)| event.is_dirty);
         for place in dirty.map(|(place, _)| place).collect::<Vec<_>>() {
             self.persist(world, place);
         }
-        let mut expired = self.expired(now);
+        let mut expired = self.queue.expired(now, &self.config.endpoints);
         // The rest has its turn in the next sweep: a long stretch of work keeps a whole worker from its requests.
         expired.truncate(SWEEP_MAX);
         for (place, index) in &expired {
@@ -99,33 +105,15 @@ impl Engine {
         }
         if !expired.is_empty() {
             // What was buried left its entry behind, perhaps in a lane that stays shut for days.
-            let holdings = &self.holdings;
-            self.lanes.retain(|entry| is_live(holdings, entry));
+            self.queue.drop_leftovers();
         }
-    }
-
-    /// Deliveries older than their endpoint's `max_age`, but for those being attempted right now.
-    fn expired(&self, now: Instant) -> Vec<(Place, usize)> {
-        let mut expired = Vec::new();
-        for (place, event) in self.holdings.iter() {
-            for (index, delivery) in event.deliveries.iter().enumerate() {
-                let max_age = self.endpoint(delivery.endpoint).map(|(endpoint, _)| endpoint.max_age);
-                if matches!(delivery.stage, Stage::Waiting { .. })
-                    && max_age.is_some_and(|max_age| now.since(event.accepted) >= max_age)
-                    && !delivery.under_way
-                {
-                    expired.push((place, index));
-                }
-            }
-        }
-        expired
     }
 
     /// Ends a delivery for good: into the ring first, then on to the sink where there is one. If the ring cannot be
     /// written now it is tried again shortly: nothing is dropped for a store that has a bad moment.
     pub(super) fn bury(&mut self, world: &mut World<'_>, place: Place, index: usize, reason: Reason) {
         let now = world.now;
-        let Some(event) = self.holdings.event(place) else { return };
+        let Some(event) = self.queue.holdings.event(place) else { return };
         let Some(delivery) = event.deliveries.get(index) else { return };
         let Some((endpoint, _)) = self.endpoint(delivery.endpoint) else { return };
         let id = delivery.endpoint;
@@ -139,27 +127,27 @@ impl Engine {
             accepted: event.accepted_wall,
             died: now.wall,
         };
-        let (kept, stage) = match self.body(world, place) {
+        let (kept, stage) = match self.queue.body(world, place) {
             Ok((meta, payload)) => {
                 let letter = letter(meta);
                 (self.keep_letter(world, &letter, &payload).is_ok(), stage)
             }
             Err(error) => {
-                self.note(Notice::Store { doing: "reading an event", error });
+                self.output.note(Notice::Store { doing: "reading an event", error });
                 // Bytes that are no event will not become one: the delivery ends without a letter, and without a sink.
                 (error == StoreError::UnknownFormat, Stage::Dead)
             }
         };
         if !kept {
             let due = now.mono.plus(RECHECK);
-            if let Some(delivery) = self.holdings.event_mut(place).and_then(|event| event.deliveries.get_mut(index)) {
+            if let Some(delivery) = self.queue.delivery_at(place, index) {
                 delivery.doomed = Some(reason);
             }
-            return self.requeue(LaneId::of(id), place, index, Stage::Waiting { due }, due);
+            return self.queue.requeue(LaneId::of(id), place, index, Stage::Waiting { due }, due);
         }
         self.note_delivery(world, place, index, Some(reason));
         match stage {
-            Stage::Sinking { due, .. } => self.requeue(LaneId::sink(id), place, index, stage, due),
+            Stage::Sinking { due, .. } => self.queue.requeue(LaneId::sink(id), place, index, stage, due),
             Stage::Waiting { .. } | Stage::Delivered | Stage::Dead => self.settle(place, index, stage),
         }
         self.persist(world, place);
@@ -174,7 +162,7 @@ impl Engine {
     ) -> Result<(), StoreError> {
         match dead_letter::keep(world.store, &self.prefix, letter, payload, self.config.limits.dead_letter_room()) {
             Ok(evicted) => {
-                self.note(Notice::DeadLetter {
+                self.output.note(Notice::DeadLetter {
                     id: letter.meta.id,
                     endpoint: letter.endpoint.clone(),
                     reason: letter.reason,
@@ -186,7 +174,7 @@ impl Engine {
                 Ok(())
             }
             Err(error) => {
-                self.note(Notice::Store { doing: "keeping a dead letter", error });
+                self.output.note(Notice::Store { doing: "keeping a dead letter", error });
                 Err(error)
             }
         }
@@ -194,10 +182,10 @@ impl Engine {
 
     /// Writes how an event stands, or frees its slot when nothing is left to do.
     pub(super) fn persist(&mut self, world: &mut World<'_>, place: Place) {
-        let Some(event) = self.holdings.event(place) else { return };
-        let (is_settled, is_answerable, bytes) = (event.is_settled(), event.is_answerable(), event.bytes);
+        let Some(event) = self.queue.holdings.event(place) else { return };
+        let (is_settled, is_answerable) = (event.is_settled(), event.is_answerable());
         let written = if is_settled {
-            let holding = self.holdings.get_mut(place.partition);
+            let holding = self.queue.holdings.get_mut(place.partition);
             holding.map_or(Ok(()), |holding| holding.partition.free(world.store, place.slot))
         } else {
             self.write(world, place)
@@ -206,18 +194,14 @@ impl Engine {
             self.keep_pledge(world, place);
         }
         if let Err(error) = written {
-            self.note(Notice::Store { doing: "writing how an event stands", error });
+            self.output.note(Notice::Store { doing: "writing how an event stands", error });
         }
-        if let Some(event) = self.holdings.event_mut(place) {
+        if let Some(event) = self.queue.holdings.event_mut(place) {
             event.is_dirty = written.is_err();
         }
         if is_settled && written.is_ok() {
             self.remember_event(world, place);
-            self.fresh.remove(place);
-            if let Some(holding) = self.holdings.get_mut(place.partition) {
-                holding.events.remove(place.slot);
-                self.bytes -= bytes;
-            }
+            self.queue.remove(place);
         }
     }
 
@@ -231,7 +215,7 @@ impl Engine {
     ) -> Option<Next> {
         let config = Rc::clone(&self.config);
         let endpoint = config.endpoints.get(flight.lane.endpoint.0)?;
-        let delivery = self.delivery(&flight.entry)?;
+        let delivery = self.queue.delivery(&flight.entry)?;
         delivery.attempts += 1;
         delivery.response_status = ending.status().or(delivery.response_status);
         let made = delivery.attempts;
@@ -265,7 +249,7 @@ impl Engine {
                 self.note_breaker(world, flight.lane.endpoint, moved);
                 self.tell_breaker(world, flight, ending, moved);
             }
-            Err(error) => self.note(Notice::Store { doing: "telling a circuit breaker", error }),
+            Err(error) => self.output.note(Notice::Store { doing: "telling a circuit breaker", error }),
         }
     }
 
@@ -277,20 +261,23 @@ impl Engine {
         }
         let gone = keys.set_gone(world.store, endpoint);
         // The next event is told at once that it is held.
-        self.seen.remove(&id);
+        if let Some(state) = self.endpoints.get_mut(id.0) {
+            state.seen = None;
+        }
         match gone {
             Ok(true) => {
-                self.note(Notice::Gone { endpoint: id });
+                self.output.note(Notice::Gone { endpoint: id });
                 self.tell(world, Kind::EndpointDisabled, id, "gone", None);
             }
             Ok(false) => {}
-            Err(error) => self.note(Notice::Store { doing: "disabling an endpoint", error }),
+            Err(error) => self.output.note(Notice::Store { doing: "disabling an endpoint", error }),
         }
     }
 
     pub(super) fn sink_ended(&mut self, world: &mut World<'_>, flight: &Flight, ending: Ending) {
         let Entry { place, index, .. } = flight.entry;
-        let Some(Stage::Sinking { attempts, reason, .. }) = self.delivery(&flight.entry).map(|delivery| delivery.stage)
+        let Some(Stage::Sinking { attempts, reason, .. }) =
+            self.queue.delivery(&flight.entry).map(|delivery| delivery.stage)
         else {
             return;
         };
@@ -301,34 +288,21 @@ impl Engine {
         let wait = wait.and_then(|policy| retry::next_wait(&policy, attempts, None, chance(world, &policy)));
         if let Some(wait) = wait {
             let due = world.now.mono.plus(wait);
-            self.requeue(flight.lane, place, index, Stage::Sinking { attempts, reason, due }, due);
+            self.queue.requeue(flight.lane, place, index, Stage::Sinking { attempts, reason, due }, due);
         } else {
             let delivered = verdict == Some(Verdict::Delivered);
-            if let Some(event) = self.holdings.event(place) {
+            if let Some(event) = self.queue.holdings.event(place) {
                 let (endpoint, id) = (flight.lane.endpoint, event.id);
-                self.note(Notice::Sink { endpoint, id, delivered });
+                self.output.note(Notice::Sink { endpoint, id, delivered });
             }
             self.settle(place, index, Stage::Dead);
         }
         self.persist(world, place);
     }
 
-    pub(super) fn delivery(&mut self, entry: &Entry) -> Option<&mut Delivery> {
-        self.holdings.event_mut(entry.place)?.deliveries.get_mut(entry.index)
-    }
-
-    /// Moves a delivery to a stage that waits, and into its lane.
-    fn requeue(&mut self, lane: LaneId, place: Place, index: usize, stage: Stage, due: Instant) {
-        let ticket = self.lanes.push(lane, due, place, index);
-        if let Some(delivery) = self.holdings.event_mut(place).and_then(|event| event.deliveries.get_mut(index)) {
-            delivery.stage = stage;
-            delivery.ticket = ticket;
-        }
-    }
-
     /// Moves a delivery to a stage with nothing left to do.
     pub(super) fn settle(&mut self, place: Place, index: usize, stage: Stage) {
-        let Some(event) = self.holdings.event_mut(place) else { return };
+        let Some(event) = self.queue.holdings.event_mut(place) else { return };
         let Some(delivery) = event.deliveries.get_mut(index) else { return };
         delivery.stage = stage;
         let (endpoint, bytes) = (delivery.endpoint, event.bytes);
@@ -337,7 +311,7 @@ impl Engine {
 
     /// A delivery has ended: delivered, or as a dead letter for this reason.
     fn note_delivery(&mut self, world: &World<'_>, place: Place, index: usize, reason: Option<Reason>) {
-        let Some(event) = self.holdings.event_mut(place) else { return };
+        let Some(event) = self.queue.holdings.event_mut(place) else { return };
         let Some(delivery) = event.deliveries.get_mut(index) else { return };
         delivery.trail.end(world.now.wall, reason);
         let was_attempted = delivery.attempts > 0;
@@ -353,7 +327,7 @@ impl Engine {
         } else {
             self.count_result_of(endpoint, world.now, result);
         }
-        self.note(Notice::Delivery { endpoint, result, took });
+        self.output.note(Notice::Delivery { endpoint, result, took });
     }
 }
 
@@ -384,12 +358,6 @@ pub(super) fn state<'a>(config: &'a Config, event: &'a Pending) -> StateRecord<&
         route: route.map_or("", |route| &route.name),
         deliveries: deliveries.collect(),
     }
-}
-
-/// Does this entry of a lane still stand for its delivery?
-pub(super) fn is_live(holdings: &Holdings, entry: &Entry) -> bool {
-    let delivery = holdings.event(entry.place).and_then(|event| event.deliveries.get(entry.index));
-    delivery.is_some_and(|delivery| delivery.ticket == entry.ticket && !delivery.stage.is_settled())
 }
 
 /// Uniform in 0..1, drawn only where there is jitter.

@@ -2,27 +2,28 @@
 
 use std::rc::Rc;
 
-use super::send::Flight;
+use super::Engine;
+use super::flights::Flight;
+use super::pending::{Delivery, Pending};
+use super::place::Place;
 use super::settle::state;
-use super::{Engine, Place, World};
 use crate::admin::about::About;
 use crate::egress::breaker::{Permit, Position};
 use crate::egress::dead_letter::Letter;
 use crate::egress::endpoint::Endpoint;
 use crate::egress::operational::{Facts, Kind, News};
-use crate::engine::pending::{Delivery, Pending};
 use crate::event_type::is_operational;
 use crate::ids::{EndpointId, EventId};
 use crate::ledger::record::{EventMeta, Stage, StateRecord};
 use crate::outcome::Ending;
-use crate::store::StoreError;
+use crate::store::{StoreError, World};
 use crate::telemetry::notice::Notice;
 
 impl Engine {
     /// Puts an event into the history, all of whose deliveries have ended.
     pub(super) fn remember_event(&mut self, world: &mut World<'_>, place: Place) {
         let config = Rc::clone(&self.config);
-        let Some(event) = self.holdings.event(place) else { return };
+        let Some(event) = self.queue.holdings.event(place) else { return };
         let record = state(&config, event).encode();
         self.keep_record(world, record);
     }
@@ -33,8 +34,8 @@ impl Engine {
     }
 
     fn keep_record(&mut self, world: &mut World<'_>, record: Result<Vec<u8>, StoreError>) {
-        if let Err(error) = record.and_then(|record| self.history.keep(world.store, &record)) {
-            self.note(Notice::Store { doing: "writing to the history", error });
+        if let Err(error) = record.and_then(|record| self.telemetry.history.keep(world.store, &record)) {
+            self.output.note(Notice::Store { doing: "writing to the history", error });
         }
     }
 
@@ -47,7 +48,8 @@ impl Engine {
         ending: Ending,
         moved: Option<Position>,
     ) {
-        let is_own = self.holdings.event(flight.entry.place).is_some_and(|event| is_operational(&event.event_type));
+        let is_own =
+            self.queue.holdings.event(flight.entry.place).is_some_and(|event| is_operational(&event.event_type));
         let kind = match moved {
             Some(Position::Open) if is_own && matches!(flight.permit, Some(Permit::Probe(_))) => return,
             Some(Position::Open) => Kind::BreakerOpened,
@@ -57,7 +59,7 @@ impl Engine {
         self.tell(world, kind, flight.lane.endpoint, ending.label(), None);
     }
 
-    /// A delivery has become a dead letter; of one that told of something nothing is told.
+    /// A delivery has become a dead letter: that is an operational event, unless the delivery was one itself.
     pub(super) fn tell_letter(&mut self, world: &mut World<'_>, letter: &Letter) {
         if !is_operational(&letter.meta.event_type) {
             let (endpoint, reason, facts) = (letter.endpoint.as_str(), letter.reason.label(), Some(letter.into()));
@@ -87,19 +89,19 @@ impl Engine {
         let wanted = config.endpoints.iter().enumerate().filter(|(_, endpoint)| wants(endpoint));
         let wanted: Vec<EndpointId> = wanted.map(|(number, _)| EndpointId(number)).collect();
         // Disabled, it discards producers' events too.
-        if wanted.is_empty() || self.state() == crate::admin::control::State::Disabled {
+        if wanted.is_empty() || self.leadership.state(config.enabled) == crate::admin::control::State::Disabled {
             return;
         }
         let now = world.now;
         let instance = About::read(world.store, &self.prefix).ok().flatten().and_then(|about| about.instance);
         let payload = news.payload(now.wall, instance);
         let bytes = payload.len() as u64;
-        let is_full = self.is_full(wanted.len(), bytes);
+        let is_full = self.queue.is_full(&config.limits, wanted.len(), bytes);
         let mut deliveries = Vec::new();
         for id in wanted {
             let Some(endpoint) = config.endpoints.get(id.0) else { continue };
             if is_full || !self.has_room(id, endpoint, 1, bytes) {
-                self.note(Notice::Dropped { endpoint: id, event_type: news.kind.event_type() });
+                self.output.note(Notice::Dropped { endpoint: id, event_type: news.kind.event_type() });
             } else {
                 let first = endpoint.retry.delays.first().copied().unwrap_or_default();
                 deliveries.push(Delivery::new(id, Stage::Waiting { due: now.mono.plus(first) }, false));
@@ -113,6 +115,10 @@ impl Engine {
         let id = EventId::from_random((world.random)());
         let event_type = news.kind.event_type().to_owned();
         let meta = EventMeta::json(id, event_type.clone());
-        let _ = self.keep(world, home, meta, payload, Pending::new(id, event_type, None, now, deliveries));
+        let mut pending = Pending::new(id, event_type, None, now, deliveries);
+        pending.bytes = bytes;
+        if let Ok(place) = self.keep(world, home, &meta, &payload, &pending) {
+            self.commit(place, meta, payload, pending);
+        }
     }
 }

@@ -80,14 +80,14 @@ impl Process {
             tracestate: None,
         };
         let offer = Offer { stream, route: crate::ids::RouteId(0), event, key: None, rollout_key: None };
-        self.run(worker, |engine, world| engine.offer(world, offer))
+        self.run(worker, |engine, world| engine.handle_event(world, offer))
     }
 
     /// Lets all workers do what they can now: the attempts that leave, and all else.
     fn poll(&mut self) -> (Vec<Sent>, Vec<Action>) {
         let (mut sent, mut others) = (Vec::new(), Vec::new());
         for worker in 0..self.workers.len() {
-            self.run(worker, Engine::tick);
+            self.run(worker, Engine::handle_timeout);
             while let Some(action) = self.run(worker, Engine::poll_action) {
                 match action {
                     Action::Call(call) => sent.push(Sent { worker, call }),
@@ -109,7 +109,7 @@ impl Process {
     }
 
     fn end(&mut self, sent: &Sent, ending: Ending) {
-        self.run(sent.worker, |engine, world| engine.ended(world, sent.call.attempt, ending, None));
+        self.run(sent.worker, |engine, world| engine.handle_call_ended(world, sent.call.attempt, ending, None));
     }
 
     /// Lets time pass in steps of 50 ms; what leaves meanwhile, with when it left.
@@ -161,8 +161,8 @@ fn billing(rest: &str) -> String {
     endpoint("billing", rest)
 }
 
-fn header<'a>(sent: &'a Sent, config: &'a Config, name: &str) -> Option<String> {
-    let headers = sent.call.headers(config)?;
+fn header(sent: &Sent, name: &str) -> Option<String> {
+    let headers = sent.call.headers()?;
     let (_, value) = headers.into_iter().find(|(other, _)| *other == name)?;
     Some(String::from_utf8(value.into_owned()).unwrap())
 }

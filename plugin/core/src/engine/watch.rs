@@ -4,54 +4,19 @@
 //! Once a second it writes what it [counted](super::count), and, if it delivers, judges the endpoints it counted for:
 //! whatever is breached is breached by somebody's attempts. Promotions are anybody's to make; each is made once, by compare-and-swap.
 
-use super::count::{Counted, WRITES_MAX};
-use super::gauges::Told;
-use super::{Engine, World};
+use super::Engine;
+use super::count::WRITES_MAX;
+use super::endpoint::{EndpointState, SeenProgress};
 use crate::admin::control::{Control, REREAD};
 use crate::egress::breaker::Position;
 use crate::egress::operational::{Facts, Kind};
 use crate::ids::EndpointId;
 use crate::rollout::guard::{self, Ring, Trigger};
 use crate::rollout::{self, Progress};
-use crate::store::{StoreError, Write, read, update};
+use crate::store::{StoreError, World, Write, read, update};
 use crate::telemetry::backlog::Backlog;
-use crate::telemetry::hours::Hours;
 use crate::telemetry::notice::{Gauge, Notice};
-use crate::time::{Instant, Now};
-
-/// What a worker knows of an endpoint's rollout.
-#[derive(Debug)]
-pub(super) struct Watched {
-    progress: Progress,
-    read: Option<Instant>,
-    /// Shared data knows it: a first phase that began now would else begin again with every look.
-    is_kept: bool,
-    /// Its deliveries wait, by the config, an operator or a 410; as of this second, and so is its breaker's position.
-    pub(super) is_disabled: bool,
-    pub(super) position: Position,
-    /// Since when its breaker is not closed, as far as this worker has seen.
-    silent_since: Option<Instant>,
-    pub(super) counted: Counted,
-    pub(super) hours: Hours,
-    /// What the metrics were last told.
-    pub(super) told: Told,
-}
-
-impl Watched {
-    pub fn new(window: std::time::Duration) -> Self {
-        Self {
-            progress: Progress::default(),
-            read: None,
-            is_kept: false,
-            is_disabled: false,
-            position: Position::Closed,
-            silent_since: None,
-            counted: Counted::new(window),
-            hours: Hours::default(),
-            told: Told::new(),
-        }
-    }
-}
+use crate::time::Now;
 
 impl Engine {
     /// The endpoints of these that are to get the event with this key.
@@ -61,7 +26,9 @@ impl Engine {
     }
 
     fn selects(&self, id: EndpointId, now: Now, key: &[u8]) -> bool {
-        let Some(Watched { progress, .. }) = self.watched.get(id.0) else { return false };
+        let Some(SeenProgress { progress, .. }) = self.endpoints.get(id.0).map(|state| &state.rollout) else {
+            return false;
+        };
         let keeps = self.config.rollout.guard.as_ref().is_none_or(|guard| guard.keeps);
         (keeps || progress.rolled_back.is_none()) && progress.selected(&self.config.rollout.plan, now.wall).admits(key)
     }
@@ -74,40 +41,40 @@ impl Engine {
     /// How far the endpoint's rollout has come.
     fn progress(&mut self, world: &mut World<'_>, id: EndpointId) -> Option<&Progress> {
         self.refresh(world, id);
-        self.watched.get(id.0).map(|watched| &watched.progress)
+        self.endpoints.get(id.0).map(|state| &state.rollout.progress)
     }
 
     /// Reads an endpoint's progress again when it is time. If the store cannot say, what was known stays.
     fn refresh(&mut self, world: &mut World<'_>, id: EndpointId) {
-        let Some(watched) = self.watched.get_mut(id.0) else { return };
+        let Some(EndpointState { rollout: seen, .. }) = self.endpoints.get_mut(id.0) else { return };
         let Some(endpoint) = self.config.endpoints.get(id.0) else { return };
-        if watched.read.is_some_and(|read| world.now.mono.since(read) < REREAD) {
+        if seen.read.is_some_and(|read| world.now.mono.since(read) < REREAD) {
             return;
         }
         match read::<Progress>(world.store, &rollout::key(&self.prefix, &endpoint.name)) {
             Ok(kept) => {
-                watched.is_kept = kept.as_ref().is_some_and(|kept| kept.is_of(&self.config.rollout.plan));
+                seen.is_kept = kept.as_ref().is_some_and(|kept| kept.is_of(&self.config.rollout.plan));
                 let plan = &self.config.rollout.plan;
-                let leads = self.generation.is_newest();
+                let leads = self.leadership.generation.is_newest();
                 let view = if leads { Progress::under } else { Progress::to_older };
-                watched.progress = view(kept, plan, world.now);
-                watched.read = Some(world.now.mono);
+                seen.progress = view(kept, plan, world.now);
+                seen.read = Some(world.now.mono);
             }
-            Err(error) => self.note(Notice::Store { doing: "asking how far a rollout has come", error }),
+            Err(error) => self.output.note(Notice::Store { doing: "asking how far a rollout has come", error }),
         }
     }
 
     /// The endpoint's breaker has opened.
     pub(super) fn count_opening(&mut self, world: &mut World<'_>, id: EndpointId) {
-        if let Some(watched) = self.watched.get_mut(id.0) {
-            watched.hours.now(world.now.wall).breaker_opens += 1;
+        if let Some(state) = self.endpoints.get_mut(id.0) {
+            state.hours.now(world.now.wall).breaker_opens += 1;
         }
         let now = world.now.mono;
         self.change_progress(world, id, &mut |progress| {
             progress.opened(now);
             true
         });
-        let opens = self.watched.get(id.0).map_or(0, |watched| watched.progress.opens(now));
+        let opens = self.endpoints.get(id.0).map_or(0, |state| state.rollout.progress.opens(now));
         if self.config.rollout.guard.as_ref().is_some_and(|guard| guard.has_opened_too_often(opens)) {
             let detail = [itoa::Buffer::new().format(opens), " openings in 24 hours"].concat();
             self.roll_back(world, id, Trigger::BreakerOpens, &detail);
@@ -124,13 +91,13 @@ impl Engine {
     /// Writes what was counted, and judges it. Once a second.
     pub(super) fn watch(&mut self, world: &mut World<'_>) {
         self.write_counts(world, WRITES_MAX);
-        if !self.leads() {
+        if !self.leadership.leads() {
             return;
         }
-        for number in 0..self.watched.len() {
+        for number in 0..self.endpoints.len() {
             let id = EndpointId(number);
             self.look(world, id);
-            let is_sent = self.delivers() && self.watched.get(number).is_some_and(|watched| !watched.is_disabled);
+            let is_sent = self.delivers() && self.endpoints.get(number).is_some_and(|state| !state.is_disabled);
             self.keep_time(world, id, is_sent);
             self.judge(world, id);
             if is_sent {
@@ -148,11 +115,11 @@ impl Engine {
         match keys.shared(world.store) {
             Ok(shared) => {
                 let is_disabled = shared.is_disabled(endpoint);
-                if let Some(watched) = self.watched.get_mut(id.0) {
-                    (watched.is_disabled, watched.position) = (is_disabled, shared.breaker.position());
+                if let Some(state) = self.endpoints.get_mut(id.0) {
+                    (state.is_disabled, state.position) = (is_disabled, shared.breaker.position());
                 }
             }
-            Err(error) => self.note(Notice::Store { doing: "asking a circuit breaker", error }),
+            Err(error) => self.output.note(Notice::Store { doing: "asking a circuit breaker", error }),
         }
     }
 
@@ -161,10 +128,11 @@ impl Engine {
         self.refresh(world, id);
         let (config, now) = (std::rc::Rc::clone(&self.config), world.now);
         let plan = &config.rollout.plan;
-        let Some(watched) = self.watched.get(id.0).filter(|_| !plan.phases.is_empty()) else { return };
-        if !watched.is_kept && is_sent {
+        let Some(state) = self.endpoints.get(id.0).filter(|_| !plan.phases.is_empty()) else { return };
+        let seen = &state.rollout;
+        if !seen.is_kept && is_sent {
             self.change_progress(world, id, &mut |_| true);
-        } else if watched.is_kept && watched.progress.is_out_of_time(plan, is_sent) {
+        } else if seen.is_kept && seen.progress.is_out_of_time(plan, is_sent) {
             self.change_progress(world, id, &mut |progress| progress.keep_time(plan, is_sent, now));
         }
     }
@@ -191,7 +159,7 @@ impl Engine {
         let from = from.counted_from;
         let config = std::rc::Rc::clone(&self.config);
         let Some(guard) = &config.rollout.guard else { return };
-        if self.watched.get(id.0).is_none_or(|watched| watched.counted.ring.is_empty()) {
+        if self.endpoints.get(id.0).is_none_or(|state| state.counted.ring.is_empty()) {
             return;
         }
         let Some(ring) = self.counted(world, id) else { return };
@@ -205,18 +173,18 @@ impl Engine {
     fn judge_silence(&mut self, world: &mut World<'_>, id: EndpointId) {
         let (config, now) = (std::rc::Rc::clone(&self.config), world.now.mono);
         let Some(guard) = config.rollout.guard.as_ref().filter(|guard| guard.min_success.is_some()) else { return };
-        let Some(watched) = self.watched.get_mut(id.0) else { return };
-        if watched.position == Position::Closed || watched.progress.rolled_back.is_some() {
-            watched.silent_since = None;
+        let Some(state) = self.endpoints.get_mut(id.0) else { return };
+        if state.position == Position::Closed || state.rollout.progress.rolled_back.is_some() {
+            state.silent_since = None;
             return;
         }
-        let since = (*watched.silent_since.get_or_insert(now)).max(watched.progress.counted_from);
+        let since = (*state.silent_since.get_or_insert(now)).max(state.rollout.progress.counted_from);
         if now.since(since) < guard.window {
             return;
         }
         let Some((endpoint, ring)) = config.endpoints.get(id.0).zip(self.counted(world, id)) else { return };
-        let Ok(standing) = Backlog::of_all(world.store, &self.prefix, now) else { return };
-        let (ended, waiting) = (ring.total(now, since), standing.of(&endpoint.name));
+        let Ok(backlog) = Backlog::of_all(world.store, &self.prefix, now) else { return };
+        let (ended, waiting) = (ring.total(now, since), backlog.of(&endpoint.name));
         if ended.delivered + ended.failed + waiting >= guard.min_events {
             let seconds = itoa::Buffer::new().format(now.since(since).as_secs()).to_owned();
             let waiting = itoa::Buffer::new().format(waiting).to_owned();
@@ -236,7 +204,7 @@ impl Engine {
         let breached = match guard {
             None => None,
             // While it is open next to nothing ends, good or bad.
-            Some(_) if !self.watched.get(id.0).is_some_and(|watched| watched.position == Position::Closed) => {
+            Some(_) if !self.endpoints.get(id.0).is_some_and(|state| state.position == Position::Closed) => {
                 Some(Trigger::BreakerOpens)
             }
             Some(guard) => {
@@ -247,7 +215,7 @@ impl Engine {
         if let Some(trigger) = breached {
             let hold = &mut |progress: &mut Progress| std::mem::replace(&mut progress.breached, breached) != breached;
             if before != breached && self.change_progress(world, id, hold) {
-                self.note(Notice::PromotionHeld { endpoint: id, trigger });
+                self.output.note(Notice::PromotionHeld { endpoint: id, trigger });
             }
             return;
         }
@@ -259,10 +227,10 @@ impl Engine {
             is_due
         };
         if self.change_progress(world, id, promote)
-            && let Some(Watched { progress, .. }) = self.watched.get(id.0)
+            && let Some(SeenProgress { progress, .. }) = self.endpoints.get(id.0).map(|state| &state.rollout)
         {
             let (phase, percent) = (progress.phase, progress.selected(plan, now.wall));
-            self.note(Notice::Promoted { endpoint: id, phase, percent });
+            self.output.note(Notice::Promoted { endpoint: id, phase, percent });
             self.tell(world, Kind::Promoted, id, "schedule", Some(Facts::phase(phase, percent)));
         }
     }
@@ -276,7 +244,7 @@ impl Engine {
         };
         let phase = progress.phase;
         if self.change_progress(world, id, &mut |progress| progress.tell_that_it_waits(plan, now)) {
-            self.note(Notice::PhaseWaits { endpoint: id, phase });
+            self.output.note(Notice::PhaseWaits { endpoint: id, phase });
         }
     }
 
@@ -284,7 +252,7 @@ impl Engine {
     fn roll_back(&mut self, world: &mut World<'_>, id: EndpointId, trigger: Trigger, detail: &str) {
         let at = world.now.wall;
         if self.change_progress(world, id, &mut |progress| progress.roll_back(trigger, detail, at)) {
-            self.note(Notice::RolledBack { endpoint: id, trigger, detail: detail.to_owned() });
+            self.output.note(Notice::RolledBack { endpoint: id, trigger, detail: detail.to_owned() });
             let facts = Facts::RolledBack { detail: detail.to_owned() };
             self.tell(world, Kind::RolledBack, id, trigger.label(), Some(facts));
         }
@@ -300,7 +268,7 @@ impl Engine {
     ) -> bool {
         let (plan, now) = (&self.config.rollout.plan, world.now);
         let Some(endpoint) = self.config.endpoints.get(id.0) else { return false };
-        let leads = self.generation.is_newest();
+        let leads = self.leadership.generation.is_newest();
         let changed = update(world.store, &rollout::key(&self.prefix, &endpoint.name), |kept: &mut Progress| {
             // A worker whose configuration was replaced adds to the progress of the one that replaced it.
             if leads || *kept == Progress::default() {
@@ -312,13 +280,13 @@ impl Engine {
         });
         match changed {
             Ok((is_changed, after)) => {
-                if let Some(watched) = self.watched.get_mut(id.0) {
-                    (watched.progress, watched.read, watched.is_kept) = (after, Some(now.mono), true);
+                if let Some(state) = self.endpoints.get_mut(id.0) {
+                    state.rollout = SeenProgress { progress: after, read: Some(now.mono), is_kept: true };
                 }
                 is_changed
             }
             Err(error) => {
-                self.note(Notice::Store { doing: "writing how far a rollout has come", error });
+                self.output.note(Notice::Store { doing: "writing how far a rollout has come", error });
                 false
             }
         }
@@ -330,7 +298,7 @@ impl Engine {
         match guard::count_all(world.store, &self.prefix, &endpoint.name, self.window()) {
             Ok(ring) => Some(ring),
             Err(error) => {
-                self.note(Notice::Store { doing: "reading what was counted", error });
+                self.output.note(Notice::Store { doing: "reading what was counted", error });
                 None
             }
         }

@@ -63,7 +63,8 @@ impl Log {
         Some((level, line.0))
     }
 
-    /// Takes the room of a line; how many had none since the last one. `None`: there is none now.
+    /// Takes a token for a line, and returns how many lines were suppressed since the last one that was written. `None`:
+    /// the bucket is empty, and this line is suppressed too.
     fn take(&mut self, event: &'static str, endpoint: Option<EndpointId>, now: Instant) -> Option<u32> {
         let known = self.buckets.iter().position(|bucket| bucket.event == event && bucket.endpoint == endpoint);
         let place = known.unwrap_or(self.buckets.len());

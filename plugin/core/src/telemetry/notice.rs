@@ -195,7 +195,7 @@ impl Gauge {
     /// Those of the process.
     pub const OF_PROCESS: [Self; 2] = [Self::OldestPending, Self::DeadLetters];
 
-    /// Where it stands of an endpoint that is gone: where no alert looks at it.
+    /// The value for an endpoint that was removed from the config: one that no alert fires on.
     pub fn of_none(self) -> u64 {
         if self == Self::RolloutPercent { 100 } else { 0 }
     }

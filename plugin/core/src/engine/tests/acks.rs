@@ -89,7 +89,7 @@ fn it_does_not_wait_for_an_endpoint_that_is_disabled() {
 fn a_client_that_went_away_is_not_answered_and_its_event_goes_on() {
     let mut process = Process::with(1, DELIVERED, &billing(""));
     let slot = process.offer(0, 7).answer.unwrap_err();
-    process.run(0, |engine, _| engine.stream_over(7, slot));
+    process.run(0, |engine, _| engine.handle_producer_gone(7, slot));
     let sent = process.only();
     process.end(&sent, Ending::Status(200));
     assert!(answers(process.poll().1).is_empty());
@@ -105,7 +105,7 @@ fn offer_with_key(process: &mut Process, worker: usize, stream: u32, body: &[u8]
     };
     let key = Some(Key::new("ingest", None, b"order-1", body));
     let offer = Offer { stream, route: crate::ids::RouteId(0), event, key, rollout_key: None };
-    process.run(worker, |engine, world| engine.offer(world, offer))
+    process.run(worker, |engine, world| engine.handle_event(world, offer))
 }
 
 #[test]
@@ -142,6 +142,5 @@ fn after_a_failure_the_same_key_tries_again_with_the_same_id() {
     process.poll();
     assert!(offer_with_key(&mut process, 0, 2, b"{}").answer.is_err());
     let second = process.only();
-    let config = Rc::clone(process.workers[0].config());
-    assert_eq!(header(&first, &config, "x-webhook-id"), header(&second, &config, "x-webhook-id"));
+    assert_eq!(header(&first, "x-webhook-id"), header(&second, "x-webhook-id"));
 }

@@ -65,7 +65,7 @@ fn a_probe_whose_worker_died_is_made_again_by_another_once_its_claim_has_lapsed(
 fn a_probe_that_envoy_would_not_send_is_free_for_the_other_worker() {
     let mut process = opened();
     let (_, probe) = process.pass(60_000).remove(0);
-    process.run(probe.worker, |engine, world| engine.refused(world, probe.call.attempt));
+    process.run(probe.worker, |engine, world| engine.handle_call_refused(world, probe.call.attempt));
     let (_, second) = process.pass(300).remove(0);
     process.end(&second, Ending::Status(200));
     assert_eq!(process.answer_all(1000, Ending::Status(200)), 5);
@@ -95,13 +95,12 @@ fn each_transition_is_said_once() {
 fn an_endpoint_with_an_open_breaker_does_not_hold_up_another() {
     let both = format!("{}, {}", endpoint("dead", QUICK), endpoint("alive", QUICK));
     let mut process = Process::new(1, &both);
-    let config = Rc::clone(process.workers[0].config());
     for _ in 0..20 {
         process.offer(0, 1);
         for sent in process.sent() {
-            let dead = sent.call.cluster(&config) == Some("dead");
+            let dead = sent.call.cluster() == Some("dead");
             process.end(&sent, if dead { Ending::Connect } else { Ending::Status(200) });
         }
     }
-    assert_eq!(process.workers[0].shares.iter().map(|share| share.deliveries).collect::<Vec<_>>(), [15, 0]);
+    assert_eq!(process.workers[0].endpoints.iter().map(|state| state.share.deliveries).collect::<Vec<_>>(), [15, 0]);
 }

@@ -40,8 +40,7 @@ fn each_attempt_is_signed_anew_with_one_id_and_its_own_number() {
     let first = process.only();
     process.end(&first, Ending::Reset);
     let (_, second) = process.pass(2000).remove(0);
-    let config = Rc::clone(process.workers[0].config());
-    let of = |sent: &Sent, name: &str| header(sent, &config, name).unwrap();
+    let of = |sent: &Sent, name: &str| header(sent, name).unwrap();
     assert_eq!(of(&first, "x-webhook-id"), of(&second, "x-webhook-id"));
     assert_eq!([&first, &second].map(|sent| of(sent, "x-webhook-attempt")), ["1", "2"]);
     assert_ne!(of(&first, "x-webhook-timestamp"), of(&second, "x-webhook-timestamp"));
@@ -63,7 +62,7 @@ fn retry_after_lengthens_the_wait() {
     let mut process = Process::new(1, &billing(""));
     process.offer(0, 1);
     let sent = process.only();
-    process.run(0, |engine, world| engine.ended(world, sent.call.attempt, Ending::Status(429), Some(b"3")));
+    process.run(0, |engine, world| engine.handle_call_ended(world, sent.call.attempt, Ending::Status(429), Some(b"3")));
     let ended = process.millis;
     assert_eq!(process.pass(5000).iter().map(|(at, _)| at - ended).collect::<Vec<_>>(), [3000]);
 }
@@ -74,11 +73,10 @@ fn what_envoy_refuses_to_send_costs_no_attempt_and_is_tried_again_shortly() {
     process.offer(0, 1);
     for _ in 0..20 {
         let (_, sent) = process.pass(1100).pop().unwrap_or_else(|| (0, process.only()));
-        process.run(0, |engine, world| engine.refused(world, sent.call.attempt));
+        process.run(0, |engine, world| engine.handle_call_refused(world, sent.call.attempt));
     }
     let (_, sent) = process.pass(1100).remove(0);
-    let config = Rc::clone(process.workers[0].config());
-    assert_eq!(header(&sent, &config, "x-webhook-attempt").as_deref(), Some("1"));
+    assert_eq!(header(&sent, "x-webhook-attempt").as_deref(), Some("1"));
     process.end(&sent, Ending::Status(200));
     assert_eq!((process.letters(), process.body_bytes()), (0, 1));
 }
@@ -98,10 +96,10 @@ fn a_report_of_an_attempt_that_is_unknown_or_over_changes_nothing() {
     let mut process = Process::new(1, &billing(""));
     process.offer(0, 1);
     let sent = process.only();
-    process.run(0, |engine, world| engine.ended(world, 999, Ending::Status(200), None));
+    process.run(0, |engine, world| engine.handle_call_ended(world, 999, Ending::Status(200), None));
     process.end(&sent, Ending::Status(200));
     process.end(&sent, Ending::Status(500));
-    process.run(0, |engine, world| engine.refused(world, sent.call.attempt));
+    process.run(0, |engine, world| engine.handle_call_refused(world, sent.call.attempt));
     assert!(process.pass(60_000).is_empty());
 }
 
@@ -116,7 +114,7 @@ fn a_410_disables_the_endpoint_for_all_workers_and_what_comes_next_is_held_until
     assert!(process.pass(59_000).is_empty());
     assert_eq!(process.letters(), 1);
     assert!(process.pass(3000).is_empty());
-    assert_eq!((process.letters(), process.workers[1].waiting), (2, 0));
+    assert_eq!((process.letters(), process.workers[1].queue.waiting), (2, 0));
 }
 
 #[test]
@@ -137,10 +135,9 @@ fn a_dead_letter_goes_to_the_sink_by_the_same_schedule_and_is_kept_either_way() 
     let sent = process.only();
     process.end(&sent, Ending::Status(404));
     let first = process.only();
-    let config = Rc::clone(process.workers[0].config());
-    assert_eq!(first.call.cluster(&config), Some("dlq"));
-    assert_eq!(header(&first, &config, "x-webhook-dead-letter").as_deref(), Some("failed"));
-    assert_eq!(header(&first, &config, "x-webhook-endpoint").as_deref(), Some("billing"));
+    assert_eq!(first.call.cluster(), Some("dlq"));
+    assert_eq!(header(&first, "x-webhook-dead-letter").as_deref(), Some("failed"));
+    assert_eq!(header(&first, "x-webhook-endpoint").as_deref(), Some("billing"));
     process.end(&first, Ending::Status(500));
     let (_, second) = process.pass(2500).remove(0);
     process.end(&second, Ending::Status(200));
@@ -158,19 +155,19 @@ fn a_sink_that_envoy_cannot_call_uses_up_its_schedule_and_frees_the_slot() {
     let mut tried = 0;
     for _ in 0..200 {
         for sent in process.sent() {
-            process.run(0, |engine, world| engine.refused(world, sent.call.attempt));
+            process.run(0, |engine, world| engine.handle_call_refused(world, sent.call.attempt));
             tried += 1;
         }
         process.millis += 50;
     }
     assert_eq!((tried, process.letters(), process.body_bytes()), (3, 1, 1));
-    assert_eq!(process.workers[0].waiting, 0);
+    assert_eq!(process.workers[0].queue.waiting, 0);
 }
 
 #[test]
 fn the_end_of_a_call_that_outlived_the_lease_touches_nothing_of_the_new_owner() {
     let mut process = Process::new(2, &billing(""));
-    process.run(0, Engine::tick);
+    process.run(0, Engine::handle_timeout);
     process.offer(0, 1);
     let stalled = loop {
         match process.run(0, Engine::poll_action) {
@@ -180,7 +177,7 @@ fn the_end_of_a_call_that_outlived_the_lease_touches_nothing_of_the_new_owner() 
         }
     };
     process.millis += 11_000;
-    process.run(1, Engine::tick);
+    process.run(1, Engine::handle_timeout);
     process.end(&stalled, Ending::Status(200));
     assert!(process.body_bytes() > 1, "the new owner's event is still there");
 }

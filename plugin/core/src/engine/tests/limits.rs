@@ -13,7 +13,7 @@ fn a_full_share_of_the_queue_refuses_the_event_and_drops_nothing() {
     let (status, detail) = detail(&process.offer(0, 3));
     assert_eq!(status, 503);
     assert!(detail.contains("share of the queue is full"), "{detail}");
-    assert_eq!(process.workers[0].shares[0].deliveries, 2);
+    assert_eq!(process.workers[0].endpoints[0].share.deliveries, 2);
 }
 
 #[test]
@@ -27,7 +27,7 @@ fn or_makes_a_dead_letter_of_that_delivery_while_the_others_go_on() {
     assert!(body.contains(r#"{"endpoint":"full","status":"failed"}"#), "{body}");
     assert!(body.contains(r#"{"endpoint":"billing","status":"pending"}"#), "{body}");
     assert_eq!(process.answer_all(100, Ending::Status(200)), 1);
-    assert_eq!((process.letters(), process.workers[0].waiting), (1, 1));
+    assert_eq!((process.letters(), process.workers[0].queue.waiting), (1, 1));
 }
 
 #[test]
@@ -83,7 +83,7 @@ fn deliveries_leave_in_the_order_they_came() {
 #[test]
 fn an_event_that_shared_data_does_not_take_is_refused_and_not_half_kept() {
     let mut process = Process::new(1, &billing(""));
-    process.run(0, Engine::tick);
+    process.run(0, Engine::handle_timeout);
     process.store.refuse_sets = true;
     assert_eq!(detail(&process.offer(0, 1)).0, 503);
     process.store.refuse_sets = false;
@@ -150,7 +150,7 @@ fn the_way_to_a_slow_sink_takes_no_more_than_a_second_share() {
     for stream in 0..20 {
         assert_eq!(detail(&process.offer(0, stream)).0, 202);
     }
-    assert_eq!((process.workers[0].waiting, process.letters()), (6, 17));
+    assert_eq!((process.workers[0].queue.waiting, process.letters()), (6, 17));
 }
 
 #[test]
@@ -163,6 +163,6 @@ fn an_event_whose_bytes_are_gone_ends_and_keeps_nobody_busy() {
         process.end(&first, Ending::Status(500));
         process.store.values.get_mut("g/body/0/0").unwrap().0 = vec![0];
         assert!(process.pass(5_000).is_empty());
-        assert_eq!((process.workers[0].waiting, process.letters()), (0, 0));
+        assert_eq!((process.workers[0].queue.waiting, process.letters()), (0, 0));
     }
 }

@@ -23,8 +23,7 @@ fn ops() -> String {
 }
 
 fn event_type(process: &Process, sent: &Sent) -> String {
-    let config = Rc::clone(process.workers[sent.worker].config());
-    header(sent, &config, "x-webhook-event").unwrap()
+    header(sent, "x-webhook-event").unwrap()
 }
 
 #[test]

@@ -3,42 +3,40 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::{Action, Engine, World};
+use super::Engine;
+use super::action::Action;
+use super::drains::Drain;
 use crate::admin::about::About;
 use crate::admin::control::Cached;
 use crate::admin::{self, Outcome, Request};
 use crate::answer::{Answer, Problem};
 use crate::ledger::Partition;
-use crate::store::StoreError;
+use crate::store::{StoreError, World};
 use crate::telemetry::notice::Notice;
-use crate::time::Instant;
 
-/// How long a drain is waited for: below the 5 minutes after which Envoy gives up an idle stream, above what a schedule
+/// The longest that a drain request waits until nothing is pending: below the 5 minutes after which Envoy gives up an idle stream, above what a schedule
 /// takes by default.
 const DRAIN: Duration = Duration::from_secs(60);
 
-/// How long what is held is waited for: what was under way when it began to be held has ended by then, with the default
-/// `timeout`. It would not end, and who ends the process needs to know that while there is time.
+/// The longest that a drain request waits when only held deliveries are left, which do not end by themselves. Attempts that
+/// were under way when the endpoint was disabled have ended by then, with the default `timeout`; whoever stops the process
+/// has to learn of the rest while there is time.
 const HELD: Duration = Duration::from_secs(10);
 
-/// How long at least: a worker learns of the drain within [`REREAD`], and what it was taking then is kept soon after.
+/// The shortest that a drain request waits: a worker learns of the drain within a quarter of a second, and has kept by then
+/// what it was accepting.
 const LEARNT: Duration = Duration::from_secs(1);
-
-/// A request that waits for the end of a drain.
-#[derive(Debug)]
-pub(super) struct Drain {
-    stream: u32,
-    since: Instant,
-}
 
 impl Engine {
     /// Answers a request to the admin surface; `None`: the answer comes later, as an action.
-    pub fn administer(&mut self, world: &mut World<'_>, stream: u32, request: &Request<'_>) -> Option<Answer> {
+    pub fn handle_operator(&mut self, world: &mut World<'_>, stream: u32, request: &Request<'_>) -> Option<Answer> {
         let config = Rc::clone(&self.config);
         let (answer, line) = match admin::handle(world, &self.prefix, config.admin.as_ref()?, request) {
             Outcome::Answer(answer) => return Some(answer),
             Outcome::Changed(answer, line, rolled_back) => {
-                rolled_back.into_iter().for_each(|endpoint| self.note(Notice::RolledBackByOperator { endpoint }));
+                rolled_back
+                    .into_iter()
+                    .for_each(|endpoint| self.output.note(Notice::RolledBackByOperator { endpoint }));
                 (Some(answer), line)
             }
             Outcome::Drain(line) => {
@@ -47,14 +45,14 @@ impl Engine {
             }
         };
         // This worker need not wait to learn of it.
-        self.control = Cached::default();
-        self.seen.clear();
-        self.note(Notice::Changed { line });
+        self.leadership.control = Cached::default();
+        self.endpoints.iter_mut().for_each(|endpoint| endpoint.seen = None);
+        self.output.note(Notice::Changed { line });
         answer
     }
 
     /// A stream that waited for the end of a drain is over.
-    pub fn drain_over(&mut self, stream: u32) {
+    pub fn handle_operator_gone(&mut self, stream: u32) {
         self.drains.retain(|drain| drain.stream != stream);
     }
 
@@ -68,7 +66,7 @@ impl Engine {
         let about = About::read(world.store, &self.prefix).ok().flatten().unwrap_or_default();
         let (pending, held) = match self.left(world, &about) {
             Ok(left) => left,
-            Err(error) => return self.note(Notice::Store { doing: "counting what is pending", error }),
+            Err(error) => return self.output.note(Notice::Store { doing: "counting what is pending", error }),
         };
         let over = self.drains.extract_if(.., |drain| {
             let waited = now.since(drain.since);
@@ -76,7 +74,7 @@ impl Engine {
         });
         for Drain { stream, .. } in over.collect::<Vec<_>>() {
             let answer = admin::drained(world.store, &self.prefix, &about, pending, held);
-            self.outbox.push_back(Action::Answer { stream, answer });
+            self.output.act(Action::Answer { stream, answer });
         }
     }
 

@@ -1,33 +1,13 @@
-//! Small collections of the engine, each for one kind of look-up.
+//! The partitions that a worker holds, the events in them, and the bodies that need not be read back.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 
-use super::send::Flight;
-use crate::engine::pending::Pending;
+use super::pending::Pending;
+use super::place::Place;
 use crate::ledger::record::EventMeta;
 use crate::ledger::{Ownership, Partition};
 use crate::store::{SharedStore, StoreError};
 use crate::time::Instant;
-
-/// Where an event stands: in which partition, and in which of its slots.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Place {
-    /// The partition's number.
-    pub partition: u32,
-    /// The slot's.
-    pub slot: u32,
-}
-
-impl Place {
-    /// Both numbers in one.
-    pub(super) fn number(self) -> u64 {
-        u64::from(self.partition) << 32 | u64::from(self.slot)
-    }
-
-    pub(super) fn numbered(number: u64) -> Self {
-        Self { partition: (number >> 32) as u32, slot: number as u32 }
-    }
-}
 
 /// A partition that this worker holds, with the events in it.
 #[derive(Debug)]
@@ -179,53 +159,5 @@ impl Fresh {
     pub fn remove_of(&mut self, partition: u32) {
         self.events.retain(|place, _| place.partition != partition);
         self.bytes = self.events.values().map(|(_, payload)| payload.len()).sum();
-    }
-}
-
-/// Attempts under way, by number. Numbers only ever grow, so new ones stand at the end.
-#[derive(Debug, Default)]
-pub(super) struct Flights(Vec<Flight>);
-
-impl Flights {
-    pub fn push(&mut self, flight: Flight) {
-        self.0.push(flight);
-    }
-
-    pub fn remove(&mut self, attempt: u64) -> Option<Flight> {
-        let place = self.0.binary_search_by_key(&attempt, |flight| flight.attempt).ok()?;
-        Some(self.0.remove(place))
-    }
-
-    pub fn iter(&self) -> impl Iterator<Item = &Flight> {
-        self.0.iter()
-    }
-
-    /// Forgets the attempts of a partition's events, and returns them.
-    pub fn take_of(&mut self, partition: u32) -> Vec<Flight> {
-        self.0.extract_if(.., |flight| flight.entry.place.partition == partition).collect()
-    }
-}
-
-/// Numbered things, each with a time at which it is wanted, in order. What comes is mostly wanted last and what goes is
-/// mostly first; with 10,000 of them that moves 160 KB, some 10 µs.
-#[derive(Debug, Default)]
-pub(super) struct Timers(VecDeque<(Instant, u64)>);
-
-impl Timers {
-    pub fn insert(&mut self, at: Instant, number: u64) {
-        if let Err(place) = self.0.binary_search(&(at, number)) {
-            self.0.insert(place, (at, number));
-        }
-    }
-
-    pub fn remove(&mut self, at: Instant, number: u64) {
-        if let Ok(place) = self.0.binary_search(&(at, number)) {
-            self.0.remove(place);
-        }
-    }
-
-    /// The earliest.
-    pub fn first(&self) -> Option<(Instant, u64)> {
-        self.0.front().copied()
     }
 }

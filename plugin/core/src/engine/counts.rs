@@ -1,0 +1,44 @@
+//! What one worker has counted of an endpoint, or of the process, and not yet written.
+
+use std::time::Duration;
+
+use crate::rollout::guard::Ring;
+use crate::store::{Record, StoreError, World, read};
+
+/// What was counted of one endpoint, or of all.
+#[derive(Debug)]
+pub(super) struct Counted {
+    pub ring: Ring,
+    /// The ring holds what shared data does not.
+    pub is_dirty: bool,
+    /// The ring holds what an earlier holder of the partition had counted.
+    is_continued: bool,
+}
+
+impl Counted {
+    pub fn new(window: Duration) -> Self {
+        Self { ring: Ring::new(window), is_dirty: false, is_continued: false }
+    }
+
+    pub fn write(&mut self, world: &mut World<'_>, key: &str) -> Result<(), StoreError> {
+        if !self.is_dirty {
+            return Ok(());
+        }
+        if !self.is_continued {
+            if let Some(earlier) = read::<Ring>(world.store, key)? {
+                self.ring.add(&earlier);
+            }
+            self.is_continued = true;
+        }
+        self.ring.prune(world.now.mono);
+        world.store.set(key, &self.ring.encode()?, None)?;
+        self.is_dirty = false;
+        Ok(())
+    }
+
+    /// The ring, about to be changed.
+    pub fn change(&mut self) -> &mut Ring {
+        self.is_dirty = true;
+        &mut self.ring
+    }
+}

@@ -1,0 +1,170 @@
+//! What one worker has accepted and not ended: the partitions it holds, the order of its attempts, those under way, and
+//! the producers that wait.
+
+use super::flights::Flights;
+use super::holdings::{Fresh, Holding, Holdings};
+use super::lane::{Entry, LaneId, Lanes};
+use super::pending::{Delivery, Pending};
+use super::place::Place;
+use super::timers::Timers;
+use crate::config::Limits;
+use crate::egress::endpoint::Endpoint;
+use crate::ledger::record::{EventMeta, Stage};
+use crate::store::{StoreError, World};
+use crate::time::Instant;
+
+/// The queue of one worker.
+#[derive(Debug)]
+pub(super) struct Queue {
+    pub holdings: Holdings,
+    /// The partition to accept into.
+    pub home: Option<u32>,
+    /// How often one was claimed.
+    pub claims: u64,
+    /// Bytes of the payloads in `holdings`.
+    pub bytes: u64,
+    /// Deliveries in `holdings` that have not ended.
+    pub waiting: usize,
+    pub lanes: Lanes,
+    pub flights: Flights,
+    /// Bodies that need not be read back.
+    pub fresh: Fresh,
+    /// When which event's producer is answered at the latest.
+    pub pledges: Timers,
+    last_attempt: u64,
+}
+
+impl Queue {
+    /// Nothing is in it.
+    pub fn new(endpoints: &[Endpoint]) -> Self {
+        Self {
+            holdings: Holdings::default(),
+            home: None,
+            claims: 0,
+            bytes: 0,
+            waiting: 0,
+            lanes: Lanes::new(endpoints),
+            flights: Flights::default(),
+            fresh: Fresh::default(),
+            pledges: Timers::default(),
+            last_attempt: 0,
+        }
+    }
+
+    /// Is there no room for an event of so many deliveries and bytes?
+    pub fn is_full(&self, limits: &Limits, deliveries: usize, bytes: u64) -> bool {
+        self.waiting + deliveries > limits.pending as usize || self.bytes + bytes > limits.pending_bytes
+    }
+
+    /// The number of the next attempt.
+    pub fn next_attempt(&mut self) -> u64 {
+        self.last_attempt += 1;
+        self.last_attempt
+    }
+
+    /// The delivery that an entry of a lane stands for.
+    pub fn delivery(&mut self, entry: &Entry) -> Option<&mut Delivery> {
+        self.delivery_at(entry.place, entry.index)
+    }
+
+    /// A delivery of the event at `place`.
+    pub fn delivery_at(&mut self, place: Place, index: usize) -> Option<&mut Delivery> {
+        self.holdings.event_mut(place)?.deliveries.get_mut(index)
+    }
+
+    /// Does this entry of a lane still stand for its delivery?
+    pub fn is_live(&self, entry: &Entry) -> bool {
+        is_live(&self.holdings, entry)
+    }
+
+    /// Drops the entries of lanes that stand for nothing any more.
+    pub fn drop_leftovers(&mut self) {
+        let holdings = &self.holdings;
+        self.lanes.retain(|entry| is_live(holdings, entry));
+    }
+
+    /// Moves a delivery to a stage that waits, and into its lane.
+    pub fn requeue(&mut self, lane: LaneId, place: Place, index: usize, stage: Stage, due: Instant) {
+        let ticket = self.lanes.push(lane, due, place, index);
+        if let Some(delivery) = self.delivery_at(place, index) {
+            delivery.stage = stage;
+            delivery.ticket = ticket;
+        }
+    }
+
+    /// Puts the deliveries of an event that is new here into their lanes.
+    pub fn enlist(&mut self, place: Place, mut pending: Pending) {
+        let Some(holding) = self.holdings.get_mut(place.partition) else { return };
+        for (index, delivery) in pending.deliveries.iter_mut().enumerate() {
+            let (lane, due) = match delivery.stage {
+                Stage::Waiting { due } => (LaneId::of(delivery.endpoint), due),
+                Stage::Sinking { due, .. } => (LaneId::sink(delivery.endpoint), due),
+                Stage::Delivered | Stage::Dead => continue,
+            };
+            delivery.ticket = self.lanes.push(lane, due, place, index);
+            self.waiting += 1;
+        }
+        self.bytes += pending.bytes;
+        holding.events.insert(place.slot, pending);
+    }
+
+    /// Takes an event out of memory, all of whose deliveries have ended.
+    pub fn remove(&mut self, place: Place) {
+        self.fresh.remove(place);
+        let removed = self.holdings.get_mut(place.partition).and_then(|holding| holding.events.remove(place.slot));
+        self.bytes -= removed.map_or(0, |event| event.bytes);
+    }
+
+    /// Takes a partition out of memory, with the attempts of its events. What its events took of the queue is not given
+    /// back yet.
+    pub fn take(&mut self, partition: u32) -> Option<Holding> {
+        let holding = self.holdings.take(partition)?;
+        self.home.take_if(|home| *home == partition);
+        self.fresh.remove_of(partition);
+        for flight in self.flights.take_of(partition) {
+            self.lanes.ended(flight.lane);
+        }
+        Some(holding)
+    }
+
+    /// Deliveries that have waited for as long as `max_age` says of their endpoint, but for those being attempted.
+    pub fn expired(&self, now: Instant, endpoints: &[Endpoint]) -> Vec<(Place, usize)> {
+        let mut expired = Vec::new();
+        for (place, event) in self.holdings.iter() {
+            for (index, delivery) in event.deliveries.iter().enumerate() {
+                let max_age = endpoints.get(delivery.endpoint.0).map(|endpoint| endpoint.max_age);
+                if matches!(delivery.stage, Stage::Waiting { .. })
+                    && max_age.is_some_and(|max_age| now.since(event.accepted) >= max_age)
+                    && !delivery.under_way
+                {
+                    expired.push((place, index));
+                }
+            }
+        }
+        expired
+    }
+
+    /// The bytes of an event that is about to be attempted. Those of one just accepted need not be read; they are
+    /// dropped with the first attempt of its last delivery.
+    pub fn body_to_send(&mut self, world: &mut World<'_>, entry: &Entry) -> Result<(EventMeta, Vec<u8>), StoreError> {
+        let place = entry.place;
+        let is_wanted_again = self.holdings.event(place).is_some_and(|event| {
+            let others = event.deliveries.iter().enumerate().filter(|(index, _)| *index != entry.index);
+            others.map(|(_, delivery)| delivery).any(|delivery| delivery.attempts == 0 && !delivery.under_way)
+        });
+        let fresh = if is_wanted_again { self.fresh.get(place).cloned() } else { self.fresh.remove(place) };
+        fresh.map_or_else(|| self.body(world, place), Ok)
+    }
+
+    /// The bytes of an event, as shared data has them.
+    pub fn body(&self, world: &mut World<'_>, place: Place) -> Result<(EventMeta, Vec<u8>), StoreError> {
+        let holding = self.holdings.get(place.partition).ok_or(StoreError::UnknownFormat)?;
+        let event = holding.events.get(place.slot).ok_or(StoreError::UnknownFormat)?;
+        holding.partition.body(world.store, place.slot, event.id)
+    }
+}
+
+fn is_live(holdings: &Holdings, entry: &Entry) -> bool {
+    let delivery = holdings.event(entry.place).and_then(|event| event.deliveries.get(entry.index));
+    delivery.is_some_and(|delivery| delivery.ticket == entry.ticket && !delivery.stage.is_settled())
+}
