@@ -6,6 +6,7 @@ use std::time::Duration;
 use gatepost_core::answer::Answer;
 use gatepost_core::engine::Call;
 use gatepost_core::headers::Headers;
+use gatepost_core::ingress::request::Changes;
 use gatepost_core::outcome::CallEnd;
 use gatepost_core::store::{Cas, SharedStore, StoreError};
 use gatepost_core::time::{Instant, Now, WallTime};
@@ -150,14 +151,10 @@ pub fn request_body(len: usize) -> Option<Vec<u8>> {
     (body.len() == len).then_some(body)
 }
 
-/// Sets a header of the request of the current context; says whether that was done.
-pub fn set_request_header(name: &str, value: &str) -> bool {
-    careful::set_request_header(name, value).is_ok()
-}
-
-/// Removes a header of the request of the current context; says whether that was done.
-pub fn remove_request_header(name: &str) -> bool {
-    careful::remove_request_header(name).is_ok()
+/// Changes the headers of the request of the current context; says whether all of that was done.
+pub fn change_request(changes: &Changes) -> bool {
+    changes.remove.iter().all(|name| careful::remove_request_header(name).is_ok())
+        && changes.set.iter().all(|(name, value)| careful::set_request_header(name, value).is_ok())
 }
 
 /// The status of the response to the request of the current context.

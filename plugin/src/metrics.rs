@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use gatepost_core::config::Config;
 use gatepost_core::egress::breaker::Position;
-use gatepost_core::ids::{EndpointId, RouteId, RuleId};
+use gatepost_core::ids::EndpointId;
 use gatepost_core::inbound::InboundResult;
 use gatepost_core::ingress::event::EventResult;
 use gatepost_core::ingress::payload::Kind;
+use gatepost_core::ingress::request::Count;
 use gatepost_core::outcome::DeliveryResult;
 use gatepost_core::rollout::guard::Trigger;
 use gatepost_core::telemetry::hours::{OUTCOMES, REJECTED};
@@ -113,23 +114,10 @@ impl Metrics {
         }
     }
 
-    /// Counts an answered request on an event route.
-    pub fn event(&mut self, config: &Config, route: RouteId, result: EventResult) {
-        let Some((family, route)) = self.routes.get_mut(route.0).zip(config.routes.get(route.0)) else { return };
-        let series = (EVENTS, MetricType::Counter, ("result", result.label()));
-        handle(family, Some(("route", &route.name)), series).into_iter().for_each(|handle| host::count(handle, 1));
-    }
-
-    /// Counts a request on an inbound path.
-    pub fn inbound(&mut self, config: &Config, rule: RuleId, result: InboundResult) {
-        let Some((family, rule)) = self.inbound.get_mut(rule.0).zip(config.inbound.get(rule.0)) else { return };
-        let series = counter(INBOUND, "result", result.label());
-        handle(family, Some(("route", &rule.name)), series).into_iter().for_each(|handle| host::count(handle, 1));
-    }
-
     /// Counts what happened.
     pub fn notice(&mut self, config: &Config, notice: &Notice) {
         match notice {
+            Notice::Request(count) => self.request(config, *count),
             Notice::Attempt { endpoint, ending, took } => {
                 self.count(config, *endpoint, ATTEMPTS, ("outcome", ending.label()));
                 self.duration(config, *endpoint, ATTEMPT_DURATION, *took);
@@ -182,6 +170,22 @@ impl Metrics {
             | Notice::Changed { .. }
             | Notice::Store { .. } => {}
         }
+    }
+
+    fn request(&mut self, config: &Config, count: Count) {
+        let handle = match count {
+            Count::Event(route, result) => {
+                let series = counter(EVENTS, "result", result.label());
+                let family = self.routes.get_mut(route.0).zip(config.routes.get(route.0));
+                family.and_then(|(family, route)| handle(family, Some(("route", &route.name)), series))
+            }
+            Count::Inbound(rule, result) => {
+                let series = counter(INBOUND, "result", result.label());
+                let family = self.inbound.get_mut(rule.0).zip(config.inbound.get(rule.0));
+                family.and_then(|(family, rule)| handle(family, Some(("route", &rule.name)), series))
+            }
+        };
+        handle.into_iter().for_each(|handle| host::count(handle, 1));
     }
 
     fn count_process(&mut self, metric: &'static str, label: (&'static str, &'static str), by: u32) {

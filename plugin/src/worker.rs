@@ -3,14 +3,10 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use gatepost_core::admin::{self, Request};
-use gatepost_core::answer::Answer;
 use gatepost_core::config::Config;
-use gatepost_core::engine::{Engine, Offer, Place};
-use gatepost_core::headers::Headers;
-use gatepost_core::ids::{RouteId, RuleId};
-use gatepost_core::inbound::{Gate, InboundResult, Ticket, Verdict};
-use gatepost_core::ingress::event::EventResult;
+use gatepost_core::engine::Engine;
+use gatepost_core::inbound::Ticket;
+use gatepost_core::ingress::request::{Count, Request, Step, Work};
 use gatepost_core::store::World;
 use gatepost_core::telemetry::log::Log;
 use gatepost_core::telemetry::notice::Notice;
@@ -26,7 +22,6 @@ pub struct Worker {
     /// The plugin's name.
     pub name: String,
     engine: RefCell<Engine>,
-    gate: Gate,
     randomness: RefCell<Randomness>,
     /// Never borrowed across a host call that could come back here.
     pub metrics: RefCell<Metrics>,
@@ -43,7 +38,6 @@ impl Worker {
         let config = Rc::new(config);
         Self {
             engine: RefCell::new(Engine::new(Rc::clone(&config), &name)),
-            gate: Gate::new(&config.inbound, &name),
             randomness: RefCell::default(),
             metrics: RefCell::new(Metrics::new(&config)),
             log: RefCell::default(),
@@ -62,40 +56,22 @@ impl Worker {
         run(&mut self.engine.borrow_mut(), &mut world)
     }
 
-    /// Hands an event to the engine, and wakes the root for what is to be done: a call that a stream dispatches would
-    /// lose its end with the stream. Answers, or names the place of the event whose end brings the answer.
-    pub fn offer(&self, offer: Offer) -> Result<Answer, Place> {
-        let route = offer.route;
+    /// Does what only the engine can do for a request, and wakes the root for what is to be done besides: a call that a
+    /// stream dispatches would lose its end with the stream.
+    pub fn work(&self, request: &mut Request, work: Work) -> Step {
         let now = host::now();
-        let reply = self.engine(now, |engine, world| engine.handle_event(world, offer));
-        self.count(route, reply.result);
+        let step = self.engine(now, |engine, world| engine.handle_work(world, request, work));
         self.tell_all(now);
         self.wake();
-        reply.answer
+        step
     }
 
-    /// Hands a request to the admin surface to the engine; `None`: the answer comes later.
-    pub fn operate(&self, stream: u32, headers: &Headers, body: &[u8]) -> Option<Answer> {
-        let text = |name| headers.single(name).and_then(|value| std::str::from_utf8(value).ok()).unwrap_or_default();
-        let (path, query) = self.config.admin.as_ref().and_then(|admin| admin::split(admin, text(":path")))?;
-        let authorization = headers.single("authorization");
-        let request = Request { method: text(":method"), path, query, authorization, body };
-        let now = host::now();
-        let answer = self.engine(now, |engine, world| engine.handle_operator(world, stream, &request));
-        self.tell_all(now);
-        self.wake();
-        answer
-    }
-
-    /// Verifies a request on an inbound path, all of which is here.
-    pub fn verify(&self, rule: RuleId, headers: &Headers, body: &[u8]) -> Verdict {
-        self.gate.verify(&self.config.inbound, &mut SharedData, host::now(), rule, headers, body)
-    }
-
-    /// A verified request was answered, or left: `taken` says whether by a 2xx.
-    pub fn end(&self, ticket: &Ticket, taken: bool) {
-        if let Err(error) = self.gate.end(&mut SharedData, ticket, taken) {
-            self.tell(host::now(), &Notice::Store { doing: "ending the claim of an inbound message", error });
+    /// A message that was verified has been answered, or left: `is_taken` says whether by a 2xx.
+    pub fn end_message(&self, ticket: &Ticket, is_taken: bool) {
+        // The clocks are read only when there is something to tell.
+        self.engine(Now::default(), |engine, world| engine.handle_message_end(world, ticket, is_taken));
+        while let Some(notice) = self.engine(Now::default(), |engine, _| engine.poll_notice()) {
+            self.tell(host::now(), &notice);
         }
     }
 
@@ -114,18 +90,13 @@ impl Worker {
         }
     }
 
-    /// Counts an answered request on an event route.
-    pub fn count(&self, route: RouteId, result: EventResult) {
-        self.metrics.borrow_mut().event(&self.config, route, result);
-    }
-
-    /// Counts a request on an inbound path.
-    pub fn count_inbound(&self, rule: RuleId, result: InboundResult) {
-        self.metrics.borrow_mut().inbound(&self.config, rule, result);
+    /// Counts a request.
+    pub fn count(&self, count: Option<Count>) {
+        count.into_iter().for_each(|count| self.tell(Now::default(), &Notice::Request(count)));
     }
 
     /// A request came: which connection it came on tells a newer configuration from an older one.
-    pub fn serve(&self) {
+    pub fn note_connection(&self) {
         if !self.engine.borrow().wants_connections() {
             return;
         }

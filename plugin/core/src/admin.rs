@@ -30,9 +30,6 @@ mod rollout;
 mod status;
 mod tell;
 
-/// Bodies are commands of a line.
-pub const BODY_MAX: usize = 16 * 1024;
-
 /// A request to the surface.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
@@ -66,13 +63,6 @@ impl From<StoreError> for Box<Problem> {
     fn from(error: StoreError) -> Self {
         Self::new(Problem::unavailable(1, format!("shared data did not do what was asked: {error}")))
     }
-}
-
-/// Splits a request's path at the surface's: what follows it and the query; `None` when it is another's.
-pub fn split<'a>(admin: &Admin, path: &'a str) -> Option<(&'a str, &'a str)> {
-    let (path, query) = path.split_once('?').unwrap_or((path, ""));
-    let rest = path.strip_prefix(admin.path.as_str())?;
-    (rest.is_empty() || rest.starts_with('/')).then_some((rest, query))
 }
 
 /// Answers a request, in the name of the plugin `prefix`.

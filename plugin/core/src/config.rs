@@ -10,6 +10,7 @@ use crate::egress::subscription::Subscriptions;
 use crate::ids::EndpointId;
 use crate::inbound::Rules;
 use crate::ingress::payload;
+use crate::ingress::request::RequestRules;
 use crate::ingress::route::{Route, Routes};
 use crate::ingress::template::Template;
 use crate::rollout::Plan;
@@ -68,6 +69,17 @@ pub struct Config {
 }
 
 impl Config {
+    /// What is said of requests.
+    pub fn request_rules(&self) -> RequestRules<'_> {
+        RequestRules {
+            admin: self.admin.as_ref().map(|admin| admin.path.as_str()),
+            inbound: &self.inbound,
+            routes: &self.routes,
+            rollout_key: self.rollout.key.as_ref(),
+            body_max: self.limits.body,
+        }
+    }
+
     /// The endpoints that an event of this type goes to, ascending: those that subscribe to it, of those the route feeds.
     pub fn endpoints_for(&self, route: &Route, event_type: &str) -> Vec<EndpointId> {
         let mut wanting = self.subscriptions.matching(event_type);

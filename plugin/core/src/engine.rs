@@ -22,6 +22,7 @@
 //!
 //! | module | what happens |
 //! |---|---|
+//! | `requests` | what requests ask for: an event taken, a message verified, a command carried out |
 //! | `accept`, `inspect` | an event comes in: admitted, kept, committed; personal data in it |
 //! | `send` | the gates before an attempt, and the attempt itself |
 //! | `settle` | the end of an attempt, of a delivery, of an event |
@@ -39,6 +40,7 @@ use crate::config::Config;
 use crate::egress::endpoint::Endpoint;
 use crate::egress::state::Keys;
 use crate::ids::EndpointId;
+use crate::inbound::Gate;
 use crate::ingress::idempotency::Table;
 use crate::ledger::generation::Generation;
 use crate::rollout::guard;
@@ -63,9 +65,9 @@ mod leadership;
 mod operate;
 mod output;
 mod pending;
-mod place;
 mod pledge;
 mod queue;
+mod requests;
 mod send;
 mod settle;
 mod telemetry;
@@ -74,13 +76,12 @@ mod timers;
 mod told;
 mod watch;
 
-pub use accept::{Offer, Reply};
+pub use accept::Reply;
 pub use action::{Action, Call, Purpose};
 use drains::Drain;
 use endpoint::EndpointState;
 use leadership::Leadership;
 use output::Output;
-pub use place::Place;
 use queue::Queue;
 use telemetry::Telemetry;
 
@@ -94,6 +95,8 @@ pub struct Engine {
     /// Counts callbacks: what another one has read may have changed since.
     callback: u64,
     idempotency: Table,
+    /// The tables of what was verified.
+    gate: Gate,
     leadership: Leadership,
     queue: Queue,
     /// In the order of the config.
@@ -115,6 +118,7 @@ impl Engine {
             prefix: prefix.to_owned(),
             callback: 0,
             idempotency: Table::new(prefix, config.limits.idempotency_keys),
+            gate: Gate::new(&config.inbound, prefix),
             leadership: Leadership::new(Generation::new(prefix, config.fingerprint)),
             queue: Queue::new(&config.endpoints),
             endpoints: config.endpoints.iter().map(state).collect(),

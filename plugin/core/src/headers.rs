@@ -49,6 +49,22 @@ impl Headers {
         names.filter(move |other| other.bytes().map(plain).eq(name.bytes().map(plain)))
     }
 
+    /// The value under this lower-case name, if it came exactly once and is UTF-8; else nothing.
+    pub fn text(&self, name: &str) -> &str {
+        self.single(name).and_then(|value| std::str::from_utf8(value).ok()).unwrap_or_default()
+    }
+
+    /// Removes all headers of these lower-case names.
+    pub fn remove(&mut self, names: &[String]) {
+        self.0.retain(|(name, _)| !names.contains(name));
+    }
+
+    /// Sets the one header of this lower-case name.
+    pub fn set(&mut self, name: &str, value: &[u8]) {
+        self.0.retain(|(other, _)| other != name);
+        self.0.push((name.to_owned(), value.to_vec()));
+    }
+
     fn values<'a, 'n>(&'a self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
         self.0.iter().filter(move |(other, _)| other == name).map(|(_, value)| value.as_slice())
     }

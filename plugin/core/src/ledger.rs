@@ -34,8 +34,11 @@ use crate::store::{Cas, FREED, Record, SharedStore, StoreError, is_freed};
 use crate::time::Instant;
 
 pub mod generation;
+mod place;
 pub mod record;
 mod survey;
+
+pub use place::Place;
 
 /// How often the owner renews its lease.
 pub const HEARTBEAT: Duration = Duration::from_secs(3);

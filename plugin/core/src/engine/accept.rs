@@ -12,37 +12,22 @@ use std::time::Duration;
 
 use super::Engine;
 use super::pending::{Delivery, Pending, Pledge};
-use super::place::Place;
 use super::settle::{buried, state};
 use crate::admin::control::{REREAD, State};
 use crate::answer::Answer;
 use crate::egress::breaker::Admission;
 use crate::egress::dead_letter::Letter;
 use crate::egress::endpoint::{Endpoint, Overflow};
-use crate::ids::{EndpointId, EventId, RouteId};
-use crate::ingress::event::{Event, EventResult};
+use crate::ids::{EndpointId, EventId};
+use crate::ingress::event::{Event, EventResult, Offer};
 use crate::ingress::idempotency::{Claim, Key};
 use crate::ingress::receipt::{Receipt, Status};
 use crate::ingress::route::Ack;
+use crate::ledger::Place;
 use crate::ledger::record::{EventMeta, Stage};
 use crate::outcome::{DeliveryResult, Reason};
 use crate::store::World;
 use crate::telemetry::notice::Notice;
-
-/// A request that is an event.
-#[derive(Debug)]
-pub struct Offer {
-    /// The stream of its producer.
-    pub stream: u32,
-    /// The route it came by.
-    pub route: RouteId,
-    /// The event.
-    pub event: Event,
-    /// Its idempotency key, if it has one.
-    pub key: Option<Key>,
-    /// What decides whether it is in a rollout, where that is not its id.
-    pub rollout_key: Option<String>,
-}
 
 /// What a producer gets, and the label to count it under.
 #[derive(Debug)]

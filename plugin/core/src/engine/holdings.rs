@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::pending::Pending;
-use super::place::Place;
+use crate::ledger::Place;
 use crate::ledger::record::EventMeta;
 use crate::ledger::{Ownership, Partition};
 use crate::store::{SharedStore, StoreError};

@@ -1,9 +1,9 @@
 //! Personal data in an event that somebody wants.
 
 use super::Engine;
-use super::accept::Offer;
 use crate::answer::Answer;
 use crate::ids::EndpointId;
+use crate::ingress::event::Offer;
 use crate::ingress::payload::{Action, inspect};
 use crate::ingress::route::Payload;
 use crate::store::World;

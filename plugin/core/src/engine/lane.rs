@@ -7,10 +7,10 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use super::place::Place;
 use super::timers::Timers;
 use crate::egress::endpoint::Endpoint;
 use crate::ids::EndpointId;
+use crate::ledger::Place;
 use crate::time::Instant;
 
 /// A lane: an endpoint's deliveries, or its dead letters on their way to the sink.

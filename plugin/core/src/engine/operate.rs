@@ -10,6 +10,7 @@ use crate::admin::about::About;
 use crate::admin::control::Cached;
 use crate::admin::{self, Outcome, Request};
 use crate::answer::{Answer, Problem};
+use crate::ingress::request::COMMAND_MAX;
 use crate::ledger::Partition;
 use crate::store::{StoreError, World};
 use crate::telemetry::notice::Notice;
@@ -29,7 +30,7 @@ const LEARNT: Duration = Duration::from_secs(1);
 
 impl Engine {
     /// Answers a request to the admin surface; `None`: the answer comes later, as an action.
-    pub fn handle_operator(&mut self, world: &mut World<'_>, stream: u32, request: &Request<'_>) -> Option<Answer> {
+    pub(super) fn administer(&mut self, world: &mut World<'_>, stream: u32, request: &Request<'_>) -> Option<Answer> {
         let config = Rc::clone(&self.config);
         let (answer, line) = match admin::handle(world, &self.prefix, config.admin.as_ref()?, request) {
             Outcome::Answer(answer) => return Some(answer),
@@ -52,7 +53,7 @@ impl Engine {
     }
 
     /// A stream that waited for the end of a drain is over.
-    pub fn handle_operator_gone(&mut self, stream: u32) {
+    pub(super) fn operator_gone(&mut self, stream: u32) {
         self.drains.retain(|drain| drain.stream != stream);
     }
 
@@ -90,8 +91,8 @@ impl Engine {
         Ok((pending, waiting))
     }
 
-    /// The answer to a request to the admin surface whose body is larger than [`admin::BODY_MAX`].
-    pub fn refuse_operator(&self, world: &mut World<'_>) -> Answer {
-        admin::named(world.store, &self.prefix, Problem::too_large(admin::BODY_MAX))
+    /// The answer to a request to the admin surface whose body is larger than [`COMMAND_MAX`].
+    pub(super) fn refuse_operator(&self, world: &mut World<'_>) -> Answer {
+        admin::named(world.store, &self.prefix, Problem::too_large(COMMAND_MAX))
     }
 }

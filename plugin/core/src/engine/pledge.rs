@@ -3,10 +3,10 @@
 use super::Engine;
 use super::action::Action;
 use super::pending::{Delivery, Pending, Pledge};
-use super::place::Place;
 use crate::answer::Answer;
 use crate::ingress::idempotency::Key;
 use crate::ingress::receipt::{DeliveryReceipt, Receipt, Status};
+use crate::ledger::Place;
 use crate::ledger::record::Stage;
 use crate::store::World;
 use crate::telemetry::notice::Notice;
@@ -14,7 +14,7 @@ use crate::telemetry::notice::Notice;
 impl Engine {
     /// A stream that waited for the event at `place` is over. If its producer has not been answered, it is gone: the
     /// event goes on, and nobody is answered.
-    pub fn handle_producer_gone(&mut self, stream: u32, place: Place) {
+    pub(super) fn producer_gone(&mut self, stream: u32, place: Place) {
         let pledge = self.queue.holdings.event_mut(place).and_then(|event| event.pledge.as_mut());
         if let Some(pledge) = pledge.filter(|pledge| pledge.stream == Some(stream)) {
             pledge.stream = None;

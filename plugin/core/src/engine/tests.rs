@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::config;
-use crate::ingress::event::{Event, EventResult};
+use crate::ingress::event::{Event, EventResult, Offer};
 use crate::outcome::Ending;
 use crate::store::SharedStore;
 use crate::store::memory::MemoryStore;

@@ -5,6 +5,8 @@ use std::fmt;
 
 use crate::event_type::{EVENT_TYPE_MAX, is_event_type_byte, is_operational};
 use crate::headers::{self, Headers};
+use crate::ids::RouteId;
+use crate::ingress::idempotency::Key;
 use crate::ingress::route::{MetadataValue, Payload, Route};
 use crate::ingress::template::{Absent, Source};
 use crate::json::{self, BodyFault, quoted};
@@ -26,6 +28,21 @@ pub struct Event {
     pub traceparent: Option<Vec<u8>>,
     /// The producer's `tracestate`; only ever with a `traceparent`.
     pub tracestate: Option<Vec<u8>>,
+}
+
+/// A request that is an event.
+#[derive(Debug)]
+pub struct Offer {
+    /// The stream of its producer.
+    pub stream: u32,
+    /// The route it came by.
+    pub route: RouteId,
+    /// The event.
+    pub event: Event,
+    /// Its idempotency key, if it has one.
+    pub key: Option<Key>,
+    /// What decides whether it is in a rollout, where that is not its id.
+    pub rollout_key: Option<String>,
 }
 
 /// Why a request on an event's path is no event: the producer's 400. Printed, it is one sentence that quotes nothing the

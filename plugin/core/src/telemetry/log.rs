@@ -89,7 +89,7 @@ impl Log {
 /// Which line a notice is worth, if any.
 fn subject(config: &Config, notice: &Notice) -> Option<Subject> {
     let (level, event, endpoint) = match notice {
-        Notice::Attempt { .. } | Notice::Delivery { .. } | Notice::Gauge { .. } => return None,
+        Notice::Request(_) | Notice::Attempt { .. } | Notice::Delivery { .. } | Notice::Gauge { .. } => return None,
         // That is one line, whatever it changed.
         Notice::Changed { .. } | Notice::RolledBackByOperator { .. } | Notice::Removed { .. } => return None,
         // The first of a row: the others say nothing new.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::egress::breaker::Position;
 use crate::ids::{EndpointId, EventId, RouteId};
 use crate::ingress::payload::{self, Findings};
+use crate::ingress::request::Count;
 use crate::outcome::{DeliveryResult, Ending, Reason};
 use crate::rollout::Percent;
 use crate::rollout::guard::Trigger;
@@ -13,6 +14,8 @@ use crate::store::StoreError;
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {
+    /// A request was answered, or went on verified.
+    Request(Count),
     /// An attempt ended.
     Attempt {
         /// Where it went.

@@ -89,7 +89,7 @@ fn it_does_not_wait_for_an_endpoint_that_is_disabled() {
 fn a_client_that_went_away_is_not_answered_and_its_event_goes_on() {
     let mut process = Process::with(1, DELIVERED, &billing(""));
     let slot = process.offer(0, 7).answer.unwrap_err();
-    process.run(0, |engine, _| engine.handle_producer_gone(7, slot));
+    process.run(0, |engine, _| engine.producer_gone(7, slot));
     let sent = process.only();
     process.end(&sent, Ending::Status(200));
     assert!(answers(process.poll().1).is_empty());

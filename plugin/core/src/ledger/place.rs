@@ -11,11 +11,12 @@ pub struct Place {
 
 impl Place {
     /// Both numbers in one.
-    pub(super) fn number(self) -> u64 {
+    pub fn number(self) -> u64 {
         u64::from(self.partition) << 32 | u64::from(self.slot)
     }
 
-    pub(super) fn numbered(number: u64) -> Self {
+    /// The place of this number.
+    pub fn numbered(number: u64) -> Self {
         Self { partition: (number >> 32) as u32, slot: number as u32 }
     }
 }

@@ -1,0 +1,70 @@
+//! What requests ask of the engine: [`Work`], and what follows from their ends.
+
+use std::rc::Rc;
+
+use super::Engine;
+use crate::admin;
+use crate::answer::Answer;
+use crate::headers::Headers;
+use crate::inbound::Ticket;
+use crate::ingress::request::{Count, End, Request, Step, Work, below};
+use crate::store::World;
+use crate::telemetry::notice::Notice;
+
+impl Engine {
+    /// Does what only the engine can do for a request: what is to be done with it then.
+    pub fn handle_work(&mut self, world: &mut World<'_>, request: &mut Request, work: Work) -> Step {
+        match work {
+            Work::Take(offer) => {
+                let route = offer.route;
+                let reply = self.handle_event(world, *offer);
+                self.output.note(Notice::Request(Count::Event(route, reply.result)));
+                request.handle_reply(reply.answer)
+            }
+            Work::Verify { rule, headers, body } => {
+                let config = Rc::clone(&self.config);
+                let verdict = self.gate.verify(&config.inbound, world.store, world.now, rule, &headers, &body);
+                let verified = verdict.pass.is_ok().then_some(Count::Inbound(rule, verdict.result));
+                let step = request.handle_verdict(&config.request_rules(), rule, verdict, *headers, body);
+                // What goes on is counted once its headers are changed.
+                if !matches!(step, Step::Change(_)) {
+                    verified.into_iter().for_each(|count| self.output.note(Notice::Request(count)));
+                }
+                match step {
+                    Step::Work(work) => self.handle_work(world, request, work),
+                    step => step,
+                }
+            }
+            Work::Command { headers, body } => {
+                let answer = self.command(world, request.stream(), &headers, &body);
+                request.handle_command_done(answer)
+            }
+            Work::RefuseCommand => request.handle_command_done(Some(self.refuse_operator(world))),
+        }
+    }
+
+    /// A message that was verified has been answered, or never will be: `is_taken` says whether by a 2xx.
+    pub fn handle_message_end(&mut self, world: &mut World<'_>, ticket: &Ticket, is_taken: bool) {
+        if let Err(error) = self.gate.end(world.store, ticket, is_taken) {
+            self.output.note(Notice::Store { doing: "ending the claim of an inbound message", error });
+        }
+    }
+
+    /// The stream is over of a request that waited.
+    pub fn handle_request_end(&mut self, stream: u32, end: &End) {
+        match end {
+            End::Producer(place) => self.producer_gone(stream, *place),
+            End::Operator => self.operator_gone(stream),
+        }
+    }
+
+    fn command(&mut self, world: &mut World<'_>, stream: u32, headers: &Headers, body: &[u8]) -> Option<Answer> {
+        let config = Rc::clone(&self.config);
+        let path = config.admin.as_ref().and_then(|admin| below(&admin.path, headers.text(":path")));
+        let Some((path, query)) = path else {
+            return Some(Answer::unavailable(1, "this configuration has no such admin surface"));
+        };
+        let (method, authorization) = (headers.text(":method"), headers.single("authorization"));
+        self.administer(world, stream, &admin::Request { method, path, query, authorization, body })
+    }
+}

@@ -1,0 +1,267 @@
+use serde_json::json;
+
+use super::*;
+use crate::config::{self, Config};
+use crate::ids::EventId;
+use crate::ingress::receipt::{Receipt, Status};
+
+/// An admin surface, two inbound rules, of which the second's path is an event's too, and a route that takes no body above
+/// 1 KiB.
+fn config() -> Config {
+    let rule =
+        |name: &str| json!({"name": name, "match": {"path": format!("/in/{name}")}, "secrets": [{"value": "s"}]});
+    let config = json!({
+        "admin": {"tokens": [{"value": "t"}]},
+        "limits": {"body": "1KiB"},
+        "inbound": [rule("partner"), rule("both")],
+        "routes": [
+            {"name": "paid", "match": {"path": "/events/{event}"}, "event": "{event}"},
+            {"name": "both", "match": {"path": "/in/both", "headers": {"x-gatepost-verified": "both"}}, "event": "both"},
+        ],
+        "endpoints": [{"name": "one", "cluster": "c", "url": "http://one", "secrets": [{"value": "s"}]}],
+    });
+    config::parse(config.to_string().as_bytes(), &|_| None).unwrap_or_else(|problems| panic!("{problems:?}"))
+}
+
+fn headers(path: &str, more: &[(&str, &str)]) -> Headers {
+    let all = [&[(":method", "POST"), (":path", path)], more].concat();
+    Headers::new(&all.iter().map(|(name, value)| (*name, value.as_bytes())).collect::<Vec<_>>())
+}
+
+/// A request whose headers have come, and no more.
+fn begun(config: &Config, path: &str, more: &[(&str, &str)]) -> (Request, Step) {
+    let mut request = Request::new(7);
+    let step = request.handle_headers(&config.request_rules(), headers(path, more), false);
+    (request, step)
+}
+
+/// A request that is collected, and its body.
+fn whole(config: &Config, path: &str, more: &[(&str, &str)], body: &[u8]) -> (Request, Step) {
+    let (mut request, step) = begun(config, path, more);
+    assert!(matches!(step, Step::Pause), "{step:?}");
+    let step = request.handle_data(&config.request_rules(), body.len(), true);
+    assert!(matches!(step, Step::ReadBody(len) if len == body.len()), "{step:?}");
+    let step = request.handle_body(&config.request_rules(), Some(body.to_vec()));
+    (request, step)
+}
+
+fn replied(step: &Step) -> (u16, Option<Count>) {
+    match step {
+        Step::Reply(answer, count) => (answer.status, *count),
+        step => panic!("no reply: {step:?}"),
+    }
+}
+
+fn verified() -> Verdict {
+    Verdict { result: InboundResult::Verified, pass: Ok(None) }
+}
+
+const PARTNER: RuleId = RuleId(0);
+const BOTH: RuleId = RuleId(1);
+const PAID: RouteId = RouteId(0);
+
+#[test]
+fn what_no_rule_names_goes_on_untouched() {
+    let config = config();
+    let (mut request, step) = begun(&config, "/other", &[]);
+    assert!(matches!(step, Step::Continue(None)), "{step:?}");
+    assert!(matches!(request.handle_data(&config.request_rules(), 9, true), Step::Continue(None)));
+    assert!(matches!(request.handle_trailers(), Step::Continue(None)));
+    assert_eq!(request.handle_end(), (None, None));
+}
+
+/// Whoever claims to be verified loses the claim, in either spelling, and goes on.
+#[test]
+fn a_claim_to_be_verified_is_removed() {
+    let (mut request, step) = begun(&config(), "/other", &[("x-gatepost-verified", "a"), ("x_gatepost_verified", "b")]);
+    let Step::Change(changes) = step else { panic!("{step:?}") };
+    assert_eq!(
+        changes,
+        Changes { remove: vec!["x-gatepost-verified".into(), "x_gatepost_verified".into()], set: None }
+    );
+    assert!(matches!(request.handle_changed(true), Step::Continue(None)));
+}
+
+#[test]
+fn what_cannot_be_changed_does_not_go_on() {
+    let (mut request, _) = begun(&config(), "/other", &[("x-gatepost-verified", "a")]);
+    assert_eq!(replied(&request.handle_changed(false)), (503, None));
+}
+
+#[test]
+fn a_request_without_a_method_is_refused() {
+    let mut request = Request::new(7);
+    let step = request.handle_headers(&config().request_rules(), Headers::default(), true);
+    assert_eq!(replied(&step), (503, None));
+}
+
+#[test]
+fn a_path_that_may_be_a_guarded_one_is_refused() {
+    assert_eq!(replied(&begun(&config(), "/other/../in/partner", &[]).1), (400, None));
+}
+
+#[test]
+fn the_admin_surface_goes_first_and_reads_its_body() {
+    let (mut request, step) = whole(&config(), "/gatepost/drain?x=1", &[], b"{}");
+    assert!(matches!(&step, Step::Work(Work::Command { body, .. }) if body == b"{}"), "{step:?}");
+    assert!(matches!(request.handle_command_done(None), Step::Pause));
+    assert_eq!(request.handle_end(), (None, Some(End::Operator)));
+}
+
+#[test]
+fn a_command_whose_body_cannot_be_read_has_none() {
+    let config = config();
+    let (mut request, _) = begun(&config, "/gatepost", &[]);
+    let step = request.handle_body(&config.request_rules(), None);
+    assert!(matches!(&step, Step::Work(Work::Command { body, .. }) if body.is_empty()), "{step:?}");
+    assert_eq!(replied(&request.handle_command_done(Some(Answer::bad_request("no")))), (400, None));
+}
+
+#[test]
+fn a_command_that_is_too_large_is_refused() {
+    let config = config();
+    let (mut request, _) = begun(&config, "/gatepost/state", &[]);
+    assert!(matches!(request.handle_data(&config.request_rules(), COMMAND_MAX, false), Step::Pause));
+    let step = request.handle_data(&config.request_rules(), COMMAND_MAX + 1, false);
+    assert!(matches!(step, Step::Work(Work::RefuseCommand)), "{step:?}");
+}
+
+#[test]
+fn a_message_is_collected_and_verified() {
+    let (_, step) = whole(&config(), "/in/partner", &[], b"hello");
+    let Step::Work(Work::Verify { rule, body, .. }) = step else { panic!("{step:?}") };
+    assert_eq!((rule, body.as_slice()), (PARTNER, &b"hello"[..]));
+}
+
+#[test]
+fn a_message_by_another_method_is_refused() {
+    let mut request = Request::new(7);
+    let get = Headers::new(&[(":method", b"GET"), (":path", b"/in/partner")]);
+    let step = request.handle_headers(&config().request_rules(), get, true);
+    assert_eq!(replied(&step), (405, Some(Count::Inbound(PARTNER, InboundResult::Method))));
+}
+
+/// By its announced length, and by what has come of it.
+#[test]
+fn a_message_that_is_too_large_is_refused() {
+    let (config, too_large) = (config(), (413, Some(Count::Inbound(PARTNER, InboundResult::TooLarge))));
+    assert_eq!(replied(&begun(&config, "/in/partner", &[("content-length", "1025")]).1), too_large);
+    let (mut request, _) = begun(&config, "/in/partner", &[("content-length", "1024")]);
+    assert_eq!(replied(&request.handle_data(&config.request_rules(), 1025, false)), too_large);
+}
+
+#[test]
+fn a_message_whose_body_cannot_be_read_is_refused() {
+    let config = config();
+    let (mut request, _) = begun(&config, "/in/partner", &[]);
+    let step = request.handle_body(&config.request_rules(), None);
+    assert_eq!(replied(&step), (503, Some(Count::Inbound(PARTNER, InboundResult::Unavailable))));
+}
+
+/// It is counted once it is marked; if it cannot be marked it does not go on.
+#[test]
+fn a_verified_message_goes_on_marked() {
+    let config = config();
+    for (is_done, counted) in [(true, InboundResult::Verified), (false, InboundResult::Unavailable)] {
+        let (mut request, _) = whole(&config, "/in/partner", &[("x_gatepost_verified", "me")], b"");
+        let step =
+            request.handle_verdict(&config.request_rules(), PARTNER, verified(), headers("/in/partner", &[]), vec![]);
+        let Step::Change(changes) = step else { panic!("{step:?}") };
+        assert_eq!(changes.remove, ["x_gatepost_verified"]);
+        assert_eq!(changes.set, Some(("x-gatepost-verified".to_owned(), "partner".to_owned())));
+        match request.handle_changed(is_done) {
+            Step::Continue(count) if is_done => assert_eq!(count, Some(Count::Inbound(PARTNER, counted))),
+            step => assert_eq!(replied(&step), (503, Some(Count::Inbound(PARTNER, counted)))),
+        }
+    }
+}
+
+#[test]
+fn a_message_that_is_not_verified_is_answered() {
+    let config = config();
+    let (mut request, _) = whole(&config, "/in/partner", &[], b"");
+    let verdict = Verdict::answer(InboundResult::Unsigned, Answer::problem(401, "Unauthorized", "no"));
+    let step = request.handle_verdict(&config.request_rules(), PARTNER, verdict, headers("/in/partner", &[]), vec![]);
+    assert_eq!(replied(&step), (401, Some(Count::Inbound(PARTNER, InboundResult::Unsigned))));
+}
+
+/// The route asks for the gateway's own mark, which a client cannot set.
+#[test]
+fn a_verified_message_may_be_an_event() {
+    let config = config();
+    let (mut request, step) = whole(&config, "/in/both", &[("x-gatepost-verified", "both")], b"x");
+    let Step::Work(Work::Verify { headers, body, .. }) = step else { panic!("{step:?}") };
+    assert!(headers.get("x-gatepost-verified").is_none());
+    let step = request.handle_verdict(&config.request_rules(), BOTH, verified(), *headers, body);
+    let Step::Work(Work::Take(offer)) = step else { panic!("{step:?}") };
+    assert_eq!(
+        (offer.route, offer.event.event_type.as_str(), offer.event.payload.as_slice()),
+        (RouteId(1), "both", &b"x"[..])
+    );
+}
+
+#[test]
+fn an_event_is_collected_and_taken() {
+    let (mut request, step) = whole(&config(), "/events/paid", &[("idempotency-key", "k")], b"{}");
+    let Step::Work(Work::Take(offer)) = step else { panic!("{step:?}") };
+    assert_eq!((offer.stream, offer.route, offer.event.event_type.as_str()), (7, PAID, "paid"));
+    assert!(offer.key.is_some());
+    let receipt = Receipt { id: EventId([0; 16]), event: "paid", status: Status::Accepted, deliveries: Vec::new() };
+    assert_eq!(replied(&request.handle_reply(Ok(Answer::receipt(202, &receipt)))), (202, None));
+    assert_eq!(request.handle_end(), (None, None));
+}
+
+#[test]
+fn a_producer_may_wait_for_the_end_of_its_event() {
+    let (mut request, _) = whole(&config(), "/events/paid", &[], b"{}");
+    let place = Place { partition: 1, slot: 2 };
+    assert!(matches!(request.handle_reply(Err(place)), Step::Pause));
+    assert_eq!(request.handle_end(), (None, Some(End::Producer(place))));
+}
+
+/// Headers that end the stream, and trailers behind a body.
+#[test]
+fn an_event_may_end_with_its_headers_or_its_trailers() {
+    let config = config();
+    let mut request = Request::new(7);
+    let step = request.handle_headers(&config.request_rules(), headers("/events/paid", &[]), true);
+    assert!(matches!(step, Step::ReadBody(0)), "{step:?}");
+    let (mut request, _) = begun(&config, "/events/paid", &[]);
+    assert!(matches!(request.handle_data(&config.request_rules(), 3, false), Step::Pause));
+    assert!(matches!(request.handle_trailers(), Step::ReadBody(3)));
+}
+
+#[test]
+fn what_is_no_event_of_its_route_is_refused() {
+    let (config, invalid) = (config(), Some(Count::Event(PAID, EventResult::Invalid)));
+    assert_eq!(replied(&whole(&config, "/events/p%C3%A4id", &[], b"{}").1), (400, invalid));
+    assert_eq!(replied(&whole(&config, "/events/paid", &[("idempotency-key", "")], b"{}").1), (400, invalid));
+    assert_eq!(replied(&begun(&config, "/events/paid", &[("content-length", "1025")]).1), (413, invalid));
+    let (mut request, _) = begun(&config, "/events/paid", &[]);
+    let unread = request.handle_body(&config.request_rules(), None);
+    assert_eq!(replied(&unread), (503, Some(Count::Event(PAID, EventResult::Unavailable))));
+    let mut request = Request::new(7);
+    let get = Headers::new(&[(":method", b"GET"), (":path", b"/events/paid")]);
+    assert_eq!(replied(&request.handle_headers(&config.request_rules(), get, true)), (405, None));
+}
+
+/// Callbacks that come once more change nothing.
+#[test]
+fn what_was_answered_stays_answered() {
+    let config = config();
+    let (mut request, _) = begun(&config, "/events/paid", &[("content-length", "1025")]);
+    assert!(matches!(request.handle_data(&config.request_rules(), 9, true), Step::Pause));
+    assert!(matches!(request.handle_trailers(), Step::Pause));
+    assert!(matches!(request.handle_changed(true), Step::Pause));
+    assert!(!request.wants_response());
+    assert_eq!(request.handle_response(200), None);
+}
+
+#[test]
+fn a_path_below_the_admin_surface_is_its_own() {
+    assert_eq!(below("/gatepost", "/gatepost/a/b?c=d"), Some(("/a/b", "c=d")));
+    assert_eq!(below("/gatepost", "/gatepost"), Some(("", "")));
+    for path in ["/gatepostal", "/", "/x/gatepost"] {
+        assert_eq!(below("/gatepost", path), None, "{path}");
+    }
+}
