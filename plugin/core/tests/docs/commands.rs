@@ -70,10 +70,10 @@ fn faults(line: &str, known: &Known) -> (usize, Vec<String>) {
                 count += 1;
                 need(known.subcommands.iter().any(|name| name == next), format!("gatepost {next}"));
             }
-            "-p" if before != "mkdir" => {
+            "-p" if before != "mkdir" && !next.is_empty() => {
                 need(known.packages.iter().any(|name| name == next), format!("package {next}"))
             }
-            path if PLACES.iter().any(|place| path.starts_with(place)) && !path.contains(['<', '*', '…', '=']) => {
+            path if PLACES.iter().any(|place| path.starts_with(place)) && !path.contains("NAME") => {
                 need(root().join(path).exists(), path.to_owned());
             }
             _ => {}

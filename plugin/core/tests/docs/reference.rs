@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::sync::LazyLock;
 
 use serde_json::{Value, json};
 
@@ -20,6 +21,8 @@ mod samples;
 const PAGE: &str = "envoy/docs/config.md";
 /// What the tables of keys begin with.
 const HEAD: &str = "| key | default | accepts | |";
+
+static KEYS: LazyLock<BTreeMap<String, Key>> = LazyLock::new(parser::keys);
 
 /// A line of a table.
 struct Row {
@@ -57,11 +60,11 @@ fn rows(page: &str) -> Vec<Row> {
 }
 
 /// The page with what the parser accepts in the third column.
-fn updated(page: &str, keys: &BTreeMap<String, Key>) -> String {
+fn updated(page: &str) -> String {
     let mut lines: Vec<String> = page.lines().map(str::to_owned).collect();
     for row in rows(page) {
         let cells: Vec<&str> = lines[row.at].split(" | ").collect();
-        let Some(key) = keys.get(&row.keys[0]) else { continue };
+        let Some(key) = KEYS.get(&row.keys[0]) else { continue };
         lines[row.at] = [cells[0], cells[1], &key.accepts, cells[3]].join(" | ");
     }
     lines.join("\n") + "\n"
@@ -70,17 +73,16 @@ fn updated(page: &str, keys: &BTreeMap<String, Key>) -> String {
 /// Each key that the parser accepts has a line that says what it accepts, and no other key has one.
 #[test]
 fn the_reference_has_every_key() {
-    let keys = parser::keys();
     let mut page = read(PAGE);
     if std::env::var_os("UPDATE").is_some() {
-        page = updated(&page, &keys);
+        page = updated(&page);
         fs::write(root().join(PAGE), &page).unwrap();
     }
     let mut wrong = Vec::new();
     let mut told = Vec::new();
     for row in rows(&page) {
         for name in row.keys {
-            match keys.get(&name) {
+            match KEYS.get(&name) {
                 None => wrong.push(format!("{name}: the parser has no such key")),
                 Some(key) if key.accepts != row.accepts => {
                     wrong.push(format!("{name}: accepts {:?}, not {:?}", key.accepts, row.accepts));
@@ -91,7 +93,7 @@ fn the_reference_has_every_key() {
             told.push(name);
         }
     }
-    let silent = keys.keys().filter(|name| !told.contains(name));
+    let silent = KEYS.keys().filter(|name| !told.contains(name));
     wrong.extend(silent.map(|name| format!("{name}: has no line")));
     assert!(wrong.is_empty(), "{PAGE}, to be updated with UPDATE=1:\n{}", wrong.join("\n"));
 }
@@ -103,7 +105,7 @@ fn computed(name: &str) -> Option<(&'static str, Option<Value>)> {
         "user_agent" => ("`Gatepost/<version>`", Some(json!(concat!("Gatepost/", env!("CARGO_PKG_VERSION"))))),
         "pending" => ("¼ of `limits.pending`", Some(json!(2500))),
         "rate.burst" => ("`per_second`, rounded up", Some(json!(3))),
-        "secrets" if name.starts_with("signature") => ("those of the entry", None),
+        "secrets" if name.starts_with("signature") => ("those beside `signature`", None),
         "secrets[].env" | "secrets[].value" | "admin.tokens[].env" | "admin.tokens[].value" => ("one of the two", None),
         _ => return None,
     })
@@ -151,11 +153,10 @@ fn literal(text: &str) -> Value {
 /// Leaving a key out means what its line says.
 #[test]
 fn each_default_is_what_the_reference_says() {
-    let keys = parser::keys();
     let mut wrong = Vec::new();
     for row in rows(&read(PAGE)) {
         for name in &row.keys {
-            let Some(key) = keys.get(name) else { continue };
+            let Some(key) = KEYS.get(name) else { continue };
             wrong.extend(fault(name, key, &row.default).map(|fault| format!("{name}, {}: {fault}", row.default)));
         }
     }
@@ -165,7 +166,7 @@ fn each_default_is_what_the_reference_says() {
 /// What each sample says of a key differs from leaving it out: else no wrong default would show.
 #[test]
 fn each_key_of_the_samples_has_its_effect() {
-    for (name, key) in parser::keys() {
+    for (name, key) in KEYS.iter() {
         // It has one value today.
         if name != "routes[].mode" {
             assert_ne!(key.with(Some(key.value())), key.with(None), "{name}");

@@ -7,8 +7,9 @@ use serde_json::Value;
 
 use super::samples::samples;
 
-/// More items than any list may have.
+/// More items than any list may have, and more entries than any object.
 const MANY: usize = 5000;
+const MANY_ENTRIES: usize = 100;
 
 /// A key of the config.
 pub struct Key {
@@ -161,19 +162,27 @@ impl Place<'_> {
         }
     }
 
+    /// What is said when there are too many, of items or entries.
+    fn most(&self, many: Value, what: &str) -> Option<String> {
+        self.told(many).filter(|(said, _)| said == what).map(|(_, most)| most)
+    }
+
     fn accepts(&self) -> String {
         let expected = self.expected();
-        let mut accepts = if expected.starts_with(OBJECT) { "an object".to_owned() } else { expected.clone() };
-        // How long a list of endpoints may be depends on how many there are.
-        let many: Value = vec![Value::Null; MANY].into();
-        if let Some((_, max)) = self.told(many).filter(|(what, _)| *what == format!("has {MANY} items"))
-            && self.name() != "routes[].endpoints"
-        {
-            accepts = format!("{accepts}; {max} items");
+        let is_object = expected.starts_with(OBJECT);
+        let mut accepts = if is_object { "an object".to_owned() } else { expected.clone() };
+        if self.told(Value::Null).is_none() && !accepts.ends_with("or null") {
+            accepts += "; or null";
         }
-        let many = (0..MANY).map(|at| (at.to_string(), Value::Null)).collect::<serde_json::Map<_, _>>();
-        if let Some((_, max)) = self.told(many.into()).filter(|(what, _)| *what == format!("has {MANY} entries")) {
-            accepts = format!("{accepts}; {max} entries");
+        // How long a list of endpoints may be depends on how many there are.
+        let items = self.most(vec![Value::Null; MANY].into(), &format!("has {MANY} items"));
+        if let Some(most) = items.filter(|_| self.name() != "routes[].endpoints") {
+            let list = if is_object { ", or a list" } else { "" };
+            accepts = format!("{accepts}{list}; {most} items");
+        }
+        let many = (0..MANY_ENTRIES).map(|at| (at.to_string(), Value::Null)).collect::<serde_json::Map<_, _>>();
+        if let Some(most) = self.most(many.into(), &format!("has {MANY_ENTRIES} entries")) {
+            accepts = format!("{accepts}; {most} entries");
         }
         if let Value::Array(items) = self.value() {
             assert!(!items.is_empty(), "{}: no sample has an item", self.path);
