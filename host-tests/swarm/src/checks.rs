@@ -228,7 +228,7 @@ impl Checks {
         Ok(())
     }
 
-    /// The arithmetic of the limits, as the README has it, for the partitions that were ever used.
+    /// The arithmetic of the limits, as envoy/docs/config.md has it, for the partitions that were ever used.
     fn bounded(&self) -> Result<(), Broken> {
         let (plan, limits) = (&self.plan, &self.plan.limits);
         // Those that may wait to be adopted, and a few for each worker, configuration, death and stall.

@@ -1,4 +1,4 @@
-//! The receivers of the guide, `envoy/receivers.md`: each accepts what is good and refuses what is not.
+//! The receivers of the guide, `envoy/docs/receivers.md`: each accepts what is good and refuses what is not.
 
 mod guide;
 mod running;

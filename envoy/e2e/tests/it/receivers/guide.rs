@@ -1,24 +1,19 @@
-//! `envoy/receivers.md` itself.
+//! `envoy/docs/receivers.md` itself.
 
 use std::fs;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use gatepost_cli::workspace;
 
 use super::running::LANGUAGES;
 
+/// The guide leads to a receiver in each language; that no link is dead the core's test of the documents sees.
 #[test]
-fn the_guide_leads_to_the_file_of_each_receiver_and_to_none_that_is_missing() -> Result<()> {
-    let guide = fs::read_to_string(workspace().join("envoy/receivers.md"))?;
-    let links: Vec<&str> = guide.split("](").skip(1).filter_map(|rest| rest.split(')').next()).collect();
-    for link in &links {
-        let file = workspace().join("envoy").join(link);
-        let code = fs::read_to_string(&file).with_context(|| format!("the link {link}"))?;
-        assert!(!code.is_empty(), "{link}");
-    }
+fn the_guide_leads_to_the_receiver_of_each_language() -> Result<()> {
+    let guide = fs::read_to_string(workspace().join("envoy/docs/receivers.md"))?;
     for language in LANGUAGES {
-        let directory = format!("receivers/{language:?}/").to_lowercase();
-        assert!(links.iter().any(|link| link.starts_with(&directory)), "no link to {directory}");
+        let link = format!("](../receivers/{language:?}/").to_lowercase();
+        assert!(guide.contains(&link), "no link {link}");
     }
     Ok(())
 }

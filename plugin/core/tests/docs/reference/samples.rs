@@ -1,0 +1,84 @@
+//! Configs that have, all together, every key at another value than its default.
+
+use serde_json::{Value, json};
+
+/// The samples; each is valid, and stays so without any one of its keys that may be left out.
+pub fn samples() -> [Value; 2] {
+    let percent = json!({
+        "routes": [{"name": "ingest", "match": {"path": "/events/{event}"}, "event": "{event}"}],
+        "endpoints": [{
+            "name": "billing", "cluster": "billing", "url": "http://billing", "secrets": [{"env": "SECRET"}],
+            // Beside limits.pending at its default.
+            "pending": 17,
+        }],
+        "rollout": {"percent": 5},
+    });
+    let most = json!({
+        "enabled": {"env": "ON"},
+        "user_agent": "Acme/2.0",
+        "routes": [{
+            "name": "ingest", "mode": "dispatch",
+            "match": {"path": "/events/{event}", "methods": ["PUT"], "headers": {"x-tenant": "acme"}},
+            "event": "{event}",
+            "payload": "envelope", "metadata": {"tenant": "acme"},
+            "ack": "delivered", "ack_timeout": "1s",
+            "endpoints": ["billing"],
+            "idempotency_scope": "x-tenant",
+        }],
+        "endpoints": [endpoint()],
+        "rollout": {
+            "key": "{header:x-tenant}", "start": "2026-11-23T14:00:00Z",
+            "phases": [{"percent": 5, "for": "24h", "approval": "manual"}],
+            "guard": {
+                "min_success": 0.5, "max_p95": "1s", "max_breaker_opens": 1, "max_unauthorized": 0.5,
+                "personal_data": false, "for": "10s", "min_events": 3, "on_rollback": "discard",
+                "hold": {"min_success": 0.6, "max_p95": "3s", "max_breaker_opens": 2},
+            },
+        },
+        "payload_guard": {
+            "ids_only": true, "allow": ["*_ref"], "deny_keys": ["birthday"], "detect": ["card"], "action": "redact",
+        },
+        "inbound": [{
+            "name": "partner",
+            "match": {"path": "/in", "methods": ["PUT"]},
+            "secrets": secrets("2027-01-01T00:00:00Z"), "signature": signature(),
+            "tolerance": {"past": "60s", "future": "0s"},
+            "replay": {"ttl": "1h", "capacity": 7, "duplicate": "reject", "when_full": "allow"},
+            "header": "x-verified",
+        }],
+        "limits": {
+            "body": "64KiB", "pending": 100, "pending_bytes": "1MiB", "dead_letters": 7, "dead_letter_bytes": "1MiB",
+            "idempotency_keys": 8, "history": 9,
+        },
+        "admin": {"path": "/admin", "tokens": [{"env": "TOKEN", "role": "operate"}, {"value": "t"}]},
+    });
+    [most, percent]
+}
+
+fn endpoint() -> Value {
+    json!({
+        "name": "billing", "cluster": "billing", "url": "http://billing",
+        "events": ["order.*"],
+        "secrets": secrets("2027-01-01T00:00:00Z"), "signature": signature(),
+        "timeout": "1s",
+        "retry": {"delays": ["1s"], "jitter": 0.5, "statuses": [408]},
+        "breaker": {"failures": 7, "window": "30s", "open": "5s", "count": "deliveries", "statuses": [429]},
+        "rate": {"per_second": 2.5, "burst": 9},
+        "max_in_flight": 3,
+        "max_age": "48h",
+        "overflow": "dead_letter",
+        "on_gone": "fail",
+        "headers": {"x-api-key": {"env": "API_KEY"}},
+        "disabled": true,
+        "dead_letter": {"cluster": "sink", "url": "http://sink"},
+    })
+}
+
+/// At every time one of them is valid, whatever is left out.
+fn secrets(until: &str) -> Value {
+    json!([{"env": "SECRET", "not_before": "2026-01-01T00:00:00Z", "not_after": until}, {"value": "s"}])
+}
+
+fn signature() -> Value {
+    json!([{"scheme": "github", "secrets": secrets("2028-01-01T00:00:00Z")}, {"header_prefix": "X-Acme-"}])
+}
