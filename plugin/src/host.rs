@@ -9,6 +9,7 @@ use gatepost_core::headers::Headers;
 use gatepost_core::ingress::request::Changes;
 use gatepost_core::outcome::CallEnd;
 use gatepost_core::store::{Cas, SharedStore, StoreError};
+use gatepost_core::telemetry::metrics::MetricKind;
 use gatepost_core::time::{Instant, Now, WallTime};
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, MapType, MetricType, Status};
@@ -223,7 +224,12 @@ pub fn set_tick(period: Duration) {
 }
 
 /// Defines a metric once and returns its id.
-pub fn define_metric(kind: MetricType, name: &str) -> Option<u32> {
+pub fn define_metric(kind: MetricKind, name: &str) -> Option<u32> {
+    let kind = match kind {
+        MetricKind::Counter => MetricType::Counter,
+        MetricKind::Gauge => MetricType::Gauge,
+        MetricKind::Histogram => MetricType::Histogram,
+    };
     hostcalls::define_metric(kind, name).ok()
 }
 

@@ -39,7 +39,7 @@ impl Worker {
         Self {
             engine: RefCell::new(Engine::new(Rc::clone(&config), &name)),
             randomness: RefCell::default(),
-            metrics: RefCell::new(Metrics::new(&config)),
+            metrics: RefCell::default(),
             log: RefCell::default(),
             config,
             name,

@@ -4,4 +4,5 @@ pub mod backlog;
 pub mod history;
 pub mod hours;
 pub mod log;
+pub mod metrics;
 pub mod notice;

@@ -1,0 +1,304 @@
+//! The metrics: their names and labels, which series there are, and what each notice changes.
+//!
+//! Labels stand in the name of Envoy's stat as `label=.=value;.;`, and the tag rules of the example config turn them into
+//! labels of `/stats/prometheus`.
+//!
+//! Every series is defined soon after the start, at 0: to Prometheus a counter that appears at 1 has not increased. How
+//! many there are follows from the config: 24 for each endpoint, 7 for each route, 14 for each inbound rule, and a dozen.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use crate::config::Config;
+use crate::egress::breaker::Position;
+use crate::ids::{EndpointId, RouteId, RuleId};
+use crate::inbound::InboundResult;
+use crate::ingress::event::EventResult;
+use crate::ingress::payload;
+use crate::ingress::request::Count;
+use crate::outcome::DeliveryResult;
+use crate::rollout::guard::Trigger;
+use crate::telemetry::hours::{OUTCOMES, REJECTED};
+use crate::telemetry::notice::{Gauge, Notice};
+
+const EVENTS: &str = "gatepost_events_total";
+const INBOUND: &str = "gatepost_inbound_total";
+const ATTEMPTS: &str = "gatepost_attempts_total";
+const ATTEMPT_DURATION: &str = "gatepost_attempt_duration_ms";
+const DELIVERIES: &str = "gatepost_deliveries_total";
+const DELIVERY_DURATION: &str = "gatepost_delivery_duration_ms";
+const BREAKER_OPENS: &str = "gatepost_breaker_opens_total";
+const ROLLBACKS: &str = "gatepost_rollbacks_total";
+const FINDINGS: &str = "gatepost_payload_findings_total";
+const EVICTED: &str = "gatepost_dead_letters_evicted_total";
+const ADOPTED: &str = "gatepost_adopted_total";
+const DROPPED: &str = "gatepost_operational_dropped_total";
+
+/// What a series is about; the first of its labels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// The process.
+    Process,
+    /// A route.
+    Route(RouteId),
+    /// An endpoint.
+    Endpoint(EndpointId),
+    /// An inbound rule.
+    Rule(RuleId),
+    /// An endpoint that the config need not know.
+    Named(String),
+}
+
+/// How a metric counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MetricKind {
+    /// It only grows.
+    Counter,
+    /// It stands at a value.
+    Gauge,
+    /// It distributes values.
+    Histogram,
+}
+
+/// A series of a subject.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Series {
+    /// The metric.
+    pub metric: &'static str,
+    /// How it counts.
+    pub kind: MetricKind,
+    /// The label that tells the series of a metric and a subject apart, and its value; empty: there is but one.
+    pub label: (&'static str, &'static str),
+}
+
+impl Series {
+    const fn counter(metric: &'static str) -> Self {
+        Self { metric, kind: MetricKind::Counter, label: ("", "") }
+    }
+
+    const fn labelled(metric: &'static str, label: &'static str, value: &'static str) -> Self {
+        Self { metric, kind: MetricKind::Counter, label: (label, value) }
+    }
+
+    const fn histogram(metric: &'static str) -> Self {
+        Self { metric, kind: MetricKind::Histogram, label: ("", "") }
+    }
+
+    fn gauge(gauge: Gauge) -> Self {
+        Self { metric: gauge.metric(), kind: MetricKind::Gauge, label: ("", "") }
+    }
+
+    /// The name of Envoy's stat for this series of a subject.
+    pub fn stat(&self, config: &Config, subject: &Subject) -> String {
+        let name: Option<(&str, Cow<'_, str>)> = match subject {
+            Subject::Process => None,
+            Subject::Route(id) => config.routes.get(id.0).map(|route| ("route", route.name.as_str().into())),
+            Subject::Rule(id) => config.inbound.get(id.0).map(|rule| ("route", rule.name.as_str().into())),
+            Subject::Endpoint(id) => {
+                config.endpoints.get(id.0).map(|endpoint| ("endpoint", endpoint.name.as_str().into()))
+            }
+            Subject::Named(name) => Some(("endpoint", name.as_str().into())),
+        };
+        let mut stat = String::new();
+        for (label, value) in name.iter().map(|(label, value)| (*label, value.as_ref())).chain([self.label]) {
+            if !label.is_empty() {
+                stat.extend([label, "=.=", value, ";.;"]);
+            }
+        }
+        stat.push_str(self.metric);
+        stat
+    }
+}
+
+/// What happens to a series.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// A counter grows by this.
+    Add(u32),
+    /// A gauge stands at this value, or a histogram gets it.
+    Record(u64),
+}
+
+/// All subjects of a configuration, the process first; none where it only serves the admin surface.
+pub fn subjects(config: &Config) -> impl Iterator<Item = Subject> {
+    let (routes, endpoints, rules) = (config.routes.len(), config.endpoints.len(), config.inbound.len());
+    let process = (endpoints > 0 || rules > 0).then_some(Subject::Process);
+    let named = |count: usize| if endpoints > 0 || rules > 0 { 0..count } else { 0..0 };
+    (process.into_iter())
+        .chain(named(routes).map(|number| Subject::Route(RouteId(number))))
+        .chain(named(endpoints).map(|number| Subject::Endpoint(EndpointId(number))))
+        .chain(named(rules).map(|number| Subject::Rule(RuleId(number))))
+}
+
+/// All series of a subject.
+pub fn series(subject: &Subject) -> Vec<Series> {
+    match subject {
+        Subject::Process => {
+            let kinds = payload::Kind::ALL.map(|kind| Series::labelled(FINDINGS, "kind", kind.label()));
+            let counters = [EVICTED, ADOPTED, DROPPED].map(Series::counter);
+            counters.into_iter().chain(kinds).chain(Gauge::OF_PROCESS.map(Series::gauge)).collect()
+        }
+        Subject::Route(_) => EventResult::ALL.map(|result| Series::labelled(EVENTS, "result", result.label())).into(),
+        Subject::Rule(_) => InboundResult::ALL.map(|(_, label)| Series::labelled(INBOUND, "result", label)).into(),
+        Subject::Endpoint(_) | Subject::Named(_) => {
+            let outcomes = OUTCOMES.map(|outcome| Series::labelled(ATTEMPTS, "outcome", outcome));
+            let results = DeliveryResult::ALL.map(|result| Series::labelled(DELIVERIES, "result", result.label()));
+            let triggers = Trigger::ALL.map(|trigger| Series::labelled(ROLLBACKS, "reason", trigger.label()));
+            let one = [
+                Series::counter(BREAKER_OPENS),
+                Series::histogram(ATTEMPT_DURATION),
+                Series::histogram(DELIVERY_DURATION),
+            ];
+            (outcomes.into_iter().chain(results).chain(triggers))
+                .chain(Gauge::OF_ENDPOINTS.map(Series::gauge))
+                .chain(one)
+                .collect()
+        }
+    }
+}
+
+/// What a notice changes: shown one by one to `change`.
+pub fn changes(notice: &Notice, change: &mut dyn FnMut(&Subject, Series, Change)) {
+    let mut add = |subject: Subject, series: Series| change(&subject, series, Change::Add(1));
+    match notice {
+        Notice::Request(Count::Event(route, result)) => {
+            add(Subject::Route(*route), Series::labelled(EVENTS, "result", result.label()));
+        }
+        Notice::Request(Count::Inbound(rule, result)) => {
+            add(Subject::Rule(*rule), Series::labelled(INBOUND, "result", result.label()));
+        }
+        Notice::Attempt { endpoint, ending, took } => {
+            let subject = Subject::Endpoint(*endpoint);
+            change(&subject, Series::labelled(ATTEMPTS, "outcome", ending.label()), Change::Add(1));
+            change(&subject, Series::histogram(ATTEMPT_DURATION), Change::Record(millis(*took)));
+        }
+        Notice::Refused { endpoint, .. } => {
+            add(Subject::Endpoint(*endpoint), Series::labelled(ATTEMPTS, "outcome", REJECTED));
+        }
+        Notice::Delivery { endpoint, result, took } => {
+            let subject = Subject::Endpoint(*endpoint);
+            change(&subject, Series::labelled(DELIVERIES, "result", result.label()), Change::Add(1));
+            change(&subject, Series::histogram(DELIVERY_DURATION), Change::Record(millis(*took)));
+        }
+        Notice::DeadLetter { evicted, .. } => {
+            change(&Subject::Process, Series::counter(EVICTED), Change::Add(*evicted))
+        }
+        Notice::Adopted { events, .. } => {
+            let events = u32::try_from(*events).unwrap_or(u32::MAX);
+            change(&Subject::Process, Series::counter(ADOPTED), Change::Add(events));
+        }
+        Notice::Breaker { endpoint, position } => {
+            let subject = Subject::Endpoint(*endpoint);
+            if *position == Position::Open {
+                change(&subject, Series::counter(BREAKER_OPENS), Change::Add(1));
+            }
+            change(&subject, Series::gauge(Gauge::BreakerState), Change::Record(position.number()));
+        }
+        Notice::RolledBack { endpoint, trigger, .. } => {
+            add(Subject::Endpoint(*endpoint), Series::labelled(ROLLBACKS, "reason", trigger.label()));
+        }
+        Notice::RolledBackByOperator { endpoint } => {
+            let series = Series::labelled(ROLLBACKS, "reason", Trigger::Operator.label());
+            add(Subject::Named(endpoint.clone()), series);
+        }
+        Notice::Removed { endpoint } => {
+            let subject = Subject::Named(endpoint.clone());
+            for gauge in Gauge::OF_ENDPOINTS {
+                change(&subject, Series::gauge(gauge), Change::Record(gauge.of_none()));
+            }
+        }
+        Notice::Gauge { endpoint, gauge, value } => {
+            let subject = endpoint.map_or(Subject::Process, Subject::Endpoint);
+            change(&subject, Series::gauge(*gauge), Change::Record(*value));
+        }
+        Notice::Findings { findings, .. } => {
+            for (kind, count) in findings.by_kind() {
+                let series = Series::labelled(FINDINGS, "kind", kind.label());
+                change(&Subject::Process, series, Change::Add(count));
+            }
+        }
+        Notice::Dropped { .. } => add(Subject::Process, Series::counter(DROPPED)),
+        Notice::Promoted { .. }
+        | Notice::PhaseWaits { .. }
+        | Notice::PromotionHeld { .. }
+        | Notice::Gone { .. }
+        | Notice::Sink { .. }
+        | Notice::Generation { .. }
+        | Notice::Lost { .. }
+        | Notice::Changed { .. }
+        | Notice::Store { .. } => {}
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outcome::Ending;
+
+    fn changed(notice: &Notice) -> Vec<(Subject, &'static str, &'static str, Change)> {
+        let mut changed = Vec::new();
+        changes(notice, &mut |subject, series, change| {
+            changed.push((subject.clone(), series.metric, series.label.1, change));
+        });
+        changed
+    }
+
+    /// A series that is counted and not defined would begin at 1, and its first increase would be lost.
+    #[test]
+    fn what_is_counted_is_defined() {
+        let endpoint = EndpointId(0);
+        let took = Duration::from_millis(7);
+        let notices = [
+            Notice::Request(Count::Event(RouteId(0), EventResult::Accepted)),
+            Notice::Request(Count::Inbound(RuleId(0), InboundResult::Full)),
+            Notice::Attempt { endpoint, ending: Ending::Timeout, took },
+            Notice::Refused { endpoint, times: 1 },
+            Notice::Delivery { endpoint, result: DeliveryResult::Expired, took },
+            Notice::Adopted { partition: 1, events: 3 },
+            Notice::Breaker { endpoint, position: Position::Open },
+            Notice::RolledBack { endpoint, trigger: Trigger::P95, detail: String::new() },
+            Notice::RolledBackByOperator { endpoint: "gone".into() },
+            Notice::Removed { endpoint: "gone".into() },
+            Notice::Gauge { endpoint: None, gauge: Gauge::DeadLetters, value: 1 },
+            Notice::Gauge { endpoint: Some(endpoint), gauge: Gauge::Pending, value: 1 },
+            Notice::Dropped { endpoint, event_type: "gatepost.dead_letter" },
+        ];
+        for notice in notices {
+            let changes = changed(&notice);
+            assert!(!changes.is_empty(), "{notice:?}");
+            for (subject, metric, value, _) in changes {
+                let defined = series(&subject);
+                assert!(defined.iter().any(|series| series.metric == metric && series.label.1 == value), "{notice:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_attempt_is_counted_and_timed() {
+        let took = Duration::from_micros(7_900);
+        let notice = Notice::Attempt { endpoint: EndpointId(2), ending: Ending::Status(204), took };
+        let subject = Subject::Endpoint(EndpointId(2));
+        let expected =
+            [(subject.clone(), ATTEMPTS, "2xx", Change::Add(1)), (subject, ATTEMPT_DURATION, "", Change::Record(7))];
+        assert_eq!(changed(&notice), expected);
+    }
+
+    #[test]
+    fn no_series_is_defined_twice() {
+        let subjects =
+            [Subject::Process, Subject::Route(RouteId(0)), Subject::Endpoint(EndpointId(0)), Subject::Rule(RuleId(0))];
+        let count = |subject| {
+            let mut series: Vec<_> = series(subject).iter().map(|series| (series.metric, series.label.1)).collect();
+            series.sort_unstable();
+            let all = series.len();
+            series.dedup();
+            assert_eq!(series.len(), all, "{subject:?}");
+            all
+        };
+        assert_eq!(subjects.each_ref().map(count), [12, 7, 24, 14]);
+    }
+}
