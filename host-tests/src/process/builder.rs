@@ -5,16 +5,17 @@ use std::iter;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Process, Slot};
+use super::Process;
+use super::slot::Slot;
 use crate::abi::Status;
 use crate::application::Application;
-use crate::deployment::{Deployment, PluginKey};
+use crate::deployment::Deployment;
 use crate::fault::StartError;
 use crate::filter::Filter;
 use crate::guest::Identity;
-use crate::imports::foreign::ForeignFunctions;
+use crate::ids::{PluginKey, Thread};
 use crate::upstream::Upstream;
-use crate::world::{Thread, World};
+use crate::world::{ForeignFunctions, World};
 
 /// Describes a process; [`start`](Self::start) makes it.
 pub struct Builder {
@@ -37,8 +38,15 @@ pub struct Builder {
     idle_timeout: Duration,
 }
 
+impl Process {
+    /// Begins the description of a process that runs `filter`.
+    pub fn builder(filter: &Filter) -> Builder {
+        Builder::new(filter)
+    }
+}
+
 impl Builder {
-    pub(super) fn new(filter: &Filter) -> Self {
+    fn new(filter: &Filter) -> Self {
         Self {
             filter: filter.clone(),
             identity: Identity {
