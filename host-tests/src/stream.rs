@@ -9,7 +9,7 @@ use crate::half::{Half, Part};
 use crate::headers::Headers;
 use crate::ids::{At, PluginId};
 
-/// Where a client is unless it is said.
+/// Where a client is by default.
 const CLIENT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 40_000);
 
 /// A request that a client makes. HTTP/1.1 unless [`http2`](Self::http2) says otherwise: there the end of a body comes as a
@@ -92,7 +92,7 @@ impl Request {
         self
     }
 
-    /// From a client at this address; 127.0.0.1:40000 unless it is said.
+    /// From a client at this address; 127.0.0.1:40000 by default.
     #[must_use]
     pub fn client(mut self, client: SocketAddr) -> Self {
         self.client = client;

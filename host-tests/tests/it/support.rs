@@ -185,3 +185,14 @@ pub fn letters(process: &Process, text: &str) -> usize {
 pub fn waits(attempts: &[Attempt], latency: Duration) -> Vec<Duration> {
     attempts.windows(2).map(|pair| pair[1].at - pair[0].at - latency).collect()
 }
+
+/// What a client has been answered: the status, the body, and whether that is all of it.
+pub fn outcome(process: &Process, stream: StreamId) -> Option<(u16, String, bool)> {
+    let answer = process.answer(stream)?;
+    Some((answer.status(), String::from_utf8_lossy(&answer.body).into_owned(), answer.is_complete))
+}
+
+/// The outcome that is a whole answer.
+pub fn whole(status: u16, body: &str) -> Option<(u16, String, bool)> {
+    Some((status, body.to_owned(), true))
+}
