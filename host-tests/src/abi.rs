@@ -1,6 +1,5 @@
 //! The numbers and the one encoding that cross the border: proxy-wasm 0.2.1 as Envoy and the Rust SDK speak it.
 
-use crate::half::Direction;
 use crate::headers::Headers;
 
 /// What a host call answers.
@@ -49,6 +48,13 @@ impl Action {
             _ => None,
         }
     }
+}
+
+/// Which way something goes through a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Direction {
+    Request,
+    Response,
 }
 
 /// The header maps the ABI names.
@@ -168,9 +174,14 @@ pub(crate) fn decode_pairs(bytes: &[u8]) -> Option<Headers> {
     Some(headers)
 }
 
-/// A length as the ABI writes it; a wasm32 guest holds none that is longer.
+/// A count as the ABI passes it; a wasm32 guest holds none that is larger.
+pub(crate) fn size(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+/// A length as the ABI writes it.
 fn length(value: usize) -> [u8; 4] {
-    u32::try_from(value).unwrap_or(u32::MAX).to_le_bytes()
+    size(value).to_le_bytes()
 }
 
 fn number(bytes: &[u8], at: usize) -> Option<usize> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::reply::Reply;
 use crate::stream::Forwarded;
 
-/// The script of the application: how each request ends that the filter let through.
+/// The application behind the gateway, as a script: what it replies to each request that the filter lets through.
 ///
 /// It answers once it has the whole request. Over HTTP/1.1, unless [`http2`](Self::http2) says otherwise: there the end
 /// of a body is a piece of its own, after the last byte.
@@ -17,18 +17,18 @@ pub struct Application {
 }
 
 impl Application {
-    /// Every request ends alike.
+    /// Every request gets this reply.
     pub fn always(reply: Reply) -> Self {
         Self::by(move |_| reply.clone())
     }
 
-    /// The first request ends as `replies` begins, and so on; once they are used up, every request is answered 200.
+    /// The first request gets the first of these replies, and so on; once they are used up, every request is answered 200.
     pub fn replies(replies: impl IntoIterator<Item = Reply>) -> Self {
         let mut replies: VecDeque<Reply> = replies.into_iter().collect();
         Self::by(move |_| replies.pop_front().unwrap_or_else(|| Reply::status(200)))
     }
 
-    /// Each request is decided by a function.
+    /// A function decides about each request.
     pub fn by(script: impl FnMut(&Forwarded) -> Reply + 'static) -> Self {
         Self { script: Box::new(script), is_http2: false }
     }

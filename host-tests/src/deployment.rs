@@ -1,23 +1,7 @@
 //! What is deployed: builds of the filter, listeners, and the versions of each listener's plugin.
 
-use std::sync::Arc;
-
 use crate::filter::Filter;
-
-/// A build of the filter, by its number.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct BuildId(usize);
-
-/// A version of a listener's plugin, by its number.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct PluginId(usize);
-
-/// What makes two plugins of one VM the same: they share a root context.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct PluginKey {
-    pub(crate) name: Arc<str>,
-    pub(crate) config: Arc<[u8]>,
-}
+use crate::ids::{BuildId, PluginId, PluginKey};
 
 /// One version of one listener's plugin: what Envoy calls a plugin's config.
 #[derive(Clone, Debug)]

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use crate::imports::log::LogLine;
-use crate::world::Thread;
+use crate::ids::Thread;
+use crate::world::log::LogLine;
 
 /// The filter trapped, or made a host call that is wrong. Its VM is gone, as it would be in Envoy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +18,13 @@ pub struct Fault {
     pub reason: String,
     /// A rule ended the VM, or a filter that [may trap](crate::Builder::may_trap) did: no defect.
     pub killed: bool,
+}
+
+impl Fault {
+    /// A fault outside of any host call.
+    pub(crate) fn new(thread: Thread, callback: &'static str, reason: impl Into<String>) -> Self {
+        Self { thread, callback, host_call: None, reason: reason.into(), killed: false }
+    }
 }
 
 impl fmt::Display for Fault {

@@ -9,7 +9,6 @@ use wasmtime::{
 
 use crate::guest::Guest;
 use crate::imports;
-use crate::wasi;
 
 /// The exports that name the version of the ABI a filter is for, of those that are simulated.
 const VERSIONS: [&str; 2] = ["proxy_abi_version_0_2_1", "proxy_abi_version_0_2_0"];
@@ -78,7 +77,6 @@ impl Filter {
         check_exports(&module)?;
         let mut linker = Linker::new(&engine);
         imports::link(&mut linker)?;
-        wasi::link(&mut linker)?;
         Ok(Self { instance: linker.instantiate_pre(&module)?, code: wasm.into() })
     }
 

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::headers::Headers;
+use crate::ids::Thread;
 use crate::reply::{Ending, Reply};
-use crate::world::Thread;
 
 /// How long a server takes unless its script says otherwise.
 const LATENCY: Duration = Duration::from_millis(1);
@@ -214,7 +214,7 @@ impl End {
     }
 }
 
-/// Something a filter is told about a call or stream.
+/// One callback's worth of a gRPC call or stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum GrpcPart {
     Initial(Headers),

@@ -1,22 +1,23 @@
 //! What the host remembers about one VM: the state in its wasmtime store.
 
+use std::any::Any;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use wasmtime::{Memory, Result, TypedFunc, format_err};
+use wasmtime::{Memory, TypedFunc, format_err};
 
-use crate::deployment::{BuildId, PluginKey};
+use crate::abi::Direction;
+use crate::fault::Fault;
 use crate::grpc::GrpcPart;
-use crate::half::Direction;
 use crate::headers::Headers;
-use crate::process::Process;
-use crate::stream::{Answer, StreamId};
+use crate::ids::{BuildId, PluginKey, StreamId, Thread, VmId};
+use crate::phase::Phase;
+use crate::stream::Answer;
 use crate::upstream::CallEnd;
-use crate::wasi;
-use crate::world::{Thread, VmId, World};
+use crate::world::World;
 
-/// What every VM of a process is told about it.
+/// What the VMs of a process have in common: `vm_id`, configuration of the VM, environment.
 #[derive(Debug, Default)]
 pub(crate) struct Identity {
     pub(crate) vm_id: String,
@@ -53,7 +54,7 @@ pub(crate) struct PendingCall {
     pub(crate) end: Option<CallEnd>,
 }
 
-/// What a token stands for; its two lowest bits say so.
+/// Whether a token is that of a gRPC call or of a stream; its two lowest bits say so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum GrpcKind {
     Call = 1,
@@ -115,7 +116,7 @@ impl PendingGrpc {
     }
 }
 
-/// What of a gRPC call or stream is shown at the moment.
+/// The metadata and message of a gRPC call or stream that the running callback may read.
 #[derive(Debug, Default)]
 pub(crate) struct ShownGrpc {
     pub(crate) initial: Option<Headers>,
@@ -133,28 +134,10 @@ pub(crate) enum Deferred {
     Delete(u32),
 }
 
-/// What a VM is doing, where Envoy allows only some host calls meanwhile.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Phase {
-    #[default]
-    Running,
-    /// `_initialize`, `main` or `_start`.
-    Starting,
-    /// The memory allocator, for the results of a host call.
-    Allocating,
-}
-
-impl Phase {
-    /// Why this call is not allowed now; `None` if it is.
-    pub(crate) fn forbids(self, name: &str) -> Option<&'static str> {
-        match self {
-            Self::Running => None,
-            Self::Starting if name == "proxy_log" || wasi::is_allowed_at_start(name) => None,
-            Self::Starting => Some("before the VM has started"),
-            Self::Allocating if matches!(name, "proxy_log" | "fd_write" | "clock_time_get" | "poll_oneoff") => None,
-            Self::Allocating => Some("while memory is allocated"),
-        }
-    }
+/// The rest of a process: all of it but one VM, which waits in a host call.
+pub(crate) trait Rest: Any {
+    /// Lets this much time pass for all threads but the one that waits. It has nobody's world: it works on this one.
+    fn pass(&mut self, world: &mut Box<World>, waiting: Thread, wait: Duration) -> Result<(), Fault>;
 }
 
 /// The state in a VM's store.
@@ -182,8 +165,8 @@ pub(crate) struct Guest {
     pub(crate) killed: bool,
     /// A rule let the VM wait in the callback that runs.
     pub(crate) has_waited: bool,
-    /// Lent where a rule may let the VM wait: the process without this VM, and with nobody's world.
-    pub(crate) rest: Option<Box<Process>>,
+    /// Lent where a rule may let the VM wait.
+    pub(crate) rest: Option<Box<dyn Rest>>,
     /// What the filter wrote to standard output and error, where a panic without a hook goes.
     pub(crate) stderr: String,
     /// The configuration, while the callbacks that may read it run.
@@ -276,11 +259,11 @@ impl Guest {
         }
     }
 
-    pub(crate) fn memory(&self) -> Result<Memory> {
+    pub(crate) fn memory(&self) -> wasmtime::Result<Memory> {
         self.memory.ok_or_else(|| format_err!("the filter exports no memory"))
     }
 
-    pub(crate) fn allocate(&self) -> Result<TypedFunc<u32, u32>> {
+    pub(crate) fn allocate(&self) -> wasmtime::Result<TypedFunc<u32, u32>> {
         self.allocate.clone().ok_or_else(|| format_err!("the filter exports no memory allocator"))
     }
 }

@@ -1,18 +1,11 @@
-//! One direction of a stream, as Envoy's filter manager keeps it for one filter: what has arrived, what of it the filter
-//! was shown, and what it has let go on. Requests and answers follow the same rules.
+//! One direction of a stream, as Envoy's filter manager keeps it for one filter: what has arrived and is buffered, which
+//! callbacks are due, and what goes on. Requests and answers follow the same rules.
 
 use std::mem;
 
 use crate::headers::Headers;
 
-/// Which way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Direction {
-    Request,
-    Response,
-}
-
-/// Something that arrives.
+/// A part of a request or an answer, as it arrives.
 #[derive(Clone, Debug)]
 pub(crate) enum Part {
     Headers { headers: Headers, end: bool },
@@ -20,7 +13,7 @@ pub(crate) enum Part {
     Trailers(Headers),
 }
 
-/// What a callback is about to show the filter.
+/// What a callback shows the filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shown {
     Headers { count: usize, end: bool },
@@ -28,7 +21,7 @@ pub(crate) enum Shown {
     Trailers { count: usize },
 }
 
-/// What goes on to the other side.
+/// What goes on from the filter, to the application or to the client.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Gone {
     /// The headers go on now, before all else.
@@ -39,7 +32,7 @@ pub(crate) struct Gone {
     pub(crate) end: bool,
 }
 
-/// What the filter last said.
+/// How the filter answered its last callback.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Flow {
     #[default]
@@ -50,18 +43,18 @@ enum Flow {
     HeldWhole,
 }
 
-/// The direction. It has begun once it has headers.
+/// One direction of a stream: the request or the answer.
 #[derive(Debug, Default)]
 pub(crate) struct Half {
     pub(crate) headers: Headers,
-    /// Of the body, what has arrived and not gone on.
+    /// The part of the body that has arrived and not gone on.
     pub(crate) buffered: Vec<u8>,
     pub(crate) trailers: Headers,
     pub(crate) has_begun: bool,
     pub(crate) headers_gone: bool,
     /// The whole of it has arrived.
     pub(crate) has_ended: bool,
-    /// The filter may read them at the moment.
+    /// Whether the filter may read the headers now; the same for body and trailers.
     pub(crate) shows_headers: bool,
     pub(crate) shows_body: bool,
     pub(crate) shows_trailers: bool,
@@ -220,8 +213,9 @@ mod tests {
         assert_eq!(half.release(), Gone { headers: true, body: b"one".to_vec(), end: true, ..Gone::default() });
     }
 
+    /// What a whole pause held back is shown in one piece when it ends.
     #[test]
-    fn what_a_whole_pause_held_back_is_shown_in_one_piece_when_it_ends() {
+    fn a_whole_pause_ends_in_one_piece() {
         let mut half = begun(true, WHOLE);
         let trailers = Headers::from([("x-sum", "7")]);
         for part in [body("one ", false), body("two", false), Part::Trailers(trailers.clone())] {

@@ -1,32 +1,26 @@
-//! The host calls of the proxy-wasm ABI, one family a file. Each behaves as Envoy 1.40's does, its oddities included.
+//! The host calls of the proxy-wasm ABI, one family a file, and those of WASI. Each behaves as Envoy 1.40's does, its
+//! oddities included.
+
+mod buffers;
+mod context;
+mod foreign;
+mod grpc;
+mod headers;
+mod http_call;
+mod log;
+mod metrics;
+mod property;
+mod queue;
+mod shared_data;
+mod stream;
+mod timer;
+mod wasi;
 
 use wasmtime::{Linker, Result};
 
 use crate::guest::Guest;
 
-pub mod log;
-
-pub(crate) mod buffers;
-pub(crate) mod context;
-pub(crate) mod foreign;
-pub(crate) mod grpc;
-pub(crate) mod headers;
-pub(crate) mod http_call;
-pub(crate) mod metrics;
-pub(crate) mod property;
-pub(crate) mod queue;
-pub(crate) mod shared_data;
-pub(crate) mod stream;
-pub(crate) mod timer;
-
-/// Makes functions importable under their own names.
-macro_rules! define {
-    ($linker:expr, $module:literal, [$($function:ident),+ $(,)?]) => {
-        $($linker.func_wrap($module, stringify!($function), $function)?;)+
-    };
-}
-pub(crate) use define;
-
+/// Makes every host call importable.
 pub(crate) fn link(linker: &mut Linker<Guest>) -> Result<()> {
     buffers::link(linker)?;
     context::link(linker)?;
@@ -41,6 +35,7 @@ pub(crate) fn link(linker: &mut Linker<Guest>) -> Result<()> {
     shared_data::link(linker)?;
     stream::link(linker)?;
     timer::link(linker)?;
+    wasi::link(linker)?;
     // What Emscripten's and the C++ SDK's modules ask for; both do nothing to speak of.
     linker.func_wrap("env", "emscripten_notify_memory_growth", |_: u32| {})?;
     linker.func_wrap("env", "pthread_equal", |left: u32, right: u32| u32::from(left == right))?;

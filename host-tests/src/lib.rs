@@ -1,33 +1,29 @@
-//! A simulated Envoy: it runs a built proxy-wasm filter on wasmtime, as one Envoy 1.40 process does.
+#![doc = include_str!("../README.md")]
 //!
-//! A [`Process`] is a main thread and some workers, each with a VM of its own; all of them share data, queues, metrics
-//! and clusters. Time is virtual: nothing waits, and the same seed gives the same run to the last byte.
+//! # Where to begin
 //!
-//! ```
-//! use std::time::Duration;
+//! 1. [`Filter::load`] a build of the filter, once for all tests.
+//! 2. [`Process::builder`] describes the process: its [`Builder::config`], [`Builder::workers`], and a [`Builder::cluster`]
+//!    for each that the filter calls. [`Builder::start`] starts it.
+//! 3. [`Process::request`] makes a [`Request`]; [`Process::advance`] lets time pass, and with it timers, queues, calls and
+//!    late answers. Nothing happens by itself.
+//! 4. Look at what came of it: [`Process::answer`], [`Process::forwarded`], [`Process::calls`], [`Process::log`],
+//!    [`Process::shared_data`], [`Process::metric`]. Print [`Process::trace`] when a test fails.
+//! 5. Break something: [`Process::add_rule`], [`Process::kill_vm`], [`Process::restart`], [`Process::stall`].
 //!
-//! use host_tests::{Application, Filter, Process, Reply, Request};
+//! A filter that traps or makes a wrong call is a [`Fault`], which every step returns.
 //!
-//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! // Any .wasm will do; this one lets every request pass.
-//! let filter = Filter::load(&gatepost_cli::artifact::wasm("gatepost-noop")?)?;
-//! let application = Application::by(|request| {
-//!     Reply::status(201).header("x-seen", request.header(":path")).after(Duration::from_millis(20))
-//! });
-//! let mut envoy = Process::builder(&filter).workers(2).application(application).start()?;
+//! # The parts
 //!
-//! let request = envoy.request(0, Request::post("/orders").body("an order"))?;
-//! assert!(envoy.is_open(request), "the application takes its time");
-//! envoy.advance(Duration::from_secs(1))?;
+//! | | |
+//! |---|---|
+//! | the process | [`Process`], [`Builder`], [`Filter`], [`Thread`], [`StartError`], [`Fault`] |
+//! | requests through the filter | [`Request`], [`StreamId`], [`Forwarded`], [`Answer`], [`Headers`] |
+//! | the servers behind it, as scripts | [`Application`], [`Upstream`], [`Reply`], [`GrpcReply`]; what they received: [`Call`], [`GrpcCall`] |
+//! | faults | [`Rule`]: a [`Point`] and an [`Effect`] |
+//! | what can be seen | [`Trace`], [`LogLine`], [`Write`], [`Crossings`], [`Clock`] |
 //!
-//! assert_eq!(envoy.forwarded(request).map(|forwarded| forwarded.body.as_slice()), Some(b"an order".as_slice()));
-//! let answer = envoy.answer(request).ok_or("no answer")?;
-//! assert_eq!((answer.status(), answer.header("x-seen")), (201, "/orders"));
-//! # Ok(())
-//! # }
-//! ```
-//!
-//! # What is simulated
+//! # Envoy's behaviours, one by one
 //!
 //! | of Envoy | here |
 //! |---|---|
@@ -86,20 +82,22 @@
 //! - Removing a listener, and with the last one a `vm_id` and its shared data, is not there: that is a
 //!   [restart](Process::restart).
 //!
-//! # Where things are
+//! # Inside
 //!
-//! - [`process`](Process): starting, deploying, requests, the passing of time, and everything a test may look at; `half`
-//!   and `process/flow`: how a request or an answer passes the filter. `deployment`: builds, listeners, plugins.
-//! - `vm`, `guest`, `memory`: one VM, what the host remembers of it, and a host call's view of it. A VM's state lives in
-//!   its wasmtime store; while a callback runs, the process lends it the `world` that all VMs share. So there are no
-//!   globals and no locks.
-//! - `imports`: the host calls, one family a file; `wasi`.
-//! - `scheduler`, `clock`: what happens when. `upstream`, `reply`, `grpc`, `application`: the scripts.
+//! From the ground up; a file uses only what stands above it in this list.
+//!
+//! - `ids`, `headers`, `abi`, `phase`: the words. `rules`: faults.
+//! - `half`, `stream`: one direction of a request through the filter, and the request. `reply`, `grpc`, `upstream`,
+//!   `application`: the scripts.
+//! - `world`: what all VMs of a process share: clock, schedule, shared data, queues, metrics, log, trace.
+//! - `guest`: what the host remembers about one VM. It lives in the VM's wasmtime store; while a callback runs, the process
+//!   lends it the world. So there are no globals and no locks.
+//! - `host_call`, `imports`: the host calls, one family a file.
+//! - `filter`, `vm`, `deployment`: a compiled build, one VM that runs it, and what is deployed.
+//! - `process`: the simulated Envoy.
 
 mod abi;
 mod application;
-mod clock;
-mod crossings;
 mod deployment;
 mod fault;
 mod filter;
@@ -107,33 +105,33 @@ mod grpc;
 mod guest;
 mod half;
 mod headers;
+mod host_call;
+mod ids;
 mod imports;
-mod memory;
+mod phase;
 mod process;
 mod reply;
 mod rules;
-mod scheduler;
 mod stream;
-mod trace;
 mod upstream;
 mod vm;
-mod wasi;
 mod world;
 
 pub use abi::Status;
 pub use application::Application;
-pub use clock::Clock;
-pub use crossings::Crossings;
 pub use fault::{Fault, StartError};
 pub use filter::Filter;
 pub use grpc::{GrpcCall, GrpcReply};
 pub use headers::Headers;
-pub use imports::log::{Level, LogLine};
-pub use imports::shared_data::Write;
-pub use process::{Builder, Process};
+pub use ids::{StreamId, Thread};
+pub use process::Process;
+pub use process::builder::Builder;
 pub use reply::Reply;
 pub use rules::{Effect, Point, Rule, RuleId};
-pub use stream::{Answer, Forwarded, Request, StreamId};
-pub use trace::Trace;
+pub use stream::{Answer, Forwarded, Request};
 pub use upstream::{Call, Upstream};
-pub use world::Thread;
+pub use world::clock::Clock;
+pub use world::crossings::Crossings;
+pub use world::log::{Level, LogLine};
+pub use world::shared_data::Write;
+pub use world::trace::Trace;

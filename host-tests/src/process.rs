@@ -4,42 +4,34 @@
 //! happen while [`Process::advance`] or [`Process::run_until`] move the clock.
 
 mod answers;
-mod builder;
+pub(crate) mod builder;
 mod deploy;
 mod events;
 mod faults;
 mod flow;
 mod requests;
+mod slot;
+mod vms;
 
 use std::collections::BTreeMap;
-use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
-use wasmtime::{WasmParams, WasmResults};
-
-pub use builder::Builder;
+use slot::Slot;
 
 use crate::application::Application;
-use crate::clock::Clock;
-use crate::crossings::Crossings;
-use crate::deployment::{Deployment, PluginId};
-use crate::fault::Fault;
-use crate::filter::Filter;
+use crate::deployment::Deployment;
 use crate::grpc::GrpcCall;
-use crate::guest::{Guest, Identity};
-use crate::imports::log::LogLine;
-use crate::imports::shared_data::Write;
-use crate::stream::{Answer, Forwarded, StreamId};
-use crate::trace::Trace;
+use crate::guest::Identity;
+use crate::ids::{StreamId, Thread};
+use crate::stream::{Answer, Forwarded};
 use crate::upstream::{Call, Upstream};
-use crate::vm::Vm;
-use crate::world::{At, Thread, VmId, World};
-
-/// From a VM's end to the moment a new stream may rebuild it: Envoy's `reload_config.backoff.base_interval`.
-const RELOAD_BACKOFF: Duration = Duration::from_secs(1);
-/// What starting one VM takes.
-const START: Duration = Duration::from_millis(1);
+use crate::world::World;
+use crate::world::clock::Clock;
+use crate::world::crossings::Crossings;
+use crate::world::log::LogLine;
+use crate::world::shared_data::Write;
+use crate::world::trace::Trace;
 
 /// A simulated Envoy process with one filter.
 #[derive(Default)]
@@ -57,34 +49,7 @@ pub struct Process {
     idle_timeout: Duration,
 }
 
-/// What a thread has.
-#[derive(Default)]
-struct Slot {
-    /// One for each build that is in use; more than one only while an old build drains.
-    vms: Vec<Vm>,
-    /// When each plugin was last started here; the back-off counts from there.
-    loaded: BTreeMap<PluginId, Duration>,
-    /// The thread does nothing before.
-    stalled_until: Duration,
-}
-
-impl Slot {
-    fn vm(&mut self, id: VmId) -> Option<&mut Vm> {
-        self.vms.iter_mut().find(|vm| vm.id() == id)
-    }
-
-    fn take(&mut self, id: VmId) -> Option<Vm> {
-        let number = self.vms.iter().position(|vm| vm.id() == id)?;
-        Some(self.vms.remove(number))
-    }
-}
-
 impl Process {
-    /// Starts to describe a process that runs `filter`.
-    pub fn builder(filter: &Filter) -> Builder {
-        Builder::new(filter)
-    }
-
     /// The virtual clocks.
     pub fn clock(&self) -> Clock {
         self.world.clock
@@ -196,65 +161,4 @@ impl Process {
     pub fn trace(&self) -> &Trace {
         &self.world.trace
     }
-
-    /// Runs a callback in a VM; `None` when it is gone or has no such callback. A VM that goes wrong is lost.
-    fn enter<P: WasmParams, R: WasmResults>(
-        &mut self,
-        at: At,
-        callback: &'static str,
-        context: u32,
-        params: P,
-    ) -> Result<Option<R>, Fault> {
-        let Some(slot) = self.slots.get_mut(&at.thread) else { return Ok(None) };
-        let result = if self.world.rules.may_wait() {
-            let Some(vm) = slot.take(at.vm) else { return Ok(None) };
-            self.lend(at.thread, vm, |vm, world| vm.call(world, callback, context, params))
-        } else {
-            let Some(vm) = slot.vm(at.vm) else { return Ok(None) };
-            vm.call(&mut self.world, callback, context, params)
-        };
-        if result.is_err() {
-            self.lose(at);
-        }
-        match result {
-            Err(fault) if fault.killed => Ok(None),
-            result => result,
-        }
-    }
-
-    /// Runs a VM that was taken out of its slot, which it goes back to, and lends it all the rest meanwhile.
-    fn lend<T>(&mut self, thread: Thread, mut vm: Vm, call: impl FnOnce(&mut Vm, &mut Box<World>) -> T) -> T {
-        let mut world = mem::take(&mut self.world);
-        vm.guest().rest = Some(Box::new(mem::take(self)));
-        let result = call(&mut vm, &mut world);
-        if let Some(rest) = vm.guest().rest.take() {
-            *self = *rest;
-        }
-        self.world = world;
-        self.slots.entry(thread).or_default().vms.push(vm);
-        result
-    }
-
-    /// What all VMs share: that of the VM to which this process was lent, while it waits.
-    pub(crate) fn world(&mut self) -> &mut Box<World> {
-        &mut self.world
-    }
-
-    /// Is this VM still there?
-    fn is_alive(&mut self, at: At) -> bool {
-        self.guest(at).is_some()
-    }
-
-    fn guest(&mut self, at: At) -> Option<&mut Guest> {
-        Some(self.slots.get_mut(&at.thread)?.vm(at.vm)?.guest())
-    }
-}
-
-fn wrong(thread: Thread, callback: &'static str, reason: &str) -> Fault {
-    Fault { thread, callback, host_call: None, reason: reason.to_owned(), killed: false }
-}
-
-/// A count as the ABI passes it.
-fn size(count: usize) -> u32 {
-    u32::try_from(count).unwrap_or(u32::MAX)
 }

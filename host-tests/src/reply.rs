@@ -1,4 +1,4 @@
-//! How an upstream answers, as a script says it.
+//! What a server replies to one call, as a script says it.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use crate::headers::Headers;
 /// How long an upstream takes unless its script says otherwise.
 const LATENCY: Duration = Duration::from_millis(1);
 
-/// How one call ends.
+/// What an upstream, or the application, replies to one call.
 ///
 /// An answer is headers, pieces of a body and trailers. What the filter is handed of it depends on who asked: the end of
 /// an HTTP call comes once and whole.

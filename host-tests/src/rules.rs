@@ -1,24 +1,8 @@
-//! Faults as rules: what happens to host calls and to callbacks instead of what should.
-//!
-//! ```
-//! use std::time::Duration;
-//!
-//! use host_tests::{Effect, Filter, Point, Process, Request, Rule, Thread};
-//!
-//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let filter = Filter::load(&gatepost_cli::artifact::wasm("gatepost-noop")?)?;
-//! let mut envoy = Process::builder(&filter).workers(2).start()?;
-//! // The third host call of worker 0 from now on ends its VM.
-//! let rule = envoy.add_rule(Rule::new(Point::AnyHostCall, Effect::Trap).on(Thread::Worker(0)).after(2).times(1));
-//! envoy.request(0, Request::post("/").body("an order"))?;
-//! envoy.remove_rule(rule);
-//! # Ok(())
-//! # }
-//! ```
+//! Faults as rules: what happens to host calls, callbacks and calls to clusters instead of what should.
 
 use std::time::Duration;
 
-use crate::world::Thread;
+use crate::ids::Thread;
 
 /// Where a rule applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,7 +74,24 @@ pub enum Effect {
     Trap,
 }
 
-/// One rule. The first of all that matches is the one that acts.
+/// A fault: at this point, this happens instead. The first of all rules that match is the one that acts.
+///
+/// ```
+/// use host_tests::{Effect, Filter, Point, Process, Request, Rule, Thread};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let filter = Filter::compile(&wat::parse_str(include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/filter.wat")))?)?;
+/// let mut envoy = Process::builder(&filter).workers(2).start()?;
+/// // The third host call of worker 0 from now on ends its VM.
+/// let rule = envoy.add_rule(Rule::new(Point::AnyHostCall, Effect::Trap).on(Thread::Worker(0)).after(2).times(1));
+/// envoy.request(0, Request::post("/"))?;
+/// assert!(envoy.has_vm(Thread::Worker(0)), "the filter makes two host calls a request");
+/// envoy.request(0, Request::post("/"))?;
+/// assert!(!envoy.has_vm(Thread::Worker(0)));
+/// envoy.remove_rule(rule);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Rule {
     point: Point,
@@ -210,8 +211,9 @@ mod tests {
         assert_eq!(rules.decide(Thread::Main, SETTING), Effect::Pass);
     }
 
+    /// A rule for one upstream leaves the others and one for any takes what is left.
     #[test]
-    fn a_rule_for_one_upstream_leaves_the_others_and_one_for_any_takes_what_is_left() {
+    fn a_rule_for_one_upstream_leaves_the_others() {
         let mut rules = Rules::default();
         rules.add(Rule::new(Point::Upstream("billing"), Effect::Drop).times(1));
         rules.add(Rule::new(Point::AnyUpstream, Effect::Fail(503)));

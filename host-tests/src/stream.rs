@@ -1,29 +1,18 @@
-//! One HTTP request: what the client sends, what the filter sees of it, and what becomes of it.
+//! One HTTP request and its answer: what the client sends, what the application receives, what the client is answered.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use crate::deployment::PluginId;
-use crate::half::{Direction, Half, Part};
+use crate::abi::Direction;
+use crate::half::{Half, Part};
 use crate::headers::Headers;
-use crate::world::At;
+use crate::ids::{At, PluginId};
 
-/// Where a client is unless it is said.
+/// Where a client is by default.
 const CLIENT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 40_000);
 
-/// A request that was made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct StreamId(pub(crate) u64);
-
-impl fmt::Display for StreamId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "request {}", self.0)
-    }
-}
-
-/// A request to make. HTTP/1.1 unless [`http2`](Self::http2) says otherwise: there the end of a body comes as a
+/// A request that a client makes. HTTP/1.1 unless [`http2`](Self::http2) says otherwise: there the end of a body comes as a
 /// callback of its own, after the last byte.
 #[derive(Clone, Debug)]
 pub struct Request {
@@ -103,7 +92,7 @@ impl Request {
         self
     }
 
-    /// From a client at this address; 127.0.0.1:40000 unless it is said.
+    /// From a client at this address; 127.0.0.1:40000 by default.
     #[must_use]
     pub fn client(mut self, client: SocketAddr) -> Self {
         self.client = client;
@@ -130,7 +119,7 @@ impl Request {
     }
 }
 
-/// What a client was answered.
+/// The answer that a client received.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
     /// The headers, `:status` among them.
@@ -174,7 +163,7 @@ impl Answer {
     }
 }
 
-/// What went on to the application behind the gateway.
+/// What went on to the application of one request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Forwarded {
     /// When the last of it went on, as time since the process started.
@@ -209,7 +198,7 @@ pub(crate) enum Coming {
     },
 }
 
-/// A stream as the host keeps it.
+/// A request and its answer on their way through the filter.
 #[derive(Debug)]
 pub(crate) struct Stream {
     pub(crate) at: At,

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use crate::grpc::{GrpcCall, GrpcReply};
 use crate::headers::Headers;
+use crate::ids::Thread;
 use crate::reply::{Ending, Reply};
 use crate::rules::Effect;
-use crate::world::Thread;
 
-/// A call as the upstream receives it.
+/// An HTTP call of the filter, as the upstream receives it.
 #[derive(Clone, Debug)]
 pub struct Call {
     /// Virtual time since the start of the process.
@@ -39,7 +39,7 @@ impl Call {
     }
 }
 
-/// The script of one cluster.
+/// A cluster that the filter calls, as a script: what it replies to each call.
 pub struct Upstream {
     script: Script,
 }
@@ -50,18 +50,18 @@ enum Script {
 }
 
 impl Upstream {
-    /// Every call ends alike.
+    /// Every call gets this reply.
     pub fn always(reply: Reply) -> Self {
         Self::by(move |_| reply.clone())
     }
 
-    /// The first call ends as `replies` begins, and so on; once they are used up, every call is answered 200.
+    /// The first call gets the first of these replies, and so on; once they are used up, every call is answered 200.
     pub fn replies(replies: impl IntoIterator<Item = Reply>) -> Self {
         let mut replies: VecDeque<Reply> = replies.into_iter().collect();
         Self::by(move |_| replies.pop_front().unwrap_or_else(|| Reply::status(200)))
     }
 
-    /// Each call is decided by a function.
+    /// A function decides about each call.
     pub fn by(script: impl FnMut(&Call) -> Reply + 'static) -> Self {
         Self { script: Script::Http(Box::new(script)) }
     }
@@ -123,7 +123,7 @@ pub(crate) struct CallEnd {
     pub(crate) trailers: Headers,
 }
 
-/// What becomes of a call, decided the moment it is made.
+/// The outcome of an HTTP call, which is decided when it is made.
 pub(crate) enum Fate {
     UnknownCluster,
     Refused,
@@ -263,8 +263,9 @@ mod tests {
         Some((*wait, end.as_ref().and_then(|end| end.headers.get(":status"))))
     }
 
+    /// An answer later than the timeout is Envoy's 504 at the timeout.
     #[test]
-    fn an_answer_later_than_the_timeout_is_envoys_504_at_the_timeout() {
+    fn an_answer_after_the_timeout_is_envoys_504() {
         for reply in [Reply::hang(), Reply::status(200).after(Duration::from_secs(11))] {
             let Fate::Ends { wait, end: Some(end) } = fate(reply, PASS) else { panic!("no answer") };
             assert_eq!(wait, Duration::from_secs(10));
@@ -291,8 +292,9 @@ mod tests {
         }
     }
 
+    /// An answer that has begun in time and ends late is reset at the timeout.
     #[test]
-    fn an_answer_that_has_begun_in_time_and_ends_late_is_reset_at_the_timeout() {
+    fn an_answer_that_ends_late_is_reset() {
         let slow = Reply::status(200).chunks(["a", "b"]).spaced(Duration::from_secs(4));
         assert_eq!(status(&fate(slow, PASS)), Some((Duration::from_secs(10), None)));
     }
@@ -305,8 +307,9 @@ mod tests {
         assert_eq!(end.trailers.get("x-sum"), Some("2"));
     }
 
+    /// A rule answers in the script's place or keeps the answer back.
     #[test]
-    fn a_rule_answers_in_the_scripts_place_or_keeps_the_answer_back() {
+    fn a_rule_answers_in_the_scripts_place() {
         let answer = || Reply::status(200);
         let (millisecond, timeout) = (Duration::from_millis(1), Duration::from_secs(10));
         assert_eq!(status(&fate(answer(), Effect::Fail(429))), Some((millisecond, Some("429"))));

@@ -4,11 +4,12 @@ use std::mem;
 
 use wasmtime::{Instance, Result, Store, Trap, WasmParams, WasmResults};
 
-use crate::deployment::BuildId;
 use crate::fault::Fault;
 use crate::filter::{ALLOCATORS, Filter};
-use crate::guest::{Guest, Phase};
-use crate::world::{VmId, World};
+use crate::guest::Guest;
+use crate::ids::{BuildId, VmId};
+use crate::phase::Phase;
+use crate::world::World;
 
 /// More than any callback needs (about a second of real work): a callback that burns it loops for ever.
 const FUEL_PER_CALLBACK: u64 = 2_000_000_000;
@@ -26,13 +27,8 @@ impl Vm {
     pub(crate) fn new(filter: &Filter, guest: Guest, world: &mut Box<World>) -> Result<Self, Fault> {
         let thread = guest.thread;
         let mut store = Store::new(filter.engine(), guest);
-        let instance = filter.instantiate(&mut store).map_err(|error| Fault {
-            thread,
-            callback: "instantiate",
-            host_call: None,
-            reason: format!("{error:#}"),
-            killed: false,
-        })?;
+        let instance =
+            filter.instantiate(&mut store).map_err(|error| Fault::new(thread, "instantiate", format!("{error:#}")))?;
         let memory = instance.get_memory(&mut store, "memory");
         let allocators = ALLOCATORS.iter();
         let allocate = allocators.filter_map(|name| instance.get_typed_func(&mut store, name).ok()).next();

@@ -1,57 +1,41 @@
 //! What all VMs of one process share. While a callback runs, the process lends its world to that VM's store: there is
 //! no global, no lock and no reference count, and a host call finds everything in its own store.
 
+pub(crate) mod clock;
+pub(crate) mod crossings;
+pub(crate) mod log;
+pub(crate) mod metrics;
+pub(crate) mod queues;
+pub(crate) mod schedule;
+pub(crate) mod shared_data;
+pub(crate) mod trace;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use clock::Clock;
+use crossings::Crossings;
+use log::LogLine;
+use metrics::Metrics;
+use queues::Queues;
+use schedule::{Event, Schedule};
+use shared_data::{SharedData, Write};
+use trace::{Trace, What};
+
+use crate::abi::Status;
 use crate::application::Application;
-use crate::clock::Clock;
-use crate::crossings::Crossings;
-use crate::imports::foreign::ForeignFunctions;
-use crate::imports::log::LogLine;
-use crate::imports::metrics::Metrics;
-use crate::imports::queue::Queues;
-use crate::imports::shared_data::{SharedData, Write};
+use crate::ids::{StreamId, Thread, VmId};
 use crate::rules::Rules;
-use crate::scheduler::{Event, Schedule};
-use crate::stream::{Stream, StreamId};
-use crate::trace::{Trace, What};
+use crate::stream::Stream;
 use crate::upstream::Upstreams;
 
-/// A thread of the process; each runs a VM of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Thread {
-    /// Ticks and calls, but no requests.
-    Main,
-    /// Numbered from 0.
-    Worker(usize),
-}
+/// What answers a foreign function.
+type ForeignFunction = Box<dyn FnMut(&[u8]) -> Result<Vec<u8>, Status>>;
 
-impl std::fmt::Display for Thread {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Main => f.write_str("main"),
-            Self::Worker(number) => write!(f, "worker {number}"),
-        }
-    }
-}
+/// The functions of a process, by name.
+pub(crate) type ForeignFunctions = BTreeMap<String, ForeignFunction>;
 
-/// One life of a VM; the one rebuilt after a trap has another.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct VmId(pub u64);
-
-/// A VM and where it runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct At {
-    pub(crate) thread: Thread,
-    pub(crate) vm: VmId,
-}
-
-/// A queue of the process, as the filter names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct QueueId(pub u32);
-
-/// The shared part of a process.
+/// What all VMs of one process share.
 #[derive(Default)]
 pub(crate) struct World {
     pub(crate) clock: Clock,

@@ -2,11 +2,10 @@
 
 use wasmtime::{Caller, Linker, Result};
 
-use super::define;
 use crate::abi::{BufferKind, Status};
 use crate::guest::{Context, Guest};
 use crate::half::Half;
-use crate::memory::{HostCall, enter};
+use crate::host_call::{HostCall, define, enter};
 
 pub(super) fn link(linker: &mut Linker<Guest>) -> Result<()> {
     define!(linker, "env", [proxy_get_buffer_bytes, proxy_get_buffer_status, proxy_set_buffer_bytes]);

@@ -2,10 +2,9 @@
 
 use wasmtime::{Caller, Linker, Result};
 
-use super::define;
 use crate::abi::Status;
 use crate::guest::{Deferred, Guest};
-use crate::memory::enter;
+use crate::host_call::{define, enter};
 
 pub(super) fn link(linker: &mut Linker<Guest>) -> Result<()> {
     define!(linker, "env", [proxy_set_effective_context, proxy_done, proxy_get_status]);

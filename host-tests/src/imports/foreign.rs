@@ -1,19 +1,10 @@
 //! Foreign functions: what a host offers beyond the ABI.
 
-use std::collections::BTreeMap;
-
 use wasmtime::{Caller, Linker, Result};
 
-use super::define;
 use crate::abi::Status;
 use crate::guest::Guest;
-use crate::memory::enter;
-
-/// What answers a foreign function.
-type ForeignFunction = Box<dyn FnMut(&[u8]) -> std::result::Result<Vec<u8>, Status>>;
-
-/// The functions of a process, by name.
-pub(crate) type ForeignFunctions = BTreeMap<String, ForeignFunction>;
+use crate::host_call::{define, enter};
 
 pub(super) fn link(linker: &mut Linker<Guest>) -> Result<()> {
     define!(linker, "env", [proxy_call_foreign_function]);

@@ -4,14 +4,13 @@ use std::time::Duration;
 
 use wasmtime::{Caller, Linker, Result, bail};
 
-use super::define;
 use crate::abi::Status;
 use crate::grpc::{GrpcCall, GrpcPart, GrpcReply};
 use crate::guest::{GrpcKind, Guest, PendingGrpc};
-use crate::memory::{HostCall, enter};
+use crate::host_call::{HostCall, define, enter};
 use crate::rules::{Effect, Place};
-use crate::scheduler::Event;
-use crate::trace::What;
+use crate::world::schedule::Event;
+use crate::world::trace::What;
 
 pub(super) fn link(linker: &mut Linker<Guest>) -> Result<()> {
     define!(linker, "env", [proxy_grpc_call, proxy_grpc_stream, proxy_grpc_send, proxy_grpc_cancel, proxy_grpc_close]);

@@ -5,12 +5,11 @@
 
 use wasmtime::{Caller, Linker, Result, bail};
 
-use super::define;
 use crate::abi::{MapKind, Status, encode_pairs};
 use crate::guest::{Context, Guest};
 use crate::half::Half;
 use crate::headers::Headers;
-use crate::memory::{HostCall, enter};
+use crate::host_call::{HostCall, define, enter};
 
 pub(super) fn link(linker: &mut Linker<Guest>) -> Result<()> {
     define!(

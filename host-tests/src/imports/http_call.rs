@@ -4,14 +4,13 @@ use std::time::Duration;
 
 use wasmtime::{Caller, Linker, Result, bail};
 
-use super::define;
 use crate::abi::Status;
 use crate::guest::{Guest, PendingCall};
-use crate::memory::{HostCall, enter};
+use crate::host_call::{HostCall, define, enter};
 use crate::rules::{Effect, Place};
-use crate::scheduler::Event;
-use crate::trace::What;
 use crate::upstream::{Call, Fate};
+use crate::world::schedule::Event;
+use crate::world::trace::What;
 
 /// Without them Envoy cannot make a request.
 const REQUIRED: [&str; 3] = [":method", ":path", ":authority"];

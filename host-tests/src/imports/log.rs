@@ -1,51 +1,14 @@
 //! Logging.
 
-use std::time::Duration;
-
 use wasmtime::{Caller, Linker, Result};
 
-use super::define;
 use crate::abi::Status;
 use crate::guest::Guest;
-use crate::memory::{HostCall, enter};
-use crate::trace::What;
-use crate::world::Thread;
+use crate::host_call::{define, enter};
+use crate::world::log::Level;
 
 /// What Envoy logs at by default, and what the filter is told.
 const LEVEL: Level = Level::Info;
-
-/// How grave a line is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[expect(missing_docs, reason = "the names say it")]
-pub enum Level {
-    Trace,
-    Debug,
-    Info,
-    Warn,
-    Error,
-    Critical,
-}
-
-impl Level {
-    fn from_code(code: u32) -> Option<Self> {
-        [Self::Trace, Self::Debug, Self::Info, Self::Warn, Self::Error, Self::Critical]
-            .into_iter()
-            .find(|level| *level as u32 == code)
-    }
-}
-
-/// A line the filter logged.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LogLine {
-    /// Virtual time since the start of the process.
-    pub at: Duration,
-    /// The thread of the VM that logged it.
-    pub thread: Thread,
-    /// How grave it is.
-    pub level: Level,
-    /// The text.
-    pub message: String,
-}
 
 pub(super) fn link(linker: &mut Linker<Guest>) -> Result<()> {
     define!(linker, "env", [proxy_log, proxy_get_log_level]);
@@ -60,17 +23,8 @@ fn proxy_log(caller: Caller<'_, Guest>, level: u32, message_at: u32, message_siz
         // A panic comes this way: it belongs into the fault that follows.
         call.guest().stderr.push_str(&message);
     }
-    log(&mut call, level, message);
+    call.log(level, message);
     Ok(Status::Ok.code())
-}
-
-/// Adds a line.
-pub(crate) fn log(call: &mut HostCall<'_>, level: Level, message: String) {
-    let thread = call.guest().thread;
-    let world = call.world();
-    let at = world.clock.elapsed();
-    world.note(thread, What::Logged { message: message.clone() });
-    world.log.push(LogLine { at, thread, level, message });
 }
 
 fn proxy_get_log_level(caller: Caller<'_, Guest>, level_at: u32) -> Result<u32> {

@@ -1,107 +1,11 @@
-//! Metrics: shared by all VMs, found by name.
-
-use std::collections::{BTreeMap, BTreeSet};
+//! Counters, gauges and histograms.
 
 use wasmtime::{Caller, Linker, Result};
 
-use super::define;
 use crate::abi::Status;
 use crate::guest::Guest;
-use crate::memory::enter;
-
-/// The metrics of one process. A counter, a gauge and a histogram of one name are three metrics.
-#[derive(Debug, Default)]
-pub(crate) struct Metrics {
-    ids: BTreeMap<(Kind, String), u32>,
-    metrics: BTreeMap<u32, Metric>,
-}
-
-/// What a metric is; the two lowest bits of its id say so.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Kind {
-    Counter,
-    Gauge,
-    Histogram,
-}
-
-#[derive(Debug)]
-enum Metric {
-    Counter(u64),
-    Gauge(u64),
-    Histogram(Vec<u64>),
-}
-
-impl Kind {
-    fn from_code(code: u32) -> Option<Self> {
-        [Self::Counter, Self::Gauge, Self::Histogram].into_iter().find(|kind| *kind as u32 == code)
-    }
-
-    fn nothing(self) -> Metric {
-        match self {
-            Self::Counter => Metric::Counter(0),
-            Self::Gauge => Metric::Gauge(0),
-            Self::Histogram => Metric::Histogram(Vec::new()),
-        }
-    }
-}
-
-/// What a wrong id is answered where only numbers will do.
-fn unknown_number(id: u32) -> Status {
-    if id & 3 < Kind::Histogram as u32 { Status::NotFound } else { Status::BadArgument }
-}
-
-impl Metrics {
-    fn find(&self, kind: Kind, name: &str) -> Option<&Metric> {
-        self.metrics.get(self.ids.get(&(kind, name.to_owned()))?)
-    }
-
-    /// The value of a counter or gauge; `None` when no VM has defined it.
-    pub(crate) fn value(&self, name: &str) -> Option<u64> {
-        match self.find(Kind::Counter, name).or_else(|| self.find(Kind::Gauge, name))? {
-            Metric::Counter(value) | Metric::Gauge(value) => Some(*value),
-            Metric::Histogram(_) => None,
-        }
-    }
-
-    /// What a histogram was given, in order; `None` when no VM has defined it.
-    pub(crate) fn samples(&self, name: &str) -> Option<&[u64]> {
-        match self.find(Kind::Histogram, name)? {
-            Metric::Histogram(samples) => Some(samples),
-            Metric::Counter(_) | Metric::Gauge(_) => None,
-        }
-    }
-
-    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        self.ids.keys().map(|(_, name)| name.as_str()).collect::<BTreeSet<_>>().into_iter()
-    }
-
-    fn define(&mut self, name: String, kind: Kind) -> u32 {
-        let next = u32::try_from(self.ids.len() + 1).unwrap_or(u32::MAX).saturating_mul(4) | kind as u32;
-        let id = *self.ids.entry((kind, name)).or_insert(next);
-        self.metrics.entry(id).or_insert_with(|| kind.nothing());
-        id
-    }
-
-    fn record(&mut self, id: u32, value: u64) -> Status {
-        match self.metrics.get_mut(&id) {
-            Some(Metric::Counter(total)) => *total = total.wrapping_add(value),
-            Some(Metric::Gauge(current)) => *current = value,
-            Some(Metric::Histogram(samples)) => samples.push(value),
-            None => return Status::NotFound,
-        }
-        Status::Ok
-    }
-
-    /// A counter only grows; a gauge also shrinks, and wraps below 0 as Envoy's does.
-    fn increment(&mut self, id: u32, offset: i64) -> Status {
-        match self.metrics.get_mut(&id) {
-            Some(Metric::Counter(_)) if offset <= 0 => return Status::BadArgument,
-            Some(Metric::Counter(value) | Metric::Gauge(value)) => *value = value.wrapping_add_signed(offset),
-            Some(Metric::Histogram(_)) | None => return unknown_number(id),
-        }
-        Status::Ok
-    }
-}
+use crate::host_call::{define, enter};
+use crate::world::metrics::MetricKind;
 
 pub(super) fn link(linker: &mut Linker<Guest>) -> Result<()> {
     define!(linker, "env", [proxy_define_metric, proxy_get_metric, proxy_record_metric, proxy_increment_metric]);
@@ -111,7 +15,7 @@ pub(super) fn link(linker: &mut Linker<Guest>) -> Result<()> {
 fn proxy_define_metric(caller: Caller<'_, Guest>, kind: u32, name_at: u32, name_size: u32, id_at: u32) -> Result<u32> {
     let mut call = enter!(caller, "proxy_define_metric");
     let name = call.text(name_at, name_size)?;
-    let Some(kind) = Kind::from_code(kind) else { return Ok(Status::BadArgument.code()) };
+    let Some(kind) = MetricKind::from_code(kind) else { return Ok(Status::BadArgument.code()) };
     let id = call.world().metrics.define(name, kind);
     call.put_u32(id_at, id)?;
     Ok(Status::Ok.code())
@@ -119,11 +23,10 @@ fn proxy_define_metric(caller: Caller<'_, Guest>, kind: u32, name_at: u32, name_
 
 fn proxy_get_metric(caller: Caller<'_, Guest>, id: u32, value_at: u32) -> Result<u32> {
     let mut call = enter!(caller, "proxy_get_metric");
-    let value = match call.world().metrics.metrics.get(&id) {
-        Some(Metric::Counter(value) | Metric::Gauge(value)) => *value,
-        Some(Metric::Histogram(_)) | None => return Ok(unknown_number(id).code()),
-    };
-    call.put_u64(value_at, value)?;
+    match call.world().metrics.get(id) {
+        Ok(value) => call.put_u64(value_at, value)?,
+        Err(status) => return Ok(status.code()),
+    }
     Ok(Status::Ok.code())
 }
 
@@ -135,47 +38,4 @@ fn proxy_record_metric(caller: Caller<'_, Guest>, id: u32, value: u64) -> Result
 fn proxy_increment_metric(caller: Caller<'_, Guest>, id: u32, offset: i64) -> Result<u32> {
     let mut call = enter!(caller, "proxy_increment_metric");
     Ok(call.world().metrics.increment(id, offset).code())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_counter_refuses_to_stand_still_or_go_back() {
-        let mut metrics = Metrics::default();
-        let id = metrics.define("attempts".to_owned(), Kind::Counter);
-        assert_eq!(metrics.increment(id, 2), Status::Ok);
-        assert_eq!(metrics.increment(id, 0), Status::BadArgument);
-        assert_eq!(metrics.increment(id, -1), Status::BadArgument);
-        assert_eq!(metrics.value("attempts"), Some(2));
-    }
-
-    #[test]
-    fn a_gauge_wraps_below_zero() {
-        let mut metrics = Metrics::default();
-        let id = metrics.define("pending".to_owned(), Kind::Gauge);
-        assert_eq!(metrics.increment(id, -1), Status::Ok);
-        assert_eq!(metrics.value("pending"), Some(u64::MAX));
-    }
-
-    #[test]
-    fn two_vms_that_define_a_name_share_one_metric() {
-        let mut metrics = Metrics::default();
-        let first = metrics.define("attempts".to_owned(), Kind::Counter);
-        metrics.increment(first, 1);
-        assert_eq!(metrics.define("attempts".to_owned(), Kind::Counter), first);
-        assert_eq!(metrics.value("attempts"), Some(1));
-    }
-
-    #[test]
-    fn metrics_of_one_name_and_different_kinds_are_different_ones() {
-        let mut metrics = Metrics::default();
-        let [counter, histogram] = [Kind::Counter, Kind::Histogram].map(|kind| metrics.define("a".to_owned(), kind));
-        assert_eq!(metrics.record(histogram, 7), Status::Ok);
-        assert_eq!(metrics.increment(histogram, 1), Status::BadArgument);
-        assert_eq!(metrics.increment(counter + 400, 1), Status::NotFound);
-        assert_eq!((metrics.value("a"), metrics.samples("a")), (Some(0), Some([7].as_slice())));
-        assert_eq!(metrics.names().collect::<Vec<_>>(), ["a"]);
-    }
 }

@@ -19,13 +19,12 @@ use std::time::Duration;
 
 use wasmtime::{Caller, Linker, Result};
 
-use super::define;
 use crate::abi::{Status, encode_pairs};
-use crate::clock::Clock;
 use crate::guest::{Context, Guest};
 use crate::headers::Headers;
-use crate::memory::{HostCall, enter};
+use crate::host_call::{HostCall, define, enter};
 use crate::stream::{Protocol, Stream};
+use crate::world::clock::Clock;
 
 /// The port of the first listener; each further one has the next.
 const FIRST_PORT: usize = 10_000;

@@ -3,12 +3,11 @@
 
 use wasmtime::{Caller, Linker, Result, bail};
 
-use super::define;
-use crate::abi::Status;
+use crate::abi::{Direction, Status};
 use crate::guest::{Context, Deferred, Guest};
-use crate::half::Direction;
-use crate::memory::{HostCall, enter};
-use crate::stream::{Answer, Stream, StreamId};
+use crate::host_call::{HostCall, define, enter};
+use crate::ids::StreamId;
+use crate::stream::{Answer, Stream};
 
 pub(super) fn link(linker: &mut Linker<Guest>) -> Result<()> {
     define!(linker, "env", [proxy_send_local_response, proxy_continue_stream, proxy_close_stream]);

@@ -4,11 +4,10 @@ use std::time::Duration;
 
 use wasmtime::{Caller, Linker, Result};
 
-use super::define;
 use crate::abi::Status;
 use crate::guest::Guest;
-use crate::memory::enter;
-use crate::scheduler::Event;
+use crate::host_call::{define, enter};
+use crate::world::schedule::Event;
 
 pub(super) fn link(linker: &mut Linker<Guest>) -> Result<()> {
     define!(linker, "env", [proxy_set_tick_period_milliseconds, proxy_get_current_time_nanoseconds]);

@@ -5,12 +5,14 @@ use std::mem;
 use std::time::Duration;
 
 use super::Process;
+use crate::abi::Direction;
 use crate::fault::Fault;
-use crate::half::{Direction, Part};
+use crate::half::Part;
+use crate::ids::StreamId;
 use crate::reply::{Ending, Reply, Response};
-use crate::scheduler::Event;
-use crate::stream::{Answer, Coming, StreamId};
-use crate::trace::What;
+use crate::stream::{Answer, Coming};
+use crate::world::schedule::Event;
+use crate::world::trace::What;
 
 impl Process {
     /// The application has the whole request.

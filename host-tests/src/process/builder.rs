@@ -5,16 +5,17 @@ use std::iter;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Process, Slot};
+use super::Process;
+use super::slot::Slot;
 use crate::abi::Status;
 use crate::application::Application;
-use crate::deployment::{Deployment, PluginKey};
+use crate::deployment::Deployment;
 use crate::fault::StartError;
 use crate::filter::Filter;
 use crate::guest::Identity;
-use crate::imports::foreign::ForeignFunctions;
+use crate::ids::{PluginKey, Thread};
 use crate::upstream::Upstream;
-use crate::world::{Thread, World};
+use crate::world::{ForeignFunctions, World};
 
 /// Describes a process; [`start`](Self::start) makes it.
 pub struct Builder {
@@ -37,8 +38,15 @@ pub struct Builder {
     idle_timeout: Duration,
 }
 
+impl Process {
+    /// Begins the description of a process that runs `filter`.
+    pub fn builder(filter: &Filter) -> Builder {
+        Builder::new(filter)
+    }
+}
+
 impl Builder {
-    pub(super) fn new(filter: &Filter) -> Self {
+    fn new(filter: &Filter) -> Self {
         Self {
             filter: filter.clone(),
             identity: Identity {
@@ -65,21 +73,21 @@ impl Builder {
         }
     }
 
-    /// The number of workers; 1 unless it is said.
+    /// The number of workers; 1 by default.
     #[must_use]
     pub fn workers(mut self, workers: usize) -> Self {
         self.workers = workers;
         self
     }
 
-    /// The plugin's name; `filter` unless it is said.
+    /// The plugin's name; `filter` by default.
     #[must_use]
     pub fn name(mut self, name: &str) -> Self {
         name.clone_into(&mut self.name);
         self
     }
 
-    /// The namespace of shared data and queues; `filter` unless it is said.
+    /// The namespace of shared data and queues; `filter` by default.
     #[must_use]
     pub fn vm_id(mut self, vm_id: &str) -> Self {
         vm_id.clone_into(&mut self.identity.vm_id);
@@ -93,7 +101,7 @@ impl Builder {
         self
     }
 
-    /// The configuration of the VM, which `on_vm_start` may read; empty unless it is said.
+    /// The configuration of the VM, which `on_vm_start` may read; empty by default.
     #[must_use]
     pub fn vm_config(mut self, config: impl Into<Vec<u8>>) -> Self {
         self.identity.vm_config = config.into();
@@ -123,7 +131,7 @@ impl Builder {
         self
     }
 
-    /// The application behind the gateway; one that answers 200 at once unless it is said.
+    /// The application behind the gateway; one that answers 200 at once by default.
     #[must_use]
     pub fn application(mut self, application: Application) -> Self {
         self.application = application;
@@ -141,7 +149,7 @@ impl Builder {
         self
     }
 
-    /// How long the application may take for a whole answer, the route's `timeout`; 15 s unless it is said, zero for no
+    /// How long the application may take for a whole answer, the route's `timeout`; 15 s by default, zero for no
     /// limit. One that has not begun by then is answered 504, one that has is reset.
     #[must_use]
     pub fn route_timeout(mut self, timeout: Duration) -> Self {
@@ -149,7 +157,7 @@ impl Builder {
         self
     }
 
-    /// How long nothing may go through a stream, the `stream_idle_timeout`; 5 minutes unless it is said, zero for no
+    /// How long nothing may go through a stream, the `stream_idle_timeout`; 5 minutes by default, zero for no
     /// limit. Then it is answered 504, or 408 if its request has not arrived whole.
     #[must_use]
     pub fn idle_timeout(mut self, timeout: Duration) -> Self {
@@ -164,7 +172,7 @@ impl Builder {
         self
     }
 
-    /// The CAS number of the first value written to shared data, in each life of the process; 1 unless it is said, and 0
+    /// The CAS number of the first value written to shared data, in each life of the process; 1 by default, and 0
     /// is none. The numbers wrap behind `u32::MAX`, after days of heavy work: this starts just before.
     #[must_use]
     pub fn first_cas(mut self, cas: u32) -> Self {

@@ -1,15 +1,21 @@
 //! Deploying: the start, other configurations, other builds, and the end of what they replace.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::{Process, Slot, size};
-use crate::deployment::{BuildId, Plugin, PluginId, PluginKey};
+use super::Process;
+use crate::abi::size;
+use crate::deployment::Plugin;
 use crate::fault::{Fault, StartError};
 use crate::filter::Filter;
 use crate::guest::Guest;
-use crate::trace::What;
+use crate::ids::{At, BuildId, PluginId, PluginKey, Thread};
 use crate::vm::Vm;
-use crate::world::{At, Thread, World};
+use crate::world::World;
+use crate::world::trace::What;
+
+/// How long a VM takes to start.
+const START: Duration = Duration::from_millis(1);
 
 impl Process {
     /// Starts every listener's plugin: for each a canary and the main thread's root, then those of the workers.
@@ -170,10 +176,10 @@ impl Process {
 
     fn instantiate(&mut self, thread: Thread, build: BuildId) -> Result<Vm, Fault> {
         let now = self.world.clock.elapsed();
-        self.world.clock.move_to(now + super::START);
+        self.world.clock.move_to(now + START);
         let guest = Guest::new(Arc::clone(&self.identity), thread, self.world.next_vm(), build);
         let Some(filter) = self.deployment.filter(build) else {
-            return Err(super::wrong(thread, "instantiate", "there is no such build"));
+            return Err(Fault::new(thread, "instantiate", "there is no such build"));
         };
         Vm::new(filter, guest, &mut self.world)
     }
@@ -235,13 +241,7 @@ impl Process {
     /// The number of a listener.
     pub(super) fn listener(&self, name: &str, doing: &'static str) -> Result<usize, Fault> {
         let number = self.deployment.listener(name);
-        number.ok_or_else(|| super::wrong(Thread::Main, doing, &format!("the process has no listener {name}")))
-    }
-}
-
-impl Slot {
-    pub(super) fn vm_of(&mut self, build: BuildId) -> Option<&mut Vm> {
-        self.vms.iter_mut().find(|vm| vm.build() == build)
+        number.ok_or_else(|| Fault::new(Thread::Main, doing, format!("the process has no listener {name}")))
     }
 }
 

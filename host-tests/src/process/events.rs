@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use super::{Process, size};
+use super::Process;
+use crate::abi::size;
 use crate::fault::Fault;
 use crate::grpc::GrpcPart;
 use crate::guest::{GrpcKind, Guest, PendingGrpc, ShownGrpc};
+use crate::ids::{At, Thread};
 use crate::rules::{Effect, Place};
-use crate::scheduler::Event;
-use crate::trace::What;
-use crate::world::{At, Thread};
+use crate::world::schedule::Event;
+use crate::world::trace::What;
 
 /// How an HTTP call that was reset failed, to `proxy_get_status`.
 const BROKEN_CONNECTION: u32 = 11;

@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use super::Process;
-use crate::fault::Fault;
+use crate::ids::{At, Thread};
 use crate::rules::{Rule, RuleId};
-use crate::trace::What;
-use crate::world::{At, Thread};
+use crate::world::trace::What;
 
 impl Process {
     /// Ends the VM that serves a thread's new connections, as a trap does: its ticks and calls stop, shared data stays.
@@ -56,13 +55,6 @@ impl Process {
         }
     }
 
-    /// Lets this much time pass for all threads but one, in whose place nothing happens.
-    pub(crate) fn pass_without(&mut self, thread: Thread, wait: Duration) -> Result<(), Fault> {
-        // What is due as the wait ends is the thread's next.
-        self.stall(thread, wait + Duration::from_nanos(1));
-        self.advance(wait)
-    }
-
     /// Until when a thread stalls, as time since the start; in the past when it does not.
     pub fn stalled_until(&self, thread: Thread) -> Duration {
         self.slots.get(&thread).map_or(Duration::ZERO, |slot| slot.stalled_until)
@@ -88,26 +80,5 @@ impl Process {
     /// Lets one thread's wall clock be off by so much, as if it had not noticed a step yet.
     pub fn skew_wall_clock(&mut self, thread: Thread, millis: i64) {
         self.world.skews.insert(thread, millis.saturating_mul(1_000_000));
-    }
-
-    /// All VMs, thread by thread.
-    pub(super) fn vms(&self) -> Vec<At> {
-        let slots = self.slots.iter();
-        slots.flat_map(|(thread, slot)| slot.vms.iter().map(|vm| At { thread: *thread, vm: vm.id() })).collect()
-    }
-
-    /// A VM went wrong and is gone.
-    pub(super) fn lose(&mut self, at: At) {
-        if self.remove(at) {
-            self.world.note(at.thread, What::Lost);
-        }
-    }
-
-    /// Takes a VM out; says whether it was there.
-    pub(super) fn remove(&mut self, at: At) -> bool {
-        let Some(slot) = self.slots.get_mut(&at.thread) else { return false };
-        let Some(number) = slot.vms.iter().position(|vm| vm.id() == at.vm) else { return false };
-        self.fuel_of_the_lost += slot.vms.remove(number).fuel;
-        true
     }
 }

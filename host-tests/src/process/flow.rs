@@ -1,15 +1,15 @@
 //! What goes through a stream: parts arrive, the filter is shown them, and lets them go on or holds them back. The rules
 //! are those of Envoy's filter manager around one filter, the same for requests and answers.
 
-use super::requests::failed;
-use super::{Process, size, wrong};
-use crate::abi::Action;
+use super::Process;
+use crate::abi::{Action, Direction, size};
 use crate::fault::Fault;
 use crate::guest::Deferred;
-use crate::half::{Direction, Part, Shown};
-use crate::stream::{Answer, StreamId};
-use crate::trace::What;
-use crate::world::At;
+use crate::half::{Part, Shown};
+use crate::headers::Headers;
+use crate::ids::{At, StreamId};
+use crate::stream::Answer;
+use crate::world::trace::What;
 
 impl Process {
     /// Lets a part of a request or an answer arrive.
@@ -54,7 +54,7 @@ impl Process {
             Shown::Trailers { count } => self.enter(at, callback, context, (context, size(count)))?,
         };
         let action = code.map_or(Some(Action::Continue), Action::from_code);
-        action.ok_or_else(|| wrong(at.thread, callback, "it answered with no action the ABI knows"))
+        action.ok_or_else(|| Fault::new(at.thread, callback, "it answered with no action the ABI knows"))
     }
 
     /// Lets go on what is not held back. With the end of a request the application is asked; with that of an answer the
@@ -126,9 +126,9 @@ impl Process {
         self.close(id)
     }
 
-    /// A stream whose VM is lost cannot go on.
+    /// A stream whose VM is lost cannot go on: Envoy answers it 503.
     pub(super) fn fail(&mut self, id: StreamId) -> Result<(), Fault> {
-        self.answer_directly(id, failed())
+        self.answer_directly(id, Answer::local(503, &Headers::default(), Vec::new()))
     }
 
     /// Breaks a stream off: the client keeps what it has.

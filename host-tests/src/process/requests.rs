@@ -1,18 +1,20 @@
 //! Requests: how a stream begins and how it ends.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use super::{Process, RELOAD_BACKOFF, wrong};
-use crate::deployment::PluginId;
+use super::Process;
+use crate::abi::Direction;
 use crate::fault::{Fault, StartError};
 use crate::guest::Context;
-use crate::half::{Direction, Half, Part};
-use crate::headers::Headers;
-use crate::scheduler::Event;
-use crate::stream::{Answer, Protocol, Request, Stream, StreamId};
-use crate::trace::What;
-use crate::world::{At, Thread, VmId};
+use crate::half::{Half, Part};
+use crate::ids::{At, PluginId, StreamId, Thread, VmId};
+use crate::stream::{Answer, Protocol, Request, Stream};
+use crate::world::schedule::Event;
+use crate::world::trace::What;
 
+/// From a VM's end to the moment a new stream may rebuild it: Envoy's `reload_config.backoff.base_interval`.
+const RELOAD_BACKOFF: Duration = Duration::from_secs(1);
 /// How much of an HTTP/1 body Envoy holds for a filter that pauses: the listener's default buffer limit.
 const BUFFER_LIMIT_BYTES: usize = 1 << 20;
 
@@ -25,7 +27,7 @@ impl Process {
     pub fn request(&mut self, worker: usize, request: Request) -> Result<StreamId, Fault> {
         let thread = Thread::Worker(worker);
         if !self.slots.contains_key(&thread) {
-            return Err(wrong(thread, "request", "the process has no such worker"));
+            return Err(Fault::new(thread, "request", "the process has no such worker"));
         }
         let listener = request.listener.as_deref().map_or(Ok(0), |name| self.listener(name, "request"))?;
         let plugin = self.deployment.current(listener).unwrap_or_default();
@@ -41,7 +43,7 @@ impl Process {
     /// The filter went wrong, or there is no such request.
     pub fn request_again(&mut self, earlier: StreamId, request: Request) -> Result<StreamId, Fault> {
         let Some(stream) = self.world.streams.get(&earlier) else {
-            return Err(wrong(Thread::Main, "request", "the process has no such earlier request"));
+            return Err(Fault::new(Thread::Main, "request", "the process has no such earlier request"));
         };
         let (thread, earlier, connection) = (stream.at.thread, stream.plugin, stream.connection);
         let plugin = self.deployment.serving(earlier).unwrap_or_default();
@@ -208,9 +210,4 @@ impl Process {
         }
         Ok(())
     }
-}
-
-/// What Envoy answers on a worker whose VM is lost.
-pub(super) fn failed() -> Answer {
-    Answer::local(503, &Headers::default(), Vec::new())
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
-use gatepost_swarm::bugs::hunt;
+use gatepost_swarm::hunt::hunt;
 use gatepost_swarm::play::{Total, cores, play};
 use gatepost_swarm::{Summary, Violation};
 use host_tests::Filter;

@@ -9,7 +9,9 @@ use std::thread;
 use host_tests::Filter;
 
 use crate::bugs::Bug;
-use crate::{Broken, Summary, Violation, played};
+use crate::checks::Broken;
+use crate::outcome::{Summary, Violation};
+use crate::run::played;
 
 /// What many runs came to.
 #[derive(Clone, Copy, Debug, Default)]
@@ -25,8 +27,8 @@ pub fn cores() -> usize {
     thread::available_parallelism().map_or(1, Into::into)
 }
 
-/// Plays these seeds on so many threads, in their order, with a deliberate bug if there is one, and hands over what each came to. Once that returns false no
-/// further seed is begun.
+/// Plays these seeds in their order on so many threads, with a deliberate bug if there is one, and hands over what each
+/// came to. Once that returns false no further seed is begun.
 pub fn each(
     filter: &Filter,
     seeds: Range<u64>,

@@ -9,10 +9,10 @@ use fastrand::Rng;
 use gatepost_core::ledger::{HEARTBEAT, LEASE};
 use host_tests::{Builder, Effect, Fault, Filter, Point, Process, Rule, StartError, StreamId, Thread};
 
-use crate::Summary;
 use crate::bugs::Bug;
 use crate::checks::invariant::broken;
 use crate::checks::{Broken, Checks, Invariant};
+use crate::outcome::{Summary, Violation};
 use crate::plan::Plan;
 use crate::receivers::{Receivers, SINK};
 
@@ -27,8 +27,37 @@ use sender::Sender;
 /// How often a worker looks for partitions to adopt, and again at those that it has adopted.
 const SWEEP: Duration = Duration::from_secs(1);
 
+/// Plays the run of a seed.
+///
+/// # Errors
+/// The first invariant that breaks.
+pub fn run(filter: &Filter, seed: u64) -> Result<Summary, Box<Violation>> {
+    traced(filter, seed).map(|(summary, _)| summary)
+}
+
+/// The same, with the trace of a run that held.
+///
+/// # Errors
+/// The first invariant that breaks.
+pub fn traced(filter: &Filter, seed: u64) -> Result<(Summary, String), Box<Violation>> {
+    played(filter, seed, None)
+}
+
+/// The same, with a deliberate bug.
+///
+/// # Errors
+/// The first invariant that breaks.
+pub fn played(filter: &Filter, seed: u64, bug: Option<&Bug>) -> Result<(Summary, String), Box<Violation>> {
+    let started = Run::start(filter, seed, bug.copied());
+    let mut run = started.map_err(|broken| Box::new(Violation { seed, broken, trace: String::new() }))?;
+    match run.play() {
+        Ok(summary) => Ok((summary, run.trace())),
+        Err(broken) => Err(Box::new(Violation { seed, broken, trace: run.trace() })),
+    }
+}
+
 /// A run under way.
-pub struct Run {
+struct Run {
     /// What is broken on purpose.
     bug: Option<Bug>,
     rng: Rng,

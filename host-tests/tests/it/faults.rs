@@ -1,47 +1,9 @@
 //! Faults that a test puts into the simulated Envoy, and what the filter makes of them.
 
-use std::error::Error;
-
-use host_tests::{Effect, Filter, Point, Process, Reply, Request, Rule, Thread, Upstream};
+use host_tests::{Effect, Point, Reply, Request, Rule, Thread, Upstream};
 use serde_json::json;
 
-use crate::support::{accept, advance, attempts, config, endpoint, event, gateway, millis, noop, seconds, start, with};
-
-#[test]
-fn with_fail_closed_a_vm_that_is_lost_is_never_rebuilt() -> Result<(), Box<dyn Error>> {
-    let mut process = Process::builder(noop()).fail_closed().start()?;
-    process.kill_vm(Thread::Worker(0));
-    process.advance(seconds(3600))?;
-    let stream = process.request(0, Request::post("/"))?;
-    assert_eq!(process.answer(stream).map(|answer| answer.status()), Some(503));
-    Ok(())
-}
-
-#[test]
-fn a_rules_trap_loses_the_vm_and_is_no_fault_of_the_filter() -> Result<(), Box<dyn Error>> {
-    let mut process = Process::builder(noop()).workers(2).start()?;
-    process.add_rule(Rule::new(Point::AnyHostCall, Effect::Trap).on(Thread::Worker(1)).times(1));
-    let spared = process.request(0, Request::post("/").body("one"))?;
-    let hit = process.request(1, Request::post("/").body("one"))?;
-    assert_eq!(process.answer(spared).map(|answer| answer.status()), Some(200));
-    assert_eq!(process.answer(hit).map(|answer| answer.status()), Some(503));
-    assert!(!process.has_vm(Thread::Worker(1)));
-    Ok(())
-}
-
-#[test]
-fn a_filter_that_aborts_is_a_fault_unless_it_may_trap() -> Result<(), Box<dyn Error>> {
-    let trapping = Filter::load(&gatepost_cli::artifact::wasm_that_traps()?)?;
-    let config = config([endpoint("billing")]).to_string();
-    let trap = || Request::post("/events/paid").header("x-gatepost-trap", "now");
-    let mut strict = Process::builder(&trapping).config(config.clone()).start()?;
-    assert!(strict.request(0, trap()).is_err());
-    let mut process = Process::builder(&trapping).config(config).may_trap().start()?;
-    let stream = process.request(0, trap())?;
-    assert_eq!(process.answer(stream).map(|answer| answer.status()), Some(503));
-    assert!(!process.has_vm(Thread::Worker(0)));
-    Ok(())
-}
+use crate::support::{accept, advance, attempts, config, endpoint, event, gateway, millis, seconds, start, with};
 
 #[test]
 fn an_attempt_whose_end_is_never_told_counts_as_timed_out_and_is_made_again() {

@@ -2,10 +2,11 @@
 //! receiver sees them, each with its signature verified.
 
 use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use host_tests::{Answer, Application, Builder, Call, Filter, Process, Reply, Request, StreamId, Thread, Upstream};
+use host_tests::{Answer, Builder, Call, Filter, Process, Reply, Request, StreamId, Upstream};
 use serde_json::{Value, json};
 
 /// How late what is due at a time may come: the tick's resolution and the queue's wake-up.
@@ -17,59 +18,21 @@ pub const BODY: &str = r#"{"amount": 42}"#;
 /// Gatepost, built and compiled once.
 pub fn gatepost() -> &'static Filter {
     static FILTER: OnceLock<Filter> = OnceLock::new();
-    FILTER.get_or_init(|| compiled("gatepost"))
+    FILTER.get_or_init(|| Filter::load(&wasm()).expect("the filter compiles"))
 }
 
-/// The filter that lets every request pass, built and compiled once.
-pub fn noop() -> &'static Filter {
-    static FILTER: OnceLock<Filter> = OnceLock::new();
-    FILTER.get_or_init(|| compiled("gatepost-noop"))
-}
-
-/// The filter that does what its configuration says, built and compiled once.
-pub fn puppet() -> &'static Filter {
-    static FILTER: OnceLock<Filter> = OnceLock::new();
-    FILTER.get_or_init(|| compiled("gatepost-puppet"))
-}
-
-/// Another build of Gatepost, built and compiled once.
+/// Another build of Gatepost, built and compiled once: the same code, and a section that says nothing.
 pub fn another_gatepost() -> &'static Filter {
     static FILTER: OnceLock<Filter> = OnceLock::new();
-    FILTER.get_or_init(|| another_build("gatepost"))
+    FILTER.get_or_init(|| {
+        let mut wasm = std::fs::read(wasm()).expect("it is there");
+        wasm.extend(b"\0\x06\x05build");
+        Filter::compile(&wasm).expect("it compiles")
+    })
 }
 
-/// Another build of the filter that does what its configuration says, built and compiled once.
-pub fn another_puppet() -> &'static Filter {
-    static FILTER: OnceLock<Filter> = OnceLock::new();
-    FILTER.get_or_init(|| another_build("gatepost-puppet"))
-}
-
-/// The same code, and a section that says nothing.
-fn another_build(package: &str) -> Filter {
-    let mut wasm = std::fs::read(gatepost_cli::artifact::wasm(package).expect("it builds")).expect("it is there");
-    wasm.extend(b"\0\x06\x05build");
-    Filter::compile(&wasm).expect("it compiles")
-}
-
-/// A process with one worker whose filter follows this script; see `host-tests/puppet`.
-pub fn scripted(script: &str) -> Builder {
-    Process::builder(puppet()).config(script)
-}
-
-/// What the filter logged on one thread.
-pub fn said_on(process: &Process, thread: Thread) -> Vec<&str> {
-    let lines = process.log().iter().filter(|line| line.thread == thread && !line.message.starts_with("vm_start"));
-    lines.map(|line| line.message.as_str()).collect()
-}
-
-/// What the filter logged on the first worker.
-pub fn said(process: &Process) -> Vec<&str> {
-    said_on(process, Thread::Worker(0))
-}
-
-fn compiled(package: &str) -> Filter {
-    let wasm = gatepost_cli::artifact::wasm(package).expect("the filter builds");
-    Filter::load(&wasm).expect("the filter compiles")
+fn wasm() -> PathBuf {
+    gatepost_cli::artifact::wasm("gatepost").expect("the filter builds")
 }
 
 /// A configuration that is on, with the route `/events/{event}` and these endpoints.
@@ -221,12 +184,6 @@ pub fn letters(process: &Process, text: &str) -> usize {
 /// The waits between attempts, each from the moment the one before it ended: `latency` after it was made.
 pub fn waits(attempts: &[Attempt], latency: Duration) -> Vec<Duration> {
     attempts.windows(2).map(|pair| pair[1].at - pair[0].at - latency).collect()
-}
-
-/// A script for the filter, and an application that answers in three pieces, 100 ms apart.
-pub fn in_pieces(script: &str) -> Builder {
-    let reply = Reply::status(200).header("x-app", "1").chunks(["hello ", "big ", "world"]);
-    scripted(script).application(Application::always(reply.spaced(millis(100))))
 }
 
 /// What a client has been answered: the status, the body, and whether that is all of it.

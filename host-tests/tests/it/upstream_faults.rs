@@ -1,13 +1,9 @@
-//! Faults of the clusters, put in from outside their scripts, and answers that break off.
-
-use std::error::Error;
+//! Faults of the clusters, put in from outside their scripts.
 
 use host_tests::{Effect, Point, Reply, Rule, Thread, Upstream};
 use serde_json::json;
 
-use crate::support::{
-    accept, advance, attempts, config, endpoint, event, gateway, millis, said_on, scripted, seconds, start, with,
-};
+use crate::support::{accept, advance, attempts, config, endpoint, event, gateway, millis, seconds, start, with};
 
 const BILLING: Point = Point::Upstream("billing");
 
@@ -57,56 +53,6 @@ fn a_rule_that_was_taken_away_or_passes_leaves_the_script_alone() {
     accept(&mut process, 0, event("paid"));
     advance(&mut process, seconds(1));
     assert_eq!(process.metric("endpoint=.=billing;.;result=.=delivered;.;gatepost_deliveries_total"), Some(1));
-}
-
-#[test]
-fn a_rule_whose_answer_is_no_http_status_is_a_fault_that_says_so() -> Result<(), Box<dyn Error>> {
-    let mut process = scripted("configure: tick 10\ntick: call billing / 1000")
-        .cluster("billing", Upstream::always(Reply::status(200)))
-        .start()?;
-    process.add_rule(Rule::new(BILLING, Effect::Fail(1000)));
-    let fault = process.advance(seconds(1)).expect_err("no such status");
-    assert_eq!((fault.host_call, fault.reason.as_str()), (Some("proxy_http_call"), "a rule's 1000 is no HTTP status"));
-    Ok(())
-}
-
-#[test]
-fn a_call_ends_with_the_headers_the_body_and_the_trailers_of_its_answer() -> Result<(), Box<dyn Error>> {
-    let reply = Reply::status(201).header("x-a", "1").chunks(["po", "ng"]).trailers([("x-sum", "4")]);
-    let mut process = scripted(
-        "configure: tick 10
-        tick: tick 0; call billing /hooks 1000
-        http_call_response: show; pairs 6; body 4; pairs 7",
-    )
-    .cluster("billing", Upstream::always(reply))
-    .start()?;
-    process.advance(seconds(1))?;
-    let call = process.calls("billing")[0];
-    assert_eq!((call.header(":path"), call.body.as_slice()), ("/hooks", b"ping".as_slice()));
-    let said = said_on(&process, Thread::Worker(0));
-    let expected = [
-        "http_call_response [1, 4, 3, 4, 1]",
-        "pairs 6 -> :status 201 x-a 1 x-envoy-upstream-service-time 1",
-        "body 4 -> pong",
-        "pairs 7 -> x-sum 4",
-    ];
-    assert_eq!(said[said.len() - 4..], expected);
-    Ok(())
-}
-
-#[test]
-fn of_an_answer_that_breaks_off_the_filter_sees_no_headers_and_no_body() -> Result<(), Box<dyn Error>> {
-    let mut process = scripted(
-        "configure: tick 10
-        tick: tick 0; call billing / 1000
-        http_call_response: show; pairs 6; body 4",
-    )
-    .cluster("billing", Upstream::always(Reply::status(200).chunks(["half of it"]).cut()))
-    .start()?;
-    process.advance(seconds(1))?;
-    let said = said_on(&process, Thread::Worker(0));
-    assert_eq!(said[said.len() - 3..], ["http_call_response [1, 4, 0, 0, 0]", "pairs 6 -> ", "body 4 -> status 1"]);
-    Ok(())
 }
 
 #[test]

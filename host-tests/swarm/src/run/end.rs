@@ -5,9 +5,9 @@ use std::time::Duration;
 use host_tests::{Request, Thread};
 
 use super::{Run, defect};
-use crate::Summary;
 use crate::checks::invariant::broken;
 use crate::checks::{Broken, Invariant};
+use crate::outcome::Summary;
 
 /// How long everything may take to come to its end once all is healed: leases, open breakers, the longest `Retry-After`
 /// and a whole schedule, several times over.

@@ -1,6 +1,7 @@
 //! The swarm bites: each deliberate bug is caught by the check of the promise that it breaks.
 
-use gatepost_swarm::bugs::{ALL, caught};
+use gatepost_swarm::bugs::ALL;
+use gatepost_swarm::hunt::caught;
 
 use crate::batch::gatepost;
 

@@ -54,8 +54,9 @@ fn trailers_end_a_request_whose_body_never_said_that_it_ended() -> Result {
     Ok(())
 }
 
+/// Envoy refuses more than a mebibyte of a held HTTP/1.1 body but not of an HTTP/2 one.
 #[test]
-fn envoy_refuses_more_than_a_mebibyte_of_a_held_http1_body_but_not_of_an_http2_one() -> Result {
+fn a_held_http1_body_has_a_limit() -> Result {
     let mut process = start()?;
     let large = vec![b'x'; (1 << 20) + 1];
     let stream = process.request(0, Request::post("/").body(large.clone()))?;
@@ -66,8 +67,9 @@ fn envoy_refuses_more_than_a_mebibyte_of_a_held_http1_body_but_not_of_an_http2_o
     Ok(())
 }
 
+/// A lost VM answers 503 until a new stream after the back off rebuilds it.
 #[test]
-fn a_lost_vm_answers_503_until_a_new_stream_after_the_back_off_rebuilds_it() -> Result {
+fn a_lost_vm_comes_back_after_the_back_off() -> Result {
     let mut process = start()?;
     process.kill_vm(Thread::Worker(0));
     let early = process.request(0, Request::post("/"))?;

@@ -1,12 +1,12 @@
-//! What happened in a process, in order: what a failed test prints. The same seed gives the same trace.
+//! The trace of a run, which a failed test prints. The same seed gives the same trace.
 
 use std::fmt;
 use std::time::Duration;
 
-use crate::stream::StreamId;
-use crate::world::Thread;
+use crate::ids::{StreamId, Thread};
 
-/// Everything that happened, except ticks: they come a thousand times as often as anything else.
+/// Everything that happened in a process, a line each, by `Display`. Ticks are left out: they come a thousand times as
+/// often as anything else.
 #[derive(Debug, Default)]
 pub struct Trace {
     moments: Vec<Moment>,

@@ -4,9 +4,8 @@
 use wasmtime::{Caller, FuncType, Linker, Result, Val, ValType, bail};
 
 use crate::guest::Guest;
-use crate::imports::define;
-use crate::imports::log::{Level, log};
-use crate::memory::{HostCall, enter};
+use crate::host_call::{HostCall, define, enter};
+use crate::world::log::Level;
 
 const SUCCESS: u32 = 0;
 const BAD_DESCRIPTOR: u32 = 8;
@@ -61,7 +60,7 @@ const OF_OUTPUT: [(&str, &str); 7] = [
     ("fd_sync", "i"),
 ];
 
-pub(crate) fn link(linker: &mut Linker<Guest>) -> Result<()> {
+pub(super) fn link(linker: &mut Linker<Guest>) -> Result<()> {
     define!(
         linker,
         "wasi_snapshot_preview1",
@@ -110,21 +109,6 @@ fn link_to(
         Ok(())
     })?;
     Ok(())
-}
-
-/// May this be called while the VM starts?
-pub(crate) fn is_allowed_at_start(name: &str) -> bool {
-    const NOT_YET: [&str; 8] = [
-        "fd_close",
-        "fd_filestat_get",
-        "fd_prestat_dir_name",
-        "fd_prestat_get",
-        "fd_read",
-        "fd_seek",
-        "proc_exit",
-        "sched_yield",
-    ];
-    !name.starts_with("proxy_") && name != "path_open" && !NOT_YET.contains(&name)
 }
 
 fn args_sizes_get(caller: Caller<'_, Guest>, count_at: u32, size_at: u32) -> Result<u32> {
@@ -255,7 +239,7 @@ fn write(call: &mut HostCall<'_>, descriptor: u32, (parts_at, parts): (u32, u32)
     call.guest().stderr.push_str(&text);
     if !text.is_empty() {
         let line = text.strip_suffix('\n').unwrap_or(&text);
-        log(call, level, line.to_owned());
+        call.log(level, line.to_owned());
     }
     Ok(SUCCESS)
 }

@@ -40,8 +40,9 @@ fn a_trap_is_a_fault_that_names_the_callback() {
     assert_eq!((fault.thread, fault.callback, fault.host_call), (Thread::Main, "proxy_on_configure", None));
 }
 
+/// A pointer outside the memory is a fault that names the host call.
 #[test]
-fn a_pointer_outside_the_memory_is_a_fault_that_names_the_host_call() {
+fn a_pointer_outside_the_memory_is_a_fault() {
     let fault = configuring(LOG, "(drop (call $log (i32.const 2) (i32.const 65530) (i32.const 7)))");
     assert_eq!(fault.host_call, Some("proxy_log"));
     assert_eq!(fault.reason, "7 bytes at 0xfffa are outside the guest's memory");
@@ -58,8 +59,9 @@ fn an_import_that_envoy_does_not_have_is_refused_by_name() {
     assert!(refused.is_some_and(|text| text.contains("proxy_no_such_call")));
 }
 
+/// An import that is given other numbers than Envoy gives is refused by name.
 #[test]
-fn an_import_that_is_given_other_numbers_than_envoy_gives_is_refused_by_name() {
+fn an_import_of_another_signature_is_refused() {
     let refused = module(&[r#"(import "env" "proxy_log" (func (param i32)))"#, VERSION, MEMORY, ALLOCATE]).err();
     assert!(refused.is_some_and(|text| text.contains("proxy_log")));
 }
@@ -91,8 +93,9 @@ fn a_callback_that_is_not_there_is_passed_by() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+/// A host call from inside the allocator is a fault that names both.
 #[test]
-fn a_host_call_from_inside_the_allocator_is_a_fault_that_names_both() -> Result<(), Box<dyn Error>> {
+fn a_host_call_inside_the_allocator_is_a_fault() -> Result<(), Box<dyn Error>> {
     let mut process = scripted("request_headers: allocate-badly; get 0 :path").start()?;
     let fault = process.request(0, Request::new("GET", "/")).expect_err("Envoy traps");
     assert_eq!(
@@ -110,8 +113,9 @@ fn a_host_call_from_inside_the_allocator_is_a_fault_that_names_both() -> Result<
     Ok(())
 }
 
+/// Before the VM has started a filter may log and do little else.
 #[test]
-fn before_the_vm_has_started_a_filter_may_log_and_do_little_else() {
+fn a_starting_vm_may_log_and_do_little_else() {
     let initialize = |body: &str| format!(r#"(func (export "_initialize") {body})"#);
     let log = initialize("(drop (call $log (i32.const 2) (i32.const 0) (i32.const 0)))");
     let filter = module(&[LOG, VERSION, MEMORY, ALLOCATE, &log]).expect("a filter");
@@ -144,8 +148,9 @@ fn a_command_and_a_main_are_run_as_envoy_runs_them() {
     assert_eq!(run(&[&main]), Vec::<String>::new());
 }
 
+/// A call about a stream in a root context is a fault where Envoy would do nothing.
 #[test]
-fn a_call_about_a_stream_in_a_root_context_is_a_fault_where_envoy_would_do_nothing() -> Result<(), Box<dyn Error>> {
+fn a_stream_call_in_a_root_context_is_a_fault() -> Result<(), Box<dyn Error>> {
     for (command, reason) in [
         ("reply 200 x", "a root context has no stream to answer"),
         ("continue 0", "a root context has no stream to continue"),

@@ -1,14 +1,12 @@
-//! What will happen, and when: one list for the whole process, so that a run has one order and the same run has it
+//! The event queue of the simulation: one for the whole process, so that a run has one order and the same seed has it
 //! again. Events of the same instant happen in the order they were put in.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::deployment::BuildId;
-use crate::stream::StreamId;
-use crate::world::{QueueId, Thread, VmId};
+use crate::ids::{BuildId, QueueId, StreamId, Thread, VmId};
 
-/// Something that happens to a VM or a stream. One that no longer finds its VM, root, call or stream does nothing.
+/// Something that happens to a VM or a stream. An event that no longer finds its VM, root, call or stream does nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
     /// A root's timer fires, unless it was set again since (`armed` differs).
@@ -28,7 +26,7 @@ pub(crate) enum Event {
     Idle { stream: StreamId },
 }
 
-/// The list of events, by time.
+/// The events to come, by time.
 #[derive(Debug, Default)]
 pub(crate) struct Schedule {
     events: BTreeMap<(Duration, u64), Event>,
@@ -58,8 +56,9 @@ mod tests {
         Event::Tick { thread: Thread::Main, vm: VmId(0), root: 1, armed }
     }
 
+    /// Events come by time and at one instant in the order they were put in.
     #[test]
-    fn events_come_by_time_and_at_one_instant_in_the_order_they_were_put_in() {
+    fn events_come_by_time_then_in_order() {
         let mut schedule = Schedule::default();
         schedule.put(Duration::from_secs(2), tick(1));
         schedule.put(Duration::from_secs(1), tick(2));

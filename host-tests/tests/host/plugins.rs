@@ -3,11 +3,8 @@
 use std::error::Error;
 
 use host_tests::{Process, Request, Thread};
-use serde_json::json;
 
-use crate::support::{
-    accept, advance, answer, body, config, endpoint, event, gateway, said, said_on, scripted, seconds,
-};
+use crate::support::{said, said_on, scripted, seconds};
 
 type Result = std::result::Result<(), Box<dyn Error>>;
 
@@ -22,8 +19,9 @@ fn get(process: &mut Process, listener: &str) -> std::result::Result<u16, host_t
     Ok(process.answer(stream).map_or(0, host_tests::Answer::status))
 }
 
+/// Two plugins share a VM and its keys and a request names its listener.
 #[test]
-fn two_plugins_share_a_vm_and_its_keys_and_a_request_names_its_listener() -> Result {
+fn two_plugins_share_a_vm_and_its_keys() -> Result {
     let first = "configure: log configured-first\nrequest_headers: log request-first; share key value";
     let mut process = scripted(first).listener("admin", "operator", named("admin")).start()?;
     assert_eq!(process.vm_count(WORKER), 1);
@@ -46,8 +44,9 @@ fn two_plugins_share_a_vm_and_its_keys_and_a_request_names_its_listener() -> Res
     Ok(())
 }
 
+/// Plugins of one name differ by their configuration and are one root if that is the same.
 #[test]
-fn plugins_of_one_name_differ_by_their_configuration_and_are_one_root_if_that_is_the_same() -> Result {
+fn equal_plugins_are_one_root() -> Result {
     let mut process = scripted(&named("a"))
         .name("same")
         .listener("second", "same", named("b"))
@@ -65,8 +64,9 @@ fn plugins_of_one_name_differ_by_their_configuration_and_are_one_root_if_that_is
     Ok(())
 }
 
+/// After a VM is lost each listener brings its own root back with its next stream.
 #[test]
-fn after_a_vm_is_lost_each_listener_brings_its_own_root_back_with_its_next_stream() -> Result {
+fn each_listener_brings_its_own_root_back() -> Result {
     let mut process = scripted(&named("a")).listener("admin", "filter", named("admin")).start()?;
     process.advance(seconds(2))?;
     process.kill_vm(WORKER);
@@ -80,8 +80,9 @@ fn after_a_vm_is_lost_each_listener_brings_its_own_root_back_with_its_next_strea
     Ok(())
 }
 
+/// Another configuration of one listener leaves the others as they are.
 #[test]
-fn another_configuration_of_one_listener_leaves_the_others_as_they_are() -> Result {
+fn an_update_of_one_listener_leaves_the_others() -> Result {
     let mut process = scripted(&named("a")).listener("admin", "filter", named("admin")).start()?;
     process.update_listener("admin", named("changed"))?;
     process.end_drain()?;
@@ -92,24 +93,4 @@ fn another_configuration_of_one_listener_leaves_the_others_as_they_are() -> Resu
     assert_eq!(requests, [&"request-a", &"request-changed"]);
     assert!(process.update_listener("nowhere", "").is_err());
     Ok(())
-}
-
-#[test]
-fn gatepost_is_operated_through_a_listener_of_its_own() {
-    let admin = json!({"admin": {"tokens": [{"value": "token", "role": "operate"}]}});
-    let builder = gateway(&config([endpoint("billing")]));
-    let mut process = builder.listener("admin", "gatepost", admin.to_string()).start().expect("it starts");
-    accept(&mut process, 0, event("paid"));
-    advance(&mut process, seconds(2));
-    let status = || Request::new("GET", "/gatepost/status").header("authorization", "Bearer token");
-    let public = answer(&mut process, 0, status());
-    assert_eq!(public.body, b"", "the public listener has no such surface: {public:?}");
-    let admin = answer(&mut process, 1, status().listener("admin"));
-    assert_eq!(admin.status(), 200);
-    assert!(body(&admin).to_string().contains("billing"));
-    let paused = Request::new("PUT", "/gatepost/state").header("authorization", "Bearer token");
-    let paused = paused.body(r#"{"state": "disabled", "reason": "test"}"#).listener("admin");
-    assert_eq!(answer(&mut process, 1, paused).status(), 200);
-    advance(&mut process, seconds(1));
-    assert_eq!(body(&answer(&mut process, 0, event("paid")))["status"], "disabled");
 }

@@ -42,8 +42,9 @@ fn the_last_piece_over_http2_says_that_it_is_the_last() -> Result {
     Ok(())
 }
 
+/// A paused body is shown from its start each time and goes on whole.
 #[test]
-fn a_paused_body_is_shown_from_its_start_each_time_and_goes_on_whole() -> Result {
+fn a_paused_body_is_shown_from_its_start() -> Result {
     let mut process =
         in_pieces("response_headers: pause\nresponse_body: show; body 1; pause\ntick: log tick").start()?;
     let stream = get(&mut process)?;
@@ -65,8 +66,9 @@ fn a_paused_body_is_shown_from_its_start_each_time_and_goes_on_whole() -> Result
     Ok(())
 }
 
+/// Headers that were paused go on with the first piece that does.
 #[test]
-fn headers_that_were_paused_go_on_with_the_first_piece_that_does() -> Result {
+fn paused_headers_go_on_with_the_first_piece() -> Result {
     let mut process = in_pieces("response_headers: pause\nresponse_body: replace 2 x-sum 15").start()?;
     let stream = process.request(0, Request::new("GET", "/"));
     // The first piece lets the headers go: the second is too late for them.
@@ -93,8 +95,9 @@ fn an_answer_that_is_paused_goes_on_when_a_tick_continues_it() -> Result {
     Ok(())
 }
 
+/// By Envoy's default a pause in the headers of an answer hides its body until it is continued.
 #[test]
-fn by_envoys_default_a_pause_in_the_headers_of_an_answer_hides_its_body_until_it_is_continued() -> Result {
+fn a_pause_in_the_headers_hides_the_body_by_default() -> Result {
     let script = "configure: tick 2000
         response_headers: remember; pause
         response_body: show
@@ -109,8 +112,9 @@ fn by_envoys_default_a_pause_in_the_headers_of_an_answer_hides_its_body_until_it
     Ok(())
 }
 
+/// A body can be replaced at its start and grow at its end and nothing else.
 #[test]
-fn a_body_can_be_replaced_at_its_start_and_grow_at_its_end_and_nothing_else() -> Result {
+fn a_body_is_replaced_at_its_start_and_grows_at_its_end() -> Result {
     let script = "response_body: put 1 1 1 M; put 1 1000 0 FAR; put 1 0 2 CUT; body 1";
     let mut process = in_pieces(script).start()?;
     let stream = get(&mut process)?;
@@ -124,8 +128,9 @@ fn a_body_can_be_replaced_at_its_start_and_grow_at_its_end_and_nothing_else() ->
     Ok(())
 }
 
+/// A body that is not shown reads as empty and cannot be written.
 #[test]
-fn a_body_that_is_not_shown_reads_as_empty_and_cannot_be_written() -> Result {
+fn a_body_that_is_not_shown_reads_as_empty() -> Result {
     let mut process = in_pieces("response_headers: body 1; put 1 0 0 x; body 0").start()?;
     get(&mut process)?;
     process.advance(millis(10))?;
@@ -133,8 +138,9 @@ fn a_body_that_is_not_shown_reads_as_empty_and_cannot_be_written() -> Result {
     Ok(())
 }
 
+/// What has gone on is read again only when the stream is logged.
 #[test]
-fn what_has_gone_on_is_read_again_only_when_the_stream_is_logged() -> Result {
+fn what_has_gone_on_is_read_again_at_the_log_alone() -> Result {
     let script = "request_headers: get 0 :path
         request_body: get 0 :path; pairs 0
         response_headers: get 0 :path; pairs 0; get 2 :status
@@ -169,8 +175,9 @@ fn request_headers_are_changed_too_late_once_the_body_is_shown() {
     assert_eq!(fault.host_call, Some("proxy_add_header_map_value"));
 }
 
+/// Trailers are shown and change and may be added at the last piece alone.
 #[test]
-fn trailers_are_shown_and_change_and_may_be_added_at_the_last_piece_alone() -> Result {
+fn trailers_are_shown_changed_and_added() -> Result {
     let script = "response_trailers /t: show; replace 3 x-sum 2; pairs 3
         response_body /added: add 3 x-sum 1";
     let with_trailers = Reply::status(200).chunks(["a"]).trailers([("x-sum", "1")]);
@@ -212,8 +219,9 @@ fn the_application_sees_what_the_filter_made_of_the_request() -> Result {
     Ok(())
 }
 
+/// An answer that comes later takes its time and another script is for later requests.
 #[test]
-fn an_answer_that_comes_later_takes_its_time_and_another_script_is_for_later_requests() -> Result {
+fn a_late_answer_takes_its_time() -> Result {
     let slow = Application::always(Reply::status(200).after(seconds(3)));
     let mut process = scripted("").application(slow).start()?;
     let first = get(&mut process)?;

@@ -83,8 +83,9 @@ fn the_connection_the_route_and_the_plugin_are_described_too() -> Result {
     Ok(())
 }
 
+/// What is about the request's headers is there while they are shown and when it is logged.
 #[test]
-fn what_is_about_the_requests_headers_is_there_while_they_are_shown_and_when_it_is_logged() -> Result {
+fn request_properties_last_as_long_as_its_headers() -> Result {
     let script = "response_headers: property request.path; property request.protocol; number response.code
         log: property request.path; number response.code; number response.size; number request.duration";
     let slow = Application::always(Reply::status(201).body("four").after(millis(250)));
@@ -106,8 +107,9 @@ fn what_is_about_the_requests_headers_is_there_while_they_are_shown_and_when_it_
     Ok(())
 }
 
+/// What a filter sets is its stream's and does not hide what Envoy has.
 #[test]
-fn what_a_filter_sets_is_its_streams_and_does_not_hide_what_envoy_has() -> Result {
+fn a_set_property_belongs_to_its_stream() -> Result {
     let script = "request_headers: set tenant acme; property tenant; property filter_state/wasm.tenant; \
                   property tenant.more; set a.b c; property a.b; set request.path x; property request.path; \
                   set plugin_name x; property plugin_name

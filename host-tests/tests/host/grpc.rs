@@ -51,8 +51,9 @@ fn a_call_that_succeeds_is_told_its_message_alone() -> Result {
     Ok(())
 }
 
+/// A call that fails is told its status alone and the message is gone with the callback.
 #[test]
-fn a_call_that_fails_is_told_its_status_alone_and_the_message_is_gone_with_the_callback() -> Result {
+fn a_failed_call_is_told_its_status_alone() -> Result {
     let cases = [
         (Upstream::grpc(|_| GrpcReply::status(5, "no such account")), "5 no such account{via_upstream}"),
         (Upstream::grpc(|_| GrpcReply::ok()), "13 "),
@@ -72,8 +73,9 @@ fn a_call_that_fails_is_told_its_status_alone_and_the_message_is_gone_with_the_c
     Ok(())
 }
 
+/// A cluster that is unknown or has no host is a status of the call itself.
 #[test]
-fn a_cluster_that_is_unknown_or_has_no_host_is_a_status_of_the_call_itself() -> Result {
+fn an_unknown_or_empty_cluster_is_a_status() -> Result {
     let refusing = || Upstream::grpc(|_| GrpcReply::refused());
     let commands = "grpc nowhere Add hello 1000; open nowhere Add; grpc ledger Add hello 1000; grpc ledger Add x 1";
     let process = played(at_request(commands).cluster("ledger", refusing()))?;
@@ -92,8 +94,9 @@ fn a_cluster_that_is_unknown_or_has_no_host_is_a_status_of_the_call_itself() -> 
     Ok(())
 }
 
+/// A stream is told its metadata each message and its end in their order.
 #[test]
-fn a_stream_is_told_its_metadata_each_message_and_its_end_in_their_order() -> Result {
+fn a_stream_is_told_everything_in_order() -> Result {
     let echo = Upstream::grpc(|call| {
         let reply = if call.has_ended { GrpcReply::ok().trailer("x-sum", "2") } else { GrpcReply::open() };
         call.messages.last().map_or(reply.clone(), |message| reply.metadata("x-a", "1").message(message.clone()))
@@ -158,8 +161,9 @@ fn a_server_may_take_its_time_and_answers_in_order() -> Result {
     Ok(())
 }
 
+/// What is cancelled is told nothing more and its token is unknown.
 #[test]
-fn what_is_cancelled_is_told_nothing_more_and_its_token_is_unknown() -> Result {
+fn a_cancelled_call_is_told_nothing_more() -> Result {
     let server = || Upstream::grpc(|_| GrpcReply::ok().message("late").after(millis(100)));
     for commands in ["grpc ledger Add x 1000; cancel; cancel", "open ledger Watch; cancel; cancel; send x"] {
         let process = played(at_request(commands).cluster("ledger", server()))?;
@@ -187,8 +191,9 @@ fn a_token_that_was_never_given_is_a_status_by_its_kind() -> Result {
     Ok(())
 }
 
+/// Touching a stream that its server has closed is a fault outside the callback that says so.
 #[test]
-fn touching_a_stream_that_its_server_has_closed_is_a_fault_outside_the_callback_that_says_so() -> Result {
+fn touching_a_closed_stream_is_a_fault() -> Result {
     let server = || Upstream::grpc(|_| GrpcReply::ok());
     for (command, call) in
         [("send x", "proxy_grpc_send"), ("cancel", "proxy_grpc_cancel"), ("half-close", "proxy_grpc_close")]

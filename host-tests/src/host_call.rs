@@ -7,11 +7,13 @@ use std::time::Duration;
 use wasmtime::{AsContext, AsContextMut, Caller, Result, bail, format_err};
 
 use crate::abi::{self, Status};
-use crate::guest::{Context, Guest, Phase};
+use crate::guest::{Context, Guest};
 use crate::headers::Headers;
+use crate::phase::Phase;
 use crate::rules::{Effect, Place};
-use crate::trace::What;
 use crate::world::World;
+use crate::world::log::{Level, LogLine};
+use crate::world::trace::What;
 
 /// One host call under way.
 pub(crate) struct HostCall<'a> {
@@ -21,13 +23,21 @@ pub(crate) struct HostCall<'a> {
 /// Begins a host call; returns from the import where a rule answers in its place.
 macro_rules! enter {
     ($caller:expr, $name:literal) => {
-        match $crate::memory::HostCall::enter($caller, $name)? {
+        match $crate::host_call::HostCall::enter($caller, $name)? {
             std::result::Result::Ok(call) => call,
             std::result::Result::Err(status) => return Ok(status),
         }
     };
 }
 pub(crate) use enter;
+
+/// Makes host functions importable under their own names.
+macro_rules! define {
+    ($linker:expr, $module:literal, [$($function:ident),+ $(,)?]) => {
+        $($linker.func_wrap($module, stringify!($function), $function)?;)+
+    };
+}
+pub(crate) use define;
 
 impl<'a> HostCall<'a> {
     /// The call, or the status that a rule answers in its place.
@@ -68,10 +78,7 @@ impl<'a> HostCall<'a> {
             guest.world.clock.move_to(until);
             return Ok(());
         };
-        mem::swap(rest.world(), &mut guest.world);
-        let passed = rest.pass_without(guest.thread, wait);
-        mem::swap(rest.world(), &mut guest.world);
-        passed.map_err(|fault| format_err!("while it waited: {fault}"))
+        rest.pass(&mut guest.world, guest.thread, wait).map_err(|fault| format_err!("while it waited: {fault}"))
     }
 
     /// Ends the VM, as a rule wants it.
@@ -108,6 +115,15 @@ impl<'a> HostCall<'a> {
             (id, Context::Root) => id,
             (_, Context::Stream(stream)) => self.world().streams.get(&stream).map_or(0, |stream| stream.root),
         }
+    }
+
+    /// Adds a line to the log.
+    pub(crate) fn log(&mut self, level: Level, message: String) {
+        let thread = self.guest().thread;
+        let world = self.world();
+        let at = world.clock.elapsed();
+        world.note(thread, What::Logged { message: message.clone() });
+        world.log.push(LogLine { at, thread, level, message });
     }
 
     /// Bytes of the guest.

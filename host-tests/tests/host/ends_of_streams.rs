@@ -14,8 +14,9 @@ fn get(process: &mut Process) -> std::result::Result<StreamId, Fault> {
     process.request(0, Request::new("GET", "/"))
 }
 
+/// A local reply takes the place of an answer that is paused and the filter does not see it.
 #[test]
-fn a_local_reply_takes_the_place_of_an_answer_that_is_paused_and_the_filter_does_not_see_it() -> Result {
+fn a_local_reply_replaces_a_paused_answer() -> Result {
     let script = "configure: tick 2000
         response_headers: show; remember; pause
         response_body: pause
@@ -31,8 +32,9 @@ fn a_local_reply_takes_the_place_of_an_answer_that_is_paused_and_the_filter_does
     Ok(())
 }
 
+/// A local reply while the headers of an answer are shown takes its place.
 #[test]
-fn a_local_reply_while_the_headers_of_an_answer_are_shown_takes_its_place() -> Result {
+fn a_local_reply_replaces_an_answer_at_its_headers() -> Result {
     for script in ["response_headers: reply 418 no; pause", "response_headers: reply 418 no"] {
         let mut process = in_pieces(script).start()?;
         let stream = get(&mut process)?;
@@ -42,8 +44,9 @@ fn a_local_reply_while_the_headers_of_an_answer_are_shown_takes_its_place() -> R
     Ok(())
 }
 
+/// A local reply after an answer has gone on is a fault that names the call.
 #[test]
-fn a_local_reply_after_an_answer_has_gone_on_is_a_fault_that_names_the_call() -> Result {
+fn a_local_reply_after_the_answer_is_a_fault() -> Result {
     let mut process = in_pieces("response_body: reply 418 no").start()?;
     get(&mut process)?;
     let fault = process.advance(seconds(1)).expect_err("it is too late");
@@ -86,8 +89,9 @@ fn an_answer_that_is_not_paused_cannot_be_continued() -> Result {
     Ok(())
 }
 
+/// A client that leaves before or in the middle of an answer ends its stream.
 #[test]
-fn a_client_that_leaves_before_or_in_the_middle_of_an_answer_ends_its_stream() -> Result {
+fn a_client_that_leaves_ends_its_stream() -> Result {
     for wait in [0, 50, 150] {
         let slow = Reply::status(200).chunks(["a", "b"]).after(millis(40)).spaced(millis(100));
         let script = "response_headers: show\nresponse_body: show\nlog: log over\ndone: log done\ndelete: log gone";
@@ -104,8 +108,9 @@ fn a_client_that_leaves_before_or_in_the_middle_of_an_answer_ends_its_stream() -
     Ok(())
 }
 
+/// A client may leave while its answer is paused and a tick finds nobody.
 #[test]
-fn a_client_may_leave_while_its_answer_is_paused_and_a_tick_finds_nobody() -> Result {
+fn a_client_may_leave_during_a_pause() -> Result {
     let script = "configure: tick 1000
         response_headers: remember; pause
         tick: tick 0; effective";
@@ -171,8 +176,9 @@ fn a_stream_that_is_paused_for_five_minutes_is_given_up() -> Result {
     Ok(())
 }
 
+/// A stream whose VM is lost waits for what comes next and is answered 503 then.
 #[test]
-fn a_stream_whose_vm_is_lost_waits_for_what_comes_next_and_is_answered_503_then() -> Result {
+fn a_stream_without_its_vm_is_answered_503() -> Result {
     let slow = Application::always(Reply::status(200).after(seconds(3)));
     let mut process = scripted("request_headers /paused: pause").application(slow).start()?;
     let on_its_way = get(&mut process)?;
@@ -188,8 +194,9 @@ fn a_stream_whose_vm_is_lost_waits_for_what_comes_next_and_is_answered_503_then(
     Ok(())
 }
 
+/// A filter that closes its stream leaves the client with what it has.
 #[test]
-fn a_filter_that_closes_its_stream_leaves_the_client_with_what_it_has() -> Result {
+fn a_filter_that_closes_its_stream_cuts_the_answer() -> Result {
     let mut process = in_pieces("response_body: close 1").start()?;
     let stream = get(&mut process)?;
     process.advance(seconds(1))?;

@@ -4,10 +4,7 @@ use std::error::Error;
 
 use host_tests::{Process, Reply, Request, StartError, Thread, Upstream};
 
-use crate::support::{
-    accept, advance, another_gatepost, another_puppet, attempts, config, endpoint, event, gateway, puppet, said,
-    said_on, scripted, seconds,
-};
+use crate::support::{another_puppet, puppet, said, said_on, scripted, seconds};
 
 type Result = std::result::Result<(), Box<dyn Error>>;
 
@@ -33,8 +30,9 @@ fn count(lines: &[&str], line: &str) -> usize {
     lines.iter().filter(|other| **other == line).count()
 }
 
+/// Every thread gets a new VM and the old one ticks and serves its connections until the end of the drain.
 #[test]
-fn every_thread_gets_a_new_vm_and_the_old_one_ticks_and_serves_its_connections_until_the_end_of_the_drain() -> Result {
+fn a_new_build_gets_new_vms_beside_the_old() -> Result {
     let mut process = scripted(&named("old")).start()?;
     let kept = get(&mut process)?;
     process.update_filter(another_puppet(), named("new"))?;
@@ -58,8 +56,9 @@ fn every_thread_gets_a_new_vm_and_the_old_one_ticks_and_serves_its_connections_u
     Ok(())
 }
 
+/// At the end of the drain a call under way is cancelled whatever the old root says.
 #[test]
-fn at_the_end_of_the_drain_a_call_under_way_is_cancelled_whatever_the_old_root_says() -> Result {
+fn the_end_of_the_drain_cancels_calls() -> Result {
     let old = "configure: tick 1000
         tick: tick 0; call billing / 60000
         http_call_response: log ended
@@ -86,8 +85,9 @@ fn at_the_end_of_the_drain_a_call_under_way_is_cancelled_whatever_the_old_root_s
     Ok(())
 }
 
+/// Shared data and queues survive and who registers a queue last is told.
 #[test]
-fn shared_data_and_queues_survive_and_who_registers_a_queue_last_is_told() -> Result {
+fn shared_data_and_queues_survive_a_new_build() -> Result {
     let old = "configure: share key old; tick 1000
         tick: tick 0; register wake
         request_headers: enqueue item
@@ -122,8 +122,9 @@ fn a_build_whose_canary_refuses_changes_nothing() -> Result {
     Ok(())
 }
 
+/// What a canary refused it refuses again without a line and what it took it is not asked again.
 #[test]
-fn what_a_canary_refused_it_refuses_again_without_a_line_and_what_it_took_it_is_not_asked_again() -> Result {
+fn a_canary_is_asked_once() -> Result {
     let mut process = scripted(&named("a")).start()?;
     let lines = |result| match result {
         Err(StartError::Refused { log, .. }) => log.len(),
@@ -140,8 +141,9 @@ fn what_a_canary_refused_it_refuses_again_without_a_line_and_what_it_took_it_is_
     Ok(())
 }
 
+/// A build that comes back while it drains is served by the VM it left.
 #[test]
-fn a_build_that_comes_back_while_it_drains_is_served_by_the_vm_it_left() -> Result {
+fn a_build_that_comes_back_is_served_by_its_old_vm() -> Result {
     let mut process = scripted(&named("old")).start()?;
     process.update_filter(another_puppet(), named("new"))?;
     process.advance(seconds(2))?;
@@ -156,8 +158,9 @@ fn a_build_that_comes_back_while_it_drains_is_served_by_the_vm_it_left() -> Resu
     Ok(())
 }
 
+/// Each VM is lost alone and a connection of the old build brings its own back.
 #[test]
-fn each_vm_is_lost_alone_and_a_connection_of_the_old_build_brings_its_own_back() -> Result {
+fn each_build_loses_and_rebuilds_its_own_vm() -> Result {
     let mut process = scripted(&named("old")).start()?;
     let kept = get(&mut process)?;
     process.update_filter(another_puppet(), named("new"))?;
@@ -178,8 +181,9 @@ fn each_vm_is_lost_alone_and_a_connection_of_the_old_build_brings_its_own_back()
     Ok(())
 }
 
+/// A new configuration gives every thread a VM that has lost its own.
 #[test]
-fn a_new_configuration_gives_every_thread_a_vm_that_has_lost_its_own() -> Result {
+fn a_new_configuration_rebuilds_lost_vms() -> Result {
     let mut process = scripted(&named("a")).start()?;
     [MAIN, WORKER].into_iter().for_each(|thread| process.kill_vm(thread));
     process.update_config(named("b"))?;
@@ -210,38 +214,4 @@ fn a_process_that_starts_again_has_the_newest_build_alone() -> Result {
     process.request_again(stream, Request::new("GET", "/"))?;
     assert_eq!(count(&said(&process), "request-new"), 1);
     Ok(())
-}
-
-#[test]
-fn the_same_seed_gives_the_same_run_across_builds() {
-    let run = || {
-        let mut process = gateway(&config([endpoint("billing")])).seed(7).start().expect("it starts");
-        accept(&mut process, 0, event("paid"));
-        process.update_filter(another_gatepost(), config([endpoint("billing")]).to_string()).expect("taken");
-        accept(&mut process, 1, event("paid"));
-        advance(&mut process, seconds(3));
-        process.end_drain().expect("it drains");
-        advance(&mut process, seconds(30));
-        process.trace().to_string()
-    };
-    let first = run();
-    assert!(first.contains("another build") && first.contains("VM ended"), "{first}");
-    assert_eq!(first, run());
-}
-
-#[test]
-fn what_the_old_build_of_gatepost_accepted_the_new_one_delivers() {
-    let failing = Upstream::replies([Reply::status(503), Reply::status(503)]);
-    let text = config([endpoint("billing")]);
-    let mut process = gateway(&text).cluster("billing", failing).start().expect("it starts");
-    accept(&mut process, 0, event("paid"));
-    advance(&mut process, seconds(1));
-    process.update_filter(another_gatepost(), text.to_string()).expect("it is taken");
-    advance(&mut process, seconds(1));
-    process.end_drain().expect("it drains");
-    advance(&mut process, seconds(60));
-    let numbers: Vec<u32> = attempts(&process, "billing").iter().map(|attempt| attempt.number).collect();
-    assert_eq!(numbers, [1, 2, 3]);
-    let left = process.shared_data().filter(|(key, value)| key.starts_with("gatepost/body/") && value.len() > 1);
-    assert_eq!(left.count(), 0);
 }

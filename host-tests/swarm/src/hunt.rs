@@ -1,0 +1,57 @@
+//! Plays the deliberate bugs, to see which check catches each.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+
+use host_tests::Filter;
+
+use crate::bugs::{ALL, Bug};
+use crate::checks::{Broken, Invariant};
+use crate::play::{cores, survey};
+
+/// Seeds that are played for a bug.
+const SEEDS: u64 = 200;
+
+/// What became of a bug.
+pub struct Caught {
+    /// The lowest seed in which something broke.
+    pub seed: u64,
+    /// What broke there.
+    pub first: Broken,
+    /// In how many of the seeds each invariant was the first to break.
+    pub by: BTreeMap<Invariant, usize>,
+}
+
+/// Plays these seeds with a bug; `None`: nothing sees it.
+pub fn caught(filter: &Filter, bug: &Bug, seeds: u64) -> Option<Caught> {
+    let found = survey(filter, 0..seeds, cores(), Some(bug));
+    let mut by = BTreeMap::new();
+    found.values().for_each(|broken| *by.entry(broken.invariant).or_default() += 1);
+    found.into_iter().next().map(|(seed, first)| Caught { seed, first, by })
+}
+
+/// Plays every bug whose name holds one of these texts, all if there are none; prints a line for each. Says whether all
+/// were caught by the check of the promise that they break.
+///
+/// # Errors
+/// The filter cannot be built or loaded.
+pub fn hunt(names: &[String]) -> Result<bool, Box<dyn Error>> {
+    let filter = Filter::load(&gatepost_cli::artifact::wasm("gatepost")?)?;
+    let is_wanted = |bug: &&Bug| names.is_empty() || names.iter().any(|name| bug.name.contains(name.as_str()));
+    println!("(n): in so many of {SEEDS} seeds that invariant was the first to break.\n");
+    println!("| bug | first seed | caught by | in other seeds by |\n|---|--:|---|---|");
+    let mut are_caught = true;
+    for bug in ALL.iter().filter(is_wanted) {
+        let Some(Caught { seed, by, .. }) = caught(&filter, bug, SEEDS) else {
+            println!("| {}: {} | | **nothing** | |", bug.name, bug.what);
+            are_caught = false;
+            continue;
+        };
+        let own = by.get(&bug.breaks).copied().unwrap_or_default();
+        are_caught &= own > 0;
+        let others = by.iter().filter(|(invariant, _)| **invariant != bug.breaks);
+        let others: Vec<String> = others.map(|(invariant, count)| format!("{invariant} ({count})")).collect();
+        println!("| {}: {} | {seed} | {} ({own}) | {} |", bug.name, bug.what, bug.breaks, others.join("; "));
+    }
+    Ok(are_caught)
+}
