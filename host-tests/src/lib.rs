@@ -10,7 +10,7 @@
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! // Any .wasm will do; this one lets every request pass.
-//! let filter = Filter::load(&gatepost_cli::artifact::wasm("gatepost-noop")?)?;
+//! let filter = Filter::load(&gatepost_kit::artifact::wasm("gatepost-noop")?)?;
 //! let application = Application::by(|request| {
 //!     Reply::status(201).header("x-seen", request.header(":path")).after(Duration::from_millis(20))
 //! });

@@ -6,7 +6,7 @@
 //! use host_tests::{Effect, Filter, Point, Process, Request, Rule, Thread};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let filter = Filter::load(&gatepost_cli::artifact::wasm("gatepost-noop")?)?;
+//! let filter = Filter::load(&gatepost_kit::artifact::wasm("gatepost-noop")?)?;
 //! let mut envoy = Process::builder(&filter).workers(2).start()?;
 //! // The third host call of worker 0 from now on ends its VM.
 //! let rule = envoy.add_rule(Rule::new(Point::AnyHostCall, Effect::Trap).on(Thread::Worker(0)).after(2).times(1));

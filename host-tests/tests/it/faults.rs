@@ -31,7 +31,7 @@ fn a_rules_trap_loses_the_vm_and_is_no_fault_of_the_filter() -> Result<(), Box<d
 
 #[test]
 fn a_filter_that_aborts_is_a_fault_unless_it_may_trap() -> Result<(), Box<dyn Error>> {
-    let trapping = Filter::load(&gatepost_cli::artifact::wasm_that_traps()?)?;
+    let trapping = Filter::load(&gatepost_kit::artifact::wasm_that_traps()?)?;
     let config = config([endpoint("billing")]).to_string();
     let trap = || Request::post("/events/paid").header("x-gatepost-trap", "now");
     let mut strict = Process::builder(&trapping).config(config.clone()).start()?;

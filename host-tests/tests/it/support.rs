@@ -46,7 +46,7 @@ pub fn another_puppet() -> &'static Filter {
 
 /// The same code, and a section that says nothing.
 fn another_build(package: &str) -> Filter {
-    let mut wasm = std::fs::read(gatepost_cli::artifact::wasm(package).expect("it builds")).expect("it is there");
+    let mut wasm = std::fs::read(gatepost_kit::artifact::wasm(package).expect("it builds")).expect("it is there");
     wasm.extend(b"\0\x06\x05build");
     Filter::compile(&wasm).expect("it compiles")
 }
@@ -68,7 +68,7 @@ pub fn said(process: &Process) -> Vec<&str> {
 }
 
 fn compiled(package: &str) -> Filter {
-    let wasm = gatepost_cli::artifact::wasm(package).expect("the filter builds");
+    let wasm = gatepost_kit::artifact::wasm(package).expect("the filter builds");
     Filter::load(&wasm).expect("the filter compiles")
 }
 

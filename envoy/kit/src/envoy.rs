@@ -11,7 +11,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::process::Process;
-use crate::wait;
+use crate::{http, wait, workspace};
 
 pub use binary::{VERSION, find};
 
@@ -73,12 +73,12 @@ impl Envoy {
             .arg("--disable-hot-restart")
             .args(&launch.arguments)
             .envs(launch.env.iter().map(|(name, value)| (name, value)))
-            .current_dir(crate::workspace())
+            .current_dir(workspace::root()?)
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log);
         let process = Process::spawn(&mut command).context("Envoy does not start")?;
-        Ok(Self { process, directory, http: crate::http() })
+        Ok(Self { process, directory, http: http::client() })
     }
 
     /// The process, for reading its CPU time.
