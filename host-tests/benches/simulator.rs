@@ -37,7 +37,7 @@ fn play(process: &mut Process) {
 }
 
 fn deliveries(c: &mut Criterion) {
-    let wasm = gatepost_cli::artifact::wasm("gatepost").expect("the filter builds");
+    let wasm = gatepost_kit::artifact::wasm("gatepost").expect("the filter builds");
     let filter = Filter::load(&wasm).expect("the filter compiles");
     let mut group = c.benchmark_group("simulated deliveries");
     group.sample_size(10);

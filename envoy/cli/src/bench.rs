@@ -16,6 +16,7 @@ mod cost;
 mod figures;
 mod latency;
 mod messages;
+mod options;
 mod process;
 mod sink;
 pub mod soak;
@@ -24,39 +25,9 @@ mod wrk;
 
 use anyhow::{Result, ensure};
 
-use case::Beside;
+pub use options::Options;
+use options::What;
 use sink::Sink;
-
-/// The arguments of `gatepost bench`.
-#[derive(clap::Args)]
-pub struct Options {
-    /// What to measure [default: all of it]
-    #[arg(value_enum)]
-    what: Vec<What>,
-    /// How long each run sends
-    #[arg(long, default_value_t = 5)]
-    seconds: u32,
-    /// Runs of each case
-    #[arg(long, default_value_t = 5)]
-    repetitions: usize,
-    /// Connections that send, each with one request under way
-    #[arg(long, default_value_t = 32)]
-    connections: u32,
-    /// Another gatepost.wasm to measure in the same run, such as that of an earlier commit; may be repeated
-    #[arg(long, value_name = "PATH[=LABEL]")]
-    beside: Vec<Beside>,
-}
-
-/// A table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum What {
-    /// CPU time an event at full load
-    Cost,
-    /// How long an event is under way, at 500 events/s and at half load
-    Latency,
-    /// Time and memory of a start, and of a worker's VM
-    StartUp,
-}
 
 /// Runs the bench and prints its tables in Markdown.
 ///

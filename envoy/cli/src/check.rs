@@ -2,6 +2,12 @@
 //!
 //! The filter's own config is read by the filter's own parser, so the messages are those of Envoy's log, with the line in
 //! the file. In a whole Envoy config each filter of Gatepost is checked with what is around it.
+//!
+//! - `document`: a file as a tree that knows its lines. `model`: what the checks read in it: listeners, routes, filters.
+//! - `finding`: what is said.
+//! - `surroundings`: a whole Envoy config; `filters`, `listeners`, `routes`, `clusters`, `tls` and `inbound` each check a
+//!   part of it.
+//! - `plugin`: the filter's own config; `secrets` and `inbound` each check a part of it.
 
 mod clusters;
 pub(crate) mod document;
@@ -9,6 +15,7 @@ mod filters;
 mod finding;
 mod inbound;
 mod listeners;
+mod model;
 mod plugin;
 mod routes;
 pub(crate) mod secrets;
@@ -20,13 +27,15 @@ use std::process::ExitCode;
 use std::{env, fs};
 
 use anyhow::Result;
-use gatepost_core::time::WallTime;
 use serde::Serialize;
 
 use document::Node;
 use finding::Findings;
 pub use finding::{Finding, Severity};
-use plugin::{Environment, Source};
+pub use model::source::Circumstances;
+use model::source::{Environment, Source};
+
+use crate::clock::now;
 
 /// The arguments of `gatepost check`.
 #[derive(clap::Args)]
@@ -68,7 +77,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         }
     };
     let host = |name: &str| env::var(name).ok();
-    let findings = check(&text, &Circumstances { host: &host, is_strict_env: options.strict_env, now: crate::now() });
+    let findings = check(&text, &Circumstances { host: &host, is_strict_env: options.strict_env, now: now() });
     if options.json {
         let findings: Vec<_> = findings.iter().map(|finding| InFile { file: &name, finding }).collect();
         println!("{}", serde_json::to_string_pretty(&findings)?);
@@ -92,17 +101,6 @@ struct InFile<'a> {
     file: &'a str,
     #[serde(flatten)]
     finding: &'a Finding,
-}
-
-/// Where and when a config is checked.
-#[derive(Clone, Copy)]
-pub struct Circumstances<'a> {
-    /// The environment of this process.
-    pub host: &'a dyn Fn(&str) -> Option<String>,
-    /// Whether a variable that is not set here is an error.
-    pub is_strict_env: bool,
-    /// Secrets are valid for a time.
-    pub now: WallTime,
 }
 
 /// Everything to know about a config, in the order of its lines.

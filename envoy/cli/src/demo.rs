@@ -5,12 +5,11 @@ use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use gatepost_kit::envoy::{self, Envoy, Launch};
+use gatepost_kit::example::{ADMIN_AUTHORIZATION, ADMIN_LISTENER, AUTHORIZATION, Example, LISTENER, USER};
+use gatepost_kit::receiver::{Options as ReceiverOptions, Receiver, Record};
+use gatepost_kit::{http, wait, workspace};
 use serde::Deserialize;
-
-use crate::envoy::{Envoy, Launch};
-use crate::example::{ADMIN_AUTHORIZATION, ADMIN_LISTENER, AUTHORIZATION, Example, LISTENER, USER};
-use crate::receiver::{Options as ReceiverOptions, Receiver, Record};
-use crate::{envoy, http, wait};
 
 /// The arguments of `gatepost demo`.
 #[derive(clap::Args)]
@@ -52,12 +51,12 @@ pub fn run(options: &Options) -> Result<()> {
 }
 
 /// An event that was accepted.
-struct Sent {
+struct SentEvent {
     id: String,
     event: String,
 }
 
-fn send_samples(url: &str) -> Result<Vec<Sent>> {
+fn send_samples(url: &str) -> Result<Vec<SentEvent>> {
     #[derive(Deserialize)]
     struct Sample {
         event: String,
@@ -66,9 +65,9 @@ fn send_samples(url: &str) -> Result<Vec<Sent>> {
     struct Accepted {
         id: String,
     }
-    let path = crate::workspace().join("envoy/testdata/events.jsonl");
+    let path = workspace::root()?.join("envoy/testdata/events.jsonl");
     let samples = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-    let client = http();
+    let client = http::client();
     let mut sent = Vec::new();
     for line in samples.lines() {
         let Sample { event } = serde_json::from_str(line)?;
@@ -78,14 +77,14 @@ fn send_samples(url: &str) -> Result<Vec<Sent>> {
         let answer = response.body_mut().read_to_string()?;
         ensure!(status == 202, "{event} was answered {status}: {answer}");
         let Accepted { id } = serde_json::from_str(&answer).with_context(|| answer.clone())?;
-        sent.push(Sent { id, event });
+        sent.push(SentEvent { id, event });
     }
     println!("{} events accepted at {url}", sent.len());
     Ok(sent)
 }
 
 /// Waits for the deliveries, prints the table, and gives back what is wrong with it.
-fn show(receiver: &Receiver, sent: &[Sent]) -> Result<Vec<String>> {
+fn show(receiver: &Receiver, sent: &[SentEvent]) -> Result<Vec<String>> {
     let mut problems = Vec::new();
     let mut verified = 0;
     println!("\n{:<18} {:<36} {:<9} {:<8} signature", "event", "id", "endpoint", "attempt");

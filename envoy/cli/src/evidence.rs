@@ -8,6 +8,7 @@
 //! - `retries`: examples from the gateways' history. Pure.
 //! - `bundle`, `markdown`, `chart`: all of it, as it is written.
 
+mod attainment;
 mod bundle;
 mod chart;
 mod config;
@@ -28,14 +29,16 @@ use std::{env, fs};
 
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
+use gatepost_kit::http;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use crate::gateway::{self, Deliveries, Gateway, Gateways, Hours, Listed, ask_all, query, usage};
+use attainment::Attainment;
 use bundle::{Bundle, EnvoyFacts, GatewayFacts, Retries, Timeline};
 use hours::{HOURS_MAX, Series, grid, lay};
-use log::Told;
-use objectives::{Objective, Verdict, judge};
+use log::LogFacts;
+use objectives::{Objective, judge};
 use personal::PersonalData;
 use records::Keys;
 
@@ -132,10 +135,10 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     }
     let problems = bundle.problems();
     problems.iter().for_each(|problem| eprintln!("not asked: {problem}"));
-    let missed = bundle.objectives.iter().filter(|one| one.verdict == Verdict::Missed);
+    let missed = bundle.objectives.iter().filter(|one| one.verdict == Attainment::Missed);
     let missed: Vec<_> = missed.filter(|one| options.assert.iter().any(|asserted| asserted.covers(one))).collect();
     // Whoever names an objective wants to know; `all` are those that can be told.
-    let unknown = bundle.objectives.iter().filter(|one| one.verdict == Verdict::NoData);
+    let unknown = bundle.objectives.iter().filter(|one| one.verdict == Attainment::NoData);
     let is_named = |one: &&Objective| options.assert.iter().any(|asserted| asserted.names(one));
     let (named, unnamed): (Vec<_>, Vec<_>) = unknown.partition(is_named);
     let told = [("no data", &named), ("not looked at", &unnamed), ("missed", &missed)];
@@ -153,12 +156,12 @@ fn collect(options: &Options, secrets: &[String]) -> Result<Bundle> {
     let from = until.checked_sub(SignedDuration::try_from(options.stretch)?)?;
     // What does not need a gateway is read first: a slip in a name is said before anything is waited for.
     let config = options.config.as_deref().map(config::read).transpose()?;
-    let mut told = Told::default();
+    let mut told = LogFacts::default();
     for path in &options.logs {
         eprintln!("Reading {}", path.display());
         log::read(path, from, &mut told)?;
     }
-    let mut recorded = records::Told::default();
+    let mut recorded = records::RecordFacts::default();
     let keys = Keys { prefix: &options.header_prefix, secrets };
     for path in &options.records {
         eprintln!("Reading {}", path.display());
@@ -169,7 +172,7 @@ fn collect(options: &Options, secrets: &[String]) -> Result<Bundle> {
     let (mut facts, mut hours, mut retries) = (Vec::new(), Vec::new(), Retries::default());
     for (gateway, answer) in gateways.iter().zip(ask_all(&gateways, |gateway| ask(gateway, from, until))) {
         match answer {
-            Ok(Answer { facts: answered, series, deliveries }) => {
+            Ok(GatewayAnswer { facts: answered, series, deliveries }) => {
                 facts.push(answered);
                 hours.extend(series.into_iter().filter(|one| !options.except.contains(&one.endpoint)));
                 retries.looked_at += deliveries.len() as u64;
@@ -205,13 +208,13 @@ fn collect(options: &Options, secrets: &[String]) -> Result<Bundle> {
 }
 
 /// What a gateway says of itself.
-struct Answer {
+struct GatewayAnswer {
     facts: GatewayFacts,
     series: Vec<Series>,
     deliveries: Vec<Listed>,
 }
 
-fn ask(gateway: &Gateway, from: Timestamp, until: Timestamp) -> gateway::Result<Answer> {
+fn ask(gateway: &Gateway, from: Timestamp, until: Timestamp) -> gateway::Result<GatewayAnswer> {
     let status = gateway.status()?;
     let grid = grid(from, until);
     let count = grid.len().to_string();
@@ -224,7 +227,7 @@ fn ask(gateway: &Gateway, from: Timestamp, until: Timestamp) -> gateway::Result<
     }
     let since = from.to_string();
     let listed: Deliveries = gateway.get(&query("deliveries", &[("since", Some(&since)), ("limit", Some("1000"))]))?;
-    Ok(Answer { facts: GatewayFacts::of(gateway.url(), &status), series, deliveries: listed.deliveries })
+    Ok(GatewayAnswer { facts: GatewayFacts::of(gateway.url(), &status), series, deliveries: listed.deliveries })
 }
 
 fn envoy(admin: &str) -> EnvoyFacts {
@@ -266,7 +269,7 @@ fn counted(options: &Options, envoys: &mut Vec<EnvoyFacts>) -> Option<BTreeMap<S
 }
 
 fn text_at(url: &str) -> Result<String> {
-    let mut response = gateway::agent(STATS_WITHIN).get(url).call().context("cannot be reached")?;
+    let mut response = http::client_within(STATS_WITHIN).get(url).call().context("cannot be reached")?;
     ensure!(response.status() == 200, "it answers {}", response.status());
     Ok(response.body_mut().with_config().limit(STATS_BYTES_MAX).read_to_string()?)
 }

@@ -3,6 +3,7 @@
 //! Each gateway is asked how it stands, told what to do, and asked again: what counts is not that it said yes but how it
 //! stands after it. One that does not confirm does not stop the others, and the exit code says so.
 
+mod common;
 mod consent;
 mod drain;
 mod letters;
@@ -14,9 +15,6 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Subcommand;
-
-use crate::gateway::{Gateway, Gateways};
-use report::Report;
 
 /// The verbs.
 #[derive(Subcommand)]
@@ -41,42 +39,6 @@ pub enum Verb {
     Drain(drain::Options),
 }
 
-/// What every verb takes.
-#[derive(clap::Args, Clone, Debug)]
-struct Common {
-    #[command(flatten)]
-    gateways: Gateways,
-    /// Do not ask before something that stops deliveries
-    #[arg(long, short)]
-    yes: bool,
-    /// Print what was done as JSON
-    #[arg(long)]
-    json: bool,
-}
-
-impl Common {
-    /// Asks, where there is somebody to ask, and does it everywhere at the same time. Code 1: not every gateway
-    /// confirmed it, or the answer was no.
-    fn carry_out(
-        &self,
-        question: Option<&str>,
-        act: impl Fn(&Gateway) -> Report + Sync,
-        verdict: impl Fn(&[Report]) -> bool,
-    ) -> Result<ExitCode> {
-        let gateways = self.gateways.resolve();
-        if let Some(question) = question
-            && !self.yes
-            && !consent::given(question, &gateways)?
-        {
-            eprintln!("Nothing was changed.");
-            return Ok(ExitCode::FAILURE);
-        }
-        let reports = report::of_all(&gateways, act);
-        report::print(&reports, self.json)?;
-        Ok(if verdict(&reports) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-    }
-}
-
 /// Runs a verb.
 ///
 /// # Errors
@@ -90,11 +52,6 @@ pub fn run(verb: &Verb) -> Result<ExitCode> {
         Verb::Redeliver(options) => letters::run(options),
         Verb::Drain(options) => drain::run(options),
     }
-}
-
-/// Did all of them confirm?
-fn all_confirmed(reports: &[Report]) -> bool {
-    reports.iter().all(|report| report.confirmed)
 }
 
 const OFF_EXAMPLES: &str = "\

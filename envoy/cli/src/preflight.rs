@@ -28,9 +28,10 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use crate::checklist::{Check, Checklist, Verdict};
+use crate::clock::now;
 use crate::gateway::duration;
 use crate::signing::{self, Secrets};
-use crate::{receive, smoke};
+use crate::smoke;
 use config::Expected;
 use forge::{Forgery, untried};
 use judge::FORGERIES;
@@ -62,7 +63,7 @@ pub struct Options {
     #[arg(long, value_name = "NAME: VALUE", value_parser = smoke::header)]
     header: Vec<(String, String)>,
     /// What the names of the gateway's headers begin with
-    #[arg(long, value_name = "PREFIX", default_value = DEFAULT_PREFIX, value_parser = receive::header_prefix)]
+    #[arg(long, value_name = "PREFIX", default_value = DEFAULT_PREFIX, value_parser = signing::header_prefix)]
     header_prefix: String,
     /// The event type of all that is sent
     #[arg(long, default_value = "gatepost.ping")]
@@ -183,7 +184,7 @@ impl Options {
 
     fn payload(&self) -> Result<Vec<u8>> {
         let Some(path) = &self.body else {
-            let ping = json!({"type": self.event, "at": crate::now().to_string()});
+            let ping = json!({"type": self.event, "at": now().to_string()});
             return Ok(ping.to_string().into_bytes());
         };
         let body = fs::read(path).with_context(|| path.display().to_string())?;

@@ -14,26 +14,23 @@ pub mod schemes;
 pub mod server;
 pub mod verify;
 
-use std::fs;
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::mpsc;
 
-use anyhow::{Context, Result};
-use axum::http::HeaderName;
-use gatepost_core::secret::Secret;
+use anyhow::Result;
 use gatepost_core::signature::Scheme;
 use gatepost_core::signature::timestamped::DEFAULT_PREFIX;
 
 pub use mode::Mode;
 use mode::{Delay, Status};
-pub use record::{Record, Verdict};
+pub use record::{Reception, Record};
 pub use server::{Receiver, Setup};
-use verify::Check;
+use verify::ReceiverCheck;
 
-use crate::secret::of_variable;
-use crate::signing;
+use crate::given::{secret_of_file, secret_of_variable};
+use crate::signing::{self, header_prefix};
 
 /// The arguments of `gatepost receiver`.
 #[derive(clap::Args)]
@@ -74,7 +71,7 @@ pub struct Options {
     reject_replays: bool,
     /// Leave a check out, to see who notices: `gatepost preflight` must
     #[arg(long, value_name = "CHECK")]
-    without: Vec<Check>,
+    without: Vec<ReceiverCheck>,
     /// One JSON object a line, for scripts
     #[arg(long)]
     json: bool,
@@ -126,8 +123,8 @@ impl Options {
     fn setup(&self) -> Result<Setup> {
         let (secrets, other) = match self.scheme {
             Scheme::Timestamped => {
-                let from_env = self.secret_env.iter().map(|name| secret_from_env(name));
-                let from_files = self.secret_file.iter().map(|path| secret_from_file(path));
+                let from_env = self.secret_env.iter().map(|name| secret_of_variable("--secret-env", name));
+                let from_files = self.secret_file.iter().map(|path| secret_of_file(path));
                 (from_env.chain(from_files).collect::<Result<Vec<_>>>()?, None)
             }
             scheme => {
@@ -146,47 +143,6 @@ impl Options {
             rejects_replays: self.reject_replays,
             without: self.without.clone(),
         })
-    }
-}
-
-/// A secret out of the environment.
-///
-/// # Errors
-/// When there is no such variable, or it is empty.
-pub fn secret_from_env(name: &str) -> Result<Secret> {
-    Secret::new(of_variable("--secret-env", name)?.to_vec()).with_context(|| format!("the secret in ${name} is empty"))
-}
-
-/// A secret out of a file.
-///
-/// # Errors
-/// When there is no such file, or it is empty.
-pub fn secret_from_file(path: &Path) -> Result<Secret> {
-    Secret::new(bytes_from_file(path)?).with_context(|| format!("the secret in {} is empty", path.display()))
-}
-
-/// The bytes of a file, without a line end at its end.
-///
-/// # Errors
-/// When it cannot be read.
-pub fn bytes_from_file(path: &Path) -> Result<Vec<u8>> {
-    let mut bytes = fs::read(path).with_context(|| format!("the secret in {}", path.display()))?;
-    for end in [b'\n', b'\r'] {
-        bytes.pop_if(|byte| *byte == end);
-    }
-    Ok(bytes)
-}
-
-/// The beginning of header names.
-///
-/// # Errors
-/// When no header can begin so.
-pub(crate) fn header_prefix(text: &str) -> Result<String, String> {
-    let is_one = HeaderName::try_from(text).is_ok();
-    if is_one {
-        Ok(text.to_owned())
-    } else {
-        Err("expected the beginning of a header name, such as X-Webhook-".to_owned())
     }
 }
 

@@ -17,16 +17,17 @@ use gatepost_core::ids::EventId;
 use gatepost_core::signature::Scheme;
 use gatepost_core::signature::timestamped::DEFAULT_PREFIX;
 use gatepost_core::time::WallTime;
+use gatepost_kit::http;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use ureq::Agent;
 use ureq::http::{HeaderName, HeaderValue, Uri};
 use uuid::Uuid;
 
-use answer::{Answer, Sent, show};
+use answer::{Answer, SentMessage, show};
 
-use crate::receive::header_prefix;
-use crate::{now, signing};
+use crate::clock::now;
+use crate::signing::{self, header_prefix};
 
 /// The arguments of `gatepost send`.
 #[derive(Args)]
@@ -106,14 +107,14 @@ fn time(text: &str) -> Result<WallTime, String> {
 /// # Errors
 /// When stdout is closed.
 pub fn run(options: &Options) -> Result<ExitCode> {
-    let request = match Request::of(options) {
+    let request = match EventRequest::of(options) {
         Ok(request) => request,
         Err(error) => {
             anstream::eprintln!("error: {error:#}");
             return Ok(ExitCode::from(2));
         }
     };
-    let client = crate::http();
+    let client = http::client();
     let (mut accepted, mut answers) = (0, 0);
     for _ in 0..options.count {
         let answer = request.send(&client, &options.signed);
@@ -141,7 +142,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
 }
 
 /// An event, ready to be sent.
-struct Request {
+struct EventRequest {
     event: String,
     url: Uri,
     headers: Vec<(HeaderName, HeaderValue)>,
@@ -152,7 +153,7 @@ struct Request {
     is_inbound: bool,
 }
 
-impl Request {
+impl EventRequest {
     fn of(options: &Options) -> Result<Self> {
         let url = url(options)?;
         let mut headers = Vec::new();
@@ -199,7 +200,7 @@ impl Request {
             for (name, value) in signing::headers(endpoint, &attempt) {
                 request = request.header(name, value.as_ref());
             }
-            sent = Some(Sent { id: id.to_string(), timestamp_ms: attempt.at.as_millis() });
+            sent = Some(SentMessage { id: id.to_string(), timestamp_ms: attempt.at.as_millis() });
         }
         let mut response = request.send(self.body.as_slice()).map_err(|error| self.explained(error))?;
         let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, anyhow};
+use axum::http::HeaderName;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use gatepost_core::config::{Config, Problem, parse};
 use gatepost_core::egress::attempt::attempt_headers;
@@ -15,8 +16,7 @@ use gatepost_core::time::WallTime;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use crate::receive::bytes_from_file;
-use crate::secret::of_variable;
+use crate::given::{of_file, of_variable};
 
 /// Reads the name of a scheme on the command line.
 pub fn scheme() -> impl TypedValueParser<Value = Scheme> {
@@ -26,6 +26,19 @@ pub fn scheme() -> impl TypedValueParser<Value = Scheme> {
 
 fn of_name(name: &str) -> Option<Scheme> {
     Scheme::ALL.into_iter().find(|(known, _)| *known == name).map(|(_, scheme)| scheme)
+}
+
+/// Reads the beginning of header names on the command line.
+///
+/// # Errors
+/// When no header can begin so.
+pub(crate) fn header_prefix(text: &str) -> Result<String, String> {
+    let is_one = HeaderName::try_from(text).is_ok();
+    if is_one {
+        Ok(text.to_owned())
+    } else {
+        Err("expected the beginning of a header name, such as X-Webhook-".to_owned())
+    }
 }
 
 /// What the config calls a scheme.
@@ -47,7 +60,7 @@ pub fn secrets(variables: &[String], files: &[PathBuf]) -> Result<Secrets> {
     };
     let of_variables = variables.iter().map(|name| text(&of_variable("--secret-env", name)?, "--secret-env"));
     let of_files = files.iter().map(|path| {
-        let bytes = Zeroizing::new(bytes_from_file(path)?);
+        let bytes = Zeroizing::new(of_file(path)?);
         text(&bytes, &format!("--secret-file {}", path.display()))
     });
     of_variables.chain(of_files).collect()

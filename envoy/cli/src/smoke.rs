@@ -21,7 +21,8 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 
 use crate::checklist::{Check, Checklist, Verdict};
-use crate::receive::{self, Receiver, Setup};
+use crate::given;
+use crate::receive::Receiver;
 use target::Target;
 
 /// The arguments of `gatepost smoke`.
@@ -91,7 +92,8 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     let mut list = Checklist::default();
     let subject = match &options.gateway {
         Some(url) => {
-            let receiver = start_receiver(options.listen, receive::secret_from_env(&options.secret_env)?)?;
+            let receiver =
+                Receiver::quiet(options.listen, given::secret_of_variable("--secret-env", &options.secret_env)?)?;
             let target = options.target(url)?;
             play(&target, &receiver, &mut list);
             url.clone()
@@ -145,10 +147,6 @@ fn time(name: &str, check: impl FnOnce() -> Result<String>) -> Check {
         Err(error) => Check::new(Verdict::Fail, name, format!("{error:#}")),
     };
     Check { seconds: Some(start.elapsed().as_secs_f64()), ..done }
-}
-
-fn start_receiver(listen: SocketAddr, secret: gatepost_core::secret::Secret) -> Result<Receiver> {
-    Receiver::start(Setup { listen, ..Setup::new(secret) }, |_| {})
 }
 
 impl Options {

@@ -1,5 +1,6 @@
 //! `gatepost verify`: checks a captured request, and says exactly which part of it is wrong.
 
+mod candidate;
 mod capture;
 mod claim;
 mod curl;
@@ -20,15 +21,12 @@ use std::{fs, io};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, ValueEnum};
-use gatepost_core::signature::standard::{PRIVATE, PUBLIC};
 use jiff::{SignedDuration, Timestamp};
-use zeroize::Zeroizing;
 
-use crate::secret::of_variable;
-
+use candidate::Candidate;
 use capture::Captured;
 use finding::Code;
-use scheme::{Key, Scheme};
+use scheme::Scheme;
 use verdict::{Rules, judge};
 
 /// The arguments of `gatepost verify`.
@@ -36,7 +34,7 @@ use verdict::{Rules, judge};
 #[command(after_help = EXAMPLES, after_long_help = long_help())]
 pub struct Options {
     #[command(flatten)]
-    source: Source,
+    source: RequestSource,
     /// The raw body, byte for byte as it came; `-` is stdin
     #[arg(long, value_name = "FILE", requires = "headers", conflicts_with_all = ["request", "curl"])]
     body: Option<PathBuf>,
@@ -71,7 +69,7 @@ pub struct Options {
 
 #[derive(Args)]
 #[group(required = true, multiple = false)]
-struct Source {
+struct RequestSource {
     /// A whole request as on the wire: headers, an empty line, the body; `-` is stdin
     #[arg(long, value_name = "FILE")]
     request: Option<PathBuf>,
@@ -81,25 +79,6 @@ struct Source {
     /// A curl command; `-` is stdin
     #[arg(long, value_name = "FILE")]
     curl: Option<PathBuf>,
-}
-
-/// A secret that was given.
-struct Secret {
-    /// From 1.
-    number: usize,
-    /// Where it is from, for a person.
-    name: String,
-    /// The variable it is from.
-    variable: Option<String>,
-    bytes: Zeroizing<Vec<u8>>,
-}
-
-impl Secret {
-    /// What it is to a scheme.
-    fn key(&self, scheme: Scheme) -> Key {
-        let public = scheme.public(&self.bytes).map(Key::Public);
-        public.unwrap_or_else(|| Key::Shared(Zeroizing::new(scheme.key(&self.bytes))))
-    }
 }
 
 /// Checks the request: 0 when it is verified, 1 when not, 2 when it or a secret cannot be read.
@@ -133,7 +112,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     Ok(if verdict.verified { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn read(options: &Options) -> Result<(Captured, Vec<Secret>)> {
+fn read(options: &Options) -> Result<(Captured, Vec<Candidate>)> {
     let source = &options.source;
     let inputs = [&source.request, &source.headers, &source.curl, &options.body];
     let stdins = inputs.into_iter().flatten().filter(|path| path.as_os_str() == "-").count();
@@ -150,29 +129,7 @@ fn read(options: &Options) -> Result<(Captured, Vec<Secret>)> {
     } else {
         bail!("no request: expected --request, --headers with --body, or --curl");
     };
-    Ok((request, secrets(options)?))
-}
-
-fn secrets(options: &Options) -> Result<Vec<Secret>> {
-    let mut secrets = Vec::new();
-    let mut add = |source: String, variable: Option<String>, bytes: Zeroizing<Vec<u8>>| {
-        ensure!(!bytes.is_empty(), "{source}: the secret is empty");
-        let is_pair = [PUBLIC, PRIVATE].iter().any(|mark| bytes.starts_with(mark.as_bytes()));
-        let is_broken = is_pair && Scheme::Standard.public(&bytes).is_none();
-        ensure!(!is_broken, "{source}: it is no key of Ed25519: expected {PUBLIC}<base64 of 32 bytes>");
-        let number = secrets.len() + 1;
-        secrets.push(Secret { number, name: format!("secret {number} ({source})"), variable, bytes });
-        Ok(())
-    };
-    for variable in &options.secret_env {
-        let source = format!("env {variable}");
-        add(source, Some(variable.clone()), of_variable("--secret-env", variable)?)?;
-    }
-    for path in &options.secret_file {
-        let bytes = fs::read(path).with_context(|| format!("--secret-file {}", path.display()))?;
-        add(format!("file {}", path.display()), None, Zeroizing::new(bytes))?;
-    }
-    Ok(secrets)
+    Ok((request, candidate::read(&options.secret_env, &options.secret_file)?))
 }
 
 fn bytes(path: &Path) -> Result<Vec<u8>> {

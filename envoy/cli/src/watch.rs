@@ -19,7 +19,7 @@ use anyhow::Result;
 use jiff::Timestamp;
 
 use crate::gateway::{self, Gateway, Gateways, Status, ask_all};
-use screen::{Key, Screen};
+use screen::{Input, Screen};
 use view::View;
 
 /// The arguments of `gatepost watch`.
@@ -92,12 +92,12 @@ fn read(gateways: &[Gateway], view: &mut View) {
 }
 
 /// What a gateway answered, and when.
-type Reading = (usize, Instant, gateway::Result<Status>);
+type StatusReading = (usize, Instant, gateway::Result<Status>);
 
 /// Redraws with every reading until the operator ends it. Each gateway is read by a thread of its own, so that one that
 /// hangs holds up neither the others nor the keys.
 fn live(gateways: Vec<Gateway>, mut view: View, interval: Duration) -> Result<()> {
-    let (sender, readings) = mpsc::channel::<Reading>();
+    let (sender, readings) = mpsc::channel::<StatusReading>();
     for (number, gateway) in gateways.into_iter().enumerate() {
         let sender = sender.clone();
         thread::spawn(move || {
@@ -121,9 +121,9 @@ fn live(gateways: Vec<Gateway>, mut view: View, interval: Duration) -> Result<()
             screen.draw(&lines)?;
             drawn = Some(Instant::now());
         }
-        match screen.key(KEY_WAIT)? {
-            Some(Key::End) => return Ok(()),
-            Some(Key::Redraw) => drawn = None,
+        match screen.input(KEY_WAIT)? {
+            Some(Input::End) => return Ok(()),
+            Some(Input::Redraw) => drawn = None,
             None => {}
         }
     }

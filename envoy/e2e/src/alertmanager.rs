@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use gatepost_cli::process::Process;
+use gatepost_kit::process::Process;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -28,11 +28,11 @@ impl Alertmanager {
     pub fn start() -> Result<Self> {
         let scratch = tempfile::tempdir()?;
         let mut command = Command::new(PROGRAM);
-        command.arg("--config.file").arg(directory().join("alertmanager.yml"));
+        command.arg("--config.file").arg(directory()?.join("alertmanager.yml"));
         // Without an address there is no cluster.
         command.args(["--storage.path=data", "--cluster.listen-address="]);
         let (process, url) = serve(command, scratch.path())?;
-        Ok(Self { url, http: gatepost_cli::http(), _process: process, _directory: scratch })
+        Ok(Self { url, http: gatepost_kit::http::client(), _process: process, _directory: scratch })
     }
 
     /// Tells it of alerts, by their labels, as Prometheus does.

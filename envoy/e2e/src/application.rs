@@ -9,7 +9,7 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, Uri};
-use gatepost_cli::wait;
+use gatepost_kit::wait;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 

@@ -10,8 +10,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use gatepost_cli::process::Process;
-use gatepost_cli::wait;
+use gatepost_kit::process::Process;
+use gatepost_kit::{http, wait};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -93,7 +93,7 @@ impl Browser {
         let port = port(&mut output)?;
         let profile = tempfile::tempdir()?;
         let capabilities = capabilities(&profile);
-        let http = gatepost_cli::http();
+        let http = http::client();
         let url = format!("http://127.0.0.1:{port}/session");
         let begun = exchange(http.post(&url).send_json(capabilities)?).context("Chromium does not start")?;
         let id = begun.get("sessionId").and_then(Value::as_str).context("a session has an id")?;

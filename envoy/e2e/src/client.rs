@@ -10,7 +10,7 @@ use std::task::{self, Poll};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
-use gatepost_cli::example::AUTHORIZATION;
+use gatepost_kit::example::AUTHORIZATION;
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Frame};

@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use gatepost_cli::envoy::{Envoy, Launch};
-use gatepost_cli::example::LISTENER;
-use gatepost_cli::wait;
+use gatepost_kit::envoy::{Envoy, Launch};
+use gatepost_kit::example::LISTENER;
+use gatepost_kit::wait;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, ensure};
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::client::{Event, Protocol, Sender};
+use crate::client::{Answer, Event, Protocol, Sender};
 use crate::gateway::Gateway;
 
 /// An event that was accepted.
@@ -157,7 +157,7 @@ async fn attempt(sender: &mut Option<Sender>, address: &str, protocol: Protocol,
 ///
 /// # Errors
 /// When a connection breaks.
-pub fn at_once(gateway: &Gateway, connections: u32, event: &Event) -> Result<Vec<crate::Answer>> {
+pub fn at_once(gateway: &Gateway, connections: u32, event: &Event) -> Result<Vec<Answer>> {
     gateway.runtime().block_on(async {
         let mut senders = Vec::new();
         for _ in 0..connections {

@@ -7,16 +7,19 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use gatepost_cli::process::Process;
-use gatepost_cli::wait;
+use gatepost_kit::process::Process;
+use gatepost_kit::{http, wait, workspace};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::tool;
 
 /// Where Prometheus's files are in the repository.
-pub fn directory() -> PathBuf {
-    gatepost_cli::workspace().join("envoy/prometheus")
+///
+/// # Errors
+/// When the repository is not found.
+pub fn directory() -> Result<PathBuf> {
+    Ok(workspace::root()?.join("envoy/prometheus"))
 }
 
 /// Is this program of Prometheus's here? Says on stderr when it is not.
@@ -91,7 +94,7 @@ impl Prometheus {
     /// When it does not start or cannot scrape them, or the shipped config does not have the shape we know.
     pub fn start(targets: &[(&str, String)]) -> Result<Self> {
         let directory = tempfile::tempdir()?;
-        let shipped = self::directory();
+        let shipped = self::directory()?;
         for rules in RULES {
             let text = fs::read_to_string(shipped.join("rules").join(rules)).with_context(|| rules.to_owned())?;
             fs::write(directory.path().join(rules), hasten(&text))?;
@@ -101,7 +104,7 @@ impl Prometheus {
         let mut command = Command::new("prometheus");
         command.args(["--config.file", CONFIG, "--storage.tsdb.path=data", "--web.enable-lifecycle"]);
         let (process, url) = serve(command, directory.path())?;
-        let prometheus = Self { url, http: gatepost_cli::http(), directory, _process: process };
+        let prometheus = Self { url, http: http::client(), directory, _process: process };
         wait::until("all are scraped", READY, || {
             Ok((prometheus.query("up{job=\"gatepost\"}")?.len() == targets.len()).then_some(()))
         })?;
@@ -179,7 +182,7 @@ pub(crate) fn serve(mut command: Command, directory: &Path) -> Result<(Process, 
     let log = File::create(directory.join("log"))?;
     command.arg("--web.listen-address=127.0.0.1:0").current_dir(directory).stdin(Stdio::null());
     let process = Process::spawn(command.stdout(log.try_clone()?).stderr(log))?;
-    let http = gatepost_cli::http();
+    let http = http::client();
     let url = wait::until("the server is ready", READY, || {
         let log = fs::read_to_string(directory.join("log"))?;
         if let Some(status) = process.exited()? {

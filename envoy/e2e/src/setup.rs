@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use gatepost_cli::envoy::Launch;
-use gatepost_cli::example::Example;
-use gatepost_cli::receiver::Receiver;
+use gatepost_kit::envoy::Launch;
+use gatepost_kit::example::Example;
+use gatepost_kit::receiver::Receiver;
 use serde_json::{Value, json};
 
 /// The example's endpoint of this name, which the receiver serves under the same name.

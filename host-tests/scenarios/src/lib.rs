@@ -14,6 +14,7 @@
 use serde_json::{Value, json};
 
 mod gateway;
+#[cfg(feature = "real")]
 mod real;
 mod run;
 mod scenarios;
@@ -21,6 +22,7 @@ mod simulated;
 mod steps;
 
 pub use gateway::{Answer, Build, Gateway, Reply, Request, Seen, Start, Ticket};
+#[cfg(feature = "real")]
 pub use real::Real;
 pub use run::{Verdict, run};
 pub use scenarios::all;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use gatepost_scenarios::{REAL_AT_ONCE, Real, SIMULATED_AT_ONCE, Simulated, Verdict, all, run};
 
 fn main() -> ExitCode {
-    let version = std::env::var("ENVOY_VERSION").unwrap_or_else(|_| gatepost_cli::envoy::VERSION.to_owned());
+    let version = std::env::var("ENVOY_VERSION").unwrap_or_else(|_| gatepost_kit::envoy::VERSION.to_owned());
     let words: Vec<String> = std::env::args().skip(1).collect();
     let mut scenarios = all();
     scenarios.retain(|scenario| words.is_empty() || words.iter().any(|word| scenario.name.contains(word)));

@@ -5,10 +5,10 @@ use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
-use gatepost_cli::artifact;
-use gatepost_cli::example::AUTHORIZATION;
-use gatepost_cli::receiver::{Options, Receiver, Record};
 use gatepost_e2e::{Connection, Event, Pending, Protocol, Setup};
+use gatepost_kit::artifact;
+use gatepost_kit::example::AUTHORIZATION;
+use gatepost_kit::receiver::{Options, Receiver, Record};
 use serde_json::{Value, json};
 
 use crate::gateway::http_date;

@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
-use gatepost_cli::artifact;
+use gatepost_kit::artifact;
 use host_tests::{Application, Builder, Call, Filter, Forwarded, Headers, Process, StartError, StreamId, Upstream};
 
 use crate::steps::signature;

@@ -36,7 +36,7 @@ pub fn caught(filter: &Filter, bug: &Bug, seeds: u64) -> Option<Caught> {
 /// # Errors
 /// The filter cannot be built or loaded.
 pub fn hunt(names: &[String]) -> Result<bool, Box<dyn Error>> {
-    let filter = Filter::load(&gatepost_cli::artifact::wasm("gatepost")?)?;
+    let filter = Filter::load(&gatepost_kit::artifact::wasm("gatepost")?)?;
     let is_wanted = |bug: &&Bug| names.is_empty() || names.iter().any(|name| bug.name.contains(name.as_str()));
     println!("(n): in so many of {SEEDS} seeds that invariant was the first to break.\n");
     println!("| bug | first seed | caught by | in other seeds by |\n|---|--:|---|---|");

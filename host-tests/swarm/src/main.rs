@@ -52,7 +52,7 @@ fn main() -> ExitCode {
 
 /// Plays all seeds; says whether all held.
 fn run(options: &Options) -> Result<bool, Box<dyn std::error::Error>> {
-    let wasm = options.filter.clone().map_or_else(|| gatepost_cli::artifact::wasm("gatepost"), Ok)?;
+    let wasm = options.filter.clone().map_or_else(|| gatepost_kit::artifact::wasm("gatepost"), Ok)?;
     let filter = Filter::load(&wasm)?;
     let (seeds, started) = (options.first_seed..options.first_seed.saturating_add(options.seeds), Instant::now());
     let seconds = || started.elapsed().as_secs_f64();

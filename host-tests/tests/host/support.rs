@@ -29,7 +29,7 @@ pub fn another_puppet() -> &'static Filter {
 }
 
 fn wasm(package: &str) -> PathBuf {
-    gatepost_cli::artifact::wasm(package).expect("the filter builds")
+    gatepost_kit::artifact::wasm(package).expect("the filter builds")
 }
 
 fn compiled(package: &str) -> Filter {

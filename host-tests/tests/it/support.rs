@@ -32,7 +32,7 @@ pub fn another_gatepost() -> &'static Filter {
 }
 
 fn wasm() -> PathBuf {
-    gatepost_cli::artifact::wasm("gatepost").expect("the filter builds")
+    gatepost_kit::artifact::wasm("gatepost").expect("the filter builds")
 }
 
 /// A configuration that is on, with the route `/events/{event}` and these endpoints.

@@ -6,17 +6,17 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use gatepost_kit::artifact;
+use gatepost_kit::envoy::{Envoy, Launch};
+use gatepost_kit::example::{Example, LISTENER};
+use gatepost_kit::wait;
 use serde_json::{Value, json};
 
 use super::sink::Sink;
-use crate::artifact;
-use crate::envoy::{Envoy, Launch};
-use crate::example::{Example, LISTENER};
-use crate::wait;
 
 /// What stands between the client and the receiver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Filter {
+pub enum Intermediary {
     /// Nothing.
     None,
     /// `gatepost-noop`.
@@ -33,7 +33,7 @@ pub enum Filter {
     GatepostInbound,
 }
 
-impl Filter {
+impl Intermediary {
     /// Are its requests signed?
     pub fn takes_signed(self) -> bool {
         matches!(self, Self::NoopSigned | Self::GatepostInbound)
@@ -66,7 +66,7 @@ pub struct Case {
     /// What it does.
     what: &'static str,
     /// What it measures.
-    pub filter: Filter,
+    pub filter: Intermediary,
     /// Gatepost from this file; `None`: built from this source.
     pub beside: Option<Beside>,
 }
@@ -74,7 +74,7 @@ pub struct Case {
 /// All cases, those of the filters beside at the end.
 pub fn all(beside: &[Beside]) -> Vec<Case> {
     let own = CASES.map(|(letter, what, filter)| Case { letter, what, filter, beside: None });
-    let gatepost = |case: &&Case| matches!(case.filter, Filter::Gatepost | Filter::GatepostInbound);
+    let gatepost = |case: &&Case| matches!(case.filter, Intermediary::Gatepost | Intermediary::GatepostInbound);
     let others = beside.iter().flat_map(|beside| {
         own.iter().filter(gatepost).map(|case| Case { beside: Some(beside.clone()), ..case.clone() })
     });
@@ -91,7 +91,7 @@ impl fmt::Display for Case {
 impl Case {
     /// Is there no filter in it, or one that accepts and delivers? Starts and single events are measured of these.
     pub fn is_basic(&self) -> bool {
-        matches!(self.filter, Filter::None | Filter::Floor | Filter::Gatepost)
+        matches!(self.filter, Intermediary::None | Intermediary::Floor | Intermediary::Gatepost)
     }
 
     /// Its first cell.
@@ -116,8 +116,8 @@ impl Case {
         example.use_free_ports()?;
         example.set_cluster("billing", sink.address())?;
         let built = match self.filter {
-            Filter::Noop | Filter::NoopSigned => Some(artifact::wasm("gatepost-noop")?),
-            Filter::Floor => Some(artifact::wasm("gatepost-floor")?),
+            Intermediary::Noop | Intermediary::NoopSigned => Some(artifact::wasm("gatepost-noop")?),
+            Intermediary::Floor => Some(artifact::wasm("gatepost-floor")?),
             _ => self.beside.as_ref().map(|beside| beside.wasm.clone()),
         };
         if let Some(wasm) = built {
@@ -157,7 +157,7 @@ pub fn all_delivered(envoy: &Envoy, sink: &Sink, before: u64, sent: u64) -> Resu
 }
 
 /// The filter's config. Those that are not Gatepost do not look at it.
-fn plugin(filter: Filter) -> Value {
+fn plugin(filter: Intermediary) -> Value {
     let secrets = [json!({"value": SECRET})];
     let path = "/events/{event}";
     if filter.takes_signed() {
@@ -166,18 +166,18 @@ fn plugin(filter: Filter) -> Value {
         return json!({"inbound": [{"name": "bench", "match": {"path": path}, "secrets": secrets, "replay": replay}]});
     }
     let endpoint = json!({"name": "bench", "cluster": "billing", "url": "http://receiver.test/", "secrets": secrets});
-    let ack = if filter == Filter::GatepostAckDelivered { "delivered" } else { "accepted" };
+    let ack = if filter == Intermediary::GatepostAckDelivered { "delivered" } else { "accepted" };
     let route = json!({"name": "bench", "match": {"path": path}, "event": "{event}", "ack": ack});
     json!({"enabled": true, "routes": [route], "endpoints": [endpoint]})
 }
 
 /// Leaves only the filter under test, and lets the route forward what no filter answers.
-fn keep_filters(config: &mut Value, filter: Filter) -> Result<()> {
+fn keep_filters(config: &mut Value, filter: Intermediary) -> Result<()> {
     let manager = config.pointer_mut("/static_resources/listeners/0/filter_chains/0/filters/0/typed_config");
     let manager = manager.context("the example has no connection manager")?;
     let filters = manager.pointer_mut("/http_filters").and_then(Value::as_array_mut).context("no filters")?;
     filters.retain(|entry| match entry.get("name").and_then(Value::as_str) {
-        Some("gatepost") => filter != Filter::None,
+        Some("gatepost") => filter != Intermediary::None,
         name => name == Some("envoy.filters.http.router"),
     });
     for filter in filters.iter_mut().filter_map(Value::as_object_mut) {
@@ -190,14 +190,14 @@ fn keep_filters(config: &mut Value, filter: Filter) -> Result<()> {
     Ok(())
 }
 
-const CASES: [(&str, &str, Filter); 7] = [
-    ("(a)", "Envoy forwards, no filter", Filter::None),
-    ("(b)", "a wasm filter that buffers the body, then forwards", Filter::Noop),
-    ("(m)", "a minimal filter on the SDK accepts, keeps, signs and delivers", Filter::Floor),
-    ("(c)", "Gatepost accepts, keeps, signs and delivers", Filter::Gatepost),
-    ("(d)", "the same, answering once it is delivered (`ack: delivered`)", Filter::GatepostAckDelivered),
-    ("(e)", "the filter of (b), with signed requests", Filter::NoopSigned),
-    ("(f)", "Gatepost verifies those of (e), remembers them, then forwards", Filter::GatepostInbound),
+const CASES: [(&str, &str, Intermediary); 7] = [
+    ("(a)", "Envoy forwards, no filter", Intermediary::None),
+    ("(b)", "a wasm filter that buffers the body, then forwards", Intermediary::Noop),
+    ("(m)", "a minimal filter on the SDK accepts, keeps, signs and delivers", Intermediary::Floor),
+    ("(c)", "Gatepost accepts, keeps, signs and delivers", Intermediary::Gatepost),
+    ("(d)", "the same, answering once it is delivered (`ack: delivered`)", Intermediary::GatepostAckDelivered),
+    ("(e)", "the filter of (b), with signed requests", Intermediary::NoopSigned),
+    ("(f)", "Gatepost verifies those of (e), remembers them, then forwards", Intermediary::GatepostInbound),
 ];
 /// Where events are posted to.
 pub const PATH: &str = "/events/bench";

@@ -6,15 +6,15 @@
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
+use gatepost_kit::envoy::Envoy;
 
-use super::Options;
 use super::case::{self, Case, SECRET};
 use super::figures::{median, quantile};
 use super::messages::Messages;
+use super::options::Options;
 use super::process::cpu_seconds;
 use super::sink::Sink;
 use super::wrk;
-use crate::envoy::Envoy;
 
 /// An Envoy under load, and what was measured of it.
 pub struct Loaded {

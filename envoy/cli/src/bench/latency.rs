@@ -9,16 +9,16 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
+use gatepost_kit::example::LISTENER;
+use gatepost_kit::wait;
 
-use super::Options;
-use super::case::{Filter, PATH};
+use super::case::{Intermediary, PATH};
 use super::client::Client;
 use super::cost::{self, Loaded};
 use super::figures::quantile;
+use super::options::Options;
 use super::process::cpu_seconds;
 use super::sink::{Sink, numbered};
-use crate::example::LISTENER;
-use crate::wait;
 
 /// A case at a rate, all its runs together.
 struct Paced<'a> {
@@ -68,7 +68,7 @@ impl<'a> Paced<'a> {
         let cpu = cpu_seconds(envoy.pid())?;
         let start = Instant::now() + LEAD;
         let senders = u64::from(options.connections);
-        let sent: Result<Vec<Vec<Sent>>> = thread::scope(|scope| {
+        let sent: Result<Vec<Vec<PacedEvent>>> = thread::scope(|scope| {
             let send = |sender| {
                 let numbers = (first..first + count).skip(sender as usize).step_by(senders as usize);
                 let due = move |number| start + Duration::from_secs(1).mul_f64((number - first) as f64) / rate;
@@ -85,7 +85,7 @@ impl<'a> Paced<'a> {
         self.cpu_seconds += cpu_seconds(envoy.pid())? - cpu;
         self.events += count;
         let arrivals: HashMap<u64, Instant> = sink.take_arrivals().into_iter().collect();
-        for Sent { number, due, left, answered } in sent?.into_iter().flatten() {
+        for PacedEvent { number, due, left, answered } in sent?.into_iter().flatten() {
             ensure!(left - due < LATE_MAX, "this machine cannot send {rate} events/s: one left late");
             let arrived = arrivals.get(&number).with_context(|| format!("event {number} has not arrived"))?;
             self.answers.push(milliseconds(answered - due));
@@ -97,7 +97,7 @@ impl<'a> Paced<'a> {
 }
 
 /// An event that was accepted.
-struct Sent {
+struct PacedEvent {
     number: u64,
     due: Instant,
     left: Instant,
@@ -105,13 +105,13 @@ struct Sent {
 }
 
 /// Sends an event when it is due.
-fn send(client: &mut Client, number: u64, due: Instant) -> Result<Sent> {
+fn send(client: &mut Client, number: u64, due: Instant) -> Result<PacedEvent> {
     let body = numbered(number);
     thread::sleep(due.saturating_duration_since(Instant::now()));
     let left = Instant::now();
     let (status, answered) = client.post(PATH, body)?;
     ensure!(status.is_success(), "event {number} is answered {status}");
-    Ok(Sent { number, due, left, answered })
+    Ok(PacedEvent { number, due, left, answered })
 }
 
 fn milliseconds(duration: Duration) -> f64 {
@@ -132,7 +132,7 @@ fn print(all: &[Paced<'_>], options: &Options) -> Result<()> {
         let answer = [of(&paced.answers, 0.5)?, of(&paced.answers, 0.99)?].join(" | ");
         let delivery = match paced.loaded.case.filter {
             // It forwards, and answers when the receiver has.
-            Filter::None => " | ".to_owned(),
+            Intermediary::None => " | ".to_owned(),
             _ => [of(&paced.deliveries, 0.5)?, of(&paced.deliveries, 0.99)?].join(" | "),
         };
         let of_full_load = cpu / paced.loaded.cpu_us()?;

@@ -8,6 +8,8 @@ use gatepost_core::signature::timestamped::sign;
 use gatepost_core::time::WallTime;
 use tempfile::NamedTempFile;
 
+use crate::clock::now;
+
 /// Messages of 1 KiB, no two of them alike.
 pub struct Messages {
     /// A line for each: timestamp, id and signature.
@@ -25,7 +27,7 @@ impl Messages {
     /// # Errors
     /// When the file cannot be written.
     pub fn sign(secret: &str, count: u32) -> Result<Self> {
-        let now = crate::now().as_millis();
+        let now = now().as_millis();
         let secret = Secret::new(secret.as_bytes().to_vec()).context("a secret")?;
         let (before, behind) = around_id();
         let mut file = BufWriter::new(NamedTempFile::new()?);

@@ -17,11 +17,11 @@ use tokio::runtime::Builder;
 /// A receiver on a thread of its own, until the process ends.
 pub struct Sink {
     address: String,
-    shared: Arc<Shared>,
+    shared: Arc<SinkState>,
 }
 
 #[derive(Default)]
-struct Shared {
+struct SinkState {
     unavailable_every: Option<u64>,
     connections: AtomicU64,
     requests: AtomicU64,
@@ -39,7 +39,7 @@ impl Sink {
         let listener = StdListener::bind("127.0.0.1:0")?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?.to_string();
-        let shared = Arc::new(Shared { unavailable_every, ..Shared::default() });
+        let shared = Arc::new(SinkState { unavailable_every, ..SinkState::default() });
         let runtime = Builder::new_current_thread().enable_io().build()?;
         let serving = Arc::clone(&shared);
         thread::spawn(move || runtime.block_on(serve(listener, serving)));
@@ -81,7 +81,7 @@ fn number(body: &[u8]) -> Option<u64> {
     std::str::from_utf8(body.strip_prefix(BEFORE_NUMBER.as_bytes())?.get(..DIGITS)?).ok()?.parse().ok()
 }
 
-async fn serve(listener: StdListener, shared: Arc<Shared>) -> Result<()> {
+async fn serve(listener: StdListener, shared: Arc<SinkState>) -> Result<()> {
     let connected = Arc::clone(&shared);
     let listener = TcpListener::from_std(listener)?.tap_io(move |stream| {
         connected.connections.fetch_add(1, Ordering::Relaxed);
@@ -93,7 +93,7 @@ async fn serve(listener: StdListener, shared: Arc<Shared>) -> Result<()> {
     Ok(())
 }
 
-impl Shared {
+impl SinkState {
     fn answer(&self, body: &[u8]) -> StatusCode {
         if let Some(number) = number(body) {
             self.arrivals.lock().unwrap_or_else(PoisonError::into_inner).push((number, Instant::now()));

@@ -6,13 +6,13 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use gatepost_kit::envoy::Envoy;
+use gatepost_kit::wait;
 
-use super::case::{self, Filter};
+use super::case::{self, Intermediary};
 use super::process::Memory;
 use super::sink::Sink;
 use super::wrk;
-use crate::envoy::Envoy;
-use crate::wait;
 
 /// The arguments of `gatepost soak`.
 #[derive(clap::Args)]
@@ -30,7 +30,7 @@ pub struct Options {
 
 /// The process after a round.
 #[derive(Clone, Copy)]
-struct Sample {
+struct MemorySample {
     /// Events delivered so far.
     events: u64,
     memory: Memory,
@@ -44,16 +44,16 @@ pub fn run(options: &Options) -> Result<()> {
     wrk::check()?;
     let sink = Sink::start(Some(UNAVAILABLE_EVERY))?;
     let cases = case::all(&[]);
-    let gatepost = cases.iter().find(|case| case.filter == Filter::Gatepost).context("no case of Gatepost")?;
+    let gatepost = cases.iter().find(|case| case.filter == Intermediary::Gatepost).context("no case of Gatepost")?;
     let envoy = gatepost.start(2, &sink)?;
     let url = case::url(&envoy)?;
-    let mut samples: Vec<Sample> = Vec::new();
+    let mut samples: Vec<MemorySample> = Vec::new();
     let mut events = 0;
     while events < options.events {
         let before = sink.received();
         let sent = wrk::run(&url, options.seconds, options.connections, wrk::MIXED)?;
         events += case::all_delivered(&envoy, &sink, before, sent)?;
-        let sample = Sample { events, memory: Memory::of(envoy.pid())? };
+        let sample = MemorySample { events, memory: Memory::of(envoy.pid())? };
         eprintln!("{events} of {} events, {} KiB resident", options.events, sample.memory.resident);
         samples.push(sample);
     }
@@ -80,7 +80,7 @@ fn each_came_to_its_end(envoy: &Envoy, sink: &Sink) -> Result<()> {
 }
 
 /// What is left after the warm-up, in four parts.
-fn quarters(samples: &[Sample], warm_up: u64) -> Result<Vec<&[Sample]>> {
+fn quarters(samples: &[MemorySample], warm_up: u64) -> Result<Vec<&[MemorySample]>> {
     let measured = samples.get(samples.partition_point(|sample| sample.events <= warm_up)..).unwrap_or_default();
     ensure!(measured.len() >= 4, "{} rounds after the warm-up are too few: more --events", measured.len());
     let bound = |quarter: usize| measured.len() * quarter / 4;
@@ -88,11 +88,11 @@ fn quarters(samples: &[Sample], warm_up: u64) -> Result<Vec<&[Sample]>> {
     Ok(quarters)
 }
 
-fn mean(quarter: &[Sample]) -> f64 {
+fn mean(quarter: &[MemorySample]) -> f64 {
     quarter.iter().map(|sample| sample.memory.resident as f64).sum::<f64>() / quarter.len() as f64
 }
 
-fn print_table(quarters: &[&[Sample]]) {
+fn print_table(quarters: &[&[MemorySample]]) {
     println!("| after events | resident memory, mean of a quarter | peak so far |\n|--:|--:|--:|");
     for quarter in quarters {
         let Some(last) = quarter.last() else { continue };
@@ -107,7 +107,7 @@ fn print_table(quarters: &[&[Sample]]) {
 
 /// # Errors
 /// When the last quarter needs more than the first.
-fn judge(quarters: &[&[Sample]]) -> Result<()> {
+fn judge(quarters: &[&[MemorySample]]) -> Result<()> {
     let (first, last) = quarters.first().zip(quarters.last()).context("no quarters")?;
     let growth = mean(last) / mean(first) - 1.0;
     println!("From the first to the last quarter: {:+.2} %.", growth * 100.0);
@@ -130,8 +130,10 @@ const GROWTH_MAX: f64 = 0.02;
 mod tests {
     use super::*;
 
-    fn samples(resident: impl Fn(u64) -> u64) -> Vec<Sample> {
-        (1..=100).map(|n| Sample { events: n * 1000, memory: Memory { resident: resident(n), peak: 0 } }).collect()
+    fn samples(resident: impl Fn(u64) -> u64) -> Vec<MemorySample> {
+        (1..=100)
+            .map(|n| MemorySample { events: n * 1000, memory: Memory { resident: resident(n), peak: 0 } })
+            .collect()
     }
 
     #[test]
@@ -150,7 +152,7 @@ mod tests {
 
     #[test]
     fn too_few_rounds_are_no_verdict() {
-        let samples: Vec<Sample> = samples(|_| 1).into_iter().take(3).collect();
+        let samples: Vec<MemorySample> = samples(|_| 1).into_iter().take(3).collect();
         assert!(quarters(&samples, 0).is_err());
     }
 }

@@ -8,14 +8,15 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use gatepost_kit::envoy::Envoy;
+use gatepost_kit::http;
+use gatepost_kit::wait;
 
-use super::Options;
-use super::case::{self, Case, Filter};
+use super::case::{self, Case, Intermediary};
 use super::figures::median;
+use super::options::Options;
 use super::process::{Memory, cpu_seconds};
 use super::sink::{Sink, numbered};
-use crate::envoy::Envoy;
-use crate::wait;
 
 /// A case with so many workers, and what was measured of it.
 struct Started<'a> {
@@ -38,7 +39,7 @@ pub fn run(cases: &[Case], options: &Options, sink: &Sink) -> Result<()> {
     let mut all: Vec<Started<'_>> =
         compared.flat_map(|case| [1, WORKERS].map(|workers| Started::new(case, workers))).collect();
     // To download it, where it is missing, is no part of a start.
-    crate::envoy::find()?;
+    gatepost_kit::envoy::find()?;
     let repetitions = options.repetitions.min(REPETITIONS_MAX);
     for repetition in 1..=repetitions {
         for started in &mut all {
@@ -59,10 +60,10 @@ impl<'a> Started<'a> {
         let start = Instant::now();
         let envoy = Envoy::start(&launch)?;
         let body = numbered(0);
-        let response = crate::http().post(case::url(&envoy)?).content_type("application/json").send(&body)?;
+        let response = http::client().post(case::url(&envoy)?).content_type("application/json").send(&body)?;
         self.answered.push(start.elapsed().as_secs_f64() * 1e3);
         ensure!(response.status().is_success(), "the first request is answered {}", response.status());
-        let vms = if self.case.filter == Filter::None { 0 } else { u64::from(self.workers) + 2 };
+        let vms = if self.case.filter == Intermediary::None { 0 } else { u64::from(self.workers) + 2 };
         wait::until("all VMs are there", Duration::from_secs(60), || Ok((envoy.stat(VMS)? >= vms).then_some(())))?;
         // What V8 compiles in the background belongs to the start.
         thread::sleep(SETTLE);

@@ -5,6 +5,7 @@ use gatepost_core::egress::endpoint::Url;
 
 use super::document::Node;
 use super::finding::Findings;
+use super::model::cluster::http_options;
 use super::tls;
 
 /// One use of a cluster: an endpoint's, or that of its sink for dead letters.
@@ -77,12 +78,6 @@ fn check_cluster(cluster: &Node, config: &Config, findings: &mut Findings) {
         findings.warning(at, "envoy-headers", &path, message);
     }
     check_limits(cluster, options, config, &path, findings);
-}
-
-/// `HttpProtocolOptions`, wherever they stand.
-pub fn http_options(cluster: &Node) -> Option<&Node> {
-    let options = cluster.get("typed_extension_protocol_options")?.entries().iter();
-    options.map(|(_, options)| options).find(|options| options.text("@type").ends_with(".HttpProtocolOptions"))
 }
 
 /// What Envoy adds to a request that a filter sends.

@@ -8,10 +8,10 @@ use gatepost_core::inbound::{Path, Rule};
 use gatepost_core::signature::Scheme;
 
 use super::document::Node;
-use super::filters::Filter;
 use super::finding::Findings;
-use super::routes::{Fit, Route, sample};
-use super::secrets::signatures;
+use super::model::filter::Filter;
+use super::model::route::{Fit, Route, sample};
+use super::model::source::signatures;
 
 /// Checks what a rule says, whatever is around it.
 pub fn check_rules(config: &Config, tree: &Node, findings: &mut Findings) {

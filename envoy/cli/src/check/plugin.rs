@@ -4,59 +4,8 @@ use gatepost_core::config::{self, Config};
 
 use super::document::Node;
 use super::finding::{Finding, Findings, Severity};
-use super::{Circumstances, inbound, secrets};
-
-/// A filter's config as it stands in the file.
-pub struct Source<'a> {
-    /// The tree, with lines.
-    pub tree: &'a Node,
-    /// The bytes Envoy would hand to the filter.
-    pub bytes: &'a [u8],
-    /// Where variables come from.
-    pub environment: &'a Environment<'a>,
-    /// How bad a weak or visible secret is.
-    pub exposure: Severity,
-}
-
-/// The environment of a filter.
-pub struct Environment<'a> {
-    /// `vm_config.environment_variables`; `None`: the file is a filter's config alone, and Envoy's is not known.
-    pub variables: Option<&'a Node>,
-    /// Whether this is a whole Envoy config, in which a name that is not passed on is not there.
-    pub is_whole: bool,
-    /// Where and when it is checked.
-    pub circumstances: &'a Circumstances<'a>,
-}
-
-/// What a name in `{env: NAME}` gives.
-pub enum Variable {
-    /// A value.
-    Set(String),
-    /// Nothing here, but Envoy may have it where it runs.
-    Unset,
-    /// Nothing, wherever it runs.
-    NotPassed,
-}
-
-impl Environment<'_> {
-    /// What a name gives.
-    pub fn variable(&self, name: &str) -> Variable {
-        if let Some(value) = self.written(name) {
-            return Variable::Set(value.as_text().map_or_else(|| value.to_json().to_string(), str::to_owned));
-        }
-        let keys = self.variables.map_or(&[][..], |variables| variables.list("host_env_keys"));
-        if self.is_whole && !keys.iter().any(|key| key.as_text() == Some(name)) {
-            return Variable::NotPassed;
-        }
-        (self.circumstances.host)(name).map_or(Variable::Unset, Variable::Set)
-    }
-
-    /// The entry of `key_values`, whose value anyone can read who reads the file or Envoy's `config_dump`.
-    pub fn written(&self, name: &str) -> Option<&Node> {
-        let entries = self.variables?.get("key_values")?.entries();
-        entries.iter().find(|(key, _)| key == name).map(|(_, node)| node)
-    }
-}
+use super::model::source::{Source, Variable};
+use super::{inbound, secrets};
 
 /// Checks a filter's config. Gives what the parser made of it, if it is right.
 pub fn check(source: &Source<'_>, findings: &mut Findings) -> Option<Config> {

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 
 use super::document::Node;
 use super::finding::Findings;
-use super::plugin::{Source, Variable};
+use super::model::source::{Source, Variable, signatures};
 
 /// Checks every secret, token and credential of a config, and when the secrets are valid.
 pub fn check(source: &Source<'_>, findings: &mut Findings) {
@@ -37,11 +37,11 @@ pub fn check(source: &Source<'_>, findings: &mut Findings) {
 struct List<'a> {
     path: String,
     node: &'a Node,
-    kind: &'static Kind,
+    kind: &'static SecretKind,
 }
 
 /// What is expected of a value.
-pub struct Kind {
+pub struct SecretKind {
     name: &'static str,
     literal: &'static str,
     short: &'static str,
@@ -52,7 +52,7 @@ pub struct Kind {
 }
 
 /// HMAC-SHA256 gains nothing from a longer key, and loses with a shorter one (RFC 2104, section 3).
-const SECRET: Kind = Kind {
+const SECRET: SecretKind = SecretKind {
     name: "secret",
     literal: "literal-secret",
     short: "secret-short",
@@ -61,12 +61,13 @@ const SECRET: Kind = Kind {
     make: "`gatepost secret` makes one",
 };
 /// Standard Webhooks has its secrets made of 24 to 64 random bytes.
-const STANDARD_SECRET: Kind =
-    Kind { bytes_min: 24, length: decoded, make: "`gatepost secret --format whsec` makes one", ..SECRET };
+const STANDARD_SECRET: SecretKind =
+    SecretKind { bytes_min: 24, length: decoded, make: "`gatepost secret --format whsec` makes one", ..SECRET };
 /// 128 bits of hex or base64 have more; what has less was thought up by a person.
-const TOKEN: Kind = Kind { name: "token", literal: "literal-token", short: "token-short", bytes_min: 16, ..SECRET };
+const TOKEN: SecretKind =
+    SecretKind { name: "token", literal: "literal-token", short: "token-short", bytes_min: 16, ..SECRET };
 /// Other people make it: its length is their affair.
-const HEADER: Kind = Kind { name: "credential", bytes_min: 0, ..SECRET };
+const HEADER: SecretKind = SecretKind { name: "credential", bytes_min: 0, ..SECRET };
 
 /// The bytes that a secret of scheme standard stands for; of what is none, its own.
 pub fn decoded(text: &str) -> usize {
@@ -89,19 +90,8 @@ fn lists<'a>(owner: &'a Node, path: &str) -> Vec<List<'a>> {
     lists
 }
 
-/// The entries of `signature`, which is one or a list of them, with their paths.
-pub fn signatures<'a>(owner: &'a Node, path: &str) -> Vec<(String, &'a Node)> {
-    match owner.get("signature") {
-        None => Vec::new(),
-        Some(one) if one.items().is_empty() => vec![(format!("{path}.signature"), one)],
-        Some(list) => {
-            list.items().iter().enumerate().map(|(at, node)| (format!("{path}.signature[{at}]"), node)).collect()
-        }
-    }
-}
-
 /// What is expected of a secret of these schemes.
-pub fn kind(schemes: &[&str]) -> &'static Kind {
+pub fn kind(schemes: &[&str]) -> &'static SecretKind {
     if schemes.contains(&"standard") { &STANDARD_SECRET } else { &SECRET }
 }
 
@@ -117,7 +107,7 @@ fn check_list(source: &Source<'_>, list: &List<'_>, findings: &mut Findings) {
     check_times(list, source.environment.circumstances.now, findings);
 }
 
-fn check_one(source: &Source<'_>, node: &Node, path: &str, kind: &Kind, findings: &mut Findings) {
+fn check_one(source: &Source<'_>, node: &Node, path: &str, kind: &SecretKind, findings: &mut Findings) {
     let environment = source.environment;
     let literal = if node.as_text().is_some() { Some(node) } else { node.get("value") };
     let Some(at) = literal.or_else(|| node.get("env")) else { return };
@@ -135,14 +125,21 @@ fn check_one(source: &Source<'_>, node: &Node, path: &str, kind: &Kind, findings
     check_place(source, literal.is_some(), at, path, kind, findings);
     let length = value.map(|value| (kind.length)(&value)).filter(|length| (1..kind.bytes_min).contains(length));
     if let Some(length) = length {
-        let Kind { name, bytes_min, make, .. } = kind;
+        let SecretKind { name, bytes_min, make, .. } = kind;
         let message = format!("the {name} has {length} bytes; expected at least {bytes_min}: {make}");
         findings.add(source.exposure, at, kind.short, path, message);
     }
 }
 
 /// Does the value stand where more people read it than should know it?
-fn check_place(source: &Source<'_>, is_literal: bool, at: &Node, path: &str, kind: &Kind, findings: &mut Findings) {
+fn check_place(
+    source: &Source<'_>,
+    is_literal: bool,
+    at: &Node,
+    path: &str,
+    kind: &SecretKind,
+    findings: &mut Findings,
+) {
     let name = kind.name;
     if is_literal {
         let message = format!(
@@ -208,8 +205,8 @@ fn shown(at: WallTime) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::document::read;
     use super::*;
+    use crate::check::document::read;
 
     #[test]
     fn a_secret_of_scheme_standard_is_as_long_as_the_bytes_it_stands_for() {

@@ -1,10 +1,12 @@
 //! A whole Envoy config: finds the filters in it and looks around each, and at the process they run in.
 
 use super::document::Node;
-use super::filters::{self, Filter, Settings};
+use super::filters::Settings;
 use super::finding::{Findings, Severity};
-use super::listeners::{self, Listener, is_loopback};
-use super::{Circumstances, clusters, inbound, listeners::Manager};
+use super::model::filter::Filter;
+use super::model::listener::{Listener, Manager, is_loopback};
+use super::model::source::Circumstances;
+use super::{clusters, filters, inbound, listeners};
 
 /// The labels of the filter's metrics.
 const LABELS: [&str; 6] = ["route", "endpoint", "outcome", "result", "reason", "kind"];
@@ -25,7 +27,7 @@ pub fn check(envoy: &Node, text: &str, circumstances: &Circumstances<'_>, findin
     let exposure = if is_local { Severity::Warning } else { Severity::Error };
     let settings = Settings { circumstances, exposure };
     for filter in &filters {
-        let config = filter.check(&settings, findings);
+        let config = filters::check(filter, &settings, findings);
         listeners::check(filter, config.as_ref(), exposure, findings);
         if let Some(config) = &config {
             clusters::check(config, &filter.tree, envoy, findings);

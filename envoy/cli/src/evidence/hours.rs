@@ -1,10 +1,15 @@
 //! Hours: what a gateway remembers of each, laid over the hours that were asked for, so that none is missing in silence.
 
+use gatepost_core::time::WallTime;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use crate::gateway::{Hour, Outcomes};
-use gatepost_core::time::WallTime;
+
+/// A time, to the minute.
+pub(super) fn minute(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M").to_string()
+}
 
 /// An endpoint of a gateway, hour by hour.
 #[derive(Clone, Debug, Serialize)]

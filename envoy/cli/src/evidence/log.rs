@@ -26,7 +26,7 @@ pub(super) struct Moment {
 
 /// What a log tells.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Told {
+pub(super) struct LogFacts {
     pub moments: Vec<Moment>,
     pub scan: Scan,
 }
@@ -35,7 +35,7 @@ pub(super) struct Told {
 ///
 /// # Errors
 /// When the file cannot be read.
-pub(super) fn read(path: &Path, from: Timestamp, told: &mut Told) -> Result<()> {
+pub(super) fn read(path: &Path, from: Timestamp, told: &mut LogFacts) -> Result<()> {
     let context = || format!("--logs {}", path.display());
     let mut lines = BufReader::new(File::open(path).with_context(context)?);
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
@@ -154,7 +154,7 @@ mod tests {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         let old = LINE.replace("2026-11-25", "2026-11-01");
         writeln!(file, "{old}\n{LINE}\n[2026-11-25 12:00:00.000][1][info][main] somebody@example.com\n").unwrap();
-        let mut told = Told::default();
+        let mut told = LogFacts::default();
         read(file.path(), "2026-11-25T00:00:00Z".parse().unwrap(), &mut told).unwrap();
         assert_eq!((told.moments.len(), told.scan.lines, told.scan.total), (1, 1, 0));
     }

@@ -5,11 +5,10 @@
 mod table;
 
 use askama::Template;
-use jiff::Timestamp;
 
+use super::attainment::Attainment;
 use super::bundle::Bundle;
 use super::hours::totals;
-use super::objectives::Verdict;
 use table::Table;
 
 /// The whole text.
@@ -17,17 +16,17 @@ use table::Table;
 /// # Errors
 /// When a figure cannot be written.
 pub(super) fn text(bundle: &Bundle) -> askama::Result<String> {
-    Report { bundle }.render()
+    MarkdownReport { bundle }.render()
 }
 
 #[derive(Template)]
 #[template(path = "evidence.md")]
-struct Report<'a> {
+struct MarkdownReport<'a> {
     bundle: &'a Bundle,
 }
 
-impl Report<'_> {
-    fn count(&self, verdict: Verdict) -> usize {
+impl MarkdownReport<'_> {
+    fn count(&self, verdict: Attainment) -> usize {
         self.bundle.objectives.iter().filter(|objective| objective.verdict == verdict).count()
     }
 
@@ -43,10 +42,12 @@ mod filters {
     use askama::{Result, Values, filter_fn};
     use jiff::Timestamp;
 
+    use crate::evidence::hours;
+
     /// A time, to the minute.
     #[filter_fn]
     pub fn minute(at: &Timestamp, _: &dyn Values) -> Result<String> {
-        Ok(super::minute(*at))
+        Ok(hours::minute(*at))
     }
 
     /// Text that does not end its cell.
@@ -66,10 +67,6 @@ mod filters {
     pub fn or_dash(text: &Option<String>, _: &dyn Values) -> Result<String> {
         Ok(text.clone().unwrap_or_else(|| "-".to_owned()))
     }
-}
-
-fn minute(at: Timestamp) -> String {
-    at.strftime("%Y-%m-%d %H:%M").to_string()
 }
 
 const MOMENTS_SHOWN: usize = 200;

@@ -4,7 +4,8 @@ use serde::Serialize;
 
 use crate::gateway::Hour;
 
-use super::hours::{Series, most_opens_a_day, totals};
+use super::attainment::Attainment;
+use super::hours::{Series, minute, most_opens_a_day, totals};
 use super::personal::PersonalData;
 
 /// An objective against its figure.
@@ -16,33 +17,9 @@ pub(super) struct Objective {
     pub endpoint: Option<String>,
     /// What was seen.
     pub figure: String,
-    pub verdict: Verdict,
+    pub verdict: Attainment,
     /// Where the figure comes from.
     pub source: String,
-}
-
-/// Is it met?
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Verdict {
-    Met,
-    Missed,
-    NoData,
-}
-
-impl Verdict {
-    /// In words.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Met => "met",
-            Self::Missed => "MISSED",
-            Self::NoData => "no data",
-        }
-    }
-
-    fn of(is_met: bool) -> Self {
-        if is_met { Self::Met } else { Self::Missed }
-    }
 }
 
 /// The objectives of each endpoint, over all gateways, and the one about personal data.
@@ -64,12 +41,12 @@ fn success(endpoint: &str, mine: &[&Series]) -> Objective {
     let totals = totals(mine.iter().flat_map(|one| &one.rows));
     let ended = totals.delivered + totals.failed + totals.expired;
     let (figure, verdict) = match ended {
-        0 => ("no delivery ended".to_owned(), Verdict::NoData),
-        few @ 1..LEAST => (format!("{} of {few} deliveries: too few to judge", totals.delivered), Verdict::NoData),
+        0 => ("no delivery ended".to_owned(), Attainment::NoData),
+        few @ 1..LEAST => (format!("{} of {few} deliveries: too few to judge", totals.delivered), Attainment::NoData),
         _ => {
             let share = 100.0 * totals.delivered as f64 / ended as f64;
             let figure = format!("{share:.2} % ({} of {ended} deliveries)", totals.delivered);
-            (figure, Verdict::of(totals.delivered * 100 >= ended * SUCCESS_PERCENT))
+            (figure, Attainment::of(totals.delivered * 100 >= ended * SUCCESS_PERCENT))
         }
     };
     let source = "hourly counters of the gateway: delivered of delivered, failed and expired".to_owned();
@@ -80,10 +57,9 @@ fn latency(endpoint: &str, mine: &[&Series]) -> Objective {
     let rows = mine.iter().flat_map(|one| &one.rows);
     let worst = rows.filter_map(|row| Some((row.figures.as_ref().filter(|hour| is_enough(hour))?.p95_ms?, row.hour)));
     let (figure, verdict) = match worst.max() {
-        None => (format!("no hour with {LEAST} deliveries"), Verdict::NoData),
+        None => (format!("no hour with {LEAST} deliveries"), Attainment::NoData),
         Some((p95, hour)) => {
-            let hour = hour.strftime("%Y-%m-%d %H:%M");
-            (format!("{p95} ms (in the slowest hour, {hour})"), Verdict::of(p95 < P95_MS))
+            (format!("{p95} ms (in the slowest hour, {})", minute(hour)), Attainment::of(p95 < P95_MS))
         }
     };
     let source = "hourly histograms of the gateway, timeouts included; the slowest hour of any gateway".to_owned();
@@ -99,9 +75,9 @@ fn opens(endpoint: &str, mine: &[&Series]) -> Objective {
     let is_known = mine.iter().flat_map(|one| &one.rows).any(|row| row.figures.is_some());
     let most = mine.iter().map(|one| most_opens_a_day(&one.rows)).max().unwrap_or_default();
     let (figure, verdict) = if is_known {
-        (format!("{most} in the worst 24 h"), Verdict::of(most < OPENS_A_DAY))
+        (format!("{most} in the worst 24 h"), Attainment::of(most < OPENS_A_DAY))
     } else {
-        ("no hour is known".to_owned(), Verdict::NoData)
+        ("no hour is known".to_owned(), Attainment::NoData)
     };
     let source = "hourly counters of the gateway; the worst gateway, each has a breaker of its own".to_owned();
     Objective { objective: BREAKER_OPENS, endpoint: Some(endpoint.to_owned()), figure, verdict, source }
@@ -139,20 +115,20 @@ mod tests {
         Series { gateway: gateway.to_owned(), endpoint: "billing".to_owned(), rows }
     }
 
-    fn verdicts(series: &[Series]) -> Vec<Verdict> {
+    fn verdicts(series: &[Series]) -> Vec<Attainment> {
         judge(series, &PersonalData::default()).into_iter().map(|one| one.verdict).collect()
     }
 
     #[test]
     fn an_objective_is_met_to_the_last_delivery_and_missed_by_one() {
-        use Verdict::{Met, Missed, NoData};
+        use Attainment::{Met, Missed, NoData};
         assert_eq!(verdicts(&[series("a", 95, 5, 4, Some(1999))]), [Met, Met, Met, NoData]);
         assert_eq!(verdicts(&[series("a", 94, 5, 5, Some(2000))]), [Missed, Missed, Missed, NoData]);
     }
 
     #[test]
     fn where_nothing_or_little_was_delivered_there_is_no_verdict_on_success_or_latency() {
-        use Verdict::{Met, NoData};
+        use Attainment::{Met, NoData};
         assert_eq!(verdicts(&[series("a", 0, 0, 0, None)]), [NoData, NoData, Met, NoData]);
         assert_eq!(verdicts(&[series("a", 10, 9, 0, Some(9000))]), [NoData, NoData, Met, NoData], "too few");
     }

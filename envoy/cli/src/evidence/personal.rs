@@ -6,7 +6,7 @@ use gatepost_core::ingress::payload::detect::{Kinds, find};
 use gatepost_core::ingress::payload::{Kind, REDACTED};
 use serde::Serialize;
 
-use super::objectives::Verdict;
+use super::attainment::Attainment;
 
 /// What was looked at, and what was found.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -25,14 +25,14 @@ pub(super) struct Scan {
     /// Lines that were looked at.
     pub lines: u64,
     /// Where something was found, without what: the first of them.
-    pub findings: Vec<Finding>,
+    pub findings: Vec<Sighting>,
     /// All of them.
     pub total: u64,
 }
 
 /// Where something was found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct Finding {
+pub(super) struct Sighting {
     pub file: String,
     /// Counted from 1.
     pub line: u64,
@@ -48,7 +48,7 @@ impl Scan {
         while let Some((kind, place)) = find(text.as_bytes(), from, wanted) {
             self.total += 1;
             if self.findings.len() < FINDINGS_MAX {
-                self.findings.push(Finding { file: file.to_owned(), line, kind: kind.label() });
+                self.findings.push(Sighting { file: file.to_owned(), line, kind: kind.label() });
             }
             from = place.end;
         }
@@ -74,7 +74,7 @@ fn all() -> Kinds {
 
 impl PersonalData {
     /// What the objective is to be told: the figure, the verdict, and where it comes from.
-    pub fn verdict(&self) -> (String, Verdict, String) {
+    pub fn verdict(&self) -> (String, Attainment, String) {
         let counted: u64 = self.counted.iter().flat_map(BTreeMap::values).sum();
         let mut sources = Vec::new();
         // Without a guard the metric stands at 0 whatever is sent.
@@ -96,9 +96,9 @@ impl PersonalData {
             (false, None) => self.why_not().to_owned(),
         };
         let verdict = match counted + in_logs {
-            0 if sources.is_empty() => Verdict::NoData,
-            0 => Verdict::Met,
-            _ => Verdict::Missed,
+            0 if sources.is_empty() => Attainment::NoData,
+            0 => Attainment::Met,
+            _ => Attainment::Missed,
         };
         (figure, verdict, if sources.is_empty() { "-".to_owned() } else { sources.join("; ") })
     }
@@ -135,7 +135,7 @@ mod tests {
         let mut scan = Scan::default();
         scan.look("envoy.log", 7, "event=admin reason=\"for maria.rossi@example.com\"", true);
         scan.look("envoy.log", 8, "event=dead_letter endpoint=billing id=7f0c9d7e-3b1f-4c58-9d3a-0d5c1f6f2b11", true);
-        let finding = Finding { file: "envoy.log".to_owned(), line: 7, kind: "email" };
+        let finding = Sighting { file: "envoy.log".to_owned(), line: 7, kind: "email" };
         assert_eq!(scan, Scan { lines: 2, findings: vec![finding], total: 1 });
         assert!(!format!("{scan:?}").contains("maria"));
     }
@@ -169,13 +169,13 @@ mod tests {
     fn without_a_guard_a_metric_at_nought_is_no_data() {
         let counted = Some(BTreeMap::from([("email".to_owned(), 0)]));
         let none = PersonalData { guard: Some(false), counted: counted.clone(), logs: None };
-        assert_eq!(none.verdict().1, Verdict::NoData);
+        assert_eq!(none.verdict().1, Attainment::NoData);
         assert!(none.verdict().0.contains("no payload_guard"));
         let unknown = PersonalData { guard: None, counted: counted.clone(), logs: None };
-        assert_eq!(unknown.verdict().1, Verdict::NoData);
+        assert_eq!(unknown.verdict().1, Attainment::NoData);
         let found = Some(BTreeMap::from([("email".to_owned(), 2)]));
-        assert_eq!(PersonalData { guard: None, counted: found, logs: None }.verdict().1, Verdict::Missed);
+        assert_eq!(PersonalData { guard: None, counted: found, logs: None }.verdict().1, Attainment::Missed);
         let met = PersonalData { guard: Some(true), counted, logs: Some(Scan::default()) };
-        assert_eq!(met.verdict().1, Verdict::Met);
+        assert_eq!(met.verdict().1, Attainment::Met);
     }
 }

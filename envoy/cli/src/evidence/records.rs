@@ -35,12 +35,12 @@ pub(super) struct Headers {
     /// Those whose signature was recomputed here, and did not.
     pub mismatched_here: u64,
     /// The last one with headers.
-    pub sample: Option<Sample>,
+    pub sample: Option<AttemptSample>,
 }
 
 /// An attempt, without its body.
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct Sample {
+pub(super) struct AttemptSample {
     /// In the order they came.
     pub headers: Vec<(String, String)>,
     pub body_bytes: usize,
@@ -50,7 +50,7 @@ pub(super) struct Sample {
 }
 
 #[derive(Deserialize)]
-struct Record {
+struct RecordedRequest {
     at: Option<Timestamp>,
     /// Seconds since the Unix epoch.
     wall: Option<f64>,
@@ -66,16 +66,16 @@ struct Record {
     /// What it was answered.
     status: Option<u16>,
     /// What it was answered, by script; a plain 200 has none.
-    reply: Option<Reply>,
+    reply: Option<ScriptedReply>,
 }
 
 #[derive(Deserialize)]
-struct Reply {
+struct ScriptedReply {
     status: Option<u16>,
     act: Option<String>,
 }
 
-impl Record {
+impl RecordedRequest {
     fn at(&self) -> Option<Timestamp> {
         self.at.or_else(|| self.wall.and_then(|wall| Timestamp::from_millisecond((wall * 1000.0) as i64).ok()))
     }
@@ -121,7 +121,7 @@ impl Record {
         }))
     }
 
-    fn sample(&self, prefix: &str, secrets: &[String]) -> Option<Sample> {
+    fn sample(&self, prefix: &str, secrets: &[String]) -> Option<AttemptSample> {
         let shown = |name: &str| {
             let name = name.to_ascii_lowercase();
             name.starts_with(&prefix.to_ascii_lowercase()) || SHOWN.contains(&name.as_str())
@@ -133,7 +133,7 @@ impl Record {
         let (headers, body) = (headers.collect(), self.bytes());
         let body_sha256 = hex::encode(Sha256::digest(&body));
         let signature_matches = self.is_signed(prefix, secrets);
-        Some(Sample { headers, body_bytes: body.len(), body_sha256, signature_matches })
+        Some(AttemptSample { headers, body_bytes: body.len(), body_sha256, signature_matches })
     }
 
     /// As an attempt of a delivery; `None`: it does not say of which.
@@ -162,7 +162,7 @@ impl Record {
 
 /// What all files of records say.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Told {
+pub(super) struct RecordFacts {
     pub headers: Headers,
     /// The gateways' own events.
     pub moments: Vec<Moment>,
@@ -181,7 +181,7 @@ pub(super) struct Keys<'a> {
 ///
 /// # Errors
 /// When it cannot be read or holds something else; the error does not quote it.
-pub(super) fn read(path: &Path, from: Timestamp, keys: &Keys<'_>, told: &mut Told) -> Result<()> {
+pub(super) fn read(path: &Path, from: Timestamp, keys: &Keys<'_>, told: &mut RecordFacts) -> Result<()> {
     let Keys { prefix, secrets } = *keys;
     let text = fs::read_to_string(path).with_context(|| format!("--records {}", path.display()))?;
     let (headers, mut arrivals) = (&mut told.headers, Vec::new());
@@ -209,7 +209,7 @@ pub(super) fn read(path: &Path, from: Timestamp, keys: &Keys<'_>, told: &mut Tol
     Ok(())
 }
 
-fn parse(text: &str) -> Result<Vec<Record>> {
+fn parse(text: &str) -> Result<Vec<RecordedRequest>> {
     const EXPECTED: &str =
         "expected the JSON of receiver.py's /-/NAME/records, or the lines of gatepost receiver --json";
     if text.trim_start().starts_with('[') {
@@ -247,7 +247,7 @@ mod tests {
         let mut file = tempfile::NamedTempFile::new()?;
         file.write_all(text.as_bytes())?;
         let secrets: Vec<String> = secrets.iter().map(|secret| (*secret).to_owned()).collect();
-        let mut told = Told::default();
+        let mut told = RecordFacts::default();
         read(file.path(), Timestamp::UNIX_EPOCH, &Keys { prefix: PREFIX, secrets: &secrets }, &mut told)?;
         Ok((told.headers, told.moments))
     }

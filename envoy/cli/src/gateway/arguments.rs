@@ -8,7 +8,7 @@ use clap::builder::ValueParser;
 use clap::error::ErrorKind;
 use jiff::{SignedDuration, Timestamp};
 
-use super::Gateway;
+use super::client::Gateway;
 
 /// The arguments of every command that talks to gateways.
 #[derive(clap::Args, Clone, Debug)]

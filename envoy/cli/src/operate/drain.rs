@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use ureq::http::Method;
 
+use super::common::{Common, all_confirmed};
 use super::report::{Change, Report, Standing};
-use super::{Common, all_confirmed};
 use crate::gateway::{self, Failure, Gateway};
 
 /// The arguments of `gatepost drain`.

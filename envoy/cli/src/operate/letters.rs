@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use anyhow::Result;
 use jiff::Timestamp;
 
+use super::common::{Common, all_confirmed};
 use super::report::{Change, Report, Standing};
-use super::{Common, all_confirmed};
 use crate::gateway::{Failure, Gateway, Letters, query, since};
 
 /// The arguments of `gatepost redeliver`.

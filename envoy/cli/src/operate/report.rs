@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use anstyle::{AnsiColor, Style};
 use anyhow::Result;
+use gatepost_kit::wait;
 use serde::Serialize;
 
 use crate::gateway::{Failure, Gateway, IN_FORCE, Rollout, Status, ask_all};
-use crate::wait;
 
 /// What came of a verb at one gateway.
 #[derive(Clone, Debug, Serialize)]

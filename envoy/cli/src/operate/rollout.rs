@@ -7,8 +7,8 @@ use anyhow::Result;
 use serde_json::{Value, json};
 use ureq::http::Method;
 
+use super::common::{Common, all_confirmed};
 use super::report::{Standing, Switch};
-use super::{Common, all_confirmed};
 use crate::gateway::{Endpoint, Rollout, Status, query};
 
 /// The arguments of `gatepost rollout`.

@@ -6,8 +6,8 @@ use anyhow::Result;
 use serde_json::json;
 use ureq::http::Method;
 
+use super::common::{Common, all_confirmed};
 use super::report::{Standing, Switch};
-use super::{Common, all_confirmed};
 
 /// The arguments of `gatepost off`, `on` and `pause`.
 #[derive(clap::Args)]

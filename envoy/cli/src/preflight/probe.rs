@@ -11,6 +11,7 @@ use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use uuid::Uuid;
 
 use super::forge::{Forgery, forge};
+use crate::clock::now;
 use crate::signing::{self, USER_AGENT};
 
 /// Sends requests to a receiver.
@@ -33,7 +34,7 @@ pub struct Probe {
 
 /// A request, to be sent once or twice.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Request {
+pub struct ProbeRequest {
     /// The event's id.
     pub id: String,
     /// Besides those of the receiver's own.
@@ -70,11 +71,11 @@ impl Outcome {
 
 impl Probe {
     /// A request under an id of its own.
-    pub fn request(&self, forgery: Forgery) -> Request {
-        self.request_at(forgery, EventId(Uuid::new_v4().into_bytes()), crate::now())
+    pub fn request(&self, forgery: Forgery) -> ProbeRequest {
+        self.request_at(forgery, EventId(Uuid::new_v4().into_bytes()), now())
     }
 
-    fn request_at(&self, forgery: Forgery, id: EventId, now: WallTime) -> Request {
+    fn request_at(&self, forgery: Forgery, id: EventId, now: WallTime) -> ProbeRequest {
         let at = match forgery {
             Forgery::Stale => WallTime::from_millis(now.as_millis() - AWAY_MS),
             Forgery::Future => now.plus(Duration::from_millis(AWAY_MS)),
@@ -87,11 +88,11 @@ impl Probe {
         let mut headers: Vec<(String, String)> = headers.map(|(name, value)| (name.to_owned(), text(&value))).collect();
         self.endpoint.signatures.iter().for_each(|signature| forge(signature, forgery, &mut headers));
         let body = if forgery == Forgery::Body { tampered(&self.body) } else { self.body.clone() };
-        Request { id: id.to_string(), headers, body }
+        ProbeRequest { id: id.to_string(), headers, body }
     }
 
     /// Sends it.
-    pub fn send(&self, request: &Request) -> Outcome {
+    pub fn send(&self, request: &ProbeRequest) -> Outcome {
         let mut post = self.http.post(&self.url);
         for (name, value) in request.headers.iter().chain(&self.headers) {
             post = post.header(name, value);

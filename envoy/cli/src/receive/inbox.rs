@@ -7,8 +7,8 @@ use axum::http::HeaderMap;
 use gatepost_core::time::WallTime;
 
 use super::mode::{Delay, Mode};
-use super::record::{Record, Verdict};
-use super::verify::{Check, Verifier};
+use super::record::{Reception, Record};
+use super::verify::{ReceiverCheck, Verifier};
 
 /// A request, whole.
 pub struct Request<'a> {
@@ -78,7 +78,7 @@ impl Inbox {
         let reply = match self.verifier.verify(request.headers, request.body, now) {
             Ok(known) => self.answer(&mut record, &known),
             Err(problem) => {
-                (record.verdict, record.problem) = (Verdict::Refused, Some(problem.to_string()));
+                (record.verdict, record.problem) = (Reception::Refused, Some(problem.to_string()));
                 Reply { status: 401, problem: record.problem.clone(), ..Reply::default() }
             }
         };
@@ -91,8 +91,8 @@ impl Inbox {
     /// again.
     fn answer(&mut self, record: &mut Record, known: &[String]) -> Reply {
         let delay = self.mode.delay.map_or(Duration::ZERO, |Delay(delay)| delay);
-        if self.verifier.checks(Check::Replay) && known.iter().any(|mark| self.taken.contains(mark)) {
-            record.verdict = Verdict::Duplicate;
+        if self.verifier.checks(ReceiverCheck::Replay) && known.iter().any(|mark| self.taken.contains(mark)) {
+            record.verdict = Reception::Duplicate;
             let problem = self.rejects_replays.then(|| "this id was taken before".to_owned());
             return Reply { status: if self.rejects_replays { 409 } else { 200 }, delay, problem, retry_after: None };
         }
@@ -107,7 +107,7 @@ impl Inbox {
     /// Writes down a request that is no webhook.
     pub fn refuse(&mut self, request: &Request<'_>, now: WallTime, status: u16, problem: &str) -> (Record, Reply) {
         let reply = Reply { status, problem: Some(problem.to_owned()), ..Reply::default() };
-        let (verdict, problem) = (Verdict::Refused, reply.problem.clone());
+        let (verdict, problem) = (Reception::Refused, reply.problem.clone());
         let record = Record { verdict, problem, status, ..self.record(request, now) };
         self.write_down(record.clone());
         (record, reply)
@@ -131,7 +131,7 @@ impl Inbox {
             timestamp: header(labels.timestamp),
             signature: header(labels.signature),
             bytes: request.body.len(),
-            verdict: Verdict::Verified,
+            verdict: Reception::Verified,
             problem: None,
             status: 200,
         }
@@ -191,7 +191,7 @@ mod tests {
         Inbox::new(verifier, rejects_replays, mode)
     }
 
-    fn send(inbox: &mut Inbox, id: &str, secret: &str) -> (Verdict, Reply) {
+    fn send(inbox: &mut Inbox, id: &str, secret: &str) -> (Reception, Reply) {
         let secret = Secret::new(secret.as_bytes().to_vec()).unwrap();
         let mut headers = HeaderMap::new();
         headers.insert("x-webhook-signature", sign(&secret, NOW, b"{}").parse().unwrap());
@@ -206,10 +206,10 @@ mod tests {
     fn an_id_that_was_taken_is_a_duplicate_and_acknowledged_or_rejected_as_asked() {
         for (rejects, status) in [(false, 200), (true, 409)] {
             let mut inbox = inbox(rejects, Mode::default());
-            assert_eq!(send(&mut inbox, "1", "secret").0, Verdict::Verified);
+            assert_eq!(send(&mut inbox, "1", "secret").0, Reception::Verified);
             let (verdict, reply) = send(&mut inbox, "1", "secret");
-            assert_eq!((verdict, reply.status), (Verdict::Duplicate, status));
-            assert_eq!(send(&mut inbox, "2", "secret").0, Verdict::Verified);
+            assert_eq!((verdict, reply.status), (Reception::Duplicate, status));
+            assert_eq!(send(&mut inbox, "2", "secret").0, Reception::Verified);
         }
     }
 
@@ -217,16 +217,16 @@ mod tests {
     fn an_id_that_failed_is_no_duplicate_when_it_comes_again() {
         let mut inbox = inbox(true, Mode { retry_after: Some(7), ..Mode::failing(Some(1), 503) });
         let (verdict, reply) = send(&mut inbox, "1", "secret");
-        assert_eq!((verdict, reply.status, reply.retry_after), (Verdict::Verified, 503, Some(7)));
+        assert_eq!((verdict, reply.status, reply.retry_after), (Reception::Verified, 503, Some(7)));
         let (verdict, reply) = send(&mut inbox, "1", "secret");
-        assert_eq!((verdict, reply.status, reply.retry_after), (Verdict::Verified, 200, None));
+        assert_eq!((verdict, reply.status, reply.retry_after), (Reception::Verified, 200, None));
     }
 
     #[test]
     fn what_does_not_verify_is_answered_401_and_uses_up_no_failure() {
         let mut inbox = inbox(false, Mode::failing(Some(1), 503));
         let (verdict, reply) = send(&mut inbox, "1", "another");
-        assert_eq!((verdict, reply.status), (Verdict::Refused, 401));
+        assert_eq!((verdict, reply.status), (Reception::Refused, 401));
         assert!(reply.problem.is_some());
         assert_eq!(send(&mut inbox, "1", "secret").1.status, 503);
     }

@@ -9,7 +9,7 @@ use serde::{Serialize, Serializer};
 /// What a receiver made of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Verdict {
+pub enum Reception {
     /// Good, and its id had not been answered 2xx before.
     Verified,
     /// Good, but its id had.
@@ -45,7 +45,7 @@ pub struct Record {
     /// Bytes of its body.
     pub bytes: usize,
     /// What was made of it.
-    pub verdict: Verdict,
+    pub verdict: Reception,
     /// Why it was refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
@@ -73,10 +73,14 @@ impl Record {
     fn said(&self) -> (Style, String) {
         let color = |color: AnsiColor| Style::new().fg_color(Some(color.into()));
         match self.verdict {
-            Verdict::Verified if (200..300).contains(&self.status) => (color(AnsiColor::Green), "verified".to_owned()),
-            Verdict::Verified => (color(AnsiColor::Yellow), "verified; fails on demand".to_owned()),
-            Verdict::Duplicate => (color(AnsiColor::Cyan), "verified; duplicate: this id was taken before".to_owned()),
-            Verdict::Refused => {
+            Reception::Verified if (200..300).contains(&self.status) => {
+                (color(AnsiColor::Green), "verified".to_owned())
+            }
+            Reception::Verified => (color(AnsiColor::Yellow), "verified; fails on demand".to_owned()),
+            Reception::Duplicate => {
+                (color(AnsiColor::Cyan), "verified; duplicate: this id was taken before".to_owned())
+            }
+            Reception::Refused => {
                 let problem = self.problem.as_deref().unwrap_or_default();
                 (color(AnsiColor::Red), format!("refused: {}", printable(problem)))
             }
@@ -109,7 +113,7 @@ mod tests {
             timestamp: "1764000000100".to_owned(),
             signature: "f00d".to_owned(),
             bytes: 14,
-            verdict: Verdict::Verified,
+            verdict: Reception::Verified,
             problem: None,
             status: 200,
         }
@@ -125,7 +129,7 @@ mod tests {
         let words: Vec<&str> = line.split_whitespace().collect();
         assert_eq!(words, ["16:00:00.125", "payment_verified", "0b7e", "attempt", "2", "200", "verified"]);
         let refused =
-            Record { verdict: Verdict::Refused, problem: Some("too old".to_owned()), status: 401, ..record() };
+            Record { verdict: Reception::Refused, problem: Some("too old".to_owned()), status: 401, ..record() };
         assert!(plain(&refused).ends_with("401  refused: too old"));
         assert!(plain(&Record { status: 503, ..record() }).ends_with("503  verified; fails on demand"));
     }

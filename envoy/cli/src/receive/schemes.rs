@@ -8,7 +8,7 @@ use gatepost_core::headers::Headers;
 use gatepost_core::signature::{Fault, Scheme, Signature, Tolerance, github, standard};
 use gatepost_core::time::WallTime;
 
-use super::verify::{Check, FUTURE, PAST, Problem, Verifier};
+use super::verify::{FUTURE, PAST, Problem, ReceiverCheck, Verifier};
 
 /// In which headers a request says what it is; the first of each kind that is there counts.
 pub struct Labels<'a> {
@@ -47,14 +47,14 @@ impl Verifier {
         now: WallTime,
     ) -> Result<Vec<String>, Problem> {
         let pairs: Vec<(&str, &[u8])> = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
-        let tolerance = if self.checks(Check::Timestamp) {
+        let tolerance = if self.checks(ReceiverCheck::Timestamp) {
             Tolerance { past: PAST, future: FUTURE }
         } else {
             Tolerance { past: EVER, future: EVER }
         };
         match signature.verify(&Headers::new(&pairs), body, now, tolerance) {
             Ok(marks) => Ok(marks.iter().map(u64::to_string).collect()),
-            Err(Fault::Unsigned { .. } | Fault::Mismatch) if !self.checks(Check::Signature) => Ok(Vec::new()),
+            Err(Fault::Unsigned { .. } | Fault::Mismatch) if !self.checks(ReceiverCheck::Signature) => Ok(Vec::new()),
             Err(fault) => Err(Problem::Other(fault.to_string())),
         }
     }
@@ -86,7 +86,7 @@ mod tests {
         headers
     }
 
-    fn verifier(scheme: Scheme, without: Vec<Check>) -> Verifier {
+    fn verifier(scheme: Scheme, without: Vec<ReceiverCheck>) -> Verifier {
         let other = signing::verifier(scheme, "X-Webhook-", &vec![Zeroizing::new(SHARED.to_owned())]).unwrap();
         Verifier { scheme: Timestamped::default(), secrets: vec![], other: Some(other), without }
     }
@@ -107,12 +107,14 @@ mod tests {
     fn a_check_that_is_left_out_lets_pass_what_it_alone_would_find() {
         let old = signed(Scheme::Slack, WallTime::from_millis(NOW.as_millis() - 600_000));
         assert!(verifier(Scheme::Slack, vec![]).verify(&old, BODY, NOW).is_err());
-        assert!(verifier(Scheme::Slack, vec![Check::Timestamp]).verify(&old, BODY, NOW).is_ok());
-        assert!(verifier(Scheme::Slack, vec![Check::Timestamp]).verify(&old, b"{}", NOW).is_err());
+        assert!(verifier(Scheme::Slack, vec![ReceiverCheck::Timestamp]).verify(&old, BODY, NOW).is_ok());
+        assert!(verifier(Scheme::Slack, vec![ReceiverCheck::Timestamp]).verify(&old, b"{}", NOW).is_err());
         assert!(
-            verifier(Scheme::Slack, vec![Check::Signature]).verify(&signed(Scheme::Slack, NOW), b"{}", NOW).is_ok()
+            verifier(Scheme::Slack, vec![ReceiverCheck::Signature])
+                .verify(&signed(Scheme::Slack, NOW), b"{}", NOW)
+                .is_ok()
         );
-        assert!(verifier(Scheme::Slack, vec![Check::Signature]).verify(&old, b"{}", NOW).is_err());
+        assert!(verifier(Scheme::Slack, vec![ReceiverCheck::Signature]).verify(&old, b"{}", NOW).is_err());
     }
 
     #[test]

@@ -21,8 +21,8 @@ use tokio::runtime::{Builder, Runtime};
 use super::inbox::{Inbox, Reply, Request};
 use super::mode::Mode;
 use super::record::Record;
-use super::verify::{Check, Verifier};
-use crate::now;
+use super::verify::{ReceiverCheck, Verifier};
+use crate::clock::now;
 use gatepost_core::secret::Secret;
 use gatepost_core::signature::Signature;
 use gatepost_core::signature::timestamped::Timestamped;
@@ -44,7 +44,7 @@ pub struct Setup {
     /// An id that was taken before is answered 409 instead of 200.
     pub rejects_replays: bool,
     /// The checks that are left out.
-    pub without: Vec<Check>,
+    pub without: Vec<ReceiverCheck>,
 }
 
 impl Setup {
@@ -66,7 +66,7 @@ impl Setup {
 /// A running receiver; it ends when this is dropped.
 pub struct Receiver {
     address: SocketAddr,
-    shared: Arc<Shared>,
+    shared: Arc<ReceiverState>,
     /// Held for its end: its drop ends the server and what is under way.
     _runtime: Runtime,
 }
@@ -83,10 +83,18 @@ impl Receiver {
         let Setup { secrets, other, header_prefix, path, mode, rejects_replays, without, .. } = setup;
         let verifier = Verifier { scheme: Timestamped::new(&header_prefix), secrets, other, without };
         let inbox = Mutex::new(Inbox::new(verifier, rejects_replays, mode));
-        let shared = Arc::new(Shared { path, inbox, tell: Box::new(tell) });
+        let shared = Arc::new(ReceiverState { path, inbox, tell: Box::new(tell) });
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         runtime.spawn(serve(listener, Arc::clone(&shared)));
         Ok(Self { address, shared, _runtime: runtime })
+    }
+
+    /// Starts one that is well and tells nobody what it gets.
+    ///
+    /// # Errors
+    /// When it cannot listen.
+    pub fn quiet(listen: SocketAddr, secret: Secret) -> Result<Self> {
+        Self::start(Setup { listen, ..Setup::new(secret) }, |_| {})
     }
 
     /// Where it listens.
@@ -110,27 +118,27 @@ impl Receiver {
     }
 }
 
-struct Shared {
+struct ReceiverState {
     path: Option<String>,
     inbox: Mutex<Inbox>,
     tell: Box<dyn Fn(&Record) + Send + Sync>,
 }
 
-impl Shared {
+impl ReceiverState {
     /// The books are whole between two calls, whoever panicked.
     fn inbox(&self) -> MutexGuard<'_, Inbox> {
         self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-async fn serve(listener: StdListener, shared: Arc<Shared>) {
+async fn serve(listener: StdListener, shared: Arc<ReceiverState>) {
     let Ok(listener) = TcpListener::from_std(listener) else { return };
     let service = routes(shared).into_make_service_with_connect_info::<SocketAddr>();
     // It serves until it is dropped.
     let _ = axum::serve(listener, service).await;
 }
 
-fn routes(shared: Arc<Shared>) -> Router {
+fn routes(shared: Arc<ReceiverState>) -> Router {
     let not_so = || async { failed(StatusCode::METHOD_NOT_ALLOWED, "not with this method") };
     // On the listener of the webhooks, but only for this machine.
     let control = Router::new()
@@ -147,7 +155,7 @@ fn routes(shared: Arc<Shared>) -> Router {
 }
 
 async fn webhook(
-    State(shared): State<Arc<Shared>>,
+    State(shared): State<Arc<ReceiverState>>,
     method: Method,
     uri: Uri,
     headers: HeaderMap,
@@ -165,7 +173,7 @@ async fn webhook(
     reply.into_response()
 }
 
-fn receive(shared: &Shared, request: &Request<'_>) -> Reply {
+fn receive(shared: &ReceiverState, request: &Request<'_>) -> Reply {
     match &shared.path {
         Some(path) if path != request.path => {
             return refuse(shared, request, 404, &format!("no webhooks at {}, only at {path}", request.path));
@@ -178,7 +186,7 @@ fn receive(shared: &Shared, request: &Request<'_>) -> Reply {
     reply
 }
 
-fn refuse(shared: &Shared, request: &Request<'_>, status: u16, problem: &str) -> Reply {
+fn refuse(shared: &ReceiverState, request: &Request<'_>, status: u16, problem: &str) -> Reply {
     let (record, reply) = shared.inbox().refuse(request, now(), status, problem);
     (shared.tell)(&record);
     reply
@@ -209,12 +217,12 @@ async fn from_this_machine(ConnectInfo(peer): ConnectInfo<SocketAddr>, request: 
     }
 }
 
-async fn mode(State(shared): State<Arc<Shared>>) -> Json<Mode> {
+async fn mode(State(shared): State<Arc<ReceiverState>>) -> Json<Mode> {
     Json(shared.inbox().mode().clone())
 }
 
 /// Takes JSON whatever its content type: curl calls it a form.
-async fn set_mode(State(shared): State<Arc<Shared>>, body: Bytes) -> Response {
+async fn set_mode(State(shared): State<Arc<ReceiverState>>, body: Bytes) -> Response {
     match serde_json::from_slice::<Mode>(&body) {
         Ok(mode) => {
             shared.inbox().set_mode(mode.clone());
@@ -230,7 +238,7 @@ struct Since {
     since: usize,
 }
 
-async fn records(State(shared): State<Arc<Shared>>, query: Result<Query<Since>, QueryRejection>) -> Response {
+async fn records(State(shared): State<Arc<ReceiverState>>, query: Result<Query<Since>, QueryRejection>) -> Response {
     match query {
         Ok(Query(Since { since })) => Json(shared.inbox().records(since).collect::<Vec<_>>()).into_response(),
         Err(_) => failed(StatusCode::BAD_REQUEST, "since: expected a number"),

@@ -18,7 +18,7 @@ pub const FUTURE: Duration = Duration::from_secs(30);
 
 /// A check that can be left out, to see who notices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Check {
+pub enum ReceiverCheck {
     /// The signature matches the body, the timestamp and a secret
     Signature,
     /// The timestamp is recent
@@ -37,7 +37,7 @@ pub struct Verifier {
     /// What is verified instead, in another scheme.
     pub other: Option<Signature>,
     /// The checks that are left out.
-    pub without: Vec<Check>,
+    pub without: Vec<ReceiverCheck>,
 }
 
 /// What is wrong with a request.
@@ -101,18 +101,18 @@ impl Verifier {
             return self.verify_other(signature, headers, body, now);
         }
         single(headers, &self.scheme.event)?;
-        let id = if self.checks(Check::Replay) { Some(single(headers, &self.scheme.id)?) } else { None };
-        if self.checks(Check::Timestamp) {
+        let id = if self.checks(ReceiverCheck::Replay) { Some(single(headers, &self.scheme.id)?) } else { None };
+        if self.checks(ReceiverCheck::Timestamp) {
             fresh(self.timestamp(headers)?, now)?;
         }
-        if self.checks(Check::Signature) {
+        if self.checks(ReceiverCheck::Signature) {
             self.signed(headers, body)?;
         }
         Ok(id.map(str::to_owned).into_iter().collect())
     }
 
     /// Is this check made?
-    pub fn checks(&self, check: Check) -> bool {
+    pub fn checks(&self, check: ReceiverCheck) -> bool {
         !self.without.contains(&check)
     }
 
@@ -262,13 +262,16 @@ mod tests {
     fn a_check_that_is_left_out_lets_pass_what_it_alone_would_find() {
         let without = |check| Verifier { without: vec![check], ..verifier() };
         let stale = signed("good", NOW - 600_000, b"{}");
-        assert_eq!(said(&without(Check::Timestamp), &stale, b"{}"), "good");
-        assert_ne!(said(&without(Check::Timestamp), &stale, b"{ }"), "good");
-        assert_eq!(said(&without(Check::Signature), &signed("evil", NOW, b"{}"), b"{}"), "good");
-        assert_ne!(said(&without(Check::Signature), &stale, b"{}"), "good");
+        assert_eq!(said(&without(ReceiverCheck::Timestamp), &stale, b"{}"), "good");
+        assert_ne!(said(&without(ReceiverCheck::Timestamp), &stale, b"{ }"), "good");
+        assert_eq!(said(&without(ReceiverCheck::Signature), &signed("evil", NOW, b"{}"), b"{}"), "good");
+        assert_ne!(said(&without(ReceiverCheck::Signature), &stale, b"{}"), "good");
         let mut bare = HeaderMap::new();
         bare.insert("x-webhook-event", "a".parse().unwrap());
-        let careless = Verifier { without: vec![Check::Signature, Check::Timestamp, Check::Replay], ..verifier() };
+        let careless = Verifier {
+            without: vec![ReceiverCheck::Signature, ReceiverCheck::Timestamp, ReceiverCheck::Replay],
+            ..verifier()
+        };
         assert_eq!(said(&careless, &bare, b"{}"), "good");
     }
 }

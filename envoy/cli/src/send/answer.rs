@@ -15,7 +15,7 @@ pub(super) struct Answer {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) retry_after: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) sent: Option<Sent>,
+    pub(super) sent: Option<SentMessage>,
     pub(super) answer: Value,
     /// It is that of an inbound path's application, or of a receiver.
     #[serde(skip)]
@@ -24,7 +24,7 @@ pub(super) struct Answer {
 
 /// What was signed: with it the same message can be sent again.
 #[derive(Serialize)]
-pub(super) struct Sent {
+pub(super) struct SentMessage {
     pub(super) id: String,
     pub(super) timestamp_ms: u64,
 }
@@ -47,7 +47,7 @@ pub(super) fn show(answer: &Answer) -> Result<()> {
     let id = text(body, "id").or_else(|| answer.id.clone()).unwrap_or_default();
     let replayed = if answer.replayed { "  (the answer to the first one with this key)" } else { "" };
     writeln!(out, "{style}{} {what}{}  {id}{replayed}", answer.status, style.render_reset())?;
-    if let Some(Sent { id, timestamp_ms }) = &answer.sent {
+    if let Some(SentMessage { id, timestamp_ms }) = &answer.sent {
         writeln!(out, "  the same again: --id {id} --timestamp {timestamp_ms}")?;
     }
     for delivery in body.get("deliveries").and_then(Value::as_array).into_iter().flatten() {

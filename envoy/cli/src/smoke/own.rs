@@ -4,14 +4,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use gatepost_core::secret::Secret;
+use gatepost_kit::envoy::{Envoy, Launch};
+use gatepost_kit::example::{ADMIN_AUTHORIZATION, ADMIN_LISTENER, Example, LISTENER, USER};
+use gatepost_kit::wait;
 use serde_json::{Value, json};
 
-use super::start_receiver;
 use super::target::{Target, basic};
-use crate::envoy::{Envoy, Launch};
-use crate::example::{ADMIN_AUTHORIZATION, ADMIN_LISTENER, Example, LISTENER, USER};
 use crate::receive::Receiver;
-use crate::wait;
 
 /// A gateway and its receiver; both end when this is dropped.
 pub struct Own {
@@ -29,7 +28,7 @@ pub struct Own {
 /// When the filter does not build, or there is no Envoy, or it does not start.
 pub fn start() -> Result<Own> {
     let secret = Secret::new(SECRET.as_bytes().to_vec()).context("no secret")?;
-    let receiver = start_receiver(([127, 0, 0, 1], 0).into(), secret)?;
+    let receiver = Receiver::quiet(([127, 0, 0, 1], 0).into(), secret)?;
     let launch = launch(plugin(), &receiver.address().to_string())?;
     let envoy = Envoy::start(&launch)?;
     let events = format!("http://{}", envoy.listener(LISTENER)?);

@@ -4,11 +4,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
+use gatepost_kit::wait;
 
 use super::target::Target;
 use crate::gateway::IN_FORCE;
 use crate::receive::{Mode, Receiver};
-use crate::wait;
 
 /// Sees that the gateway can be asked and is on, and brings smoke's endpoint into the state the scenarios begin in.
 ///

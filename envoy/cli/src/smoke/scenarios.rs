@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use super::ready::poll;
 use super::target::Target;
 use crate::gateway::Delivery;
-use crate::receive::{Mode, Receiver, Record, Verdict};
+use crate::receive::{Mode, Receiver, Reception, Record};
 
 /// Plays a scenario.
 pub type Scenario = fn(&Target, &Receiver) -> Result<String>;
@@ -179,7 +179,7 @@ fn verified(attempts: &[Record], delivery: &Delivery, receiver: &Receiver) -> Re
         receiver.address(),
         outcomes(delivery)
     );
-    let refused = attempts.iter().find(|attempt| attempt.verdict == Verdict::Refused);
+    let refused = attempts.iter().find(|attempt| attempt.verdict == Reception::Refused);
     if let Some(problem) = refused.and_then(|attempt| attempt.problem.as_ref()) {
         bail!("an attempt did not verify: {problem}; is the secret here the gateway's?");
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use gatepost_kit::http;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use ureq::http::Method;
@@ -40,7 +41,7 @@ impl Target {
             events: events.to_owned(),
             path: path.to_owned(),
             headers,
-            http: crate::http(),
+            http: http::client(),
             admin: Gateway::new(admin, token, token_source, ANSWER),
             endpoint: endpoint.to_owned(),
             sent: RefCell::default(),
@@ -275,6 +276,6 @@ mod tests {
 
     #[test]
     fn a_user_is_sent_as_rfc_7617_has_it() {
-        assert_eq!(basic("shop:demo"), crate::example::AUTHORIZATION);
+        assert_eq!(basic("shop:demo"), gatepost_kit::example::AUTHORIZATION);
     }
 }

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_S
 use jiff::Timestamp;
 
 use super::capture::Captured;
-use super::finding::{Code, Finding};
+use super::finding::{Code, Defect};
 use super::scheme::{Names, Scheme, Tag, Unit};
 
 /// What the headers say.
@@ -39,7 +39,7 @@ pub(super) fn read(
     (scheme, names): (Scheme, &Names),
     kinds: Kinds,
     request: &Captured,
-    findings: &mut Vec<Finding>,
+    findings: &mut Vec<Defect>,
 ) -> Claim {
     let mut claim = Claim::default();
     if let Some(value) = required(request, &names.signature, findings) {
@@ -68,14 +68,14 @@ pub(super) fn read(
 }
 
 /// The value of a header that must be there once and not be empty.
-fn required<'a>(request: &'a Captured, name: &str, findings: &mut Vec<Finding>) -> Option<&'a str> {
+fn required<'a>(request: &'a Captured, name: &str, findings: &mut Vec<Defect>) -> Option<&'a str> {
     let values = request.all(name);
     let first = values.first().copied();
     let problem = match (first, values.len()) {
-        (None, _) => Finding::new(Code::HeaderMissing, format!("The header {name} is missing.")),
-        (Some(""), 1) => Finding::new(Code::HeaderEmpty, format!("The header {name} is empty.")),
+        (None, _) => Defect::new(Code::HeaderMissing, format!("The header {name} is missing.")),
+        (Some(""), 1) => Defect::new(Code::HeaderEmpty, format!("The header {name} is empty.")),
         (Some(_), 1) => return first,
-        (Some(_), count) => Finding::new(
+        (Some(_), count) => Defect::new(
             Code::HeaderDoubled,
             format!("The header {name} is there {count} times; it must be there once. The first is checked below."),
         ),
@@ -89,7 +89,7 @@ fn split<'a>(
     scheme: Scheme,
     kinds: Kinds,
     value: &'a str,
-    findings: &mut Vec<Finding>,
+    findings: &mut Vec<Defect>,
 ) -> (Vec<&'a str>, Option<&'a str>) {
     match scheme {
         Scheme::Standard => (of_kinds(kinds, value, findings), None),
@@ -98,7 +98,7 @@ fn split<'a>(
             let timestamp = parts().find_map(|part| part.strip_prefix("t="));
             if timestamp.is_none() {
                 let says = "The header stripe-signature has no t=<seconds>; expected t=…,v1=….";
-                findings.push(Finding::new(Code::HeaderMissing, says));
+                findings.push(Defect::new(Code::HeaderMissing, says));
             }
             let ours: Vec<&str> = parts().filter(|part| part.starts_with("v1=")).collect();
             let others = parts().filter(|part| !part.starts_with("t=") && !part.starts_with("v0="));
@@ -107,7 +107,7 @@ fn split<'a>(
         _ if value.contains(',') && !value.starts_with("v1,") => {
             let says = "The signature header holds several values joined by commas, as a proxy does with a header that \
                         came twice; it must hold one.";
-            findings.push(Finding::new(Code::HeaderDoubled, says));
+            findings.push(Defect::new(Code::HeaderDoubled, says));
             (value.split(',').map(str::trim).collect(), None)
         }
         _ => (vec![value], None),
@@ -116,7 +116,7 @@ fn split<'a>(
 
 /// The signatures of scheme standard that are of these kinds; all, where none is of a known one. Those of versions to come
 /// are not ours to check.
-fn of_kinds<'a>(kinds: Kinds, value: &'a str, findings: &mut Vec<Finding>) -> Vec<&'a str> {
+fn of_kinds<'a>(kinds: Kinds, value: &'a str, findings: &mut Vec<Defect>) -> Vec<&'a str> {
     let all = || value.split(' ').filter(|part| !part.is_empty());
     let of = |is_wanted: bool, mark| all().filter(move |part| is_wanted && part.starts_with(mark));
     let ours: Vec<&str> = of(kinds.shared, "v1,").chain(of(kinds.public, V1A)).collect();
@@ -131,7 +131,7 @@ fn of_kinds<'a>(kinds: Kinds, value: &'a str, findings: &mut Vec<Finding>) -> Ve
         }
         (None, None) => return all().collect(),
     };
-    findings.push(Finding::new(Code::KeyKind, says));
+    findings.push(Defect::new(Code::KeyKind, says));
     Vec::new()
 }
 
@@ -139,8 +139,8 @@ fn of_kinds<'a>(kinds: Kinds, value: &'a str, findings: &mut Vec<Finding>) -> Ve
 const V1A: &str = "v1a,";
 
 /// Decodes a signature, and says what is wrong with how it is written.
-fn take(scheme: Scheme, header: &str, text: &str, into: &mut Vec<Signature>, findings: &mut Vec<Finding>) {
-    let mut wrong = |code, says: String| findings.push(Finding::new(code, format!("{header}: {says}")));
+fn take(scheme: Scheme, header: &str, text: &str, into: &mut Vec<Signature>, findings: &mut Vec<Defect>) {
+    let mut wrong = |code, says: String| findings.push(Defect::new(code, format!("{header}: {says}")));
     if let Some(text) = text.strip_prefix(V1A).filter(|_| scheme == Scheme::Standard) {
         match STANDARD.decode(text).ok().and_then(|bytes| bytes.try_into().ok()) {
             Some(tag) => into.push(Signature { header: header.to_owned(), tag: Tag::Ed25519(Box::new(tag)) }),
@@ -215,8 +215,8 @@ fn expected(scheme: Scheme) -> String {
 }
 
 /// When this is, in Unix milliseconds, and what is wrong with how it says so.
-fn time(scheme: Scheme, text: &str, findings: &mut Vec<Finding>) -> Option<i64> {
-    let mut wrong = |code, says: String| findings.push(Finding::new(code, says));
+fn time(scheme: Scheme, text: &str, findings: &mut Vec<Defect>) -> Option<i64> {
+    let mut wrong = |code, says: String| findings.push(Defect::new(code, says));
     let due = match scheme.unit() {
         Unit::Seconds => "Unix seconds (10 digits)",
         Unit::Milliseconds => "Unix milliseconds (13 digits)",

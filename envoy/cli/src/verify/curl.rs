@@ -24,17 +24,19 @@ pub(super) fn request(command: &str) -> Result<Captured> {
         }
         let value = value.unwrap_or_default();
         let part = match kind {
-            Kind::Header => {
+            OptionKind::Header => {
                 let (name, value) = value.split_once(':').with_context(|| format!("{option} is not `name: value`"))?;
                 headers.push((name.trim().to_owned(), value.trim().to_owned()));
                 continue;
             }
-            Kind::Other => continue,
-            Kind::Form => bail!("{option} makes a multipart body with a random boundary: capture the body instead"),
-            Kind::Raw => value.into_bytes(),
-            Kind::Binary => file_or(&value)?,
+            OptionKind::Other => continue,
+            OptionKind::Form => {
+                bail!("{option} makes a multipart body with a random boundary: capture the body instead")
+            }
+            OptionKind::Raw => value.into_bytes(),
+            OptionKind::Binary => file_or(&value)?,
             // Of a file curl takes line ends away here.
-            Kind::Data => match value.strip_prefix('@') {
+            OptionKind::Data => match value.strip_prefix('@') {
                 Some(_) => file_or(&value)?.into_iter().filter(|byte| !matches!(byte, b'\r' | b'\n' | 0)).collect(),
                 None => value.into_bytes(),
             },
@@ -48,7 +50,7 @@ pub(super) fn request(command: &str) -> Result<Captured> {
     Ok(Captured::new(headers, body.unwrap_or_default()))
 }
 
-enum Kind {
+enum OptionKind {
     Header,
     Data,
     Raw,
@@ -69,14 +71,14 @@ fn split(word: &str) -> (&str, Option<String>) {
     }
 }
 
-fn kind(option: &str) -> Option<Kind> {
+fn kind(option: &str) -> Option<OptionKind> {
     Some(match option {
-        "-H" | "--header" => Kind::Header,
-        "-d" | "--data" | "--data-ascii" => Kind::Data,
-        "--data-raw" => Kind::Raw,
-        "--data-binary" | "--json" => Kind::Binary,
-        "-F" | "--form" | "--data-urlencode" => Kind::Form,
-        _ if VALUED.contains(&option) || VALUED_LONG.contains(&option) => Kind::Other,
+        "-H" | "--header" => OptionKind::Header,
+        "-d" | "--data" | "--data-ascii" => OptionKind::Data,
+        "--data-raw" => OptionKind::Raw,
+        "--data-binary" | "--json" => OptionKind::Binary,
+        "-F" | "--form" | "--data-urlencode" => OptionKind::Form,
+        _ if VALUED.contains(&option) || VALUED_LONG.contains(&option) => OptionKind::Other,
         _ => return None,
     })
 }

@@ -5,10 +5,10 @@ use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-use super::Secret;
+use super::candidate::Candidate;
 use super::capture::Captured;
 use super::claim::Claim;
-use super::finding::{Code, Finding};
+use super::finding::{Code, Defect};
 use super::scheme::{Key, Scheme};
 use super::variants::{Variant, bodies, keys, layout, layouts, placeholders};
 
@@ -20,18 +20,18 @@ pub(super) struct Match {
 }
 
 /// The first signature that is right as everything stands.
-pub(super) fn matching(scheme: Scheme, claim: &Claim, body: &[u8], secrets: &[Secret]) -> Option<Match> {
+pub(super) fn matching(scheme: Scheme, claim: &Claim, body: &[u8], secrets: &[Candidate]) -> Option<Match> {
     let before = scheme.before_body(claim.id.as_deref(), claim.timestamp.as_deref())?;
     claim.signatures.iter().find_map(|signature| {
         let tags = || std::iter::once(&signature.tag);
-        let right = |secret: &&Secret| secret.key(scheme).matches(before.as_bytes(), body, tags());
+        let right = |secret: &&Candidate| secret.key(scheme).matches(before.as_bytes(), body, tags());
         let secret = secrets.iter().find(right)?;
         Some(Match { secret: secret.number, header: signature.header.clone() })
     })
 }
 
 /// Why no signature matches.
-pub(super) fn explain(scheme: Scheme, claim: &Claim, request: &Captured, secrets: &[Secret]) -> Vec<Finding> {
+pub(super) fn explain(scheme: Scheme, claim: &Claim, request: &Captured, secrets: &[Candidate]) -> Vec<Defect> {
     let length = length(request);
     let found = search(scheme, claim, request, secrets);
     if !found.is_empty() {
@@ -50,16 +50,16 @@ pub(super) fn explain(scheme: Scheme, claim: &Claim, request: &Captured, secrets
         "`gatepost secret fingerprint` on both sides"
     };
     vec![match digest(request) {
-        Some((header, true)) => Finding::new(
+        Some((header, true)) => Defect::new(
             Code::WrongSecret,
             format!(
                 "The body is the one that was sent: its {header} says so. So the secret differs: compare {compare}."
             ),
         ),
         Some((header, false)) => {
-            Finding::new(Code::BodyChanged, format!("The body is not the one {header} was made of: it was changed."))
+            Defect::new(Code::BodyChanged, format!("The body is not the one {header} was made of: it was changed."))
         }
-        None => Finding::new(
+        None => Defect::new(
             Code::BodyOrSecret,
             format!(
                 "The body or the secret differs, and nothing usual explains how. Compare {compare}; then the body: its length and SHA-256 as sent and as received ({} bytes, {}). What is \
@@ -73,7 +73,7 @@ pub(super) fn explain(scheme: Scheme, claim: &Claim, request: &Captured, secrets
 }
 
 /// The least change to key, layout and body that makes a signature match: what each part of it says.
-fn search(scheme: Scheme, claim: &Claim, request: &Captured, secrets: &[Secret]) -> Vec<Finding> {
+fn search(scheme: Scheme, claim: &Claim, request: &Captured, secrets: &[Candidate]) -> Vec<Defect> {
     let layouts =
         choices(scheme.before_body(claim.id.as_deref(), claim.timestamp.as_deref()), layouts(scheme, claim, request));
     let bodies = choices(Some(request.body.clone()), bodies(request));
@@ -94,7 +94,7 @@ fn search(scheme: Scheme, claim: &Claim, request: &Captured, secrets: &[Secret])
         for (key, key_says) in &all_keys {
             for (layout, layout_says) in &layouts {
                 for (body, body_says) in &bodies {
-                    let says: Vec<&Finding> = [key_says, layout_says, body_says].into_iter().flatten().collect();
+                    let says: Vec<&Defect> = [key_says, layout_says, body_says].into_iter().flatten().collect();
                     if says.len() != changes {
                         continue;
                     }
@@ -115,18 +115,18 @@ fn shared(variants: Vec<Variant<Zeroizing<Vec<u8>>>>) -> Vec<Variant<Key>> {
 }
 
 /// What is there, which needs no explanation, and its variants.
-fn choices<T>(plain: Option<T>, variants: Vec<Variant<T>>) -> Vec<(T, Option<Finding>)> {
+fn choices<T>(plain: Option<T>, variants: Vec<Variant<T>>) -> Vec<(T, Option<Defect>)> {
     let plain = plain.map(|plain| (plain, None));
     plain.into_iter().chain(variants.into_iter().map(|variant| (variant.value, Some(variant.finding)))).collect()
 }
 
 /// A body that is not as long as it says.
-fn length(request: &Captured) -> Option<Finding> {
+fn length(request: &Captured) -> Option<Defect> {
     let (due, is) = (request.content_length()?, request.body.len());
     let what = if is < due { "truncated" } else { "something was added" };
     let says = format!("The body has {is} bytes, its content-length says {due}: {what}.");
     let code = if is < due { Code::BodyTruncated } else { Code::BodyTooLong };
-    (is != due).then(|| Finding::new(code, says))
+    (is != due).then(|| Defect::new(code, says))
 }
 
 /// Whether the body is the one a digest header (RFC 9530, or RFC 3230 before it) was made of.

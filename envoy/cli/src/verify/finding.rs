@@ -5,13 +5,13 @@ use serde::{Serialize, Serializer};
 
 /// One thing that is wrong.
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct Finding {
+pub(super) struct Defect {
     pub(super) code: Code,
     /// A sentence or two; never a secret, never the body.
     pub(super) says: String,
 }
 
-impl Finding {
+impl Defect {
     pub(super) fn new(code: Code, says: impl Into<String>) -> Self {
         Self { code, says: says.into() }
     }

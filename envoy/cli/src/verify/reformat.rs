@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 /// The JSON text in the styles that are usual, each with the name of what writes it so. None when it is not JSON.
 pub(super) fn styles(json: &str) -> Vec<(&'static str, String)> {
-    let Some(tree) = Node::read(json, 0) else { return Vec::new() };
+    let Some(tree) = Json::read(json, 0) else { return Vec::new() };
     STYLES
         .into_iter()
         .map(|(name, style)| {
@@ -72,14 +72,14 @@ const STYLES: [(&str, Style); 16] = [
 ];
 
 impl Style {
-    fn write(self, node: &Node<'_>, depth: usize, out: &mut String) {
+    fn write(self, node: &Json<'_>, depth: usize, out: &mut String) {
         match node {
-            Node::Number(text) => out.push_str(&self.number(text)),
-            Node::Word(text) => out.push_str(text),
-            Node::String(text) => self.string(text, out),
-            Node::Array(items) => self.list('[', ']', items, depth, out, |item, out| self.write(item, depth + 1, out)),
-            Node::Object(members) => {
-                let mut members: Vec<&(&str, Node<'_>)> = members.iter().collect();
+            Json::Number(text) => out.push_str(&self.number(text)),
+            Json::Word(text) => out.push_str(text),
+            Json::String(text) => self.string(text, out),
+            Json::Array(items) => self.list('[', ']', items, depth, out, |item, out| self.write(item, depth + 1, out)),
+            Json::Object(members) => {
+                let mut members: Vec<&(&str, Json<'_>)> = members.iter().collect();
                 if self.sorted {
                     members.sort_by_cached_key(|(key, _)| serde_json::from_str::<String>(key).unwrap_or_default());
                 }
@@ -159,16 +159,16 @@ impl Style {
 }
 
 /// A JSON value whose scalars are as they are in the text, and whose members are in their order.
-enum Node<'a> {
+enum Json<'a> {
     Number(&'a str),
     /// true, false, null.
     Word(&'a str),
     String(&'a str),
-    Array(Vec<Node<'a>>),
-    Object(Vec<(&'a str, Node<'a>)>),
+    Array(Vec<Json<'a>>),
+    Object(Vec<(&'a str, Json<'a>)>),
 }
 
-impl<'a> Node<'a> {
+impl<'a> Json<'a> {
     fn read(text: &'a str, depth: usize) -> Option<Self> {
         if depth > DEEPEST {
             return None;

@@ -6,12 +6,12 @@ use anstyle::{AnsiColor, Style};
 use anyhow::Result;
 use jiff::Timestamp;
 
-use super::Secret;
+use super::candidate::Candidate;
 use super::capture::Captured;
-use super::verdict::Verdict;
+use super::verdict::Verification;
 
 /// Prints what was checked, what matched, and each finding.
-pub(super) fn verdict(verdict: &Verdict, request: &Captured, secrets: &[Secret], expected: bool) -> Result<()> {
+pub(super) fn verdict(verdict: &Verification, request: &Captured, secrets: &[Candidate], expected: bool) -> Result<()> {
     let mut out = anstream::stdout().lock();
     let headers = request.headers().count();
     writeln!(out, "request    {headers} headers, {} bytes of body, {}", request.body.len(), verdict.scheme.title())?;

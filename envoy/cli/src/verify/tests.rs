@@ -2,8 +2,9 @@
 
 use super::finding::Code::{self, *};
 use super::scheme::{Scheme, mac};
-use super::verdict::{Rules, Verdict, judge};
+use super::verdict::{Rules, Verification, judge};
 use super::*;
+use zeroize::Zeroizing;
 
 mod schemes;
 
@@ -77,8 +78,8 @@ impl Case {
         self
     }
 
-    fn judge(self) -> Verdict {
-        let secrets = self.secrets.into_iter().enumerate().map(|(place, bytes)| Secret {
+    fn judge(self) -> Verification {
+        let secrets = self.secrets.into_iter().enumerate().map(|(place, bytes)| Candidate {
             number: place + 1,
             name: format!("secret {} (env NAME)", place + 1),
             variable: Some("NAME".to_owned()),

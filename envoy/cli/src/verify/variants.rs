@@ -8,18 +8,18 @@ use zeroize::Zeroizing;
 
 use super::capture::Captured;
 use super::claim::{Claim, date, number};
-use super::finding::{Code, Finding};
+use super::finding::{Code, Defect};
 use super::reformat;
 use super::scheme::{Scheme, Unit};
 
 /// Something else than what was captured, and what it means if just that was signed.
 pub(super) struct Variant<T> {
     pub(super) value: T,
-    pub(super) finding: Finding,
+    pub(super) finding: Defect,
 }
 
 fn variant<T>(value: T, code: Code, says: impl Into<String>) -> Variant<T> {
-    Variant { value, finding: Finding::new(code, says) }
+    Variant { value, finding: Defect::new(code, says) }
 }
 
 /// What the body may have been when it was signed.

@@ -2,11 +2,11 @@
 
 use serde::Serialize;
 
-use super::Secret;
+use super::candidate::Candidate;
 use super::capture::Captured;
 use super::claim::{self, Claim, Kinds};
 use super::explain::{explain, matching};
-use super::finding::{Code, Finding};
+use super::finding::{Code, Defect};
 use super::scheme::{Key, Names, Scheme, mac};
 
 /// What a request is held against.
@@ -22,7 +22,7 @@ pub(super) struct Rules {
 
 /// What came out. It is verified when nothing was found.
 #[derive(Debug, Serialize)]
-pub(super) struct Verdict {
+pub(super) struct Verification {
     pub(super) verified: bool,
     pub(super) scheme: Scheme,
     /// The number of the secret that matched, from 1.
@@ -31,25 +31,25 @@ pub(super) struct Verdict {
     pub(super) header: Option<String>,
     pub(super) timestamp_ms: Option<i64>,
     pub(super) age_ms: Option<i64>,
-    pub(super) findings: Vec<Finding>,
+    pub(super) findings: Vec<Defect>,
     /// The signature that is right for this body and timestamp, under each shared secret.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) expected: Vec<Expected>,
+    pub(super) expected: Vec<ExpectedSignature>,
 }
 
 /// A signature that would have been right.
 #[derive(Debug, Serialize)]
-pub(super) struct Expected {
+pub(super) struct ExpectedSignature {
     pub(super) secret: usize,
     pub(super) header: String,
     pub(super) value: String,
 }
 
 /// Checks a request.
-pub(super) fn judge(rules: &Rules, request: &Captured, secrets: &[Secret]) -> Verdict {
+pub(super) fn judge(rules: &Rules, request: &Captured, secrets: &[Candidate]) -> Verification {
     let mut findings = Vec::new();
     let (scheme, names) = style(rules, request, &mut findings);
-    let is_public = |secret: &Secret| matches!(secret.key(scheme), Key::Public(_));
+    let is_public = |secret: &Candidate| matches!(secret.key(scheme), Key::Public(_));
     let kinds = Kinds { shared: !secrets.iter().all(is_public), public: secrets.iter().any(is_public) };
     let claim = claim::read((scheme, &names), kinds, request, &mut findings);
     if let Some(at) = claim.at {
@@ -59,7 +59,7 @@ pub(super) fn judge(rules: &Rules, request: &Captured, secrets: &[Secret]) -> Ve
     if matched.is_none() && !claim.signatures.is_empty() {
         findings.extend(explain(scheme, &claim, request, secrets));
     }
-    Verdict {
+    Verification {
         verified: findings.is_empty() && matched.is_some(),
         scheme,
         secret: matched.as_ref().map(|matched| matched.secret),
@@ -72,7 +72,7 @@ pub(super) fn judge(rules: &Rules, request: &Captured, secrets: &[Secret]) -> Ve
 }
 
 /// The scheme and headers to check: the ones asked for, or those the request has instead, which is a finding.
-fn style(rules: &Rules, request: &Captured, findings: &mut Vec<Finding>) -> (Scheme, Names) {
+fn style(rules: &Rules, request: &Captured, findings: &mut Vec<Defect>) -> (Scheme, Names) {
     let asked = rules.scheme.names(&rules.prefix);
     if request.first(&asked.signature).is_some() {
         return (rules.scheme, asked);
@@ -86,7 +86,7 @@ fn style(rules: &Rules, request: &Captured, findings: &mut Vec<Finding>) -> (Sch
                 names.signature,
                 asked.signature,
             );
-            findings.push(Finding::new(Code::OtherScheme, says));
+            findings.push(Defect::new(Code::OtherScheme, says));
             return (other, names);
         }
     }
@@ -95,12 +95,12 @@ fn style(rules: &Rules, request: &Captured, findings: &mut Vec<Finding>) -> (Sch
             "There is no {}, but {prefix}signature: the headers have another prefix (--header-prefix {prefix}).",
             asked.signature,
         );
-        findings.push(Finding::new(Code::HeaderPrefix, says));
+        findings.push(Defect::new(Code::HeaderPrefix, says));
         return (rules.scheme, rules.scheme.names(&prefix));
     }
     if request.first("x-hub-signature").is_some() {
         let says = "The request has x-hub-signature, GitHub's old one over SHA-1, which is not checked.";
-        findings.push(Finding::new(Code::OtherScheme, says));
+        findings.push(Defect::new(Code::OtherScheme, says));
     }
     (rules.scheme, asked)
 }
@@ -112,7 +112,7 @@ fn other_prefix(request: &Captured) -> Option<String> {
     timed.or_else(|| prefixes().next()).map(str::to_owned)
 }
 
-fn fresh(rules: &Rules, at: i64, findings: &mut Vec<Finding>) {
+fn fresh(rules: &Rules, at: i64, findings: &mut Vec<Defect>) {
     let seconds = |millis: i64| millis as f64 / 1000.0;
     let (age, ahead) = (rules.now.saturating_sub(at), at.saturating_sub(rules.now));
     if age > rules.past {
@@ -123,22 +123,28 @@ fn fresh(rules: &Rules, at: i64, findings: &mut Vec<Finding>) {
             seconds(age),
             seconds(rules.past),
         );
-        findings.push(Finding::new(Code::TimestampTooOld, says));
+        findings.push(Defect::new(Code::TimestampTooOld, says));
     } else if ahead > rules.future {
         let says = format!(
             "The timestamp is ahead by {} s, and {} s are allowed: one of the two clocks is wrong.",
             seconds(ahead),
             seconds(rules.future),
         );
-        findings.push(Finding::new(Code::TimestampAhead, says));
+        findings.push(Defect::new(Code::TimestampAhead, says));
     }
 }
 
-fn expected(scheme: Scheme, names: &Names, claim: &Claim, request: &Captured, secrets: &[Secret]) -> Vec<Expected> {
+fn expected(
+    scheme: Scheme,
+    names: &Names,
+    claim: &Claim,
+    request: &Captured,
+    secrets: &[Candidate],
+) -> Vec<ExpectedSignature> {
     let timestamp = claim.timestamp.as_deref();
     let Some(before) = scheme.before_body(claim.id.as_deref(), timestamp) else { return Vec::new() };
-    let of = |secret: &Secret| match secret.key(scheme) {
-        Key::Shared(key) => Some(Expected {
+    let of = |secret: &Candidate| match secret.key(scheme) {
+        Key::Shared(key) => Some(ExpectedSignature {
             secret: secret.number,
             header: names.signature.clone(),
             value: scheme.written(&mac(&key, before.as_bytes(), &request.body), timestamp),

@@ -15,7 +15,7 @@ use crossterm::{cursor, execute, queue};
 use super::table::Line;
 
 /// What the operator wants.
-pub(super) enum Key {
+pub(super) enum Input {
     /// The end.
     End,
     /// The terminal has another size now.
@@ -81,19 +81,19 @@ impl Screen {
     ///
     /// # Errors
     /// When the terminal is gone.
-    pub fn key(&mut self, wait: Duration) -> Result<Option<Key>> {
+    pub fn input(&mut self, wait: Duration) -> Result<Option<Input>> {
         if self.ended.load(Ordering::Relaxed) {
-            return Ok(Some(Key::End));
+            return Ok(Some(Input::End));
         }
         if !event::poll(wait)? {
             return Ok(None);
         }
         Ok(match event::read()? {
-            Event::Resize(..) => Some(Key::Redraw),
+            Event::Resize(..) => Some(Input::Redraw),
             Event::Key(key) if key.kind != KeyEventKind::Release => match (key.code, key.modifiers) {
-                (KeyCode::Char('q') | KeyCode::Esc, _) => Some(Key::End),
+                (KeyCode::Char('q') | KeyCode::Esc, _) => Some(Input::End),
                 // In raw mode the terminal makes no signal of it.
-                (KeyCode::Char('c'), KeyModifiers::CONTROL) => Some(Key::End),
+                (KeyCode::Char('c'), KeyModifiers::CONTROL) => Some(Input::End),
                 _ => None,
             },
             _ => None,

@@ -20,7 +20,7 @@ pub(super) struct Watched {
     /// The last status it answered with, kept while it is down.
     last: Option<Status>,
     /// What the same process had counted before, oldest first: as far back as rates look.
-    before: VecDeque<Reading>,
+    before: VecDeque<CounterReading>,
     /// Why it cannot be reached now, and since when.
     down: Option<(Instant, Failure)>,
     /// It was not asked yet.
@@ -32,7 +32,7 @@ pub(super) struct Watched {
 }
 
 /// What was counted of the gateway and of each endpoint, and when that was read.
-struct Reading {
+struct CounterReading {
     at: Instant,
     counters: Counters,
     endpoints: BTreeMap<String, Counters>,
@@ -85,7 +85,7 @@ impl View {
     }
 
     /// What there is to know, for a script.
-    pub fn report(&self, at: Timestamp) -> Report<'_> {
+    pub fn report(&self, at: Timestamp) -> Snapshot<'_> {
         let now = Instant::now();
         let gateways = self.gateways.iter().map(|watched| Entry {
             gateway: &watched.url,
@@ -96,7 +96,7 @@ impl View {
             troubles: watched.troubles(now),
             status: watched.status(),
         });
-        Report { at, gateways: gateways.collect() }
+        Snapshot { at, gateways: gateways.collect() }
     }
 }
 
@@ -117,13 +117,13 @@ impl Watched {
             self.before.clear();
         }
         let counted = status.endpoints.iter().map(|endpoint| (endpoint.name.clone(), endpoint.counters));
-        let now = Reading { at, counters: status.counters, endpoints: counted.collect() };
+        let now = CounterReading { at, counters: status.counters, endpoints: counted.collect() };
         self.rates = self.rates_until(&now);
         self.before.push_back(now);
         self.last = Some(status);
     }
 
-    fn rates_until(&mut self, now: &Reading) -> Option<(Rates, BTreeMap<String, Rates>)> {
+    fn rates_until(&mut self, now: &CounterReading) -> Option<(Rates, BTreeMap<String, Rates>)> {
         // One is kept however old it is.
         while self.before.len() > 1 && self.before.front().is_some_and(|first| now.at - first.at > RATES_WINDOW) {
             self.before.pop_front();
@@ -180,7 +180,7 @@ impl Watched {
 
 /// A reading, for a script.
 #[derive(Serialize)]
-pub(super) struct Report<'a> {
+pub(super) struct Snapshot<'a> {
     at: Timestamp,
     gateways: Vec<Entry<'a>>,
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use gatepost_cli::check::{Circumstances, Finding, Severity, check};
 use gatepost_core::time::WallTime;
 
-use crate::gatepost;
+use crate::command::gatepost;
 
 #[test]
 fn a_production_config_is_free_of_findings() {
@@ -16,7 +16,7 @@ fn a_production_config_is_free_of_findings() {
 
 #[test]
 fn the_shipped_config_has_no_errors_and_its_demo_secrets_are_warnings() {
-    let path = gatepost_cli::workspace().join("envoy/envoy.yaml");
+    let path = gatepost_kit::workspace::root().unwrap().join("envoy/envoy.yaml");
     let findings = check_with(&fs::read_to_string(path).unwrap(), &|_| None, true);
     assert!(findings.iter().all(|finding| finding.severity == Severity::Warning), "{findings:#?}");
     let mut codes: Vec<_> = findings.iter().map(|finding| finding.code).collect();

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use gatepost_cli::{http, wait};
+use gatepost_kit::{http, wait};
 use serde_json::{Value, json};
 
 use crate::site::{DEADLINE, SECRET, Site};
@@ -56,7 +56,7 @@ fn eventful() -> Result<Site> {
 fn files(site: &Site, directory: &Path) -> Result<()> {
     fs::write(directory.join("envoy.log"), site.gateways[0].log()?)?;
     fs::write(directory.join("envoy.json"), site.config().to_string())?;
-    let records = http().get(format!("http://{}/-/billing/records", site.receiver.address())).call()?;
+    let records = http::client().get(format!("http://{}/-/billing/records", site.receiver.address())).call()?;
     fs::write(directory.join("billing.json"), records.into_body().read_to_string()?)?;
     Ok(())
 }

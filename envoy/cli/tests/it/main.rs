@@ -2,8 +2,11 @@
 #![cfg(test)]
 
 mod check;
+mod command;
+mod demo;
 mod evidence;
 mod operate;
+mod port;
 mod preflight;
 mod receive;
 mod schedules;
@@ -14,27 +17,3 @@ mod smoke;
 mod terminal;
 mod verify;
 mod watch;
-
-use std::process::{Command, Output};
-
-fn gatepost(arguments: &[&str], env: &[(&str, &str)]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_gatepost"));
-    command.args(arguments).envs(env.iter().copied()).output().unwrap()
-}
-
-#[test]
-fn the_demo_shows_twenty_verified_deliveries_and_exits_0() {
-    let output = gatepost(&["demo"], &[]);
-    let (shown, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{shown}{said}");
-    assert!(shown.contains("\n20 of 20 deliveries verified by the receiver\n"), "{shown}");
-    assert_eq!(shown.lines().filter(|line| line.ends_with(" 1        verified")).count(), 20, "{shown}");
-}
-
-#[test]
-fn without_an_envoy_that_runs_the_demo_says_which_one_it_tried_and_exits_1() {
-    let output = gatepost(&["demo"], &[("ENVOY", "/nonexistent/envoy")]);
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains("error: $ENVOY is /nonexistent/envoy: it does not start: No such file"), "{said}");
-}

@@ -7,9 +7,8 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use gatepost_cli::receive::verify::Check;
+use gatepost_cli::receive::verify::ReceiverCheck;
 use gatepost_cli::receive::{Mode, Receiver, Setup};
-use gatepost_cli::receiver::unanswered;
 use gatepost_cli::signing;
 use gatepost_core::secret::Secret;
 use gatepost_core::signature::Scheme;
@@ -17,6 +16,9 @@ use rustls::pki_types::PrivateKeyDer;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::Value;
 use zeroize::Zeroizing;
+
+use crate::command::gatepost;
+use crate::port::unanswered;
 
 /// Base64 too, as scheme standard has it.
 const SECRET: &str = "aSecretOfTheUsual32LettersAsText";
@@ -41,7 +43,7 @@ fn preflight(url: &str, more: &[&str]) -> (Option<i32>, Vec<String>) {
 fn preflight_within(within: &str, url: &str, more: &[&str]) -> (Option<i32>, Vec<String>) {
     let arguments = ["preflight", "--json", "--url", url, "--secret-env", "SECRET", "--within", within];
     let arguments = [&arguments, more].concat();
-    let output = crate::gatepost(&arguments, &[("SECRET", SECRET)]);
+    let output = gatepost(&arguments, &[("SECRET", SECRET)]);
     let said = String::from_utf8_lossy(&output.stderr);
     let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {said}"));
     assert!(!report.to_string().contains(SECRET) && !said.contains(SECRET), "no secret is shown");
@@ -92,7 +94,7 @@ fn one_that_rejects_replays_passes_with_a_warning() {
 
 #[test]
 fn one_that_accepts_everything_fails_in_each_row_of_a_forgery() {
-    let without = vec![Check::Signature, Check::Timestamp, Check::Replay];
+    let without = vec![ReceiverCheck::Signature, ReceiverCheck::Timestamp, ReceiverCheck::Replay];
     let (_receiver, url) = start(Setup { without, ..setup() });
     let (code, shown) = preflight(&url, &[]);
     let forgeries =
@@ -104,7 +106,7 @@ fn one_that_accepts_everything_fails_in_each_row_of_a_forgery() {
 
 #[test]
 fn one_that_looks_at_no_timestamp_fails_there_and_nowhere_else() {
-    let (_receiver, url) = start(Setup { without: vec![Check::Timestamp], ..setup() });
+    let (_receiver, url) = start(Setup { without: vec![ReceiverCheck::Timestamp], ..setup() });
     let expected = ["stale", "future"].map(|name| format!("fail {name}: accepted: 200"));
     assert_eq!(preflight(&url, &[]), (Some(1), expected.to_vec()));
 }
@@ -137,7 +139,7 @@ fn one_that_redirects_fails_and_is_not_followed() {
 
 #[test]
 fn one_that_is_down_fails_and_nothing_else_is_tried() {
-    let (_held, free) = unanswered().unwrap();
+    let (_held, free) = unanswered();
     let (code, shown) = preflight(&format!("http://{free}/hook"), &[]);
     assert_eq!(code, Some(1));
     assert!(shown[0].starts_with("fail health:") && shown[0].contains("onnection refused"), "{shown:#?}");

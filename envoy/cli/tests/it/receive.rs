@@ -9,6 +9,8 @@ use gatepost_core::signature::timestamped::sign;
 use gatepost_core::time::WallTime;
 use serde_json::{Value, json};
 
+use crate::command::gatepost;
+
 /// Base64 too, as scheme standard has it.
 const SECRET: &str = "aSecretOfTheUsual32LettersAsText";
 
@@ -39,7 +41,8 @@ impl Running {
         let millis = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64 - age_ms;
         let secret = Secret::new(secret.as_bytes().to_vec()).unwrap();
         let signature = sign(&secret, WallTime::from_millis(millis), b"{}");
-        let request = gatepost_cli::http().post(format!("{}/hook", self.url)).header("x-webhook-signature", signature);
+        let request =
+            gatepost_kit::http::client().post(format!("{}/hook", self.url)).header("x-webhook-signature", signature);
         let request = request.header("x-webhook-timestamp", millis.to_string()).header("x-webhook-id", id);
         let request = request.header("x-webhook-event", "payment_verified").header("x-webhook-attempt", "1");
         request.send("{}").unwrap().status().as_u16()
@@ -75,7 +78,7 @@ fn each_webhook_is_a_line_that_says_whether_it_verified_or_why_not() {
         assert!(line.contains(said) && line.contains(id) && line.contains("payment_verified"), "{line}");
         assert!(!line.contains('\u{1b}'), "no colour in a pipe: {line:?}");
     }
-    let status = gatepost_cli::http().post(format!("{}/other", receiver.url)).send("{}").unwrap().status();
+    let status = gatepost_kit::http::client().post(format!("{}/other", receiver.url)).send("{}").unwrap().status();
     assert_eq!(status, 404);
     assert!(receiver.line().ends_with("404  refused: no webhooks at /other, only at /hook"));
 }
@@ -89,7 +92,7 @@ fn failures_come_on_demand_also_while_it_runs() {
     assert_eq!((&second["verdict"], &second["status"]), (&json!("verified"), &json!(200)), "{second}");
 
     let mode = format!("{}/-/mode", receiver.url);
-    let http = gatepost_cli::http();
+    let http = gatepost_kit::http::client();
     let changed = http.put(&mode).send(r#"{"fail": 2, "retry_after": 5}"#).unwrap();
     assert_eq!(changed.status(), 200);
     assert_eq!(receiver.post("two", 0, SECRET), 503);
@@ -113,12 +116,12 @@ fn each_scheme_is_verified_and_the_same_message_is_a_duplicate() {
         let url = format!("{}/hook", receiver.url);
         let arguments = ["send", "--url", &url, "--scheme", scheme, "--secret-env", "SECRET", "--data", BODY];
         let same = ["--id", "0b7e2f3c-5d1a-4c8e-9f60-3a2b1c0d9e8f", "--count", "2"];
-        crate::gatepost(&[&arguments[..], &same].concat(), &[("SECRET", SECRET)]);
+        gatepost(&[&arguments[..], &same].concat(), &[("SECRET", SECRET)]);
         let (first, second) = (receiver.json(), receiver.json());
         let verdicts = (&first["verdict"], &second["verdict"]);
         assert_eq!(verdicts, (&json!("verified"), &json!("duplicate")), "{scheme}: {first} {second}");
         assert_eq!((&first["event"], &first["id"]), (&json!("gatepost.ping"), &json!(same[1])), "{scheme}: {first}");
-        crate::gatepost(&arguments, &[("SECRET", "YW5vdGhlcg==")]);
+        gatepost(&arguments, &[("SECRET", "YW5vdGhlcg==")]);
         assert_eq!(receiver.json()["status"], 401, "{scheme}");
     }
 }
@@ -128,9 +131,9 @@ const BODY: &str = r#"{"object": "event", "type": "event_callback", "id": "1", "
 
 #[test]
 fn without_a_secret_it_does_not_start() {
-    let output = crate::gatepost(&["receiver"], &[]);
+    let output = gatepost(&["receiver"], &[]);
     assert_eq!(output.status.code(), Some(2), "a mistake in the command line");
-    let output = crate::gatepost(&["receiver", "--secret-env", "NO_SUCH_SECRET"], &[]);
+    let output = gatepost(&["receiver", "--secret-env", "NO_SUCH_SECRET"], &[]);
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(said, "error: --secret-env: the environment has no variable of that name\n");

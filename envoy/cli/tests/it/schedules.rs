@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use anyhow::{Context, Result};
-use gatepost_cli::workspace;
+use gatepost_kit::workspace;
 use serde_json::{Value, json};
 
 use crate::site::{DEADLINE, Site};
@@ -68,7 +68,7 @@ fn each_cron_job_does_its_work_against_a_gateway_behind_a_service() -> Result<()
     fs::write(bin.join("getent"), lines)?;
     ended_well("chmod", &Command::new("chmod").arg("+x").arg(bin.join("getent")).output()?);
 
-    let text = fs::read_to_string(workspace().join("envoy/kubernetes/reports.yaml"))?;
+    let text = fs::read_to_string(workspace::root()?.join("envoy/kubernetes/reports.yaml"))?;
     let documents: Vec<Value> = serde_saphyr::from_multiple(&text)?;
     let of_kind = |kind: &str| documents.iter().filter(|one| one["kind"] == kind).cloned().collect::<Vec<_>>();
     let scripts = directory.path().join("scripts");
@@ -109,7 +109,7 @@ fn each_cron_job_does_its_work_against_a_gateway_behind_a_service() -> Result<()
 
 /// A unit's lines, continued ones in one, with what systemd would put for its specifiers.
 fn unit(name: &str, replacements: &[(&str, &str)]) -> Result<String> {
-    let text = fs::read_to_string(workspace().join("envoy/systemd").join(name))?.replace("\\\n", " ");
+    let text = fs::read_to_string(workspace::root()?.join("envoy/systemd").join(name))?.replace("\\\n", " ");
     Ok(replacements.iter().fold(text, |text, (from, to)| text.replace(from, to)))
 }
 
@@ -153,9 +153,9 @@ fn each_service_does_its_work_on_the_machine_of_a_gateway() -> Result<()> {
 fn systemd_finds_nothing_wrong_with_the_units() -> Result<()> {
     let directory = tempfile::tempdir()?;
     let mut units = Vec::new();
-    for entry in fs::read_dir(workspace().join("envoy/systemd"))? {
+    for entry in fs::read_dir(workspace::root()?.join("envoy/systemd"))? {
         let name = entry?.file_name().into_string().ok().context("a name")?;
-        let text = fs::read_to_string(workspace().join("envoy/systemd").join(&name))?;
+        let text = fs::read_to_string(workspace::root()?.join("envoy/systemd").join(&name))?;
         let path = directory.path().join(&name);
         // It looks whether the binary is there.
         fs::write(&path, text.replace("/usr/local/bin/gatepost", env!("CARGO_BIN_EXE_gatepost")))?;

@@ -2,14 +2,15 @@
 
 use std::process::{Command, Output};
 
-use gatepost_cli::envoy::{Envoy, Launch};
-use gatepost_cli::example::{Example, LISTENER, USER};
-use gatepost_cli::receive::verify::Check;
+use gatepost_cli::receive::verify::ReceiverCheck;
 use gatepost_cli::receive::{self, Setup};
-use gatepost_cli::receiver::unanswered;
-use gatepost_cli::receiver::{Options, Receiver};
 use gatepost_core::secret::Secret;
+use gatepost_kit::envoy::{Envoy, Launch};
+use gatepost_kit::example::{Example, LISTENER, USER};
+use gatepost_kit::receiver::{Options, Receiver};
 use serde_json::{Value, json};
+
+use crate::port::unanswered;
 
 const SHARED: &str = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
 /// RFC 8032, section 7.1, test 1.
@@ -73,7 +74,7 @@ fn events_are_sent_through_a_real_envoy_and_answers_are_shown() {
 
 #[test]
 fn an_inbound_rule_is_tried_in_each_scheme_and_sees_the_same_message_once() {
-    let without = vec![Check::Signature, Check::Timestamp, Check::Replay];
+    let without = vec![ReceiverCheck::Signature, ReceiverCheck::Timestamp, ReceiverCheck::Replay];
     let setup = Setup { without, ..Setup::new(Secret::new(b"none".to_vec()).unwrap()) };
     let application = receive::Receiver::start(setup, |_| {}).unwrap();
     let (_envoy, base) = verifying(&application);
@@ -135,7 +136,7 @@ fn answer(arguments: &[&str]) -> Value {
 
 #[test]
 fn where_nothing_listens_it_says_so_and_exits_1() {
-    let (_held, free) = unanswered().unwrap();
+    let (_held, free) = unanswered();
     let sent = send(&format!("http://{free}/events"), &["a", "--count", "5"]);
     let said = text(&sent.stderr);
     assert_eq!(sent.status.code(), Some(1), "{said}");

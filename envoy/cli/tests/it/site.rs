@@ -4,10 +4,10 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use gatepost_cli::envoy::{Envoy, Launch};
-use gatepost_cli::example::{ADMIN_LISTENER, AUTHORIZATION, Example, LISTENER};
-use gatepost_cli::receiver::{Options, Receiver};
-use gatepost_cli::{http, wait};
+use gatepost_kit::envoy::{Envoy, Launch};
+use gatepost_kit::example::{ADMIN_LISTENER, AUTHORIZATION, Example, LISTENER};
+use gatepost_kit::receiver::{Options, Receiver};
+use gatepost_kit::{http, wait};
 use serde_json::{Value, json};
 
 /// What a busy machine may take for what else takes a moment.
@@ -50,11 +50,9 @@ impl Site {
         let envoy = Envoy::start(&launch)?;
         let health = format!("{}/health", surface(&envoy)?);
         // Before that no configuration has begun to deliver.
-        wait::until(
-            "the gateway begins",
-            DEADLINE,
-            || Ok((http().get(&health).call()?.status() == 200).then_some(())),
-        )?;
+        wait::until("the gateway begins", DEADLINE, || {
+            Ok((http::client().get(&health).call()?.status() == 200).then_some(()))
+        })?;
         self.gateways.push(envoy);
         Ok(())
     }
@@ -94,7 +92,7 @@ impl Site {
     pub fn send(&self, number: usize, event: &str, events: usize) -> Result<()> {
         let url = format!("http://{}/events/{event}", self.gateways[number].listener(LISTENER)?);
         for _ in 0..events {
-            let request = http().post(&url).header("authorization", AUTHORIZATION);
+            let request = http::client().post(&url).header("authorization", AUTHORIZATION);
             let mut answer = request.content_type("application/json").send("{\"amount\":42}")?;
             ensure!(answer.status() == 202, "{}: {}", answer.status(), answer.body_mut().read_to_string()?);
         }
@@ -131,7 +129,7 @@ impl Site {
     /// What the gateway of this number answers to a GET.
     pub fn get(&self, number: usize, path: &str) -> Result<Value> {
         let url = format!("{}/{path}", surface(&self.gateways[number])?);
-        let request = http().get(url).header("authorization", "Bearer demo-admin");
+        let request = http::client().get(url).header("authorization", "Bearer demo-admin");
         Ok(request.call()?.body_mut().read_json()?)
     }
 

@@ -3,13 +3,15 @@
 use std::process::Output;
 use std::time::Duration;
 
-use gatepost_cli::envoy::Envoy;
-use gatepost_cli::example::{ADMIN_AUTHORIZATION, ADMIN_LISTENER, LISTENER, USER};
-use gatepost_cli::receiver::unanswered;
 use gatepost_cli::smoke::own;
-use gatepost_cli::wait;
+use gatepost_kit::envoy::Envoy;
+use gatepost_kit::example::{ADMIN_AUTHORIZATION, ADMIN_LISTENER, LISTENER, USER};
+use gatepost_kit::wait;
 use serde_json::{Value, json};
 use tokio::net::TcpSocket;
+
+use crate::command::gatepost;
+use crate::port::unanswered;
 
 /// A gateway that runs, with endpoints for smoke and one that is none of its business.
 struct Running {
@@ -22,7 +24,7 @@ struct Running {
 
 impl Running {
     fn start() -> Self {
-        let (held, listen) = unanswered().unwrap();
+        let (held, listen) = unanswered();
         let listen = listen.to_string();
         let mut plugin = own::plugin();
         let variant = |name: &str, more: Value| {
@@ -68,7 +70,7 @@ impl Running {
         let request = ureq::http::Request::builder().method(method).uri(format!("{}/{path}", self.surface()));
         let request = request.header("authorization", ADMIN_AUTHORIZATION);
         let request = request.body(body.map(|body| body.to_string()).unwrap_or_default()).unwrap();
-        gatepost_cli::http().run(request).unwrap().body_mut().read_json().unwrap()
+        gatepost_kit::http::client().run(request).unwrap().body_mut().read_json().unwrap()
     }
 
     fn endpoint(&self, name: &str) -> Value {
@@ -92,7 +94,7 @@ impl Running {
         let overridden = |name: &str| env.iter().any(|(other, _)| *other == name);
         let mut all: Vec<(&str, &str)> = right.into_iter().filter(|(name, _)| !overridden(name)).collect();
         all.extend(env);
-        crate::gatepost(&arguments, &all)
+        gatepost(&arguments, &all)
     }
 
     /// Runs it, and sees that it fails; gives back the table.
@@ -199,7 +201,7 @@ fn a_gateway_that_cannot_play_is_told_exactly_and_nothing_is_played() {
 
 #[test]
 fn without_a_gateway_it_starts_one_of_its_own() {
-    let output = crate::gatepost(&["smoke"], &[]);
+    let output = gatepost(&["smoke"], &[]);
     let table = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{table}{}", String::from_utf8_lossy(&output.stderr));
     assert!(table.ends_with("\n6 passed\n"), "{table}");

@@ -5,8 +5,8 @@ use std::process::Stdio;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
-use gatepost_cli::process::Process;
-use gatepost_cli::wait;
+use gatepost_kit::process::Process;
+use gatepost_kit::wait;
 use serde_json::{Value, json};
 
 use crate::site::{DEADLINE, Site, surface};

@@ -4,11 +4,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use gatepost_cli::example::{ADMIN_AUTHORIZATION, ADMIN_LISTENER};
-use gatepost_cli::receiver::{Options, Receiver};
-use gatepost_cli::wait;
 use gatepost_e2e::load::Load;
 use gatepost_e2e::{Event, Gateway, Protocol, Setup, endpoint};
+use gatepost_kit::example::{ADMIN_AUTHORIZATION, ADMIN_LISTENER};
+use gatepost_kit::receiver::{Options, Receiver};
+use gatepost_kit::wait;
 use serde_json::{Value, json};
 
 use crate::isolation::one_load_at_a_time;
@@ -37,7 +37,7 @@ impl Operator {
     pub fn ask(&self, method: &str, path: &str, command: &str) -> Result<(u16, Value)> {
         let request = ureq::http::Request::builder().method(method).uri(format!("{}/{path}", self.url));
         let request = request.header("authorization", ADMIN_AUTHORIZATION).body(command.to_owned())?;
-        let mut response = gatepost_cli::http().run(request)?;
+        let mut response = gatepost_kit::http::client().run(request)?;
         Ok((response.status().as_u16(), response.body_mut().read_json()?))
     }
 

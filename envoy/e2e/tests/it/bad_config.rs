@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use gatepost_cli::envoy::Envoy;
-use gatepost_cli::receiver::{Options, Receiver};
-use gatepost_cli::wait;
 use gatepost_e2e::{Event, Gateway, Setup, endpoint};
+use gatepost_kit::envoy::Envoy;
+use gatepost_kit::receiver::{Options, Receiver};
+use gatepost_kit::wait;
 use serde_json::{Value, json};
 
 const DEADLINE: Duration = Duration::from_secs(60);

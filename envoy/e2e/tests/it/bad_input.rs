@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use gatepost_cli::example::AUTHORIZATION;
-use gatepost_cli::receiver::{Options, Receiver};
 use gatepost_e2e::client::send_raw;
 use gatepost_e2e::{Connection, Event, Gateway, Protocol, Setup, endpoint};
+use gatepost_kit::example::AUTHORIZATION;
+use gatepost_kit::receiver::{Options, Receiver};
 use serde_json::json;
 
 /// A gateway whose only route needs JSON, for it puts the body into an envelope.

@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use gatepost_cli::{artifact, wait};
 use gatepost_e2e::{Event, Gateway};
+use gatepost_kit::{artifact, wait};
 use serde_json::json;
 
 use crate::isolation::one_load_at_a_time;

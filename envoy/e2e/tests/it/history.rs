@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use gatepost_cli::receiver::{Options, Receiver};
-use gatepost_cli::wait;
 use gatepost_e2e::{Event, Gateway, Setup, endpoint};
+use gatepost_kit::receiver::{Options, Receiver};
+use gatepost_kit::wait;
 use serde_json::{Value, json};
 
 use crate::admin::Operator;

@@ -5,10 +5,10 @@ use std::process::Command;
 use std::time::{Duration, UNIX_EPOCH};
 
 use anyhow::Result;
-use gatepost_cli::receiver::{Options, Receiver};
-use gatepost_cli::{artifact, wait, workspace};
 use gatepost_e2e::load::at_once;
 use gatepost_e2e::{Event, Gateway, Protocol, Setup};
+use gatepost_kit::receiver::{Options, Receiver};
+use gatepost_kit::{artifact, wait, workspace};
 use serde_json::{Value, json};
 
 use crate::isolation::one_load_at_a_time;
@@ -154,7 +154,7 @@ fn a_bad_config_is_not_taken_and_the_old_one_goes_on_verifying() -> Result<()> {
 #[test]
 fn under_the_documented_capabilities_alone_it_verifies_too() -> Result<()> {
     let capabilities: Value =
-        serde_saphyr::from_str(&fs::read_to_string(workspace().join("envoy/capabilities.yaml"))?)?;
+        serde_saphyr::from_str(&fs::read_to_string(workspace::root()?.join("envoy/capabilities.yaml"))?)?;
     let app = application()?;
     let gateway = Gateway::start(&setup(&app, json!({})).with_around(capabilities))?;
     let claims = message(PATH, "one", "{}", SECRET)?.with_header("x-gatepost-verified", "me");
@@ -169,9 +169,9 @@ fn under_the_documented_capabilities_alone_it_verifies_too() -> Result<()> {
 #[test]
 fn the_example_of_verifying_is_valid_as_it_is_written() -> Result<()> {
     artifact::wasm("gatepost")?;
-    let output = Command::new(gatepost_cli::envoy::find()?)
+    let output = Command::new(gatepost_kit::envoy::find()?)
         .args(["--mode", "validate", "--use-dynamic-base-id", "-c", "envoy/inbound.yaml"])
-        .current_dir(workspace())
+        .current_dir(workspace::root()?)
         .output()?;
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     Ok(())

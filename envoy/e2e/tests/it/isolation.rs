@@ -5,10 +5,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use gatepost_cli::receiver::{Options, Receiver, Record};
-use gatepost_cli::wait;
 use gatepost_e2e::load::{Accepted, Load};
 use gatepost_e2e::{Event, Gateway, Protocol, Setup, endpoint};
+use gatepost_kit::receiver::{Options, Receiver, Record};
+use gatepost_kit::wait;
 use serde_json::json;
 
 /// Held by a test that loads the machine: there are few cores, and two loads at once say nothing of either.

@@ -2,84 +2,17 @@
 //!
 //! `GATEPOST_SCREENSHOTS=envoy/docs cargo test -p gatepost-e2e page::screens` makes the pictures in `envoy/docs` again.
 
-use std::time::Duration;
-
-use anyhow::{Context, Result};
-use gatepost_cli::receiver::{Options, Receiver};
-use gatepost_cli::wait;
-use gatepost_e2e::browser::{Browser, Key};
-use gatepost_e2e::{Event, Gateway, Setup, endpoint};
-use serde_json::{Value, json};
-
-use crate::admin::Operator;
-
 mod audit;
+mod scene;
 mod screens;
 
-const DEADLINE: Duration = Duration::from_secs(60);
-const TOKEN: &str = "demo-admin";
+use anyhow::Result;
+use gatepost_e2e::browser::Key;
+use gatepost_e2e::{Event, Setup};
+use gatepost_kit::wait;
+use serde_json::{Value, json};
 
-/// A gateway with its receiver, an operator who asks it directly, and the page in a browser.
-struct Scene {
-    browser: Browser,
-    operator: Operator,
-    gateway: Gateway,
-    receiver: Receiver,
-}
-
-impl Scene {
-    /// `None` where there is no browser. `more` is laid over the plugin's config, `policy` over each endpoint's.
-    fn start(names: &[&str], policy: &Value, more: Value) -> Result<Option<Self>> {
-        Self::begin(names, policy, |setup| setup.with(more))
-    }
-
-    fn begin(names: &[&str], policy: &Value, change: impl FnOnce(Setup) -> Setup) -> Result<Option<Self>> {
-        let Some(browser) = Browser::start()? else { return Ok(None) };
-        let secrets: Vec<_> = names.iter().map(|name| (*name, "secret")).collect();
-        let receiver = Receiver::start(&secrets, &Options::default())?;
-        let endpoints: Vec<Value> = names.iter().map(|name| endpoint(name, "secret", policy.clone())).collect();
-        let gateway = Gateway::start(&change(Setup::new(&receiver, &endpoints)))?;
-        let operator = Operator::of(&gateway)?;
-        browser.open(&operator.url)?;
-        Ok(Some(Self { browser, operator, gateway, receiver }))
-    }
-
-    /// Gives the page the token, and waits until it shows the gateway.
-    fn sign_in(&self) -> Result<()> {
-        self.browser.enter("#token", TOKEN)?;
-        self.browser.click("#login button")?;
-        self.browser.wait_for("#link", "live")
-    }
-
-    fn send(&self, events: usize) -> Result<()> {
-        (0..events).try_for_each(|_| {
-            let answer = self.gateway.send(&Event::new("paid", r#"{"amount": 42}"#))?;
-            anyhow::ensure!(answer.status == 202, "answered {}: {}", answer.status, answer.text());
-            Ok(())
-        })
-    }
-
-    /// What was confirmed is done.
-    fn dialog_closes(&self) -> Result<()> {
-        wait::until("the dialog closes", DEADLINE, || {
-            Ok((self.browser.run("return document.getElementById('dialog').open", &json!([]))? == false).then_some(()))
-        })
-    }
-
-    /// The page has made no error, and has asked nobody but the gateway that served it.
-    fn is_clean(&self) -> Result<()> {
-        assert_eq!(self.browser.errors()?, Vec::<String>::new());
-        let asked =
-            self.browser.run("return performance.getEntriesByType('resource').map(entry => entry.name)", &json!([]))?;
-        let asked = asked.as_array().context("a list")?;
-        assert!(!asked.is_empty(), "it has asked how the gateway stands");
-        for url in asked.iter().filter_map(Value::as_str) {
-            assert!(url.starts_with(&format!("{}/", self.operator.url)), "it asked {url}");
-        }
-        assert_eq!(self.gateway.traps()?, 0);
-        Ok(())
-    }
-}
+use scene::{DEADLINE, Scene, TOKEN};
 
 /// A failure is final, and nothing opens the breaker.
 fn strict() -> Value {

@@ -3,9 +3,9 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
-use gatepost_cli::http;
-use gatepost_cli::receiver::{Options, Receiver};
 use gatepost_e2e::{Event, Gateway, Setup, endpoint};
+use gatepost_kit::http;
+use gatepost_kit::receiver::{Options, Receiver};
 use serde_json::json;
 
 /// A published vector of the scheme: secret, body, timestamp, signature. Right, but of 2023.
@@ -30,7 +30,7 @@ fn it_refuses_what_is_unsigned_stale_from_the_future_or_tampered_with() -> Resul
         (signature, fresh.as_str(), "x-webhook-signature: does not match"),
     ] {
         receiver.forget("a")?;
-        let request = http().post(format!("http://{}/a", receiver.address()));
+        let request = http::client().post(format!("http://{}/a", receiver.address()));
         let request = request.header("x-webhook-id", "1").header("x-webhook-event", "test");
         let request = request.header("x-webhook-timestamp", timestamp).header("x-webhook-signature", signature);
         assert_eq!(request.send(body)?.status(), 401, "{problem}");

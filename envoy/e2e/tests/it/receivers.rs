@@ -357,7 +357,7 @@ fn each_verifies_and_processes_once_what_a_gateway_delivers() -> Result<()> {
     }));
     let setup = names.iter().zip(&receivers).fold(setup, |setup, (name, to)| setup.with_cluster(name, &to.address));
     let gateway = Gateway::start(&setup)?;
-    let samples = fs::read_to_string(gatepost_cli::workspace().join("envoy/testdata/events.jsonl"))?;
+    let samples = fs::read_to_string(gatepost_kit::workspace::root()?.join("envoy/testdata/events.jsonl"))?;
     let mut sent = BTreeSet::new();
     for line in samples.lines() {
         let sample: Value = serde_json::from_str(line)?;

@@ -5,8 +5,8 @@ use std::fs;
 use std::time::Duration;
 
 use anyhow::Result;
-use gatepost_cli::receiver::{Options, Receiver};
 use gatepost_e2e::{Event, Gateway, Protocol, Setup};
+use gatepost_kit::receiver::{Options, Receiver};
 use serde_json::Value;
 
 const SECRETS: [(&str, &str); 2] = [("billing", "demo-billing"), ("audit", "demo-audit")];
@@ -15,7 +15,7 @@ const SECRETS: [(&str, &str); 2] = [("billing", "demo-billing"), ("audit", "demo
 fn ten_events_reach_both_endpoints_byte_for_byte_and_verify_under_the_secret_of_each() -> Result<()> {
     let receiver = Receiver::start(&SECRETS, &Options::default())?;
     let gateway = Gateway::start(&Setup::example(&receiver)?)?;
-    let samples = fs::read_to_string(gatepost_cli::workspace().join("envoy/testdata/events.jsonl"))?;
+    let samples = fs::read_to_string(gatepost_kit::workspace::root()?.join("envoy/testdata/events.jsonl"))?;
     let mut sent = Vec::new();
     for line in samples.lines() {
         let sample: Value = serde_json::from_str(line)?;

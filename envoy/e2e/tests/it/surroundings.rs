@@ -6,9 +6,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::Result;
-use gatepost_cli::receiver::{Options, Receiver};
-use gatepost_cli::{wait, workspace};
 use gatepost_e2e::{Event, Gateway, Setup, endpoint};
+use gatepost_kit::receiver::{Options, Receiver};
+use gatepost_kit::{wait, workspace};
 use serde_json::{Value, json};
 
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -32,7 +32,7 @@ fn while_a_secret_is_changed_receivers_that_know_either_one_verify() -> Result<(
 fn an_event_is_delivered_under_the_documented_capabilities_alone() -> Result<()> {
     let receiver = Receiver::start(&[("a", "secret-of-a")], &Options::default())?;
     let capabilities: Value =
-        serde_saphyr::from_str(&fs::read_to_string(workspace().join("envoy/capabilities.yaml"))?)?;
+        serde_saphyr::from_str(&fs::read_to_string(workspace::root()?.join("envoy/capabilities.yaml"))?)?;
     let setup = Setup::new(&receiver, &[endpoint("a", "", json!({"secrets": [{"env": "GATEPOST_TEST_SECRET"}]}))]);
     let setup = setup.with_env("GATEPOST_TEST_SECRET", "secret-of-a").with_around(capabilities);
     let gateway = Gateway::start(&setup)?;
@@ -67,16 +67,16 @@ fn prometheus_sees_what_happened_with_labels() -> Result<()> {
 /// Envoy reads a YAML file with a loader of its own, which hands fractions on as strings.
 #[test]
 fn the_example_as_it_is_written_is_valid_and_may_hold_fractions() -> Result<()> {
-    gatepost_cli::artifact::wasm("gatepost")?;
-    let text = fs::read_to_string(workspace().join("envoy/envoy.yaml"))?;
+    gatepost_kit::artifact::wasm("gatepost")?;
+    let text = fs::read_to_string(workspace::root()?.join("envoy/envoy.yaml"))?;
     let fraction = text.replace("retry: { delays: [0s, 2s, 4s] }", "retry: { delays: [0s, 2s, 4s], jitter: 0.2 }");
     assert_ne!(text, fraction);
     let mut file = tempfile::Builder::new().suffix(".yaml").tempfile()?;
     file.write_all(fraction.as_bytes())?;
-    let output = Command::new(gatepost_cli::envoy::find()?)
+    let output = Command::new(gatepost_kit::envoy::find()?)
         .args(["--mode", "validate", "--use-dynamic-base-id", "-c"])
         .arg(file.path())
-        .current_dir(workspace())
+        .current_dir(workspace::root()?)
         .output()?;
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     Ok(())

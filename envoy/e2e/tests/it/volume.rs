@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::Result;
-use gatepost_cli::receiver::{Counters, Options, Receiver};
-use gatepost_cli::wait;
 use gatepost_e2e::load::Load;
 use gatepost_e2e::{Event, Gateway, Protocol, Setup, endpoint};
+use gatepost_kit::receiver::{Counters, Options, Receiver};
+use gatepost_kit::wait;
 use serde_json::json;
 
 use crate::isolation::one_load_at_a_time;

@@ -1,7 +1,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::Result;
-use gatepost_scenarios::{Gateway, REAL_AT_ONCE, Real, SIMULATED_AT_ONCE, Simulated, Start, Verdict, all, run};
+use gatepost_scenarios::{Gateway, SIMULATED_AT_ONCE, Simulated, Start, Verdict, all, run};
 
 /// Held while one of the two plays: the simulated Envoy never waits, and would take the real one's time.
 static ALONE: Mutex<()> = Mutex::new(());
@@ -12,7 +12,10 @@ fn the_simulated_envoy_shows_what_is_expected() {
 }
 
 #[test]
+#[cfg(feature = "real")]
 fn the_real_envoy_shows_the_same() {
+    use gatepost_scenarios::{REAL_AT_ONCE, Real};
+
     each(REAL_AT_ONCE, Real::start);
 }
 

@@ -13,7 +13,7 @@ const SEEDS: u64 = 1000;
 pub fn gatepost() -> &'static Filter {
     static FILTER: OnceLock<Filter> = OnceLock::new();
     FILTER.get_or_init(|| {
-        let wasm = gatepost_cli::artifact::wasm("gatepost").expect("the filter builds");
+        let wasm = gatepost_kit::artifact::wasm("gatepost").expect("the filter builds");
         Filter::load(&wasm).expect("the filter compiles")
     })
 }

@@ -1,7 +1,6 @@
 //! The table of hours of one endpoint.
 
-use super::super::hours::{Coverage, Row, Series, totals};
-use super::minute;
+use crate::evidence::hours::{Coverage, Row, Series, minute, totals};
 use crate::gateway::Hour;
 
 /// A column of counts.
@@ -38,13 +37,13 @@ const COLUMNS: [Column; 15] = [
 pub(super) struct Table {
     /// Of the counts.
     pub heads: Vec<&'static str>,
-    pub lines: Vec<Line>,
+    pub lines: Vec<TableRow>,
     pub sums: Vec<String>,
     pub worst_p95: String,
 }
 
 /// An hour, or several in which nothing happened.
-pub(super) struct Line {
+pub(super) struct TableRow {
     pub hours: String,
     pub counts: Vec<String>,
     pub p50: String,
@@ -62,14 +61,14 @@ impl Table {
         let worst = totals(series.rows.iter()).worst_p95_ms;
         Self {
             heads: columns.iter().map(|column| column.head).collect(),
-            lines: series.rows.chunk_by(alike).filter_map(|rows| Line::of(rows, &columns)).collect(),
+            lines: series.rows.chunk_by(alike).filter_map(|rows| TableRow::of(rows, &columns)).collect(),
             sums: columns.iter().map(|column| sum(column).to_string()).collect(),
             worst_p95: worst.map_or_else(|| "-".to_owned(), |millis| format!("≤ {millis}")),
         }
     }
 }
 
-impl Line {
+impl TableRow {
     fn of(rows: &[Row], columns: &[&Column]) -> Option<Self> {
         let (row, last) = (rows.first()?, rows.last()?);
         let is_one = row.hour == last.hour;

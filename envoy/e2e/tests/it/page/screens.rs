@@ -12,7 +12,7 @@ use gatepost_e2e::{Event, Protocol};
 use serde_json::{Value, json};
 
 use super::audit::audit;
-use super::{DEADLINE, Scene};
+use super::scene::{DEADLINE, Scene};
 
 const WIDE: View = View { width: 1280, height: 720, dark: false };
 const PHONE: View = View { width: 360, height: 740, dark: false };
@@ -34,7 +34,7 @@ impl Scene {
             let is_open = self.browser.run("return document.getElementById('dialog').open", &json!([]))? == true;
             let png = self.browser.screenshot(if is_open { view.height } else { PICTURE })?;
             assert!(png.len() < PNG_BYTES_MAX, "{picture}: {} bytes", png.len());
-            let path = gatepost_cli::workspace().join(Path::new(&directory)).join(format!("page-{picture}.png"));
+            let path = gatepost_kit::workspace::root()?.join(Path::new(&directory)).join(format!("page-{picture}.png"));
             fs::write(&path, png).with_context(|| path.display().to_string())?;
         }
         self.browser.look(WIDE)
@@ -104,7 +104,7 @@ impl Scene {
         let browser = &self.browser;
         // So that the window is full.
         let delivered = || anyhow::Ok(self.receiver.counters("audit")?.delivered);
-        gatepost_cli::wait::until("ten seconds of traffic", DEADLINE, || Ok((delivered()? >= 120).then_some(())))?;
+        gatepost_kit::wait::until("ten seconds of traffic", DEADLINE, || Ok((delivered()? >= 120).then_some(())))?;
         browser.wait_for("#attention", "nothing")?;
         let healthy = [(WIDE, "healthy"), (PHONE, "healthy-phone"), (DARK, "healthy-dark"), (DARK_PHONE, "")];
         self.look("healthy", &healthy)?;

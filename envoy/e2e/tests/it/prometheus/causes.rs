@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::thread;
 
 use anyhow::{Context, Result, anyhow};
-use gatepost_cli::envoy::{Envoy, Launch};
-use gatepost_cli::wait;
 use gatepost_e2e::load::{Stop, StopOnDrop};
 use gatepost_e2e::prometheus::{Alert, Prometheus, has};
+use gatepost_kit::envoy::{Envoy, Launch};
+use gatepost_kit::wait;
 use serde_json::json;
 
 use super::files::rules;

@@ -5,9 +5,9 @@ use std::fs;
 use std::thread;
 
 use anyhow::{Context, Result, anyhow};
-use gatepost_cli::wait;
 use gatepost_e2e::load::{Stop, StopOnDrop};
 use gatepost_e2e::prometheus::{Prometheus, directory, has};
+use gatepost_kit::wait;
 use serde_json::Value;
 
 use super::site::{DEADLINE, Site};
@@ -24,7 +24,7 @@ struct Query {
 }
 
 fn dashboard() -> Result<Value> {
-    let path = directory().join("../grafana/gatepost.json");
+    let path = directory()?.join("../grafana/gatepost.json");
     Ok(serde_json::from_str(&fs::read_to_string(path)?)?)
 }
 

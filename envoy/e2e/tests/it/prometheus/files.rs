@@ -38,12 +38,12 @@ pub fn rules() -> Result<Vec<Rule>> {
 }
 
 pub fn read(name: &str) -> Result<String> {
-    fs::read_to_string(directory().join(name)).with_context(|| name.to_owned())
+    fs::read_to_string(directory()?.join(name)).with_context(|| name.to_owned())
 }
 
 /// The files of a directory, by name.
 fn files(of: &str) -> Result<Vec<PathBuf>> {
-    let entries = fs::read_dir(directory().join(of))?.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
+    let entries = fs::read_dir(directory()?.join(of))?.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
     ensure!(!entries.is_empty(), "there is nothing in {of}");
     Ok(entries)
 }
@@ -59,7 +59,7 @@ pub fn run(command: &mut Command) -> Result<String> {
 #[test]
 fn the_config_and_the_rules_are_well_formed() -> Result<()> {
     if has("promtool")? {
-        run(Command::new("promtool").args(["check", "config"]).arg(directory().join("prometheus.yml")))?;
+        run(Command::new("promtool").args(["check", "config"]).arg(directory()?.join("prometheus.yml")))?;
         run(Command::new("promtool").args(["check", "rules", "--lint-fatal"]).args(files("rules")?))?;
     }
     Ok(())
@@ -83,7 +83,7 @@ fn each_alert_fires_for_its_cause_and_not_when_there_is_little_traffic() -> Resu
 
 #[test]
 fn each_alert_leads_to_a_heading_of_the_runbook() -> Result<()> {
-    let runbook = fs::read_to_string(directory().join("../docs/runbook.md"))?;
+    let runbook = fs::read_to_string(directory()?.join("../docs/runbook.md"))?;
     let anchors: BTreeSet<String> = runbook.lines().filter_map(anchor).collect();
     for Rule { name, runbook_url, .. } in rules()? {
         let (file, wanted) = runbook_url.split_once('#').with_context(|| format!("{name}: {runbook_url}"))?;

@@ -3,9 +3,9 @@
 use std::process::Command;
 
 use anyhow::Result;
-use gatepost_cli::wait;
 use gatepost_e2e::alertmanager::{Alertmanager, PROGRAM};
 use gatepost_e2e::prometheus::{directory, has};
+use gatepost_kit::wait;
 use serde_json::{Value, json};
 
 use super::files::{Rule, read, rules, run};
@@ -16,7 +16,7 @@ fn alertmanager_takes_its_config_and_sends_each_alert_to_the_receiver_of_its_sev
     if !has("amtool")? {
         return Ok(());
     }
-    let config = directory().join("alertmanager.yml");
+    let config = directory()?.join("alertmanager.yml");
     run(Command::new("amtool").arg("check-config").arg(&config))?;
     for Rule { name, severity, .. } in rules()? {
         let receiver = match severity.as_str() {

@@ -4,11 +4,11 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use gatepost_cli::example::ADMIN_AUTHORIZATION;
-use gatepost_cli::receiver::{Options, Receiver};
-use gatepost_cli::wait;
 use gatepost_e2e::prometheus::directory;
 use gatepost_e2e::{Event, Gateway, Setup, endpoint};
+use gatepost_kit::example::ADMIN_AUTHORIZATION;
+use gatepost_kit::receiver::{Options, Receiver};
+use gatepost_kit::wait;
 use serde_json::{Value, json};
 
 use crate::admin::Operator;
@@ -19,7 +19,7 @@ const ID: &str = "7f0c9d7e-3b1f-4c58-9d3a-0d5c1f6f2b11";
 
 /// What the runbook asks the admin surface, in its order.
 fn commands() -> Result<Vec<String>> {
-    let runbook = std::fs::read_to_string(directory().join("../docs/runbook.md"))?;
+    let runbook = std::fs::read_to_string(directory()?.join("../docs/runbook.md"))?;
     let of_line = |line: &str| {
         let command = line.get(line.find("curl -fsS")?..)?;
         Some(command.split('`').next().unwrap_or_default().to_owned())

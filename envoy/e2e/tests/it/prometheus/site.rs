@@ -5,11 +5,11 @@ use std::thread::{self, Scope, ScopedJoinHandle};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use gatepost_cli::artifact;
-use gatepost_cli::receiver::{Options, Receiver};
-use gatepost_cli::wait;
 use gatepost_e2e::load::Stop;
 use gatepost_e2e::{Event, Gateway, Protocol, Setup, endpoint};
+use gatepost_kit::artifact;
+use gatepost_kit::receiver::{Options, Receiver};
+use gatepost_kit::wait;
 use serde_json::{Value, json};
 
 use crate::admin::Operator;

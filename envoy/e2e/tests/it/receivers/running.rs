@@ -10,9 +10,9 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use gatepost_cli::process::Process;
-use gatepost_cli::{wait, workspace};
 use gatepost_e2e::tool;
+use gatepost_kit::process::Process;
+use gatepost_kit::{wait, workspace};
 use tempfile::TempDir;
 
 /// What the receivers of the guide are written in.
@@ -125,7 +125,7 @@ fn collect(output: impl Read + Send + 'static, lines: Arc<Mutex<Vec<String>>>) {
 impl Language {
     /// How to start it; `None`, said on stderr, when what it needs is not on this machine. Where `CI` is set it must be.
     fn command(self) -> Result<Option<Command>> {
-        let directory = workspace().join("envoy/receivers");
+        let directory = workspace::root()?.join("envoy/receivers");
         let (tool, version, packages) = match self {
             Self::Python => ("python3", "--version", "python3"),
             Self::Node => ("node", "--version", "nodejs"),
@@ -154,7 +154,7 @@ static BUILDING: Mutex<()> = Mutex::new(());
 
 fn built_with_go(directory: &Path) -> Result<PathBuf> {
     let _alone = BUILDING.lock().unwrap();
-    let binary = target().join("receiver-go");
+    let binary = target()?.join("receiver-go");
     let mut command = Command::new("go");
     // No toolchain of another version and no module comes from the network.
     command.args(["build", "-buildvcs=false", "-o"]).arg(&binary).arg(".").current_dir(directory);
@@ -168,14 +168,14 @@ fn built_with_cargo(directory: &Path) -> Result<PathBuf> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command.args(["build", "--quiet", "--locked", "--manifest-path"]).arg(directory.join("Cargo.toml"));
-    let status = command.arg("--target-dir").arg(target()).status()?;
+    let status = command.arg("--target-dir").arg(target()?).status()?;
     ensure!(status.success(), "the receiver in Rust does not build, see above");
-    Ok(target().join("debug/webhook-receiver"))
+    Ok(target()?.join("debug/webhook-receiver"))
 }
 
 /// Beside what the workspace builds, for the crate is none of it.
-fn target() -> PathBuf {
-    workspace().join("target/receivers")
+fn target() -> Result<PathBuf> {
+    Ok(workspace::root()?.join("target/receivers"))
 }
 
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -6,7 +6,7 @@ use gatepost_e2e::{Answer, Application, Event, Gateway, Setup};
 use serde_json::{Value, json};
 
 use super::library::{Headers, Library};
-use super::{Key, SCHEMES, Scheme, now, tampered};
+use super::scheme::{Key, SCHEMES, Scheme, now, tampered};
 
 /// A rule of this name, for the path of the same name.
 fn rule(name: &str, scheme: &Scheme, keys: &[Key]) -> Value {

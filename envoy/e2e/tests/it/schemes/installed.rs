@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use gatepost_cli::workspace;
 use gatepost_e2e::tool;
+use gatepost_kit::workspace;
 
 /// What the programs are written in.
 #[derive(Clone, Copy, Debug)]
@@ -33,7 +33,7 @@ impl Language {
                 return Ok(None);
             }
         }
-        let target = target();
+        let target = target()?;
         fs::create_dir_all(&target)?;
         // One process installs while the others wait.
         let lock = File::create(target.join("lock"))?;
@@ -47,7 +47,7 @@ impl Language {
 }
 
 fn python() -> Result<Command> {
-    let requirements = source("python/requirements.txt");
+    let requirements = source("python/requirements.txt")?;
     // Some of it is compiled for one version of Python.
     let wanted = format!("{}{}", output(Command::new("python3").arg("--version"))?, read(&requirements)?);
     let libraries = install("python", &wanted, |directory| {
@@ -58,17 +58,17 @@ fn python() -> Result<Command> {
         output(pip.arg(&requirements).arg("--target").arg(directory)).map(drop)
     })?;
     let mut command = Command::new("python3");
-    command.arg(source("python/verifier.py")).env("PYTHONPATH", libraries);
+    command.arg(source("python/verifier.py")?).env("PYTHONPATH", libraries);
     Ok(command)
 }
 
 fn node() -> Result<Command> {
     let lock = "package-lock.json";
     let wanted =
-        format!("{}{}", output(Command::new("node").arg("--version"))?, read(&source(&format!("node/{lock}")))?);
+        format!("{}{}", output(Command::new("node").arg("--version"))?, read(&source(&format!("node/{lock}"))?)?);
     let directory = install("node", &wanted, |directory| {
         for file in ["package.json", lock] {
-            fs::copy(source(&format!("node/{file}")), directory.join(file))?;
+            fs::copy(source(&format!("node/{file}"))?, directory.join(file))?;
         }
         let mut npm = Command::new("npm");
         npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]);
@@ -76,7 +76,7 @@ fn node() -> Result<Command> {
     })?;
     // Node.js looks for libraries where the program is. Others may be starting theirs: they never see half of it.
     let (scratch, program) = (directory.join("scratch"), directory.join("verifier.mjs"));
-    fs::copy(source("node/verifier.mjs"), &scratch)?;
+    fs::copy(source("node/verifier.mjs")?, &scratch)?;
     fs::rename(scratch, &program)?;
     let mut command = Command::new("node");
     command.arg(program);
@@ -85,22 +85,22 @@ fn node() -> Result<Command> {
 
 fn rust() -> Result<Command> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let target = target().join("rust");
+    let target = target()?.join("rust");
     let mut build = Command::new(cargo);
-    build.args(["build", "--quiet", "--locked", "--manifest-path"]).arg(source("rust/Cargo.toml"));
+    build.args(["build", "--quiet", "--locked", "--manifest-path"]).arg(source("rust/Cargo.toml")?);
     output(build.arg("--target-dir").arg(&target))?;
     Ok(Command::new(target.join("debug/webhook-verifier")))
 }
 
 /// A directory with what is wanted, made unless it is there. One that was begun and not ended looks like none.
 fn install(name: &str, wanted: &str, make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
-    let directory = target().join(name);
+    let directory = target()?.join(name);
     let stamp = directory.join("stamp");
     if fs::read_to_string(&stamp).is_ok_and(|found| found == wanted) {
         return Ok(directory);
     }
     eprintln!("Installing the libraries of envoy/verifiers/{name} (once)");
-    let scratch = tempfile::tempdir_in(target())?;
+    let scratch = tempfile::tempdir_in(target()?)?;
     make(scratch.path()).with_context(|| format!("the libraries of envoy/verifiers/{name}"))?;
     if directory.exists() {
         fs::remove_dir_all(&directory)?;
@@ -120,10 +120,10 @@ fn read(path: &Path) -> Result<String> {
     fs::read_to_string(path).with_context(|| path.display().to_string())
 }
 
-fn source(path: &str) -> PathBuf {
-    workspace().join("envoy/verifiers").join(path)
+fn source(path: &str) -> Result<PathBuf> {
+    Ok(workspace::root()?.join("envoy/verifiers").join(path))
 }
 
-fn target() -> PathBuf {
-    workspace().join("target/verifiers")
+fn target() -> Result<PathBuf> {
+    Ok(workspace::root()?.join("target/verifiers"))
 }

@@ -8,7 +8,7 @@ use gatepost_e2e::{Application, Event, Gateway, Setup, endpoint};
 use serde_json::{Value, json};
 
 use super::library::Headers;
-use super::{Key, SCHEMES, Scheme, tampered};
+use super::scheme::{Key, SCHEMES, Scheme, tampered};
 
 /// One route to these endpoints, all of them at this application, each under its name.
 pub fn setup(application: &Application, endpoints: &[Value]) -> Setup {
@@ -50,7 +50,7 @@ fn every_library_accepts_every_delivery_of_its_scheme_and_none_that_was_tampered
     let application = Application::start()?;
     let endpoints = SCHEMES.map(|scheme| signing(&scheme, &[json!({"value": scheme.old.signs})]));
     let gateway = Gateway::start(&setup(&application, &endpoints))?;
-    let samples = fs::read_to_string(gatepost_cli::workspace().join("envoy/testdata/events.jsonl"))?;
+    let samples = fs::read_to_string(gatepost_kit::workspace::root()?.join("envoy/testdata/events.jsonl"))?;
     // No library may read the JSON and write it again.
     let odd = "{ \"event\":\"odd\",\r\n\t\"amount\" :42.0, \"payer\": \"Zo\u{eb} \\u00eb\" }\n";
     let mut sent = Vec::new();

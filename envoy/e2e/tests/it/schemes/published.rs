@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use anyhow::Result;
 
 use super::library::{Headers, all};
-use super::{SCHEMES, now, tampered};
+use super::scheme::{SCHEMES, now, tampered};
 
 /// Scheme, secret, id, timestamp, body, the header and its value.
 type Vector = (&'static str, &'static str, &'static str, u64, &'static str, (&'static str, &'static str));

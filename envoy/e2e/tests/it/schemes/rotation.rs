@@ -3,14 +3,14 @@
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Result, ensure};
-use gatepost_cli::wait;
 use gatepost_e2e::application::Arrival;
 use gatepost_e2e::{Application, Event, Gateway};
+use gatepost_kit::wait;
 use serde_json::json;
 
 use super::library::Headers;
 use super::outbound::{headers, is_read_by_all, setup, signing};
-use super::{Key, SCHEMES, Scheme, now};
+use super::scheme::{Key, SCHEMES, Scheme, now};
 
 /// Sends an event, and waits for its delivery to each endpoint.
 fn deliver(gateway: &Gateway, application: &Application) -> Result<Vec<(Scheme, Arrival)>> {

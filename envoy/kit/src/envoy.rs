@@ -11,7 +11,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::process::Process;
-use crate::wait;
+use crate::{http, wait, workspace};
 
 pub use binary::{VERSION, find};
 
@@ -73,20 +73,20 @@ impl Envoy {
             .arg("--disable-hot-restart")
             .args(&launch.arguments)
             .envs(launch.env.iter().map(|(name, value)| (name, value)))
-            .current_dir(crate::workspace())
+            .current_dir(workspace::root()?)
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log);
         let process = Process::spawn(&mut command).context("Envoy does not start")?;
-        Ok(Self { process, directory, http: crate::http() })
+        Ok(Self { process, directory, http: http::client() })
     }
 
-    /// The process, for reading its CPU time.
+    /// Its process id, for reading its CPU time.
     pub fn pid(&self) -> u32 {
         self.process.id()
     }
 
-    /// How Envoy ended, if it has.
+    /// Its exit status, once it has ended.
     ///
     /// # Errors
     /// When the operating system will not say.
@@ -97,7 +97,7 @@ impl Envoy {
     /// Ends it as Kubernetes does, with SIGTERM, and waits until it has ended.
     ///
     /// # Errors
-    /// When it cannot be told, or has not ended within a minute.
+    /// When the signal cannot be sent, or it has not ended within a minute.
     pub fn terminate(&self) -> Result<ExitStatus> {
         let told = Command::new("kill").args(["-TERM", &self.pid().to_string()]).status()?;
         ensure!(told.success(), "kill ended with {told}");

@@ -1,7 +1,6 @@
-//! The verifying receiver `envoy/receivers/receiver.py`, as a process of ours.
+//! The verifying receiver `envoy/receivers/receiver.py`, as a child process.
 
 use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -10,10 +9,9 @@ use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tokio::net::TcpSocket;
 
 use crate::process::Process;
-use crate::wait;
+use crate::{http, wait, workspace};
 
 /// A running receiver; it ends when this is dropped.
 pub struct Receiver {
@@ -21,19 +19,6 @@ pub struct Receiver {
     _process: Process,
     address: String,
     http: ureq::Agent,
-}
-
-/// An address where nobody answers for as long as the socket lives: bound, so that nobody else gets the port, but not
-/// listening. A receiver that is told of it may bind it as well and listen.
-///
-/// # Errors
-/// When the system has no port.
-pub fn unanswered() -> Result<(TcpSocket, SocketAddr)> {
-    let socket = TcpSocket::new_v4()?;
-    socket.set_reuseaddr(true)?;
-    socket.bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
-    let address = socket.local_addr()?;
-    Ok((socket, address))
 }
 
 /// A request, as the receiver saw it.
@@ -104,7 +89,7 @@ impl Receiver {
     /// When there is no Python 3, or the receiver does not come up.
     pub fn start(endpoints: &[(&str, &str)], options: &Options) -> Result<Self> {
         let mut command = Command::new("python3");
-        command.arg(crate::workspace().join("envoy/receivers/receiver.py"));
+        command.arg(workspace::root()?.join("envoy/receivers/receiver.py"));
         command.args(["--port", &options.port.to_string()]);
         command.args(options.compact.then_some("--compact"));
         if let Some(journal) = &options.journal {
@@ -120,7 +105,7 @@ impl Receiver {
         BufReader::new(stdout).read_line(&mut line)?;
         let address = line.trim().strip_prefix("listening on http://");
         let address = address.with_context(|| format!("the receiver did not start: {line:?}"))?.to_owned();
-        Ok(Self { _process: process, address, http: crate::http() })
+        Ok(Self { _process: process, address, http: http::client() })
     }
 
     /// `host:port`.

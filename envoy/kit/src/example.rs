@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result, anyhow};
 use serde_json::{Value, json};
 
-use crate::artifact;
+use crate::{artifact, workspace};
 
 /// The listener that takes events.
 pub const LISTENER: &str = "public";
@@ -31,7 +31,7 @@ impl Example {
     /// # Errors
     /// When the file is not YAML of the shape we know, or the filter does not build.
     pub fn load() -> Result<Self> {
-        let path = crate::workspace().join("envoy/envoy.yaml");
+        let path = workspace::root()?.join("envoy/envoy.yaml");
         let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
         let mut example = Self { config: serde_saphyr::from_str(&text).context("envoy/envoy.yaml")? };
         example.set_wasm(&artifact::wasm("gatepost")?)?;
@@ -61,7 +61,7 @@ impl Example {
         Ok(())
     }
 
-    /// The filter's own config: what PRODUCT calls routes, endpoints, limits.
+    /// The filter's own config: routes, endpoints, limits.
     ///
     /// # Errors
     /// When the config has no such filter.

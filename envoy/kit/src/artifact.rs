@@ -1,4 +1,4 @@
-//! Builds a filter of this workspace, so that nothing ever runs a stale one.
+//! The filter as wasm: built from the source each time, so that nothing ever runs a stale one.
 
 use std::collections::HashMap;
 use std::env;
@@ -9,11 +9,13 @@ use std::sync::{Mutex, PoisonError};
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 
+use crate::workspace;
+
 /// The target of every filter.
 pub const TARGET: &str = "wasm32-wasip1";
 
-/// The wasm of a package of this workspace (`gatepost`, `gatepost-noop`, `gatepost-floor`), built in release mode: once in the life of
-/// this process, however many threads ask.
+/// The wasm of a package of the workspace (`gatepost`, `gatepost-noop`, `gatepost-floor`), built in release mode: once
+/// in the life of this process, however many threads ask.
 ///
 /// # Errors
 /// When it does not build, or the target is missing and rustup cannot add it.
@@ -49,7 +51,7 @@ fn install_target() -> Result<()> {
     let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let output = Command::new(rustc)
         .args(["--print", "target-libdir", "--target", TARGET])
-        .current_dir(crate::workspace())
+        .current_dir(workspace::root()?)
         .output()
         .context("rustc does not start")?;
     if Path::new(String::from_utf8_lossy(&output.stdout).trim()).is_dir() {
@@ -58,7 +60,7 @@ fn install_target() -> Result<()> {
     eprintln!("Installing the target {TARGET}");
     let status = Command::new("rustup")
         .args(["target", "add", TARGET])
-        .current_dir(crate::workspace())
+        .current_dir(workspace::root()?)
         .status()
         .with_context(|| format!("the target {TARGET} is missing and there is no rustup to add it"))?;
     ensure!(status.success(), "`rustup target add {TARGET}` failed; without a network, install it by hand");
@@ -71,7 +73,7 @@ fn build(package: &str, arguments: &[&str]) -> Result<PathBuf> {
         .args(["build", "--target", TARGET])
         .args(arguments)
         .arg("--message-format=json-render-diagnostics")
-        .current_dir(crate::workspace())
+        .current_dir(workspace::root()?)
         .stderr(Stdio::inherit())
         .output()
         .context("cargo does not start")?;
@@ -90,12 +92,12 @@ fn build(package: &str, arguments: &[&str]) -> Result<PathBuf> {
 /// What we read of cargo's messages.
 #[derive(Deserialize)]
 struct Message {
-    target: Option<Target>,
+    target: Option<CargoTarget>,
     #[serde(default)]
     filenames: Vec<PathBuf>,
 }
 
 #[derive(Deserialize)]
-struct Target {
+struct CargoTarget {
     name: String,
 }

@@ -1,11 +1,11 @@
-//! A process of ours that never outlives us: not on a failure, not on Ctrl-C, not on SIGTERM.
+//! A child process that never outlives its parent: not on a failure, not on Ctrl-C, not on SIGTERM.
 
 use std::process::{Child, ChildStdout, Command, ExitStatus, exit};
 use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError, Weak};
 
 use anyhow::Result;
 
-/// A running process; it is killed when this is dropped, or when a signal ends ours.
+/// A child process. It is killed when this is dropped, or when a signal ends this process.
 pub struct Process {
     child: Arc<Mutex<Child>>,
     id: u32,
@@ -18,7 +18,7 @@ impl Process {
     /// When it cannot be executed.
     pub fn spawn(command: &mut Command) -> Result<Self> {
         static SIGNALS: Once = Once::new();
-        // Where there is a handler already, ending is that one's business.
+        // Where there is a handler already, that one ends the process.
         SIGNALS.call_once(|| drop(ctrlc::set_handler(kill_all)));
         // The lock is held over the start, so that no signal falls between the start and the entry in the list.
         let mut running = lock(&RUNNING);
@@ -30,7 +30,7 @@ impl Process {
         Ok(Self { child, id })
     }
 
-    /// Its number.
+    /// Its process id.
     pub fn id(&self) -> u32 {
         self.id
     }
@@ -40,7 +40,7 @@ impl Process {
         lock(&self.child).stdout.take()
     }
 
-    /// How it ended, if it has.
+    /// Its exit status, once it has ended.
     ///
     /// # Errors
     /// When the operating system will not say.

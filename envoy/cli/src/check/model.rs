@@ -1,0 +1,8 @@
+//! What the checks read in a config: its parts, with the questions that several checks ask of them.
+
+pub mod cluster;
+pub mod filter;
+pub mod listener;
+pub mod route;
+pub mod source;
+pub mod validation;

@@ -1,0 +1,69 @@
+//! A listener of an Envoy config, and who can reach it.
+
+use crate::check::document::Node;
+
+/// A listener.
+pub struct Listener<'a>(pub &'a Node);
+
+/// An `http_connection_manager` of a listener.
+#[derive(Clone, Copy)]
+pub struct Manager<'a> {
+    /// The filter chain it is in.
+    pub filter_chain: &'a Node,
+    /// Its `typed_config`.
+    pub node: &'a Node,
+}
+
+impl<'a> Listener<'a> {
+    /// Its name, or what to call it if it has none.
+    pub fn name(&self) -> &'a str {
+        Some(self.0.text("name")).filter(|name| !name.is_empty()).unwrap_or("without a name")
+    }
+
+    /// Whether only this machine reaches it.
+    pub fn is_loopback(&self) -> bool {
+        let others = self.0.list("additional_addresses").iter().map(|other| other.get("address"));
+        std::iter::once(self.0.get("address")).chain(others).all(|address| address.is_none_or(is_loopback))
+    }
+
+    /// Its connection managers.
+    pub fn managers(&self) -> Vec<Manager<'a>> {
+        let chains = self.0.list("filter_chains").iter().chain(self.0.get("default_filter_chain"));
+        let mut managers = Vec::new();
+        for filter_chain in chains {
+            for filter in filter_chain.list("filters") {
+                if filter.type_name().ends_with(".HttpConnectionManager") {
+                    managers.extend(filter.get("typed_config").map(|node| Manager { filter_chain, node }));
+                }
+            }
+        }
+        managers
+    }
+}
+
+/// Whether an address is of this machine alone. A socket in the file system is.
+pub fn is_loopback(address: &Node) -> bool {
+    let Some(socket) = address.get("socket_address") else {
+        return true;
+    };
+    let address = socket.text("address");
+    address == "localhost" || address.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::document::read;
+
+    #[test]
+    fn a_loopback_address_and_a_socket_in_the_file_system_are_of_this_machine_alone() {
+        let is_local = |text: &str| Listener(&read(text).unwrap()).is_loopback();
+        assert!(is_local("address: { socket_address: { address: 127.8.0.1, port_value: 1 } }"));
+        assert!(is_local("address: { socket_address: { address: '::1', port_value: 1 } }"));
+        assert!(is_local("address: { pipe: { path: /run/envoy.sock } }"));
+        assert!(!is_local("address: { socket_address: { address: '::', port_value: 1 } }"));
+        assert!(!is_local("address: { socket_address: { address: envoy.internal, port_value: 1 } }"));
+        let two = "{ address: { pipe: { path: /a } }, additional_addresses: [{ address: { socket_address: { address: 10.0.0.1 } } }] }";
+        assert!(!is_local(two));
+    }
+}

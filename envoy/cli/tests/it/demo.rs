@@ -1,0 +1,20 @@
+//! `gatepost demo`.
+
+use crate::command::gatepost;
+
+#[test]
+fn the_demo_shows_twenty_verified_deliveries_and_exits_0() {
+    let output = gatepost(&["demo"], &[]);
+    let (shown, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{shown}{said}");
+    assert!(shown.contains("\n20 of 20 deliveries verified by the receiver\n"), "{shown}");
+    assert_eq!(shown.lines().filter(|line| line.ends_with(" 1        verified")).count(), 20, "{shown}");
+}
+
+#[test]
+fn without_an_envoy_that_runs_the_demo_says_which_one_it_tried_and_exits_1() {
+    let output = gatepost(&["demo"], &[("ENVOY", "/nonexistent/envoy")]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("error: $ENVOY is /nonexistent/envoy: it does not start: No such file"), "{said}");
+}
