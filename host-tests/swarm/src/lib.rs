@@ -18,6 +18,7 @@ mod outcome;
 pub mod plan;
 pub mod play;
 pub mod receivers;
+mod requests;
 mod run;
 
 pub use checks::{Broken, Invariant};

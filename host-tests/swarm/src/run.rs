@@ -15,14 +15,12 @@ use crate::checks::{Broken, Checks, Invariant};
 use crate::outcome::{Summary, Violation};
 use crate::plan::Plan;
 use crate::receivers::{Receivers, SINK};
+use crate::requests::{Keyed, Open, Sender, application};
 
 mod end;
 mod operator;
 mod producer;
 mod sender;
-
-use producer::{Keyed, Open};
-use sender::Sender;
 
 /// How often a worker looks for partitions to adopt, and again at those that it has adopted.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -86,7 +84,7 @@ impl Run {
         let mut rng = Rng::with_seed(seed);
         let plan = Rc::new(Plan::new(&mut rng));
         let receivers = Receivers::new(rng.fork());
-        let builder = builder(filter, seed, &plan, &receivers).application(sender::application(seed));
+        let builder = builder(filter, seed, &plan, &receivers).application(application(seed));
         let first = plan.configs.first().map(|config| config.text.as_str()).unwrap_or_default();
         let builder = builder.config(bug.map_or_else(|| first.to_owned(), |bug| bug.config(first)));
         let mut process = builder.start().or_else(|error| broken(Invariant::Starts, error.to_string()))?;

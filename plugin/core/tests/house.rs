@@ -13,8 +13,16 @@ type Sources = BTreeMap<String, String>;
 type Imports = BTreeMap<String, BTreeSet<String>>;
 
 /// The crates whose files are looked at, by their directories in the repository.
-const CRATES: [&str; 7] =
-    ["plugin", "plugin/core", "host-tests", "host-tests/scenarios", "host-tests/swarm", "envoy/cli", "envoy/e2e"];
+const CRATES: [&str; 8] = [
+    "plugin",
+    "plugin/core",
+    "host-tests",
+    "host-tests/scenarios",
+    "host-tests/swarm",
+    "envoy/cli",
+    "envoy/kit",
+    "envoy/e2e",
+];
 
 #[test]
 fn wings_import_only_those_below() {

@@ -10,33 +10,11 @@ use crate::checks::invariant::broken;
 use crate::checks::{Broken, Invariant, Sent};
 use crate::plan::{Config, wrapped};
 use crate::receivers::POISON;
+use crate::requests::{Keyed, Open};
 use gatepost_core::egress::breaker::Position;
 
 /// How much later than its `ack_timeout` a producer may be answered: the idle tick, and a little.
 const LATE: Duration = Duration::from_millis(1_100);
-
-/// A request whose answer is not known yet.
-pub(super) struct Open {
-    pub stream: StreamId,
-    at: Duration,
-    path: &'static str,
-    event: String,
-    /// What leaves for it.
-    body: Vec<u8>,
-    key: Option<String>,
-    /// The number of the configuration that has it; `None` on a connection that was kept alive.
-    config: Option<usize>,
-}
-
-/// An idempotency key that was used.
-#[derive(Clone)]
-pub(super) struct Keyed {
-    path: &'static str,
-    event: String,
-    body: String,
-    /// The first 2xx answer: the event's id, and the body.
-    first: Option<(String, Vec<u8>)>,
-}
 
 impl Run {
     /// Sends an event, or one that was sent before under the same key.

@@ -1,74 +1,21 @@
 //! Who sends signed messages to the inbound path, again and again and forged ones too, and what the application makes of
 //! them.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use fastrand::Rng;
-use host_tests::{Application, Reply, Request, StreamId};
+use host_tests::{Request, StreamId};
 
 use super::{Run, defect};
 use crate::checks::attempts::mac;
 use crate::checks::invariant::broken;
 use crate::checks::{Broken, Invariant};
 use crate::plan::{PARTNER, PARTNERS_SECRET};
+use crate::requests::PATH;
 
-const PATH: &str = "/hooks";
 const VERIFIED: &str = "x-gatepost-verified";
 /// How long a claim holds, and how long a message that was taken is remembered.
 const CLAIM: Duration = Duration::from_secs(300);
 const TTL: Duration = Duration::from_secs(900);
-
-/// The application: what comes to the inbound path it takes, refuses, or does not answer. It has a dice of its own, as
-/// the sender has: events fall as they did without them.
-pub(super) fn application(seed: u64) -> Application {
-    let mut rng = Rng::with_seed(seed ^ 0x0a11);
-    Application::by(move |request| {
-        let at_once = |status| Reply::status(status).after(Duration::ZERO);
-        if request.header(":path") != PATH {
-            return at_once(200);
-        }
-        let later = Duration::from_millis(rng.u64(1..4_000));
-        match rng.u8(0..12) {
-            0..5 => at_once(200),
-            5 | 6 => Reply::status(202).after(later),
-            7 => at_once(500),
-            8 => Reply::status(404).after(later),
-            9 => Reply::disconnect(),
-            10 => Reply::reset().after(later),
-            _ => Reply::hang(),
-        }
-    })
-}
-
-/// A message, known by its number.
-#[derive(Debug, Default)]
-struct Message {
-    /// Requests of it that are with the application, since when.
-    with_application: Vec<(StreamId, Duration)>,
-    /// When the one came that the application took.
-    taken: Option<Duration>,
-    /// A client left: how it stands now only the gateway knows.
-    is_unsure: bool,
-}
-
-/// The sender.
-pub(super) struct Sender {
-    rng: Rng,
-    messages: BTreeMap<u32, Message>,
-    next: u32,
-}
-
-impl Sender {
-    pub fn new(seed: u64) -> Self {
-        Self { rng: Rng::with_seed(seed ^ 0x5e9d), messages: BTreeMap::new(), next: 0 }
-    }
-
-    /// The process has ended: what it had seen may come again.
-    pub fn forget(&mut self) {
-        self.messages.clear();
-    }
-}
 
 /// A message: attempt 0 as it came first, 1 without its id, 2 with another body under the same id.
 fn request(number: u32, attempt: u8, secret: &str) -> Request {
