@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use host_tests::{Answer, Request, StreamId};
+use host_tests::{Answer, Request};
 use serde_json::Value;
 
 use super::{Run, defect};
