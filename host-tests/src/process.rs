@@ -137,7 +137,7 @@ impl Process {
     }
 
     /// Every write to shared data that was made, in order; none unless they are
-    /// [recorded](Builder::record_writes).
+    /// [recorded](crate::Builder::record_writes).
     pub fn writes(&self) -> &[Write] {
         self.world.writes.as_deref().unwrap_or_default()
     }

@@ -1,4 +1,4 @@
-//! Virtual time: both clocks of the process stand still until the scheduler moves them.
+//! Virtual time: both clocks of the process stand still until a test lets time pass.
 
 use std::time::Duration;
 
