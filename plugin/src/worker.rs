@@ -6,7 +6,7 @@ use std::rc::Rc;
 use gatepost_core::config::Config;
 use gatepost_core::engine::Engine;
 use gatepost_core::inbound::Ticket;
-use gatepost_core::ingress::request::{Count, Request, Step, Work};
+use gatepost_core::ingress::request::{Request, RequestResult, Step, Work};
 use gatepost_core::store::World;
 use gatepost_core::telemetry::log::Log;
 use gatepost_core::telemetry::notice::Notice;
@@ -91,7 +91,7 @@ impl Worker {
     }
 
     /// Counts a request.
-    pub fn count(&self, count: Option<Count>) {
+    pub fn count(&self, count: Option<RequestResult>) {
         count.into_iter().for_each(|count| self.tell(Now::default(), &Notice::Request(count)));
     }
 

@@ -11,8 +11,8 @@ use crate::admin::about::{About, AboutEndpoint};
 use crate::admin::control::{Control, StateOverride};
 use crate::answer::{Answer, Problem, json};
 use crate::config::{Admin, Problems, Role};
-use crate::egress::operational::{Kind, News};
-use crate::egress::state::Keys;
+use crate::egress::operational::{News, NewsKind};
+use crate::egress::state::EndpointKeys;
 use crate::json::quoted;
 use crate::store::{SharedStore, StoreError, World};
 use answers::{Drained, Health, Process};
@@ -32,7 +32,7 @@ mod tell;
 
 /// A request to the surface.
 #[derive(Clone, Copy, Debug)]
-pub struct Request<'a> {
+pub struct AdminRequest<'a> {
     /// The method.
     pub method: &'a str,
     /// What follows `admin.path`, without the query.
@@ -66,7 +66,7 @@ impl From<StoreError> for Box<Problem> {
 }
 
 /// Answers a request, in the name of the plugin `prefix`.
-pub fn handle(world: &mut World<'_>, prefix: &str, admin: &Admin, request: &Request<'_>) -> Outcome {
+pub fn handle(world: &mut World<'_>, prefix: &str, admin: &Admin, request: &AdminRequest<'_>) -> Outcome {
     let mut surface = Surface {
         world,
         prefix,
@@ -98,7 +98,7 @@ struct Surface<'a, 'w> {
     world: &'a mut World<'w>,
     prefix: &'a str,
     admin: &'a Admin,
-    request: &'a Request<'a>,
+    request: &'a AdminRequest<'a>,
     /// What the request's token allows, once it is known.
     role: Role,
     /// Whose token it is: the beginning of its SHA-256.
@@ -221,9 +221,9 @@ impl Surface<'_, '_> {
     fn set_endpoint(&mut self, about: &About, name: &str) -> Result<Outcome> {
         let disabled = commands::endpoint_command(self.request.body).map_err(bad_request)?;
         let endpoint = self.endpoint(about, name)?;
-        let keys = Keys::new(self.prefix, name);
+        let keys = EndpointKeys::new(self.prefix, name);
         if keys.override_disabled(self.world.store, endpoint.disabled, endpoint.digest, Some(disabled))? {
-            let kind = Kind::EndpointDisabled;
+            let kind = NewsKind::EndpointDisabled;
             self.tell(about, &[News { kind, endpoint: name, reason: "operator", facts: None }]);
         }
         self.changed(about, format!("endpoint={name} disabled={disabled}"))
@@ -233,8 +233,8 @@ impl Surface<'_, '_> {
         let open = commands::breaker_command(self.request.body).map_err(bad_request)?;
         let endpoint = self.endpoint(about, name)?;
         let (store, now) = (&mut *self.world.store, self.world.now.mono);
-        if Keys::new(self.prefix, name).force_breaker(store, now, open.then_some(endpoint.open))?.is_some() {
-            let kind = if open { Kind::BreakerOpened } else { Kind::BreakerClosed };
+        if EndpointKeys::new(self.prefix, name).force_breaker(store, now, open.then_some(endpoint.open))?.is_some() {
+            let kind = if open { NewsKind::BreakerOpened } else { NewsKind::BreakerClosed };
             self.tell(about, &[News { kind, endpoint: name, reason: "operator", facts: None }]);
         }
         self.changed(about, format!("endpoint={name} breaker={}", if open { "open" } else { "closed" }))
@@ -243,7 +243,7 @@ impl Surface<'_, '_> {
     fn delete_overrides(&mut self, about: &About) -> Result<Outcome> {
         Control::change(self.world.store, self.prefix, &mut |control| *control = Control::default())?;
         for endpoint in &about.endpoints {
-            let keys = Keys::new(self.prefix, &endpoint.name);
+            let keys = EndpointKeys::new(self.prefix, &endpoint.name);
             keys.override_disabled(self.world.store, endpoint.disabled, endpoint.digest, None)?;
         }
         self.delete_rollout_overrides(about)?;

@@ -55,7 +55,7 @@ pub struct Config {
     /// Which share of the events goes to an endpoint.
     pub rollout: Rollout,
     /// What may not be in a payload; `None`: anything may.
-    pub payload_guard: Option<payload::Rules>,
+    pub payload_guard: Option<payload::GuardRules>,
     /// What may be kept, and how much of it.
     pub limits: Limits,
     /// How operators see and change what it does; `None`: there is no admin surface at all.

@@ -38,10 +38,10 @@ use std::time::Duration;
 
 use crate::config::Config;
 use crate::egress::endpoint::Endpoint;
-use crate::egress::state::Keys;
+use crate::egress::state::EndpointKeys;
 use crate::ids::EndpointId;
-use crate::inbound::Gate;
-use crate::ingress::idempotency::Table;
+use crate::inbound::Verifier;
+use crate::ingress::idempotency::KeyTable;
 use crate::ledger::generation::Generation;
 use crate::rollout::guard;
 use crate::store::World;
@@ -94,9 +94,9 @@ pub struct Engine {
     prefix: String,
     /// Counts callbacks: what another one has read may have changed since.
     callback: u64,
-    idempotency: Table,
+    idempotency: KeyTable,
     /// The tables of what was verified.
-    gate: Gate,
+    gate: Verifier,
     leadership: Leadership,
     queue: Queue,
     /// In the order of the config.
@@ -113,12 +113,12 @@ impl Engine {
     /// a partition is claimed at the first event.
     pub fn new(config: Rc<Config>, prefix: &str) -> Self {
         let window = guard::window(config.rollout.guard.as_ref());
-        let state = |endpoint: &Endpoint| EndpointState::new(Keys::new(prefix, &endpoint.name), window);
+        let state = |endpoint: &Endpoint| EndpointState::new(EndpointKeys::new(prefix, &endpoint.name), window);
         Self {
             prefix: prefix.to_owned(),
             callback: 0,
-            idempotency: Table::new(prefix, config.limits.idempotency_keys),
-            gate: Gate::new(&config.inbound, prefix),
+            idempotency: KeyTable::new(prefix, config.limits.idempotency_keys),
+            gate: Verifier::new(&config.inbound, prefix),
             leadership: Leadership::new(Generation::new(prefix, config.fingerprint)),
             queue: Queue::new(&config.endpoints),
             endpoints: config.endpoints.iter().map(state).collect(),
@@ -227,7 +227,7 @@ impl Engine {
         }
     }
 
-    fn endpoint(&self, id: EndpointId) -> Option<(&Endpoint, &Keys)> {
+    fn endpoint(&self, id: EndpointId) -> Option<(&Endpoint, &EndpointKeys)> {
         Some((self.config.endpoints.get(id.0)?, &self.endpoints.get(id.0)?.keys))
     }
 }

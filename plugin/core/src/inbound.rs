@@ -26,7 +26,7 @@ use crate::path::{PathPattern, Router, readings};
 use crate::signature::{Fault, Marks, Signature, Tolerance};
 use crate::store::{SharedStore, StoreError};
 use crate::time::{Now, WallTime};
-use replay::{Claim, Duplicate, Seen, Table, WhenFull};
+use replay::{Duplicate, MessageClaim, ReplayTable, Seen, WhenFull};
 
 pub mod replay;
 
@@ -167,8 +167,8 @@ impl InboundResult {
 
 /// The rules with what they have seen.
 #[derive(Debug)]
-pub struct Gate {
-    tables: Vec<Table>,
+pub struct Verifier {
+    tables: Vec<ReplayTable>,
 }
 
 /// What becomes of a request.
@@ -184,15 +184,15 @@ pub struct Verdict {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ticket {
     rule: RuleId,
-    claim: Claim,
+    claim: MessageClaim,
 }
 
-impl Gate {
+impl Verifier {
     /// The rules of a configuration, for the plugin `plugin`.
     pub fn new(rules: &Rules, plugin: &str) -> Self {
         let table = |rule: &Rule| {
             let marks = rule.signatures.iter().map(|signature| signature.marks_max()).sum();
-            Table::new(plugin, &rule.name, rule.replay, marks)
+            ReplayTable::new(plugin, &rule.name, rule.replay, marks)
         };
         Self { tables: rules.list.iter().map(table).collect() }
     }

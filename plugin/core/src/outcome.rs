@@ -66,7 +66,7 @@ pub enum Ending {
 
 /// What an ending means for the delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum EndingVerdict {
     /// 2xx: done.
     Delivered,
     /// Worth another attempt, if the schedule has one.
@@ -80,13 +80,13 @@ pub enum Verdict {
 impl Ending {
     /// The rules of delivery: 2xx is success; a timeout, reset or connect failure is always retried; of the other
     /// statuses those in `retried` are, and the rest are final. A 3xx is never followed.
-    pub fn verdict(self, retried: &StatusSet) -> Verdict {
+    pub fn verdict(self, retried: &StatusSet) -> EndingVerdict {
         match self {
-            Self::Status(200..=299) => Verdict::Delivered,
-            Self::Status(status) if retried.contains(status) => Verdict::Retry,
-            Self::Status(410) => Verdict::Gone,
-            Self::Status(_) => Verdict::Failed,
-            Self::Timeout | Self::Reset | Self::Connect => Verdict::Retry,
+            Self::Status(200..=299) => EndingVerdict::Delivered,
+            Self::Status(status) if retried.contains(status) => EndingVerdict::Retry,
+            Self::Status(410) => EndingVerdict::Gone,
+            Self::Status(_) => EndingVerdict::Failed,
+            Self::Timeout | Self::Reset | Self::Connect => EndingVerdict::Retry,
         }
     }
 
@@ -239,15 +239,15 @@ mod tests {
     fn only_a_2xx_delivers_and_only_listed_statuses_and_lost_connections_are_tried_again() {
         for status in 100..600 {
             let expected = match status {
-                200..=299 => Verdict::Delivered,
-                410 => Verdict::Gone,
-                408 | 429 | 500..=599 => Verdict::Retry,
-                _ => Verdict::Failed,
+                200..=299 => EndingVerdict::Delivered,
+                410 => EndingVerdict::Gone,
+                408 | 429 | 500..=599 => EndingVerdict::Retry,
+                _ => EndingVerdict::Failed,
             };
             assert_eq!(Ending::Status(status).verdict(&retried()), expected, "{status}");
         }
         for lost in [Ending::Timeout, Ending::Reset, Ending::Connect] {
-            assert_eq!(lost.verdict(&StatusSet::default()), Verdict::Retry);
+            assert_eq!(lost.verdict(&StatusSet::default()), EndingVerdict::Retry);
         }
     }
 

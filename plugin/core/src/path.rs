@@ -21,11 +21,11 @@ pub use pattern::{PathPattern, SEGMENTS_MAX};
 #[derive(Debug, Default)]
 pub struct Router {
     /// Node 0 is the root.
-    nodes: Vec<Node>,
+    nodes: Vec<PathNode>,
 }
 
 #[derive(Debug, Default)]
-struct Node {
+struct PathNode {
     literals: Index,
     capture: Option<usize>,
     /// Routes whose pattern ends here.
@@ -59,7 +59,7 @@ impl Router {
     /// Builds the trie from each route's pattern and required headers (names in lower case, sorted), in the order of the
     /// config.
     pub fn build<'a>(routes: impl IntoIterator<Item = (&'a PathPattern, &'a [(String, String)])>) -> Self {
-        let mut router = Self { nodes: vec![Node::default()] };
+        let mut router = Self { nodes: vec![PathNode::default()] };
         for (id, (pattern, headers)) in routes.into_iter().enumerate() {
             router.insert(id, pattern, headers);
         }
@@ -141,7 +141,7 @@ impl Router {
                 Segment::Capture => *node.capture.get_or_insert(fresh),
             };
             if at == fresh {
-                self.nodes.push(Node::default());
+                self.nodes.push(PathNode::default());
             }
         }
         if let Some(node) = self.nodes.get_mut(at) {

@@ -158,7 +158,7 @@ pub struct RolledBack {
 
 /// How a rollout stands, in a word of the admin surface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage {
+pub enum RolloutStage {
     /// The plan has no phases.
     Fixed,
     /// An operator's share is in force.
@@ -177,7 +177,7 @@ pub enum Stage {
     RolledBack,
 }
 
-impl Stage {
+impl RolloutStage {
     /// Its word.
     pub fn label(self) -> &'static str {
         match self {
@@ -259,22 +259,22 @@ impl Progress {
     }
 
     /// How it stands.
-    pub fn stage(&self, plan: &Plan, now: WallTime) -> Stage {
+    pub fn stage(&self, plan: &Plan, now: WallTime) -> RolloutStage {
         if self.rolled_back.is_some() {
-            return Stage::RolledBack;
+            return RolloutStage::RolledBack;
         }
         if self.by_operator.is_some() {
-            return Stage::Overridden;
+            return RolloutStage::Overridden;
         }
-        let Some(phase) = plan.phases.get(self.phase as usize) else { return Stage::Fixed };
+        let Some(phase) = plan.phases.get(self.phase as usize) else { return RolloutStage::Fixed };
         match self.end(plan) {
-            _ if now < self.since => Stage::Scheduled,
-            None => Stage::Complete,
-            Some(_) if self.is_held => Stage::Held,
-            Some(end) if now < end => Stage::Running,
-            Some(_) if phase.is_manual => Stage::Waiting,
-            Some(_) if self.breached.is_some() => Stage::Held,
-            Some(_) => Stage::Running,
+            _ if now < self.since => RolloutStage::Scheduled,
+            None => RolloutStage::Complete,
+            Some(_) if self.is_held => RolloutStage::Held,
+            Some(end) if now < end => RolloutStage::Running,
+            Some(_) if phase.is_manual => RolloutStage::Waiting,
+            Some(_) if self.breached.is_some() => RolloutStage::Held,
+            Some(_) => RolloutStage::Running,
         }
     }
 
@@ -314,7 +314,7 @@ impl Progress {
 
     /// Has it come to wait for an operator, and nobody was told?
     pub fn waits_untold(&self, plan: &Plan, now: WallTime) -> bool {
-        !self.is_told && self.stage(plan, now) == Stage::Waiting
+        !self.is_told && self.stage(plan, now) == RolloutStage::Waiting
     }
 
     /// It is told that it waits; says whether that was to be told.

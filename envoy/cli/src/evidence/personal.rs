@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use gatepost_core::ingress::payload::detect::{Kinds, find};
-use gatepost_core::ingress::payload::{Kind, REDACTED};
+use gatepost_core::ingress::payload::detect::{DataKinds, find};
+use gatepost_core::ingress::payload::{DataKind, REDACTED};
 use serde::Serialize;
 
 use super::attainment::Attainment;
@@ -43,7 +43,7 @@ impl Scan {
     /// Looks through a line. What the filter writes may hold none of it; in Envoy's own lines addresses are ordinary.
     pub fn look(&mut self, file: &str, line: u64, text: &str, is_of_filter: bool) {
         self.lines += 1;
-        let wanted = if is_of_filter { all() } else { all().without(Kind::Ipv4).without(Kind::Ipv6) };
+        let wanted = if is_of_filter { all() } else { all().without(DataKind::Ipv4).without(DataKind::Ipv6) };
         let mut from = 0;
         while let Some((kind, place)) = find(text.as_bytes(), from, wanted) {
             self.total += 1;
@@ -68,8 +68,10 @@ pub(super) fn redacted(text: &str) -> String {
 }
 
 /// What is looked for in text.
-fn all() -> Kinds {
-    [Kind::Email, Kind::Ipv4, Kind::Ipv6, Kind::Phone, Kind::Card].into_iter().fold(Kinds::NONE, Kinds::with)
+fn all() -> DataKinds {
+    [DataKind::Email, DataKind::Ipv4, DataKind::Ipv6, DataKind::Phone, DataKind::Card]
+        .into_iter()
+        .fold(DataKinds::NONE, DataKinds::with)
 }
 
 impl PersonalData {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use gatepost_core::egress::breaker::{PROBE_GRACE, Position};
-use gatepost_core::egress::state::Shared;
+use gatepost_core::egress::state::EndpointRecord;
 use gatepost_core::store::Record;
 use host_tests::Write;
 
@@ -61,7 +61,7 @@ pub struct Breakers {
 impl Breakers {
     /// A write of the record of an endpoint. `is_forced`: an operator's request is under way.
     pub fn write(&mut self, plan: &Plan, endpoint: &Endpoint, write: &Write, is_forced: bool) -> Result<(), Broken> {
-        let Ok((Shared { breaker, .. }, _)) = Shared::decode(&write.value) else {
+        let Ok((EndpointRecord { breaker, .. }, _)) = EndpointRecord::decode(&write.value) else {
             return broken(Invariant::BreakerMoves, format!("{} is no record", write.key));
         };
         let watched = self.watched.entry(endpoint.name.clone()).or_default();
@@ -95,10 +95,10 @@ impl Breakers {
         let key = format!("gatepost/breaker/{}", endpoint.name);
         let call = &got.call;
         let record = call.shared.iter().find(|(other, _)| *other == key).map(|(_, value)| value);
-        let breaker = match record.map(|record| Shared::decode(record)) {
+        let breaker = match record.map(|record| EndpointRecord::decode(record)) {
             // None yet: it is closed.
             None => None,
-            Some(Ok((Shared { breaker, .. }, _))) => Some(breaker),
+            Some(Ok((EndpointRecord { breaker, .. }, _))) => Some(breaker),
             Some(Err(_)) => return broken(Invariant::BreakerMoves, format!("{key} is no record")),
         };
         let place = format!("{} at {:?}", endpoint.name, call.at);

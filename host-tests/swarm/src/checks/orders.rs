@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use gatepost_core::admin::control::State;
+use gatepost_core::admin::control::FilterState;
 use serde_json::Value;
 
 use super::invariant::{Broken, Invariant, broken};
@@ -16,7 +16,7 @@ const IN_FORCE: Duration = Duration::from_secs(1);
 /// The state that an operator put over that of the config.
 #[derive(Clone, Copy, Debug)]
 struct Stated {
-    state: State,
+    state: FilterState,
     /// The config's `enabled` at that time.
     over: bool,
     /// Since when nothing leaves, if nothing does.
@@ -42,8 +42,8 @@ pub struct Orders {
 
 impl Orders {
     /// An operator put this state over the config's `over`.
-    pub fn state(&mut self, at: Duration, state: State, over: bool) {
-        let stopped = self.stated.filter(|stated| stated.over == over && stated.state != State::Enabled);
+    pub fn state(&mut self, at: Duration, state: FilterState, over: bool) {
+        let stopped = self.stated.filter(|stated| stated.over == over && stated.state != FilterState::Enabled);
         let since = stopped.filter(|_| !self.is_unknown).map_or(at, |stopped| stopped.since);
         self.stated = Some(Stated { state, over, since, may_be_forgotten: false });
         (self.is_unknown, self.changed, self.draining) = (false, at, None);
@@ -87,7 +87,7 @@ impl Orders {
 
     /// Is everything on, as far as anybody knows?
     pub fn are_none(&self) -> bool {
-        self.stated.is_none_or(|stated| stated.state == State::Enabled)
+        self.stated.is_none_or(|stated| stated.state == FilterState::Enabled)
             && !self.is_unknown
             && self.draining.is_none()
             && self.disabled.is_empty()
@@ -118,7 +118,7 @@ impl Orders {
             let stated = self.stated.filter(|stated| stated.over == config.enabled);
             let stops = match stated {
                 Some(Stated { may_be_forgotten: true, .. }) => false,
-                Some(stated) => stated.state != State::Enabled && at >= stated.since + IN_FORCE,
+                Some(stated) => stated.state != FilterState::Enabled && at >= stated.since + IN_FORCE,
                 None => !config.enabled && at >= self.changed + IN_FORCE,
             };
             if stops {
@@ -148,12 +148,12 @@ impl Orders {
             return Ok(());
         }
         let state = stated.map(|stated| stated.state);
-        let state = state.unwrap_or(State::configured(config.enabled));
+        let state = state.unwrap_or(FilterState::configured(config.enabled));
         let is_so = match state {
-            State::Disabled => status == 503 || word == "disabled",
+            FilterState::Disabled => status == 503 || word == "disabled",
             _ if self.draining.is_some_and(|since| at >= since + IN_FORCE) => status == 503,
-            State::Paused => word != "disabled" && are_held(receipt),
-            State::Enabled => word != "disabled",
+            FilterState::Paused => word != "disabled" && are_held(receipt),
+            FilterState::Enabled => word != "disabled",
         };
         if is_so { Ok(()) } else { broken(Invariant::StoppedAnswers, format!("{status} {receipt} while {state:?}")) }
     }

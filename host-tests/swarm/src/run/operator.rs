@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gatepost_core::admin::control::State;
+use gatepost_core::admin::control::FilterState;
 use gatepost_core::egress::breaker::Position;
 use host_tests::{Answer, Request, Thread};
 use serde_json::{Value, json};
@@ -21,15 +21,15 @@ impl Run {
         let dice = self.rng.u8(0..16);
         if !self.checks.orders.are_none() && self.rng.bool() {
             return match dice {
-                0..8 => self.set_state(State::Enabled),
+                0..8 => self.set_state(FilterState::Enabled),
                 8..12 => self.delete_overrides().map(|_| ()),
                 _ => self.set_endpoint(Some(false)).map(|_| ()),
             };
         }
         match dice {
-            0 => self.set_state(State::Paused),
-            1 => self.set_state(State::Disabled),
-            2 => self.set_state(State::Enabled),
+            0 => self.set_state(FilterState::Paused),
+            1 => self.set_state(FilterState::Disabled),
+            2 => self.set_state(FilterState::Enabled),
             3 | 4 => self.set_endpoint(None).map(|_| ()),
             5 | 6 => self.force_breaker(),
             7 => self.delete_overrides().map(|_| ()),
@@ -74,7 +74,7 @@ impl Run {
         self.checks.store.value("gatepost/about").is_some()
     }
 
-    fn set_state(&mut self, state: State) -> Result<(), Broken> {
+    fn set_state(&mut self, state: FilterState) -> Result<(), Broken> {
         let answer = self.order("PUT", "state", &json!({"state": state.label(), "reason": "a try"}))?;
         let now = self.process.clock().elapsed();
         let Some(receipt) = receipt(answer.as_ref()) else {

@@ -6,7 +6,7 @@
 use gatepost_core::config;
 use gatepost_core::headers::Headers;
 use gatepost_core::ids::RuleId;
-use gatepost_core::inbound::Gate;
+use gatepost_core::inbound::Verifier;
 use gatepost_core::store::{Cas, SharedStore, StoreError};
 use gatepost_core::time::{Instant, Now, WallTime};
 use libfuzzer_sys::fuzz_target;
@@ -58,7 +58,7 @@ fuzz_target!(|bytes: &[u8]| {
     let headers: Vec<_> = NAMES.into_iter().zip(parts).filter(|(_, value)| !value.is_empty()).collect();
     let now = Now { mono: Instant::from_nanos(1 << 50), wall: WallTime::from_millis(1_700_000_000_000) };
     let mut store = Store(table.to_vec());
-    let verdict = Gate::new(&config, "g").verify(&config, &mut store, now, RuleId(0), &Headers::new(&headers), body);
+    let verdict = Verifier::new(&config, "g").verify(&config, &mut store, now, RuleId(0), &Headers::new(&headers), body);
     let answer = verdict.pass.expect_err("nobody here can sign");
     assert!((400..504).contains(&answer.status) && !answer.body.is_empty());
 });

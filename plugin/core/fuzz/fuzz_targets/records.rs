@@ -9,7 +9,7 @@ use gatepost_core::config;
 use gatepost_core::engine::{Action, Engine, Offer};
 use gatepost_core::ids::RouteId;
 use gatepost_core::ingress::event::Event;
-use gatepost_core::ingress::idempotency::Key;
+use gatepost_core::ingress::idempotency::IdempotencyKey;
 use gatepost_core::outcome::Ending;
 use gatepost_core::store::{Cas, SharedStore, StoreError, World};
 use gatepost_core::time::{Instant, Now, WallTime};
@@ -89,7 +89,7 @@ fuzz_target!(|bytes: &[u8]| {
             traceparent: None,
             tracestate: None,
         };
-        let key = (second % 2 == 0).then(|| Key::new("r", None, b"key", b"{}"));
+        let key = (second % 2 == 0).then(|| IdempotencyKey::new("r", None, b"key", b"{}"));
         engine.serve(&mut world, second);
         engine.offer(&mut world, Offer { stream: 1, route: RouteId(0), event, key, rollout_key: None });
         let mut actions = 0;

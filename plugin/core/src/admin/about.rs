@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::admin::control::{Control, State};
+use crate::admin::control::{Control, FilterState};
 use crate::config::Config;
 use crate::egress::endpoint::Endpoint;
-use crate::egress::operational::{Kinds, News};
-use crate::egress::state::Keys;
+use crate::egress::operational::{News, NewsKinds};
+use crate::egress::state::EndpointKeys;
 use crate::ids::EventId;
 use crate::ledger::record::{DeliveryRecord, Stage};
 use crate::rollout::{self, Plan, Progress, guard};
@@ -53,7 +53,7 @@ pub struct AboutEndpoint {
     /// How long its breaker stays open.
     pub open: Duration,
     /// The events of the gateway's own that it wants.
-    pub operational: Kinds,
+    pub operational: NewsKinds,
 }
 
 impl From<&Endpoint> for AboutEndpoint {
@@ -93,7 +93,7 @@ impl AboutEndpoint {
 
     /// Is its rollout at 0, or is it disabled? Then its deliveries wait for an operator.
     fn is_held(&self, store: &mut dyn SharedStore, prefix: &str, plan: &Plan, now: Now) -> Result<bool, StoreError> {
-        if Keys::new(prefix, &self.name).shared(store)?.disables(self.disabled, self.digest) {
+        if EndpointKeys::new(prefix, &self.name).shared(store)?.disables(self.disabled, self.digest) {
             return Ok(true);
         }
         let kept = read::<Progress>(store, &rollout::key(prefix, &self.name))?;
@@ -119,7 +119,7 @@ impl About {
     /// # Errors
     /// The store's.
     pub fn held(&self, store: &mut dyn SharedStore, prefix: &str, now: Now) -> Result<Held<'_>, StoreError> {
-        let is_off = Control::read(store, prefix)?.state(self.enabled) != State::Enabled;
+        let is_off = Control::read(store, prefix)?.state(self.enabled) != FilterState::Enabled;
         let mut held = Held { is_off, endpoints: Vec::new() };
         for endpoint in &self.endpoints {
             if endpoint.is_held(store, prefix, &self.plan, now)? {
@@ -183,7 +183,7 @@ mod tests {
             disabled: true,
             digest: 1 << 63,
             open: Duration::from_millis(1500),
-            operational: Kinds::of(&[EventPattern::parse("gatepost.**").unwrap()]),
+            operational: NewsKinds::of(&[EventPattern::parse("gatepost.**").unwrap()]),
         };
         let about = About {
             instance: Some(EventId(*b"0123456789abcdef")),

@@ -1,6 +1,6 @@
 //! The bodies of the admin surface's requests: they are read, and their mistakes told, as the config's are.
 
-use crate::admin::control::State;
+use crate::admin::control::FilterState;
 use crate::config::{Node, Problems, choice, percent, read_body};
 use crate::rollout::Percent;
 
@@ -11,10 +11,11 @@ const REASON_MAX: usize = 200;
 ///
 /// # Errors
 /// All that is wrong with it.
-pub fn state_command(body: &[u8]) -> Result<(State, String), Problems> {
+pub fn state_command(body: &[u8]) -> Result<(FilterState, String), Problems> {
     read_body(body, |node| {
         let object = node.object(&["state", "reason"], &[])?;
-        let state = object.required("state", "enabled or paused or disabled", |node| choice(node, &State::WORDS, &[]));
+        let state =
+            object.required("state", "enabled or paused or disabled", |node| choice(node, &FilterState::WORDS, &[]));
         let reason = object.or("reason", String::new(), |node| {
             let text = node.text("a few words")?;
             let reason: String = text.chars().filter(|c| !c.is_control()).take(REASON_MAX).collect();

@@ -17,7 +17,7 @@ pub const REREAD: Duration = Duration::from_millis(250);
 
 /// What is done with events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum State {
+pub enum FilterState {
     /// They are taken and delivered.
     Enabled,
     /// They are taken and wait; no attempt starts.
@@ -26,7 +26,7 @@ pub enum State {
     Disabled,
 }
 
-impl State {
+impl FilterState {
     /// The words of the admin surface.
     pub const WORDS: [(&'static str, Self); 3] =
         [("enabled", Self::Enabled), ("paused", Self::Paused), ("disabled", Self::Disabled)];
@@ -50,7 +50,7 @@ impl State {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StateOverride {
     /// The state.
-    pub state: State,
+    pub state: FilterState,
     /// The config's `enabled` at that time.
     pub over: bool,
     /// Why, in the operator's words; it may be empty.
@@ -102,8 +102,8 @@ impl Control {
     }
 
     /// What is done with events where the config says `enabled`.
-    pub fn state(&self, enabled: bool) -> State {
-        self.override_of(enabled).map_or(State::configured(enabled), |state| state.state)
+    pub fn state(&self, enabled: bool) -> FilterState {
+        self.override_of(enabled).map_or(FilterState::configured(enabled), |state| state.state)
     }
 
     /// Forgets an override whose time is over where the config says `enabled`.
@@ -155,21 +155,21 @@ mod tests {
     use crate::store::recorded::assert_recorded;
 
     fn paused(over: bool) -> StateOverride {
-        StateOverride { state: State::Paused, over, reason: "a test".to_owned(), at: WallTime::default() }
+        StateOverride { state: FilterState::Paused, over, reason: "a test".to_owned(), at: WallTime::default() }
     }
 
     #[test]
     fn without_an_override_the_config_says_what_is_done() {
-        assert_eq!(Control::default().state(true), State::Enabled);
-        assert_eq!(Control::default().state(false), State::Disabled);
+        assert_eq!(Control::default().state(true), FilterState::Enabled);
+        assert_eq!(Control::default().state(false), FilterState::Disabled);
     }
 
     #[test]
     fn an_override_lasts_until_the_value_it_was_put_over_changes() {
         let mut control = Control::default();
         control.set_state(paused(true));
-        assert_eq!(control.state(true), State::Paused);
-        assert_eq!(control.state(false), State::Disabled);
+        assert_eq!(control.state(true), FilterState::Paused);
+        assert_eq!(control.state(false), FilterState::Disabled);
     }
 
     #[test]
@@ -186,16 +186,16 @@ mod tests {
         cached.refresh(&mut store, "g", at(1000)).unwrap();
         Control::change(&mut store, "g", &mut |control| control.set_state(paused(true))).unwrap();
         cached.refresh(&mut store, "g", at(1249)).unwrap();
-        assert_eq!(cached.get().state(true), State::Enabled);
+        assert_eq!(cached.get().state(true), FilterState::Enabled);
         cached.refresh(&mut store, "g", at(1250)).unwrap();
-        assert_eq!(cached.get().state(true), State::Paused);
+        assert_eq!(cached.get().state(true), FilterState::Paused);
     }
 
     #[test]
     fn overrides_are_read_and_written_as_the_previous_release_wrote_them() {
         assert_recorded("control none", &Control::default());
-        for (word, state) in State::WORDS {
-            let (over, reason) = (state == State::Paused, "é".repeat(100));
+        for (word, state) in FilterState::WORDS {
+            let (over, reason) = (state == FilterState::Paused, "é".repeat(100));
             let state = StateOverride { state, over, reason, at: WallTime::from_millis(1_700_000_000_000) };
             assert_recorded(&format!("control {word}"), &Control { state: Some(state), draining: !over });
         }

@@ -19,7 +19,7 @@ use crate::time::WallTime;
 const STATUSES: [&str; 5] = ["pending", "held", "delivered", "failed", "expired"];
 
 /// A delivery with its event. In the order of acceptance, and each once.
-struct Entry {
+struct HistoryEntry {
     accepted: WallTime,
     id: EventId,
     event_type: String,
@@ -28,7 +28,7 @@ struct Entry {
     delivery: DeliveryRecord<String>,
 }
 
-impl Entry {
+impl HistoryEntry {
     fn key(&self) -> (WallTime, EventId, &str) {
         (self.accepted, self.id, &self.delivery.endpoint)
     }
@@ -36,7 +36,7 @@ impl Entry {
 
 /// Which deliveries are wanted. `None`: any.
 #[derive(Default)]
-struct Filter {
+struct HistoryFilter {
     id: Option<EventId>,
     endpoint: Option<String>,
     event: Option<Subscriptions>,
@@ -44,7 +44,7 @@ struct Filter {
     since: WallTime,
 }
 
-impl Filter {
+impl HistoryFilter {
     fn wants_event(&self, event: &StateRecord<String>) -> bool {
         self.id.is_none_or(|id| id == event.id)
             && event.accepted_wall >= self.since
@@ -59,11 +59,11 @@ impl Filter {
 
 /// The newest entries that a filter lets through.
 struct Found<'a> {
-    filter: Filter,
+    filter: HistoryFilter,
     held: Held<'a>,
     limit: usize,
     /// Oldest first.
-    entries: Vec<Entry>,
+    entries: Vec<HistoryEntry>,
     /// How many there are, whatever the limit.
     total: u64,
 }
@@ -77,12 +77,19 @@ impl Found<'_> {
             let status = status(&delivery, &self.held);
             if self.filter.wants(&delivery, status) {
                 let (event_type, route) = (event.event_type.clone(), event.route.clone());
-                self.put(Entry { accepted: event.accepted_wall, id: event.id, event_type, route, status, delivery });
+                self.put(HistoryEntry {
+                    accepted: event.accepted_wall,
+                    id: event.id,
+                    event_type,
+                    route,
+                    status,
+                    delivery,
+                });
             }
         }
     }
 
-    fn put(&mut self, entry: Entry) {
+    fn put(&mut self, entry: HistoryEntry) {
         match self.entries.binary_search_by(|other| other.key().cmp(&entry.key())) {
             // It has ended while we looked: what was found later is how it stands.
             Ok(at) => {
@@ -104,7 +111,7 @@ impl Found<'_> {
 impl Surface<'_, '_> {
     pub(super) fn show_event(&mut self, about: &About, id: &str) -> Result<Outcome> {
         let Some(id) = EventId::parse(id) else { return Err(bad("id", "that of an event, a UUID")) };
-        let filter = Filter { id: Some(id), ..Filter::default() };
+        let filter = HistoryFilter { id: Some(id), ..HistoryFilter::default() };
         let found = self.find_deliveries(about, filter, LIMIT_MAX)?;
         let Some(first) = found.entries.first() else {
             let detail = "no event of this id is pending or among the last that ended (limits.history)";
@@ -125,7 +132,8 @@ impl Surface<'_, '_> {
             Some(Ok(pattern)) => Some(Subscriptions::of(&[pattern])),
             Some(Err(_)) => return Err(bad("event", "an event type, or a pattern of types such as payment_*")),
         };
-        let filter = Filter { id: None, endpoint: self.named_endpoint(about)?, event, status, since: self.since()? };
+        let filter =
+            HistoryFilter { id: None, endpoint: self.named_endpoint(about)?, event, status, since: self.since()? };
         let found = self.find_deliveries(about, filter, self.limit()?)?;
         let newest_first = found.entries.iter().rev();
         let deliveries =
@@ -134,7 +142,7 @@ impl Surface<'_, '_> {
     }
 
     /// Looks at what is pending first, so that what ends meanwhile is not missed.
-    fn find_deliveries<'a>(&mut self, about: &'a About, filter: Filter, limit: usize) -> Result<Found<'a>> {
+    fn find_deliveries<'a>(&mut self, about: &'a About, filter: HistoryFilter, limit: usize) -> Result<Found<'a>> {
         let now = self.world.now;
         let held = about.held(self.world.store, self.prefix, now)?;
         let mut found = Found { filter, held, limit, entries: Vec::new(), total: 0 };
@@ -158,7 +166,7 @@ fn status(delivery: &DeliveryRecord<String>, held: &Held<'_>) -> &'static str {
     }
 }
 
-fn event_of(entry: &Entry) -> Event {
+fn event_of(entry: &HistoryEntry) -> Event {
     Event {
         id: entry.id.to_string(),
         event: entry.event_type.clone(),
@@ -167,7 +175,7 @@ fn event_of(entry: &Entry) -> Event {
     }
 }
 
-fn delivery_of(entry: &Entry) -> answers::Delivery {
+fn delivery_of(entry: &HistoryEntry) -> answers::Delivery {
     let trail = &entry.delivery.trail;
     let attempts = trail.attempts.iter().map(|attempt| {
         let ending = Ending::from_code(attempt.code);

@@ -13,13 +13,13 @@ use crate::ledger::record::StateRecord;
 use crate::time::{Now, WallTime};
 
 /// Which letters are wanted.
-struct Filter {
+struct LetterFilter {
     endpoint: Option<String>,
     /// None that died before.
     since: WallTime,
 }
 
-impl Filter {
+impl LetterFilter {
     fn wants(&self, letter: &Letter) -> bool {
         letter.died >= self.since && self.endpoint.as_ref().is_none_or(|endpoint| *endpoint == letter.endpoint)
     }
@@ -56,7 +56,7 @@ impl Surface<'_, '_> {
     pub(super) fn redeliver_one(&mut self, about: &About, delivery: &str) -> Result<Outcome> {
         let (listed, letter) = self.find(delivery)?;
         self.endpoint(about, &letter.endpoint)?;
-        let any = Filter { endpoint: None, since: WallTime::default() };
+        let any = LetterFilter { endpoint: None, since: WallTime::default() };
         self.redeliver(about, &[listed], &any, format!("redeliver={delivery}"))
     }
 
@@ -66,8 +66,8 @@ impl Surface<'_, '_> {
         self.changed(about, format!("discard={delivery}"))
     }
 
-    fn filter(&self, about: &About) -> Result<Filter> {
-        Ok(Filter { endpoint: self.named_endpoint(about)?, since: self.since()? })
+    fn filter(&self, about: &About) -> Result<LetterFilter> {
+        Ok(LetterFilter { endpoint: self.named_endpoint(about)?, since: self.since()? })
     }
 
     /// The letter of a delivery.
@@ -81,7 +81,7 @@ impl Surface<'_, '_> {
         Err(problem(404, "Not Found", "there is no such dead letter (any more)"))
     }
 
-    fn redeliver(&mut self, about: &About, letters: &[Listed], filter: &Filter, line: String) -> Result<Outcome> {
+    fn redeliver(&mut self, about: &About, letters: &[Listed], filter: &LetterFilter, line: String) -> Result<Outcome> {
         let Now { mono, wall } = self.world.now;
         let mut partition = self.partition()?;
         let (mut kept, mut skipped, mut failed) = (Vec::new(), 0, None);

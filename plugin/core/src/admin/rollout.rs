@@ -3,14 +3,14 @@
 use super::answers::{self, Counters, Part, Window};
 use super::{Outcome, Result, Surface, bad_request, commands, problem};
 use crate::admin::about::{About, AboutEndpoint};
-use crate::egress::operational::{Facts, Kind, News};
+use crate::egress::operational::{Facts, News, NewsKind};
 use crate::rollout::guard::{self, Counts, PROCESS, Totals, Trigger};
 use crate::rollout::{Percent, Progress, key};
 use crate::store::{Write, read, update};
 use crate::time::Instant;
 
 /// What is to be told of a change, if anything; or why it is refused.
-type Change = std::result::Result<Option<(Kind, Facts)>, &'static str>;
+type ProgressChange = std::result::Result<Option<(NewsKind, Facts)>, &'static str>;
 
 impl Surface<'_, '_> {
     pub(super) fn set_percent(&mut self, about: &About) -> Result<Outcome> {
@@ -28,7 +28,7 @@ impl Surface<'_, '_> {
         self.change_rollouts(about, word, &|progress, about| match word {
             "promote" if progress.promote(&about.plan, now) => {
                 let percent = progress.selected(&about.plan, now.wall);
-                Ok(Some((Kind::Promoted, Facts::phase(progress.phase, percent))))
+                Ok(Some((NewsKind::Promoted, Facts::phase(progress.phase, percent))))
             }
             "promote" if progress.rolled_back.is_some() => Err("it is rolled back: resume it first"),
             "promote" => Err("no phase follows the one it is in"),
@@ -44,7 +44,7 @@ impl Surface<'_, '_> {
             _ => {
                 let detail = "by an operator";
                 let is_news = progress.roll_back(Trigger::Operator, detail, now.wall);
-                Ok(is_news.then(|| (Kind::RolledBack, Facts::RolledBack { detail: detail.to_owned() })))
+                Ok(is_news.then(|| (NewsKind::RolledBack, Facts::RolledBack { detail: detail.to_owned() })))
             }
         })
     }
@@ -54,7 +54,7 @@ impl Surface<'_, '_> {
         &mut self,
         about: &About,
         line: &str,
-        change: &dyn Fn(&mut Progress, &About) -> Change,
+        change: &dyn Fn(&mut Progress, &About) -> ProgressChange,
     ) -> Result<Outcome> {
         let named = self.named_endpoint(about)?;
         let is_meant = |endpoint: &&AboutEndpoint| named.as_ref().is_none_or(|name| *name == endpoint.name);
@@ -76,7 +76,7 @@ impl Surface<'_, '_> {
             News { kind, endpoint, reason: "operator", facts }
         });
         let news: Vec<News<'_>> = news.collect();
-        let rolled_back = news.iter().filter(|news| news.kind == Kind::RolledBack);
+        let rolled_back = news.iter().filter(|news| news.kind == NewsKind::RolledBack);
         self.rolled_back = rolled_back.map(|news| news.endpoint.to_owned()).collect();
         self.tell(about, &news);
         self.changed(about, format!("rollout={line} endpoint={}", named.as_deref().unwrap_or("all")))
@@ -87,8 +87,8 @@ impl Surface<'_, '_> {
         about: &About,
         endpoint: &AboutEndpoint,
         is_rehearsal: bool,
-        change: &dyn Fn(&mut Progress, &About) -> Change,
-    ) -> Result<Change> {
+        change: &dyn Fn(&mut Progress, &About) -> ProgressChange,
+    ) -> Result<ProgressChange> {
         let now = self.world.now;
         Ok(update(self.world.store, &key(self.prefix, &endpoint.name), |kept: &mut Progress| {
             let mut progress = Progress::under(Some(kept.clone()), &about.plan, now);

@@ -3,11 +3,11 @@
 use super::answers::{self, Breaker};
 use super::{Outcome, Result, Surface, success};
 use crate::admin::about::{About, AboutEndpoint};
-use crate::admin::control::{Control, State};
+use crate::admin::control::{Control, FilterState};
 use crate::answer::Answer;
 use crate::egress::breaker::Admission;
 use crate::egress::dead_letter;
-use crate::egress::state::Keys;
+use crate::egress::state::EndpointKeys;
 use crate::ledger::Partition;
 use crate::time::Instant;
 
@@ -45,7 +45,7 @@ impl Surface<'_, '_> {
             now: now.wall,
             role: self.role.label().into(),
             state: control.state(about.enabled).label().into(),
-            configured: over.map(|_| State::configured(about.enabled).label().into()),
+            configured: over.map(|_| FilterState::configured(about.enabled).label().into()),
             reason: over.map(|over| over.reason.clone()),
             since: over.map(|over| over.at),
             draining: control.draining,
@@ -61,7 +61,7 @@ impl Surface<'_, '_> {
     /// How an endpoint stands, but for what waits for it.
     fn endpoint_status(&mut self, about: &About, endpoint: &AboutEndpoint) -> Result<answers::Endpoint> {
         let now = self.world.now.mono;
-        let shared = Keys::new(self.prefix, &endpoint.name).shared(self.world.store)?;
+        let shared = EndpointKeys::new(self.prefix, &endpoint.name).shared(self.world.store)?;
         let by_itself = match (endpoint.disabled, shared.is_gone(endpoint.digest)) {
             (true, _) => Some("config"),
             (false, true) => Some("gone"),

@@ -2,7 +2,7 @@
 
 use super::{Result, Surface};
 use crate::admin::about::About;
-use crate::admin::control::{Control, State};
+use crate::admin::control::{Control, FilterState};
 use crate::egress::operational::News;
 use crate::ids::EventId;
 use crate::ledger::Partition;
@@ -26,7 +26,7 @@ impl Surface<'_, '_> {
     }
 
     fn emit(&mut self, about: &About, news: &[News<'_>]) -> Result<()> {
-        if Control::read(self.world.store, self.prefix)?.state(about.enabled) == State::Disabled {
+        if Control::read(self.world.store, self.prefix)?.state(about.enabled) == FilterState::Disabled {
             return Ok(());
         }
         let mut partition = self.partition()?;

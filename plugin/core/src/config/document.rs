@@ -4,7 +4,7 @@
 //! length, which may be the code of `{`. So each is decoded to its end before the other is tried.
 
 use super::error::Problem;
-use super::protobuf::{self, Fault};
+use super::protobuf::{self, StructFault};
 use super::tree::Value;
 
 /// A configuration that sends, as short as it can be.
@@ -25,8 +25,8 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Value, Problem> {
     };
     let struct_error = match protobuf::decode(bytes) {
         Ok(tree) => return Ok(tree),
-        Err(Fault::NotFinite(problem)) => return Err(problem),
-        Err(Fault::NotStruct(reason)) => reason,
+        Err(StructFault::NotFinite(problem)) => return Err(problem),
+        Err(StructFault::NotStruct(reason)) => reason,
     };
     Err(if bytes.trim_ascii_start().starts_with(b"{") {
         whole(&format!("is not valid JSON: {json_error}"))

@@ -9,7 +9,7 @@ use super::reader::{Node, Object, all};
 use super::signature::{Use, is_taken, signatures};
 use super::values::{choice, cluster, literal_or_env, name, url};
 use crate::egress::endpoint::{Endpoint, HeaderValue, OnGone, Overflow, Sink};
-use crate::egress::operational::Kinds;
+use crate::egress::operational::NewsKinds;
 use crate::egress::subscription::EventPattern;
 use crate::event_type::OPERATIONAL_PREFIX;
 use crate::headers;
@@ -102,7 +102,7 @@ fn entry(node: &Node<'_>, limits: &Limits) -> Option<EndpointEntry> {
         headers: headers?,
         disabled: disabled?,
         dead_letter: dead_letter?,
-        operational: Kinds::of(&events),
+        operational: NewsKinds::of(&events),
         digest: node.value().digest(),
     };
     outlasts_its_delays(&object, &endpoint)?;
@@ -128,7 +128,8 @@ fn events(object: &Object<'_>) -> Option<Vec<EventPattern>> {
         all(&node.some_list(EVENTS_MAX, EXPECTED)?, |node| {
             let pattern = EventPattern::parse(node.text(EXPECTED)?);
             let pattern = pattern.map_err(|reason| node.problem::<()>(reason, EXPECTED)).ok()?;
-            if pattern.begins_with(OPERATIONAL_PREFIX) && Kinds::of(std::slice::from_ref(&pattern)) == Kinds::default()
+            if pattern.begins_with(OPERATIONAL_PREFIX)
+                && NewsKinds::of(std::slice::from_ref(&pattern)) == NewsKinds::default()
             {
                 return node.problem("matches no event of the gateway's own", "a pattern such as \"gatepost.**\"");
             }

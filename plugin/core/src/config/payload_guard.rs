@@ -2,8 +2,8 @@
 
 use super::reader::{Node, Object};
 use super::values::choice;
-use crate::ingress::payload::detect::Kinds;
-use crate::ingress::payload::{ALLOWED_BYTES_MAX, Action, DeniedKeys, KeyPattern, Kind, Rules};
+use crate::ingress::payload::detect::DataKinds;
+use crate::ingress::payload::{ALLOWED_BYTES_MAX, DataKind, DeniedKeys, GuardAction, GuardRules, KeyPattern};
 
 /// Each key of a payload is compared with each pattern.
 const ALLOW_MAX: usize = 64;
@@ -21,28 +21,28 @@ const DENY_KEYS: [&str; 10] =
 const DETECT: [&str; 5] = ["email", "ipv4", "ipv6", "phone", "card"];
 
 /// Reads the section.
-pub(super) fn payload_guard(node: &Node<'_>) -> Option<Rules> {
+pub(super) fn payload_guard(node: &Node<'_>) -> Option<GuardRules> {
     let object = node.object(&["ids_only", "allow", "deny_keys", "detect", "action"], &[])?;
     let ids_only = object.boolean("ids_only", false);
     let mut allow = Vec::new();
     let mut deny_keys = DeniedKeys::default();
-    let mut detect = Kinds::NONE;
+    let mut detect = DataKinds::NONE;
     let has_allow = each(&object, ("allow", ALLOW_MAX, PATTERNS), &ALLOW, |text| {
         allow.push(KeyPattern(text.to_owned()));
         (1..=ALLOWED_BYTES_MAX).contains(&text.len())
     });
     let has_keys = each(&object, ("deny_keys", DENY_KEYS_MAX, KEYS), &DENY_KEYS, |text| deny_keys.add(text));
     let has_kinds = each(&object, ("detect", DETECT.len(), DETECTORS), &DETECT, |text| {
-        let kind = Kind::ALL.into_iter().find(|kind| DETECT.contains(&text) && kind.label() == text);
+        let kind = DataKind::ALL.into_iter().find(|kind| DETECT.contains(&text) && kind.label() == text);
         detect = kind.map_or(detect, |kind| detect.with(kind));
         kind.is_some()
     });
     // The strictest: what is refused can be sent again, what was sent cannot be taken back.
-    let actions = [("reject", Action::Reject), ("redact", Action::Redact), ("report", Action::Report)];
-    let action = object.or("action", Action::Reject, |node| choice(node, &actions, &[]));
+    let actions = [("reject", GuardAction::Reject), ("redact", GuardAction::Redact), ("report", GuardAction::Report)];
+    let action = object.or("action", GuardAction::Reject, |node| choice(node, &actions, &[]));
     (has_allow && has_keys && has_kinds).then_some(())?;
-    let rules = Rules { ids_only: ids_only?, allow, deny_keys, detect, action: action? };
-    if rules.detect == Kinds::NONE && rules.deny_keys.is_empty() && !rules.ids_only {
+    let rules = GuardRules { ids_only: ids_only?, allow, deny_keys, detect, action: action? };
+    if rules.detect == DataKinds::NONE && rules.deny_keys.is_empty() && !rules.ids_only {
         return node.problem("looks for nothing", "deny_keys, detect or ids_only, or no payload_guard");
     }
     Some(rules)

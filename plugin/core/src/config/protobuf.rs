@@ -8,7 +8,7 @@ use super::tree::{Fields, Number, Value};
 
 /// Why bytes are no Struct that a config may be.
 #[derive(Debug, PartialEq)]
-pub(super) enum Fault {
+pub(super) enum StructFault {
     /// They are no Struct.
     NotStruct(String),
     /// They are one, with a number that JSON does not have.
@@ -17,12 +17,12 @@ pub(super) enum Fault {
 
 /// Decodes a `google.protobuf.Struct`. A message without fields is refused: unknown fields are skipped, so nearly any bytes
 /// decode to an empty one.
-pub(super) fn decode(bytes: &[u8]) -> Result<Value, Fault> {
-    let message = prost_types::Struct::decode(bytes).map_err(|error| Fault::NotStruct(error.to_string()))?;
+pub(super) fn decode(bytes: &[u8]) -> Result<Value, StructFault> {
+    let message = prost_types::Struct::decode(bytes).map_err(|error| StructFault::NotStruct(error.to_string()))?;
     if message.fields.is_empty() {
-        return Err(Fault::NotStruct("it has no fields".to_owned()));
+        return Err(StructFault::NotStruct("it has no fields".to_owned()));
     }
-    object(message, "").map_err(Fault::NotFinite)
+    object(message, "").map_err(StructFault::NotFinite)
 }
 
 fn object(message: prost_types::Struct, path: &str) -> Result<Value, Problem> {

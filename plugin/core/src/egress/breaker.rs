@@ -67,13 +67,13 @@ impl Default for BreakerPolicy {
 /// The breaker of one endpoint.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Breaker {
-    state: State,
+    state: BreakerState,
     /// Counts transitions.
     epoch: u32,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-enum State {
+enum BreakerState {
     /// Attempts leave. When each of the last failures happened, oldest first.
     Closed { failures: Vec<Instant> },
     /// No attempt leaves.
@@ -82,7 +82,7 @@ enum State {
     HalfOpen { probe: Option<Probe> },
 }
 
-impl Default for State {
+impl Default for BreakerState {
     fn default() -> Self {
         Self::Closed { failures: Vec::new() }
     }
@@ -191,9 +191,9 @@ impl Breaker {
     /// Where the breaker stands.
     pub fn position(&self) -> Position {
         match self.state {
-            State::Closed { .. } => Position::Closed,
-            State::Open { .. } => Position::Open,
-            State::HalfOpen { .. } => Position::HalfOpen,
+            BreakerState::Closed { .. } => Position::Closed,
+            BreakerState::Open { .. } => Position::Open,
+            BreakerState::HalfOpen { .. } => Position::HalfOpen,
         }
     }
 
@@ -205,10 +205,12 @@ impl Breaker {
     /// May an attempt leave now?
     pub fn admission(&self, now: Instant) -> Admission {
         match self.state {
-            State::Closed { .. } => Admission::Admit(Permit::Closed { epoch: self.epoch }),
-            State::Open { until } if until > now => Admission::Wait { until },
-            State::HalfOpen { probe: Some(probe) } if probe.deadline > now => Admission::Wait { until: probe.deadline },
-            State::Open { .. } | State::HalfOpen { .. } => Admission::Probe,
+            BreakerState::Closed { .. } => Admission::Admit(Permit::Closed { epoch: self.epoch }),
+            BreakerState::Open { until } if until > now => Admission::Wait { until },
+            BreakerState::HalfOpen { probe: Some(probe) } if probe.deadline > now => {
+                Admission::Wait { until: probe.deadline }
+            }
+            BreakerState::Open { .. } | BreakerState::HalfOpen { .. } => Admission::Probe,
         }
     }
 
@@ -218,23 +220,23 @@ impl Breaker {
             return None;
         }
         let effect = match self.state {
-            State::HalfOpen { .. } => Effect::Counted,
-            State::Open { .. } | State::Closed { .. } => {
+            BreakerState::HalfOpen { .. } => Effect::Counted,
+            BreakerState::Open { .. } | BreakerState::Closed { .. } => {
                 self.epoch = self.epoch.wrapping_add(1);
                 Effect::Moved(Position::HalfOpen)
             }
         };
         let probe = Probe { owner, deadline: now.plus(timeout).plus(PROBE_GRACE) };
-        self.state = State::HalfOpen { probe: Some(probe) };
+        self.state = BreakerState::HalfOpen { probe: Some(probe) };
         Some((probe, effect))
     }
 
     /// Gives a probe back that was never sent.
     pub fn release_probe(&mut self, probe: Probe) -> Effect {
-        if self.state != (State::HalfOpen { probe: Some(probe) }) {
+        if self.state != (BreakerState::HalfOpen { probe: Some(probe) }) {
             return Effect::Unchanged;
         }
-        self.state = State::HalfOpen { probe: None };
+        self.state = BreakerState::HalfOpen { probe: None };
         Effect::Counted
     }
 
@@ -249,7 +251,7 @@ impl Breaker {
         policy: &BreakerPolicy,
     ) -> Effect {
         match (&mut self.state, permit) {
-            (State::Closed { failures }, Permit::Closed { epoch }) if epoch == self.epoch => {
+            (BreakerState::Closed { failures }, Permit::Closed { epoch }) if epoch == self.epoch => {
                 let counted = policy.count == Count::Attempts || ended;
                 match signal {
                     Signal::Failure if counted => {
@@ -267,11 +269,13 @@ impl Breaker {
                     Signal::Success | Signal::Failure | Signal::Neutral => Effect::Unchanged,
                 }
             }
-            (State::HalfOpen { probe: Some(current) }, Permit::Probe(probe)) if *current == probe => match signal {
-                Signal::Failure => self.open(now, policy.open),
-                // It answered: it is there again.
-                Signal::Success | Signal::Neutral => self.close(),
-            },
+            (BreakerState::HalfOpen { probe: Some(current) }, Permit::Probe(probe)) if *current == probe => {
+                match signal {
+                    Signal::Failure => self.open(now, policy.open),
+                    // It answered: it is there again.
+                    Signal::Success | Signal::Neutral => self.close(),
+                }
+            }
             _ => Effect::Unchanged,
         }
     }
@@ -279,14 +283,14 @@ impl Breaker {
     /// Opens it, after failures or for an operator.
     pub fn open(&mut self, now: Instant, open: Duration) -> Effect {
         self.epoch = self.epoch.wrapping_add(1);
-        self.state = State::Open { until: now.plus(open) };
+        self.state = BreakerState::Open { until: now.plus(open) };
         Effect::Moved(Position::Open)
     }
 
     /// Closes it, after a probe or for an operator; what failed before is forgotten.
     pub fn close(&mut self) -> Effect {
         self.epoch = self.epoch.wrapping_add(1);
-        self.state = State::default();
+        self.state = BreakerState::default();
         Effect::Moved(Position::Closed)
     }
 }

@@ -61,18 +61,18 @@ pub struct Listed {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Index {
+struct LetterIndex {
     /// Oldest first.
     letters: Vec<Listed>,
     /// Letters that were ever kept.
     serial: u64,
 }
 
-impl Record for Index {
+impl Record for LetterIndex {
     const VERSION: u8 = 1;
 }
 
-impl Index {
+impl LetterIndex {
     /// Makes room for a letter: its slot, and the slots that were given up for it.
     fn push(&mut self, size: u64, room: Room) -> (u32, Vec<u32>) {
         let mut evicted = Vec::new();
@@ -111,8 +111,9 @@ pub fn keep(
     room: Room,
 ) -> Result<u32, StoreError> {
     let bytes = with_payload(letter, payload)?;
-    let (slot, mut evicted) =
-        update(store, &index_key(prefix), |index: &mut Index| (Write::Yes, index.push(bytes.len() as u64, room)))?;
+    let (slot, mut evicted) = update(store, &index_key(prefix), |index: &mut LetterIndex| {
+        (Write::Yes, index.push(bytes.len() as u64, room))
+    })?;
     store.set(&letter_key(prefix, slot), &bytes, None)?;
     let count = evicted.len() as u32;
     evicted.retain(|old| *old != slot);
@@ -127,7 +128,7 @@ pub fn keep(
 /// # Errors
 /// The store's.
 pub fn list(store: &mut dyn SharedStore, prefix: &str) -> Result<Vec<Listed>, StoreError> {
-    Ok(read(store, &index_key(prefix))?.map(|index: Index| index.letters).unwrap_or_default())
+    Ok(read(store, &index_key(prefix))?.map(|index: LetterIndex| index.letters).unwrap_or_default())
 }
 
 /// Reads a letter with its payload; `None` when it has gone meanwhile.
@@ -150,7 +151,7 @@ pub fn open(
 /// # Errors
 /// The store's.
 pub fn discard(store: &mut dyn SharedStore, prefix: &str, letters: &[Listed]) -> Result<(), StoreError> {
-    update(store, &index_key(prefix), |index: &mut Index| {
+    update(store, &index_key(prefix), |index: &mut LetterIndex| {
         let before = index.letters.len();
         // Oldest first, as they are listed: by serial.
         let is_meant = |listed: &Listed| letters.binary_search_by_key(&listed.serial, |letter| letter.serial).is_ok();
@@ -170,7 +171,7 @@ fn free(store: &mut dyn SharedStore, prefix: &str, slots: &[u32]) -> Result<(), 
             seen.push((*slot, cas));
         }
     }
-    let index: Index = read(store, &index_key(prefix))?.unwrap_or_default();
+    let index: LetterIndex = read(store, &index_key(prefix))?.unwrap_or_default();
     let mut used = vec![false; index.letters.iter().map(|listed| listed.slot as usize + 1).max().unwrap_or_default()];
     for listed in &index.letters {
         if let Some(used) = used.get_mut(listed.slot as usize) {
@@ -303,7 +304,7 @@ mod tests {
     fn the_index_is_read_and_written_as_the_previous_release_wrote_it() {
         let letters =
             vec![Listed { slot: 0, size: 127, serial: 1 }, Listed { slot: u32::MAX, size: u64::MAX, serial: 128 }];
-        assert_recorded("dead index", &Index { letters, serial: 300 });
-        assert_recorded("dead index empty", &Index::default());
+        assert_recorded("dead index", &LetterIndex { letters, serial: 300 });
+        assert_recorded("dead index empty", &LetterIndex::default());
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::egress::breaker::BreakerPolicy;
-use crate::egress::operational::Kinds;
+use crate::egress::operational::NewsKinds;
 use crate::egress::rate::Rate;
 use crate::egress::retry::RetryPolicy;
 use crate::signature::Signature;
@@ -44,7 +44,7 @@ pub struct Endpoint {
     /// Where dead letters are sent.
     pub dead_letter: Option<Sink>,
     /// The events of the gateway's own that it wants.
-    pub operational: Kinds,
+    pub operational: NewsKinds,
     /// Changes whenever this entry of the config does; a 410's disabling lasts as long as it stays the same.
     pub digest: u64,
 }

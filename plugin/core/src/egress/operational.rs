@@ -23,7 +23,7 @@ use crate::time::{WallTime, rfc3339};
 
 /// What has happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum NewsKind {
     /// A breaker has opened.
     BreakerOpened,
     /// A breaker has closed.
@@ -38,7 +38,7 @@ pub enum Kind {
     DeadLetter,
 }
 
-impl Kind {
+impl NewsKind {
     /// All of them.
     pub const ALL: [Self; 6] = [
         Self::BreakerOpened,
@@ -64,15 +64,15 @@ impl Kind {
 
 /// Which kinds an endpoint wants: a bit for each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Kinds(u8);
+pub struct NewsKinds(u8);
 
-impl Kinds {
+impl NewsKinds {
     /// Those that these patterns ask for by name.
     pub fn of(patterns: &[EventPattern]) -> Self {
         let mut bits = 0;
         for pattern in patterns.iter().filter(|pattern| pattern.begins_with(OPERATIONAL_PREFIX)) {
             let wanted = Subscriptions::of(std::slice::from_ref(pattern));
-            for kind in Kind::ALL {
+            for kind in NewsKind::ALL {
                 bits |= u8::from(!wanted.matching(kind.event_type()).is_empty()) << kind as u8;
             }
         }
@@ -80,7 +80,7 @@ impl Kinds {
     }
 
     /// Is this one of them?
-    pub fn contain(self, kind: Kind) -> bool {
+    pub fn contain(self, kind: NewsKind) -> bool {
         self.0 >> kind as u8 & 1 == 1
     }
 }
@@ -89,7 +89,7 @@ impl Kinds {
 #[derive(Clone, Debug)]
 pub struct News<'a> {
     /// What has happened.
-    pub kind: Kind,
+    pub kind: NewsKind,
     /// To which endpoint.
     pub endpoint: &'a str,
     /// Why, in a word.
@@ -139,7 +139,7 @@ impl From<&Letter> for Facts {
 
 /// The payload of an operational event.
 #[derive(Serialize)]
-struct Payload<'a> {
+struct NewsPayload<'a> {
     r#type: &'static str,
     endpoint: &'a str,
     reason: &'a str,
@@ -153,7 +153,7 @@ struct Payload<'a> {
 impl News<'_> {
     /// The payload of the event.
     pub fn payload(&self, at: WallTime, instance: Option<EventId>) -> Vec<u8> {
-        json(&Payload {
+        json(&NewsPayload {
             r#type: self.kind.event_type(),
             endpoint: self.endpoint,
             reason: self.reason,
@@ -170,8 +170,8 @@ mod tests {
 
     fn wanted(patterns: &[&str]) -> Vec<&'static str> {
         let patterns: Vec<EventPattern> = patterns.iter().map(|text| EventPattern::parse(text).unwrap()).collect();
-        let kinds = Kinds::of(&patterns);
-        Kind::ALL.into_iter().filter(|kind| kinds.contain(*kind)).map(Kind::event_type).collect()
+        let kinds = NewsKinds::of(&patterns);
+        NewsKind::ALL.into_iter().filter(|kind| kinds.contain(*kind)).map(NewsKind::event_type).collect()
     }
 
     #[test]
@@ -191,7 +191,7 @@ mod tests {
     #[test]
     fn its_payload_says_what_happened_to_whom_and_why_and_when_and_where() {
         let facts = Some(Facts::phase(1, Percent(1250)));
-        let news = News { kind: Kind::Promoted, endpoint: "billing", reason: "schedule", facts };
+        let news = News { kind: NewsKind::Promoted, endpoint: "billing", reason: "schedule", facts };
         let instance = EventId::from_random([7; 16]);
         let payload: serde_json::Value =
             serde_json::from_slice(&news.payload(WallTime::from_millis(1_795_503_000_125), Some(instance))).unwrap();

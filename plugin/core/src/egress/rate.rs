@@ -21,15 +21,15 @@ pub struct Rate {
 
 /// A token bucket, full at first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Bucket {
+pub struct TokenBucket {
     theoretical_arrival: Instant,
 }
 
-impl Record for Bucket {
+impl Record for TokenBucket {
     const VERSION: u8 = 1;
 }
 
-impl Bucket {
+impl TokenBucket {
     /// Takes a token, or says when there will be one.
     ///
     /// # Errors
@@ -60,7 +60,7 @@ mod tests {
     #[test]
     fn a_burst_goes_at_once_and_then_one_token_at_a_time() {
         let rate = Rate { per_second: 10.0, burst: 3 };
-        let mut bucket = Bucket::default();
+        let mut bucket = TokenBucket::default();
         let start = at(10_000);
         assert_eq!([0; 3].map(|_| bucket.take(start, &rate)), [Ok(()); 3]);
         assert_eq!(bucket.take(start, &rate), Err(at(10_100)));
@@ -74,7 +74,7 @@ mod tests {
             gaps in proptest::collection::vec(0u64..300, 1..300), per_second in 1u32..100, burst in 1u32..20,
         ) {
             let rate = Rate { per_second: f64::from(per_second), burst };
-            let (mut bucket, mut now, mut taken) = (Bucket::default(), 0, Vec::new());
+            let (mut bucket, mut now, mut taken) = (TokenBucket::default(), 0, Vec::new());
             for gap in gaps {
                 now += gap;
                 if bucket.take(at(now), &rate).is_ok() {
@@ -92,7 +92,7 @@ mod tests {
         #[test]
         fn the_time_it_names_is_when_the_token_is_there(millis in 0u64..10_000, per_second in 1u32..1000) {
             let rate = Rate { per_second: f64::from(per_second), burst: 1 };
-            let mut bucket = Bucket::default();
+            let mut bucket = TokenBucket::default();
             prop_assert!(bucket.take(at(millis), &rate).is_ok());
             let next = bucket.take(at(millis), &rate).unwrap_err();
             prop_assert!(bucket.take(next, &rate).is_ok());
@@ -101,6 +101,6 @@ mod tests {
 
     #[test]
     fn a_bucket_is_read_and_written_as_the_previous_release_wrote_it() {
-        assert_recorded("rate", &Bucket { theoretical_arrival: at(1_000_000) });
+        assert_recorded("rate", &TokenBucket { theoretical_arrival: at(1_000_000) });
     }
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::egress::breaker::{Admission, Breaker, Effect, Permit, Position, Probe, Signal};
 use crate::egress::endpoint::Endpoint;
-use crate::egress::rate::Bucket;
+use crate::egress::rate::TokenBucket;
 use crate::store::{Record, SharedStore, StoreError, Write, read, update};
 use crate::time::Instant;
 
@@ -21,7 +21,7 @@ pub const RECHECK_PROBE: Duration = Duration::from_millis(100);
 
 /// The shared record of an endpoint.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Shared {
+pub struct EndpointRecord {
     /// Its breaker.
     pub breaker: Breaker,
     /// The digest of the config entry whose receiver answered 410.
@@ -30,11 +30,11 @@ pub struct Shared {
     disabled: Option<(bool, bool)>,
 }
 
-impl Record for Shared {
+impl Record for EndpointRecord {
     const VERSION: u8 = 1;
 }
 
-impl Shared {
+impl EndpointRecord {
     /// Has the receiver said 410 to the endpoint whose entry in the config has this digest? A changed entry is given another chance.
     pub fn is_gone(&self, digest: u64) -> bool {
         self.gone == Some(digest)
@@ -58,7 +58,7 @@ impl Shared {
 
 /// May an attempt leave now?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Gate {
+pub enum AttemptGate {
     /// Yes.
     Open(Permit),
     /// Not before then; what waits costs no attempt.
@@ -70,12 +70,12 @@ pub enum Gate {
 
 /// The keys of one endpoint.
 #[derive(Clone, Debug)]
-pub struct Keys {
+pub struct EndpointKeys {
     breaker: String,
     rate: String,
 }
 
-impl Keys {
+impl EndpointKeys {
     /// The keys of `endpoint` for the plugin `prefix`.
     pub fn new(prefix: &str, endpoint: &str) -> Self {
         Self { breaker: format!("{prefix}/breaker/{endpoint}"), rate: format!("{prefix}/rate/{endpoint}") }
@@ -85,7 +85,7 @@ impl Keys {
     ///
     /// # Errors
     /// The store's.
-    pub fn shared(&self, store: &mut dyn SharedStore) -> Result<Shared, StoreError> {
+    pub fn shared(&self, store: &mut dyn SharedStore) -> Result<EndpointRecord, StoreError> {
         Ok(read(store, &self.breaker)?.unwrap_or_default())
     }
 
@@ -97,25 +97,25 @@ impl Keys {
     pub fn pass(
         &self,
         store: &mut dyn SharedStore,
-        shared: &Shared,
+        shared: &EndpointRecord,
         endpoint: &Endpoint,
         owner: u64,
         now: Instant,
-    ) -> Result<(Gate, Option<Position>), StoreError> {
-        let recheck = Gate::Shut { until: now.plus(RECHECK) };
+    ) -> Result<(AttemptGate, Option<Position>), StoreError> {
+        let recheck = AttemptGate::Shut { until: now.plus(RECHECK) };
         if shared.is_disabled(endpoint) {
             return Ok((recheck, None));
         }
         let admission = shared.breaker.admission(now);
         if let Admission::Wait { until } = admission {
             let recheck = if shared.breaker.position() == Position::HalfOpen { RECHECK_PROBE } else { RECHECK };
-            return Ok((Gate::Shut { until: until.min(now.plus(recheck)) }, None));
+            return Ok((AttemptGate::Shut { until: until.min(now.plus(recheck)) }, None));
         }
         if let Some(until) = self.take_token(store, endpoint, now)? {
-            return Ok((Gate::Shut { until }, None));
+            return Ok((AttemptGate::Shut { until }, None));
         }
         match admission {
-            Admission::Admit(permit) => Ok((Gate::Open(permit), None)),
+            Admission::Admit(permit) => Ok((AttemptGate::Open(permit), None)),
             Admission::Probe | Admission::Wait { .. } => self.claim_probe(store, endpoint, owner, now),
         }
     }
@@ -149,7 +149,7 @@ impl Keys {
     /// # Errors
     /// The store's.
     pub fn set_gone(&self, store: &mut dyn SharedStore, endpoint: &Endpoint) -> Result<bool, StoreError> {
-        update(store, &self.breaker, |shared: &mut Shared| {
+        update(store, &self.breaker, |shared: &mut EndpointRecord| {
             let is_news = !shared.is_disabled(endpoint);
             // An operator may have enabled the endpoint since an earlier 410; this one is newer.
             shared.disabled = shared.disabled.filter(|(disabled, _)| *disabled);
@@ -171,7 +171,7 @@ impl Keys {
         digest: u64,
         disabled: Option<bool>,
     ) -> Result<bool, StoreError> {
-        update(store, &self.breaker, |shared: &mut Shared| {
+        update(store, &self.breaker, |shared: &mut EndpointRecord| {
             let before = shared.clone();
             let was = before.disables(configured, digest);
             shared.disabled = disabled.map(|disabled| (disabled, configured));
@@ -187,7 +187,7 @@ impl Keys {
     /// # Errors
     /// The store's.
     pub fn forget_lapsed(&self, store: &mut dyn SharedStore, configured: bool) -> Result<(), StoreError> {
-        update(store, &self.breaker, |shared: &mut Shared| {
+        update(store, &self.breaker, |shared: &mut EndpointRecord| {
             let lapsed = shared.disabled.take_if(|(_, over)| *over != configured);
             (if lapsed.is_some() { Write::Yes } else { Write::No }, ())
         })
@@ -216,11 +216,11 @@ impl Keys {
         endpoint: &Endpoint,
         owner: u64,
         now: Instant,
-    ) -> Result<(Gate, Option<Position>), StoreError> {
-        update(store, &self.breaker, |shared: &mut Shared| {
+    ) -> Result<(AttemptGate, Option<Position>), StoreError> {
+        update(store, &self.breaker, |shared: &mut EndpointRecord| {
             match shared.breaker.claim_probe(now, owner, endpoint.timeout) {
-                Some((probe, effect)) => (Write::Yes, (Gate::Open(Permit::Probe(probe)), moved(effect))),
-                None => (Write::No, (Gate::Shut { until: now.plus(RECHECK_PROBE) }, None)),
+                Some((probe, effect)) => (Write::Yes, (AttemptGate::Open(Permit::Probe(probe)), moved(effect))),
+                None => (Write::No, (AttemptGate::Shut { until: now.plus(RECHECK_PROBE) }, None)),
             }
         })
     }
@@ -233,7 +233,7 @@ impl Keys {
         now: Instant,
     ) -> Result<Option<Instant>, StoreError> {
         let Some(rate) = &endpoint.rate else { return Ok(None) };
-        update(store, &self.rate, |bucket: &mut Bucket| match bucket.take(now, rate) {
+        update(store, &self.rate, |bucket: &mut TokenBucket| match bucket.take(now, rate) {
             Ok(()) => (Write::Yes, None),
             Err(until) => (Write::No, Some(until)),
         })
@@ -244,7 +244,7 @@ impl Keys {
         store: &mut dyn SharedStore,
         change: &mut dyn FnMut(&mut Breaker) -> Effect,
     ) -> Result<Option<Position>, StoreError> {
-        update(store, &self.breaker, |shared: &mut Shared| {
+        update(store, &self.breaker, |shared: &mut EndpointRecord| {
             let effect = change(&mut shared.breaker);
             let write = if effect == Effect::Unchanged { Write::No } else { Write::Yes };
             (write, moved(effect))
@@ -267,14 +267,17 @@ mod tests {
     #[test]
     fn what_is_known_of_an_endpoint_is_read_and_written_as_the_previous_release_wrote_it() {
         let at = |second| Instant::default().plus(Duration::from_secs(second));
-        assert_recorded("endpoint new", &Shared::default());
+        assert_recorded("endpoint new", &EndpointRecord::default());
         let mut breaker = Breaker::default();
         breaker.open(at(10), Duration::from_secs(60));
-        assert_recorded("endpoint open", &Shared { breaker: breaker.clone(), gone: Some(u64::MAX), disabled: None });
+        assert_recorded(
+            "endpoint open",
+            &EndpointRecord { breaker: breaker.clone(), gone: Some(u64::MAX), disabled: None },
+        );
         breaker.claim_probe(at(80), 7, Duration::from_secs(5)).unwrap();
         assert_recorded(
             "endpoint half open",
-            &Shared { breaker: breaker.clone(), gone: None, disabled: Some((true, false)) },
+            &EndpointRecord { breaker: breaker.clone(), gone: None, disabled: Some((true, false)) },
         );
     }
 }

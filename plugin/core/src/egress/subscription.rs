@@ -12,10 +12,10 @@ pub const PATTERN_BYTES_MAX: usize = 128;
 
 /// A pattern over event types: `*` stands for any run of characters without a dot, `**` for any run. Both may be empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EventPattern(Vec<Token>);
+pub struct EventPattern(Vec<PatternToken>);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Token {
+enum PatternToken {
     Byte(u8),
     Run(Run),
 }
@@ -48,9 +48,9 @@ impl EventPattern {
         let mut bytes = text.bytes().peekable();
         while let Some(byte) = bytes.next() {
             tokens.push(match byte {
-                b'*' if bytes.next_if_eq(&b'*').is_some() => Token::Run(Run::Any),
-                b'*' => Token::Run(Run::Segment),
-                byte if crate::event_type::is_event_type_byte(byte) => Token::Byte(byte),
+                b'*' if bytes.next_if_eq(&b'*').is_some() => PatternToken::Run(Run::Any),
+                b'*' => PatternToken::Run(Run::Segment),
+                byte if crate::event_type::is_event_type_byte(byte) => PatternToken::Byte(byte),
                 _ => return Err("has a character that no event type has"),
             });
         }
@@ -61,7 +61,7 @@ impl EventPattern {
 impl EventPattern {
     /// Does it ask for types that begin so, in so many words?
     pub fn begins_with(&self, text: &str) -> bool {
-        self.0.len() >= text.len() && text.bytes().zip(&self.0).all(|(byte, token)| *token == Token::Byte(byte))
+        self.0.len() >= text.len() && text.bytes().zip(&self.0).all(|(byte, token)| *token == PatternToken::Byte(byte))
     }
 }
 
@@ -69,11 +69,11 @@ impl EventPattern {
 #[derive(Debug)]
 pub struct Subscriptions {
     /// Node 0 is the root.
-    nodes: Vec<Node>,
+    nodes: Vec<PatternNode>,
 }
 
 #[derive(Debug, Default)]
-struct Node {
+struct PatternNode {
     /// Set in a node that stays where it is for each byte its run takes.
     run: Option<Run>,
     /// Sorted by byte.
@@ -98,7 +98,7 @@ impl Subscriptions {
 
     /// Those of one endpoint.
     pub fn of(patterns: &[EventPattern]) -> Self {
-        let mut subscriptions = Self { nodes: vec![Node::default()] };
+        let mut subscriptions = Self { nodes: vec![PatternNode::default()] };
         for pattern in patterns {
             subscriptions.insert(EndpointId(0), pattern);
         }
@@ -153,12 +153,12 @@ impl Subscriptions {
                 return;
             };
             let (next, run) = match token {
-                Token::Byte(byte) => (node.child_or(*byte, fresh), None),
-                Token::Run(Run::Segment) => (*node.segment.get_or_insert(fresh), Some(Run::Segment)),
-                Token::Run(Run::Any) => (*node.any.get_or_insert(fresh), Some(Run::Any)),
+                PatternToken::Byte(byte) => (node.child_or(*byte, fresh), None),
+                PatternToken::Run(Run::Segment) => (*node.segment.get_or_insert(fresh), Some(Run::Segment)),
+                PatternToken::Run(Run::Any) => (*node.any.get_or_insert(fresh), Some(Run::Any)),
             };
             if next == fresh {
-                self.nodes.push(Node { run, ..Node::default() });
+                self.nodes.push(PatternNode { run, ..PatternNode::default() });
             }
             at = next;
         }
@@ -168,7 +168,7 @@ impl Subscriptions {
     }
 }
 
-impl Node {
+impl PatternNode {
     fn child(&self, byte: u8) -> Option<usize> {
         let found = self.next.binary_search_by_key(&byte, |(byte, _)| *byte).ok()?;
         self.next.get(found).map(|(_, child)| *child)

@@ -13,15 +13,15 @@ use std::time::Duration;
 use super::Engine;
 use super::pending::{Delivery, Pending, Pledge};
 use super::settle::{buried, state};
-use crate::admin::control::{REREAD, State};
+use crate::admin::control::{FilterState, REREAD};
 use crate::answer::Answer;
 use crate::egress::breaker::Admission;
 use crate::egress::dead_letter::Letter;
 use crate::egress::endpoint::{Endpoint, Overflow};
 use crate::ids::{EndpointId, EventId};
 use crate::ingress::event::{Event, EventResult, Offer};
-use crate::ingress::idempotency::{Claim, Key};
-use crate::ingress::receipt::{Receipt, Status};
+use crate::ingress::idempotency::{IdempotencyKey, KeyClaim};
+use crate::ingress::receipt::{EventStatus, Receipt};
 use crate::ingress::route::Ack;
 use crate::ledger::Place;
 use crate::ledger::record::{EventMeta, Stage};
@@ -54,7 +54,7 @@ struct Draft {
     pending: Pending,
     stream: u32,
     ack: Ack,
-    key: Option<Key>,
+    key: Option<IdempotencyKey>,
 }
 
 impl Engine {
@@ -78,8 +78,8 @@ impl Engine {
         self.callback += 1;
         self.check_control(world);
         let config = Rc::clone(&self.config);
-        if self.leadership.state(config.enabled) == State::Disabled {
-            return Err(nothing_sent(id, &offer.event, Status::Disabled, EventResult::Disabled));
+        if self.leadership.state(config.enabled) == FilterState::Disabled {
+            return Err(nothing_sent(id, &offer.event, EventStatus::Disabled, EventResult::Disabled));
         }
         if self.leadership.control.get().draining {
             let detail = "the gateway is draining before it ends";
@@ -88,7 +88,7 @@ impl Engine {
         let Some(route) = config.routes.get(offer.route.0) else { return Err(refuse(&STORE_REFUSAL)) };
         let wanted = config.endpoints_for(route, &offer.event.event_type);
         if wanted.is_empty() {
-            return Err(nothing_sent(id, &offer.event, Status::NoSubscriber, EventResult::NoSubscriber));
+            return Err(nothing_sent(id, &offer.event, EventStatus::NoSubscriber, EventResult::NoSubscriber));
         }
         // Before its key is claimed: the producer may send it again, without what was found.
         if let Some(answer) = self.inspect(world, &mut offer, &wanted) {
@@ -101,17 +101,23 @@ impl Engine {
 
     /// Claims an idempotency key for the event with this id; the id that it has, which is another where the key was
     /// claimed before and let go. Or what the producer is answered.
-    fn claim_key(&mut self, world: &mut World<'_>, key: &Key, id: EventId, ack: Ack) -> Result<EventId, Reply> {
+    fn claim_key(
+        &mut self,
+        world: &mut World<'_>,
+        key: &IdempotencyKey,
+        id: EventId,
+        ack: Ack,
+    ) -> Result<EventId, Reply> {
         let hold = match ack {
             Ack::Accepted => Duration::ZERO,
             Ack::Delivered { timeout } => timeout,
         };
         Err(match self.idempotency.claim(world.store, world.now.mono, key, id, hold) {
-            Ok(Claim::Granted(id)) => return Ok(id),
-            Ok(Claim::Replay(first)) => reply(Answer::replayed(first), EventResult::Replayed),
-            Ok(Claim::InProgress) => reply(Answer::in_progress(), EventResult::Invalid),
-            Ok(Claim::OtherBody) => reply(Answer::other_body(), EventResult::Invalid),
-            Ok(Claim::Full) => refuse(&Refusal { seconds: 1, detail: "too many Idempotency-Keys are in progress" }),
+            Ok(KeyClaim::Granted(id)) => return Ok(id),
+            Ok(KeyClaim::Replay(first)) => reply(Answer::replayed(first), EventResult::Replayed),
+            Ok(KeyClaim::InProgress) => reply(Answer::in_progress(), EventResult::Invalid),
+            Ok(KeyClaim::OtherBody) => reply(Answer::other_body(), EventResult::Invalid),
+            Ok(KeyClaim::Full) => refuse(&Refusal { seconds: 1, detail: "too many Idempotency-Keys are in progress" }),
             Err(error) => {
                 self.output.note(Notice::Store { doing: "claiming an idempotency key", error });
                 refuse(&STORE_REFUSAL)
@@ -120,7 +126,7 @@ impl Engine {
     }
 
     /// An answer that is given now settles the key; one that comes later does so then.
-    fn settled(&mut self, world: &mut World<'_>, key: Option<&Key>, reply: Reply) -> Reply {
+    fn settled(&mut self, world: &mut World<'_>, key: Option<&IdempotencyKey>, reply: Reply) -> Reply {
         if let (Some(key), Ok(answer)) = (key, &reply.answer) {
             self.settle_key(world, key, answer);
         }
@@ -139,7 +145,7 @@ impl Engine {
         let Offer { stream, event, key, rollout_key, route } = offer;
         let selected = self.select(world, wanted, rollout_key.as_ref().map_or(&id.0, |key| key.as_bytes()));
         if selected.is_empty() {
-            return Err(nothing_sent(id, &event, Status::NotSampled, EventResult::NotSampled));
+            return Err(nothing_sent(id, &event, EventStatus::NotSampled, EventResult::NotSampled));
         }
         let home = self.own(world).map_err(|_| refuse(&STORE_REFUSAL))?;
         let deliveries = self.draft_deliveries(world, &selected, ack, event.payload.len() as u64);
@@ -162,7 +168,7 @@ impl Engine {
     fn commit_draft(&mut self, world: &mut World<'_>, draft: Draft, place: Option<Place>) -> Reply {
         let Draft { meta, payload, pending, stream, ack, key, .. } = draft;
         let answer = match ack {
-            Ack::Accepted => Answer::receipt(202, &self.receipt(&pending, Status::Accepted, false)),
+            Ack::Accepted => Answer::receipt(202, &self.receipt(&pending, EventStatus::Accepted, false)),
             Ack::Delivered { .. } => self.outcome(&pending),
         };
         let is_answerable = pending.is_answerable();
@@ -216,7 +222,7 @@ impl Engine {
         let shared = self.shared(world, id, age).map_err(|_| STORE_REFUSAL)?;
         let (endpoint, _) = self.endpoint(id).ok_or(STORE_REFUSAL)?;
         let held = is_rolled_back
-            || self.leadership.state(self.config.enabled) == State::Paused
+            || self.leadership.state(self.config.enabled) == FilterState::Paused
             || shared.is_disabled(endpoint);
         if let (Ack::Delivered { .. }, false, Admission::Wait { until }) = (ack, held, shared.breaker.admission(now)) {
             let seconds = until.since(now).as_secs_f64().ceil().max(1.0) as u64;
@@ -323,7 +329,7 @@ fn refuse(refusal: &Refusal) -> Reply {
     reply(Answer::unavailable(refusal.seconds, refusal.detail), EventResult::Unavailable)
 }
 
-fn nothing_sent(id: EventId, event: &Event, status: Status, result: EventResult) -> Reply {
+fn nothing_sent(id: EventId, event: &Event, status: EventStatus, result: EventResult) -> Reply {
     let receipt = Receipt { id, event: &event.event_type, status, deliveries: Vec::new() };
     reply(Answer::receipt(202, &receipt), result)
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::counts::Counted;
 use super::told::Told;
 use crate::egress::breaker::Position;
-use crate::egress::state::{Keys, Shared};
+use crate::egress::state::{EndpointKeys, EndpointRecord};
 use crate::rollout::Progress;
 use crate::telemetry::hours::Hours;
 use crate::time::Instant;
@@ -20,8 +20,8 @@ pub(super) struct Share {
 
 /// The record of an endpoint, as this worker has read it.
 #[derive(Debug)]
-pub(super) struct Seen {
-    pub shared: Shared,
+pub(super) struct SeenRecord {
+    pub shared: EndpointRecord,
     pub read: Instant,
     /// In which callback; `None`: it has changed since.
     pub callback: Option<u64>,
@@ -39,12 +39,12 @@ pub(super) struct SeenProgress {
 /// What a worker knows and counts of one endpoint.
 #[derive(Debug)]
 pub(super) struct EndpointState {
-    pub keys: Keys,
+    pub keys: EndpointKeys,
     pub share: Share,
     /// Refusals by Envoy in a row.
     pub refusals: u32,
     /// What all workers know of it.
-    pub seen: Option<Seen>,
+    pub seen: Option<SeenRecord>,
     pub rollout: SeenProgress,
     /// Its deliveries wait, by the config, an operator or a 410; as of this second, and so is its breaker's position.
     pub is_disabled: bool,
@@ -59,7 +59,7 @@ pub(super) struct EndpointState {
 
 impl EndpointState {
     /// Nothing is known of it, and nothing counted; the guard looks back for as long as `window`.
-    pub fn new(keys: Keys, window: Duration) -> Self {
+    pub fn new(keys: EndpointKeys, window: Duration) -> Self {
         Self {
             keys,
             share: Share::default(),

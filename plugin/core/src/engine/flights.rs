@@ -1,6 +1,6 @@
 //! The attempts under way.
 
-use super::lane::{Entry, LaneId};
+use super::lane::{LaneEntry, LaneId};
 use crate::egress::breaker::Permit;
 use crate::time::{Instant, WallTime};
 
@@ -9,7 +9,7 @@ use crate::time::{Instant, WallTime};
 pub(super) struct Flight {
     pub attempt: u64,
     pub lane: LaneId,
-    pub entry: Entry,
+    pub entry: LaneEntry,
     /// What the breaker admitted it under; a sink has none.
     pub permit: Option<Permit>,
     pub started: Instant,

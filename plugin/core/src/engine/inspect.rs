@@ -4,7 +4,7 @@ use super::Engine;
 use crate::answer::Answer;
 use crate::ids::EndpointId;
 use crate::ingress::event::Offer;
-use crate::ingress::payload::{Action, inspect};
+use crate::ingress::payload::{GuardAction, inspect};
 use crate::ingress::route::Payload;
 use crate::store::World;
 use crate::telemetry::notice::Notice;
@@ -36,7 +36,7 @@ impl Engine {
         if let Some(payload) = inspected.redacted {
             offer.event.payload = payload;
         }
-        let answer = (rules.action == Action::Reject).then(|| Answer::personal_data(&findings));
+        let answer = (rules.action == GuardAction::Reject).then(|| Answer::personal_data(&findings));
         self.output.note(Notice::Findings { route: offer.route, action: rules.action, findings });
         answer
     }

@@ -44,7 +44,7 @@ impl LaneId {
 
 /// A delivery in a lane. Ordered by due time, then by arrival.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Entry {
+pub struct LaneEntry {
     /// The earliest time of its attempt.
     pub due: Instant,
     /// Its turn; a delivery whose own ticket is another has moved on since.
@@ -57,7 +57,7 @@ pub struct Entry {
 
 #[derive(Debug, Default)]
 struct Lane {
-    waiting: BinaryHeap<Reverse<Entry>>,
+    waiting: BinaryHeap<Reverse<LaneEntry>>,
     in_flight: u32,
     max_in_flight: u32,
     blocked_until: Instant,
@@ -95,12 +95,12 @@ impl Lanes {
     /// Adds a delivery; returns its ticket.
     pub fn push(&mut self, id: LaneId, due: Instant, place: Place, index: usize) -> u64 {
         self.last_ticket += 1;
-        self.put_back(id, Entry { due, ticket: self.last_ticket, place, index });
+        self.put_back(id, LaneEntry { due, ticket: self.last_ticket, place, index });
         self.last_ticket
     }
 
     /// Adds an entry again that [`pop`](Self::pop) returned: its turn is kept.
-    pub fn put_back(&mut self, id: LaneId, entry: Entry) {
+    pub fn put_back(&mut self, id: LaneId, entry: LaneEntry) {
         self.change(id, |lane| lane.waiting.push(Reverse(entry)));
     }
 
@@ -115,7 +115,7 @@ impl Lanes {
     }
 
     /// Takes the first entry of a lane, if it is due.
-    pub fn pop(&mut self, id: LaneId, now: Instant) -> Option<Entry> {
+    pub fn pop(&mut self, id: LaneId, now: Instant) -> Option<LaneEntry> {
         self.change(id, |lane| {
             let due = lane.waiting.peek().is_some_and(|Reverse(first)| first.due <= now);
             if due { lane.waiting.pop().map(|Reverse(entry)| entry) } else { None }
@@ -139,7 +139,7 @@ impl Lanes {
     }
 
     /// Drops the entries that stand for nothing any more.
-    pub fn retain(&mut self, live: impl Fn(&Entry) -> bool) {
+    pub fn retain(&mut self, live: impl Fn(&LaneEntry) -> bool) {
         for number in 0..self.lanes.len() as u64 {
             self.change(LaneId::numbered(number), |lane| lane.waiting.retain(|Reverse(entry)| live(entry)));
         }

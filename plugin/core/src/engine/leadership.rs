@@ -1,6 +1,6 @@
 //! Which configuration delivers, and whether anything is delivered at all, as far as a worker knows.
 
-use crate::admin::control::{Cached, REREAD, State};
+use crate::admin::control::{Cached, FilterState, REREAD};
 use crate::ledger::generation::Generation;
 use crate::store::World;
 use crate::time::Instant;
@@ -48,13 +48,13 @@ impl Leadership {
     }
 
     /// What is done with events where the config says `enabled`.
-    pub fn state(&self, enabled: bool) -> State {
+    pub fn state(&self, enabled: bool) -> FilterState {
         self.control.get().state(enabled)
     }
 
     /// Does this worker start attempts where the config says `enabled`?
     pub fn delivers(&self, enabled: bool) -> bool {
-        self.state(enabled) == State::Enabled && self.leads()
+        self.state(enabled) == FilterState::Enabled && self.leads()
     }
 
     /// Was the generation looked at in this callback?

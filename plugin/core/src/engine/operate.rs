@@ -8,7 +8,7 @@ use super::action::Action;
 use super::drains::Drain;
 use crate::admin::about::About;
 use crate::admin::control::Cached;
-use crate::admin::{self, Outcome, Request};
+use crate::admin::{self, AdminRequest, Outcome};
 use crate::answer::{Answer, Problem};
 use crate::ingress::request::COMMAND_MAX;
 use crate::ledger::Partition;
@@ -30,7 +30,12 @@ const LEARNT: Duration = Duration::from_secs(1);
 
 impl Engine {
     /// Answers a request to the admin surface; `None`: the answer comes later, as an action.
-    pub(super) fn administer(&mut self, world: &mut World<'_>, stream: u32, request: &Request<'_>) -> Option<Answer> {
+    pub(super) fn administer(
+        &mut self,
+        world: &mut World<'_>,
+        stream: u32,
+        request: &AdminRequest<'_>,
+    ) -> Option<Answer> {
         let config = Rc::clone(&self.config);
         let (answer, line) = match admin::handle(world, &self.prefix, config.admin.as_ref()?, request) {
             Outcome::Answer(answer) => return Some(answer),

@@ -1,7 +1,7 @@
 //! What a worker holds in memory of an event that has not ended: its deliveries, and the producer that waits.
 
 use crate::ids::{EndpointId, EventId, RouteId};
-use crate::ingress::idempotency::Key;
+use crate::ingress::idempotency::IdempotencyKey;
 use crate::ledger::record::{DeliveryRecord, Stage, Trail};
 use crate::outcome::Reason;
 use crate::time::{Instant, Now, WallTime};
@@ -113,5 +113,5 @@ pub struct Pledge {
     /// When the answer is given at the latest.
     pub deadline: Instant,
     /// The idempotency key to settle with it.
-    pub key: Option<Key>,
+    pub key: Option<IdempotencyKey>,
 }

@@ -4,8 +4,8 @@ use super::Engine;
 use super::action::Action;
 use super::pending::{Delivery, Pending, Pledge};
 use crate::answer::Answer;
-use crate::ingress::idempotency::Key;
-use crate::ingress::receipt::{DeliveryReceipt, Receipt, Status};
+use crate::ingress::idempotency::IdempotencyKey;
+use crate::ingress::receipt::{DeliveryReceipt, EventStatus, Receipt};
 use crate::ledger::Place;
 use crate::ledger::record::Stage;
 use crate::store::World;
@@ -59,7 +59,7 @@ impl Engine {
     pub(super) fn abandon_pledge(&mut self, world: &mut World<'_>, place: Place, event: &Pending) {
         let Some(pledge) = &event.pledge else { return };
         self.queue.pledges.remove(pledge.deadline, place.number());
-        let answer = Answer::receipt(202, &self.receipt(event, Status::Pending, true));
+        let answer = Answer::receipt(202, &self.receipt(event, EventStatus::Pending, true));
         if let Some(key) = &pledge.key {
             self.settle_key(world, key, &answer);
         }
@@ -71,20 +71,20 @@ impl Engine {
     /// The answer to a producer that waited: 200 when all is delivered, 502 when something failed for good, else 202.
     pub(super) fn outcome(&self, event: &Pending) -> Answer {
         let any = |status| event.deliveries.iter().any(|delivery| delivery_status(delivery) == status);
-        let (code, status) = if any(Status::Pending) {
-            (202, Status::Pending)
-        } else if any(Status::Failed) {
-            (502, Status::Failed)
-        } else if any(Status::Held) {
-            (202, Status::Accepted)
+        let (code, status) = if any(EventStatus::Pending) {
+            (202, EventStatus::Pending)
+        } else if any(EventStatus::Failed) {
+            (502, EventStatus::Failed)
+        } else if any(EventStatus::Held) {
+            (202, EventStatus::Accepted)
         } else {
-            (200, Status::Delivered)
+            (200, EventStatus::Delivered)
         };
         Answer::receipt(code, &self.receipt(event, status, true))
     }
 
     /// Remembers the answer for the key if it is a 2xx; after any other the next request tries again.
-    pub(super) fn settle_key(&mut self, world: &mut World<'_>, key: &Key, answer: &Answer) {
+    pub(super) fn settle_key(&mut self, world: &mut World<'_>, key: &IdempotencyKey, answer: &Answer) {
         let kept = (200..300).contains(&answer.status).then_some((answer.status, answer.body.as_slice()));
         if let Err(error) = self.idempotency.finish(world.store, key, kept) {
             self.output.note(Notice::Store { doing: "settling an idempotency key", error });
@@ -92,7 +92,7 @@ impl Engine {
     }
 
     /// An event as its producer sees it; `detailed` adds attempts and statuses.
-    pub(super) fn receipt<'a>(&'a self, event: &'a Pending, status: Status, detailed: bool) -> Receipt<'a> {
+    pub(super) fn receipt<'a>(&'a self, event: &'a Pending, status: EventStatus, detailed: bool) -> Receipt<'a> {
         let deliveries = event.deliveries.iter().map(|delivery| DeliveryReceipt {
             endpoint: self.endpoint(delivery.endpoint).map_or("", |(endpoint, _)| &endpoint.name),
             status: delivery_status(delivery),
@@ -103,11 +103,11 @@ impl Engine {
     }
 }
 
-fn delivery_status(delivery: &Delivery) -> Status {
+fn delivery_status(delivery: &Delivery) -> EventStatus {
     match delivery.stage {
-        Stage::Waiting { .. } if delivery.held => Status::Held,
-        Stage::Waiting { .. } => Status::Pending,
-        Stage::Delivered => Status::Delivered,
-        Stage::Sinking { .. } | Stage::Dead => Status::Failed,
+        Stage::Waiting { .. } if delivery.held => EventStatus::Held,
+        Stage::Waiting { .. } => EventStatus::Pending,
+        Stage::Delivered => EventStatus::Delivered,
+        Stage::Sinking { .. } | Stage::Dead => EventStatus::Failed,
     }
 }

@@ -3,7 +3,7 @@
 
 use super::flights::Flights;
 use super::holdings::{Fresh, Holding, Holdings};
-use super::lane::{Entry, LaneId, Lanes};
+use super::lane::{LaneEntry, LaneId, Lanes};
 use super::pending::{Delivery, Pending};
 use super::timers::Timers;
 use crate::config::Limits;
@@ -63,7 +63,7 @@ impl Queue {
     }
 
     /// The delivery that an entry of a lane stands for.
-    pub fn delivery(&mut self, entry: &Entry) -> Option<&mut Delivery> {
+    pub fn delivery(&mut self, entry: &LaneEntry) -> Option<&mut Delivery> {
         self.delivery_at(entry.place, entry.index)
     }
 
@@ -73,7 +73,7 @@ impl Queue {
     }
 
     /// Does this entry of a lane still stand for its delivery?
-    pub fn is_live(&self, entry: &Entry) -> bool {
+    pub fn is_live(&self, entry: &LaneEntry) -> bool {
         is_live(&self.holdings, entry)
     }
 
@@ -146,7 +146,11 @@ impl Queue {
 
     /// The bytes of an event that is about to be attempted. Those of one just accepted need not be read; they are
     /// dropped with the first attempt of its last delivery.
-    pub fn body_to_send(&mut self, world: &mut World<'_>, entry: &Entry) -> Result<(EventMeta, Vec<u8>), StoreError> {
+    pub fn body_to_send(
+        &mut self,
+        world: &mut World<'_>,
+        entry: &LaneEntry,
+    ) -> Result<(EventMeta, Vec<u8>), StoreError> {
         let place = entry.place;
         let is_wanted_again = self.holdings.event(place).is_some_and(|event| {
             let others = event.deliveries.iter().enumerate().filter(|(index, _)| *index != entry.index);
@@ -164,7 +168,7 @@ impl Queue {
     }
 }
 
-fn is_live(holdings: &Holdings, entry: &Entry) -> bool {
+fn is_live(holdings: &Holdings, entry: &LaneEntry) -> bool {
     let delivery = holdings.event(entry.place).and_then(|event| event.deliveries.get(entry.index));
     delivery.is_some_and(|delivery| delivery.ticket == entry.ticket && !delivery.stage.is_settled())
 }

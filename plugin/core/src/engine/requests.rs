@@ -7,7 +7,7 @@ use crate::admin;
 use crate::answer::Answer;
 use crate::headers::Headers;
 use crate::inbound::Ticket;
-use crate::ingress::request::{Count, End, Request, Step, Work, below};
+use crate::ingress::request::{End, Request, RequestResult, Step, Work, below};
 use crate::store::World;
 use crate::telemetry::notice::Notice;
 
@@ -18,13 +18,13 @@ impl Engine {
             Work::Take(offer) => {
                 let route = offer.route;
                 let reply = self.handle_event(world, *offer);
-                self.output.note(Notice::Request(Count::Event(route, reply.result)));
+                self.output.note(Notice::Request(RequestResult::Event(route, reply.result)));
                 request.handle_reply(reply.answer)
             }
             Work::Verify { rule, headers, body } => {
                 let config = Rc::clone(&self.config);
                 let verdict = self.gate.verify(&config.inbound, world.store, world.now, rule, &headers, &body);
-                let verified = verdict.pass.is_ok().then_some(Count::Inbound(rule, verdict.result));
+                let verified = verdict.pass.is_ok().then_some(RequestResult::Inbound(rule, verdict.result));
                 let step = request.handle_verdict(&config.request_rules(), rule, verdict, *headers, body);
                 // What goes on is counted once its headers are changed.
                 if !matches!(step, Step::Change(_)) {
@@ -65,6 +65,6 @@ impl Engine {
             return Some(Answer::unavailable(1, "this configuration has no such admin surface"));
         };
         let (method, authorization) = (headers.text(":method"), headers.single("authorization"));
-        self.administer(world, stream, &admin::Request { method, path, query, authorization, body })
+        self.administer(world, stream, &admin::AdminRequest { method, path, query, authorization, body })
     }
 }

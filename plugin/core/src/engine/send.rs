@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use super::Engine;
 use super::action::{Action, Call, Purpose};
-use super::endpoint::Seen;
+use super::endpoint::SeenRecord;
 use super::flights::Flight;
-use super::lane::{Entry, LaneId};
+use super::lane::{LaneEntry, LaneId};
 use crate::egress::breaker::{Permit, Position};
-use crate::egress::state::{Gate, RECHECK, Shared};
+use crate::egress::state::{AttemptGate, EndpointRecord, RECHECK};
 use crate::ids::EndpointId;
 use crate::ledger::record::Stage;
 use crate::outcome::{Ending, Reason};
@@ -38,8 +38,8 @@ impl Engine {
                 continue;
             }
             let permit = match self.gate(world, lane) {
-                Gate::Open(permit) => permit,
-                Gate::Shut { until } => {
+                AttemptGate::Open(permit) => permit,
+                AttemptGate::Shut { until } => {
                     self.queue.lanes.put_back(lane, entry);
                     self.queue.lanes.block(lane, until);
                     return;
@@ -78,7 +78,7 @@ impl Engine {
 
     /// Why a delivery is not to be attempted any more: it has failed and the ring could not be written then, it is too
     /// old, or its schedule has become shorter.
-    fn has_ended(&self, now: Instant, entry: &Entry) -> Option<Reason> {
+    fn has_ended(&self, now: Instant, entry: &LaneEntry) -> Option<Reason> {
         let event = self.queue.holdings.event(entry.place)?;
         let delivery = event.deliveries.get(entry.index)?;
         let (endpoint, _) = self.endpoint(delivery.endpoint)?;
@@ -92,28 +92,28 @@ impl Engine {
     }
 
     /// Asks all that may hold an attempt back. A sink has no gate: what comes to it has waited long enough.
-    fn gate(&mut self, world: &mut World<'_>, lane: LaneId) -> Gate {
+    fn gate(&mut self, world: &mut World<'_>, lane: LaneId) -> AttemptGate {
         let now = world.now.mono;
         if lane.sink {
-            return Gate::Open(Permit::Closed { epoch: 0 });
+            return AttemptGate::Open(Permit::Closed { epoch: 0 });
         }
         if self.is_rolled_back(world, lane.endpoint) {
-            return Gate::Shut { until: now.plus(RECHECK) };
+            return AttemptGate::Shut { until: now.plus(RECHECK) };
         }
         let owner = self.leadership.nonce(world);
         let shared = match self.shared(world, lane.endpoint, Duration::ZERO) {
             Ok(shared) => shared,
             Err(error) => {
                 self.output.note(Notice::Store { doing: "asking a circuit breaker", error });
-                return Gate::Shut { until: now.plus(RECHECK) };
+                return AttemptGate::Shut { until: now.plus(RECHECK) };
             }
         };
         let Some((endpoint, keys)) = self.endpoint(lane.endpoint) else {
-            return Gate::Shut { until: now.plus(RECHECK) };
+            return AttemptGate::Shut { until: now.plus(RECHECK) };
         };
         match keys.pass(world.store, &shared, endpoint, owner, now) {
             Ok((gate, moved)) => {
-                if !matches!(gate, Gate::Open(Permit::Closed { .. })) {
+                if !matches!(gate, AttemptGate::Open(Permit::Closed { .. })) {
                     self.look_again(lane.endpoint);
                 }
                 self.note_breaker(world, lane.endpoint, moved);
@@ -121,7 +121,7 @@ impl Engine {
             }
             Err(error) => {
                 self.output.note(Notice::Store { doing: "asking a circuit breaker", error });
-                Gate::Shut { until: now.plus(RECHECK) }
+                AttemptGate::Shut { until: now.plus(RECHECK) }
             }
         }
     }
@@ -132,15 +132,15 @@ impl Engine {
         world: &mut World<'_>,
         id: EndpointId,
         age: Duration,
-    ) -> Result<Shared, StoreError> {
+    ) -> Result<EndpointRecord, StoreError> {
         let now = world.now.mono;
         let state = self.endpoints.get_mut(id.0).ok_or(StoreError::UnknownFormat)?;
-        let is_known = |seen: &&Seen| seen.callback == Some(self.callback) || now.since(seen.read) < age;
+        let is_known = |seen: &&SeenRecord| seen.callback == Some(self.callback) || now.since(seen.read) < age;
         if let Some(seen) = state.seen.as_ref().filter(is_known) {
             return Ok(seen.shared.clone());
         }
         let shared = state.keys.shared(world.store)?;
-        state.seen = Some(Seen { shared: shared.clone(), read: now, callback: Some(self.callback) });
+        state.seen = Some(SeenRecord { shared: shared.clone(), read: now, callback: Some(self.callback) });
         Ok(shared)
     }
 
@@ -151,7 +151,7 @@ impl Engine {
         }
     }
 
-    fn launch(&mut self, world: &mut World<'_>, lane: LaneId, entry: Entry, permit: Option<Permit>) {
+    fn launch(&mut self, world: &mut World<'_>, lane: LaneId, entry: LaneEntry, permit: Option<Permit>) {
         let now = world.now;
         let found = self.write_trial(world, entry.place).and_then(|()| self.queue.body_to_send(world, &entry));
         let (meta, body) = match found {

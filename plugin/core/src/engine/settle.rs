@@ -7,19 +7,19 @@ use std::rc::Rc;
 
 use super::Engine;
 use super::flights::Flight;
-use super::lane::{Entry, LaneId};
+use super::lane::{LaneEntry, LaneId};
 use super::pending::Pending;
 use crate::config::Config;
 use crate::egress::breaker::Signal;
 use crate::egress::dead_letter::{self, Letter};
 use crate::egress::endpoint::{Endpoint, OnGone};
-use crate::egress::operational::Kind;
+use crate::egress::operational::NewsKind;
 use crate::egress::retry::{self, RetryPolicy};
 use crate::egress::state::RECHECK;
 use crate::ids::EndpointId;
 use crate::ledger::Place;
 use crate::ledger::record::{DeliveryRecord, Stage, StateRecord};
-use crate::outcome::{DeliveryResult, Ending, Reason, Verdict, retry_after};
+use crate::outcome::{DeliveryResult, Ending, EndingVerdict, Reason, retry_after};
 use crate::store::{StoreError, World};
 use crate::telemetry::notice::Notice;
 use crate::time::Instant;
@@ -65,7 +65,7 @@ impl Engine {
         self.output.note(Notice::Attempt { endpoint: flight.lane.endpoint, ending, took });
         let Some(next) = self.count_attempt(world, &flight, ending, retry_after_header) else { return };
         self.report(world, &flight, ending, matches!(next, Next::Fail { .. }));
-        let Entry { place, index, .. } = flight.entry;
+        let LaneEntry { place, index, .. } = flight.entry;
         match next {
             Next::Delivered => {
                 self.settle(place, index, Stage::Delivered);
@@ -220,10 +220,10 @@ impl Engine {
         delivery.response_status = ending.status().or(delivery.response_status);
         let made = delivery.attempts;
         Some(match ending.verdict(&endpoint.retry.statuses) {
-            Verdict::Delivered => Next::Delivered,
-            Verdict::Failed => Next::Fail { gone: false },
-            Verdict::Gone => Next::Fail { gone: true },
-            Verdict::Retry => {
+            EndingVerdict::Delivered => Next::Delivered,
+            EndingVerdict::Failed => Next::Fail { gone: false },
+            EndingVerdict::Gone => Next::Fail { gone: true },
+            EndingVerdict::Retry => {
                 let asked = match ending {
                     Ending::Status(429 | 503) => {
                         retry_after_header.and_then(|value| retry_after(value, world.now.wall))
@@ -267,7 +267,7 @@ impl Engine {
         match gone {
             Ok(true) => {
                 self.output.note(Notice::Gone { endpoint: id });
-                self.tell(world, Kind::EndpointDisabled, id, "gone", None);
+                self.tell(world, NewsKind::EndpointDisabled, id, "gone", None);
             }
             Ok(false) => {}
             Err(error) => self.output.note(Notice::Store { doing: "disabling an endpoint", error }),
@@ -275,7 +275,7 @@ impl Engine {
     }
 
     pub(super) fn sink_ended(&mut self, world: &mut World<'_>, flight: &Flight, ending: Ending) {
-        let Entry { place, index, .. } = flight.entry;
+        let LaneEntry { place, index, .. } = flight.entry;
         let Some(Stage::Sinking { attempts, reason, .. }) =
             self.queue.delivery(&flight.entry).map(|delivery| delivery.stage)
         else {
@@ -284,13 +284,13 @@ impl Engine {
         let attempts = attempts + 1;
         let policy = self.endpoint(flight.lane.endpoint).map(|(endpoint, _)| endpoint.retry.clone());
         let verdict = policy.as_ref().map(|policy| ending.verdict(&policy.statuses));
-        let wait = policy.filter(|_| verdict == Some(Verdict::Retry));
+        let wait = policy.filter(|_| verdict == Some(EndingVerdict::Retry));
         let wait = wait.and_then(|policy| retry::next_wait(&policy, attempts, None, chance(world, &policy)));
         if let Some(wait) = wait {
             let due = world.now.mono.plus(wait);
             self.queue.requeue(flight.lane, place, index, Stage::Sinking { attempts, reason, due }, due);
         } else {
-            let delivered = verdict == Some(Verdict::Delivered);
+            let delivered = verdict == Some(EndingVerdict::Delivered);
             if let Some(event) = self.queue.holdings.event(place) {
                 let (endpoint, id) = (flight.lane.endpoint, event.id);
                 self.output.note(Notice::Sink { endpoint, id, delivered });

@@ -10,7 +10,7 @@ use crate::admin::about::About;
 use crate::egress::breaker::{Permit, Position};
 use crate::egress::dead_letter::Letter;
 use crate::egress::endpoint::Endpoint;
-use crate::egress::operational::{Facts, Kind, News};
+use crate::egress::operational::{Facts, News, NewsKind};
 use crate::event_type::is_operational;
 use crate::ids::{EndpointId, EventId};
 use crate::ledger::Place;
@@ -52,8 +52,8 @@ impl Engine {
             self.queue.holdings.event(flight.entry.place).is_some_and(|event| is_operational(&event.event_type));
         let kind = match moved {
             Some(Position::Open) if is_own && matches!(flight.permit, Some(Permit::Probe(_))) => return,
-            Some(Position::Open) => Kind::BreakerOpened,
-            Some(Position::Closed) => Kind::BreakerClosed,
+            Some(Position::Open) => NewsKind::BreakerOpened,
+            Some(Position::Closed) => NewsKind::BreakerClosed,
             Some(Position::HalfOpen) | None => return,
         };
         self.tell(world, kind, flight.lane.endpoint, ending.label(), None);
@@ -63,7 +63,7 @@ impl Engine {
     pub(super) fn tell_letter(&mut self, world: &mut World<'_>, letter: &Letter) {
         if !is_operational(&letter.meta.event_type) {
             let (endpoint, reason, facts) = (letter.endpoint.as_str(), letter.reason.label(), Some(letter.into()));
-            self.emit(world, &News { kind: Kind::DeadLetter, endpoint, reason, facts });
+            self.emit(world, &News { kind: NewsKind::DeadLetter, endpoint, reason, facts });
         }
     }
 
@@ -71,7 +71,7 @@ impl Engine {
     pub(super) fn tell(
         &mut self,
         world: &mut World<'_>,
-        kind: Kind,
+        kind: NewsKind,
         id: EndpointId,
         reason: &str,
         facts: Option<Facts>,
@@ -89,7 +89,7 @@ impl Engine {
         let wanted = config.endpoints.iter().enumerate().filter(|(_, endpoint)| wants(endpoint));
         let wanted: Vec<EndpointId> = wanted.map(|(number, _)| EndpointId(number)).collect();
         // Disabled, it discards producers' events too.
-        if wanted.is_empty() || self.leadership.state(config.enabled) == crate::admin::control::State::Disabled {
+        if wanted.is_empty() || self.leadership.state(config.enabled) == crate::admin::control::FilterState::Disabled {
             return;
         }
         let now = world.now;

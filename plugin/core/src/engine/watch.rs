@@ -9,7 +9,7 @@ use super::count::WRITES_MAX;
 use super::endpoint::{EndpointState, SeenProgress};
 use crate::admin::control::{Control, REREAD};
 use crate::egress::breaker::Position;
-use crate::egress::operational::{Facts, Kind};
+use crate::egress::operational::{Facts, NewsKind};
 use crate::ids::EndpointId;
 use crate::rollout::guard::{self, Ring, Trigger};
 use crate::rollout::{self, Progress};
@@ -231,7 +231,7 @@ impl Engine {
         {
             let (phase, percent) = (progress.phase, progress.selected(plan, now.wall));
             self.output.note(Notice::Promoted { endpoint: id, phase, percent });
-            self.tell(world, Kind::Promoted, id, "schedule", Some(Facts::phase(phase, percent)));
+            self.tell(world, NewsKind::Promoted, id, "schedule", Some(Facts::phase(phase, percent)));
         }
     }
 
@@ -254,7 +254,7 @@ impl Engine {
         if self.change_progress(world, id, &mut |progress| progress.roll_back(trigger, detail, at)) {
             self.output.note(Notice::RolledBack { endpoint: id, trigger, detail: detail.to_owned() });
             let facts = Facts::RolledBack { detail: detail.to_owned() };
-            self.tell(world, Kind::RolledBack, id, trigger.label(), Some(facts));
+            self.tell(world, NewsKind::RolledBack, id, trigger.label(), Some(facts));
         }
     }
 

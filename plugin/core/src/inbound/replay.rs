@@ -28,7 +28,7 @@ use crate::time::Instant;
 
 mod bucket;
 
-use bucket::{Bucket, Entry, Id, Kind, MARK};
+use bucket::{EntryKind, Id, MARK, ReplayBucket, ReplayEntry};
 
 /// How long a message may be under way to the application before its claim is taken for abandoned, its worker for dead:
 /// Envoy itself gives a stream up that was silent for as long (`stream_idle_timeout`).
@@ -92,7 +92,7 @@ pub enum WhenFull {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Seen {
     /// New: it is claimed now.
-    Never(Claim),
+    Never(MessageClaim),
     /// Claimed by a request that the application has not answered.
     InProgress,
     /// The application has taken it.
@@ -103,16 +103,16 @@ pub enum Seen {
 
 /// A claim, to be committed or released.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Claim {
+pub struct MessageClaim {
     marks: Marks,
     /// Nobody's, until the first mark has its entry.
     id: Id,
 }
 
-impl Claim {
+impl MessageClaim {
     /// What the entry of one of its marks is.
-    fn kind(&self, mark: u64) -> Kind {
-        if self.marks.first() == Some(&mark) { Kind::Claimed } else { Kind::See }
+    fn kind(&self, mark: u64) -> EntryKind {
+        if self.marks.first() == Some(&mark) { EntryKind::Claimed } else { EntryKind::See }
     }
 }
 
@@ -126,7 +126,7 @@ fn second(now: Instant) -> u64 {
 
 /// The table of one rule.
 #[derive(Clone, Debug)]
-pub struct Table {
+pub struct ReplayTable {
     /// `<name>/replay/<rule>/`.
     prefix: String,
     /// For so many seconds a message is remembered that the application has taken.
@@ -135,7 +135,7 @@ pub struct Table {
     slots: usize,
 }
 
-impl Table {
+impl ReplayTable {
     /// The table of the inbound rule `rule` of the plugin `plugin`, whose messages have at most so many marks each.
     pub fn new(plugin: &str, rule: &str, policy: Policy, marks: usize) -> Self {
         // How many buckets there are follows from the capacity alone: marks must be found where they were left, whatever
@@ -154,7 +154,7 @@ impl Table {
     /// # Errors
     /// The store's; the claim, as far as it was made, ends at its time.
     pub fn claim(&self, store: &mut dyn SharedStore, now: Instant, marks: &Marks) -> Result<Seen, StoreError> {
-        let mut claim = Claim { marks: Marks::new(), id: Id::default() };
+        let mut claim = MessageClaim { marks: Marks::new(), id: Id::default() };
         for mark in marks.iter().map(|mark| mark & MARK) {
             if claim.marks.contains(&mark) {
                 continue;
@@ -165,7 +165,7 @@ impl Table {
             // It comes again under a mark of its own, as when it was signed afresh: by that it is the other one from now on.
             // The first one last: what leads to it must not find it gone.
             for mark in claim.marks.iter().rev() {
-                self.end(store, &claim, *mark, other.map(|id| (Kind::See, id)))?;
+                self.end(store, &claim, *mark, other.map(|id| (EntryKind::See, id)))?;
             }
             return Ok(seen);
         }
@@ -176,16 +176,16 @@ impl Table {
     ///
     /// # Errors
     /// The store's; the message then counts as one in progress until its claim ends.
-    pub fn commit(&self, store: &mut dyn SharedStore, claim: &Claim) -> Result<(), StoreError> {
+    pub fn commit(&self, store: &mut dyn SharedStore, claim: &MessageClaim) -> Result<(), StoreError> {
         let Some(first) = claim.marks.first() else { return Ok(()) };
-        self.end(store, claim, *first, Some((Kind::Done, claim.id)))
+        self.end(store, claim, *first, Some((EntryKind::Done, claim.id)))
     }
 
     /// The application has not taken the message: it may come again.
     ///
     /// # Errors
     /// The store's; the message may then come again when its claim ends.
-    pub fn release(&self, store: &mut dyn SharedStore, claim: &Claim) -> Result<(), StoreError> {
+    pub fn release(&self, store: &mut dyn SharedStore, claim: &MessageClaim) -> Result<(), StoreError> {
         claim.marks.iter().try_for_each(|mark| self.end(store, claim, *mark, None))
     }
 
@@ -193,16 +193,16 @@ impl Table {
     fn end(
         &self,
         store: &mut dyn SharedStore,
-        claim: &Claim,
+        claim: &MessageClaim,
         mark: u64,
-        left: Option<(Kind, Id)>,
+        left: Option<(EntryKind, Id)>,
     ) -> Result<(), StoreError> {
         // Whoever took over an old claim has made another one.
-        let own = Entry { mark, kind: claim.kind(mark), id: claim.id };
+        let own = ReplayEntry { mark, kind: claim.kind(mark), id: claim.id };
         self.change(store, mark, &mut |_, bucket| {
             let Some((place, _)) = bucket.find(|entry| entry == own) else { return Ok(false) };
             bucket.remove(place);
-            left.into_iter().for_each(|(kind, id)| bucket.add(Entry { mark, kind, id }));
+            left.into_iter().for_each(|(kind, id)| bucket.add(ReplayEntry { mark, kind, id }));
             Ok(true)
         })
     }
@@ -214,7 +214,7 @@ impl Table {
         store: &mut dyn SharedStore,
         now: Instant,
         mark: u64,
-        claim: &mut Claim,
+        claim: &mut MessageClaim,
     ) -> Result<Option<(Seen, Option<Id>)>, StoreError> {
         let (mut seen, mut id) = (None, claim.id);
         self.change(store, mark, &mut |store, bucket| {
@@ -231,12 +231,12 @@ impl Table {
             };
             if seen.is_none() {
                 let kind = claim.kind(mark);
-                if kind == Kind::Claimed {
+                if kind == EntryKind::Claimed {
                     // It counts from the next full second: a bit longer does no harm.
                     let second = now.as_nanos().div_ceil(NANOS);
                     id = Id::new(second, self.bucket(mark), bucket.next_number());
                 }
-                bucket.add(Entry { mark, kind, id });
+                bucket.add(ReplayEntry { mark, kind, id });
             }
             Ok(seen.is_none())
         })?;
@@ -250,28 +250,28 @@ impl Table {
         &self,
         store: &mut dyn SharedStore,
         now: Instant,
-        entry: Entry,
-        claim: &Claim,
+        entry: ReplayEntry,
+        claim: &MessageClaim,
     ) -> Result<Option<Seen>, StoreError> {
         let kind = match entry.kind {
-            Kind::See if claim.id == entry.id => return Ok(None),
-            Kind::See => {
-                let bucket = Bucket::read(store.get(&self.key(entry.id.bucket()))?.map(|(bytes, _)| bytes))?;
-                let first = bucket.find(|first| first.id == entry.id && first.kind != Kind::See);
+            EntryKind::See if claim.id == entry.id => return Ok(None),
+            EntryKind::See => {
+                let bucket = ReplayBucket::read(store.get(&self.key(entry.id.bucket()))?.map(|(bytes, _)| bytes))?;
+                let first = bucket.find(|first| first.id == entry.id && first.kind != EntryKind::See);
                 first.filter(|(_, first)| !self.is_over(*first, now)).map(|(_, first)| first.kind)
             }
             kind => Some(kind),
         };
         Ok(match kind {
-            Some(Kind::Done) => Some(Seen::Done),
-            Some(Kind::Claimed) if entry.id.second() + CLAIM.as_secs() > second(now) => Some(Seen::InProgress),
+            Some(EntryKind::Done) => Some(Seen::Done),
+            Some(EntryKind::Claimed) if entry.id.second() + CLAIM.as_secs() > second(now) => Some(Seen::InProgress),
             _ => None,
         })
     }
 
     /// Is this entry to be forgotten? One that is not done lasts as long as its claim may.
-    fn is_over(&self, entry: Entry, now: Instant) -> bool {
-        let lasts = if entry.kind == Kind::Done { self.ttl } else { self.ttl.max(CLAIM.as_secs()) };
+    fn is_over(&self, entry: ReplayEntry, now: Instant) -> bool {
+        let lasts = if entry.kind == EntryKind::Done { self.ttl } else { self.ttl.max(CLAIM.as_secs()) };
         entry.id.second() + lasts <= second(now)
     }
 
@@ -280,10 +280,10 @@ impl Table {
         &self,
         store: &mut dyn SharedStore,
         mark: u64,
-        change: &mut dyn FnMut(&mut dyn SharedStore, &mut Bucket) -> Result<bool, StoreError>,
+        change: &mut dyn FnMut(&mut dyn SharedStore, &mut ReplayBucket) -> Result<bool, StoreError>,
     ) -> Result<(), StoreError> {
         swap(store, &self.key(self.bucket(mark)), |store, bytes| {
-            let mut bucket = Bucket::read(bytes)?;
+            let mut bucket = ReplayBucket::read(bytes)?;
             let is_changed = change(store, &mut bucket)?;
             Ok((is_changed.then(|| bucket.written()), ()))
         })

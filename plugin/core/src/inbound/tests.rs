@@ -17,7 +17,7 @@ const AT: WallTime = WallTime::from_millis(1_700_000_000_000);
 struct Case {
     store: MemoryStore,
     config: Config,
-    gate: Gate,
+    gate: Verifier,
 }
 
 impl Case {
@@ -27,7 +27,7 @@ impl Case {
             "signature": signature,
         }]});
         let config = config::parse(config.to_string().as_bytes(), &|_| None).unwrap();
-        Self { store: MemoryStore::default(), gate: Gate::new(&config.inbound, "g"), config }
+        Self { store: MemoryStore::default(), gate: Verifier::new(&config.inbound, "g"), config }
     }
 
     fn verify(&mut self, headers: &[(&str, String)], body: &[u8]) -> Verdict {

@@ -6,7 +6,7 @@ use std::fmt;
 use crate::event_type::{EVENT_TYPE_MAX, is_event_type_byte, is_operational};
 use crate::headers::{self, Headers};
 use crate::ids::RouteId;
-use crate::ingress::idempotency::Key;
+use crate::ingress::idempotency::IdempotencyKey;
 use crate::ingress::route::{MetadataValue, Payload, Route};
 use crate::ingress::template::{Absent, Source};
 use crate::json::{self, BodyFault, quoted};
@@ -40,7 +40,7 @@ pub struct Offer {
     /// The event.
     pub event: Event,
     /// Its idempotency key, if it has one.
-    pub key: Option<Key>,
+    pub key: Option<IdempotencyKey>,
     /// What decides whether it is in a rollout, where that is not its id.
     pub rollout_key: Option<String>,
 }

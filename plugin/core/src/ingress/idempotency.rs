@@ -32,12 +32,12 @@ pub const KEY_LEN_MAX: usize = 256;
 
 /// A request's key, in its route and scope, with what it was used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Key {
+pub struct IdempotencyKey {
     name: [u8; 16],
     body: [u8; 16],
 }
 
-impl Key {
+impl IdempotencyKey {
     /// The key `key` of `route` and, where the route has one, `scope`, used for `body`.
     pub fn new(route: &str, scope: Option<&[u8]>, key: &[u8], body: &[u8]) -> Self {
         let mut name = Sha256::new();
@@ -62,8 +62,8 @@ fn half(hash: &[u8]) -> [u8; 16] {
 
 /// What a key stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Claim {
-    /// This request is the first, or the first after a failure: go on, with this id, and [`Table::finish`].
+pub enum KeyClaim {
+    /// This request is the first, or the first after a failure: go on, with this id, and [`KeyTable::finish`].
     Granted(EventId),
     /// It was answered: answer the same.
     Replay(Finished),
@@ -87,16 +87,16 @@ pub struct Finished {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Entry {
+struct KeyEntry {
     name: [u8; 16],
     body: [u8; 16],
     id: EventId,
     expires: Instant,
-    progress: Progress,
+    progress: KeyProgress,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-enum Progress {
+enum KeyProgress {
     /// Somebody is on it, until then.
     Claimed { until: Instant },
     /// It failed: the next request tries again with the same id.
@@ -106,52 +106,52 @@ enum Progress {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Bucket {
-    entries: Vec<Entry>,
+struct KeyBucket {
+    entries: Vec<KeyEntry>,
 }
 
-impl Record for Bucket {
+impl Record for KeyBucket {
     const VERSION: u8 = 1;
 }
 
-impl Bucket {
-    fn claim(&mut self, now: Instant, key: &Key, fresh: EventId, until: Instant) -> Claim {
+impl KeyBucket {
+    fn claim(&mut self, now: Instant, key: &IdempotencyKey, fresh: EventId, until: Instant) -> KeyClaim {
         self.entries.retain(|entry| entry.expires > now);
         if let Some(entry) = self.entries.iter_mut().find(|entry| entry.name == key.name) {
             return entry.claim(now, key, until);
         }
         if self.entries.len() >= BUCKET {
             // Oldest first: entries are pushed at the end and none is ever moved.
-            let finished = |entry: &Entry| !matches!(entry.progress, Progress::Claimed { until } if until > now);
-            let Some(oldest) = self.entries.iter().position(finished) else { return Claim::Full };
+            let finished = |entry: &KeyEntry| !matches!(entry.progress, KeyProgress::Claimed { until } if until > now);
+            let Some(oldest) = self.entries.iter().position(finished) else { return KeyClaim::Full };
             self.entries.remove(oldest);
         }
-        self.entries.push(Entry {
+        self.entries.push(KeyEntry {
             name: key.name,
             body: key.body,
             id: fresh,
             expires: now.plus(REMEMBERED).max(until),
-            progress: Progress::Claimed { until },
+            progress: KeyProgress::Claimed { until },
         });
-        Claim::Granted(fresh)
+        KeyClaim::Granted(fresh)
     }
 }
 
-impl Entry {
-    fn claim(&mut self, now: Instant, key: &Key, until: Instant) -> Claim {
+impl KeyEntry {
+    fn claim(&mut self, now: Instant, key: &IdempotencyKey, until: Instant) -> KeyClaim {
         if self.body != key.body {
-            return Claim::OtherBody;
+            return KeyClaim::OtherBody;
         }
         match &self.progress {
-            Progress::Claimed { until } if *until > now => Claim::InProgress,
-            Progress::Answered { status, body } => {
-                Claim::Replay(Finished { id: self.id, status: *status, body: body.clone() })
+            KeyProgress::Claimed { until } if *until > now => KeyClaim::InProgress,
+            KeyProgress::Answered { status, body } => {
+                KeyClaim::Replay(Finished { id: self.id, status: *status, body: body.clone() })
             }
-            Progress::Claimed { .. } | Progress::Failed => {
-                self.progress = Progress::Claimed { until };
+            KeyProgress::Claimed { .. } | KeyProgress::Failed => {
+                self.progress = KeyProgress::Claimed { until };
                 // It must not be forgotten while somebody is on it.
                 self.expires = self.expires.max(until);
-                Claim::Granted(self.id)
+                KeyClaim::Granted(self.id)
             }
         }
     }
@@ -159,12 +159,12 @@ impl Entry {
 
 /// The table, as the config sizes it.
 #[derive(Clone, Debug)]
-pub struct Table {
+pub struct KeyTable {
     prefix: String,
     keys: u32,
 }
 
-impl Table {
+impl KeyTable {
     /// The table of the plugin `prefix`, for about `keys` keys.
     pub fn new(prefix: &str, keys: u32) -> Self {
         Self { prefix: prefix.to_owned(), keys }
@@ -179,14 +179,14 @@ impl Table {
         &self,
         store: &mut dyn SharedStore,
         now: Instant,
-        key: &Key,
+        key: &IdempotencyKey,
         fresh: EventId,
         hold: Duration,
-    ) -> Result<Claim, StoreError> {
+    ) -> Result<KeyClaim, StoreError> {
         let until = now.plus(hold).plus(CLAIM);
-        update(store, &self.key(key), |bucket: &mut Bucket| {
+        update(store, &self.key(key), |bucket: &mut KeyBucket| {
             let claim = bucket.claim(now, key, fresh, until);
-            let write = if matches!(claim, Claim::Granted(_)) { Write::Yes } else { Write::No };
+            let write = if matches!(claim, KeyClaim::Granted(_)) { Write::Yes } else { Write::No };
             (write, claim)
         })
     }
@@ -198,22 +198,22 @@ impl Table {
     pub fn finish(
         &self,
         store: &mut dyn SharedStore,
-        key: &Key,
+        key: &IdempotencyKey,
         answer: Option<(u16, &[u8])>,
     ) -> Result<(), StoreError> {
-        update(store, &self.key(key), |bucket: &mut Bucket| {
+        update(store, &self.key(key), |bucket: &mut KeyBucket| {
             let Some(entry) = bucket.entries.iter_mut().find(|entry| entry.name == key.name) else {
                 return (Write::No, ());
             };
             entry.progress = match answer {
-                Some((status, body)) => Progress::Answered { status, body: body.to_vec() },
-                None => Progress::Failed,
+                Some((status, body)) => KeyProgress::Answered { status, body: body.to_vec() },
+                None => KeyProgress::Failed,
             };
             (Write::Yes, ())
         })
     }
 
-    fn key(&self, key: &Key) -> String {
+    fn key(&self, key: &IdempotencyKey) -> String {
         format!("{}/idempotency/{}", self.prefix, key.bucket(self.keys))
     }
 }
@@ -236,25 +236,25 @@ mod tests {
         EventId::from_random([byte; 16])
     }
 
-    fn key(name: &str) -> Key {
-        Key::new("ingest", None, name.as_bytes(), b"{}")
+    fn key(name: &str) -> IdempotencyKey {
+        IdempotencyKey::new("ingest", None, name.as_bytes(), b"{}")
     }
 
     struct Case {
         store: MemoryStore,
-        table: Table,
+        table: KeyTable,
     }
 
     impl Case {
         fn new(keys: u32) -> Self {
-            Self { store: MemoryStore::default(), table: Table::new("g", keys) }
+            Self { store: MemoryStore::default(), table: KeyTable::new("g", keys) }
         }
 
-        fn claim(&mut self, seconds: u64, key: &Key, fresh: u8) -> Claim {
+        fn claim(&mut self, seconds: u64, key: &IdempotencyKey, fresh: u8) -> KeyClaim {
             self.table.claim(&mut self.store, at(seconds), key, id(fresh), HOLD).unwrap()
         }
 
-        fn finish(&mut self, key: &Key, answer: Option<(u16, &[u8])>) {
+        fn finish(&mut self, key: &IdempotencyKey, answer: Option<(u16, &[u8])>) {
             self.table.finish(&mut self.store, key, answer).unwrap();
         }
     }
@@ -262,12 +262,12 @@ mod tests {
     #[test]
     fn the_first_request_goes_on_and_the_next_gets_its_answer_for_ten_minutes() {
         let mut case = Case::new(100);
-        assert_eq!(case.claim(0, &key("a"), 1), Claim::Granted(id(1)));
-        assert_eq!(case.claim(1, &key("a"), 2), Claim::InProgress);
+        assert_eq!(case.claim(0, &key("a"), 1), KeyClaim::Granted(id(1)));
+        assert_eq!(case.claim(1, &key("a"), 2), KeyClaim::InProgress);
         case.finish(&key("a"), Some((202, b"answer")));
-        let replay = Claim::Replay(Finished { id: id(1), status: 202, body: b"answer".to_vec() });
+        let replay = KeyClaim::Replay(Finished { id: id(1), status: 202, body: b"answer".to_vec() });
         assert_eq!(case.claim(599, &key("a"), 3), replay);
-        assert_eq!(case.claim(600, &key("a"), 4), Claim::Granted(id(4)));
+        assert_eq!(case.claim(600, &key("a"), 4), KeyClaim::Granted(id(4)));
     }
 
     #[test]
@@ -275,7 +275,7 @@ mod tests {
         let mut case = Case::new(100);
         case.claim(0, &key("a"), 1);
         case.finish(&key("a"), None);
-        assert_eq!(case.claim(1, &key("a"), 2), Claim::Granted(id(1)));
+        assert_eq!(case.claim(1, &key("a"), 2), KeyClaim::Granted(id(1)));
     }
 
     #[test]
@@ -283,16 +283,16 @@ mod tests {
         let mut case = Case::new(100);
         case.claim(0, &key("a"), 1);
         case.finish(&key("a"), None);
-        assert_eq!(case.claim(595, &key("a"), 2), Claim::Granted(id(1)));
-        assert_eq!(case.claim(601, &key("a"), 3), Claim::InProgress);
+        assert_eq!(case.claim(595, &key("a"), 2), KeyClaim::Granted(id(1)));
+        assert_eq!(case.claim(601, &key("a"), 3), KeyClaim::InProgress);
     }
 
     #[test]
     fn a_claim_whose_worker_died_lapses_and_keeps_its_id() {
         let mut case = Case::new(100);
         case.claim(0, &key("a"), 1);
-        assert_eq!(case.claim(39, &key("a"), 2), Claim::InProgress);
-        assert_eq!(case.claim(40, &key("a"), 2), Claim::Granted(id(1)));
+        assert_eq!(case.claim(39, &key("a"), 2), KeyClaim::InProgress);
+        assert_eq!(case.claim(40, &key("a"), 2), KeyClaim::Granted(id(1)));
     }
 
     #[test]
@@ -300,30 +300,30 @@ mod tests {
         let mut case = Case::new(100);
         case.claim(0, &key("a"), 1);
         case.finish(&key("a"), Some((202, b"")));
-        let named = |route, scope, body| Key::new(route, scope, b"a", body);
-        assert_eq!(case.claim(1, &named("ingest", None, b"[]"), 2), Claim::OtherBody);
-        assert_eq!(case.claim(1, &named("ingest", Some(b"acme"), b"{}"), 3), Claim::Granted(id(3)));
-        assert_eq!(case.claim(1, &named("other", None, b"{}"), 4), Claim::Granted(id(4)));
+        let named = |route, scope, body| IdempotencyKey::new(route, scope, b"a", body);
+        assert_eq!(case.claim(1, &named("ingest", None, b"[]"), 2), KeyClaim::OtherBody);
+        assert_eq!(case.claim(1, &named("ingest", Some(b"acme"), b"{}"), 3), KeyClaim::Granted(id(3)));
+        assert_eq!(case.claim(1, &named("other", None, b"{}"), 4), KeyClaim::Granted(id(4)));
     }
 
     #[test]
     fn a_full_bucket_gives_up_its_oldest_finished_key_and_never_one_in_progress() {
         let mut case = Case::new(1);
         for n in 0..BUCKET as u8 {
-            assert_eq!(case.claim(0, &key(&n.to_string()), n), Claim::Granted(id(n)));
+            assert_eq!(case.claim(0, &key(&n.to_string()), n), KeyClaim::Granted(id(n)));
         }
-        assert_eq!(case.claim(0, &key("more"), 99), Claim::Full);
+        assert_eq!(case.claim(0, &key("more"), 99), KeyClaim::Full);
         case.finish(&key("3"), Some((202, b"")));
-        assert_eq!(case.claim(1, &key("more"), 99), Claim::Granted(id(99)));
-        assert_eq!(case.claim(1, &key("2"), 98), Claim::InProgress);
+        assert_eq!(case.claim(1, &key("more"), 99), KeyClaim::Granted(id(99)));
+        assert_eq!(case.claim(1, &key("2"), 98), KeyClaim::InProgress);
     }
 
     proptest! {
         #[test]
         fn parts_that_join_alike_are_different_keys(route in "[a-c]{0,3}", scope in "[a-c]{0,3}", name in "[a-c]{0,3}",
             other in ("[a-c]{0,3}", "[a-c]{0,3}", "[a-c]{0,3}")) {
-            let one = Key::new(&route, Some(scope.as_bytes()), name.as_bytes(), b"");
-            let two = Key::new(&other.0, Some(other.1.as_bytes()), other.2.as_bytes(), b"");
+            let one = IdempotencyKey::new(&route, Some(scope.as_bytes()), name.as_bytes(), b"");
+            let two = IdempotencyKey::new(&other.0, Some(other.1.as_bytes()), other.2.as_bytes(), b"");
             prop_assert_eq!(one == two, (route, scope, name) == other);
         }
 
@@ -340,10 +340,10 @@ mod tests {
 
     #[test]
     fn a_bucket_is_read_and_written_as_the_previous_release_wrote_it() {
-        let answered = |body: &[u8]| Progress::Answered { status: 202, body: body.to_vec() };
-        let all = [Progress::Claimed { until: at(30) }, Progress::Failed, answered(b"{\"id\":1}"), answered(b"")];
-        let entry = |progress| Entry { name: [1; 16], body: [0xfe; 16], id: id(3), expires: at(600), progress };
-        assert_recorded("idempotency", &Bucket { entries: all.map(entry).into() });
-        assert_recorded("idempotency empty", &Bucket::default());
+        let answered = |body: &[u8]| KeyProgress::Answered { status: 202, body: body.to_vec() };
+        let all = [KeyProgress::Claimed { until: at(30) }, KeyProgress::Failed, answered(b"{\"id\":1}"), answered(b"")];
+        let entry = |progress| KeyEntry { name: [1; 16], body: [0xfe; 16], id: id(3), expires: at(600), progress };
+        assert_recorded("idempotency", &KeyBucket { entries: all.map(entry).into() });
+        assert_recorded("idempotency empty", &KeyBucket::default());
     }
 }

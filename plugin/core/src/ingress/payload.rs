@@ -21,8 +21,8 @@ pub mod detect;
 mod scan;
 mod text;
 
-pub use detect::Kind;
-use detect::Kinds;
+pub use detect::DataKind;
+use detect::DataKinds;
 pub use scan::inspect;
 
 /// So many findings of an event are told; all are counted.
@@ -38,7 +38,7 @@ pub const REDACTED: &str = "[redacted]";
 
 /// What may not be in a payload, and what follows when it is. The section `payload_guard` of a configuration.
 #[derive(Debug)]
-pub struct Rules {
+pub struct GuardRules {
     /// Strings only under keys of `allow`.
     pub ids_only: bool,
     /// See `ids_only`.
@@ -46,12 +46,12 @@ pub struct Rules {
     /// Keys that may not be there.
     pub deny_keys: DeniedKeys,
     /// What is looked for in strings and keys.
-    pub detect: Kinds,
+    pub detect: DataKinds,
     /// What follows.
-    pub action: Action,
+    pub action: GuardAction,
 }
 
-impl Rules {
+impl GuardRules {
     /// May strings stand under this key? A key longer than any pattern's sense is no id.
     fn allows(&self, key: &[u8]) -> bool {
         key.len() <= ALLOWED_BYTES_MAX && self.allow.iter().any(|pattern| pattern.matches(key))
@@ -60,7 +60,7 @@ impl Rules {
 
 /// What follows when personal data was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
+pub enum GuardAction {
     /// 422, and nothing is sent.
     Reject,
     /// It is replaced and the rest delivered.
@@ -69,7 +69,7 @@ pub enum Action {
     Report,
 }
 
-impl Action {
+impl GuardAction {
     /// Its word in the log.
     pub fn label(self) -> &'static str {
         match self {
@@ -162,7 +162,7 @@ pub struct Finding {
     /// From there, RFC 6901.
     pub pointer: String,
     /// What.
-    pub kind: Kind,
+    pub kind: DataKind,
 }
 
 /// What was found in a payload.
@@ -170,8 +170,8 @@ pub struct Finding {
 pub struct Findings {
     /// The first of them, in the order of the payload.
     pub list: Vec<Finding>,
-    /// How many there are of each of [`Kind::ALL`].
-    pub counts: [u32; Kind::ALL.len()],
+    /// How many there are of each of [`DataKind::ALL`].
+    pub counts: [u32; DataKind::ALL.len()],
 }
 
 impl Findings {
@@ -181,8 +181,8 @@ impl Findings {
     }
 
     /// Each kind there is, and how often.
-    pub fn by_kind(&self) -> impl Iterator<Item = (Kind, u32)> {
-        Kind::ALL.into_iter().zip(self.counts).filter(|(_, count)| *count > 0)
+    pub fn by_kind(&self) -> impl Iterator<Item = (DataKind, u32)> {
+        DataKind::ALL.into_iter().zip(self.counts).filter(|(_, count)| *count > 0)
     }
 
     /// The first of them in words, `email at /user/email`, as many as `max`, and how many more there are.
@@ -200,7 +200,7 @@ impl Findings {
         summary
     }
 
-    fn note(&mut self, kind: Kind, in_metadata: bool, pointer: &dyn Fn() -> String) {
+    fn note(&mut self, kind: DataKind, in_metadata: bool, pointer: &dyn Fn() -> String) {
         if let Some(count) = self.counts.get_mut(kind as usize) {
             *count = count.saturating_add(1);
         }

@@ -18,7 +18,7 @@ pub const REPLAYED_HEADER: &str = "idempotent-replayed";
 /// What became of an event, or of a delivery in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Status {
+pub enum EventStatus {
     /// Kept; its deliveries go on.
     Accepted,
     /// Waits for its next attempt, or is being attempted.
@@ -46,7 +46,7 @@ pub struct Receipt<'a> {
     /// The event's type.
     pub event: &'a str,
     /// What became of it.
-    pub status: Status,
+    pub status: EventStatus,
     /// One for each endpoint.
     pub deliveries: Vec<DeliveryReceipt<'a>>,
 }
@@ -57,7 +57,7 @@ pub struct DeliveryReceipt<'a> {
     /// The endpoint's name.
     pub endpoint: &'a str,
     /// Where it stands.
-    pub status: Status,
+    pub status: EventStatus,
     /// Attempts made (`ack: delivered`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attempts: Option<u32>,

@@ -11,7 +11,7 @@ use crate::headers::Headers;
 use crate::ids::{RouteId, RuleId};
 use crate::inbound::{InboundResult, Path, Rules, Ticket, Verdict, unavailable};
 use crate::ingress::event::{EventResult, Offer, event};
-use crate::ingress::idempotency::{KEY_LEN_MAX, Key};
+use crate::ingress::idempotency::{IdempotencyKey, KEY_LEN_MAX};
 use crate::ingress::route::{Route, Routes, Selection};
 use crate::ingress::template::{Source, Template};
 use crate::ledger::Place;
@@ -38,13 +38,13 @@ pub struct RequestRules<'a> {
 #[derive(Debug)]
 pub enum Step {
     /// It goes on as it is, and is counted as this.
-    Continue(Option<Count>),
+    Continue(Option<RequestResult>),
     /// It is held where it is: more of it is to come, or its answer is.
     Pause,
     /// Its body, so many bytes, is to be read and handed to [`Request::handle_body`].
     ReadBody(usize),
     /// It is answered, and counted as this.
-    Reply(Answer, Option<Count>),
+    Reply(Answer, Option<RequestResult>),
     /// Its headers are to be changed; [`Request::handle_changed`] says what follows.
     Change(Changes),
     /// The engine is to decide.
@@ -87,7 +87,7 @@ pub struct Changes {
 
 /// What a request is counted as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Count {
+pub enum RequestResult {
     /// On an event route.
     Event(RouteId, EventResult),
     /// On an inbound path.
@@ -107,7 +107,7 @@ pub enum End {
 #[derive(Debug)]
 pub struct Request {
     stream: u32,
-    state: State,
+    state: RequestState,
     /// Headers of the client's that say what only the gateway may say: that the request was verified.
     claims: Vec<String>,
     /// It was verified, and is with the application.
@@ -115,11 +115,11 @@ pub struct Request {
 }
 
 #[derive(Debug)]
-enum State {
+enum RequestState {
     /// Not looked at yet, or let on.
     Passing,
     /// Its body is coming; so many bytes of it are here.
-    Collecting { kind: Kind, headers: Box<Headers>, size: usize },
+    Collecting { kind: Collected, headers: Box<Headers>, size: usize },
     /// Its headers are being changed; it is counted as this once they are.
     Changing(Option<(RuleId, InboundResult)>),
     /// The engine has it.
@@ -134,7 +134,7 @@ enum State {
 
 /// What a request is whose body is coming.
 #[derive(Debug)]
-enum Kind {
+enum Collected {
     Command,
     Message(RuleId),
     Event { route: RouteId, captures: Vec<String> },
@@ -143,7 +143,7 @@ enum Kind {
 impl Request {
     /// A request on this stream that nothing is known of.
     pub fn new(stream: u32) -> Self {
-        Self { stream, state: State::Passing, claims: Vec::new(), ticket: None }
+        Self { stream, state: RequestState::Passing, claims: Vec::new(), ticket: None }
     }
 
     /// Its stream.
@@ -154,7 +154,7 @@ impl Request {
     /// Its headers are here; `is_end`: that is all of it.
     pub fn handle_headers(&mut self, rules: &RequestRules<'_>, mut headers: Headers, is_end: bool) -> Step {
         if rules.admin.is_some_and(|admin| below(admin, headers.text(":path")).is_some()) {
-            return self.collect(rules, Kind::Command, headers, is_end);
+            return self.collect(rules, Collected::Command, headers, is_end);
         }
         if rules.inbound.is_empty() {
             return self.sort(rules, headers, None, is_end);
@@ -178,9 +178,9 @@ impl Request {
 
     /// More of its body is here: `size` bytes in all; `is_end`: that is all of it.
     pub fn handle_data(&mut self, rules: &RequestRules<'_>, size: usize, is_end: bool) -> Step {
-        let State::Collecting { kind, size: known, .. } = &mut self.state else { return self.rest() };
+        let RequestState::Collecting { kind, size: known, .. } = &mut self.state else { return self.rest() };
         *known = size;
-        let limit = if matches!(kind, Kind::Command) { COMMAND_MAX } else { rules.body_max };
+        let limit = if matches!(kind, Collected::Command) { COMMAND_MAX } else { rules.body_max };
         if size > limit {
             return self.too_large(limit);
         }
@@ -190,27 +190,28 @@ impl Request {
     /// Its trailers are here: over HTTP/2 nothing else ends a body that has some.
     pub fn handle_trailers(&mut self) -> Step {
         match self.state {
-            State::Collecting { size, .. } => Step::ReadBody(size),
+            RequestState::Collecting { size, .. } => Step::ReadBody(size),
             _ => self.rest(),
         }
     }
 
     /// Its body was read; `None`: it could not be.
     pub fn handle_body(&mut self, rules: &RequestRules<'_>, body: Option<Vec<u8>>) -> Step {
-        let State::Collecting { kind, headers, .. } = std::mem::replace(&mut self.state, State::Working) else {
+        let RequestState::Collecting { kind, headers, .. } = std::mem::replace(&mut self.state, RequestState::Working)
+        else {
             return self.reply(unavailable(), None);
         };
         match (kind, body) {
             // What cannot be read is no command.
-            (Kind::Command, body) => Step::Work(Work::Command { headers, body: body.unwrap_or_default() }),
-            (Kind::Message(rule), Some(body)) => Step::Work(Work::Verify { rule, headers, body }),
-            (Kind::Message(rule), None) => {
-                self.reply(unavailable(), Some(Count::Inbound(rule, InboundResult::Unavailable)))
+            (Collected::Command, body) => Step::Work(Work::Command { headers, body: body.unwrap_or_default() }),
+            (Collected::Message(rule), Some(body)) => Step::Work(Work::Verify { rule, headers, body }),
+            (Collected::Message(rule), None) => {
+                self.reply(unavailable(), Some(RequestResult::Inbound(rule, InboundResult::Unavailable)))
             }
-            (Kind::Event { route, captures }, Some(body)) => self.take(rules, route, &captures, &headers, body),
-            (Kind::Event { route, .. }, None) => {
+            (Collected::Event { route, captures }, Some(body)) => self.take(rules, route, &captures, &headers, body),
+            (Collected::Event { route, .. }, None) => {
                 let answer = Answer::unavailable(1, "the body could not be read");
-                self.reply(answer, Some(Count::Event(route, EventResult::Unavailable)))
+                self.reply(answer, Some(RequestResult::Event(route, EventResult::Unavailable)))
             }
         }
     }
@@ -224,7 +225,7 @@ impl Request {
         mut headers: Headers,
         body: Vec<u8>,
     ) -> Step {
-        let count = Count::Inbound(id, verdict.result);
+        let count = RequestResult::Inbound(id, verdict.result);
         self.ticket = match verdict.pass {
             Ok(ticket) => ticket,
             Err(answer) => return self.reply(*answer, Some(count)),
@@ -239,7 +240,7 @@ impl Request {
         match answer {
             Ok(answer) => self.reply(answer, None),
             Err(place) => {
-                self.state = State::Waiting(place);
+                self.state = RequestState::Waiting(place);
                 Step::Pause
             }
         }
@@ -250,7 +251,7 @@ impl Request {
         match answer {
             Some(answer) => self.reply(answer, None),
             None => {
-                self.state = State::Draining;
+                self.state = RequestState::Draining;
                 Step::Pause
             }
         }
@@ -258,12 +259,12 @@ impl Request {
 
     /// Its headers were changed, or could not be: then it does not go on.
     pub fn handle_changed(&mut self, is_done: bool) -> Step {
-        let State::Changing(verified) = self.state else { return self.rest() };
+        let RequestState::Changing(verified) = self.state else { return self.rest() };
         if is_done {
-            self.state = State::Passing;
-            return Step::Continue(verified.map(|(rule, result)| Count::Inbound(rule, result)));
+            self.state = RequestState::Passing;
+            return Step::Continue(verified.map(|(rule, result)| RequestResult::Inbound(rule, result)));
         }
-        self.reply(unavailable(), verified.map(|(rule, _)| Count::Inbound(rule, InboundResult::Unavailable)))
+        self.reply(unavailable(), verified.map(|(rule, _)| RequestResult::Inbound(rule, InboundResult::Unavailable)))
     }
 
     /// The application has answered with this status, or the gateway has: what ends with it, and whether the message is
@@ -280,10 +281,10 @@ impl Request {
     /// Its stream is over, answered or left by its client: what ends with it, as of [`handle_response`](Self::handle_response).
     pub fn handle_end(&mut self) -> (Option<(Ticket, bool)>, Option<End>) {
         // An event that was kept goes on without its sender.
-        let is_taken = matches!(self.state, State::Waiting(_));
+        let is_taken = matches!(self.state, RequestState::Waiting(_));
         let end = match self.state {
-            State::Waiting(place) => Some(End::Producer(place)),
-            State::Draining => Some(End::Operator),
+            RequestState::Waiting(place) => Some(End::Producer(place)),
+            RequestState::Draining => Some(End::Operator),
             _ => None,
         };
         (self.ticket.take().map(|ticket| (ticket, is_taken)), end)
@@ -294,10 +295,10 @@ impl Request {
         let Some(rule) = rules.inbound.get(id.0) else { return self.reply(unavailable(), None) };
         let method = headers.text(":method");
         if !rule.methods.iter().any(|allowed| allowed == method) {
-            let count = Count::Inbound(id, InboundResult::Method);
+            let count = RequestResult::Inbound(id, InboundResult::Method);
             return self.reply(Answer::method_not_allowed(&rule.methods), Some(count));
         }
-        self.collect(rules, Kind::Message(id), headers, is_end)
+        self.collect(rules, Collected::Message(id), headers, is_end)
     }
 
     /// Is it an event? One that was verified has its body, and what it is counted as if it goes on.
@@ -313,7 +314,7 @@ impl Request {
             Selection::MethodNotAllowed { allow } => self.reply(Answer::method_not_allowed(&allow), None),
             Selection::Event { route, captures } => match verified {
                 Some((_, _, body)) => self.take(rules, route, &captures, &headers, body),
-                None => self.collect(rules, Kind::Event { route, captures }, headers, is_end),
+                None => self.collect(rules, Collected::Event { route, captures }, headers, is_end),
             },
         }
     }
@@ -326,15 +327,15 @@ impl Request {
         if remove.is_empty() && set.is_none() {
             return self.rest();
         }
-        self.state = State::Changing(verified);
+        self.state = RequestState::Changing(verified);
         Step::Change(Changes { remove, set })
     }
 
     /// Waits for its body, unless that is announced as too large or there is none.
-    fn collect(&mut self, rules: &RequestRules<'_>, kind: Kind, headers: Headers, is_end: bool) -> Step {
+    fn collect(&mut self, rules: &RequestRules<'_>, kind: Collected, headers: Headers, is_end: bool) -> Step {
         let announced: Option<u64> = headers.text("content-length").parse().ok();
-        let is_command = matches!(kind, Kind::Command);
-        self.state = State::Collecting { kind, headers: Box::new(headers), size: 0 };
+        let is_command = matches!(kind, Collected::Command);
+        self.state = RequestState::Collecting { kind, headers: Box::new(headers), size: 0 };
         if !is_command && announced.is_some_and(|len| len > rules.body_max as u64) {
             return self.too_large(rules.body_max);
         }
@@ -342,13 +343,13 @@ impl Request {
     }
 
     fn too_large(&mut self, limit: usize) -> Step {
-        let State::Collecting { kind, .. } = std::mem::replace(&mut self.state, State::Working) else {
+        let RequestState::Collecting { kind, .. } = std::mem::replace(&mut self.state, RequestState::Working) else {
             return self.rest();
         };
         let count = match kind {
-            Kind::Command => return Step::Work(Work::RefuseCommand),
-            Kind::Message(rule) => Count::Inbound(rule, InboundResult::TooLarge),
-            Kind::Event { route, .. } => Count::Event(route, EventResult::Invalid),
+            Collected::Command => return Step::Work(Work::RefuseCommand),
+            Collected::Message(rule) => RequestResult::Inbound(rule, InboundResult::TooLarge),
+            Collected::Event { route, .. } => RequestResult::Event(route, EventResult::Invalid),
         };
         self.reply(Answer::too_large(limit), Some(count))
     }
@@ -363,7 +364,7 @@ impl Request {
         body: Vec<u8>,
     ) -> Step {
         let Some(route) = rules.routes.get(id.0) else { return self.reply(unavailable(), None) };
-        let refused = Some(Count::Event(id, EventResult::Invalid));
+        let refused = Some(RequestResult::Event(id, EventResult::Invalid));
         let key = match idempotency_key(route, headers, &body) {
             Ok(key) => key,
             Err(detail) => return self.reply(Answer::bad_request(detail), refused),
@@ -373,21 +374,21 @@ impl Request {
         let rollout_key = rules.rollout_key.and_then(|key| key.render(&source).ok());
         match event(route, captures, headers, body) {
             Ok(event) => {
-                self.state = State::Working;
+                self.state = RequestState::Working;
                 Step::Work(Work::Take(Box::new(Offer { stream: self.stream, route: id, event, key, rollout_key })))
             }
             Err(rejection) => self.reply(Answer::bad_request(&rejection.to_string()), refused),
         }
     }
 
-    fn reply(&mut self, answer: Answer, count: Option<Count>) -> Step {
-        self.state = State::Answered;
+    fn reply(&mut self, answer: Answer, count: Option<RequestResult>) -> Step {
+        self.state = RequestState::Answered;
         Step::Reply(answer, count)
     }
 
     /// What changes nothing.
     fn rest(&self) -> Step {
-        if matches!(self.state, State::Passing) { Step::Continue(None) } else { Step::Pause }
+        if matches!(self.state, RequestState::Passing) { Step::Continue(None) } else { Step::Pause }
     }
 }
 
@@ -399,13 +400,13 @@ pub fn below<'a>(admin: &str, path: &'a str) -> Option<(&'a str, &'a str)> {
 }
 
 /// The request's idempotency key in its scope.
-fn idempotency_key(route: &Route, headers: &Headers, body: &[u8]) -> Result<Option<Key>, &'static str> {
+fn idempotency_key(route: &Route, headers: &Headers, body: &[u8]) -> Result<Option<IdempotencyKey>, &'static str> {
     let Some(key) = headers.get("idempotency-key") else { return Ok(None) };
     if key.is_empty() || key.len() > KEY_LEN_MAX {
         return Err("Idempotency-Key must have 1 to 256 bytes");
     }
     let scope = route.idempotency_scope.as_deref().and_then(|name| headers.get(name));
-    Ok(Some(Key::new(&route.name, scope.as_deref(), &key, body)))
+    Ok(Some(IdempotencyKey::new(&route.name, scope.as_deref(), &key, body)))
 }
 
 #[cfg(test)]

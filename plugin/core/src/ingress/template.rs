@@ -7,10 +7,10 @@ use crate::json::{BodyFault, Found, Pointer, quoted};
 
 /// Text with placeholders.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Template(Vec<Part>);
+pub struct Template(Vec<TemplatePart>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Part {
+enum TemplatePart {
     Literal(String),
     /// The number of a capture of the route's path.
     Capture(usize),
@@ -70,7 +70,7 @@ impl Template {
         let mut rest = text;
         while let Some((literal, tail)) = rest.find(['{', '}']).and_then(|at| rest.split_at_checked(at)) {
             if !literal.is_empty() {
-                parts.push(Part::Literal(literal.to_owned()));
+                parts.push(TemplatePart::Literal(literal.to_owned()));
             }
             let Some(tail) = tail.strip_prefix('{') else {
                 return Err("has a '}' without a '{'".to_owned());
@@ -78,11 +78,11 @@ impl Template {
             let Some((placeholder, after)) = tail.split_once('}') else {
                 return Err("has a '{' that is not closed".to_owned());
             };
-            parts.push(Part::parse(placeholder, captures)?);
+            parts.push(TemplatePart::parse(placeholder, captures)?);
             rest = after;
         }
         if !rest.is_empty() {
-            parts.push(Part::Literal(rest.to_owned()));
+            parts.push(TemplatePart::Literal(rest.to_owned()));
         }
         Ok(Self(parts))
     }
@@ -92,12 +92,12 @@ impl Template {
         let mut text = String::new();
         for part in &self.0 {
             match part {
-                Part::Literal(literal) => text.push_str(literal),
-                Part::Capture(number) => {
+                TemplatePart::Literal(literal) => text.push_str(literal),
+                TemplatePart::Capture(number) => {
                     text.push_str(source.captures.get(*number).ok_or(Absent::Capture)?);
                 }
-                Part::Header(name) => text.push_str(&header(name, source.headers)?),
-                Part::Body(pointer) => text.push_str(&value(pointer, source.body)?),
+                TemplatePart::Header(name) => text.push_str(&header(name, source.headers)?),
+                TemplatePart::Body(pointer) => text.push_str(&value(pointer, source.body)?),
             }
         }
         Ok(text)
@@ -106,13 +106,13 @@ impl Template {
     /// The literal parts, in order.
     pub fn literals(&self) -> impl Iterator<Item = &str> {
         self.0.iter().filter_map(|part| match part {
-            Part::Literal(literal) => Some(literal.as_str()),
-            Part::Capture(_) | Part::Header(_) | Part::Body(_) => None,
+            TemplatePart::Literal(literal) => Some(literal.as_str()),
+            TemplatePart::Capture(_) | TemplatePart::Header(_) | TemplatePart::Body(_) => None,
         })
     }
 }
 
-impl Part {
+impl TemplatePart {
     fn parse(placeholder: &str, captures: &[String]) -> Result<Self, String> {
         match placeholder.split_once(':') {
             Some(("header", name)) if headers::is_name(name) => Ok(Self::Header(name.to_ascii_lowercase())),

@@ -42,10 +42,13 @@ fn phases_promote_themselves_on_time_until_one_waits_for_an_operator() {
         }
     }
     assert_eq!(steps, [(24, 25), (72, 50)]);
-    assert_eq!(progress.stage(&plan, now(119.0).wall), Stage::Running);
-    assert_eq!(progress.stage(&plan, now(121.0).wall), Stage::Waiting);
+    assert_eq!(progress.stage(&plan, now(119.0).wall), RolloutStage::Running);
+    assert_eq!(progress.stage(&plan, now(121.0).wall), RolloutStage::Waiting);
     assert!(progress.promote(&plan, now(130.0)));
-    assert_eq!((percent(&progress, &plan, 130.0), progress.stage(&plan, now(999.0).wall)), (100, Stage::Complete));
+    assert_eq!(
+        (percent(&progress, &plan, 130.0), progress.stage(&plan, now(999.0).wall)),
+        (100, RolloutStage::Complete)
+    );
     assert!(!progress.promote(&plan, now(131.0)));
 }
 
@@ -90,10 +93,10 @@ fn a_rollback_outlives_a_change_of_the_plan_and_an_override_does_not() {
     assert_eq!(percent(&progress, &plan, 1.0), 30);
     let changed = Plan { digest: 2, ..plan.clone() };
     let after = Progress::under(Some(progress.clone()), &changed, now(2.0));
-    assert_eq!((percent(&after, &changed, 2.0), after.stage(&changed, now(2.0).wall)), (5, Stage::Running));
+    assert_eq!((percent(&after, &changed, 2.0), after.stage(&changed, now(2.0).wall)), (5, RolloutStage::Running));
     progress.roll_back(Trigger::Operator, "", now(2.0).wall);
     let after = Progress::under(Some(progress), &changed, now(3.0));
-    assert_eq!(after.stage(&changed, now(3.0).wall), Stage::RolledBack);
+    assert_eq!(after.stage(&changed, now(3.0).wall), RolloutStage::RolledBack);
 }
 
 #[test]

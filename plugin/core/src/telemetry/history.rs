@@ -38,8 +38,8 @@ impl History {
     pub fn keep(&mut self, store: &mut dyn SharedStore, record: &[u8]) -> Result<(), StoreError> {
         if self.next == self.end {
             let next = swap(store, &next_key(&self.keys), |_, bytes| {
-                let next = bytes.map_or(0, |bytes| Next::or_new(&bytes).number);
-                Ok((Some(Next { number: next.saturating_add(BLOCK), size: self.size }.encode()?), next))
+                let next = bytes.map_or(0, |bytes| NextBlock::or_new(&bytes).number);
+                Ok((Some(NextBlock { number: next.saturating_add(BLOCK), size: self.size }.encode()?), next))
             })?;
             (self.next, self.end) = (next, next.saturating_add(BLOCK));
         }
@@ -56,7 +56,7 @@ impl History {
 pub fn survey(store: &mut dyn SharedStore, prefix: &str, visit: &mut dyn FnMut(&[u8])) -> Result<(), StoreError> {
     let keys = keys(prefix);
     let Some((next, _)) = store.get(&next_key(&keys))? else { return Ok(()) };
-    let next = Next::or_new(&next);
+    let next = NextBlock::or_new(&next);
     let used = next.number.min(next.size.min(HISTORY_MAX).into());
     for slot in 0..used {
         if let Some((record, _)) = store.get(&slot_key(&keys, slot))? {
@@ -69,18 +69,18 @@ pub fn survey(store: &mut dyn SharedStore, prefix: &str, visit: &mut dyn FnMut(&
 /// Where the next block begins, and how many slots there are. Its integers are not varints, as in other records: the
 /// first version was written so.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Next {
+struct NextBlock {
     #[serde(with = "postcard::fixint::le")]
     number: u64,
     #[serde(with = "postcard::fixint::le")]
     size: u32,
 }
 
-impl Record for Next {
+impl Record for NextBlock {
     const VERSION: u8 = 1;
 }
 
-impl Next {
+impl NextBlock {
     /// The record in these bytes. One of another version counts for nothing: its slots are used anew.
     fn or_new(bytes: &[u8]) -> Self {
         Self::decode(bytes).map(|(next, _)| next).unwrap_or_default()
@@ -143,7 +143,7 @@ mod tests {
 
     #[test]
     fn the_next_block_is_read_and_written_as_the_previous_release_wrote_it() {
-        let next = Next { number: 0x0102_0304_0506_0708, size: 1000 };
+        let next = NextBlock { number: 0x0102_0304_0506_0708, size: 1000 };
         assert_recorded("history next", &next);
     }
 

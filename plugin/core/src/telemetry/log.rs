@@ -28,12 +28,12 @@ pub const REFILL: Duration = Duration::from_secs(10);
 #[derive(Debug, Default)]
 pub struct Log {
     /// As many as there are kinds of events, for each endpoint.
-    buckets: Vec<Bucket>,
+    buckets: Vec<LineBucket>,
 }
 
 /// How many lines may be written about something.
 #[derive(Debug)]
-struct Bucket {
+struct LineBucket {
     event: &'static str,
     endpoint: Option<EndpointId>,
     left: u32,
@@ -42,7 +42,7 @@ struct Bucket {
 }
 
 /// What a line says of whom.
-type Subject = (Level, &'static str, Option<EndpointId>);
+type LineSubject = (Level, &'static str, Option<EndpointId>);
 
 impl Log {
     /// The line for a notice, if it is worth one and there is room for it.
@@ -69,7 +69,7 @@ impl Log {
         let known = self.buckets.iter().position(|bucket| bucket.event == event && bucket.endpoint == endpoint);
         let place = known.unwrap_or(self.buckets.len());
         if known.is_none() {
-            self.buckets.push(Bucket { event, endpoint, left: BURST, since: now, left_out: 0 });
+            self.buckets.push(LineBucket { event, endpoint, left: BURST, since: now, left_out: 0 });
         }
         let bucket = self.buckets.get_mut(place)?;
         let refilled = now.since(bucket.since).as_secs() / REFILL.as_secs();
@@ -87,7 +87,7 @@ impl Log {
 }
 
 /// Which line a notice is worth, if any.
-fn subject(config: &Config, notice: &Notice) -> Option<Subject> {
+fn subject(config: &Config, notice: &Notice) -> Option<LineSubject> {
     let (level, event, endpoint) = match notice {
         Notice::Request(_) | Notice::Attempt { .. } | Notice::Delivery { .. } | Notice::Gauge { .. } => return None,
         // That is one line, whatever it changed.

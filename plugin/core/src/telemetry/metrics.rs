@@ -15,7 +15,7 @@ use crate::ids::{EndpointId, RouteId, RuleId};
 use crate::inbound::InboundResult;
 use crate::ingress::event::EventResult;
 use crate::ingress::payload;
-use crate::ingress::request::Count;
+use crate::ingress::request::RequestResult;
 use crate::outcome::DeliveryResult;
 use crate::rollout::guard::Trigger;
 use crate::telemetry::hours::{OUTCOMES, REJECTED};
@@ -134,7 +134,7 @@ pub fn subjects(config: &Config) -> impl Iterator<Item = Subject> {
 pub fn series(subject: &Subject) -> Vec<Series> {
     match subject {
         Subject::Process => {
-            let kinds = payload::Kind::ALL.map(|kind| Series::labelled(FINDINGS, "kind", kind.label()));
+            let kinds = payload::DataKind::ALL.map(|kind| Series::labelled(FINDINGS, "kind", kind.label()));
             let counters = [EVICTED, ADOPTED, DROPPED].map(Series::counter);
             counters.into_iter().chain(kinds).chain(Gauge::OF_PROCESS.map(Series::gauge)).collect()
         }
@@ -161,10 +161,10 @@ pub fn series(subject: &Subject) -> Vec<Series> {
 pub fn changes(notice: &Notice, change: &mut dyn FnMut(&Subject, Series, Change)) {
     let mut add = |subject: Subject, series: Series| change(&subject, series, Change::Add(1));
     match notice {
-        Notice::Request(Count::Event(route, result)) => {
+        Notice::Request(RequestResult::Event(route, result)) => {
             add(Subject::Route(*route), Series::labelled(EVENTS, "result", result.label()));
         }
-        Notice::Request(Count::Inbound(rule, result)) => {
+        Notice::Request(RequestResult::Inbound(rule, result)) => {
             add(Subject::Rule(*rule), Series::labelled(INBOUND, "result", result.label()));
         }
         Notice::Attempt { endpoint, ending, took } => {
@@ -253,8 +253,8 @@ mod tests {
         let endpoint = EndpointId(0);
         let took = Duration::from_millis(7);
         let notices = [
-            Notice::Request(Count::Event(RouteId(0), EventResult::Accepted)),
-            Notice::Request(Count::Inbound(RuleId(0), InboundResult::Full)),
+            Notice::Request(RequestResult::Event(RouteId(0), EventResult::Accepted)),
+            Notice::Request(RequestResult::Inbound(RuleId(0), InboundResult::Full)),
             Notice::Attempt { endpoint, ending: Ending::Timeout, took },
             Notice::Refused { endpoint, times: 1 },
             Notice::Delivery { endpoint, result: DeliveryResult::Expired, took },

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::egress::breaker::Position;
 use crate::ids::{EndpointId, EventId, RouteId};
 use crate::ingress::payload::{self, Findings};
-use crate::ingress::request::Count;
+use crate::ingress::request::RequestResult;
 use crate::outcome::{DeliveryResult, Ending, Reason};
 use crate::rollout::Percent;
 use crate::rollout::guard::Trigger;
@@ -15,7 +15,7 @@ use crate::store::StoreError;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {
     /// A request was answered, or went on verified.
-    Request(Count),
+    Request(RequestResult),
     /// An attempt ended.
     Attempt {
         /// Where it went.
@@ -150,7 +150,7 @@ pub enum Notice {
         /// The route it came by.
         route: RouteId,
         /// What followed.
-        action: payload::Action,
+        action: payload::GuardAction,
         /// What was found, without any value.
         findings: Findings,
     },

@@ -1,9 +1,9 @@
 //! What the section `payload_guard` means, and what is told about it.
 
 use super::*;
-use crate::ingress::payload::{Action, Kind, Rules};
+use crate::ingress::payload::{DataKind, GuardAction, GuardRules};
 
-fn guard(value: Value) -> Rules {
+fn guard(value: Value) -> GuardRules {
     good(&with("/payload_guard", value)).payload_guard.unwrap()
 }
 
@@ -16,7 +16,7 @@ fn without_the_section_nothing_is_looked_for() {
 fn an_empty_section_looks_for_what_is_documented_and_rejects_it() {
     let guard = guard(json!({}));
     assert!(!guard.ids_only);
-    assert_eq!(guard.action, Action::Reject);
+    assert_eq!(guard.action, GuardAction::Reject);
     let allowed: Vec<&str> = guard.allow.iter().map(|pattern| pattern.0.as_str()).collect();
     assert_eq!(allowed, ["event", "title", "body", "url", "*_id"]);
     for key in
@@ -25,7 +25,7 @@ fn an_empty_section_looks_for_what_is_documented_and_rejects_it() {
         assert!(guard.deny_keys.has(key.as_bytes()), "{key}");
     }
     assert!(!guard.deny_keys.has(b"event"));
-    for kind in [Kind::Email, Kind::Ipv4, Kind::Ipv6, Kind::Phone, Kind::Card] {
+    for kind in [DataKind::Email, DataKind::Ipv4, DataKind::Ipv6, DataKind::Phone, DataKind::Card] {
         assert!(guard.detect.has(kind), "{kind:?}");
     }
 }
@@ -36,9 +36,9 @@ fn every_key_can_be_set() {
         "ids_only": true, "allow": ["*_ref"], "deny_keys": ["Geburtstag"], "detect": ["card", "ipv6"], "action": "redact",
     }));
     assert!(guard.ids_only && guard.deny_keys.has(b"geburtstag") && !guard.deny_keys.has(b"email"));
-    assert_eq!((guard.allow.len(), guard.action), (1, Action::Redact));
-    assert!(guard.detect.has(Kind::Card) && guard.detect.has(Kind::Ipv6) && !guard.detect.has(Kind::Email));
-    assert_eq!(self::guard(json!({"action": "report"})).action, Action::Report);
+    assert_eq!((guard.allow.len(), guard.action), (1, GuardAction::Redact));
+    assert!(guard.detect.has(DataKind::Card) && guard.detect.has(DataKind::Ipv6) && !guard.detect.has(DataKind::Email));
+    assert_eq!(self::guard(json!({"action": "report"})).action, GuardAction::Report);
 }
 
 #[test]

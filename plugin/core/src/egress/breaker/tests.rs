@@ -223,10 +223,10 @@ impl Record for Breaker {
 fn every_position_is_read_and_written_as_the_previous_release_wrote_it() {
     let probe = Probe { owner: u64::MAX, deadline: at(15) };
     let states = [
-        ("closed", State::Closed { failures: vec![at(1), at(2)] }),
-        ("open", State::Open { until: at(60) }),
-        ("half open", State::HalfOpen { probe: Some(probe) }),
-        ("half open without probe", State::HalfOpen { probe: None }),
+        ("closed", BreakerState::Closed { failures: vec![at(1), at(2)] }),
+        ("open", BreakerState::Open { until: at(60) }),
+        ("half open", BreakerState::HalfOpen { probe: Some(probe) }),
+        ("half open without probe", BreakerState::HalfOpen { probe: None }),
     ];
     for (name, state) in states {
         assert_recorded(&format!("breaker {name}"), &Breaker { state, epoch: 300 });

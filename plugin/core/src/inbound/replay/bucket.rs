@@ -37,7 +37,7 @@ impl Id {
 
 /// What an entry is to the message of its claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum EntryKind {
     /// The application has taken it.
     Done = 0,
     /// It is with the application.
@@ -53,23 +53,23 @@ pub const MARK: u64 = u64::MAX >> (u64::BITS - KIND);
 
 /// What a bucket holds of a mark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct ReplayEntry {
     /// The mark.
     pub mark: u64,
     /// What it is to the message.
-    pub kind: Kind,
+    pub kind: EntryKind,
     /// The claim that the message was given.
     pub id: Id,
 }
 
-impl Entry {
+impl ReplayEntry {
     #[inline]
     fn read(bytes: &[u8; ENTRY]) -> Self {
         let number = |at: usize| bytes.get(at..).and_then(<[u8]>::first_chunk).copied().map_or(0, u64::from_le_bytes);
         let kind = match number(0) >> KIND {
-            0 => Kind::Done,
-            1 => Kind::Claimed,
-            _ => Kind::See,
+            0 => EntryKind::Done,
+            1 => EntryKind::Claimed,
+            _ => EntryKind::See,
         };
         Self { mark: number(0) & MARK, kind, id: Id(number(8)) }
     }
@@ -86,9 +86,9 @@ impl Entry {
 
 /// A bucket as it is stored: its head, and its entries, in no order. They are looked through and changed in place: to take
 /// them apart would cost more than all else.
-pub struct Bucket(Vec<u8>);
+pub struct ReplayBucket(Vec<u8>);
 
-impl Bucket {
+impl ReplayBucket {
     /// The bucket in these bytes; one that was never written is empty.
     ///
     /// # Errors
@@ -124,7 +124,7 @@ impl Bucket {
     }
 
     /// Adds an entry.
-    pub fn add(&mut self, entry: Entry) {
+    pub fn add(&mut self, entry: ReplayEntry) {
         self.0.extend(entry.written());
     }
 
@@ -139,17 +139,17 @@ impl Bucket {
     }
 
     /// Removes those that this is true of.
-    pub fn forget(&mut self, is_over: impl Fn(Entry) -> bool) {
+    pub fn forget(&mut self, is_over: impl Fn(ReplayEntry) -> bool) {
         // From the end: what takes the place of a removed one was looked at.
         for place in (0..self.len()).rev() {
-            if self.entries().get(place).is_some_and(|entry| is_over(Entry::read(entry))) {
+            if self.entries().get(place).is_some_and(|entry| is_over(ReplayEntry::read(entry))) {
                 self.remove(place);
             }
         }
     }
 
     /// The entry that this is true of, and its place.
-    pub fn find(&self, mut is_it: impl FnMut(Entry) -> bool) -> Option<(usize, Entry)> {
-        self.entries().iter().map(Entry::read).enumerate().find(|(_, entry)| is_it(*entry))
+    pub fn find(&self, mut is_it: impl FnMut(ReplayEntry) -> bool) -> Option<(usize, ReplayEntry)> {
+        self.entries().iter().map(ReplayEntry::read).enumerate().find(|(_, entry)| is_it(*entry))
     }
 }

@@ -18,13 +18,13 @@ fn policy(capacity: u32) -> Policy {
 }
 
 /// A table for messages of two marks.
-fn table(capacity: u32) -> Table {
-    Table::new("g", "partner", policy(capacity), 2)
+fn table(capacity: u32) -> ReplayTable {
+    ReplayTable::new("g", "partner", policy(capacity), 2)
 }
 
 struct Case {
     store: MemoryStore,
-    table: Table,
+    table: ReplayTable,
 }
 
 impl Case {
@@ -37,18 +37,18 @@ impl Case {
     }
 
     /// A claim that must be granted.
-    fn granted(&mut self, seconds: u64, marks: &[u64]) -> Claim {
+    fn granted(&mut self, seconds: u64, marks: &[u64]) -> MessageClaim {
         match self.claim(seconds, marks) {
             Seen::Never(claim) => claim,
             seen => panic!("{seen:?}"),
         }
     }
 
-    fn commit(&mut self, claim: Claim) {
+    fn commit(&mut self, claim: MessageClaim) {
         self.table.commit(&mut self.store, &claim).unwrap();
     }
 
-    fn release(&mut self, claim: Claim) {
+    fn release(&mut self, claim: MessageClaim) {
         self.table.release(&mut self.store, &claim).unwrap();
     }
 }
@@ -157,7 +157,7 @@ fn a_claim_whose_worker_died_lapses_and_its_late_end_changes_nothing() {
 #[test]
 fn a_short_time_is_kept_too_and_counts_from_the_arrival() {
     let mut case = Case::new(1000);
-    case.table = Table::new("g", "partner", Policy { ttl: Duration::from_secs(60), ..policy(1000) }, 2);
+    case.table = ReplayTable::new("g", "partner", Policy { ttl: Duration::from_secs(60), ..policy(1000) }, 2);
     let claim = case.granted(0, &[1, 2]);
     case.commit(claim);
     assert_eq!(case.claim(59, &[1, 2]), Seen::Done);
@@ -167,7 +167,7 @@ fn a_short_time_is_kept_too_and_counts_from_the_arrival() {
 #[test]
 fn a_time_of_fractions_of_a_second_is_not_cut_short() {
     let mut store = MemoryStore::default();
-    let table = Table::new("g", "partner", Policy { ttl: Duration::from_millis(1500), ..policy(1000) }, 1);
+    let table = ReplayTable::new("g", "partner", Policy { ttl: Duration::from_millis(1500), ..policy(1000) }, 1);
     let at = |millis: u64| at(0).plus(Duration::from_millis(millis));
     for came in [0, 1, 500, 999] {
         let message = vec![came];

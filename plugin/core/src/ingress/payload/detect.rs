@@ -19,7 +19,7 @@ mod number;
 /// What was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Kind {
+pub enum DataKind {
     /// An e-mail address.
     Email,
     /// An IPv4 address.
@@ -36,7 +36,7 @@ pub enum Kind {
     String,
 }
 
-impl Kind {
+impl DataKind {
     /// All of them.
     pub const ALL: [Self; 7] = [Self::Email, Self::Ipv4, Self::Ipv6, Self::Phone, Self::Card, Self::Key, Self::String];
 
@@ -56,33 +56,33 @@ impl Kind {
 
 /// Which of the detectors are used: a bit for each kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Kinds(u8);
+pub struct DataKinds(u8);
 
-impl Kinds {
+impl DataKinds {
     /// None.
     pub const NONE: Self = Self(0);
 
     /// These and one more.
     #[must_use]
-    pub fn with(self, kind: Kind) -> Self {
+    pub fn with(self, kind: DataKind) -> Self {
         Self(self.0 | 1 << kind as u8)
     }
 
     /// These without one.
     #[must_use]
-    pub fn without(self, kind: Kind) -> Self {
+    pub fn without(self, kind: DataKind) -> Self {
         Self(self.0 & !(1 << kind as u8))
     }
 
     /// Is it one of them?
-    pub fn has(self, kind: Kind) -> bool {
+    pub fn has(self, kind: DataKind) -> bool {
         self.0 & 1 << kind as u8 != 0
     }
 }
 
 /// The first finding that begins at `from` or later, and where it stands.
-pub fn find(text: &[u8], from: usize, wanted: Kinds) -> Option<(Kind, Range<usize>)> {
-    if wanted == Kinds::NONE {
+pub fn find(text: &[u8], from: usize, wanted: DataKinds) -> Option<(DataKind, Range<usize>)> {
+    if wanted == DataKinds::NONE {
         return None;
     }
     let text = Text { bytes: text, from };
@@ -98,8 +98,8 @@ pub fn find(text: &[u8], from: usize, wanted: Kinds) -> Option<(Kind, Range<usiz
 }
 
 /// The kinds of all findings.
-pub fn kinds(text: &[u8], wanted: Kinds) -> Kinds {
-    let (mut found, mut from) = (Kinds::NONE, 0);
+pub fn kinds(text: &[u8], wanted: DataKinds) -> DataKinds {
+    let (mut found, mut from) = (DataKinds::NONE, 0);
     while let Some((kind, place)) = find(text, from, wanted) {
         found = found.with(kind);
         from = place.end;
@@ -114,24 +114,24 @@ struct Text<'a> {
 }
 
 impl Text<'_> {
-    fn found_at(&self, at: usize, wanted: Kinds) -> Option<(Kind, Range<usize>)> {
+    fn found_at(&self, at: usize, wanted: DataKinds) -> Option<(DataKind, Range<usize>)> {
         let ask = |kind, detector: fn(&Self, usize) -> Option<Range<usize>>| {
             if wanted.has(kind) { detector(self, at).map(|place| (kind, place)) } else { None }
         };
         match self.at(at) {
-            b'@' => ask(Kind::Email, |text, at| text.email(at, 1)),
+            b'@' => ask(DataKind::Email, |text, at| text.email(at, 1)),
             // `@` and `+` in a URL or a form.
             b'%' => match (self.at(at + 1), self.at(at + 2)) {
-                (b'4', b'0') => ask(Kind::Email, |text, at| text.email(at, 3)),
-                (b'2', b'b' | b'B') => ask(Kind::Phone, |text, at| text.international(at, 3)),
+                (b'4', b'0') => ask(DataKind::Email, |text, at| text.email(at, 3)),
+                (b'2', b'b' | b'B') => ask(DataKind::Phone, |text, at| text.international(at, 3)),
                 _ => None,
             },
-            b':' => ask(Kind::Ipv6, Self::ipv6),
-            b'+' => ask(Kind::Phone, |text, at| text.international(at, 1)),
-            b'(' => ask(Kind::Phone, Self::area_in_parentheses),
-            b'0'..=b'9' if !self.before(at).is_ascii_digit() => ask(Kind::Card, Self::card)
-                .or_else(|| ask(Kind::Ipv4, Self::ipv4))
-                .or_else(|| ask(Kind::Phone, Self::national)),
+            b':' => ask(DataKind::Ipv6, Self::ipv6),
+            b'+' => ask(DataKind::Phone, |text, at| text.international(at, 1)),
+            b'(' => ask(DataKind::Phone, Self::area_in_parentheses),
+            b'0'..=b'9' if !self.before(at).is_ascii_digit() => ask(DataKind::Card, Self::card)
+                .or_else(|| ask(DataKind::Ipv4, Self::ipv4))
+                .or_else(|| ask(DataKind::Phone, Self::national)),
             _ => None,
         }
     }

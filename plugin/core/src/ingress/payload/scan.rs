@@ -13,9 +13,9 @@ use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::detect::{Kinds, kinds};
+use super::detect::{DataKinds, kinds};
 use super::text::{redacted, text_of};
-use super::{Action, Findings, Inspected, Kind, POINTER_BYTES_MAX, REDACTED, Rules, is_version_key};
+use super::{DataKind, Findings, GuardAction, GuardRules, Inspected, POINTER_BYTES_MAX, REDACTED, is_version_key};
 use crate::json::{self, BodyFault, POINTER_TOKENS_MAX};
 
 /// Looks through a payload. `is_envelope`: it is one of ours, with the producer's body under `data` and its metadata
@@ -23,7 +23,7 @@ use crate::json::{self, BodyFault, POINTER_TOKENS_MAX};
 ///
 /// # Errors
 /// It is JSON that is nested too deep to be looked through.
-pub fn inspect(rules: &Rules, payload: &[u8], is_envelope: bool) -> Result<Inspected, BodyFault> {
+pub fn inspect(rules: &GuardRules, payload: &[u8], is_envelope: bool) -> Result<Inspected, BodyFault> {
     let walk = Walk::new(rules, payload);
     if is_envelope {
         return walk.envelope().map_err(json::not_json);
@@ -37,11 +37,11 @@ pub fn inspect(rules: &Rules, payload: &[u8], is_envelope: bool) -> Result<Inspe
 }
 
 /// Looks through a payload that is not JSON: one string, which stands under no key.
-fn inspect_text(rules: &Rules, payload: &[u8]) -> Inspected {
+fn inspect_text(rules: &GuardRules, payload: &[u8]) -> Inspected {
     let mut findings = Findings::default();
     let kinds = kinds(payload, rules.detect);
     note_string(&mut findings, kinds, rules.ids_only && is_something(payload), false, &String::new);
-    let is_redacted = rules.action == Action::Redact && findings.total() > 0;
+    let is_redacted = rules.action == GuardAction::Redact && findings.total() > 0;
     let redacted = is_redacted
         .then(|| if rules.ids_only { REDACTED.as_bytes().to_vec() } else { redacted(payload, rules.detect) });
     Inspected { findings, redacted }
@@ -50,18 +50,18 @@ fn inspect_text(rules: &Rules, payload: &[u8]) -> Inspected {
 /// Notes what was found in a string: once each kind, and that it may not be there if nothing else is wrong with it.
 fn note_string(
     findings: &mut Findings,
-    kinds: Kinds,
+    kinds: DataKinds,
     is_misplaced: bool,
     in_metadata: bool,
     pointer: &dyn Fn() -> String,
 ) -> bool {
-    let kinds = if is_misplaced && kinds == Kinds::NONE { Kinds::NONE.with(Kind::String) } else { kinds };
-    for kind in Kind::ALL {
+    let kinds = if is_misplaced && kinds == DataKinds::NONE { DataKinds::NONE.with(DataKind::String) } else { kinds };
+    for kind in DataKind::ALL {
         if kinds.has(kind) {
             findings.note(kind, in_metadata, pointer);
         }
     }
-    kinds != Kinds::NONE
+    kinds != DataKinds::NONE
 }
 
 /// An empty string tells nothing, and neither does what was redacted already.
@@ -96,7 +96,7 @@ struct Envelope<'a> {
 }
 
 struct Walk<'a> {
-    rules: &'a Rules,
+    rules: &'a GuardRules,
     payload: &'a [u8],
     /// How far it was read.
     at: usize,
@@ -111,7 +111,7 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    fn new(rules: &'a Rules, payload: &'a [u8]) -> Self {
+    fn new(rules: &'a GuardRules, payload: &'a [u8]) -> Self {
         Self {
             rules,
             payload,
@@ -174,7 +174,7 @@ impl<'a> Walk<'a> {
     /// Looks at a key. What it says of its value; none, if the value is denied.
     fn key(&mut self, key: Cow<'a, [u8]>, place: Range<usize>) -> Option<Context> {
         let found = kinds(&key, self.rules.detect);
-        let is_masked = found != Kinds::NONE;
+        let is_masked = found != DataKinds::NONE;
         let context = Context {
             is_allowed: self.rules.ids_only && !is_masked && self.rules.allows(&key),
             is_version: is_version_key(&key),
@@ -198,27 +198,27 @@ impl<'a> Walk<'a> {
     fn denied(&mut self, value: &RawValue) {
         let place = self.pass(value);
         if value.get() != QUOTED {
-            self.note(Kinds::NONE.with(Kind::Key), false);
+            self.note(DataKinds::NONE.with(DataKind::Key), false);
             self.replace(place, QUOTED);
         }
     }
 
     /// A string that is a value.
     fn string(&mut self, text: &[u8], place: Range<usize>, context: Context) {
-        let wanted = if context.is_version { self.rules.detect.without(Kind::Ipv4) } else { self.rules.detect };
+        let wanted = if context.is_version { self.rules.detect.without(DataKind::Ipv4) } else { self.rules.detect };
         let is_misplaced = self.rules.ids_only && !context.is_allowed && is_something(text);
         if self.note(kinds(text, wanted), is_misplaced) {
             self.replace(place, QUOTED);
         }
     }
 
-    fn note(&mut self, kinds: Kinds, is_misplaced: bool) -> bool {
+    fn note(&mut self, kinds: DataKinds, is_misplaced: bool) -> bool {
         let Self { findings, path, in_metadata, .. } = self;
         note_string(findings, kinds, is_misplaced, *in_metadata, &|| pointer(path))
     }
 
     fn replace(&mut self, place: Range<usize>, with: &str) {
-        if self.rules.action == Action::Redact {
+        if self.rules.action == GuardAction::Redact {
             self.out.extend_from_slice(self.payload.get(self.copied..place.start).unwrap_or_default());
             self.out.extend_from_slice(with.as_bytes());
             self.copied = place.end;

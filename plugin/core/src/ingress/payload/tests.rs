@@ -9,12 +9,14 @@ mod redacting;
 mod walking;
 
 /// The detectors of the default config.
-pub(super) fn all() -> Kinds {
-    [Kind::Email, Kind::Ipv4, Kind::Ipv6, Kind::Phone, Kind::Card].into_iter().fold(Kinds::NONE, Kinds::with)
+pub(super) fn all() -> DataKinds {
+    [DataKind::Email, DataKind::Ipv4, DataKind::Ipv6, DataKind::Phone, DataKind::Card]
+        .into_iter()
+        .fold(DataKinds::NONE, DataKinds::with)
 }
 
 /// The rules of a `payload_guard`.
-pub(super) fn rules(section: Value) -> Rules {
+pub(super) fn rules(section: Value) -> GuardRules {
     let config = json!({
         "routes": [{"name": "r", "match": {"path": "/"}, "event": "e"}],
         "endpoints": [{"name": "e", "cluster": "e", "url": "http://e", "secrets": [{"value": "s"}]}],
@@ -25,19 +27,19 @@ pub(super) fn rules(section: Value) -> Rules {
 }
 
 /// A payload that can be looked through.
-pub(super) fn looked_through(rules: &Rules, payload: &[u8], is_envelope: bool) -> Inspected {
+pub(super) fn looked_through(rules: &GuardRules, payload: &[u8], is_envelope: bool) -> Inspected {
     inspect(rules, payload, is_envelope).unwrap_or_else(|fault| panic!("{fault}"))
 }
 
 /// What is found, each as `kind pointer`.
-pub(super) fn found(rules: &Rules, body: &str) -> Vec<String> {
+pub(super) fn found(rules: &GuardRules, body: &str) -> Vec<String> {
     let findings = looked_through(rules, body.as_bytes(), false).findings;
     findings.list.iter().map(|finding| format!("{} {}", finding.kind.label(), finding.pointer)).collect()
 }
 
 fn labels(text: &str) -> Vec<&'static str> {
     let found = detect::kinds(text.as_bytes(), all());
-    Kind::ALL.into_iter().filter(|kind| found.has(*kind)).map(Kind::label).collect()
+    DataKind::ALL.into_iter().filter(|kind| found.has(*kind)).map(DataKind::label).collect()
 }
 
 #[test]
@@ -96,12 +98,12 @@ fn what_is_found_stands_where_it_is_said_to_stand() {
 #[test]
 fn only_the_detectors_that_are_wanted_are_asked() {
     let text = b"::ffff:192.0.2.1 alice@example.com +14155552671 4111111111111111";
-    for kind in [Kind::Email, Kind::Ipv4, Kind::Ipv6, Kind::Phone, Kind::Card] {
-        let only = Kinds::NONE.with(kind);
+    for kind in [DataKind::Email, DataKind::Ipv4, DataKind::Ipv6, DataKind::Phone, DataKind::Card] {
+        let only = DataKinds::NONE.with(kind);
         assert_eq!(detect::kinds(text, only), only, "{kind:?}");
         assert!(!detect::kinds(text, all().without(kind)).has(kind));
     }
-    assert_eq!(detect::kinds(text, Kinds::NONE), Kinds::NONE);
+    assert_eq!(detect::kinds(text, DataKinds::NONE), DataKinds::NONE);
 }
 
 #[test]
@@ -163,8 +165,8 @@ proptest! {
         prop_assume!(local != "git");
         let address = format!("{local}@{host}.{tld}");
         let text = format!("{before} {address}{after}");
-        let (kind, place) = detect::find(text.as_bytes(), 0, Kinds::NONE.with(Kind::Email)).expect("found");
-        prop_assert_eq!((kind, &text[place]), (Kind::Email, address.as_str()));
+        let (kind, place) = detect::find(text.as_bytes(), 0, DataKinds::NONE.with(DataKind::Email)).expect("found");
+        prop_assert_eq!((kind, &text[place]), (DataKind::Email, address.as_str()));
     }
 
     #[test]

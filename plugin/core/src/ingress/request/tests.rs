@@ -3,7 +3,7 @@ use serde_json::json;
 use super::*;
 use crate::config::{self, Config};
 use crate::ids::EventId;
-use crate::ingress::receipt::{Receipt, Status};
+use crate::ingress::receipt::{EventStatus, Receipt};
 
 /// An admin surface, two inbound rules, of which the second's path is an event's too, and a route that takes no body above
 /// 1 KiB.
@@ -45,7 +45,7 @@ fn whole(config: &Config, path: &str, more: &[(&str, &str)], body: &[u8]) -> (Re
     (request, step)
 }
 
-fn replied(step: &Step) -> (u16, Option<Count>) {
+fn replied(step: &Step) -> (u16, Option<RequestResult>) {
     match step {
         Step::Reply(answer, count) => (answer.status, *count),
         step => panic!("no reply: {step:?}"),
@@ -138,13 +138,13 @@ fn a_message_by_another_method_is_refused() {
     let mut request = Request::new(7);
     let get = Headers::new(&[(":method", b"GET"), (":path", b"/in/partner")]);
     let step = request.handle_headers(&config().request_rules(), get, true);
-    assert_eq!(replied(&step), (405, Some(Count::Inbound(PARTNER, InboundResult::Method))));
+    assert_eq!(replied(&step), (405, Some(RequestResult::Inbound(PARTNER, InboundResult::Method))));
 }
 
 /// By its announced length, and by what has come of it.
 #[test]
 fn a_message_that_is_too_large_is_refused() {
-    let (config, too_large) = (config(), (413, Some(Count::Inbound(PARTNER, InboundResult::TooLarge))));
+    let (config, too_large) = (config(), (413, Some(RequestResult::Inbound(PARTNER, InboundResult::TooLarge))));
     assert_eq!(replied(&begun(&config, "/in/partner", &[("content-length", "1025")]).1), too_large);
     let (mut request, _) = begun(&config, "/in/partner", &[("content-length", "1024")]);
     assert_eq!(replied(&request.handle_data(&config.request_rules(), 1025, false)), too_large);
@@ -155,7 +155,7 @@ fn a_message_whose_body_cannot_be_read_is_refused() {
     let config = config();
     let (mut request, _) = begun(&config, "/in/partner", &[]);
     let step = request.handle_body(&config.request_rules(), None);
-    assert_eq!(replied(&step), (503, Some(Count::Inbound(PARTNER, InboundResult::Unavailable))));
+    assert_eq!(replied(&step), (503, Some(RequestResult::Inbound(PARTNER, InboundResult::Unavailable))));
 }
 
 /// It is counted once it is marked; if it cannot be marked it does not go on.
@@ -170,8 +170,8 @@ fn a_verified_message_goes_on_marked() {
         assert_eq!(changes.remove, ["x_gatepost_verified"]);
         assert_eq!(changes.set, Some(("x-gatepost-verified".to_owned(), "partner".to_owned())));
         match request.handle_changed(is_done) {
-            Step::Continue(count) if is_done => assert_eq!(count, Some(Count::Inbound(PARTNER, counted))),
-            step => assert_eq!(replied(&step), (503, Some(Count::Inbound(PARTNER, counted)))),
+            Step::Continue(count) if is_done => assert_eq!(count, Some(RequestResult::Inbound(PARTNER, counted))),
+            step => assert_eq!(replied(&step), (503, Some(RequestResult::Inbound(PARTNER, counted)))),
         }
     }
 }
@@ -182,7 +182,7 @@ fn a_message_that_is_not_verified_is_answered() {
     let (mut request, _) = whole(&config, "/in/partner", &[], b"");
     let verdict = Verdict::answer(InboundResult::Unsigned, Answer::problem(401, "Unauthorized", "no"));
     let step = request.handle_verdict(&config.request_rules(), PARTNER, verdict, headers("/in/partner", &[]), vec![]);
-    assert_eq!(replied(&step), (401, Some(Count::Inbound(PARTNER, InboundResult::Unsigned))));
+    assert_eq!(replied(&step), (401, Some(RequestResult::Inbound(PARTNER, InboundResult::Unsigned))));
 }
 
 /// The route asks for the gateway's own mark, which a client cannot set.
@@ -206,7 +206,8 @@ fn an_event_is_collected_and_taken() {
     let Step::Work(Work::Take(offer)) = step else { panic!("{step:?}") };
     assert_eq!((offer.stream, offer.route, offer.event.event_type.as_str()), (7, PAID, "paid"));
     assert!(offer.key.is_some());
-    let receipt = Receipt { id: EventId([0; 16]), event: "paid", status: Status::Accepted, deliveries: Vec::new() };
+    let receipt =
+        Receipt { id: EventId([0; 16]), event: "paid", status: EventStatus::Accepted, deliveries: Vec::new() };
     assert_eq!(replied(&request.handle_reply(Ok(Answer::receipt(202, &receipt)))), (202, None));
     assert_eq!(request.handle_end(), (None, None));
 }
@@ -233,13 +234,13 @@ fn an_event_may_end_with_its_headers_or_its_trailers() {
 
 #[test]
 fn what_is_no_event_of_its_route_is_refused() {
-    let (config, invalid) = (config(), Some(Count::Event(PAID, EventResult::Invalid)));
+    let (config, invalid) = (config(), Some(RequestResult::Event(PAID, EventResult::Invalid)));
     assert_eq!(replied(&whole(&config, "/events/p%C3%A4id", &[], b"{}").1), (400, invalid));
     assert_eq!(replied(&whole(&config, "/events/paid", &[("idempotency-key", "")], b"{}").1), (400, invalid));
     assert_eq!(replied(&begun(&config, "/events/paid", &[("content-length", "1025")]).1), (413, invalid));
     let (mut request, _) = begun(&config, "/events/paid", &[]);
     let unread = request.handle_body(&config.request_rules(), None);
-    assert_eq!(replied(&unread), (503, Some(Count::Event(PAID, EventResult::Unavailable))));
+    assert_eq!(replied(&unread), (503, Some(RequestResult::Event(PAID, EventResult::Unavailable))));
     let mut request = Request::new(7);
     let get = Headers::new(&[(":method", b"GET"), (":path", b"/events/paid")]);
     assert_eq!(replied(&request.handle_headers(&config.request_rules(), get, true)), (405, None));

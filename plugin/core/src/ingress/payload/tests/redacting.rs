@@ -103,11 +103,11 @@ fn nothing_is_redacted_unless_that_is_the_action() {
 }
 
 /// What must be left of a value.
-fn model(rules: &Rules, value: &Value, is_allowed: bool, is_version: bool) -> Value {
+fn model(rules: &GuardRules, value: &Value, is_allowed: bool, is_version: bool) -> Value {
     match value {
         Value::String(text) => {
-            let wanted = if is_version { all().without(Kind::Ipv4) } else { all() };
-            let is_found = detect::kinds(text.as_bytes(), wanted) != Kinds::NONE;
+            let wanted = if is_version { all().without(DataKind::Ipv4) } else { all() };
+            let is_found = detect::kinds(text.as_bytes(), wanted) != DataKinds::NONE;
             let is_misplaced = rules.ids_only && !is_allowed && !text.is_empty();
             if is_found || is_misplaced { json!(REDACTED) } else { value.clone() }
         }
@@ -115,7 +115,7 @@ fn model(rules: &Rules, value: &Value, is_allowed: bool, is_version: bool) -> Va
         Value::Object(fields) => fields
             .iter()
             .map(|(key, value)| {
-                let is_found = detect::kinds(key.as_bytes(), all()) != Kinds::NONE;
+                let is_found = detect::kinds(key.as_bytes(), all()) != DataKinds::NONE;
                 let is_allowed = !is_found && rules.allow.iter().any(|pattern| pattern.matches(key.as_bytes()));
                 let left = if rules.deny_keys.has(key.as_bytes()) {
                     json!(REDACTED)

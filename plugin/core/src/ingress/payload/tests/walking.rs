@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn default() -> Rules {
+fn default() -> GuardRules {
     rules(json!({}))
 }
 
@@ -96,7 +96,10 @@ fn in_an_envelope_findings_stand_in_the_producers_body_or_the_metadata() {
     let payload = r#"{"event":"x.1.2.3.4","data":{"user":{"email":"bob@example.com"},"event":["1.2.3.4"]},"metadata":{"to":"amy@example.com","data":1}}"#;
     let findings = looked_through(&default(), payload.as_bytes(), true).findings;
     let list: Vec<_> = findings.list.iter().map(|f| (f.in_metadata, f.pointer.as_str(), f.kind)).collect();
-    assert_eq!(list, [(false, "/user/email", Kind::Key), (false, "/event/0", Kind::Ipv4), (true, "/to", Kind::Email)]);
+    assert_eq!(
+        list,
+        [(false, "/user/email", DataKind::Key), (false, "/event/0", DataKind::Ipv4), (true, "/to", DataKind::Email)]
+    );
     let payload = r#"{"event":"x","data":"bob@example.com","metadata":{}}"#;
     assert_eq!(looked_through(&default(), payload.as_bytes(), true).findings.list[0].pointer, "");
 }
@@ -128,7 +131,7 @@ fn so_many_findings_are_told_and_all_are_counted() {
     let many = vec!["bob@example.com"; 1000];
     let findings = looked_through(&default(), json!(many).to_string().as_bytes(), false).findings;
     assert_eq!((findings.list.len(), findings.total()), (FINDINGS_MAX, 1000));
-    assert_eq!(findings.by_kind().collect::<Vec<_>>(), [(Kind::Email, 1000)]);
+    assert_eq!(findings.by_kind().collect::<Vec<_>>(), [(DataKind::Email, 1000)]);
     assert_eq!(findings.summary(2), "email at /0, email at /1 and 998 more");
 }
 
