@@ -58,7 +58,14 @@ fuzz_target!(|bytes: &[u8]| {
     let headers: Vec<_> = NAMES.into_iter().zip(parts).filter(|(_, value)| !value.is_empty()).collect();
     let now = Now { mono: Instant::from_nanos(1 << 50), wall: WallTime::from_millis(1_700_000_000_000) };
     let mut store = Store(table.to_vec());
-    let verdict = Verifier::new(&config, "g").verify(&config, &mut store, now, RuleId(0), &Headers::new(&headers), body);
+    let verdict = Verifier::new(&config.inbound, "g").verify(
+        &config.inbound,
+        &mut store,
+        now,
+        RuleId(0),
+        &Headers::new(&headers),
+        body,
+    );
     let answer = verdict.pass.expect_err("nobody here can sign");
     assert!((400..504).contains(&answer.status) && !answer.body.is_empty());
 });

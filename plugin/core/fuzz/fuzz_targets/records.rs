@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use gatepost_core::config;
-use gatepost_core::engine::{Action, Engine, Offer};
+use gatepost_core::engine::{Action, Engine};
 use gatepost_core::ids::RouteId;
-use gatepost_core::ingress::event::Event;
+use gatepost_core::ingress::event::{Event, Offer};
 use gatepost_core::ingress::idempotency::IdempotencyKey;
 use gatepost_core::outcome::Ending;
 use gatepost_core::store::{Cas, SharedStore, StoreError, World};
@@ -81,7 +81,7 @@ fuzz_target!(|bytes: &[u8]| {
             wall: WallTime::from_millis(1_700_000_000_000 + second * 4_000),
         };
         let mut world = World { now, store: &mut store, random: &mut random };
-        engine.tick(&mut world);
+        engine.handle_timeout(&mut world);
         let event = Event {
             event_type: "paid".to_owned(),
             payload: b"{}".to_vec(),
@@ -90,14 +90,14 @@ fuzz_target!(|bytes: &[u8]| {
             tracestate: None,
         };
         let key = (second % 2 == 0).then(|| IdempotencyKey::new("r", None, b"key", b"{}"));
-        engine.serve(&mut world, second);
-        engine.offer(&mut world, Offer { stream: 1, route: RouteId(0), event, key, rollout_key: None });
+        engine.handle_connection(&mut world, second);
+        engine.handle_event(&mut world, Offer { stream: 1, route: RouteId(0), event, key, rollout_key: None });
         let mut actions = 0;
         while let Some(action) = engine.poll_action(&mut world) {
             actions += 1;
             assert!(actions < 10_000, "it never comes to an end");
             if let Action::Call(call) = action {
-                engine.ended(&mut world, call.attempt, Ending::Status(503), Some(b"1"));
+                engine.handle_call_ended(&mut world, call.attempt, Ending::Status(503), Some(b"1"));
             }
         }
     }

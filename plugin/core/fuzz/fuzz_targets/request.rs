@@ -31,7 +31,7 @@ fuzz_target!(|bytes: &[u8]| {
     for method in ["POST", "PUT"] {
         let Selection::Event { route, captures } = config.routes.select(&path, method, &headers) else { continue };
         let Some(route) = config.routes.get(route.0) else { panic!("a route that is not there") };
-        if let Ok(event) = message::event(route, &captures, &headers, body.clone()) {
+        if let Ok(event) = event::event(route, &captures, &headers, body.clone()) {
             assert!(headers::is_value(event.event_type.as_bytes()) && !event.event_type.is_empty());
             assert!(event.content_type.as_deref().is_none_or(headers::is_value));
             assert!(event.traceparent.as_deref().is_none_or(headers::is_value));
