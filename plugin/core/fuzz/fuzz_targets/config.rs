@@ -11,7 +11,7 @@ fuzz_target!(|bytes: &[u8]| {
         Ok(config) => {
             // Valid by construction: what reads it finds what it needs, and no secret is shown.
             assert!(!format!("{config:?}").contains("hunter2"));
-            for route in &config.routes {
+            for route in config.routes.iter() {
                 config.endpoints_for(route, "payment_verified");
             }
         }
