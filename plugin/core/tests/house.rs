@@ -1,6 +1,7 @@
 //! The order of the wings, and that no files of a crate import each other in a circle, read from the sources.
 //!
 //! Tests may look up: what stands under `#[cfg(test)]`, in `tests.rs` and in `tests/` is not read.
+#![cfg(test)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -146,8 +147,7 @@ fn resolve(sources: &Sources, module: &str, path: &[String]) -> Option<String> {
 fn paths(text: &str) -> Vec<Vec<String>> {
     let mut found = Vec::new();
     let code: String = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
-    let mut statements = code.split_inclusive(';');
-    while let Some(statement) = statements.next() {
+    for statement in code.split_inclusive(';') {
         let Some(at) = statement.rfind("use ").filter(|at| is_use(statement, *at)) else { continue };
         if !is_reexport(statement, at) {
             leaves(statement[at + 4..].trim_end_matches(';'), &[], &mut found);

@@ -3,7 +3,7 @@
 use crate::pages::{self, Page, read, root, spans};
 
 /// What `cargo` does by itself, of what the pages use, and cargo-fuzz.
-const CARGO: [&str; 9] = ["build", "check", "test", "run", "fmt", "clippy", "install", "bench", "fuzz"];
+const CARGO: [&str; 10] = ["build", "check", "test", "run", "fmt", "clippy", "install", "bench", "doc", "fuzz"];
 
 /// The aliases of `.cargo/config.toml`.
 fn aliases() -> Vec<String> {

@@ -81,7 +81,7 @@ fn an_operational_event_is_dropped_where_there_is_no_room_and_the_delivery_ends_
         process.end(&sent, Ending::Status(400));
     }
     let (sent, others) = process.poll();
-    assert_eq!(sent.iter().map(|sent| event_type(sent)).collect::<Vec<_>>(), ["gatepost.dead_letter"]);
+    assert_eq!(sent.iter().map(event_type).collect::<Vec<_>>(), ["gatepost.dead_letter"]);
     let dropped = others.iter().filter(|action| matches!(action, Action::Notice(Notice::Dropped { .. }))).count();
     assert_eq!((dropped, process.letters()), (1, 2));
 }
