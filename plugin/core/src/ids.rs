@@ -6,15 +6,15 @@ use serde::{Deserialize, Serialize};
 use uuid::fmt::Hyphenated;
 use uuid::{Builder, Uuid};
 
-/// The number of a route in [`Config::routes`].
+/// The number of a route in [`Config::routes`](crate::config::Config::routes).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RouteId(pub usize);
 
-/// The number of an endpoint in [`Config::endpoints`].
+/// The number of an endpoint in [`Config::endpoints`](crate::config::Config::endpoints).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EndpointId(pub usize);
 
-/// The number of a rule in [`Config::inbound`].
+/// The number of a rule in [`Config::inbound`](crate::config::Config::inbound).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RuleId(pub usize);
 

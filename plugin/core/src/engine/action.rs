@@ -17,8 +17,8 @@ use crate::time::WallTime;
 /// What the binding is to do.
 #[derive(Debug)]
 pub enum Action {
-    /// Send an HTTP request; then call [`Engine::handle_end`](super::Engine::handle_end), or
-    /// [`Engine::handle_refusal`](super::Engine::handle_refusal) if it could not be sent at all.
+    /// Send an HTTP request; then call [`Engine::handle_call_ended`](super::Engine::handle_call_ended), or
+    /// [`Engine::handle_call_refused`](super::Engine::handle_call_refused) if it could not be sent at all.
     Call(Box<Call>),
     /// Answer a producer that waits.
     Answer {
