@@ -4,6 +4,8 @@
 //! of these, which goes on untouched. A request that was verified may still be an event. What takes a body is collected
 //! whole, up to a limit; what it is then is [`Work`] for the engine, whose answer comes back here.
 //!
+//! One file, though a long one: the steps and the states are one idea.
+//!
 //! It touches no host: each of its `handle_…` returns the [`Step`] that is to be taken next.
 
 use crate::answer::Answer;
