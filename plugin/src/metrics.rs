@@ -16,6 +16,8 @@ pub struct Metrics {
     families: [Vec<Family>; 4],
     /// How many subjects have had their series defined.
     defined: usize,
+    /// All have: a tick need not look for more.
+    are_all_defined: bool,
 }
 
 /// The series of one subject, two dozen at most: a metric, the value of its label, and its handle; `None`: the host would
@@ -25,12 +27,17 @@ type Family = Vec<(&'static str, &'static str, Option<u32>)>;
 impl Metrics {
     /// Defines the series of some subjects that have none yet.
     pub fn define_some(&mut self, config: &Config) {
-        for subject in subjects(config).skip(self.defined).take(DEFINED_AT_ONCE) {
+        if self.are_all_defined {
+            return;
+        }
+        let before = self.defined;
+        for subject in subjects(config).skip(before).take(DEFINED_AT_ONCE) {
             for series in series(&subject) {
                 self.handle(config, &subject, series);
             }
             self.defined += 1;
         }
+        self.are_all_defined = self.defined == before;
     }
 
     /// Changes what a notice changes.

@@ -6,7 +6,6 @@
 //! Every series is defined soon after the start, at 0: to Prometheus a counter that appears at 1 has not increased. How
 //! many there are follows from the config: 24 for each endpoint, 7 for each route, 14 for each inbound rule, and a dozen.
 
-use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::config::Config;
@@ -90,17 +89,15 @@ impl Series {
 
     /// The name of Envoy's stat for this series of a subject.
     pub fn stat(&self, config: &Config, subject: &Subject) -> String {
-        let name: Option<(&str, Cow<'_, str>)> = match subject {
+        let name = match subject {
             Subject::Process => None,
-            Subject::Route(id) => config.routes.get(id.0).map(|route| ("route", route.name.as_str().into())),
-            Subject::Rule(id) => config.inbound.get(id.0).map(|rule| ("route", rule.name.as_str().into())),
-            Subject::Endpoint(id) => {
-                config.endpoints.get(id.0).map(|endpoint| ("endpoint", endpoint.name.as_str().into()))
-            }
-            Subject::Named(name) => Some(("endpoint", name.as_str().into())),
+            Subject::Route(id) => config.routes.get(id.0).map(|route| ("route", route.name.as_str())),
+            Subject::Rule(id) => config.inbound.get(id.0).map(|rule| ("route", rule.name.as_str())),
+            Subject::Endpoint(id) => config.endpoints.get(id.0).map(|endpoint| ("endpoint", endpoint.name.as_str())),
+            Subject::Named(name) => Some(("endpoint", name.as_str())),
         };
         let mut stat = String::new();
-        for (label, value) in name.iter().map(|(label, value)| (*label, value.as_ref())).chain([self.label]) {
+        for (label, value) in name.into_iter().chain([self.label]) {
             if !label.is_empty() {
                 stat.extend([label, "=.=", value, ";.;"]);
             }
@@ -122,12 +119,12 @@ pub enum Change {
 /// All subjects of a configuration, the process first; none where it only serves the admin surface.
 pub fn subjects(config: &Config) -> impl Iterator<Item = Subject> {
     let (routes, endpoints, rules) = (config.routes.len(), config.endpoints.len(), config.inbound.len());
-    let process = (endpoints > 0 || rules > 0).then_some(Subject::Process);
-    let named = |count: usize| if endpoints > 0 || rules > 0 { 0..count } else { 0..0 };
-    (process.into_iter())
-        .chain(named(routes).map(|number| Subject::Route(RouteId(number))))
-        .chain(named(endpoints).map(|number| Subject::Endpoint(EndpointId(number))))
-        .chain(named(rules).map(|number| Subject::Rule(RuleId(number))))
+    let only_serves = endpoints == 0 && rules == 0;
+    std::iter::once(Subject::Process)
+        .chain((0..routes).map(|number| Subject::Route(RouteId(number))))
+        .chain((0..endpoints).map(|number| Subject::Endpoint(EndpointId(number))))
+        .chain((0..rules).map(|number| Subject::Rule(RuleId(number))))
+        .filter(move |_| !only_serves)
 }
 
 /// All series of a subject.
