@@ -61,24 +61,21 @@ impl Worker {
     pub fn work(&self, request: &mut Request, work: Work) -> Step {
         let now = host::now();
         let step = self.engine(now, |engine, world| engine.handle_work(world, request, work));
-        self.tell_all(now);
+        self.tell_all(|| now);
         self.wake();
         step
     }
 
     /// A message that was verified has been answered, or left: `is_taken` says whether by a 2xx.
     pub fn end_message(&self, ticket: &Ticket, is_taken: bool) {
-        // The clocks are read only when there is something to tell.
         self.engine(Now::default(), |engine, world| engine.handle_message_end(world, ticket, is_taken));
-        while let Some(notice) = self.engine(Now::default(), |engine, _| engine.poll_notice()) {
-            self.tell(host::now(), &notice);
-        }
+        self.tell_all(host::now);
     }
 
-    /// Counts and writes down what has happened so far.
-    fn tell_all(&self, now: Now) {
-        while let Some(notice) = self.engine(now, |engine, _| engine.poll_notice()) {
-            self.tell(now, &notice);
+    /// Counts and writes down what has happened so far. The clocks are asked for only when there is something.
+    fn tell_all(&self, now: impl Fn() -> Now) {
+        while let Some(notice) = self.engine(Now::default(), |engine, _| engine.poll_notice()) {
+            self.tell(now(), &notice);
         }
     }
 
@@ -90,7 +87,7 @@ impl Worker {
         }
     }
 
-    /// Counts a request.
+    /// Counts a request. It is no line of the log, so the time does not matter.
     pub fn count(&self, count: Option<RequestResult>) {
         count.into_iter().for_each(|count| self.tell(Now::default(), &Notice::Request(count)));
     }

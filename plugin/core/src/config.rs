@@ -69,7 +69,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// What is said of requests.
+    /// What a request is held against on its way.
     pub fn request_rules(&self) -> RequestRules<'_> {
         RequestRules {
             admin: self.admin.as_ref().map(|admin| admin.path.as_str()),
