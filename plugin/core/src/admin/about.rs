@@ -88,7 +88,7 @@ impl Held<'_> {
 impl AboutEndpoint {
     /// Does it ask for this, and is not what it is about?
     pub fn wants(&self, news: &News<'_>) -> bool {
-        self.operational.contain(news.kind) && self.name != news.endpoint
+        news.is_for(&self.name, self.operational)
     }
 
     /// Is its rollout at 0, or is it disabled? Then its deliveries wait for an operator.

@@ -151,6 +151,11 @@ struct NewsPayload<'a> {
 }
 
 impl News<'_> {
+    /// Is it for the endpoint of this name, which asks for these kinds? Never for the one that it is about.
+    pub fn is_for(&self, endpoint: &str, wanted: NewsKinds) -> bool {
+        wanted.contain(self.kind) && endpoint != self.endpoint
+    }
+
     /// The payload of the event.
     pub fn payload(&self, at: WallTime, instance: Option<EventId>) -> Vec<u8> {
         json(&NewsPayload {

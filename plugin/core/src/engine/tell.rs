@@ -85,8 +85,8 @@ impl Engine {
     /// Keeps an operational event for the endpoints that want it, as far as there is room.
     fn emit(&mut self, world: &mut World<'_>, news: &News<'_>) {
         let config = Rc::clone(&self.config);
-        let wants = |endpoint: &Endpoint| endpoint.operational.contain(news.kind) && endpoint.name != news.endpoint;
-        let wanted = config.endpoints.iter().enumerate().filter(|(_, endpoint)| wants(endpoint));
+        let is_wanted = |endpoint: &Endpoint| news.is_for(&endpoint.name, endpoint.operational);
+        let wanted = config.endpoints.iter().enumerate().filter(|(_, endpoint)| is_wanted(endpoint));
         let wanted: Vec<EndpointId> = wanted.map(|(number, _)| EndpointId(number)).collect();
         // Disabled, it discards producers' events too.
         if wanted.is_empty() || self.leadership.state(config.enabled) == crate::admin::control::FilterState::Disabled {
