@@ -14,6 +14,7 @@ use crate::config::{Admin, Problems, Role};
 use crate::egress::operational::{News, NewsKind};
 use crate::egress::state::EndpointKeys;
 use crate::json::quoted;
+use crate::store::keys::Keys;
 use crate::store::{SharedStore, StoreError, World};
 use answers::{Drained, Health, Process};
 
@@ -65,11 +66,11 @@ impl From<StoreError> for Box<Problem> {
     }
 }
 
-/// Answers a request, in the name of the plugin `prefix`.
-pub fn handle(world: &mut World<'_>, prefix: &str, admin: &Admin, request: &AdminRequest<'_>) -> Outcome {
+/// Answers a request to the filter whose keys these are.
+pub fn handle(world: &mut World<'_>, keys: &Keys, admin: &Admin, request: &AdminRequest<'_>) -> Outcome {
     let mut surface = Surface {
         world,
-        prefix,
+        keys,
         admin,
         request,
         role: Role::Read,
@@ -84,19 +85,19 @@ pub fn handle(world: &mut World<'_>, prefix: &str, admin: &Admin, request: &Admi
         Ok(Outcome::Changed(answer, what, names)) => Outcome::Changed(answer, line(what), names),
         Ok(Outcome::Drain(what)) => Outcome::Drain(line(what)),
         Ok(Outcome::Answer(answer)) => Outcome::Answer(answer),
-        Err(refusal) => Outcome::Answer(named(world.store, prefix, *refusal)),
+        Err(refusal) => Outcome::Answer(named(world.store, keys, *refusal)),
     }
 }
 
 /// The answer to a refused request: the problem, and which process it is, once that is known.
-pub fn named(store: &mut dyn SharedStore, prefix: &str, mut problem: Problem) -> Answer {
-    problem.process = About::read(store, prefix).ok().flatten().map(|about| about.process());
+pub fn named(store: &mut dyn SharedStore, keys: &Keys, mut problem: Problem) -> Answer {
+    problem.process = About::read(store, keys).ok().flatten().map(|about| about.process());
     problem.into()
 }
 
 struct Surface<'a, 'w> {
     world: &'a mut World<'w>,
-    prefix: &'a str,
+    keys: &'a Keys,
     admin: &'a Admin,
     request: &'a AdminRequest<'a>,
     /// What the request's token allows, once it is known.
@@ -192,8 +193,8 @@ impl Surface<'_, '_> {
 
     /// The gateway this surface answers for.
     fn about(&mut self) -> Result<About> {
-        About::read(self.world.store, self.prefix)?.ok_or_else(|| {
-            let detail = format!("no configuration of a filter named {} has begun to deliver yet", self.prefix);
+        About::read(self.world.store, self.keys)?.ok_or_else(|| {
+            let detail = format!("no configuration of a filter named {} has begun to deliver yet", self.keys.filter());
             Box::new(Problem::unavailable(1, detail))
         })
     }
@@ -204,7 +205,7 @@ impl Surface<'_, '_> {
     }
 
     fn health(&mut self, about: &About) -> Result<Outcome> {
-        let draining = Control::read(self.world.store, self.prefix)?.draining;
+        let draining = Control::read(self.world.store, self.keys)?.draining;
         let status = if draining { "draining" } else { "ok" };
         Ok(Outcome::Answer(success(&Health { process: about.process(), status: status.into() })))
     }
@@ -214,14 +215,14 @@ impl Surface<'_, '_> {
         let (over, at) = (about.enabled, self.world.now.wall);
         let line = format!("state={} reason={}", state.label(), quoted(&reason));
         let new = StateOverride { state, over, reason, at };
-        Control::change(self.world.store, self.prefix, &mut |control| control.set_state(new.clone()))?;
+        Control::change(self.world.store, self.keys, &mut |control| control.set_state(new.clone()))?;
         self.changed(about, line)
     }
 
     fn set_endpoint(&mut self, about: &About, name: &str) -> Result<Outcome> {
         let disabled = commands::endpoint_command(self.request.body).map_err(bad_request)?;
         let endpoint = self.endpoint(about, name)?;
-        let keys = EndpointKeys::new(self.prefix, name);
+        let keys = EndpointKeys::new(self.keys, name);
         if keys.override_disabled(self.world.store, endpoint.disabled, endpoint.digest, Some(disabled))? {
             let kind = NewsKind::EndpointDisabled;
             self.tell(about, &[News { kind, endpoint: name, reason: "operator", facts: None }]);
@@ -233,7 +234,7 @@ impl Surface<'_, '_> {
         let open = commands::breaker_command(self.request.body).map_err(bad_request)?;
         let endpoint = self.endpoint(about, name)?;
         let (store, now) = (&mut *self.world.store, self.world.now.mono);
-        if EndpointKeys::new(self.prefix, name).force_breaker(store, now, open.then_some(endpoint.open))?.is_some() {
+        if EndpointKeys::new(self.keys, name).force_breaker(store, now, open.then_some(endpoint.open))?.is_some() {
             let kind = if open { NewsKind::BreakerOpened } else { NewsKind::BreakerClosed };
             self.tell(about, &[News { kind, endpoint: name, reason: "operator", facts: None }]);
         }
@@ -241,9 +242,9 @@ impl Surface<'_, '_> {
     }
 
     fn delete_overrides(&mut self, about: &About) -> Result<Outcome> {
-        Control::change(self.world.store, self.prefix, &mut |control| *control = Control::default())?;
+        Control::change(self.world.store, self.keys, &mut |control| *control = Control::default())?;
         for endpoint in &about.endpoints {
-            let keys = EndpointKeys::new(self.prefix, &endpoint.name);
+            let keys = EndpointKeys::new(self.keys, &endpoint.name);
             keys.override_disabled(self.world.store, endpoint.disabled, endpoint.digest, None)?;
         }
         self.delete_rollout_overrides(about)?;
@@ -251,7 +252,7 @@ impl Surface<'_, '_> {
     }
 
     fn drain(&mut self) -> Result<Outcome> {
-        Control::change(self.world.store, self.prefix, &mut |control| control.draining = true)?;
+        Control::change(self.world.store, self.keys, &mut |control| control.draining = true)?;
         Ok(Outcome::Drain("drain=true".to_owned()))
     }
 
@@ -262,7 +263,7 @@ impl Surface<'_, '_> {
 }
 
 /// The answer to a drain, with how much is still pending, and how much of what is not is held.
-pub fn drained(store: &mut dyn SharedStore, prefix: &str, about: &About, pending: usize, held: usize) -> Answer {
+pub fn drained(store: &mut dyn SharedStore, keys: &Keys, about: &About, pending: usize, held: usize) -> Answer {
     if pending + held == 0 {
         return success(&Drained { process: about.process(), status: "drained".into(), pending: 0, held: 0 });
     }
@@ -272,7 +273,7 @@ pub fn drained(store: &mut dyn SharedStore, prefix: &str, about: &About, pending
         format!("{held} deliveries are held (paused, disabled or rolled back) and are lost with the process")
     };
     let (pending, held) = (Some(pending as u64), Some(held as u64));
-    named(store, prefix, Problem { pending, held, ..Problem::unavailable(1, detail) })
+    named(store, keys, Problem { pending, held, ..Problem::unavailable(1, detail) })
 }
 
 impl About {

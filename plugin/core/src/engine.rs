@@ -45,6 +45,7 @@ use crate::ingress::idempotency::KeyTable;
 use crate::ledger::generation::Generation;
 use crate::rollout::guard;
 use crate::store::World;
+use crate::store::keys::Keys;
 use crate::telemetry::history::History;
 use crate::telemetry::notice::Notice;
 use crate::time::Instant;
@@ -91,7 +92,7 @@ const SWEEP: Duration = Duration::from_secs(1);
 /// The engine of one worker. See the module.
 pub struct Engine {
     config: Rc<Config>,
-    prefix: String,
+    keys: Keys,
     /// Counts callbacks: what another one has read may have changed since.
     callback: u64,
     idempotency: KeyTable,
@@ -109,23 +110,24 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// An engine with nothing to do. `prefix`, the plugin's name, begins every key in shared data. Touches nothing:
+    /// An engine with nothing to do. `filter`, the filter's name, begins every key in shared data. Touches nothing:
     /// a partition is claimed at the first event.
-    pub fn new(config: Rc<Config>, prefix: &str) -> Self {
+    pub fn new(config: Rc<Config>, filter: &str) -> Self {
+        let keys = Keys::new(filter);
         let window = guard::window(config.rollout.guard.as_ref());
-        let state = |endpoint: &Endpoint| EndpointState::new(EndpointKeys::new(prefix, &endpoint.name), window);
+        let state = |endpoint: &Endpoint| EndpointState::new(EndpointKeys::new(&keys, &endpoint.name), window);
         Self {
-            prefix: prefix.to_owned(),
             callback: 0,
-            idempotency: KeyTable::new(prefix, config.limits.idempotency_keys),
-            gate: Verifier::new(&config.inbound, prefix),
-            leadership: Leadership::new(Generation::new(prefix, config.fingerprint)),
+            idempotency: KeyTable::new(&keys, config.limits.idempotency_keys),
+            gate: Verifier::new(&config.inbound, &keys),
+            leadership: Leadership::new(Generation::new(&keys, config.fingerprint)),
             queue: Queue::new(&config.endpoints),
             endpoints: config.endpoints.iter().map(state).collect(),
-            telemetry: Telemetry::new(window, History::new(prefix, config.limits.history)),
+            telemetry: Telemetry::new(window, History::new(&keys, config.limits.history)),
             output: Output::default(),
             drains: Vec::new(),
             swept: Instant::default(),
+            keys,
             config,
         }
     }
@@ -213,7 +215,7 @@ impl Engine {
     }
 
     fn check_control(&mut self, world: &mut World<'_>) {
-        if let Err(error) = self.leadership.control.refresh(world.store, &self.prefix, world.now.mono) {
+        if let Err(error) = self.leadership.control.refresh(world.store, &self.keys, world.now.mono) {
             self.output.note(Notice::Store { doing: "asking what operators have switched", error });
         }
     }

@@ -24,6 +24,7 @@ use crate::ids::RuleId;
 use crate::index::insert_ascending;
 use crate::path::{PathPattern, Router, readings};
 use crate::signature::{Fault, Marks, Signature, Tolerance};
+use crate::store::keys::Keys;
 use crate::store::{SharedStore, StoreError};
 use crate::time::{Now, WallTime};
 use replay::{Duplicate, MessageClaim, ReplayTable, Seen, WhenFull};
@@ -188,11 +189,11 @@ pub struct Ticket {
 }
 
 impl Verifier {
-    /// The rules of a configuration, for the plugin `plugin`.
-    pub fn new(rules: &Rules, plugin: &str) -> Self {
+    /// The tables of a configuration's rules.
+    pub fn new(rules: &Rules, keys: &Keys) -> Self {
         let table = |rule: &Rule| {
             let marks = rule.signatures.iter().map(|signature| signature.marks_max()).sum();
-            ReplayTable::new(plugin, &rule.name, rule.replay, marks)
+            ReplayTable::new(keys, &rule.name, rule.replay, marks)
         };
         Self { tables: rules.list.iter().map(table).collect() }
     }

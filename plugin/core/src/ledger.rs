@@ -30,6 +30,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::EventId;
 use crate::ledger::record::{EventMeta, StateRecord, split_payload, with_payload};
+use crate::store::keys::{Key, KeyRow, Keys, Stored};
 use crate::store::{Cas, FREED, Record, SharedStore, StoreError, is_freed};
 use crate::time::Instant;
 
@@ -60,6 +61,10 @@ enum Lease {
         heartbeat: Instant,
     },
     Left,
+}
+
+impl Stored for Lease {
+    const NAME: &'static str = "lease";
 }
 
 impl Record for Lease {
@@ -95,10 +100,10 @@ pub fn holder(lease: &[u8]) -> Result<Option<u64>, StoreError> {
 #[derive(Debug)]
 pub struct Partition {
     number: u32,
-    lease_key: String,
+    lease_key: Key<Lease>,
     /// What the keys of the slots begin with.
-    body_keys: String,
-    state_keys: String,
+    body_keys: KeyRow<EventMeta>,
+    state_keys: KeyRow<StateRecord<String>>,
     nonce: u64,
     heartbeat: Instant,
     freed: BinaryHeap<Reverse<u32>>,
@@ -134,10 +139,10 @@ impl Partition {
     ///
     /// # Errors
     /// [`StoreError::Contended`] when all partitions are taken; the store's own.
-    pub fn claim(store: &mut dyn SharedStore, prefix: &str, nonce: u64, now: Instant) -> Result<Self, StoreError> {
+    pub fn claim(store: &mut dyn SharedStore, keys: &Keys, nonce: u64, now: Instant) -> Result<Self, StoreError> {
         let mut number = 0;
         for _ in 0..2 * PARTITIONS_MAX {
-            let cas = match store.get(&lease_key(prefix, number))? {
+            let cas = match store.get(keys.of::<Lease>(number).as_str())? {
                 None => Cas::CREATE,
                 Some((bytes, cas)) if is_freed(&bytes) => cas,
                 Some(_) if number + 1 < PARTITIONS_MAX => {
@@ -148,7 +153,7 @@ impl Partition {
             };
             // If somebody was quicker the next look says who: no number is left out, since readers stop at the first
             // that is missing.
-            if let Some(partition) = Self::take(store, prefix, number, cas, nonce, now)? {
+            if let Some(partition) = Self::take(store, keys, number, cas, nonce, now)? {
                 return Ok(partition);
             }
         }
@@ -162,17 +167,17 @@ impl Partition {
     /// The store's. A partition that was taken but could not be read is anybody's again after [`LEASE`].
     pub fn adopt(
         store: &mut dyn SharedStore,
-        prefix: &str,
+        keys: &Keys,
         nonce: u64,
         now: Instant,
     ) -> Result<Option<(Self, Vec<Recovered>, bool)>, StoreError> {
         for number in 0..PARTITIONS_MAX {
-            let Some((bytes, cas)) = store.get(&lease_key(prefix, number))? else { break };
+            let Some((bytes, cas)) = store.get(keys.of::<Lease>(number).as_str())? else { break };
             let Ok((lease, _)) = Lease::decode(&bytes) else { continue };
             if !lease.is_abandoned(now) {
                 continue;
             }
-            if let Some(mut partition) = Self::take(store, prefix, number, cas, nonce, now)? {
+            if let Some(mut partition) = Self::take(store, keys, number, cas, nonce, now)? {
                 let mut recovered = partition.rescan(store)?;
                 let is_dead = lease != Lease::Left;
                 if is_dead {
@@ -189,10 +194,10 @@ impl Partition {
     ///
     /// # Errors
     /// The store's.
-    pub fn count_left(store: &mut dyn SharedStore, prefix: &str) -> Result<u32, StoreError> {
+    pub fn count_left(store: &mut dyn SharedStore, keys: &Keys) -> Result<u32, StoreError> {
         let mut left = 0;
         for number in 0..PARTITIONS_MAX {
-            let Some((bytes, _)) = store.get(&lease_key(prefix, number))? else { break };
+            let Some((bytes, _)) = store.get(keys.of::<Lease>(number).as_str())? else { break };
             left += u32::from(matches!(Lease::decode(&bytes), Ok((Lease::Left, _))));
         }
         Ok(left)
@@ -201,20 +206,20 @@ impl Partition {
     /// Writes the lease, unless somebody else was quicker.
     fn take(
         store: &mut dyn SharedStore,
-        prefix: &str,
+        keys: &Keys,
         number: u32,
         cas: Cas,
         nonce: u64,
         now: Instant,
     ) -> Result<Option<Self>, StoreError> {
-        let lease_key = lease_key(prefix, number);
+        let lease_key = keys.of::<Lease>(number);
         let lease = Lease::Held { nonce, heartbeat: now }.encode()?;
-        match store.set(&lease_key, &lease, Some(cas)) {
+        match store.set(lease_key.as_str(), &lease, Some(cas)) {
             Ok(()) => Ok(Some(Self {
                 number,
                 lease_key,
-                body_keys: format!("{prefix}/body/{number}/"),
-                state_keys: format!("{prefix}/state/{number}/"),
+                body_keys: keys.row_of(number),
+                state_keys: keys.row_of(number),
                 nonce,
                 heartbeat: now,
                 freed: BinaryHeap::new(),
@@ -239,12 +244,12 @@ impl Partition {
         if now.since(self.heartbeat) < HEARTBEAT {
             return Ok(Ownership::Held);
         }
-        let Some((bytes, cas)) = store.get(&self.lease_key)? else { return Ok(Ownership::Lost) };
+        let Some((bytes, cas)) = store.get(self.lease_key.as_str())? else { return Ok(Ownership::Lost) };
         if !Lease::is_held_by(&bytes, self.nonce) {
             return Ok(Ownership::Lost);
         }
         let lease = Lease::Held { nonce: self.nonce, heartbeat: now }.encode()?;
-        match store.set(&self.lease_key, &lease, Some(cas)) {
+        match store.set(self.lease_key.as_str(), &lease, Some(cas)) {
             Ok(()) => {
                 self.heartbeat = now;
                 Ok(Ownership::Held)
@@ -259,11 +264,11 @@ impl Partition {
     /// # Errors
     /// The store's; the lease lapses then.
     pub fn release(self, store: &mut dyn SharedStore, is_empty: bool) -> Result<(), StoreError> {
-        match store.get(&self.lease_key)? {
+        match store.get(self.lease_key.as_str())? {
             Some((bytes, cas)) if Lease::is_held_by(&bytes, self.nonce) => {
                 let freed = is_empty && self.foreign == 0;
                 let lease = if freed { vec![FREED] } else { Lease::Left.encode()? };
-                store.set(&self.lease_key, &lease, Some(cas))
+                store.set(self.lease_key.as_str(), &lease, Some(cas))
             }
             _ => Ok(()),
         }
@@ -287,12 +292,13 @@ impl Partition {
     ) -> Result<u32, StoreError> {
         let body = with_payload(meta, payload)?;
         let slot = self.take_slot();
-        let written = store.set(&self.body_key(slot), &body, None).and_then(|()| self.write(store, slot, state));
+        let written =
+            store.set(self.body_keys.at(slot).as_str(), &body, None).and_then(|()| self.write(store, slot, state));
         match written {
             Ok(()) => Ok(slot),
             Err(error) => {
                 // A body without a state is free, but takes room.
-                let _ = store.set(&self.body_key(slot), &[FREED], None);
+                let _ = store.set(self.body_keys.at(slot).as_str(), &[FREED], None);
                 self.freed.push(Reverse(slot));
                 Err(error)
             }
@@ -304,7 +310,7 @@ impl Partition {
     /// # Errors
     /// The store's.
     pub fn write(&self, store: &mut dyn SharedStore, slot: u32, state: &StateRecord<&str>) -> Result<(), StoreError> {
-        store.set(&self.state_key(slot), &state.encode()?, None)
+        store.set(self.state_keys.at(slot).as_str(), &state.encode()?, None)
     }
 
     /// Reads the bytes of the event `id`.
@@ -317,7 +323,7 @@ impl Partition {
         slot: u32,
         id: EventId,
     ) -> Result<(EventMeta, Vec<u8>), StoreError> {
-        let (bytes, _) = store.get(&self.body_key(slot))?.ok_or(StoreError::UnknownFormat)?;
+        let (bytes, _) = store.get(self.body_keys.at(slot).as_str())?.ok_or(StoreError::UnknownFormat)?;
         let (meta, payload) = split_payload::<EventMeta>(bytes)?;
         if meta.id == id { Ok((meta, payload)) } else { Err(StoreError::UnknownFormat) }
     }
@@ -328,7 +334,7 @@ impl Partition {
     /// # Errors
     /// The store's.
     pub fn free(&mut self, store: &mut dyn SharedStore, slot: u32) -> Result<(), StoreError> {
-        store.set(&self.body_key(slot), &[FREED], None)?;
+        store.set(self.body_keys.at(slot).as_str(), &[FREED], None)?;
         self.freed.push(Reverse(slot));
         Ok(())
     }
@@ -353,9 +359,9 @@ impl Partition {
         loop {
             let slot = self.untouched;
             // The body is written first, so it is the body that marks the end of what was ever used.
-            let Some((body, _)) = store.get(&self.body_key(slot))? else { return Ok(recovered) };
+            let Some((body, _)) = store.get(self.body_keys.at(slot).as_str())? else { return Ok(recovered) };
             self.untouched += 1;
-            let state = if is_freed(&body) { None } else { store.get(&self.state_key(slot))? };
+            let state = if is_freed(&body) { None } else { store.get(self.state_keys.at(slot).as_str())? };
             // Earlier releases freed the state too.
             let Some((state, _)) = state.filter(|(state, _)| !is_freed(state)) else {
                 self.freed.push(Reverse(slot));
@@ -371,23 +377,6 @@ impl Partition {
             }
         }
     }
-
-    fn body_key(&self, slot: u32) -> String {
-        slot_key(&self.body_keys, slot)
-    }
-
-    fn state_key(&self, slot: u32) -> String {
-        slot_key(&self.state_keys, slot)
-    }
-}
-
-fn lease_key(prefix: &str, number: u32) -> String {
-    format!("{prefix}/lease/{number}")
-}
-
-/// Made several times for every event, so without the machinery of `format!`.
-fn slot_key(keys: &str, slot: u32) -> String {
-    [keys, itoa::Buffer::new().format(slot)].concat()
 }
 
 #[cfg(test)]

@@ -25,6 +25,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
 use crate::store::Record;
+use crate::store::keys::Stored;
 use crate::time::{Instant, Now, WallTime};
 use guard::Trigger;
 
@@ -136,13 +137,12 @@ pub struct Progress {
     is_told: bool,
 }
 
-impl Record for Progress {
-    const VERSION: u8 = 1;
+impl Stored for Progress {
+    const NAME: &'static str = "rollout";
 }
 
-/// Where an endpoint's progress is kept.
-pub fn key(prefix: &str, endpoint: &str) -> String {
-    format!("{prefix}/rollout/{endpoint}")
+impl Record for Progress {
+    const VERSION: u8 = 1;
 }
 
 /// A rollback.

@@ -6,7 +6,10 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::store::keys::{Key, Stored};
 use crate::time::Now;
+
+pub mod keys;
 
 /// How often a contended update is tried before it is given up: each try loses only to another VM's success, so with
 /// a few VMs this is never reached by honest contention.
@@ -78,7 +81,7 @@ pub struct World<'a> {
 
 /// A value in the store: a format version, then its fields in
 /// [postcard's format](https://postcard.jamesmunns.com/wire-format).
-pub trait Record: Serialize + DeserializeOwned {
+pub trait Record: Stored + Serialize + DeserializeOwned {
     /// Raised whenever the fields change; a reader leaves other versions alone. Never [`FREED`].
     const VERSION: u8;
 
@@ -126,8 +129,8 @@ pub fn is_freed(value: &[u8]) -> bool {
 ///
 /// # Errors
 /// The store's, and [`StoreError::UnknownFormat`].
-pub fn read<R: Record>(store: &mut dyn SharedStore, key: &str) -> Result<Option<R>, StoreError> {
-    match store.get(key)? {
+pub fn read<R: Record>(store: &mut dyn SharedStore, key: &Key<R>) -> Result<Option<R>, StoreError> {
+    match store.get(key.as_str())? {
         Some((bytes, _)) if !is_freed(&bytes) => R::decode(&bytes).map(|(record, _)| Some(record)),
         _ => Ok(None),
     }
@@ -140,7 +143,7 @@ pub fn read<R: Record>(store: &mut dyn SharedStore, key: &str) -> Result<Option<
 /// The store's, [`StoreError::UnknownFormat`], and [`StoreError::Contended`].
 pub fn update<R: Record + Default, T>(
     store: &mut dyn SharedStore,
-    key: &str,
+    key: &Key<R>,
     mut change: impl FnMut(&mut R) -> (Write, T),
 ) -> Result<T, StoreError> {
     swap(store, key, |_, bytes| {
@@ -164,16 +167,16 @@ pub fn update<R: Record + Default, T>(
 ///
 /// # Errors
 /// The store's, those of `change`, and [`StoreError::Contended`].
-pub(crate) fn swap<T>(
+pub(crate) fn swap<R, T>(
     store: &mut dyn SharedStore,
-    key: &str,
+    key: &Key<R>,
     mut change: impl FnMut(&mut dyn SharedStore, Option<Vec<u8>>) -> Result<(Option<Vec<u8>>, T), StoreError>,
 ) -> Result<T, StoreError> {
     for _ in 0..UPDATE_TRIES {
-        let (bytes, cas) = store.get(key)?.map_or((None, Cas::CREATE), |(bytes, cas)| (Some(bytes), cas));
+        let (bytes, cas) = store.get(key.as_str())?.map_or((None, Cas::CREATE), |(bytes, cas)| (Some(bytes), cas));
         let (changed, result) = change(store, bytes.filter(|bytes| !is_freed(bytes)))?;
         let Some(changed) = changed else { return Ok(result) };
-        match store.set(key, &changed, Some(cas)) {
+        match store.set(key.as_str(), &changed, Some(cas)) {
             Err(StoreError::CasMismatch) => {}
             written => return written.map(|()| result),
         }

@@ -2,7 +2,8 @@
 //!
 //! Two clocks, never mixed: [`Instant`] (monotonic) schedules, [`WallTime`] goes into signatures and is compared with
 //! dates that came from outside. All VMs of one Envoy share the base of the monotonic clock, so an `Instant` in shared
-//! data means the same to every worker; it means nothing after the process has ended.
+//! data means the same to every worker; it means nothing after the process has ended, so whatever leaves the process (an
+//! answer, a dead letter, the journal) carries a `WallTime` (a test of the crate's sources).
 
 use std::fmt;
 use std::time::{Duration, UNIX_EPOCH};

@@ -1,4 +1,5 @@
-//! The order of the wings, and that no files of a crate import each other in a circle, read from the sources.
+//! What the compiler does not check of the sources: the order of the wings, that no files of a crate import each other in
+//! a circle, the names of what is kept in the store, and that no instant of the process leaves it.
 //!
 //! Tests may look up: what stands under `#[cfg(test)]`, in `tests.rs` and in `tests/` is not read.
 #![cfg(test)]
@@ -61,6 +62,39 @@ fn a_circle_is_named() {
         file("d", "use crate::a;"),
     ]);
     assert_eq!(circles(&imports(&sources)), [["a", "b", "c"]]);
+}
+
+/// Two types under one name would be read as each other.
+#[test]
+fn every_stored_type_has_a_name_of_its_own() {
+    let sources = sources(&repository().join("plugin/core/src"));
+    let declarations = sources.values().flat_map(|text| text.lines()).map(str::trim);
+    let mut names: Vec<&str> = declarations
+        .filter_map(|line| line.strip_prefix("const NAME: &'static str = \"")?.strip_suffix("\";"))
+        .collect();
+    assert!(names.len() > 15, "{names:?}");
+    names.sort_unstable();
+    let all = names.len();
+    names.dedup();
+    assert_eq!(names.len(), all, "{names:?}");
+}
+
+/// An instant of the monotonic clock means nothing outside its process: what is answered, reported or journalled has the
+/// wall time.
+#[test]
+fn no_instant_leaves_the_process() {
+    let leaves =
+        ["admin::answers", "answer", "egress::dead_letter", "egress::operational", "ingress::receipt", "journal"];
+    let sources = sources(&repository().join("plugin/core/src"));
+    for wing in leaves {
+        let of_wing = |module: &str| module == wing || module.starts_with(&format!("{wing}::"));
+        let mut files = sources.iter().filter(|(module, _)| of_wing(module)).peekable();
+        assert!(files.peek().is_some(), "{wing} is gone");
+        for (module, text) in files {
+            let names = paths(text).into_iter().any(|path| path.last().is_some_and(|name| name == "Instant"));
+            assert!(!names, "{module} names Instant");
+        }
+    }
 }
 
 /// The names of the wings, the top one first, as the table in `lib.rs` has them.

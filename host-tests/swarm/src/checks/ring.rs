@@ -6,6 +6,7 @@ use gatepost_core::egress::dead_letter::{self, Letter, Listed};
 use gatepost_core::ledger::record::split_payload;
 use gatepost_core::outcome::Reason;
 use gatepost_core::store::is_freed;
+use gatepost_core::store::keys::Keys;
 use host_tests::Write;
 
 use super::facts::{Facts, Mirror};
@@ -24,7 +25,7 @@ pub struct Ring {
 impl Ring {
     /// The index was written, and stands in `store`. `is_operating`: an operator's request is under way.
     pub fn index(&mut self, plan: &Plan, store: &mut Mirror, at: Duration, is_operating: bool) -> Result<(), Broken> {
-        let Ok(listed) = dead_letter::list(store, "gatepost") else {
+        let Ok(listed) = dead_letter::list(store, &Keys::new("gatepost")) else {
             return broken(Invariant::LetterWhole, format!("the index is no record at {at:?}"));
         };
         let before = std::mem::replace(&mut self.listed, listed);
@@ -85,7 +86,7 @@ impl Ring {
             return Ok(());
         }
         for letter in &self.listed {
-            if !matches!(dead_letter::open(store, "gatepost", *letter), Ok(Some(_))) {
+            if !matches!(dead_letter::open(store, &Keys::new("gatepost"), *letter), Ok(Some(_))) {
                 return broken(Invariant::LetterStays, format!("{letter:?} is listed and is not there"));
             }
         }
@@ -94,8 +95,10 @@ impl Ring {
 
     /// The letters in the ring: events and their endpoints.
     pub fn letters(&self, store: &mut Mirror) -> Vec<(String, String)> {
-        let opened =
-            self.listed.iter().filter_map(|letter| dead_letter::open(store, "gatepost", *letter).ok().flatten());
+        let opened = self
+            .listed
+            .iter()
+            .filter_map(|letter| dead_letter::open(store, &Keys::new("gatepost"), *letter).ok().flatten());
         opened.map(|(letter, _)| (letter.meta.id.to_string(), letter.endpoint)).collect()
     }
 

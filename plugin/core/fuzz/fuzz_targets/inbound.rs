@@ -3,6 +3,7 @@
 
 #![no_main]
 
+use gatepost_core::store::keys::Keys;
 use gatepost_core::config;
 use gatepost_core::headers::Headers;
 use gatepost_core::ids::RuleId;
@@ -58,7 +59,7 @@ fuzz_target!(|bytes: &[u8]| {
     let headers: Vec<_> = NAMES.into_iter().zip(parts).filter(|(_, value)| !value.is_empty()).collect();
     let now = Now { mono: Instant::from_nanos(1 << 50), wall: WallTime::from_millis(1_700_000_000_000) };
     let mut store = Store(table.to_vec());
-    let verdict = Verifier::new(&config.inbound, "g").verify(
+    let verdict = Verifier::new(&config.inbound, &Keys::new("g")).verify(
         &config.inbound,
         &mut store,
         now,

@@ -15,7 +15,8 @@ use crate::egress::operational::{News, NewsKinds};
 use crate::egress::state::EndpointKeys;
 use crate::ids::EventId;
 use crate::ledger::record::{DeliveryRecord, Stage};
-use crate::rollout::{self, Plan, Progress, guard};
+use crate::rollout::{Plan, Progress, guard};
+use crate::store::keys::{Keys, Stored};
 use crate::store::{Record, SharedStore, StoreError, Write, read, update};
 use crate::time::{Now, WallTime};
 
@@ -92,13 +93,17 @@ impl AboutEndpoint {
     }
 
     /// Is its rollout at 0, or is it disabled? Then its deliveries wait for an operator.
-    fn is_held(&self, store: &mut dyn SharedStore, prefix: &str, plan: &Plan, now: Now) -> Result<bool, StoreError> {
-        if EndpointKeys::new(prefix, &self.name).shared(store)?.disables(self.disabled, self.digest) {
+    fn is_held(&self, store: &mut dyn SharedStore, keys: &Keys, plan: &Plan, now: Now) -> Result<bool, StoreError> {
+        if EndpointKeys::new(keys, &self.name).shared(store)?.disables(self.disabled, self.digest) {
             return Ok(true);
         }
-        let kept = read::<Progress>(store, &rollout::key(prefix, &self.name))?;
+        let kept = read::<Progress>(store, &keys.of(&self.name))?;
         Ok(Progress::under(kept, plan, now).rolled_back.is_some())
     }
+}
+
+impl Stored for About {
+    const NAME: &'static str = "about";
 }
 
 impl Record for About {
@@ -110,19 +115,19 @@ impl About {
     ///
     /// # Errors
     /// The store's.
-    pub fn read(store: &mut dyn SharedStore, prefix: &str) -> Result<Option<Self>, StoreError> {
-        read(store, &key(prefix))
+    pub fn read(store: &mut dyn SharedStore, keys: &Keys) -> Result<Option<Self>, StoreError> {
+        read(store, &keys.single())
     }
 
     /// What waits until an operator says otherwise, or the config.
     ///
     /// # Errors
     /// The store's.
-    pub fn held(&self, store: &mut dyn SharedStore, prefix: &str, now: Now) -> Result<Held<'_>, StoreError> {
-        let is_off = Control::read(store, prefix)?.state(self.enabled) != FilterState::Enabled;
+    pub fn held(&self, store: &mut dyn SharedStore, keys: &Keys, now: Now) -> Result<Held<'_>, StoreError> {
+        let is_off = Control::read(store, keys)?.state(self.enabled) != FilterState::Enabled;
         let mut held = Held { is_off, endpoints: Vec::new() };
         for endpoint in &self.endpoints {
-            if endpoint.is_held(store, prefix, &self.plan, now)? {
+            if endpoint.is_held(store, keys, &self.plan, now)? {
                 held.endpoints.push(&endpoint.name);
             }
         }
@@ -136,12 +141,12 @@ impl About {
     /// The store's.
     pub fn announce(
         store: &mut dyn SharedStore,
-        prefix: &str,
+        keys: &Keys,
         config: &Config,
         instance: EventId,
         now: WallTime,
     ) -> Result<Vec<String>, StoreError> {
-        update(store, &key(prefix), |about: &mut Self| {
+        update(store, &keys.single(), |about: &mut Self| {
             let is_gone = |name: &String| !config.endpoints.iter().any(|endpoint| endpoint.name == *name);
             let before = std::mem::take(&mut about.endpoints).into_iter().map(|endpoint| endpoint.name);
             let gone = before.filter(is_gone).collect();
@@ -156,10 +161,6 @@ impl About {
             (Write::Yes, gone)
         })
     }
-}
-
-fn key(prefix: &str) -> String {
-    format!("{prefix}/about")
 }
 
 #[cfg(test)]

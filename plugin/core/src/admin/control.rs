@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::store::keys::{Keys, Stored};
 use crate::store::{Record, SharedStore, StoreError, Write, read, update};
 use crate::time::{Instant, WallTime};
 
@@ -67,6 +68,10 @@ pub struct Control {
     pub draining: bool,
 }
 
+impl Stored for Control {
+    const NAME: &'static str = "control";
+}
+
 impl Record for Control {
     const VERSION: u8 = 1;
 }
@@ -76,8 +81,8 @@ impl Control {
     ///
     /// # Errors
     /// The store's.
-    pub fn read(store: &mut dyn SharedStore, prefix: &str) -> Result<Self, StoreError> {
-        Ok(read(store, &key(prefix))?.unwrap_or_default())
+    pub fn read(store: &mut dyn SharedStore, keys: &Keys) -> Result<Self, StoreError> {
+        Ok(read(store, &keys.single())?.unwrap_or_default())
     }
 
     /// Changes it.
@@ -86,10 +91,10 @@ impl Control {
     /// The store's.
     pub fn change(
         store: &mut dyn SharedStore,
-        prefix: &str,
+        keys: &Keys,
         change: &mut dyn FnMut(&mut Self),
     ) -> Result<(), StoreError> {
-        update(store, &key(prefix), |control: &mut Self| {
+        update(store, &keys.single(), |control: &mut Self| {
             let before = control.clone();
             change(control);
             (if *control == before { Write::No } else { Write::Yes }, ())
@@ -117,10 +122,6 @@ impl Control {
     }
 }
 
-fn key(prefix: &str) -> String {
-    format!("{prefix}/control")
-}
-
 /// What a worker knows of the record.
 #[derive(Debug, Default)]
 pub struct Cached {
@@ -133,11 +134,11 @@ impl Cached {
     ///
     /// # Errors
     /// The store's; what was known stays, and the next call tries again.
-    pub fn refresh(&mut self, store: &mut dyn SharedStore, prefix: &str, now: Instant) -> Result<(), StoreError> {
+    pub fn refresh(&mut self, store: &mut dyn SharedStore, keys: &Keys, now: Instant) -> Result<(), StoreError> {
         if self.read.is_some_and(|read| now.since(read) < REREAD) {
             return Ok(());
         }
-        self.control = Control::read(store, prefix)?;
+        self.control = Control::read(store, keys)?;
         self.read = Some(now);
         Ok(())
     }
@@ -183,11 +184,11 @@ mod tests {
     fn a_worker_reads_what_another_wrote_after_a_quarter_of_a_second() {
         let (mut store, mut cached) = (MemoryStore::default(), Cached::default());
         let at = |millis: u64| Instant::from_nanos(millis * 1_000_000);
-        cached.refresh(&mut store, "g", at(1000)).unwrap();
-        Control::change(&mut store, "g", &mut |control| control.set_state(paused(true))).unwrap();
-        cached.refresh(&mut store, "g", at(1249)).unwrap();
+        cached.refresh(&mut store, &Keys::new("g"), at(1000)).unwrap();
+        Control::change(&mut store, &Keys::new("g"), &mut |control| control.set_state(paused(true))).unwrap();
+        cached.refresh(&mut store, &Keys::new("g"), at(1249)).unwrap();
         assert_eq!(cached.get().state(true), FilterState::Enabled);
-        cached.refresh(&mut store, "g", at(1250)).unwrap();
+        cached.refresh(&mut store, &Keys::new("g"), at(1250)).unwrap();
         assert_eq!(cached.get().state(true), FilterState::Paused);
     }
 

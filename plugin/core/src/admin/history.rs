@@ -144,10 +144,10 @@ impl Surface<'_, '_> {
     /// Looks at what is pending first, so that what ends meanwhile is not missed.
     fn find_deliveries<'a>(&mut self, about: &'a About, filter: HistoryFilter, limit: usize) -> Result<Found<'a>> {
         let now = self.world.now;
-        let held = about.held(self.world.store, self.prefix, now)?;
+        let held = about.held(self.world.store, self.keys, now)?;
         let mut found = Found { filter, held, limit, entries: Vec::new(), total: 0 };
-        Partition::survey(self.world.store, self.prefix, now.mono, &mut |event| found.take(event))?;
-        history::survey(self.world.store, self.prefix, &mut |record| {
+        Partition::survey(self.world.store, self.keys, now.mono, &mut |event| found.take(event))?;
+        history::survey(self.world.store, self.keys, &mut |record| {
             if let Ok((event, _)) = StateRecord::decode(record) {
                 found.take(event);
             }

@@ -15,7 +15,7 @@ impl Surface<'_, '_> {
             Some(Ok(hours @ 1..=HOURS)) => hours,
             Some(_) => return Err(bad("hours", "a number from 1 to 168")),
         };
-        let listed = hours::list(self.world.store, self.prefix, &name, self.world.now.wall, hours)?;
+        let listed = hours::list(self.world.store, self.keys, &name, self.world.now.wall, hours)?;
         let hours = listed.iter().map(shown).collect();
         Ok(Outcome::Answer(success(&answers::Hours { process: about.process(), endpoint: name, hours })))
     }

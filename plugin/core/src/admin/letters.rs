@@ -30,8 +30,8 @@ impl Surface<'_, '_> {
         let (filter, limit) = (self.filter(about)?, self.limit()?);
         // Of all that there are, whatever the answer is limited to.
         let (mut dead_letters, mut total) = (Vec::new(), 0);
-        for listed in dead_letter::list(self.world.store, self.prefix)? {
-            let Some((letter, payload)) = dead_letter::open(self.world.store, self.prefix, listed)? else { continue };
+        for listed in dead_letter::list(self.world.store, self.keys)? {
+            let Some((letter, payload)) = dead_letter::open(self.world.store, self.keys, listed)? else { continue };
             if !filter.wants(&letter) {
                 continue;
             }
@@ -45,7 +45,7 @@ impl Surface<'_, '_> {
 
     pub(super) fn redeliver_all(&mut self, about: &About) -> Result<Outcome> {
         let filter = self.filter(about)?;
-        let letters = dead_letter::list(self.world.store, self.prefix)?;
+        let letters = dead_letter::list(self.world.store, self.keys)?;
         let mut line = format!("redeliver={}", filter.endpoint.as_deref().unwrap_or("all"));
         if filter.since > WallTime::default() {
             line += &format!(" since={}", filter.since);
@@ -62,7 +62,7 @@ impl Surface<'_, '_> {
 
     pub(super) fn discard_letter(&mut self, about: &About, delivery: &str) -> Result<Outcome> {
         let (listed, _) = self.find(delivery)?;
-        dead_letter::discard(self.world.store, self.prefix, &[listed])?;
+        dead_letter::discard(self.world.store, self.keys, &[listed])?;
         self.changed(about, format!("discard={delivery}"))
     }
 
@@ -72,8 +72,8 @@ impl Surface<'_, '_> {
 
     /// The letter of a delivery.
     fn find(&mut self, delivery: &str) -> Result<(Listed, Letter)> {
-        for listed in dead_letter::list(self.world.store, self.prefix)? {
-            let letter = dead_letter::open(self.world.store, self.prefix, listed)?.map(|(letter, _)| letter);
+        for listed in dead_letter::list(self.world.store, self.keys)? {
+            let letter = dead_letter::open(self.world.store, self.keys, listed)?.map(|(letter, _)| letter);
             if let Some(letter) = letter.filter(|letter| letter.delivery() == delivery) {
                 return Ok((listed, letter));
             }
@@ -86,7 +86,7 @@ impl Surface<'_, '_> {
         let mut partition = self.partition()?;
         let (mut kept, mut skipped, mut failed) = (Vec::new(), 0, None);
         for listed in letters {
-            let Some((letter, payload)) = dead_letter::open(self.world.store, self.prefix, *listed)? else { continue };
+            let Some((letter, payload)) = dead_letter::open(self.world.store, self.keys, *listed)? else { continue };
             if !filter.wants(&letter) {
                 continue;
             }
@@ -112,7 +112,7 @@ impl Surface<'_, '_> {
                 }
             }
         }
-        let discarded = dead_letter::discard(self.world.store, self.prefix, &kept);
+        let discarded = dead_letter::discard(self.world.store, self.keys, &kept);
         partition.release(self.world.store, kept.is_empty())?;
         discarded?;
         if let Some(error) = failed {

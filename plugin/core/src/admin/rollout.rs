@@ -5,7 +5,7 @@ use super::{Outcome, Result, Surface, bad_request, commands, problem};
 use crate::admin::about::{About, AboutEndpoint};
 use crate::egress::operational::{Facts, News, NewsKind};
 use crate::rollout::guard::{self, Counts, PROCESS, Totals, Trigger};
-use crate::rollout::{Percent, Progress, key};
+use crate::rollout::{Percent, Progress};
 use crate::store::{Write, read, update};
 use crate::time::Instant;
 
@@ -90,7 +90,7 @@ impl Surface<'_, '_> {
         change: &dyn Fn(&mut Progress, &About) -> ProgressChange,
     ) -> Result<ProgressChange> {
         let now = self.world.now;
-        Ok(update(self.world.store, &key(self.prefix, &endpoint.name), |kept: &mut Progress| {
+        Ok(update(self.world.store, &self.keys.of(&endpoint.name), |kept: &mut Progress| {
             let mut progress = Progress::under(Some(kept.clone()), &about.plan, now);
             let changed = change(&mut progress, about);
             let write = changed.is_ok() && progress != *kept && !is_rehearsal;
@@ -114,7 +114,7 @@ impl Surface<'_, '_> {
     /// How an endpoint's rollout stands, and what was counted of the endpoint; nothing else of it.
     pub(super) fn rollout_status(&mut self, about: &About, endpoint: &AboutEndpoint) -> Result<answers::Endpoint> {
         let (now, plan) = (self.world.now, &about.plan);
-        let kept = read::<Progress>(self.world.store, &key(self.prefix, &endpoint.name))?;
+        let kept = read::<Progress>(self.world.store, &self.keys.of(&endpoint.name))?;
         let progress = Progress::under(kept, plan, now);
         let has_phases = !plan.phases.is_empty();
         let rolled_back = progress.rolled_back.as_ref();
@@ -130,7 +130,7 @@ impl Surface<'_, '_> {
             detail: rolled_back.map(|rolled_back| rolled_back.detail.clone()),
             since: rolled_back.map(|rolled_back| rolled_back.at),
         };
-        let ring = guard::count_all(self.world.store, self.prefix, &endpoint.name, about.window)?;
+        let ring = guard::count_all(self.world.store, self.keys, &endpoint.name, about.window)?;
         Ok(answers::Endpoint {
             rollout,
             breaker_opens_24h: progress.opens(now.mono).into(),
@@ -144,7 +144,7 @@ impl Surface<'_, '_> {
 
     /// What was counted of the process.
     pub(super) fn process_counters(&mut self, about: &About) -> Result<Counters> {
-        Ok(counters(&guard::count_all(self.world.store, self.prefix, PROCESS, about.window)?.totals))
+        Ok(counters(&guard::count_all(self.world.store, self.keys, PROCESS, about.window)?.totals))
     }
 }
 

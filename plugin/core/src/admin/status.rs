@@ -28,7 +28,7 @@ impl Surface<'_, '_> {
 
     pub(super) fn standing(&mut self, about: &About) -> Result<Answer> {
         let now = self.world.now;
-        let control = Control::read(self.world.store, self.prefix)?;
+        let control = Control::read(self.world.store, self.keys)?;
         let over = control.override_of(about.enabled);
         let waiting = self.waiting(about)?;
         let (dead_letters, letters) = self.letters_by_endpoint(about)?;
@@ -61,7 +61,7 @@ impl Surface<'_, '_> {
     /// How an endpoint stands, but for what waits for it.
     fn endpoint_status(&mut self, about: &About, endpoint: &AboutEndpoint) -> Result<answers::Endpoint> {
         let now = self.world.now.mono;
-        let shared = EndpointKeys::new(self.prefix, &endpoint.name).shared(self.world.store)?;
+        let shared = EndpointKeys::new(self.keys, &endpoint.name).shared(self.world.store)?;
         let by_itself = match (endpoint.disabled, shared.is_gone(endpoint.digest)) {
             (true, _) => Some("config"),
             (false, true) => Some("gone"),
@@ -87,7 +87,7 @@ impl Surface<'_, '_> {
         let (mut others, mut oldest) = (0, None::<Instant>);
         let pending = &mut waiting.pending;
         let now = self.world.now.mono;
-        waiting.workers = Partition::survey(self.world.store, self.prefix, now, &mut |event| {
+        waiting.workers = Partition::survey(self.world.store, self.keys, now, &mut |event| {
             for delivery in event.deliveries.iter().filter(|delivery| !delivery.stage.is_settled()) {
                 oldest = Some(oldest.map_or(event.accepted, |oldest| oldest.min(event.accepted)));
                 let place = about.endpoints.iter().position(|endpoint| endpoint.name == delivery.endpoint);
@@ -104,9 +104,9 @@ impl Surface<'_, '_> {
     /// How many there are, and how many of each endpoint of the config.
     fn letters_by_endpoint(&mut self, about: &About) -> Result<(u64, Vec<u64>)> {
         let (mut total, mut counts) = (0, vec![0; about.endpoints.len()]);
-        for listed in dead_letter::list(self.world.store, self.prefix)? {
+        for listed in dead_letter::list(self.world.store, self.keys)? {
             total += 1;
-            let name = dead_letter::open(self.world.store, self.prefix, listed)?.map(|(letter, _)| letter.endpoint);
+            let name = dead_letter::open(self.world.store, self.keys, listed)?.map(|(letter, _)| letter.endpoint);
             let place = about.endpoints.iter().position(|endpoint| Some(&endpoint.name) == name.as_ref());
             if let Some(count) = place.and_then(|place| counts.get_mut(place)) {
                 *count += 1;

@@ -14,7 +14,7 @@ impl Surface<'_, '_> {
     pub(super) fn partition(&mut self) -> Result<Partition> {
         let [a, b, c, d, e, f, g, h, ..] = (self.world.random)();
         let nonce = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
-        Ok(Partition::claim(self.world.store, self.prefix, nonce, self.world.now.mono)?)
+        Ok(Partition::claim(self.world.store, self.keys, nonce, self.world.now.mono)?)
     }
 
     /// Tells it. What was changed is changed, also where that cannot be told: then the line of the log says so.
@@ -26,7 +26,7 @@ impl Surface<'_, '_> {
     }
 
     fn emit(&mut self, about: &About, news: &[News<'_>]) -> Result<()> {
-        if Control::read(self.world.store, self.prefix)?.state(about.enabled) == FilterState::Disabled {
+        if Control::read(self.world.store, self.keys)?.state(about.enabled) == FilterState::Disabled {
             return Ok(());
         }
         let mut partition = self.partition()?;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ledger::record::{EventMeta, split_payload, with_payload};
 use crate::outcome::Reason;
+use crate::store::keys::{Keys, Stored};
 use crate::store::{FREED, Record, SharedStore, StoreError, Write, is_freed, read, update};
 use crate::time::WallTime;
 
@@ -35,6 +36,10 @@ impl Letter {
     pub fn delivery(&self) -> String {
         format!("{}.{}", self.meta.id, self.endpoint)
     }
+}
+
+impl Stored for Letter {
+    const NAME: &'static str = "dead";
 }
 
 impl Record for Letter {
@@ -66,6 +71,10 @@ struct LetterIndex {
     letters: Vec<Listed>,
     /// Letters that were ever kept.
     serial: u64,
+}
+
+impl Stored for LetterIndex {
+    const NAME: &'static str = "dead/index";
 }
 
 impl Record for LetterIndex {
@@ -105,20 +114,19 @@ impl LetterIndex {
 /// The store's; the letter is not kept then.
 pub fn keep(
     store: &mut dyn SharedStore,
-    prefix: &str,
+    keys: &Keys,
     letter: &Letter,
     payload: &[u8],
     room: Room,
 ) -> Result<u32, StoreError> {
     let bytes = with_payload(letter, payload)?;
-    let (slot, mut evicted) = update(store, &index_key(prefix), |index: &mut LetterIndex| {
-        (Write::Yes, index.push(bytes.len() as u64, room))
-    })?;
-    store.set(&letter_key(prefix, slot), &bytes, None)?;
+    let (slot, mut evicted) =
+        update(store, &keys.single(), |index: &mut LetterIndex| (Write::Yes, index.push(bytes.len() as u64, room)))?;
+    store.set(keys.of::<Letter>(slot).as_str(), &bytes, None)?;
     let count = evicted.len() as u32;
     evicted.retain(|old| *old != slot);
     if !evicted.is_empty() {
-        free(store, prefix, &evicted)?;
+        free(store, keys, &evicted)?;
     }
     Ok(count)
 }
@@ -127,20 +135,16 @@ pub fn keep(
 ///
 /// # Errors
 /// The store's.
-pub fn list(store: &mut dyn SharedStore, prefix: &str) -> Result<Vec<Listed>, StoreError> {
-    Ok(read(store, &index_key(prefix))?.map(|index: LetterIndex| index.letters).unwrap_or_default())
+pub fn list(store: &mut dyn SharedStore, keys: &Keys) -> Result<Vec<Listed>, StoreError> {
+    Ok(read(store, &keys.single())?.map(|index: LetterIndex| index.letters).unwrap_or_default())
 }
 
 /// Reads a letter with its payload; `None` when it has gone meanwhile.
 ///
 /// # Errors
 /// The store's.
-pub fn open(
-    store: &mut dyn SharedStore,
-    prefix: &str,
-    letter: Listed,
-) -> Result<Option<(Letter, Vec<u8>)>, StoreError> {
-    match store.get(&letter_key(prefix, letter.slot))? {
+pub fn open(store: &mut dyn SharedStore, keys: &Keys, letter: Listed) -> Result<Option<(Letter, Vec<u8>)>, StoreError> {
+    match store.get(keys.of::<Letter>(letter.slot).as_str())? {
         Some((bytes, _)) if !is_freed(&bytes) => split_payload(bytes).map(Some),
         _ => Ok(None),
     }
@@ -150,8 +154,8 @@ pub fn open(
 ///
 /// # Errors
 /// The store's.
-pub fn discard(store: &mut dyn SharedStore, prefix: &str, letters: &[Listed]) -> Result<(), StoreError> {
-    update(store, &index_key(prefix), |index: &mut LetterIndex| {
+pub fn discard(store: &mut dyn SharedStore, keys: &Keys, letters: &[Listed]) -> Result<(), StoreError> {
+    update(store, &keys.single(), |index: &mut LetterIndex| {
         let before = index.letters.len();
         // Oldest first, as they are listed: by serial.
         let is_meant = |listed: &Listed| letters.binary_search_by_key(&listed.serial, |letter| letter.serial).is_ok();
@@ -159,19 +163,20 @@ pub fn discard(store: &mut dyn SharedStore, prefix: &str, letters: &[Listed]) ->
         (if index.letters.len() == before { Write::No } else { Write::Yes }, ())
     })?;
     let slots: Vec<u32> = letters.iter().map(|letter| letter.slot).collect();
-    free(store, prefix, &slots)
+    free(store, keys, &slots)
 }
 
 /// Frees the slots of letters that had to go, but for those where another worker has put a letter meanwhile: such a slot
 /// is listed again then, or written after it was looked at. The index, whose size is that of the ring, is read once.
-fn free(store: &mut dyn SharedStore, prefix: &str, slots: &[u32]) -> Result<(), StoreError> {
+fn free(store: &mut dyn SharedStore, keys: &Keys, slots: &[u32]) -> Result<(), StoreError> {
+    let letters = keys.row::<Letter>();
     let mut seen = Vec::with_capacity(slots.len());
     for slot in slots {
-        if let Some((_, cas)) = store.get(&letter_key(prefix, *slot))? {
+        if let Some((_, cas)) = store.get(letters.at(*slot).as_str())? {
             seen.push((*slot, cas));
         }
     }
-    let index: LetterIndex = read(store, &index_key(prefix))?.unwrap_or_default();
+    let index: LetterIndex = read(store, &keys.single())?.unwrap_or_default();
     let mut used = vec![false; index.letters.iter().map(|listed| listed.slot as usize + 1).max().unwrap_or_default()];
     for listed in &index.letters {
         if let Some(used) = used.get_mut(listed.slot as usize) {
@@ -179,20 +184,12 @@ fn free(store: &mut dyn SharedStore, prefix: &str, slots: &[u32]) -> Result<(), 
         }
     }
     for (slot, cas) in seen.into_iter().filter(|(slot, _)| used.get(*slot as usize) != Some(&true)) {
-        match store.set(&letter_key(prefix, slot), &[FREED], Some(cas)) {
+        match store.set(letters.at(slot).as_str(), &[FREED], Some(cas)) {
             Ok(()) | Err(StoreError::CasMismatch) => {}
             Err(error) => return Err(error),
         }
     }
     Ok(())
-}
-
-fn index_key(prefix: &str) -> String {
-    format!("{prefix}/dead/index")
-}
-
-fn letter_key(prefix: &str, slot: u32) -> String {
-    format!("{prefix}/dead/{slot}")
 }
 
 #[cfg(test)]
@@ -228,38 +225,42 @@ mod tests {
 
     /// The letters that the index lists, oldest first.
     fn listed(store: &mut MemoryStore) -> Vec<(Letter, Vec<u8>)> {
-        list(store, "g").unwrap().into_iter().map(|letter| open(store, "g", letter).unwrap().unwrap()).collect()
+        list(store, &Keys::new("g"))
+            .unwrap()
+            .into_iter()
+            .map(|letter| open(store, &Keys::new("g"), letter).unwrap().unwrap())
+            .collect()
     }
 
     #[test]
     fn a_letter_that_is_taken_out_leaves_the_others() {
         let mut store = MemoryStore::default();
         for id in 0..3 {
-            keep(&mut store, "g", &letter(id), b"body", room(10, 10_000)).unwrap();
+            keep(&mut store, &Keys::new("g"), &letter(id), b"body", room(10, 10_000)).unwrap();
         }
-        let second = list(&mut store, "g").unwrap()[1];
-        discard(&mut store, "g", &[second]).unwrap();
+        let second = list(&mut store, &Keys::new("g")).unwrap()[1];
+        discard(&mut store, &Keys::new("g"), &[second]).unwrap();
         assert_eq!(
             listed(&mut store).into_iter().map(|(letter, _)| letter).collect::<Vec<_>>(),
             [letter(0), letter(2)]
         );
-        assert_eq!(open(&mut store, "g", second), Ok(None));
+        assert_eq!(open(&mut store, &Keys::new("g"), second), Ok(None));
     }
 
     #[test]
     fn taking_out_a_letter_that_has_gone_does_not_touch_the_one_in_its_place() {
         let mut store = MemoryStore::default();
-        keep(&mut store, "g", &letter(0), b"", room(1, 10_000)).unwrap();
-        let gone = list(&mut store, "g").unwrap()[0];
-        keep(&mut store, "g", &letter(1), b"", room(1, 10_000)).unwrap();
-        discard(&mut store, "g", &[gone]).unwrap();
+        keep(&mut store, &Keys::new("g"), &letter(0), b"", room(1, 10_000)).unwrap();
+        let gone = list(&mut store, &Keys::new("g")).unwrap()[0];
+        keep(&mut store, &Keys::new("g"), &letter(1), b"", room(1, 10_000)).unwrap();
+        discard(&mut store, &Keys::new("g"), &[gone]).unwrap();
         assert_eq!(listed(&mut store), [(letter(1), Vec::new())]);
     }
 
     #[test]
     fn a_letter_keeps_its_body() {
         let mut store = MemoryStore::default();
-        assert_eq!(keep(&mut store, "g", &letter(1), b"body", room(10, 10_000)), Ok(0));
+        assert_eq!(keep(&mut store, &Keys::new("g"), &letter(1), b"body", room(10, 10_000)), Ok(0));
         assert_eq!(listed(&mut store), vec![(letter(1), b"body".to_vec())]);
     }
 
@@ -267,7 +268,7 @@ mod tests {
     fn when_the_ring_is_full_the_oldest_goes_and_is_counted() {
         let mut store = MemoryStore::default();
         let evicted: Vec<_> =
-            (0..5).map(|id| keep(&mut store, "g", &letter(id), b"", room(3, 10_000)).unwrap()).collect();
+            (0..5).map(|id| keep(&mut store, &Keys::new("g"), &letter(id), b"", room(3, 10_000)).unwrap()).collect();
         assert_eq!(evicted, [0, 0, 0, 1, 1]);
         let kept: Vec<_> = listed(&mut store).into_iter().map(|(letter, _)| letter).collect();
         assert_eq!(kept, [letter(2), letter(3), letter(4)]);
@@ -280,7 +281,7 @@ mod tests {
         ) {
             let mut store = MemoryStore::default();
             for (id, size) in sizes.iter().enumerate() {
-                keep(&mut store, "g", &letter(id as u8), &vec![0; *size], room(most, bytes)).unwrap();
+                keep(&mut store, &Keys::new("g"), &letter(id as u8), &vec![0; *size], room(most, bytes)).unwrap();
                 let stored = |(key, (value, _)): (&String, &(Vec<u8>, _))| (key != "g/dead/index").then_some(value.len());
                 let total: usize = store.values.iter().filter_map(stored).filter(|len| *len > 1).sum();
                 prop_assert!(total as u64 <= bytes);

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::store::Record;
+use crate::store::keys::Stored;
 use crate::time::Instant;
 
 /// A token bucket.
@@ -23,6 +24,10 @@ pub struct Rate {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenBucket {
     theoretical_arrival: Instant,
+}
+
+impl Stored for TokenBucket {
+    const NAME: &'static str = "rate";
 }
 
 impl Record for TokenBucket {

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::egress::breaker::{Admission, Breaker, Effect, Permit, Position, Probe, Signal};
 use crate::egress::endpoint::Endpoint;
 use crate::egress::rate::TokenBucket;
+use crate::store::keys::{Key, Keys, Stored};
 use crate::store::{Record, SharedStore, StoreError, Write, read, update};
 use crate::time::Instant;
 
@@ -28,6 +29,10 @@ pub struct EndpointRecord {
     gone: Option<u64>,
     /// What an operator put over the config's `disabled`: that, and the config's value at the time.
     disabled: Option<(bool, bool)>,
+}
+
+impl Stored for EndpointRecord {
+    const NAME: &'static str = "breaker";
 }
 
 impl Record for EndpointRecord {
@@ -71,14 +76,14 @@ pub enum AttemptGate {
 /// The keys of one endpoint.
 #[derive(Clone, Debug)]
 pub struct EndpointKeys {
-    breaker: String,
-    rate: String,
+    breaker: Key<EndpointRecord>,
+    rate: Key<TokenBucket>,
 }
 
 impl EndpointKeys {
-    /// The keys of `endpoint` for the plugin `prefix`.
-    pub fn new(prefix: &str, endpoint: &str) -> Self {
-        Self { breaker: format!("{prefix}/breaker/{endpoint}"), rate: format!("{prefix}/rate/{endpoint}") }
+    /// The keys of `endpoint`.
+    pub fn new(keys: &Keys, endpoint: &str) -> Self {
+        Self { breaker: keys.of(endpoint), rate: keys.of(endpoint) }
     }
 
     /// What is known of the endpoint.

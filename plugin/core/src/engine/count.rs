@@ -93,11 +93,11 @@ impl Engine {
         }
         // What it cannot claim a partition for now it writes later; that is noted already.
         let Ok(home) = self.own(world) else { return Ok(()) };
-        self.telemetry.process.write(world, &guard::key(&self.prefix, home, guard::PROCESS))?;
+        self.telemetry.process.write(world, &self.keys.of_part(home, guard::PROCESS))?;
         for number in self.in_turn(self.telemetry.written_last.0, endpoints_max, |state| state.counted.is_dirty) {
             self.telemetry.written_last.0 = number;
             if let Some((state, endpoint)) = self.endpoints.get_mut(number).zip(self.config.endpoints.get(number)) {
-                state.counted.write(world, &guard::key(&self.prefix, home, &endpoint.name))?;
+                state.counted.write(world, &self.keys.of_part(home, &endpoint.name))?;
             }
         }
         Ok(())
@@ -108,7 +108,7 @@ impl Engine {
         for number in self.in_turn(self.telemetry.written_last.1, endpoints_max, |state| !state.hours.is_empty()) {
             self.telemetry.written_last.1 = number;
             if let Some((state, endpoint)) = self.endpoints.get_mut(number).zip(self.config.endpoints.get(number)) {
-                state.hours.write(world.store, &self.prefix, &endpoint.name)?;
+                state.hours.write(world.store, &self.keys, &endpoint.name)?;
             }
         }
         Ok(())

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::rollout::guard::Ring;
+use crate::store::keys::Key;
 use crate::store::{Record, StoreError, World, read};
 
 /// What was counted of one endpoint, or of all.
@@ -20,7 +21,7 @@ impl Counted {
         Self { ring: Ring::new(window), is_dirty: false, is_continued: false }
     }
 
-    pub fn write(&mut self, world: &mut World<'_>, key: &str) -> Result<(), StoreError> {
+    pub fn write(&mut self, world: &mut World<'_>, key: &Key<Ring>) -> Result<(), StoreError> {
         if !self.is_dirty {
             return Ok(());
         }
@@ -31,7 +32,7 @@ impl Counted {
             self.is_continued = true;
         }
         self.ring.prune(world.now.mono);
-        world.store.set(key, &self.ring.encode()?, None)?;
+        world.store.set(key.as_str(), &self.ring.encode()?, None)?;
         self.is_dirty = false;
         Ok(())
     }

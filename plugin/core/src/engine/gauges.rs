@@ -7,7 +7,7 @@ use super::Engine;
 use crate::egress::dead_letter;
 use crate::ids::EndpointId;
 use crate::store::{Record, StoreError, World};
-use crate::telemetry::backlog::{self, Backlog};
+use crate::telemetry::backlog::Backlog;
 use crate::telemetry::notice::{Gauge, Notice};
 
 impl Engine {
@@ -36,15 +36,15 @@ impl Engine {
         let home = if is_pending { Some(self.own(world)?) } else { self.queue.home };
         self.telemetry.has_said_pending = is_pending;
         let Some(home) = home else { return Ok(()) };
-        world.store.set(&backlog::key(&self.prefix, home), &backlog.encode()?, None)
+        world.store.set(self.keys.of::<Backlog>(home).as_str(), &backlog.encode()?, None)
     }
 
     fn gauge_all(&mut self, world: &mut World<'_>) -> Result<(), StoreError> {
-        let backlog = Backlog::of_all(world.store, &self.prefix, world.now.mono)?;
+        let backlog = Backlog::of_all(world.store, &self.keys, world.now.mono)?;
         for number in 0..self.config.endpoints.len() {
             self.gauge_endpoint(EndpointId(number), &backlog);
         }
-        let letters = dead_letter::list(world.store, &self.prefix)?.len() as u64;
+        let letters = dead_letter::list(world.store, &self.keys)?.len() as u64;
         let oldest = backlog.oldest.map_or(0, |oldest| world.now.mono.since(oldest).as_secs());
         self.tell_gauge(None, Gauge::DeadLetters, letters);
         self.tell_gauge(None, Gauge::OldestPending, oldest);

@@ -73,7 +73,7 @@ impl Engine {
         match self.leadership.announced.filter(|_| leads) {
             None if leads => {
                 let instance = EventId::from_random((world.random)());
-                match About::announce(world.store, &self.prefix, &self.config, instance, world.now.wall) {
+                match About::announce(world.store, &self.keys, &self.config, instance, world.now.wall) {
                     Ok(gone) => {
                         gone.into_iter().for_each(|endpoint| self.output.note(Notice::Removed { endpoint }));
                         self.leadership.announced = Some(Announced { since: now, has_settled: false });
@@ -100,7 +100,7 @@ impl Engine {
             return Ok(home);
         }
         let nonce = self.leadership.nonce(world);
-        match Partition::claim(world.store, &self.prefix, nonce, world.now.mono) {
+        match Partition::claim(world.store, &self.keys, nonce, world.now.mono) {
             Ok(partition) => {
                 let number = partition.number();
                 self.queue.holdings.add(partition);
@@ -134,7 +134,7 @@ impl Engine {
         self.release_drained(world);
         let nonce = self.leadership.nonce(world);
         for _ in 0..ADOPTIONS_MAX {
-            match Partition::adopt(world.store, &self.prefix, nonce, world.now.mono) {
+            match Partition::adopt(world.store, &self.keys, nonce, world.now.mono) {
                 Ok(Some((partition, recovered, is_dead))) => {
                     let number = partition.number();
                     // What was left in good order, by an older configuration or for a redelivery, is no news.
@@ -179,7 +179,7 @@ impl Engine {
         if self.queue.holdings.is_empty() {
             return;
         }
-        match Partition::count_left(world.store, &self.prefix) {
+        match Partition::count_left(world.store, &self.keys) {
             Ok(left) if left >= LEFT_MAX => {}
             Ok(_) => self.hand_over_all(world),
             Err(error) => self.output.note(Notice::Store { doing: "looking for partitions that were left", error }),

@@ -37,7 +37,7 @@ impl Engine {
         request: &AdminRequest<'_>,
     ) -> Option<Answer> {
         let config = Rc::clone(&self.config);
-        let (answer, line) = match admin::handle(world, &self.prefix, config.admin.as_ref()?, request) {
+        let (answer, line) = match admin::handle(world, &self.keys, config.admin.as_ref()?, request) {
             Outcome::Answer(answer) => return Some(answer),
             Outcome::Changed(answer, line, rolled_back) => {
                 rolled_back
@@ -69,7 +69,7 @@ impl Engine {
         if self.drains.iter().all(|drain| now.since(drain.since) < LEARNT) {
             return;
         }
-        let about = About::read(world.store, &self.prefix).ok().flatten().unwrap_or_default();
+        let about = About::read(world.store, &self.keys).ok().flatten().unwrap_or_default();
         let (pending, held) = match self.left(world, &about) {
             Ok(left) => left,
             Err(error) => return self.output.note(Notice::Store { doing: "counting what is pending", error }),
@@ -79,16 +79,16 @@ impl Engine {
             waited >= DRAIN || (pending == 0 && waited >= if held == 0 { LEARNT } else { HELD })
         });
         for Drain { stream, .. } in over.collect::<Vec<_>>() {
-            let answer = admin::drained(world.store, &self.prefix, &about, pending, held);
+            let answer = admin::drained(world.store, &self.keys, &about, pending, held);
             self.output.act(Action::Answer { stream, answer });
         }
     }
 
     /// How many deliveries are pending in all partitions, and how many are held instead.
     fn left(&self, world: &mut World<'_>, about: &About) -> Result<(usize, usize), StoreError> {
-        let held = about.held(world.store, &self.prefix, world.now)?;
+        let held = about.held(world.store, &self.keys, world.now)?;
         let (mut pending, mut waiting) = (0, 0);
-        Partition::survey(world.store, &self.prefix, world.now.mono, &mut |event| {
+        Partition::survey(world.store, &self.keys, world.now.mono, &mut |event| {
             for delivery in event.deliveries.iter().filter(|delivery| !delivery.stage.is_settled()) {
                 *(if held.holds(delivery) { &mut waiting } else { &mut pending }) += 1;
             }
@@ -98,6 +98,6 @@ impl Engine {
 
     /// The answer to a request to the admin surface whose body is larger than [`COMMAND_MAX`].
     pub(super) fn refuse_operator(&self, world: &mut World<'_>) -> Answer {
-        admin::named(world.store, &self.prefix, Problem::too_large(COMMAND_MAX))
+        admin::named(world.store, &self.keys, Problem::too_large(COMMAND_MAX))
     }
 }

@@ -160,7 +160,7 @@ impl Engine {
         letter: &Letter,
         payload: &[u8],
     ) -> Result<(), StoreError> {
-        match dead_letter::keep(world.store, &self.prefix, letter, payload, self.config.limits.dead_letter_room()) {
+        match dead_letter::keep(world.store, &self.keys, letter, payload, self.config.limits.dead_letter_room()) {
             Ok(evicted) => {
                 self.output.note(Notice::DeadLetter {
                     id: letter.meta.id,

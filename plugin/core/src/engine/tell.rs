@@ -93,7 +93,7 @@ impl Engine {
             return;
         }
         let now = world.now;
-        let instance = About::read(world.store, &self.prefix).ok().flatten().and_then(|about| about.instance);
+        let instance = About::read(world.store, &self.keys).ok().flatten().and_then(|about| about.instance);
         let payload = news.payload(now.wall, instance);
         let bytes = payload.len() as u64;
         let is_full = self.queue.is_full(&config.limits, wanted.len(), bytes);

@@ -11,8 +11,8 @@ use crate::admin::control::{Control, REREAD};
 use crate::egress::breaker::Position;
 use crate::egress::operational::{Facts, NewsKind};
 use crate::ids::EndpointId;
+use crate::rollout::Progress;
 use crate::rollout::guard::{self, Ring, Trigger};
-use crate::rollout::{self, Progress};
 use crate::store::{StoreError, World, Write, read, update};
 use crate::telemetry::backlog::Backlog;
 use crate::telemetry::notice::{Gauge, Notice};
@@ -51,7 +51,7 @@ impl Engine {
         if seen.read.is_some_and(|read| world.now.mono.since(read) < REREAD) {
             return;
         }
-        match read::<Progress>(world.store, &rollout::key(&self.prefix, &endpoint.name)) {
+        match read::<Progress>(world.store, &self.keys.of(&endpoint.name)) {
             Ok(kept) => {
                 seen.is_kept = kept.as_ref().is_some_and(|kept| kept.is_of(&self.config.rollout.plan));
                 let plan = &self.config.rollout.plan;
@@ -140,12 +140,12 @@ impl Engine {
     /// What an operator has put over what the config said before is not in force again when it says that once more.
     pub(super) fn forget_lapsed(&mut self, world: &mut World<'_>) -> Result<(), StoreError> {
         let config = std::rc::Rc::clone(&self.config);
-        Control::change(world.store, &self.prefix, &mut |control| control.forget_lapsed(config.enabled))?;
+        Control::change(world.store, &self.keys, &mut |control| control.forget_lapsed(config.enabled))?;
         for (number, endpoint) in config.endpoints.iter().enumerate() {
             if let Some((_, keys)) = self.endpoint(EndpointId(number)) {
                 keys.forget_lapsed(world.store, endpoint.disabled)?;
             }
-            let kept = read::<Progress>(world.store, &rollout::key(&self.prefix, &endpoint.name))?;
+            let kept = read::<Progress>(world.store, &self.keys.of(&endpoint.name))?;
             if kept.is_some_and(|kept| !kept.is_of(&config.rollout.plan)) {
                 self.change_progress(world, EndpointId(number), &mut |_| true);
             }
@@ -183,7 +183,7 @@ impl Engine {
             return;
         }
         let Some((endpoint, ring)) = config.endpoints.get(id.0).zip(self.counted(world, id)) else { return };
-        let Ok(backlog) = Backlog::of_all(world.store, &self.prefix, now) else { return };
+        let Ok(backlog) = Backlog::of_all(world.store, &self.keys, now) else { return };
         let (ended, waiting) = (ring.total(now, since), backlog.of(&endpoint.name));
         if ended.delivered + ended.failed + waiting >= guard.min_events {
             let seconds = itoa::Buffer::new().format(now.since(since).as_secs()).to_owned();
@@ -269,7 +269,7 @@ impl Engine {
         let (plan, now) = (&self.config.rollout.plan, world.now);
         let Some(endpoint) = self.config.endpoints.get(id.0) else { return false };
         let leads = self.leadership.generation.is_newest();
-        let changed = update(world.store, &rollout::key(&self.prefix, &endpoint.name), |kept: &mut Progress| {
+        let changed = update(world.store, &self.keys.of(&endpoint.name), |kept: &mut Progress| {
             // A worker whose configuration was replaced adds to the progress of the one that replaced it.
             if leads || *kept == Progress::default() {
                 *kept = Progress::under(Some(std::mem::take(kept)), plan, now);
@@ -295,7 +295,7 @@ impl Engine {
     /// What all workers counted of an endpoint.
     fn counted(&mut self, world: &mut World<'_>, id: EndpointId) -> Option<Ring> {
         let endpoint = self.config.endpoints.get(id.0)?;
-        match guard::count_all(world.store, &self.prefix, &endpoint.name, self.window()) {
+        match guard::count_all(world.store, &self.keys, &endpoint.name, self.window()) {
             Ok(ring) => Some(ring),
             Err(error) => {
                 self.output.note(Notice::Store { doing: "reading what was counted", error });

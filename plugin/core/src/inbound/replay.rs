@@ -23,6 +23,7 @@
 use std::time::Duration;
 
 use crate::signature::Marks;
+use crate::store::keys::{KeyRow, Keys};
 use crate::store::{SharedStore, StoreError, swap};
 use crate::time::Instant;
 
@@ -125,10 +126,10 @@ fn second(now: Instant) -> u64 {
 }
 
 /// The table of one rule.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct ReplayTable {
     /// `<name>/replay/<rule>/`.
-    prefix: String,
+    keys: KeyRow<ReplayBucket>,
     /// For so many seconds a message is remembered that the application has taken.
     ttl: u64,
     buckets: u32,
@@ -136,8 +137,8 @@ pub struct ReplayTable {
 }
 
 impl ReplayTable {
-    /// The table of the inbound rule `rule` of the plugin `plugin`, whose messages have at most so many marks each.
-    pub fn new(plugin: &str, rule: &str, policy: Policy, marks: usize) -> Self {
+    /// The table of the inbound rule `rule` whose messages have at most so many marks each.
+    pub fn new(keys: &Keys, rule: &str, policy: Policy, marks: usize) -> Self {
         // How many buckets there are follows from the capacity alone: marks must be found where they were left, whatever
         // the signatures of the config become.
         let (buckets, slots) = match policy.capacity {
@@ -146,7 +147,7 @@ impl ReplayTable {
         };
         // Never too short.
         let ttl = policy.ttl.as_secs() + u64::from(policy.ttl.subsec_nanos() > 0);
-        Self { prefix: format!("{plugin}/replay/{rule}/"), ttl, buckets, slots }
+        Self { keys: keys.row_of(rule), ttl, buckets, slots }
     }
 
     /// Claims a message that is new, or says where it stands.
@@ -256,7 +257,8 @@ impl ReplayTable {
         let kind = match entry.kind {
             EntryKind::See if claim.id == entry.id => return Ok(None),
             EntryKind::See => {
-                let bucket = ReplayBucket::read(store.get(&self.key(entry.id.bucket()))?.map(|(bytes, _)| bytes))?;
+                let bucket =
+                    ReplayBucket::read(store.get(self.keys.at(entry.id.bucket()).as_str())?.map(|(bytes, _)| bytes))?;
                 let first = bucket.find(|first| first.id == entry.id && first.kind != EntryKind::See);
                 first.filter(|(_, first)| !self.is_over(*first, now)).map(|(_, first)| first.kind)
             }
@@ -282,7 +284,7 @@ impl ReplayTable {
         mark: u64,
         change: &mut dyn FnMut(&mut dyn SharedStore, &mut ReplayBucket) -> Result<bool, StoreError>,
     ) -> Result<(), StoreError> {
-        swap(store, &self.key(self.bucket(mark)), |store, bytes| {
+        swap(store, &self.keys.at(self.bucket(mark)), |store, bytes| {
             let mut bucket = ReplayBucket::read(bytes)?;
             let is_changed = change(store, &mut bucket)?;
             Ok((is_changed.then(|| bucket.written()), ()))
@@ -293,10 +295,6 @@ impl ReplayTable {
     fn bucket(&self, mark: u64) -> u32 {
         // Less than the number of buckets.
         (mark % u64::from(self.buckets)) as u32
-    }
-
-    fn key(&self, bucket: u32) -> String {
-        [&self.prefix, itoa::Buffer::new().format(bucket)].concat()
     }
 }
 

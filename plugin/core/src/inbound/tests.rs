@@ -7,6 +7,7 @@ use crate::config::{self, Config};
 use crate::inbound::replay::CLAIM;
 use crate::secret::Secret;
 use crate::signature::timestamped::sign;
+use crate::store::keys::Keys;
 use crate::store::memory::MemoryStore;
 use crate::time::{Instant, WallTime};
 
@@ -27,7 +28,7 @@ impl Case {
             "signature": signature,
         }]});
         let config = config::parse(config.to_string().as_bytes(), &|_| None).unwrap();
-        Self { store: MemoryStore::default(), gate: Verifier::new(&config.inbound, "g"), config }
+        Self { store: MemoryStore::default(), gate: Verifier::new(&config.inbound, &Keys::new("g")), config }
     }
 
     fn verify(&mut self, headers: &[(&str, String)], body: &[u8]) -> Verdict {

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::ids::EventId;
+use crate::store::keys::{Key, KeyRow, Keys, Stored};
 use crate::store::{Record, SharedStore, StoreError, Write, update};
 use crate::time::Instant;
 
@@ -110,6 +111,10 @@ struct KeyBucket {
     entries: Vec<KeyEntry>,
 }
 
+impl Stored for KeyBucket {
+    const NAME: &'static str = "idempotency";
+}
+
 impl Record for KeyBucket {
     const VERSION: u8 = 1;
 }
@@ -158,16 +163,16 @@ impl KeyEntry {
 }
 
 /// The table, as the config sizes it.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct KeyTable {
-    prefix: String,
-    keys: u32,
+    buckets: KeyRow<KeyBucket>,
+    capacity: u32,
 }
 
 impl KeyTable {
-    /// The table of the plugin `prefix`, for about `keys` keys.
-    pub fn new(prefix: &str, keys: u32) -> Self {
-        Self { prefix: prefix.to_owned(), keys }
+    /// The table for about `capacity` keys.
+    pub fn new(keys: &Keys, capacity: u32) -> Self {
+        Self { buckets: keys.row(), capacity }
     }
 
     /// Takes a key for the event `fresh`, or says what it already stands for. The claim holds for `hold`, and for
@@ -213,8 +218,8 @@ impl KeyTable {
         })
     }
 
-    fn key(&self, key: &IdempotencyKey) -> String {
-        format!("{}/idempotency/{}", self.prefix, key.bucket(self.keys))
+    fn key(&self, key: &IdempotencyKey) -> Key<KeyBucket> {
+        self.buckets.at(key.bucket(self.capacity))
     }
 }
 
@@ -247,7 +252,7 @@ mod tests {
 
     impl Case {
         fn new(keys: u32) -> Self {
-            Self { store: MemoryStore::default(), table: KeyTable::new("g", keys) }
+            Self { store: MemoryStore::default(), table: KeyTable::new(&Keys::new("g"), keys) }
         }
 
         fn claim(&mut self, seconds: u64, key: &IdempotencyKey, fresh: u8) -> KeyClaim {

@@ -21,6 +21,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::ledger::{HEARTBEAT, LEASE};
+use crate::store::keys::{Key, Keys, Stored};
 use crate::store::{Record, SharedStore, StoreError, Write, update};
 use crate::time::Instant;
 
@@ -34,6 +35,10 @@ struct Newest {
     /// One more than the highest id of a connection that any generation has served.
     connection: u64,
     heartbeat: Instant,
+}
+
+impl Stored for Newest {
+    const NAME: &'static str = "generation";
 }
 
 impl Record for Newest {
@@ -51,7 +56,7 @@ pub fn newest(record: &[u8]) -> Result<u64, StoreError> {
 /// What a root knows of the generations.
 #[derive(Debug)]
 pub struct Generation {
-    key: String,
+    key: Key<Newest>,
     fingerprint: u64,
     /// No request was served and nothing was asked yet.
     is_fresh: bool,
@@ -64,15 +69,8 @@ pub struct Generation {
 
 impl Generation {
     /// That of a root whose configuration has this fingerprint.
-    pub fn new(prefix: &str, fingerprint: u64) -> Self {
-        Self {
-            key: format!("{prefix}/generation"),
-            fingerprint,
-            is_fresh: true,
-            is_newest: None,
-            connection: 0,
-            lapsed: None,
-        }
+    pub fn new(keys: &Keys, fingerprint: u64) -> Self {
+        Self { key: keys.single(), fingerprint, is_fresh: true, is_newest: None, connection: 0, lapsed: None }
     }
 
     /// Is it known yet which generation is the newest?
@@ -182,7 +180,7 @@ mod tests {
     #[test]
     fn the_root_that_was_configured_last_is_the_newest() {
         let mut store = MemoryStore::default();
-        let (mut old, mut new) = (Generation::new("g", 1), Generation::new("g", 2));
+        let (mut old, mut new) = (Generation::new(&Keys::new("g"), 1), Generation::new(&Keys::new("g"), 2));
         assert!(tick(&mut old, &mut store, 0));
         assert!(tick(&mut new, &mut store, 10));
         assert!(!tick(&mut old, &mut store, 20));
@@ -193,14 +191,14 @@ mod tests {
     #[test]
     fn all_roots_of_one_configuration_are_the_newest_together() {
         let mut store = MemoryStore::default();
-        let mut roots = [1, 1, 1].map(|fingerprint| Generation::new("g", fingerprint));
+        let mut roots = [1, 1, 1].map(|fingerprint| Generation::new(&Keys::new("g"), fingerprint));
         assert!(roots.iter_mut().all(|root| tick(root, &mut store, 0)));
     }
 
     #[test]
     fn a_request_on_a_connection_that_was_kept_alive_makes_no_old_root_the_newest() {
         let mut store = MemoryStore::default();
-        let (mut old, mut new) = (Generation::new("g", 1), Generation::new("g", 2));
+        let (mut old, mut new) = (Generation::new(&Keys::new("g"), 1), Generation::new(&Keys::new("g"), 2));
         assert!(serve(&mut old, &mut store, 0, 7));
         assert!(serve(&mut old, &mut store, 10, 9));
         assert!(tick(&mut new, &mut store, 20));
@@ -212,10 +210,10 @@ mod tests {
     #[test]
     fn an_old_root_in_a_vm_that_was_rebuilt_is_not_the_newest() {
         let mut store = MemoryStore::default();
-        let (mut old, mut new) = (Generation::new("g", 1), Generation::new("g", 2));
+        let (mut old, mut new) = (Generation::new(&Keys::new("g"), 1), Generation::new(&Keys::new("g"), 2));
         assert!(serve(&mut old, &mut store, 0, 7));
         assert!(serve(&mut new, &mut store, 10, 8));
-        let mut rebuilt = Generation::new("g", 1);
+        let mut rebuilt = Generation::new(&Keys::new("g"), 1);
         assert!(!serve(&mut rebuilt, &mut store, 20, 7));
         assert!(!tick(&mut rebuilt, &mut store, 1_020));
     }
@@ -223,7 +221,7 @@ mod tests {
     #[test]
     fn a_configuration_that_comes_back_is_the_newest_with_its_first_new_connection() {
         let mut store = MemoryStore::default();
-        let (mut a, mut b) = (Generation::new("g", 1), Generation::new("g", 2));
+        let (mut a, mut b) = (Generation::new(&Keys::new("g"), 1), Generation::new(&Keys::new("g"), 2));
         assert!(serve(&mut a, &mut store, 0, 7));
         assert!(serve(&mut b, &mut store, 10, 8));
         assert!(!tick(&mut a, &mut store, 20));
@@ -235,7 +233,7 @@ mod tests {
     #[test]
     fn when_the_newest_shows_no_sign_of_life_another_takes_over() {
         let mut store = MemoryStore::default();
-        let (mut old, mut new) = (Generation::new("g", 1), Generation::new("g", 2));
+        let (mut old, mut new) = (Generation::new(&Keys::new("g"), 1), Generation::new(&Keys::new("g"), 2));
         assert!(tick(&mut old, &mut store, 0));
         assert!(tick(&mut new, &mut store, 10));
         assert!(!tick(&mut old, &mut store, 10_010));
@@ -246,7 +244,7 @@ mod tests {
     #[test]
     fn after_the_whole_process_stood_still_the_newest_is_the_newest() {
         let mut store = MemoryStore::default();
-        let (mut old, mut new) = (Generation::new("g", 1), Generation::new("g", 2));
+        let (mut old, mut new) = (Generation::new(&Keys::new("g"), 1), Generation::new(&Keys::new("g"), 2));
         assert!(tick(&mut old, &mut store, 0));
         assert!(tick(&mut new, &mut store, 10));
         assert!(!tick(&mut old, &mut store, 60_000));

@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::EventId;
 use crate::outcome::{Ending, Reason};
+use crate::store::keys::Stored;
 use crate::store::{Record, StoreError, encoded};
 use crate::time::{Instant, WallTime};
 
@@ -90,6 +91,10 @@ pub struct DeliveryRecord<N> {
     pub trail: Trail,
 }
 
+impl Stored for StateRecord<String> {
+    const NAME: &'static str = "state";
+}
+
 impl Record for StateRecord<String> {
     const VERSION: u8 = 2;
 }
@@ -125,6 +130,10 @@ impl EventMeta {
         let content_type = Some(b"application/json".to_vec());
         Self { id, event_type, content_type, traceparent: None, tracestate: None }
     }
+}
+
+impl Stored for EventMeta {
+    const NAME: &'static str = "body";
 }
 
 impl Record for EventMeta {

@@ -2,9 +2,10 @@
 
 use std::ops::Range;
 
-use super::{Lease, PARTITIONS_MAX, Partition, lease_key, slot_key};
+use super::{Lease, PARTITIONS_MAX, Partition};
 
 use crate::ledger::record::{EventMeta, StateRecord};
+use crate::store::keys::Keys;
 use crate::store::{Record, SharedStore, StoreError, is_freed};
 use crate::time::Instant;
 
@@ -16,24 +17,24 @@ impl Partition {
     /// The store's.
     pub fn survey(
         store: &mut dyn SharedStore,
-        prefix: &str,
+        keys: &Keys,
         now: Instant,
         visit: &mut dyn FnMut(StateRecord<String>),
     ) -> Result<u32, StoreError> {
         let mut living = 0;
         for number in 0..PARTITIONS_MAX {
-            let Some((lease, _)) = store.get(&lease_key(prefix, number))? else { break };
+            let Some((lease, _)) = store.get(keys.of::<Lease>(number).as_str())? else { break };
             if is_freed(&lease) {
                 continue;
             }
             living += u32::from(matches!(Lease::decode(&lease), Ok((lease, _)) if !lease.is_abandoned(now)));
-            let (states, bodies) = (format!("{prefix}/state/{number}/"), format!("{prefix}/body/{number}/"));
+            let (states, bodies) = (keys.row_of::<StateRecord<String>>(number), keys.row_of::<EventMeta>(number));
             for slot in 0.. {
-                let Some((body, _)) = store.get(&slot_key(&bodies, slot))? else { break };
+                let Some((body, _)) = store.get(bodies.at(slot).as_str())? else { break };
                 if is_freed(&body) {
                     continue;
                 }
-                let Some((state, _)) = store.get(&slot_key(&states, slot))? else { continue };
+                let Some((state, _)) = store.get(states.at(slot).as_str())? else { continue };
                 if let (Ok((state, _)), Ok((meta, _))) =
                     (StateRecord::<String>::decode(&state), EventMeta::decode(&body))
                     && meta.id == state.id
@@ -49,9 +50,9 @@ impl Partition {
     ///
     /// # Errors
     /// The store's.
-    pub fn claimed(store: &mut dyn SharedStore, prefix: &str) -> Result<Range<u32>, StoreError> {
+    pub fn claimed(store: &mut dyn SharedStore, keys: &Keys) -> Result<Range<u32>, StoreError> {
         for number in 0..PARTITIONS_MAX {
-            if store.get(&lease_key(prefix, number))?.is_none() {
+            if store.get(keys.of::<Lease>(number).as_str())?.is_none() {
                 return Ok(0..number);
             }
         }

@@ -1,5 +1,6 @@
 use super::*;
 use crate::ledger::record::{DeliveryRecord, Stage, Trail};
+use crate::store::keys::Keys;
 use crate::store::memory::MemoryStore;
 use crate::store::recorded::assert_recorded;
 use crate::time::WallTime;
@@ -38,11 +39,13 @@ fn state(id: u8) -> StateRecord<&'static str> {
 }
 
 fn claim(store: &mut MemoryStore, nonce: u64, now: Instant) -> Partition {
-    Partition::claim(store, "g", nonce, now).unwrap()
+    Partition::claim(store, &Keys::new("g"), nonce, now).unwrap()
 }
 
 fn adopt(store: &mut MemoryStore, nonce: u64, now: Instant) -> Option<(Partition, Vec<Recovered>)> {
-    Partition::adopt(store, "g", nonce, now).unwrap().map(|(partition, recovered, _)| (partition, recovered))
+    Partition::adopt(store, &Keys::new("g"), nonce, now)
+        .unwrap()
+        .map(|(partition, recovered, _)| (partition, recovered))
 }
 
 fn accept(partition: &mut Partition, store: &mut MemoryStore, id: u8) -> u32 {
@@ -197,7 +200,7 @@ fn a_survey_shows_what_is_pending_and_no_freed_or_half_written_slot() {
     partition.free(&mut store, slots[0]).unwrap();
     store.set("g/body/0/1", &with_payload(&meta(9), b"body").unwrap(), None).unwrap();
     let mut found = Vec::new();
-    Partition::survey(&mut store, "g", at(1), &mut |event| found.push(event.id)).unwrap();
+    Partition::survey(&mut store, &Keys::new("g"), at(1), &mut |event| found.push(event.id)).unwrap();
     assert_eq!(found, [meta(3).id]);
 }
 

@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ledger::Partition;
 use crate::outcome::Ending;
+use crate::store::keys::{Keys, Stored};
 use crate::store::{Record, SharedStore, StoreError, read};
 use crate::time::Instant;
 
@@ -197,24 +198,19 @@ pub fn window(guard: Option<&Guard>) -> Duration {
     guard.map_or(Duration::from_secs(300), |guard| guard.window)
 }
 
-/// Where the holder of a partition keeps what it counted of an endpoint, or, with [`PROCESS`], of all of them.
-pub fn key(prefix: &str, partition: u32, endpoint: &str) -> String {
-    format!("{prefix}/guard/{partition}/{endpoint}")
-}
-
 /// What the holders of all partitions counted of an endpoint, those that are gone too.
 ///
 /// # Errors
 /// The store's.
 pub fn count_all(
     store: &mut dyn SharedStore,
-    prefix: &str,
+    keys: &Keys,
     endpoint: &str,
     window: Duration,
 ) -> Result<Ring, StoreError> {
     let mut sum = Ring::new(window);
-    for number in Partition::claimed(store, prefix)? {
-        if let Some(ring) = read::<Ring>(store, &key(prefix, number, endpoint))? {
+    for number in Partition::claimed(store, keys)? {
+        if let Some(ring) = read::<Ring>(store, &keys.of_part(number, endpoint))? {
             sum.add(&ring);
         }
     }
@@ -230,6 +226,10 @@ pub struct Ring {
     width: u64,
     /// Each with its number, counted from the base of the clock; ascending.
     cells: Vec<(u64, Counts)>,
+}
+
+impl Stored for Ring {
+    const NAME: &'static str = "guard";
 }
 
 impl Record for Ring {

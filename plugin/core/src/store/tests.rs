@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::memory::MemoryStore;
 use super::*;
+use crate::store::keys::{Key, Keys, Stored};
 
 /// Something of each kind that records are made of.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -16,8 +17,16 @@ struct Sample {
     wait: Duration,
 }
 
+impl Stored for Sample {
+    const NAME: &'static str = "sample";
+}
+
 impl Record for Sample {
     const VERSION: u8 = 7;
+}
+
+fn key() -> Key<Sample> {
+    Keys::new("g").single()
 }
 
 proptest! {
@@ -54,7 +63,7 @@ fn a_duration_beyond_its_range_is_refused() {
 fn an_update_begins_with_the_default_where_nothing_is_or_was_freed_and_writes_only_what_it_changed() {
     let mut store = MemoryStore::default();
     let push = |store: &mut MemoryStore, write| {
-        update(store, "k", |sample: &mut Sample| {
+        update(store, &key(), |sample: &mut Sample| {
             sample.bytes.push(1);
             (write, sample.bytes.len())
         })
@@ -62,15 +71,15 @@ fn an_update_begins_with_the_default_where_nothing_is_or_was_freed_and_writes_on
     assert_eq!(push(&mut store, Write::Yes), Ok(1));
     assert_eq!(push(&mut store, Write::No), Ok(2));
     assert_eq!(push(&mut store, Write::Yes), Ok(2));
-    store.set("k", &[FREED], None).unwrap();
+    store.set(key().as_str(), &[FREED], None).unwrap();
     assert_eq!(push(&mut store, Write::Yes), Ok(1));
 }
 
 #[test]
 fn an_update_leaves_a_record_of_another_version_alone() {
     let mut store = MemoryStore::default();
-    store.set("k", &[Sample::VERSION + 1, 0], None).unwrap();
-    let changed = update(&mut store, "k", |_: &mut Sample| (Write::Yes, ()));
+    store.set(key().as_str(), &[Sample::VERSION + 1, 0], None).unwrap();
+    let changed = update(&mut store, &key(), |_: &mut Sample| (Write::Yes, ()));
     assert_eq!(changed, Err(StoreError::UnknownFormat));
-    assert_eq!(store.values["k"].0, [Sample::VERSION + 1, 0]);
+    assert_eq!(store.values[key().as_str()].0, [Sample::VERSION + 1, 0]);
 }

@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ledger::{LEASE, Partition};
+use crate::store::keys::{Keys, Stored};
 use crate::store::{Record, SharedStore, StoreError, read};
 use crate::time::Instant;
 
@@ -18,6 +19,10 @@ pub struct Backlog {
     pub pending: Vec<(String, u32)>,
     /// When the oldest of their events was accepted.
     pub oldest: Option<Instant>,
+}
+
+impl Stored for Backlog {
+    const NAME: &'static str = "standing";
 }
 
 impl Record for Backlog {
@@ -34,10 +39,10 @@ impl Backlog {
     ///
     /// # Errors
     /// The store's.
-    pub fn of_all(store: &mut dyn SharedStore, prefix: &str, now: Instant) -> Result<Self, StoreError> {
+    pub fn of_all(store: &mut dyn SharedStore, keys: &Keys, now: Instant) -> Result<Self, StoreError> {
         let mut sum = Self::at(now);
-        for number in Partition::claimed(store, prefix)? {
-            if let Some(backlog) = read::<Self>(store, &key(prefix, number))? {
+        for number in Partition::claimed(store, keys)? {
+            if let Some(backlog) = read::<Self>(store, &keys.of(number))? {
                 sum.add(&backlog);
             }
         }
@@ -62,11 +67,6 @@ impl Backlog {
     pub fn of(&self, endpoint: &str) -> u32 {
         self.pending.iter().find(|(name, _)| name == endpoint).map_or(0, |(_, count)| *count)
     }
-}
-
-/// Where the holder of a partition keeps it.
-pub fn key(prefix: &str, partition: u32) -> String {
-    format!("{prefix}/standing/{partition}")
 }
 
 #[cfg(test)]

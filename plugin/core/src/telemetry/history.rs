@@ -10,6 +10,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::config::HISTORY_MAX;
+use crate::store::keys::{Key, KeyRow, Keys, Stored};
 use crate::store::{Record, SharedStore, StoreError, swap};
 
 /// Slots that a worker takes at once.
@@ -18,7 +19,8 @@ pub const BLOCK: u64 = 16;
 /// Where a worker writes what has ended.
 #[derive(Debug)]
 pub struct History {
-    keys: String,
+    next_block: Key<NextBlock>,
+    slots: KeyRow<EndedEvent>,
     size: u32,
     next: u64,
     /// Where its block ends.
@@ -26,9 +28,9 @@ pub struct History {
 }
 
 impl History {
-    /// That of a plugin named `prefix`, with so many slots. Touches nothing.
-    pub fn new(prefix: &str, size: u32) -> Self {
-        Self { keys: keys(prefix), size, next: 0, end: 0 }
+    /// The history of a filter, with so many slots. Touches nothing.
+    pub fn new(keys: &Keys, size: u32) -> Self {
+        Self { next_block: keys.single(), slots: keys.row(), size, next: 0, end: 0 }
     }
 
     /// Keeps the record of an event that has ended, in place of the oldest.
@@ -37,7 +39,7 @@ impl History {
     /// The store's; it is not kept then.
     pub fn keep(&mut self, store: &mut dyn SharedStore, record: &[u8]) -> Result<(), StoreError> {
         if self.next == self.end {
-            let next = swap(store, &next_key(&self.keys), |_, bytes| {
+            let next = swap(store, &self.next_block, |_, bytes| {
                 let next = bytes.map_or(0, |bytes| NextBlock::or_new(&bytes).number);
                 Ok((Some(NextBlock { number: next.saturating_add(BLOCK), size: self.size }.encode()?), next))
             })?;
@@ -45,7 +47,7 @@ impl History {
         }
         let slot = self.next % u64::from(self.size.max(1));
         self.next += 1;
-        store.set(&slot_key(&self.keys, slot), record, None)
+        store.set(self.slots.at(slot).as_str(), record, None)
     }
 }
 
@@ -53,17 +55,25 @@ impl History {
 ///
 /// # Errors
 /// The store's.
-pub fn survey(store: &mut dyn SharedStore, prefix: &str, visit: &mut dyn FnMut(&[u8])) -> Result<(), StoreError> {
-    let keys = keys(prefix);
-    let Some((next, _)) = store.get(&next_key(&keys))? else { return Ok(()) };
+pub fn survey(store: &mut dyn SharedStore, keys: &Keys, visit: &mut dyn FnMut(&[u8])) -> Result<(), StoreError> {
+    let slots = keys.row::<EndedEvent>();
+    let Some((next, _)) = store.get(keys.single::<NextBlock>().as_str())? else { return Ok(()) };
     let next = NextBlock::or_new(&next);
     let used = next.number.min(next.size.min(HISTORY_MAX).into());
     for slot in 0..used {
-        if let Some((record, _)) = store.get(&slot_key(&keys, slot))? {
+        if let Some((record, _)) = store.get(slots.at(slot).as_str())? {
             visit(&record);
         }
     }
     Ok(())
+}
+
+/// What stands in a slot: the last [record](crate::ledger::record::StateRecord) of an event, all of whose deliveries have
+/// ended. It is written and shown as bytes.
+enum EndedEvent {}
+
+impl Stored for EndedEvent {
+    const NAME: &'static str = "history";
 }
 
 /// Where the next block begins, and how many slots there are. Its integers are not varints, as in other records: the
@@ -74,6 +84,10 @@ struct NextBlock {
     number: u64,
     #[serde(with = "postcard::fixint::le")]
     size: u32,
+}
+
+impl Stored for NextBlock {
+    const NAME: &'static str = "history/next";
 }
 
 impl Record for NextBlock {
@@ -87,19 +101,6 @@ impl NextBlock {
     }
 }
 
-fn keys(prefix: &str) -> String {
-    format!("{prefix}/history/")
-}
-
-fn next_key(keys: &str) -> String {
-    format!("{keys}next")
-}
-
-/// Made for every event, so without the machinery of `format!`.
-fn slot_key(keys: &str, slot: u64) -> String {
-    [keys, itoa::Buffer::new().format(slot)].concat()
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -110,7 +111,7 @@ mod tests {
 
     fn found(store: &mut MemoryStore) -> Vec<u8> {
         let mut found = Vec::new();
-        survey(store, "g", &mut |record| found.extend_from_slice(record)).unwrap();
+        survey(store, &Keys::new("g"), &mut |record| found.extend_from_slice(record)).unwrap();
         found.sort_unstable();
         found
     }
@@ -123,7 +124,7 @@ mod tests {
     #[test]
     fn two_workers_write_no_slot_of_each_others() {
         let mut store = MemoryStore::default();
-        let mut workers = [History::new("g", 100), History::new("g", 100)];
+        let mut workers = [History::new(&Keys::new("g"), 100), History::new(&Keys::new("g"), 100)];
         for number in 0..40 {
             workers[usize::from(number % 2)].keep(&mut store, &[number]).unwrap();
         }
@@ -132,7 +133,7 @@ mod tests {
 
     #[test]
     fn one_that_the_store_does_not_take_is_missing_and_the_next_one_is_there() {
-        let (mut store, mut history) = (MemoryStore::default(), History::new("g", 100));
+        let (mut store, mut history) = (MemoryStore::default(), History::new(&Keys::new("g"), 100));
         history.keep(&mut store, &[1]).unwrap();
         store.refuse_sets = true;
         assert!(history.keep(&mut store, &[2]).is_err());
@@ -150,7 +151,7 @@ mod tests {
     proptest! {
         #[test]
         fn the_ring_keeps_its_size_and_the_newest(size in 1u32..60, events in 0u8..200) {
-            let (mut store, mut history) = (MemoryStore::default(), History::new("g", size));
+            let (mut store, mut history) = (MemoryStore::default(), History::new(&Keys::new("g"), size));
             (0..events).for_each(|number| history.keep(&mut store, &[number]).unwrap());
             let newest = usize::from(events).min(size as usize);
             prop_assert_eq!(found(&mut store), (events - newest as u8..events).collect::<Vec<u8>>());
@@ -159,9 +160,9 @@ mod tests {
 
         #[test]
         fn what_is_no_record_of_the_next_block_is_no_trap(bytes: Vec<u8>) {
-            let (mut store, mut history) = (MemoryStore::default(), History::new("g", 10));
+            let (mut store, mut history) = (MemoryStore::default(), History::new(&Keys::new("g"), 10));
             store.set("g/history/next", &bytes, None).unwrap();
-            let _ = survey(&mut store, "g", &mut |_| {});
+            let _ = survey(&mut store, &Keys::new("g"), &mut |_| {});
             let _ = history.keep(&mut store, &[1]);
         }
     }

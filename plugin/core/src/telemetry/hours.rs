@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::outcome::{DeliveryResult, Ending};
 use crate::rollout::guard::Counts;
+use crate::store::keys::{Keys, Stored};
 use crate::store::{Record, SharedStore, StoreError, Write, read, update};
 use crate::time::WallTime;
 
@@ -42,6 +43,10 @@ pub struct Hour {
     pub breaker_opens: u32,
     /// Deliveries that were delivered or failed, attempts, and how long they took.
     pub counts: Counts,
+}
+
+impl Stored for Hour {
+    const NAME: &'static str = "hours";
 }
 
 impl Record for Hour {
@@ -93,11 +98,11 @@ impl Hour {
     }
 
     /// Adds it to what is known of this hour.
-    fn write(&self, store: &mut dyn SharedStore, prefix: &str, endpoint: &str) -> Result<(), StoreError> {
+    fn write(&self, store: &mut dyn SharedStore, keys: &Keys, endpoint: &str) -> Result<(), StoreError> {
         if *self == Self::at(self.number) {
             return Ok(());
         }
-        update(store, &key(prefix, endpoint, self.number), |hour: &mut Self| {
+        update(store, &keys.of_part(endpoint, self.number % HOURS), |hour: &mut Self| {
             // What is there is of another week.
             if hour.number != self.number {
                 *hour = Self::at(self.number);
@@ -144,12 +149,12 @@ impl Hours {
     ///
     /// # Errors
     /// The store's; what could not be written stays.
-    pub fn write(&mut self, store: &mut dyn SharedStore, prefix: &str, endpoint: &str) -> Result<(), StoreError> {
+    pub fn write(&mut self, store: &mut dyn SharedStore, keys: &Keys, endpoint: &str) -> Result<(), StoreError> {
         while let Some(earlier) = self.earlier.last() {
-            earlier.write(store, prefix, endpoint)?;
+            earlier.write(store, keys, endpoint)?;
             self.earlier.pop();
         }
-        self.now.write(store, prefix, endpoint)?;
+        self.now.write(store, keys, endpoint)?;
         self.now = Hour::at(self.now.number);
         Ok(())
     }
@@ -162,7 +167,7 @@ impl Hours {
 /// The store's.
 pub fn list(
     store: &mut dyn SharedStore,
-    prefix: &str,
+    keys: &Keys,
     endpoint: &str,
     now: WallTime,
     hours: u64,
@@ -170,13 +175,10 @@ pub fn list(
     let this = now.as_secs() / SECONDS;
     let mut found = Vec::new();
     for number in (this + 1).saturating_sub(hours.min(HOURS))..=this {
-        found.extend(read::<Hour>(store, &key(prefix, endpoint, number))?.filter(|hour| hour.number == number));
+        found
+            .extend(read::<Hour>(store, &keys.of_part(endpoint, number % HOURS))?.filter(|hour| hour.number == number));
     }
     Ok(found)
-}
-
-fn key(prefix: &str, endpoint: &str, number: u64) -> String {
-    format!("{prefix}/hours/{endpoint}/{}", number % HOURS)
 }
 
 #[cfg(test)]
@@ -200,7 +202,7 @@ mod tests {
     }
 
     fn accepted(store: &mut MemoryStore, now: u64, hours: u64) -> Vec<(u64, u32)> {
-        let listed = list(store, "g", "a", at(now), hours).unwrap();
+        let listed = list(store, &Keys::new("g"), "a", at(now), hours).unwrap();
         listed.iter().map(|hour| (hour.start().as_secs() / SECONDS, hour.accepted)).collect()
     }
 
@@ -210,10 +212,10 @@ mod tests {
         for _ in 0..2 {
             let mut hours = Hours::default();
             (0..3).for_each(|_| count(&mut hours, 500_000));
-            hours.write(&mut store, "g", "a").unwrap();
+            hours.write(&mut store, &Keys::new("g"), "a").unwrap();
             assert!(hours.is_empty());
         }
-        let hour = list(&mut store, "g", "a", at(500_000), 24).unwrap().remove(0);
+        let hour = list(&mut store, &Keys::new("g"), "a", at(500_000), 24).unwrap().remove(0);
         assert_eq!((hour.accepted, hour.retries, hour.expired), (6, 6, 6));
         assert_eq!((hour.counts.delivered, hour.counts.failed, hour.counts.attempts), (6, 0, 12));
         let outcomes: Vec<(&str, u32)> = hour.outcomes().filter(|(_, count)| *count > 0).collect();
@@ -225,7 +227,7 @@ mod tests {
         let (mut store, mut hours) = (MemoryStore::default(), Hours::default());
         count(&mut hours, 7);
         count(&mut hours, 8);
-        hours.write(&mut store, "g", "a").unwrap();
+        hours.write(&mut store, &Keys::new("g"), "a").unwrap();
         assert_eq!(accepted(&mut store, 8, 24), [(7, 1), (8, 1)]);
         assert_eq!(accepted(&mut store, 8, 1), [(8, 1)]);
     }
@@ -236,7 +238,7 @@ mod tests {
         for hour in 1..=2 * HOURS {
             let mut hours = Hours::default();
             count(&mut hours, hour);
-            hours.write(&mut store, "g", "a").unwrap();
+            hours.write(&mut store, &Keys::new("g"), "a").unwrap();
         }
         assert_eq!(store.values.len() as u64, HOURS);
         let all: Vec<(u64, u32)> = (HOURS + 1..=2 * HOURS).map(|hour| (hour, 1)).collect();
@@ -248,10 +250,10 @@ mod tests {
         let (mut store, mut hours) = (MemoryStore::default(), Hours::default());
         store.refuse_sets = true;
         count(&mut hours, 9);
-        assert!(hours.write(&mut store, "g", "a").is_err());
+        assert!(hours.write(&mut store, &Keys::new("g"), "a").is_err());
         count(&mut hours, 9);
         store.refuse_sets = false;
-        hours.write(&mut store, "g", "a").unwrap();
+        hours.write(&mut store, &Keys::new("g"), "a").unwrap();
         assert_eq!(accepted(&mut store, 9, 1), [(9, 2)]);
     }
 

@@ -3,6 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::outcome::StatusSet;
 use crate::store::Record;
+use crate::store::keys::Stored;
 use crate::store::recorded::assert_recorded;
 
 const OWNER: u64 = 7;
@@ -215,6 +216,10 @@ proptest! {
 }
 
 /// It is a part of the endpoint's record, and here one by itself.
+impl Stored for Breaker {
+    const NAME: &'static str = "breaker alone";
+}
+
 impl Record for Breaker {
     const VERSION: u8 = 1;
 }

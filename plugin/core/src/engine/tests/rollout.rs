@@ -1,8 +1,9 @@
 //! Who gets an event, and what ends that.
 
 use super::*;
+use crate::rollout::Progress;
 use crate::rollout::guard::Trigger;
-use crate::rollout::{Progress, key};
+use crate::store::keys::Keys;
 use crate::store::{Write, update};
 
 /// A guard that looks back ten seconds and wants ten of ten events to be delivered.
@@ -52,7 +53,7 @@ fn rolled_back(notices: &[Notice]) -> Vec<(usize, Trigger)> {
 fn change(process: &mut Process, endpoint: &str, change: impl Fn(&mut Progress, &crate::rollout::Plan, Now)) {
     let plan = process.workers[0].config().rollout.plan.clone();
     process.run(0, |_, world| {
-        update(world.store, &key("g", endpoint), |kept: &mut Progress| {
+        update(world.store, &Keys::new("g").of(endpoint), |kept: &mut Progress| {
             *kept = Progress::under(Some(kept.clone()), &plan, world.now);
             change(kept, &plan, world.now);
             (Write::Yes, ())

@@ -5,17 +5,23 @@ use crate::admin::about::About;
 use crate::ledger::record::StateRecord;
 use crate::rollout::guard::{PROCESS, Totals};
 use crate::store::Record;
+use crate::store::keys::Keys;
 use crate::telemetry::history;
 
 /// The events in the history, in no order.
 fn remembered(process: &mut Process) -> Vec<StateRecord<String>> {
     let mut found = Vec::new();
-    history::survey(&mut process.store, "g", &mut |record| found.push(StateRecord::decode(record).unwrap().0)).unwrap();
+    history::survey(&mut process.store, &Keys::new("g"), &mut |record| {
+        found.push(StateRecord::decode(record).unwrap().0)
+    })
+    .unwrap();
     found
 }
 
 fn totals(process: &mut Process, endpoint: &str) -> Totals {
-    crate::rollout::guard::count_all(&mut process.store, "g", endpoint, Duration::from_secs(300)).unwrap().totals
+    crate::rollout::guard::count_all(&mut process.store, &Keys::new("g"), endpoint, Duration::from_secs(300))
+        .unwrap()
+        .totals
 }
 
 fn ops() -> String {
@@ -108,7 +114,7 @@ fn it_names_the_process_and_counts_as_no_event_of_a_producer() {
     process.end(&sent, Ending::Status(400));
     let told = process.only();
     let payload: serde_json::Value = serde_json::from_slice(&told.call.body).unwrap();
-    let about = About::read(&mut process.store, "g").unwrap().unwrap();
+    let about = About::read(&mut process.store, &Keys::new("g")).unwrap().unwrap();
     assert_eq!(payload["instance"], about.instance.unwrap().to_string());
     process.end(&told, Ending::Status(200));
     process.pass(2_000);

@@ -3,6 +3,7 @@
 //! fixed size bounds the memory of the table.
 
 use crate::store::StoreError;
+use crate::store::keys::Stored;
 
 /// Bytes of an entry.
 pub const ENTRY: usize = 16;
@@ -87,6 +88,10 @@ impl ReplayEntry {
 /// A bucket as it is stored: its head, and its entries, in no order. They are looked through and changed in place: to take
 /// them apart would cost more than all else.
 pub struct ReplayBucket(Vec<u8>);
+
+impl Stored for ReplayBucket {
+    const NAME: &'static str = "replay";
+}
 
 impl ReplayBucket {
     /// The bucket in these bytes; one that was never written is empty.

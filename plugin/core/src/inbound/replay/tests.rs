@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use super::bucket::VERSION;
 use super::*;
 use crate::store::Cas;
+use crate::store::keys::Keys;
 use crate::store::memory::MemoryStore;
 
 fn at(seconds: u64) -> Instant {
@@ -19,7 +20,7 @@ fn policy(capacity: u32) -> Policy {
 
 /// A table for messages of two marks.
 fn table(capacity: u32) -> ReplayTable {
-    ReplayTable::new("g", "partner", policy(capacity), 2)
+    ReplayTable::new(&Keys::new("g"), "partner", policy(capacity), 2)
 }
 
 struct Case {
@@ -157,7 +158,8 @@ fn a_claim_whose_worker_died_lapses_and_its_late_end_changes_nothing() {
 #[test]
 fn a_short_time_is_kept_too_and_counts_from_the_arrival() {
     let mut case = Case::new(1000);
-    case.table = ReplayTable::new("g", "partner", Policy { ttl: Duration::from_secs(60), ..policy(1000) }, 2);
+    case.table =
+        ReplayTable::new(&Keys::new("g"), "partner", Policy { ttl: Duration::from_secs(60), ..policy(1000) }, 2);
     let claim = case.granted(0, &[1, 2]);
     case.commit(claim);
     assert_eq!(case.claim(59, &[1, 2]), Seen::Done);
@@ -167,7 +169,8 @@ fn a_short_time_is_kept_too_and_counts_from_the_arrival() {
 #[test]
 fn a_time_of_fractions_of_a_second_is_not_cut_short() {
     let mut store = MemoryStore::default();
-    let table = ReplayTable::new("g", "partner", Policy { ttl: Duration::from_millis(1500), ..policy(1000) }, 1);
+    let table =
+        ReplayTable::new(&Keys::new("g"), "partner", Policy { ttl: Duration::from_millis(1500), ..policy(1000) }, 1);
     let at = |millis: u64| at(0).plus(Duration::from_millis(millis));
     for came in [0, 1, 500, 999] {
         let message = vec![came];

@@ -14,6 +14,7 @@ use super::*;
 use crate::egress::attempt::attempt_headers;
 use crate::ids::EventId;
 use crate::signature::Attempt;
+use crate::store::keys::Keys;
 
 const MUTANTS: usize = 100_000;
 const SCHEMES: [&str; 6] = ["timestamped", "standard", "github", "stripe", "slack", ASYMMETRIC];
@@ -151,7 +152,7 @@ fn edit(bytes: &mut Vec<u8>, other: &[u8], rng: &mut Rng) {
 fn of_a_hundred_thousand_changed_requests_none_goes_on_unless_it_is_the_same_message() {
     let config = config();
     let requests = requests(&config);
-    let (gate, mut store) = (Verifier::new(&config.inbound, "g"), MemoryStore::default());
+    let (gate, mut store) = (Verifier::new(&config.inbound, &Keys::new("g")), MemoryStore::default());
     let now = Now { mono: Instant::from_nanos(1).plus(CLAIM), wall: AT };
     let mut verify = |request: &Request, taken: bool| {
         let headers: Vec<_> = request.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
