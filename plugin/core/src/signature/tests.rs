@@ -114,6 +114,31 @@ fn the_published_vectors_verify_and_no_longer_when_a_bit_is_changed() {
     assert!(SCHEMES.iter().all(|scheme| seen.iter().any(|known| known == scheme)), "{seen:?}");
 }
 
+/// During a rotation the sender signs under the old and the new secret, and the receiver may know both.
+#[test]
+fn a_message_signed_under_two_live_secrets_is_verified() {
+    for scheme in ["timestamped", "standard", "stripe"] {
+        let secrets = [SHARED, "whsec_bm90LXRoZS1zYW1lLXNlY3JldC1hcy1iZWZvcmU="];
+        let config = config(&of(scheme), &secrets, &secrets);
+        assert!(verified(&config, &sent(&config, b"{}"), b"{}", AT).is_ok(), "{scheme}");
+    }
+}
+
+/// The header that is named is the one that is sent.
+#[test]
+fn the_timestamp_header_is_the_one_that_carries_the_time() {
+    for scheme in SCHEMES {
+        let config = config(&of(scheme), &[SHARED], &[SHARED]);
+        let seconds = AT.as_secs().to_string();
+        let carries_time = |(name, value): &(String, Vec<u8>)| {
+            name != config.endpoints[0].signatures[0].header() && value.starts_with(seconds.as_bytes())
+        };
+        let sent = sent(&config, b"{}");
+        let carrying = sent.iter().find(|header| carries_time(header)).map(|(name, _)| name.as_str());
+        assert_eq!(config.endpoints[0].signatures[0].timestamp_header(), carrying, "{scheme}");
+    }
+}
+
 #[test]
 fn a_private_key_signs_what_its_public_key_verifies_and_another_does_not() {
     let config = config(&of("standard"), &[PRIVATE], &[PUBLIC]);
