@@ -33,7 +33,7 @@ use gatepost_kit::http;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use crate::gateway::{self, Deliveries, Gateway, Gateways, Hours, Listed, ask_all, query, usage};
+use crate::gateway::{self, Deliveries, Gateway, Gateways, HoursView, ListedDelivery, ask_all, query, usage};
 use attainment::Attainment;
 use bundle::{Bundle, EnvoyFacts, GatewayFacts, Retries, Timeline};
 use hours::{HOURS_MAX, Series, grid, lay};
@@ -211,7 +211,7 @@ fn collect(options: &Options, secrets: &[String]) -> Result<Bundle> {
 struct GatewayAnswer {
     facts: GatewayFacts,
     series: Vec<Series>,
-    deliveries: Vec<Listed>,
+    deliveries: Vec<ListedDelivery>,
 }
 
 fn ask(gateway: &Gateway, from: Timestamp, until: Timestamp) -> gateway::Result<GatewayAnswer> {
@@ -221,7 +221,7 @@ fn ask(gateway: &Gateway, from: Timestamp, until: Timestamp) -> gateway::Result<
     let mut series = Vec::new();
     for endpoint in &status.endpoints {
         let path = query("hours", &[("endpoint", Some(&endpoint.name)), ("hours", Some(&count))]);
-        let told: Hours = gateway.get(&path)?;
+        let told: HoursView = gateway.get(&path)?;
         let rows = lay(&grid, &told.hours, status.process.started_at.into(), until);
         series.push(Series { gateway: gateway.url().to_owned(), endpoint: endpoint.name.clone(), rows });
     }

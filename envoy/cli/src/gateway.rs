@@ -13,6 +13,6 @@ pub(crate) use client::tests;
 pub use client::{Failure, Gateway, Result, ask_all};
 pub(crate) use client::{IN_FORCE, encoded, query};
 pub use gatepost_core::admin::answers::{
-    Breaker, Counters, Deliveries, Delivery, Endpoint, EventDeliveries, Hour, Hours, Letter, Letters, Listed, Outcomes,
-    Redelivered, Rollout, Status,
+    BreakerView, Counters, Deliveries, DeliveryView, EndpointView, EventDeliveries, HourView, HoursView, LetterView,
+    Letters, ListedDelivery, Outcomes, Redelivered, RolloutView, Status,
 };

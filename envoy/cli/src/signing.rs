@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, anyhow};
 use axum::http::HeaderName;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use gatepost_core::config::{Config, Problem, parse};
+use gatepost_core::config::{Config, ConfigProblem, parse};
 use gatepost_core::egress::attempt::attempt_headers;
 use gatepost_core::egress::endpoint::Endpoint;
 use gatepost_core::ids::EventId;
@@ -131,7 +131,7 @@ fn read(config: &Value, secrets: &Secrets) -> Result<Config> {
 }
 
 /// What is wrong, without the path in a config that nobody has written.
-fn said(problem: &Problem) -> String {
+fn said(problem: &ConfigProblem) -> String {
     let number = problem.path.split_once("secrets[").and_then(|(_, rest)| rest.split_once(']'));
     let number = number.and_then(|(number, _)| number.parse::<usize>().ok());
     let what = number.map_or_else(|| "the secret".to_owned(), |number| format!("secret {}", number + 1));

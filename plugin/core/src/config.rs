@@ -33,7 +33,7 @@ mod top;
 mod tree;
 mod values;
 
-pub use error::{Problem, Problems};
+pub use error::{ConfigProblem, Problems};
 pub use limits::HISTORY_MAX;
 pub(crate) use reader::Node;
 pub(crate) use rollout::percent;
@@ -107,19 +107,19 @@ pub struct Admin {
     /// What its paths begin with, without a slash at the end.
     pub path: String,
     /// Who may; never empty.
-    pub tokens: Vec<Token>,
+    pub tokens: Vec<AdminToken>,
 }
 
 /// A bearer token of the admin surface.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Token {
+pub struct AdminToken {
     /// Its SHA-256: the token itself is not kept.
     pub digest: [u8; 32],
     /// What its holder may do.
     pub role: Role,
 }
 
-impl std::fmt::Debug for Token {
+impl std::fmt::Debug for AdminToken {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("[redacted]")
     }

@@ -92,7 +92,7 @@ fn too_deep(json: &str) -> Option<usize> {
 
 /// What a pointer found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Found {
+pub enum PointedAt {
     /// A string, a boolean, or a number as it was written.
     Scalar(String),
     /// Nothing, or null.
@@ -126,8 +126,8 @@ impl Pointer {
 
     /// Reads the body's value at this pointer. The whole body is read: of a repeated key the last counts, as in most
     /// parsers, so that the receiver of the same bytes sees the same value.
-    pub fn read(&self, body: &[u8]) -> Result<Found, BodyFault> {
-        parse(text(body)?, Behind(&self.tokens))?.map_or(Ok(Found::Nothing), scalar)
+    pub fn read(&self, body: &[u8]) -> Result<PointedAt, BodyFault> {
+        parse(text(body)?, Behind(&self.tokens))?.map_or(Ok(PointedAt::Nothing), scalar)
     }
 }
 
@@ -146,8 +146,8 @@ pub fn quoted(text: &str) -> String {
 /// not name messages.
 pub fn id_at(body: &[u8], key: &str, (kind_key, kind): (&str, &str)) -> Option<Vec<u8>> {
     let read = |key: &str| match Pointer::parse(&format!("/{key}")).ok()?.read(body).ok()? {
-        Found::Scalar(text) => Some(text),
-        Found::Nothing | Found::Composite => None,
+        PointedAt::Scalar(text) => Some(text),
+        PointedAt::Nothing | PointedAt::Composite => None,
     };
     if read(kind_key)? == kind { read(key).map(String::into_bytes) } else { None }
 }
@@ -163,12 +163,12 @@ pub(crate) fn not_json(error: serde_json::Error) -> BodyFault {
     BodyFault::NotJson { reason: error.to_string() }
 }
 
-fn scalar(raw: &str) -> Result<Found, BodyFault> {
+fn scalar(raw: &str) -> Result<PointedAt, BodyFault> {
     Ok(match raw.as_bytes().first() {
-        Some(b'"') => Found::Scalar(serde_json::from_str(raw).map_err(not_json)?),
-        Some(b'{' | b'[') => Found::Composite,
-        Some(b'n') | None => Found::Nothing,
-        Some(_) => Found::Scalar(raw.to_owned()),
+        Some(b'"') => PointedAt::Scalar(serde_json::from_str(raw).map_err(not_json)?),
+        Some(b'{' | b'[') => PointedAt::Composite,
+        Some(b'n') | None => PointedAt::Nothing,
+        Some(_) => PointedAt::Scalar(raw.to_owned()),
     })
 }
 

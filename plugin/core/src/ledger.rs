@@ -30,7 +30,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::EventId;
 use crate::ledger::record::{EventMeta, StateRecord, split_payload, with_payload};
-use crate::store::keys::{Key, KeyRow, Keys, Stored};
+use crate::store::keys::{KeyRow, Keys, StoreKey, Stored};
 use crate::store::{Cas, FREED, Record, SharedStore, StoreError, is_freed};
 use crate::time::Instant;
 
@@ -51,6 +51,9 @@ pub const LEASE: Duration = Duration::from_secs(10);
 /// 32 workers and 30 changes in the 10 minutes of a drain. Claiming reads at most this many keys, about 2 ms once in a
 /// worker's life.
 pub const PARTITIONS_MAX: u32 = 1024;
+
+/// How many leases a claim looks at: each one once, and as many again that another worker was quicker to take.
+const CLAIM_TRIES: u32 = 2 * PARTITIONS_MAX;
 
 /// Whose a partition is. See the module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,7 +103,7 @@ pub fn holder(lease: &[u8]) -> Result<Option<u64>, StoreError> {
 #[derive(Debug)]
 pub struct Partition {
     number: u32,
-    lease_key: Key<Lease>,
+    lease_key: StoreKey<Lease>,
     /// What the keys of the slots begin with.
     body_keys: KeyRow<EventMeta>,
     state_keys: KeyRow<StateRecord<String>>,
@@ -141,15 +144,17 @@ impl Partition {
     /// [`StoreError::Contended`] when all partitions are taken; the store's own.
     pub fn claim(store: &mut dyn SharedStore, keys: &Keys, nonce: u64, now: Instant) -> Result<Self, StoreError> {
         let mut number = 0;
-        for _ in 0..2 * PARTITIONS_MAX {
+        for _ in 0..CLAIM_TRIES {
             let cas = match store.get(keys.of::<Lease>(number).as_str())? {
                 None => Cas::CREATE,
                 Some((bytes, cas)) if is_freed(&bytes) => cas,
-                Some(_) if number + 1 < PARTITIONS_MAX => {
+                Some(_) => {
                     number += 1;
+                    if number == PARTITIONS_MAX {
+                        break;
+                    }
                     continue;
                 }
-                Some(_) => break,
             };
             // If somebody was quicker the next look says who: no number is left out, since readers stop at the first
             // that is missing.

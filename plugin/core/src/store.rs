@@ -6,7 +6,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::store::keys::{Key, Stored};
+use crate::store::keys::{StoreKey, Stored};
 use crate::time::Now;
 
 pub mod keys;
@@ -129,7 +129,7 @@ pub fn is_freed(value: &[u8]) -> bool {
 ///
 /// # Errors
 /// The store's, and [`StoreError::UnknownFormat`].
-pub fn read<R: Record>(store: &mut dyn SharedStore, key: &Key<R>) -> Result<Option<R>, StoreError> {
+pub fn read<R: Record>(store: &mut dyn SharedStore, key: &StoreKey<R>) -> Result<Option<R>, StoreError> {
     match store.get(key.as_str())? {
         Some((bytes, _)) if !is_freed(&bytes) => R::decode(&bytes).map(|(record, _)| Some(record)),
         _ => Ok(None),
@@ -143,7 +143,7 @@ pub fn read<R: Record>(store: &mut dyn SharedStore, key: &Key<R>) -> Result<Opti
 /// The store's, [`StoreError::UnknownFormat`], and [`StoreError::Contended`].
 pub fn update<R: Record + Default, T>(
     store: &mut dyn SharedStore,
-    key: &Key<R>,
+    key: &StoreKey<R>,
     mut change: impl FnMut(&mut R) -> (Write, T),
 ) -> Result<T, StoreError> {
     swap(store, key, |_, bytes| {
@@ -169,7 +169,7 @@ pub fn update<R: Record + Default, T>(
 /// The store's, those of `change`, and [`StoreError::Contended`].
 pub(crate) fn swap<R, T>(
     store: &mut dyn SharedStore,
-    key: &Key<R>,
+    key: &StoreKey<R>,
     mut change: impl FnMut(&mut dyn SharedStore, Option<Vec<u8>>) -> Result<(Option<Vec<u8>>, T), StoreError>,
 ) -> Result<T, StoreError> {
     for _ in 0..UPDATE_TRIES {

@@ -10,7 +10,7 @@ use super::objectives::Objective;
 use super::personal::PersonalData;
 use super::records::Headers;
 use super::retries::Example;
-use crate::gateway::{Endpoint, Status};
+use crate::gateway::{EndpointView, Status};
 
 /// The evidence.
 #[derive(Clone, Debug, Serialize)]
@@ -46,7 +46,7 @@ pub(super) struct GatewayFacts {
     pub version: Option<String>,
     pub state: Option<String>,
     /// How its endpoints stand.
-    pub endpoints: Vec<Endpoint>,
+    pub endpoints: Vec<EndpointView>,
 }
 
 impl GatewayFacts {

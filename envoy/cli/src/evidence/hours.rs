@@ -4,7 +4,7 @@ use gatepost_core::time::WallTime;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use crate::gateway::{Hour, Outcomes};
+use crate::gateway::{HourView, Outcomes};
 
 /// A time, to the minute.
 pub(super) fn minute(at: Timestamp) -> String {
@@ -28,7 +28,7 @@ pub(super) struct Row {
     /// `whole`, `from_start` (the process began in it), `not_over` or `lost` (it ended before the process began).
     pub coverage: Coverage,
     /// What was counted; `None`: nobody knows.
-    pub figures: Option<Hour>,
+    pub figures: Option<HourView>,
 }
 
 /// How much of an hour the gateway can tell of.
@@ -65,7 +65,7 @@ pub(super) fn grid(from: Timestamp, until: Timestamp) -> Vec<Timestamp> {
 }
 
 /// Lays what a process that began at `started` told over the hours of the grid.
-pub(super) fn lay(grid: &[Timestamp], hours: &[Hour], started: Timestamp, until: Timestamp) -> Vec<Row> {
+pub(super) fn lay(grid: &[Timestamp], hours: &[HourView], started: Timestamp, until: Timestamp) -> Vec<Row> {
     grid.iter()
         .map(|hour| {
             let end = *hour + SignedDuration::from_secs(HOUR_SECONDS);
@@ -83,9 +83,9 @@ pub(super) fn lay(grid: &[Timestamp], hours: &[Hour], started: Timestamp, until:
         .collect()
 }
 
-fn nothing(hour: Timestamp) -> Hour {
+fn nothing(hour: Timestamp) -> HourView {
     let millis = u64::try_from(hour.as_millisecond()).unwrap_or_default();
-    Hour { hour: WallTime::from_millis(millis), ..Hour::default() }
+    HourView { hour: WallTime::from_millis(millis), ..HourView::default() }
 }
 
 /// What rows have in common.
@@ -104,7 +104,7 @@ pub(super) fn totals<'a>(rows: impl Iterator<Item = &'a Row>) -> Totals {
 }
 
 /// The attempts of an hour: what Envoy refused to send is none.
-pub(super) fn attempts(hour: &Hour) -> u64 {
+pub(super) fn attempts(hour: &HourView) -> u64 {
     let Outcomes { success, redirection, client_error, server_error, timeout, reset, connect, rejected: _ } =
         hour.attempts;
     success + redirection + client_error + server_error + timeout + reset + connect
@@ -133,7 +133,7 @@ pub(super) mod tests {
     }
 
     /// An hour of a gateway's answer.
-    pub fn hour(start: &str, delivered: u64, failed: u64, opens: u64, p95: Option<u64>) -> Hour {
+    pub fn hour(start: &str, delivered: u64, failed: u64, opens: u64, p95: Option<u64>) -> HourView {
         serde_json::from_value(json!({
             "hour": start, "accepted": delivered + failed,
             "attempts": {"2xx": delivered, "3xx": 0, "4xx": 0, "5xx": failed * 3, "timeout": 0, "reset": 0,
@@ -188,7 +188,7 @@ pub(super) mod tests {
     fn opens_are_counted_over_the_worst_24_hours_and_not_over_the_whole_week() {
         let until = at("2026-11-25T12:30:00Z");
         let grid = grid(at("2026-11-22T12:00:00Z"), until);
-        let told: Vec<Hour> = grid.iter().map(|start| hour(&start.to_string(), 0, 0, 0, None)).collect();
+        let told: Vec<HourView> = grid.iter().map(|start| hour(&start.to_string(), 0, 0, 0, None)).collect();
         let mut rows = lay(&grid, &told, grid[0], until);
         // 23 hours apart: one day; 24 hours apart: two.
         for (place, opens) in [(0, 2), (23, 1), (47, 3)] {

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::gateway::Hour;
+use crate::gateway::HourView;
 
 use super::attainment::Attainment;
 use super::hours::{Series, minute, most_opens_a_day, totals};
@@ -67,7 +67,7 @@ fn latency(endpoint: &str, mine: &[&Series]) -> Objective {
 }
 
 /// Did enough end in this hour to say how long it takes?
-fn is_enough(hour: &Hour) -> bool {
+fn is_enough(hour: &HourView) -> bool {
     hour.delivered + hour.failed + hour.expired >= LEAST
 }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::gateway::{Delivery, Listed};
+use crate::gateway::{DeliveryView, ListedDelivery};
 
 /// A delivery with its waits.
 #[derive(Clone, Debug, Serialize)]
@@ -50,8 +50,8 @@ pub(super) struct Arrival {
 }
 
 /// Of what a gateway remembers, newest first.
-pub(super) fn remembered(gateway: &str, deliveries: &[Listed]) -> Vec<Example> {
-    let example = |Listed { event, delivery }: &Listed| Example {
+pub(super) fn remembered(gateway: &str, deliveries: &[ListedDelivery]) -> Vec<Example> {
+    let example = |ListedDelivery { event, delivery }: &ListedDelivery| Example {
         source: gateway.to_owned(),
         endpoint: delivery.endpoint.clone(),
         id: event.id.clone(),
@@ -101,7 +101,7 @@ fn waits(arrivals: &[&Arrival]) -> Vec<Attempt> {
     attempts.collect()
 }
 
-fn attempts(delivery: &Delivery) -> Vec<Attempt> {
+fn attempts(delivery: &DeliveryView) -> Vec<Attempt> {
     let mut ended = None::<i64>;
     let attempts = delivery.attempts.iter().map(|tried| {
         let at = Timestamp::from(tried.at);
@@ -142,7 +142,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn delivery(status: &str, attempts: &[(&str, u64)]) -> Listed {
+    fn delivery(status: &str, attempts: &[(&str, u64)]) -> ListedDelivery {
         let attempts: Vec<_> = attempts
             .iter()
             .map(|(at, ms)| json!({"at": at, "outcome": "5xx", "response_status": 503, "ms": ms}))

@@ -10,7 +10,7 @@ use anyhow::Result;
 use gatepost_kit::wait;
 use serde::Serialize;
 
-use crate::gateway::{Failure, Gateway, IN_FORCE, Rollout, Status, ask_all};
+use crate::gateway::{Failure, Gateway, IN_FORCE, RolloutView, Status, ask_all};
 
 /// What came of a verb at one gateway.
 #[derive(Clone, Debug, Serialize)]
@@ -50,9 +50,9 @@ pub(super) enum Standing {
     Rollout { percent: f64, state: String, phase: Option<u64>, phases: Option<u64> },
 }
 
-impl From<&Rollout> for Standing {
-    fn from(rollout: &Rollout) -> Self {
-        let Rollout { percent, phase, phases, .. } = *rollout;
+impl From<&RolloutView> for Standing {
+    fn from(rollout: &RolloutView) -> Self {
+        let RolloutView { percent, phase, phases, .. } = *rollout;
         Self::Rollout { percent, state: rollout.state.to_string(), phase, phases }
     }
 }

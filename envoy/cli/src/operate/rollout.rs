@@ -9,7 +9,7 @@ use ureq::http::Method;
 
 use super::common::{Common, all_confirmed};
 use super::report::{Standing, Switch};
-use crate::gateway::{Endpoint, Rollout, Status, query};
+use crate::gateway::{EndpointView, RolloutView, Status, query};
 
 /// The arguments of `gatepost rollout`.
 #[derive(clap::Args)]
@@ -63,7 +63,7 @@ impl Step {
     }
 
     /// What is wrong with how an endpoint stands after it.
-    fn objection(self, was: &Rollout, now: &Rollout) -> Option<&'static str> {
+    fn objection(self, was: &RolloutView, now: &RolloutView) -> Option<&'static str> {
         let is_rolled_back = now.state == "rolled_back";
         let is_done = match self {
             Self::Percent(_) | Self::Hold if is_rolled_back => {
@@ -83,7 +83,7 @@ impl Step {
 
 pub(super) fn run(options: &Options) -> Result<ExitCode> {
     let Options { step, endpoint, common } = options;
-    let is_meant = |one: &&Endpoint| endpoint.as_ref().is_none_or(|name| one.name == *name);
+    let is_meant = |one: &&EndpointView| endpoint.as_ref().is_none_or(|name| one.name == *name);
     let (method, path, body) = step.request();
     let path = query(path, &[("endpoint", endpoint.as_deref())]);
     let switch = Switch {
@@ -103,7 +103,7 @@ pub(super) fn run(options: &Options) -> Result<ExitCode> {
     common.carry_out(question, |gateway| switch.carry_out(gateway), all_confirmed)
 }
 
-fn objection(step: Step, was: &Status, now: &Status, is_meant: &dyn Fn(&&Endpoint) -> bool) -> Option<String> {
+fn objection(step: Step, was: &Status, now: &Status, is_meant: &dyn Fn(&&EndpointView) -> bool) -> Option<String> {
     was.endpoints.iter().filter(|endpoint| is_meant(endpoint)).find_map(|was| match now.endpoint(&was.name) {
         Some(now) => step.objection(&was.rollout, &now.rollout).map(|what| format!("endpoint {} {what}", now.name)),
         None => Some(format!("endpoint {} is gone from the config", was.name)),
@@ -114,8 +114,8 @@ fn objection(step: Step, was: &Status, now: &Status, is_meant: &dyn Fn(&&Endpoin
 mod tests {
     use super::*;
 
-    fn rollout(percent: f64, state: &str, phase: Option<u64>) -> Rollout {
-        Rollout { percent, state: state.to_owned().into(), phase, ..Rollout::default() }
+    fn rollout(percent: f64, state: &str, phase: Option<u64>) -> RolloutView {
+        RolloutView { percent, state: state.to_owned().into(), phase, ..RolloutView::default() }
     }
 
     #[test]

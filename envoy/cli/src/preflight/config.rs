@@ -54,8 +54,9 @@ fn check_with(text: &str, expected: &Expected<'_>, env: &dyn Fn(&str) -> Option<
     let config = match parse(plugin.to_string().as_bytes(), &lookup) {
         Ok(config) => config,
         Err(problems) => {
-            let failed =
-                |problem: &gatepost_core::config::Problem| Check::new(Verdict::Fail, "config", problem.to_string());
+            let failed = |problem: &gatepost_core::config::ConfigProblem| {
+                Check::new(Verdict::Fail, "config", problem.to_string())
+            };
             return problems.iter().map(failed).collect();
         }
     };

@@ -8,7 +8,7 @@ use gatepost_core::headers::Headers;
 use gatepost_core::signature::{Fault, Scheme, Signature, Tolerance, github, standard};
 use gatepost_core::time::WallTime;
 
-use super::verify::{FUTURE, PAST, Problem, ReceiverCheck, Verifier};
+use super::verify::{FUTURE, PAST, ReceiverCheck, Refusal, Verifier};
 
 /// In which headers a request says what it is; the first of each kind that is there counts.
 pub struct Labels<'a> {
@@ -45,7 +45,7 @@ impl Verifier {
         headers: &HeaderMap,
         body: &[u8],
         now: WallTime,
-    ) -> Result<Vec<String>, Problem> {
+    ) -> Result<Vec<String>, Refusal> {
         let pairs: Vec<(&str, &[u8])> = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
         let tolerance = if self.checks(ReceiverCheck::Timestamp) {
             Tolerance { past: PAST, future: FUTURE }
@@ -55,7 +55,7 @@ impl Verifier {
         match signature.verify(&Headers::new(&pairs), body, now, tolerance) {
             Ok(marks) => Ok(marks.iter().map(u64::to_string).collect()),
             Err(Fault::Unsigned { .. } | Fault::Mismatch) if !self.checks(ReceiverCheck::Signature) => Ok(Vec::new()),
-            Err(fault) => Err(Problem::Other(fault.to_string())),
+            Err(fault) => Err(Refusal::Other(fault.to_string())),
         }
     }
 }

@@ -42,7 +42,7 @@ pub struct Verifier {
 
 /// What is wrong with a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Problem {
+pub enum Refusal {
     /// It lacks this header, or the header is empty.
     Missing(String),
     /// It has this header more than once.
@@ -63,7 +63,7 @@ pub enum Problem {
     Other(String),
 }
 
-impl fmt::Display for Problem {
+impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Missing(name) => write!(f, "{name}: missing or empty"),
@@ -96,7 +96,7 @@ impl Verifier {
     ///
     /// # Errors
     /// The first thing that is wrong.
-    pub fn verify(&self, headers: &HeaderMap, body: &[u8], now: WallTime) -> Result<Vec<String>, Problem> {
+    pub fn verify(&self, headers: &HeaderMap, body: &[u8], now: WallTime) -> Result<Vec<String>, Refusal> {
         if let Some(signature) = &self.other {
             return self.verify_other(signature, headers, body, now);
         }
@@ -116,10 +116,10 @@ impl Verifier {
         !self.without.contains(&check)
     }
 
-    fn signed(&self, headers: &HeaderMap, body: &[u8]) -> Result<(), Problem> {
+    fn signed(&self, headers: &HeaderMap, body: &[u8]) -> Result<(), Refusal> {
         let (signature, timestamp) = (single(headers, &self.scheme.signature)?, self.timestamp(headers)?);
         if !is_signature(signature) {
-            return Err(Problem::NotHex(self.scheme.signature.clone()));
+            return Err(Refusal::NotHex(self.scheme.signature.clone()));
         }
         // While the sender's secret is being changed, ours may be any of those it signs with.
         let also = headers.get_all(&self.scheme.signature_also).iter().filter_map(|value| value.to_str().ok());
@@ -129,39 +129,39 @@ impl Verifier {
             // Every one is compared, in a time that does not tell how far it agrees.
             signatures.iter().fold(false, |found, one| found | bool::from(one.as_bytes().ct_eq(expected.as_bytes())))
         };
-        if self.secrets.iter().any(is_ours) { Ok(()) } else { Err(Problem::Mismatch(self.scheme.signature.clone())) }
+        if self.secrets.iter().any(is_ours) { Ok(()) } else { Err(Refusal::Mismatch(self.scheme.signature.clone())) }
     }
 
-    fn timestamp(&self, headers: &HeaderMap) -> Result<WallTime, Problem> {
+    fn timestamp(&self, headers: &HeaderMap) -> Result<WallTime, Refusal> {
         let name = &self.scheme.timestamp;
         let text = single(headers, name)?;
         let digits = text.len();
         let millis = Some(text).filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
         match millis.and_then(|text| text.parse().ok()) {
             // Ten digits are milliseconds until April 1970, and seconds until the year 2286.
-            Some(_) if digits == 10 => Err(Problem::Seconds(name.clone())),
+            Some(_) if digits == 10 => Err(Refusal::Seconds(name.clone())),
             Some(millis) => Ok(WallTime::from_millis(millis)),
-            None => Err(Problem::NotMillis(name.clone())),
+            None => Err(Refusal::NotMillis(name.clone())),
         }
     }
 }
 
 /// The only value of a header.
-fn single<'a>(headers: &'a HeaderMap, name: &str) -> Result<&'a str, Problem> {
+fn single<'a>(headers: &'a HeaderMap, name: &str) -> Result<&'a str, Refusal> {
     let mut values = headers.get_all(name).iter();
     match (values.next().map(|value| value.to_str()), values.next()) {
         (Some(Ok(value)), None) if !value.trim().is_empty() => Ok(value.trim()),
-        (Some(_), Some(_)) => Err(Problem::Repeated(name.to_owned())),
-        _ => Err(Problem::Missing(name.to_owned())),
+        (Some(_), Some(_)) => Err(Refusal::Repeated(name.to_owned())),
+        _ => Err(Refusal::Missing(name.to_owned())),
     }
 }
 
-fn fresh(timestamp: WallTime, now: WallTime) -> Result<(), Problem> {
+fn fresh(timestamp: WallTime, now: WallTime) -> Result<(), Refusal> {
     let (age, lead) = (now.since(timestamp), timestamp.since(now));
     if age > PAST {
-        return Err(Problem::Stale(age));
+        return Err(Refusal::Stale(age));
     }
-    if lead > FUTURE { Err(Problem::Future(lead)) } else { Ok(()) }
+    if lead > FUTURE { Err(Refusal::Future(lead)) } else { Ok(()) }
 }
 
 fn is_signature(text: &str) -> bool {

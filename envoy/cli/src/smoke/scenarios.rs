@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::ready::poll;
 use super::target::Target;
-use crate::gateway::Delivery;
+use crate::gateway::DeliveryView;
 use crate::receive::{Mode, Receiver, Reception, Record};
 
 /// Plays a scenario.
@@ -138,7 +138,7 @@ fn as_a_breaker(after: &[Record], asked: Instant, left: Duration) -> Result<()> 
 }
 
 /// Waits until a delivery has ended.
-fn ended(target: &Target, id: &str, patience: Duration) -> Result<Delivery> {
+fn ended(target: &Target, id: &str, patience: Duration) -> Result<DeliveryView> {
     let mut last = None;
     let ended = poll(patience, || {
         let delivery = target.delivery(id)?;
@@ -154,7 +154,7 @@ fn ended(target: &Target, id: &str, patience: Duration) -> Result<Delivery> {
 }
 
 /// What the gateway saw of its attempts.
-fn outcomes(delivery: &Delivery) -> String {
+fn outcomes(delivery: &DeliveryView) -> String {
     let outcomes: Vec<&str> = delivery.attempts.iter().map(|attempt| &*attempt.outcome).collect();
     if outcomes.is_empty() {
         "no attempt was made".to_owned()
@@ -171,7 +171,7 @@ fn of(receiver: &Receiver, ids: &[&str], since: usize) -> Vec<Record> {
 }
 
 /// Did it arrive, and did each attempt verify?
-fn verified(attempts: &[Record], delivery: &Delivery, receiver: &Receiver) -> Result<()> {
+fn verified(attempts: &[Record], delivery: &DeliveryView, receiver: &Receiver) -> Result<()> {
     ensure!(
         !attempts.is_empty(),
         "it is {}, and nothing arrived at {}; {}; does the endpoint's cluster point there?",

@@ -12,7 +12,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use ureq::http::Method;
 
-use crate::gateway::{Delivery, Endpoint, EventDeliveries, Gateway, Letter, Letters, Status, encoded, query};
+use crate::gateway::{
+    DeliveryView, EndpointView, EventDeliveries, Gateway, LetterView, Letters, Status, encoded, query,
+};
 
 /// A gateway with an endpoint for smoke.
 pub struct Target {
@@ -90,10 +92,10 @@ impl Target {
             id: String,
             event: String,
             status: String,
-            deliveries: Vec<Delivery>,
+            deliveries: Vec<DeliveryView>,
         }
         #[derive(Deserialize)]
-        struct Delivery {
+        struct DeliveryView {
             endpoint: String,
             status: String,
         }
@@ -139,7 +141,7 @@ impl Target {
     ///
     /// # Errors
     /// When it cannot be asked, or has no such endpoint.
-    pub fn status(&self) -> Result<(Status, Endpoint)> {
+    pub fn status(&self) -> Result<(Status, EndpointView)> {
         let status = self.admin.status().map_err(|failure| anyhow!("{}: {failure}", self.admin.url()))?;
         let endpoint = status.endpoint(&self.endpoint).cloned();
         let endpoint = endpoint.with_context(|| {
@@ -156,7 +158,7 @@ impl Target {
     ///
     /// # Errors
     /// When it cannot be asked, or the gateway does not know.
-    pub fn delivery(&self, id: &str) -> Result<Delivery> {
+    pub fn delivery(&self, id: &str) -> Result<DeliveryView> {
         let event = self.get(&format!("events/{}", encoded(id)));
         let event: EventDeliveries = event.context("is the admin surface that of the process that took the event?")?;
         let ours = event.deliveries.into_iter().find(|delivery| delivery.endpoint == self.endpoint);
@@ -167,7 +169,7 @@ impl Target {
     ///
     /// # Errors
     /// When it cannot be asked.
-    pub fn letters(&self) -> Result<BTreeMap<String, Letter>> {
+    pub fn letters(&self) -> Result<BTreeMap<String, LetterView>> {
         let path = query("dead-letters", &[("endpoint", Some(&self.endpoint)), ("limit", Some("1000"))]);
         let letters: Letters = self.get(&path)?;
         let sent = self.sent.borrow();
@@ -179,7 +181,7 @@ impl Target {
     ///
     /// # Errors
     /// When the gateway does not.
-    pub fn discard(&self, letter: &Letter) -> Result<()> {
+    pub fn discard(&self, letter: &LetterView) -> Result<()> {
         self.command(Method::DELETE, &format!("dead-letters/{}", encoded(&letter.delivery)), None)
     }
 

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use super::trouble::{Level, Trouble, age_of};
 use super::view::{View, Watched};
-use crate::gateway::{Breaker, Endpoint, Rollout, Status};
+use crate::gateway::{BreakerView, EndpointView, RolloutView, Status};
 
 /// A line, in parts of one style each.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -138,7 +138,7 @@ impl Columns {
         )
     }
 
-    fn endpoint(&self, watched: &Watched, endpoint: &Endpoint, troubles: &[Trouble]) -> Line {
+    fn endpoint(&self, watched: &Watched, endpoint: &EndpointView, troubles: &[Trouble]) -> Line {
         let mine = troubles.iter().filter(|trouble| trouble.endpoint.as_ref() == Some(&endpoint.name));
         let worst = mine.map(|trouble| trouble.level).max();
         let name: String = endpoint.name.chars().take(self.name).collect();
@@ -212,7 +212,7 @@ fn colour(level: Option<Level>) -> Style {
     }
 }
 
-fn breaker(breaker: &Breaker) -> String {
+fn breaker(breaker: &BreakerView) -> String {
     match (&*breaker.state, breaker.seconds_left) {
         ("open", Some(left)) => format!("open {}", age_of(left)),
         ("half_open", _) => "half-open".to_owned(),
@@ -221,7 +221,7 @@ fn breaker(breaker: &Breaker) -> String {
 }
 
 /// Its share, and where it is on its way, in fifteen characters.
-fn rollout(rollout: &Rollout) -> String {
+fn rollout(rollout: &RolloutView) -> String {
     let phase =
         || rollout.phase.zip(rollout.phases).map(|(phase, phases)| format!("{phase}/{phases}")).unwrap_or_default();
     let word = match &*rollout.state {
@@ -328,7 +328,7 @@ mod tests {
     fn a_rollout_is_its_share_and_where_it_is_on_its_way() {
         let shown = |percent, state: &str| {
             let (phase, phases) = (Some(1), Some(4));
-            rollout(&Rollout { percent, state: state.to_owned().into(), phase, phases, ..Rollout::default() })
+            rollout(&RolloutView { percent, state: state.to_owned().into(), phase, phases, ..RolloutView::default() })
         };
         assert_eq!(shown(100.0, "fixed"), "100%");
         assert_eq!(shown(12.5, "running"), "12.5% 1/4");

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::gateway::{Endpoint, Status};
+use crate::gateway::{EndpointView, Status};
 
 /// How wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -52,7 +52,7 @@ pub(super) fn troubles(status: &Status) -> Vec<Trouble> {
     troubles.into_iter().chain(status.endpoints.iter().flat_map(of_endpoint)).collect()
 }
 
-fn of_endpoint(endpoint: &Endpoint) -> Vec<Trouble> {
+fn of_endpoint(endpoint: &EndpointView) -> Vec<Trouble> {
     let mut troubles = Vec::new();
     let mut note = |level, what: String| {
         troubles.push(Trouble { level, endpoint: Some(endpoint.name.clone()), what });

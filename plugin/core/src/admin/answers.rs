@@ -15,9 +15,11 @@ mod events;
 mod hours;
 mod status;
 
-pub use events::{Attempt, Deliveries, Delivery, Event, EventDeliveries, Letter, Letters, Listed, Redelivered};
-pub use hours::{Hour, Hours, Outcomes};
-pub use status::{Breaker, Counters, Endpoint, Part, Rollout, Status, Window};
+pub use events::{
+    AttemptView, Deliveries, DeliveryView, EventDeliveries, EventView, LetterView, Letters, ListedDelivery, Redelivered,
+};
+pub use hours::{HourView, HoursView, Outcomes};
+pub use status::{BreakerView, Counters, EndpointView, Part, RolloutView, Status, WindowView};
 
 /// `GET health`.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]

@@ -2,7 +2,7 @@
 //!
 //! All of it is made of entries, one for each delivery. A redelivery is an entry of its own under the first id.
 
-use super::answers::{self, Attempt, Deliveries, Event, EventDeliveries, Listed};
+use super::answers::{self, AttemptView, Deliveries, EventDeliveries, EventView, ListedDelivery};
 use super::query::{LIMIT_MAX, bad};
 use super::{Outcome, Result, Surface, problem, success};
 use crate::admin::about::{About, Held};
@@ -58,7 +58,7 @@ impl HistoryFilter {
 }
 
 /// The newest entries that a filter lets through.
-struct Found<'a> {
+struct FoundDeliveries<'a> {
     filter: HistoryFilter,
     held: Held<'a>,
     limit: usize,
@@ -68,7 +68,7 @@ struct Found<'a> {
     total: u64,
 }
 
-impl Found<'_> {
+impl FoundDeliveries<'_> {
     fn take(&mut self, event: StateRecord<String>) {
         if !self.filter.wants_event(&event) {
             return;
@@ -137,15 +137,20 @@ impl Surface<'_, '_> {
         let found = self.find_deliveries(about, filter, self.limit()?)?;
         let newest_first = found.entries.iter().rev();
         let deliveries =
-            newest_first.map(|entry| Listed { event: event_of(entry), delivery: delivery_of(entry) }).collect();
+            newest_first.map(|entry| ListedDelivery { event: event_of(entry), delivery: delivery_of(entry) }).collect();
         Ok(Outcome::Answer(success(&Deliveries { process: about.process(), deliveries, total: found.total })))
     }
 
     /// Looks at what is pending first, so that what ends meanwhile is not missed.
-    fn find_deliveries<'a>(&mut self, about: &'a About, filter: HistoryFilter, limit: usize) -> Result<Found<'a>> {
+    fn find_deliveries<'a>(
+        &mut self,
+        about: &'a About,
+        filter: HistoryFilter,
+        limit: usize,
+    ) -> Result<FoundDeliveries<'a>> {
         let now = self.world.now;
         let held = about.held(self.world.store, self.keys, now)?;
-        let mut found = Found { filter, held, limit, entries: Vec::new(), total: 0 };
+        let mut found = FoundDeliveries { filter, held, limit, entries: Vec::new(), total: 0 };
         Partition::survey(self.world.store, self.keys, now.mono, &mut |event| found.take(event))?;
         history::survey(self.world.store, self.keys, &mut |record| {
             if let Ok((event, _)) = StateRecord::decode(record) {
@@ -166,8 +171,8 @@ fn status(delivery: &DeliveryRecord<String>, held: &Held<'_>) -> &'static str {
     }
 }
 
-fn event_of(entry: &HistoryEntry) -> Event {
-    Event {
+fn event_of(entry: &HistoryEntry) -> EventView {
+    EventView {
         id: entry.id.to_string(),
         event: entry.event_type.clone(),
         route: (!entry.route.is_empty()).then(|| entry.route.clone()),
@@ -175,14 +180,14 @@ fn event_of(entry: &HistoryEntry) -> Event {
     }
 }
 
-fn delivery_of(entry: &HistoryEntry) -> answers::Delivery {
+fn delivery_of(entry: &HistoryEntry) -> answers::DeliveryView {
     let trail = &entry.delivery.trail;
     let attempts = trail.attempts.iter().map(|attempt| {
         let ending = Ending::from_code(attempt.code);
         let (outcome, response_status) = (ending.label().into(), ending.status());
-        Attempt { at: attempt.at, outcome, response_status, ms: attempt.millis.into() }
+        AttemptView { at: attempt.at, outcome, response_status, ms: attempt.millis.into() }
     });
-    answers::Delivery {
+    answers::DeliveryView {
         endpoint: entry.delivery.endpoint.clone(),
         status: entry.status.into(),
         reason: trail.reason.map(|reason| reason.label().into()),

@@ -17,14 +17,14 @@ impl Surface<'_, '_> {
         };
         let listed = hours::list(self.world.store, self.keys, &name, self.world.now.wall, hours)?;
         let hours = listed.iter().map(shown).collect();
-        Ok(Outcome::Answer(success(&answers::Hours { process: about.process(), endpoint: name, hours })))
+        Ok(Outcome::Answer(success(&answers::HoursView { process: about.process(), endpoint: name, hours })))
     }
 }
 
-fn shown(hour: &Hour) -> answers::Hour {
+fn shown(hour: &Hour) -> answers::HourView {
     let count =
         |label: &str| hour.outcomes().find(|(outcome, _)| *outcome == label).map_or(0, |(_, count)| count.into());
-    answers::Hour {
+    answers::HourView {
         hour: hour.start(),
         accepted: hour.accepted.into(),
         attempts: Outcomes {

@@ -125,8 +125,8 @@ impl Surface<'_, '_> {
     }
 }
 
-fn shown(letter: &Letter, bytes: usize) -> answers::Letter {
-    answers::Letter {
+fn shown(letter: &Letter, bytes: usize) -> answers::LetterView {
+    answers::LetterView {
         delivery: letter.delivery(),
         id: letter.meta.id.to_string(),
         event: letter.meta.event_type.clone(),

@@ -1,6 +1,6 @@
 //! The rollout of one endpoint, or of all of them: shown, and changed by operators.
 
-use super::answers::{self, Counters, Part, Window};
+use super::answers::{self, Counters, Part, WindowView};
 use super::{Outcome, Result, Surface, bad_request, commands, problem};
 use crate::admin::about::{About, AboutEndpoint};
 use crate::egress::operational::{Facts, News, NewsKind};
@@ -112,13 +112,13 @@ impl Surface<'_, '_> {
     }
 
     /// How an endpoint's rollout stands, and what was counted of the endpoint; nothing else of it.
-    pub(super) fn rollout_status(&mut self, about: &About, endpoint: &AboutEndpoint) -> Result<answers::Endpoint> {
+    pub(super) fn rollout_status(&mut self, about: &About, endpoint: &AboutEndpoint) -> Result<answers::EndpointView> {
         let (now, plan) = (self.world.now, &about.plan);
         let kept = read::<Progress>(self.world.store, &self.keys.of(&endpoint.name))?;
         let progress = Progress::under(kept, plan, now);
         let has_phases = !plan.phases.is_empty();
         let rolled_back = progress.rolled_back.as_ref();
-        let rollout = answers::Rollout {
+        let rollout = answers::RolloutView {
             percent: progress.percent(plan, now.wall).as_f64(),
             state: progress.stage(plan, now.wall).label().into(),
             phase: has_phases.then_some(u64::from(progress.phase) + 1),
@@ -131,14 +131,14 @@ impl Surface<'_, '_> {
             since: rolled_back.map(|rolled_back| rolled_back.at),
         };
         let ring = guard::count_all(self.world.store, self.keys, &endpoint.name, about.window)?;
-        Ok(answers::Endpoint {
+        Ok(answers::EndpointView {
             rollout,
             breaker_opens_24h: progress.opens(now.mono).into(),
             counters: counters(&ring.totals),
             last_attempt_at: ring.totals.last_attempt,
             window: window(about, &ring.total(now.mono, Instant::default())),
             series: ring.series(now.mono).iter().map(part).collect(),
-            ..answers::Endpoint::default()
+            ..answers::EndpointView::default()
         })
     }
 
@@ -153,10 +153,10 @@ fn counters(totals: &Totals) -> Counters {
     Counters { accepted, attempts, delivered, failed, expired }
 }
 
-fn window(about: &About, counts: &Counts) -> Window {
+fn window(about: &About, counts: &Counts) -> WindowView {
     // In hundredths of a percent, as shares are everywhere here.
     let success = counts.success().map(|share| Percent((share * 10_000.0) as u32));
-    Window {
+    WindowView {
         seconds: about.window.as_secs(),
         delivered: counts.delivered.into(),
         failed: counts.failed.into(),

@@ -1,6 +1,6 @@
 //! How the gateway stands.
 
-use super::answers::{self, Breaker};
+use super::answers::{self, BreakerView};
 use super::{Outcome, Result, Surface, success};
 use crate::admin::about::{About, AboutEndpoint};
 use crate::admin::control::{Control, FilterState};
@@ -37,7 +37,7 @@ impl Surface<'_, '_> {
         for (at, endpoint) in about.endpoints.iter().enumerate() {
             let pending = waiting.pending.get(at).copied().unwrap_or_default();
             let dead_letters = letters.get(at).copied().unwrap_or_default();
-            endpoints.push(answers::Endpoint { pending, dead_letters, ..self.endpoint_status(about, endpoint)? });
+            endpoints.push(answers::EndpointView { pending, dead_letters, ..self.endpoint_status(about, endpoint)? });
         }
         Ok(success(&answers::Status {
             process: about.process(),
@@ -59,7 +59,7 @@ impl Surface<'_, '_> {
     }
 
     /// How an endpoint stands, but for what waits for it.
-    fn endpoint_status(&mut self, about: &About, endpoint: &AboutEndpoint) -> Result<answers::Endpoint> {
+    fn endpoint_status(&mut self, about: &About, endpoint: &AboutEndpoint) -> Result<answers::EndpointView> {
         let now = self.world.now.mono;
         let shared = EndpointKeys::new(self.keys, &endpoint.name).shared(self.world.store)?;
         let by_itself = match (endpoint.disabled, shared.is_gone(endpoint.digest)) {
@@ -75,10 +75,10 @@ impl Surface<'_, '_> {
             Admission::Wait { until } => Some(until.since(now).as_secs()),
             _ => None,
         };
-        let breaker = Breaker { state: shared.breaker.position().label().into(), seconds_left };
+        let breaker = BreakerView { state: shared.breaker.position().label().into(), seconds_left };
         let (disabled, disabled_by) = (by.is_some(), by.map(Into::into));
         let name = endpoint.name.clone();
-        Ok(answers::Endpoint { name, disabled, disabled_by, breaker, ..self.rollout_status(about, endpoint)? })
+        Ok(answers::EndpointView { name, disabled, disabled_by, breaker, ..self.rollout_status(about, endpoint)? })
     }
 
     /// Counts what every worker holds, in flight and on its way to a sink included.

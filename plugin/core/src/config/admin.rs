@@ -5,7 +5,7 @@ use zeroize::Zeroizing;
 
 use super::reader::{Node, all};
 use super::values::choice;
-use super::{Admin, Role, Token};
+use super::{Admin, AdminToken, Role};
 
 const TOKENS_MAX: usize = 16;
 const ROLES: [(&str, Role); 2] = [("read", Role::Read), ("operate", Role::Operate)];
@@ -28,7 +28,7 @@ fn path(node: &Node<'_>) -> Option<String> {
     if fits { Some(text.to_owned()) } else { node.unfit(EXPECTED) }
 }
 
-fn token(node: &Node<'_>) -> Option<Token> {
+fn token(node: &Node<'_>) -> Option<AdminToken> {
     const EXPECTED: &str = "{env: NAME, role: operate}";
     let object = node.object(&["env", "value", "role"], &[])?;
     let text = match (object.get("env"), object.get("value")) {
@@ -42,5 +42,5 @@ fn token(node: &Node<'_>) -> Option<Token> {
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
         return node.problem("is empty or holds white space", "a token that a header may hold");
     }
-    Some(Token { digest: Sha256::digest(text.as_bytes()).into(), role: role? })
+    Some(AdminToken { digest: Sha256::digest(text.as_bytes()).into(), role: role? })
 }

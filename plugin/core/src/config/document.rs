@@ -3,7 +3,7 @@
 //! Envoy hands over either, and does not say which. The first bytes do not tell: a Struct begins with a line feed and a
 //! length, which may be the code of `{`. So each is decoded to its end before the other is tried.
 
-use super::error::Problem;
+use super::error::ConfigProblem;
 use super::protobuf::{self, StructFault};
 use super::tree::Value;
 
@@ -14,7 +14,7 @@ pub(super) const MINIMAL: &str = r#"{"enabled":true,"routes":[{"name":"ingest","
 pub(super) const WHOLE: &str = "configuration";
 
 /// Decodes the bytes fully as JSON, and if they are not, fully as a Struct.
-pub(super) fn decode(bytes: &[u8]) -> Result<Value, Problem> {
+pub(super) fn decode(bytes: &[u8]) -> Result<Value, ConfigProblem> {
     if bytes.trim_ascii().is_empty() {
         return Err(whole("is empty"));
     }
@@ -35,6 +35,6 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Value, Problem> {
     })
 }
 
-fn whole(what: &str) -> Problem {
-    Problem::new(WHOLE.to_owned(), what, &format!("JSON or a google.protobuf.Struct, such as {MINIMAL}"))
+fn whole(what: &str) -> ConfigProblem {
+    ConfigProblem::new(WHOLE.to_owned(), what, &format!("JSON or a google.protobuf.Struct, such as {MINIMAL}"))
 }

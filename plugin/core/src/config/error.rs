@@ -5,11 +5,11 @@ use std::fmt;
 use serde_json::json;
 
 /// Everything that is wrong with a configuration, in the order it was read.
-pub type Problems = Vec<Problem>;
+pub type Problems = Vec<ConfigProblem>;
 
 /// One thing that is wrong. It prints as one line, and never holds the value of a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
+pub struct ConfigProblem {
     /// Where: `endpoints[1].secrets[0].env`.
     pub path: String,
     /// What is wrong there.
@@ -18,14 +18,14 @@ pub struct Problem {
     pub expected: String,
 }
 
-impl Problem {
+impl ConfigProblem {
     /// A problem stays one line of the log, also where it quotes the config.
     pub(super) fn new(path: String, what: &str, expected: &str) -> Self {
         Self { path, what: what.replace(char::is_control, "\u{fffd}"), expected: expected.to_owned() }
     }
 }
 
-impl fmt::Display for Problem {
+impl fmt::Display for ConfigProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}; expected {}", self.path, self.what, self.expected)
     }

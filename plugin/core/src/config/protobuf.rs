@@ -3,7 +3,7 @@
 use prost::Message;
 use prost_types::value::Kind;
 
-use super::error::{Problem, field_path};
+use super::error::{ConfigProblem, field_path};
 use super::tree::{Fields, Number, Value};
 
 /// Why bytes are no Struct that a config may be.
@@ -12,7 +12,7 @@ pub(super) enum StructFault {
     /// They are no Struct.
     NotStruct(String),
     /// They are one, with a number that JSON does not have.
-    NotFinite(Problem),
+    NotFinite(ConfigProblem),
 }
 
 /// Decodes a `google.protobuf.Struct`. A message without fields is refused: unknown fields are skipped, so nearly any bytes
@@ -25,7 +25,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Value, StructFault> {
     object(message, "").map_err(StructFault::NotFinite)
 }
 
-fn object(message: prost_types::Struct, path: &str) -> Result<Value, Problem> {
+fn object(message: prost_types::Struct, path: &str) -> Result<Value, ConfigProblem> {
     let fields = message.fields.into_iter().map(|(key, field)| {
         let field = value(field, &field_path(path, &key))?;
         Ok((key, field))
@@ -33,12 +33,12 @@ fn object(message: prost_types::Struct, path: &str) -> Result<Value, Problem> {
     fields.collect::<Result<Fields, _>>().map(Value::Object)
 }
 
-fn value(message: prost_types::Value, path: &str) -> Result<Value, Problem> {
+fn value(message: prost_types::Value, path: &str) -> Result<Value, ConfigProblem> {
     Ok(match message.kind {
         None | Some(Kind::NullValue(_)) => Value::Null,
         Some(Kind::BoolValue(value)) => Value::Bool(value),
         Some(Kind::NumberValue(number)) => Value::Number(
-            Number::new(number).ok_or_else(|| Problem::new(path.to_owned(), "is not finite", "a number"))?,
+            Number::new(number).ok_or_else(|| ConfigProblem::new(path.to_owned(), "is not finite", "a number"))?,
         ),
         Some(Kind::StringValue(text)) => Value::Text(text),
         Some(Kind::ListValue(list)) => {

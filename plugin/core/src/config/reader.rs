@@ -6,7 +6,7 @@
 use std::cell::RefCell;
 use std::ops::RangeInclusive;
 
-use super::error::{Problem, Problems, field_path, shown};
+use super::error::{ConfigProblem, Problems, field_path, shown};
 use super::tree::{Number, Value};
 
 /// Collects the problems of one configuration, and knows the environment.
@@ -16,12 +16,12 @@ pub(crate) struct Reader<'a> {
     env: &'a dyn Fn(&str) -> Option<String>,
     /// Every place that was visited: the number of the one it is in, and the step from there. A path is put together only
     /// for a problem.
-    places: RefCell<Vec<(usize, Step<'a>)>>,
+    places: RefCell<Vec<(usize, PathStep<'a>)>>,
     problems: RefCell<Problems>,
 }
 
 #[derive(Clone, Copy)]
-enum Step<'a> {
+enum PathStep<'a> {
     Whole,
     Key(&'a str),
     Item(usize),
@@ -29,7 +29,7 @@ enum Step<'a> {
 
 impl<'a> Reader<'a> {
     pub(crate) fn new(whole: &'static str, env: &'a dyn Fn(&str) -> Option<String>) -> Self {
-        Self { whole, env, places: RefCell::new(vec![(0, Step::Whole)]), problems: RefCell::default() }
+        Self { whole, env, places: RefCell::new(vec![(0, PathStep::Whole)]), problems: RefCell::default() }
     }
 
     pub(crate) fn root(&'a self, value: &'a Value) -> Node<'a> {
@@ -44,10 +44,10 @@ impl<'a> Reader<'a> {
 
     fn note(&self, path: String, what: &str, expected: &str) {
         let path = if path.is_empty() { self.whole.to_owned() } else { path };
-        self.problems.borrow_mut().push(Problem::new(path, what, expected));
+        self.problems.borrow_mut().push(ConfigProblem::new(path, what, expected));
     }
 
-    fn visit(&self, from: usize, step: Step<'a>) -> usize {
+    fn visit(&self, from: usize, step: PathStep<'a>) -> usize {
         let mut places = self.places.borrow_mut();
         places.push((from, step));
         places.len() - 1
@@ -55,11 +55,11 @@ impl<'a> Reader<'a> {
 
     /// The path of a place, as users write it: `endpoints[1].url`; empty for the whole.
     fn path(&self, place: usize) -> String {
-        let (from, step) = self.places.borrow().get(place).copied().unwrap_or((0, Step::Whole));
+        let (from, step) = self.places.borrow().get(place).copied().unwrap_or((0, PathStep::Whole));
         match step {
-            Step::Whole => String::new(),
-            Step::Item(at) => format!("{}[{at}]", self.path(from)),
-            Step::Key(key) => field_path(&self.path(from), key),
+            PathStep::Whole => String::new(),
+            PathStep::Item(at) => format!("{}[{at}]", self.path(from)),
+            PathStep::Key(key) => field_path(&self.path(from), key),
         }
     }
 }
@@ -146,7 +146,7 @@ impl<'a> Node<'a> {
         if items.len() > max {
             return self.problem(&format!("has {} items", items.len()), &format!("at most {max}"));
         }
-        let item = |(at, value)| Node { place: self.reader.visit(self.place, Step::Item(at)), value, ..*self };
+        let item = |(at, value)| Node { place: self.reader.visit(self.place, PathStep::Item(at)), value, ..*self };
         Some(items.iter().enumerate().map(item).collect())
     }
 
@@ -207,7 +207,7 @@ impl<'a> Node<'a> {
     }
 
     fn child(&self, key: &'a str, value: &'a Value) -> Node<'a> {
-        Node { place: self.reader.visit(self.place, Step::Key(key)), value, ..*self }
+        Node { place: self.reader.visit(self.place, PathStep::Key(key)), value, ..*self }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::admin::admin;
 use super::endpoints::{ENDPOINTS_MAX, endpoints};
-use super::error::{Problem, Problems};
+use super::error::{ConfigProblem, Problems};
 use super::inbound::inbound;
 use super::limits::limits;
 use super::payload_guard::payload_guard;
@@ -104,9 +104,10 @@ fn user_agent(node: &Node<'_>) -> Option<String> {
 pub(crate) fn read_body<T>(body: &[u8], read: impl FnOnce(&Node<'_>) -> Option<T>) -> Result<T, Problems> {
     const WHOLE: &str = "body";
     let text = std::str::from_utf8(body).map_err(|error| error.to_string());
-    let tree: Value = text
-        .and_then(|text| serde_json::from_str(text).map_err(|error| error.to_string()))
-        .map_err(|fault| vec![Problem::new(WHOLE.to_owned(), &format!("is not JSON: {fault}"), "a JSON object")])?;
+    let tree: Value =
+        text.and_then(|text| serde_json::from_str(text).map_err(|error| error.to_string())).map_err(|fault| {
+            vec![ConfigProblem::new(WHOLE.to_owned(), &format!("is not JSON: {fault}"), "a JSON object")]
+        })?;
     let reader = Reader::new(WHOLE, &|_| None);
     reader.finish(read(&reader.root(&tree)))
 }

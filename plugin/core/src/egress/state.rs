@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::egress::breaker::{Admission, Breaker, Effect, Permit, Position, Probe, Signal};
 use crate::egress::endpoint::Endpoint;
 use crate::egress::rate::TokenBucket;
-use crate::store::keys::{Key, Keys, Stored};
+use crate::store::keys::{Keys, StoreKey, Stored};
 use crate::store::{Record, SharedStore, StoreError, Write, read, update};
 use crate::time::Instant;
 
@@ -76,8 +76,8 @@ pub enum AttemptGate {
 /// The keys of one endpoint.
 #[derive(Clone, Debug)]
 pub struct EndpointKeys {
-    breaker: Key<EndpointRecord>,
-    rate: Key<TokenBucket>,
+    breaker: StoreKey<EndpointRecord>,
+    rate: StoreKey<TokenBucket>,
 }
 
 impl EndpointKeys {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::rollout::guard::Ring;
-use crate::store::keys::Key;
+use crate::store::keys::StoreKey;
 use crate::store::{Record, StoreError, World, read};
 
 /// What was counted of one endpoint, or of all.
@@ -21,7 +21,7 @@ impl Counted {
         Self { ring: Ring::new(window), is_dirty: false, is_continued: false }
     }
 
-    pub fn write(&mut self, world: &mut World<'_>, key: &Key<Ring>) -> Result<(), StoreError> {
+    pub fn write(&mut self, world: &mut World<'_>, key: &StoreKey<Ring>) -> Result<(), StoreError> {
         if !self.is_dirty {
             return Ok(());
         }

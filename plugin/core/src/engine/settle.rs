@@ -29,7 +29,7 @@ const SWEEP_MAX: usize = 500;
 
 /// What follows from the end of an attempt.
 #[derive(Clone, Copy)]
-enum Next {
+enum DeliveryStep {
     Delivered,
     Again { due: Instant },
     Fail { gone: bool },
@@ -64,19 +64,19 @@ impl Engine {
         self.count_attempt_of(&flight, world.now, ending, is_retry);
         self.output.note(Notice::Attempt { endpoint: flight.lane.endpoint, ending, took });
         let Some(next) = self.count_attempt(world, &flight, ending, retry_after_header) else { return };
-        self.report(world, &flight, ending, matches!(next, Next::Fail { .. }));
+        self.report(world, &flight, ending, matches!(next, DeliveryStep::Fail { .. }));
         let LaneEntry { place, index, .. } = flight.entry;
         match next {
-            Next::Delivered => {
+            DeliveryStep::Delivered => {
                 self.settle(place, index, Stage::Delivered);
                 self.note_delivery(world, place, index, None);
                 self.persist(world, place);
             }
-            Next::Again { due } => {
+            DeliveryStep::Again { due } => {
                 self.queue.requeue(flight.lane, place, index, Stage::Waiting { due }, due);
                 self.persist(world, place);
             }
-            Next::Fail { gone } => {
+            DeliveryStep::Fail { gone } => {
                 if gone {
                     self.disable(world, flight.lane.endpoint);
                 }
@@ -212,7 +212,7 @@ impl Engine {
         flight: &Flight,
         ending: Ending,
         retry_after_header: Option<&[u8]>,
-    ) -> Option<Next> {
+    ) -> Option<DeliveryStep> {
         let config = Rc::clone(&self.config);
         let endpoint = config.endpoints.get(flight.lane.endpoint.0)?;
         let delivery = self.queue.delivery(&flight.entry)?;
@@ -220,9 +220,9 @@ impl Engine {
         delivery.response_status = ending.status().or(delivery.response_status);
         let made = delivery.attempts;
         Some(match ending.verdict(&endpoint.retry.statuses) {
-            EndingVerdict::Delivered => Next::Delivered,
-            EndingVerdict::Failed => Next::Fail { gone: false },
-            EndingVerdict::Gone => Next::Fail { gone: true },
+            EndingVerdict::Delivered => DeliveryStep::Delivered,
+            EndingVerdict::Failed => DeliveryStep::Fail { gone: false },
+            EndingVerdict::Gone => DeliveryStep::Fail { gone: true },
             EndingVerdict::Retry => {
                 let asked = match ending {
                     Ending::Status(429 | 503) => {
@@ -231,8 +231,8 @@ impl Engine {
                     _ => None,
                 };
                 match retry::next_wait(&endpoint.retry, made, asked, chance(world, &endpoint.retry)) {
-                    Some(wait) => Next::Again { due: world.now.mono.plus(wait) },
-                    None => Next::Fail { gone: false },
+                    Some(wait) => DeliveryStep::Again { due: world.now.mono.plus(wait) },
+                    None => DeliveryStep::Fail { gone: false },
                 }
             }
         })

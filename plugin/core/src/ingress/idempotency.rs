@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::ids::EventId;
-use crate::store::keys::{Key, KeyRow, Keys, Stored};
+use crate::store::keys::{KeyRow, Keys, StoreKey, Stored};
 use crate::store::{Record, SharedStore, StoreError, Write, update};
 use crate::time::Instant;
 
@@ -218,7 +218,7 @@ impl KeyTable {
         })
     }
 
-    fn key(&self, key: &IdempotencyKey) -> Key<KeyBucket> {
+    fn key(&self, key: &IdempotencyKey) -> StoreKey<KeyBucket> {
         self.buckets.at(key.bucket(self.capacity))
     }
 }

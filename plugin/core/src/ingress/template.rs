@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::headers::{self, Headers};
-use crate::json::{BodyFault, Found, Pointer, quoted};
+use crate::json::{BodyFault, PointedAt, Pointer, quoted};
 
 /// Text with placeholders.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -137,9 +137,9 @@ fn header(name: &str, headers: &Headers) -> Result<String, Absent> {
 
 fn value(pointer: &Pointer, body: &[u8]) -> Result<String, Absent> {
     match pointer.read(body).map_err(Absent::Body)? {
-        Found::Scalar(text) => Ok(text),
-        Found::Nothing => Err(Absent::Value(pointer.to_string())),
-        Found::Composite => Err(Absent::NotScalar(pointer.to_string())),
+        PointedAt::Scalar(text) => Ok(text),
+        PointedAt::Nothing => Err(Absent::Value(pointer.to_string())),
+        PointedAt::Composite => Err(Absent::NotScalar(pointer.to_string())),
     }
 }
 

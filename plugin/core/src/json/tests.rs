@@ -3,19 +3,19 @@ use serde_json::{Value, json};
 
 use super::*;
 
-fn read(pointer: &str, body: &str) -> Result<Found, BodyFault> {
+fn read(pointer: &str, body: &str) -> Result<PointedAt, BodyFault> {
     Pointer::parse(pointer).unwrap().read(body.as_bytes())
 }
 
-fn text(value: &str) -> Result<Found, BodyFault> {
-    Ok(Found::Scalar(value.to_owned()))
+fn text(value: &str) -> Result<PointedAt, BodyFault> {
+    Ok(PointedAt::Scalar(value.to_owned()))
 }
 
 #[test]
 fn the_pointers_of_rfc_6901_section_5_find_what_it_says() {
     let body = r#"{"foo":["bar","baz"],"":0,"a/b":1,"c%d":2,"e^f":3,"g|h":4,"i\\j":5,"k\"l":6," ":7,"m~n":8}"#;
-    assert_eq!(read("", body), Ok(Found::Composite));
-    assert_eq!(read("/foo", body), Ok(Found::Composite));
+    assert_eq!(read("", body), Ok(PointedAt::Composite));
+    assert_eq!(read("/foo", body), Ok(PointedAt::Composite));
     assert_eq!(read("/foo/0", body), text("bar"));
     let numbers = ["/", "/a~1b", "/c%d", "/e^f", "/g|h", "/i\\j", "/k\"l", "/ ", "/m~0n"];
     for (number, pointer) in numbers.into_iter().enumerate() {
@@ -30,14 +30,14 @@ fn a_scalar_is_read_as_text_and_a_number_as_it_was_written() {
     assert_eq!(read("/t", body), text("true"));
     assert_eq!(read("/f", body), text("1.50"));
     assert_eq!(read("/big", body), text("123456789012345678901234567890"));
-    assert_eq!(read("/n", body), Ok(Found::Nothing));
+    assert_eq!(read("/n", body), Ok(PointedAt::Nothing));
 }
 
 #[test]
 fn what_is_not_there_is_nothing() {
     let body = r#"{"a":[1,{"b":2}],"s":"x"}"#;
     for pointer in ["/b", "/a/2", "/a/01", "/a/-", "/a/+0", "/a/x", "/s/0", "/a/0/b", "/a/99999999999999999999"] {
-        assert_eq!(read(pointer, body), Ok(Found::Nothing), "{pointer}");
+        assert_eq!(read(pointer, body), Ok(PointedAt::Nothing), "{pointer}");
     }
     assert_eq!(read("/a/1/b", body), text("2"));
 }
@@ -45,7 +45,7 @@ fn what_is_not_there_is_nothing() {
 #[test]
 fn the_last_of_repeated_keys_counts() {
     assert_eq!(read("/a", r#"{"a":1,"b":0,"a":2}"#), text("2"));
-    assert_eq!(read("/a/b", r#"{"a":{"b":1},"a":3}"#), Ok(Found::Nothing));
+    assert_eq!(read("/a/b", r#"{"a":{"b":1},"a":3}"#), Ok(PointedAt::Nothing));
 }
 
 #[test]
@@ -68,7 +68,7 @@ fn a_fault_says_where_and_quotes_nothing_of_the_body() {
 fn a_body_nested_deeper_than_127_is_refused_wherever_it_is() {
     let deep = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
     assert!(check(deep(127).as_bytes()).is_ok());
-    assert_eq!(read(&"/0".repeat(POINTER_TOKENS_MAX), &deep(127)), Ok(Found::Composite));
+    assert_eq!(read(&"/0".repeat(POINTER_TOKENS_MAX), &deep(127)), Ok(PointedAt::Composite));
     assert_eq!(check(deep(128).as_bytes()), Err(BodyFault::TooDeep { at: 127 }));
     // Also where it is passed by, and where it is what the pointer names.
     let body = format!(r#"{{"a":1,"deep":{}}}"#, deep(1_000_000));
@@ -108,10 +108,10 @@ proptest! {
     #[test]
     fn a_pointer_finds_what_a_parsed_tree_has_there(document in documents(), pointer in "(/([ab0123]|~0|~1){0,2}){0,4}") {
         let expected = match document.pointer(&pointer) {
-            None | Some(Value::Null) => Found::Nothing,
-            Some(Value::Array(_) | Value::Object(_)) => Found::Composite,
-            Some(Value::String(text)) => Found::Scalar(text.clone()),
-            Some(other) => Found::Scalar(other.to_string()),
+            None | Some(Value::Null) => PointedAt::Nothing,
+            Some(Value::Array(_) | Value::Object(_)) => PointedAt::Composite,
+            Some(Value::String(text)) => PointedAt::Scalar(text.clone()),
+            Some(other) => PointedAt::Scalar(other.to_string()),
         };
         prop_assert_eq!(read(&pointer, &document.to_string()), Ok(expected));
     }
@@ -137,7 +137,7 @@ proptest! {
 
     #[test]
     fn what_is_quoted_is_read_again(text in "\\PC{0,9}|[\\x00-\\x7f]{0,9}") {
-        prop_assert_eq!(read("", &quoted(&text)), Ok(Found::Scalar(text)));
+        prop_assert_eq!(read("", &quoted(&text)), Ok(PointedAt::Scalar(text)));
     }
 }
 

@@ -21,7 +21,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::ledger::{HEARTBEAT, LEASE};
-use crate::store::keys::{Key, Keys, Stored};
+use crate::store::keys::{Keys, StoreKey, Stored};
 use crate::store::{Record, SharedStore, StoreError, Write, update};
 use crate::time::Instant;
 
@@ -56,7 +56,7 @@ pub fn newest(record: &[u8]) -> Result<u64, StoreError> {
 /// What a root knows of the generations.
 #[derive(Debug)]
 pub struct Generation {
-    key: Key<Newest>,
+    key: StoreKey<Newest>,
     fingerprint: u64,
     /// No request was served and nothing was asked yet.
     is_fresh: bool,

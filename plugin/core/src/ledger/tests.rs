@@ -60,6 +60,28 @@ fn each_worker_gets_a_partition_of_its_own() {
 }
 
 #[test]
+fn no_partition_is_claimed_beyond_the_last() {
+    let mut store = MemoryStore::default();
+    for nonce in 0..u64::from(PARTITIONS_MAX) {
+        claim(&mut store, nonce, at(1));
+    }
+    let keys = Keys::new("g");
+    assert_eq!(Partition::claim(&mut store, &keys, 99, at(1)).map(|_| ()), Err(StoreError::Contended));
+    assert!(!store.values.contains_key(keys.of::<Lease>(PARTITIONS_MAX).as_str()));
+}
+
+#[test]
+fn the_holder_of_a_lease_is_told_until_it_is_left() {
+    let mut store = MemoryStore::default();
+    let mut first = claim(&mut store, 7, at(1));
+    accept(&mut first, &mut store, 1);
+    let lease = Keys::new("g").of::<Lease>(0);
+    assert_eq!(holder(&store.values[lease.as_str()].0), Ok(Some(7)));
+    first.release(&mut store, false).unwrap();
+    assert_eq!(holder(&store.values[lease.as_str()].0), Ok(None));
+}
+
+#[test]
 fn an_empty_partition_that_was_given_up_is_the_next_to_be_claimed_and_is_not_adopted() {
     let mut store = MemoryStore::default();
     let first = claim(&mut store, 1, at(1));

@@ -124,6 +124,16 @@ fn a_message_signed_under_two_live_secrets_is_verified() {
     }
 }
 
+/// A proxy on the way may repeat a header, and a sender with two equal secrets signs twice alike.
+#[test]
+fn a_signature_that_is_there_twice_is_verified() {
+    for scheme in ["timestamped", "standard", "stripe"] {
+        let (sender, receiver) =
+            (config(&of(scheme), &[SHARED, SHARED], &[SHARED]), config(&of(scheme), &[SHARED], &[SHARED]));
+        assert!(verified(&receiver, &sent(&sender, b"{}"), b"{}", AT).is_ok(), "{scheme}");
+    }
+}
+
 /// The header that is named is the one that is sent.
 #[test]
 fn the_timestamp_header_is_the_one_that_carries_the_time() {

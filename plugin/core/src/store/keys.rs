@@ -31,18 +31,18 @@ impl Keys {
     }
 
     /// The key of the only `R` of the filter.
-    pub fn single<R: Stored>(&self) -> Key<R> {
-        Key::new(format!("{}/{}", self.filter, R::NAME))
+    pub fn single<R: Stored>(&self) -> StoreKey<R> {
+        StoreKey::new(format!("{}/{}", self.filter, R::NAME))
     }
 
     /// The key of the `R` that belongs to `owner`.
-    pub fn of<R: Stored>(&self, owner: impl Display) -> Key<R> {
-        Key::new(format!("{}/{}/{owner}", self.filter, R::NAME))
+    pub fn of<R: Stored>(&self, owner: impl Display) -> StoreKey<R> {
+        StoreKey::new(format!("{}/{}/{owner}", self.filter, R::NAME))
     }
 
     /// The key of the `R` that belongs to `owner` and, among those, to `part`.
-    pub fn of_part<R: Stored>(&self, owner: impl Display, part: impl Display) -> Key<R> {
-        Key::new(format!("{}/{}/{owner}/{part}", self.filter, R::NAME))
+    pub fn of_part<R: Stored>(&self, owner: impl Display, part: impl Display) -> StoreKey<R> {
+        StoreKey::new(format!("{}/{}/{owner}/{part}", self.filter, R::NAME))
     }
 
     /// The keys of all `R`, which are numbered.
@@ -57,12 +57,12 @@ impl Keys {
 }
 
 /// The key of one value of type `R`.
-pub struct Key<R> {
+pub struct StoreKey<R> {
     text: String,
     value: PhantomData<fn() -> R>,
 }
 
-impl<R> Key<R> {
+impl<R> StoreKey<R> {
     fn new(text: String) -> Self {
         Self { text, value: PhantomData }
     }
@@ -74,13 +74,13 @@ impl<R> Key<R> {
 }
 
 // Derived, these would ask the same of `R`.
-impl<R> Clone for Key<R> {
+impl<R> Clone for StoreKey<R> {
     fn clone(&self) -> Self {
         Self::new(self.text.clone())
     }
 }
 
-impl<R> fmt::Debug for Key<R> {
+impl<R> fmt::Debug for StoreKey<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }
@@ -94,8 +94,8 @@ pub struct KeyRow<R> {
 
 impl<R> KeyRow<R> {
     /// The key with this number. Made several times for every event, so without the machinery of `format!`.
-    pub fn at(&self, number: impl itoa::Integer) -> Key<R> {
-        Key::new([&self.before, itoa::Buffer::new().format(number)].concat())
+    pub fn at(&self, number: impl itoa::Integer) -> StoreKey<R> {
+        StoreKey::new([&self.before, itoa::Buffer::new().format(number)].concat())
     }
 }
 

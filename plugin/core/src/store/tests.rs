@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::memory::MemoryStore;
 use super::*;
-use crate::store::keys::{Key, Keys, Stored};
+use crate::store::keys::{Keys, StoreKey, Stored};
 
 /// Something of each kind that records are made of.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -25,7 +25,7 @@ impl Record for Sample {
     const VERSION: u8 = 7;
 }
 
-fn key() -> Key<Sample> {
+fn key() -> StoreKey<Sample> {
     Keys::new("g").single()
 }
 

@@ -10,7 +10,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::config::HISTORY_MAX;
-use crate::store::keys::{Key, KeyRow, Keys, Stored};
+use crate::store::keys::{KeyRow, Keys, StoreKey, Stored};
 use crate::store::{Record, SharedStore, StoreError, swap};
 
 /// Slots that a worker takes at once.
@@ -19,7 +19,7 @@ pub const BLOCK: u64 = 16;
 /// Where a worker writes what has ended.
 #[derive(Debug)]
 pub struct History {
-    next_block: Key<NextBlock>,
+    next_block: StoreKey<NextBlock>,
     slots: KeyRow<EndedEvent>,
     size: u32,
     next: u64,

@@ -1,17 +1,17 @@
 //! The table of hours of one endpoint.
 
 use crate::evidence::hours::{Coverage, Row, Series, minute, totals};
-use crate::gateway::Hour;
+use crate::gateway::HourView;
 
 /// A column of counts.
 struct Column {
     head: &'static str,
     /// Is it shown also where all of it is 0?
     always: bool,
-    of: fn(&Hour) -> u64,
+    of: fn(&HourView) -> u64,
 }
 
-const fn column(head: &'static str, always: bool, of: fn(&Hour) -> u64) -> Column {
+const fn column(head: &'static str, always: bool, of: fn(&HourView) -> u64) -> Column {
     Column { head, always, of }
 }
 
@@ -72,7 +72,7 @@ impl TableRow {
     fn of(rows: &[Row], columns: &[&Column]) -> Option<Self> {
         let (row, last) = (rows.first()?, rows.last()?);
         let is_one = row.hour == last.hour;
-        let millis = |of: fn(&Hour) -> Option<u64>| {
+        let millis = |of: fn(&HourView) -> Option<u64>| {
             let figures = row.figures.as_ref();
             figures.map(|hour| of(hour).map_or_else(|| "-".to_owned(), |ms| ms.to_string())).unwrap_or_default()
         };
@@ -95,7 +95,7 @@ impl TableRow {
 
 /// Does a whole hour have nothing to tell?
 fn is_empty(row: &Row) -> bool {
-    let has_nothing = |hour: &Hour| COLUMNS.iter().all(|column| (column.of)(hour) == 0);
+    let has_nothing = |hour: &HourView| COLUMNS.iter().all(|column| (column.of)(hour) == 0);
     match row.coverage {
         Coverage::Lost => true,
         Coverage::Whole => row.figures.as_ref().is_some_and(has_nothing),

@@ -14,9 +14,9 @@ pub struct EventDeliveries {
     pub process: Process,
     /// The event.
     #[serde(flatten)]
-    pub event: Event,
+    pub event: EventView,
     /// Its deliveries, redeliveries too, in the order of their acceptance.
-    pub deliveries: Vec<Delivery>,
+    pub deliveries: Vec<DeliveryView>,
 }
 
 /// `GET deliveries`: those that a filter lets through.
@@ -27,7 +27,7 @@ pub struct Deliveries {
     #[serde(flatten)]
     pub process: Process,
     /// The newest first, as many as the limit.
-    pub deliveries: Vec<Listed>,
+    pub deliveries: Vec<ListedDelivery>,
     /// How many there are, whatever the limit.
     pub total: u64,
 }
@@ -35,19 +35,19 @@ pub struct Deliveries {
 /// A delivery in a list.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(default)]
-pub struct Listed {
+pub struct ListedDelivery {
     /// Its event.
     #[serde(flatten)]
-    pub event: Event,
+    pub event: EventView,
     /// The delivery.
     #[serde(flatten)]
-    pub delivery: Delivery,
+    pub delivery: DeliveryView,
 }
 
 /// An event.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(default)]
-pub struct Event {
+pub struct EventView {
     /// Its id.
     pub id: String,
     /// Its type.
@@ -63,7 +63,7 @@ pub struct Event {
 /// A delivery and its attempts.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(default)]
-pub struct Delivery {
+pub struct DeliveryView {
     /// The endpoint.
     pub endpoint: String,
     /// `pending`, `held`, `delivered`, `failed` or `expired`.
@@ -72,7 +72,7 @@ pub struct Delivery {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<Word>,
     /// The attempts that ended, oldest first.
-    pub attempts: Vec<Attempt>,
+    pub attempts: Vec<AttemptView>,
     /// When it ended.
     #[serde(with = "rfc3339::option", skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<WallTime>,
@@ -81,7 +81,7 @@ pub struct Delivery {
 /// An attempt.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(default)]
-pub struct Attempt {
+pub struct AttemptView {
     /// When it was made.
     #[serde(with = "rfc3339")]
     pub at: WallTime,
@@ -101,7 +101,7 @@ pub struct Letters {
     #[serde(flatten)]
     pub process: Process,
     /// The oldest first, as many as the limit.
-    pub dead_letters: Vec<Letter>,
+    pub dead_letters: Vec<LetterView>,
     /// How many there are, whatever the limit.
     pub total: u64,
 }
@@ -109,7 +109,7 @@ pub struct Letters {
 /// A dead letter, without its body.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(default)]
-pub struct Letter {
+pub struct LetterView {
     /// Names the delivery.
     pub delivery: String,
     /// The event's id.

@@ -8,20 +8,20 @@ use crate::time::{WallTime, rfc3339};
 /// `GET hours`: an endpoint, hour by hour.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(default)]
-pub struct Hours {
+pub struct HoursView {
     /// Who answers.
     #[serde(flatten)]
     pub process: Process,
     /// The endpoint's name.
     pub endpoint: String,
     /// Oldest first; those in which nothing happened are left out.
-    pub hours: Vec<Hour>,
+    pub hours: Vec<HourView>,
 }
 
 /// What happened to an endpoint in an hour.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(default)]
-pub struct Hour {
+pub struct HourView {
     /// When it began.
     #[serde(with = "rfc3339")]
     pub hour: WallTime,

@@ -44,12 +44,12 @@ pub struct Status {
     /// What the process has counted; `accepted` are events.
     pub counters: Counters,
     /// Those of the config, in its order.
-    pub endpoints: Vec<Endpoint>,
+    pub endpoints: Vec<EndpointView>,
 }
 
 impl Status {
     /// The endpoint of this name.
-    pub fn endpoint(&self, name: &str) -> Option<&Endpoint> {
+    pub fn endpoint(&self, name: &str) -> Option<&EndpointView> {
         self.endpoints.iter().find(|endpoint| endpoint.name == name)
     }
 }
@@ -57,7 +57,7 @@ impl Status {
 /// How an endpoint stands.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(default)]
-pub struct Endpoint {
+pub struct EndpointView {
     /// Its name.
     pub name: String,
     /// Its deliveries wait.
@@ -66,9 +66,9 @@ pub struct Endpoint {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub disabled_by: Option<Word>,
     /// Its circuit breaker.
-    pub breaker: Breaker,
+    pub breaker: BreakerView,
     /// Its rollout.
-    pub rollout: Rollout,
+    pub rollout: RolloutView,
     /// How often its breaker opened within 24 hours.
     pub breaker_opens_24h: u64,
     /// What was counted of it; `accepted` are deliveries.
@@ -77,7 +77,7 @@ pub struct Endpoint {
     #[serde(with = "rfc3339::option")]
     pub last_attempt_at: Option<WallTime>,
     /// What the guard judges.
-    pub window: Window,
+    pub window: WindowView,
     /// The same time in equal parts, oldest first: what a small chart needs.
     pub series: Vec<Part>,
     /// Deliveries that have not ended.
@@ -89,7 +89,7 @@ pub struct Endpoint {
 /// A circuit breaker.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(default)]
-pub struct Breaker {
+pub struct BreakerView {
     /// `closed`, `open` or `half_open`.
     pub state: Word,
     /// Until the next probe.
@@ -100,7 +100,7 @@ pub struct Breaker {
 /// The rollout of an endpoint.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(default)]
-pub struct Rollout {
+pub struct RolloutView {
     /// The share of the events that is sent.
     #[serde(serialize_with = "serialize_percent")]
     pub percent: f64,
@@ -151,7 +151,7 @@ pub struct Counters {
 /// What was counted within the guard's `for`.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(default)]
-pub struct Window {
+pub struct WindowView {
     /// How long that is.
     pub seconds: u64,
     /// Deliveries that arrived.

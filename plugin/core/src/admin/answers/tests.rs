@@ -20,7 +20,7 @@ fn a_recorded_answer_is_read_and_written_again_to_the_byte() {
     assert_read_and_written_alike::<Deliveries>(include_str!("tests/deliveries.json"));
     assert_read_and_written_alike::<Letters>(include_str!("tests/dead_letters.json"));
     assert_read_and_written_alike::<Redelivered>(include_str!("tests/redelivered.json"));
-    assert_read_and_written_alike::<Hours>(include_str!("tests/hours.json"));
+    assert_read_and_written_alike::<HoursView>(include_str!("tests/hours.json"));
     assert_read_and_written_alike::<Drained>(include_str!("tests/drained.json"));
     assert_read_and_written_alike::<Problem>(include_str!("tests/still_pending.json"));
     assert_read_and_written_alike::<Problem>(include_str!("tests/conflict.json"));
@@ -44,7 +44,7 @@ fn what_names_no_process_is_no_answer_of_a_gateway() {
 #[test]
 fn a_share_is_written_as_the_config_writes_it() {
     for (percent, text) in [(0.0, "0"), (100.0, "100"), (12.5, "12.5"), (99.99, "99.99"), (0.01, "0.01")] {
-        let rollout = Rollout { percent, ..Rollout::default() };
+        let rollout = RolloutView { percent, ..RolloutView::default() };
         assert_eq!(serde_json::to_string(&rollout).unwrap(), format!(r#"{{"percent":{text},"state":""}}"#));
     }
 }

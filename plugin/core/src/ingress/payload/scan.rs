@@ -1,4 +1,4 @@
-//! The walk over a JSON payload: a visitor of serde_json that enters every object and array ([`Next`]).
+//! The walk over a JSON payload: a visitor of serde_json that enters every object and array ([`NextValue`]).
 //!
 //! Keys, strings and the values of denied keys are taken as they are written ([`RawValue`]), since what is redacted is
 //! replaced in place. serde_json does not say where in the payload it is, nor what kind of value comes next. Both can be
@@ -79,7 +79,7 @@ struct Context {
 }
 
 /// A reference token of a JSON pointer: one step from a value to one in it.
-enum Token<'a> {
+enum PathToken<'a> {
     Item(usize),
     Key(Cow<'a, [u8]>),
     /// A key that is itself personal data.
@@ -102,7 +102,7 @@ struct Walk<'a> {
     at: usize,
     in_metadata: bool,
     /// From the payload, or the part of an envelope, to the value that is read.
-    path: Vec<Token<'a>>,
+    path: Vec<PathToken<'a>>,
     findings: Findings,
     /// What was written so far, in place of `payload[..copied]`.
     out: Vec<u8>,
@@ -152,7 +152,7 @@ impl<'a> Walk<'a> {
     fn part(&mut self, json: &'a str) -> serde_json::Result<()> {
         // The part is a slice of the payload.
         self.at = json.as_ptr().addr().saturating_sub(self.payload.as_ptr().addr());
-        Next { walk: self, context: Context::default() }.deserialize(&mut serde_json::Deserializer::from_str(json))
+        NextValue { walk: self, context: Context::default() }.deserialize(&mut serde_json::Deserializer::from_str(json))
     }
 
     /// Goes to the token that comes next, and gives its first byte.
@@ -180,7 +180,7 @@ impl<'a> Walk<'a> {
             is_version: is_version_key(&key),
         };
         let is_denied = self.rules.deny_keys.has(&key);
-        self.path.push(if is_masked { Token::Masked } else { Token::Key(key) });
+        self.path.push(if is_masked { PathToken::Masked } else { PathToken::Key(key) });
         if is_masked {
             self.note(found, false);
             self.masked_keys += 1;
@@ -227,12 +227,12 @@ impl<'a> Walk<'a> {
 }
 
 /// The value that comes next, and what its nearest key says of it.
-struct Next<'w, 'a> {
+struct NextValue<'w, 'a> {
     walk: &'w mut Walk<'a>,
     context: Context,
 }
 
-impl<'a> DeserializeSeed<'a> for Next<'_, 'a> {
+impl<'a> DeserializeSeed<'a> for NextValue<'_, 'a> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'a>>(self, json: D) -> Result<(), D::Error> {
@@ -252,7 +252,7 @@ impl<'a> DeserializeSeed<'a> for Next<'_, 'a> {
     }
 }
 
-impl<'a> Visitor<'a> for Next<'_, 'a> {
+impl<'a> Visitor<'a> for NextValue<'_, 'a> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -265,7 +265,7 @@ impl<'a> Visitor<'a> for Next<'_, 'a> {
         while let Some(key) = members.next_key::<&RawValue>()? {
             let place = walk.pass(key);
             match walk.key(text_of(key).map_err(A::Error::custom)?, place) {
-                Some(context) => members.next_value_seed(Next { walk, context })?,
+                Some(context) => members.next_value_seed(NextValue { walk, context })?,
                 None => walk.denied(members.next_value()?),
             }
             walk.path.pop();
@@ -278,8 +278,8 @@ impl<'a> Visitor<'a> for Next<'_, 'a> {
         walk.at += 1;
         let (mut number, mut is_another) = (0, true);
         while is_another {
-            walk.path.push(Token::Item(number));
-            is_another = items.next_element_seed(Next { walk, context })?.is_some();
+            walk.path.push(PathToken::Item(number));
+            is_another = items.next_element_seed(NextValue { walk, context })?.is_some();
             walk.path.pop();
             number += 1;
         }
@@ -288,17 +288,17 @@ impl<'a> Visitor<'a> for Next<'_, 'a> {
 }
 
 /// The JSON pointer along a path, as far as it may be told.
-fn pointer(path: &[Token<'_>]) -> String {
+fn pointer(path: &[PathToken<'_>]) -> String {
     let mut pointer = String::new();
     for token in path.iter().take(POINTER_TOKENS_MAX) {
         let length = pointer.len();
         pointer.push('/');
         match token {
-            Token::Item(number) => pointer.push_str(&number.to_string()),
-            Token::Key(key) => {
+            PathToken::Item(number) => pointer.push_str(&number.to_string()),
+            PathToken::Key(key) => {
                 pointer.push_str(&String::from_utf8_lossy(key).replace('~', "~0").replace('/', "~1"));
             }
-            Token::Masked => pointer.push_str(REDACTED),
+            PathToken::Masked => pointer.push_str(REDACTED),
         }
         if pointer.len() > POINTER_BYTES_MAX {
             pointer.truncate(length);
