@@ -82,6 +82,35 @@ fn the_holder_of_a_lease_is_told_until_it_is_left() {
 }
 
 #[test]
+fn partitions_left_are_counted_until_adopted() {
+    let mut store = MemoryStore::default();
+    let mut workers: Vec<Partition> = (0..3).map(|nonce| claim(&mut store, nonce, at(1))).collect();
+    for (id, worker) in (0..).zip(&mut workers) {
+        accept(worker, &mut store, id);
+    }
+    for worker in workers.drain(1..) {
+        worker.release(&mut store, false).unwrap();
+    }
+    let keys = Keys::new("g");
+    assert_eq!(Partition::count_left(&mut store, &keys), Ok(2));
+    adopt(&mut store, 9, at(1)).unwrap();
+    assert_eq!(Partition::count_left(&mut store, &keys), Ok(1));
+}
+
+#[test]
+fn a_lease_is_written_again_after_one_heartbeat() {
+    let mut store = MemoryStore::default();
+    let mut worker = claim(&mut store, 1, at(1));
+    let lease = Keys::new("g").of::<Lease>(0);
+    let written = store.values[lease.as_str()].clone();
+    let due = at(1).plus(HEARTBEAT);
+    assert_eq!(worker.renew(&mut store, due.minus(Duration::from_nanos(1))), Ok(Ownership::Held));
+    assert_eq!(store.values[lease.as_str()], written);
+    assert_eq!(worker.renew(&mut store, due), Ok(Ownership::Held));
+    assert_ne!(store.values[lease.as_str()], written);
+}
+
+#[test]
 fn an_empty_partition_that_was_given_up_is_the_next_to_be_claimed_and_is_not_adopted() {
     let mut store = MemoryStore::default();
     let first = claim(&mut store, 1, at(1));
