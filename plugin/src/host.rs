@@ -1,5 +1,5 @@
-//! The only file that names host calls: the SDK's, and in [`careful`] those that it cannot make for us. A status of the
-//! host becomes a value here.
+//! The host calls, which no other file makes: those of the SDK, and in [`careful`] those that the SDK cannot make for
+//! us. A status of the host becomes a `bool`, an `Option` or a `Result` here.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ mod careful;
 /// The response code details of every answer that the filter gives, for Envoy's access log.
 const RESPONSE_CODE_DETAILS: &str = "gatepost";
 
-/// Both clocks.
+/// Reads the host's two clocks.
 pub fn now() -> Now {
     Now {
         mono: Instant::from_nanos(careful::clock_nanos(careful::MONOTONIC)),
@@ -27,10 +27,10 @@ pub fn now() -> Now {
     }
 }
 
-/// Does the host give randomness? A capability restriction may forget it.
+/// Checks that the host gives randomness (WASI's `random_get`), which a capability restriction may leave out.
 ///
 /// # Errors
-/// Why not.
+/// The error of `getrandom`, if the host gives none.
 pub fn check_randomness() -> Result<(), getrandom::Error> {
     getrandom::fill(&mut [0; 1])
 }
@@ -42,12 +42,12 @@ pub struct Randomness {
 }
 
 impl Randomness {
-    /// Sixteen bytes that were never given out before.
+    /// Draws sixteen random bytes, which no earlier draw has given.
     pub fn draw(&mut self) -> [u8; 16] {
         const BLOCK: usize = 64;
         if self.block.is_empty() {
             let mut block = vec![[0; 16]; BLOCK];
-            // It was there when the filter was configured, and Envoy's source (BoringSSL) does not fail.
+            // Randomness was there when the filter was configured, and Envoy's source (BoringSSL) does not fail.
             if let Err(error) = getrandom::fill(block.as_flattened_mut()) {
                 log::error!("the host gives no randomness: {error}");
             }
@@ -57,7 +57,7 @@ impl Randomness {
     }
 }
 
-/// The data that all VMs of the process share.
+/// Envoy's shared data: the key-value store of all VMs of the process.
 pub struct SharedData;
 
 impl SharedStore for SharedData {
@@ -77,12 +77,12 @@ impl SharedStore for SharedData {
     }
 }
 
-/// A queue that wakes its worker.
+/// A shared queue of proxy-wasm: each value in it wakes the worker that registered the queue.
 #[derive(Clone, Copy, Debug)]
 pub struct Queue(u32);
 
 impl Queue {
-    /// Makes the calling root the one that this queue wakes.
+    /// Registers the queue `name`, which from then on wakes the calling root; `None` if the host refuses.
     pub fn register(name: &str) -> Option<Self> {
         match hostcalls::register_shared_queue(name) {
             Ok(id) => Some(Self(id)),
@@ -93,12 +93,13 @@ impl Queue {
         }
     }
 
-    /// Wakes the worker by an empty value, for which the host needs no memory of ours; says whether it will be woken.
+    /// Enqueues an empty value, which wakes the worker, and for which the host needs no memory of ours. Returns whether
+    /// the host took the value.
     pub fn wake(self) -> bool {
         hostcalls::enqueue_shared_queue(self.0, None).is_ok()
     }
 
-    /// Takes off what woke the worker: Envoy calls once for each value.
+    /// Dequeues the value that woke the worker: Envoy makes one callback for each value.
     pub fn take(id: u32) {
         let _ = hostcalls::dequeue_shared_queue(id);
     }
@@ -111,7 +112,7 @@ pub fn plugin_name() -> String {
     name.filter(|name| !name.is_empty()).unwrap_or_else(|| "gatepost".to_owned())
 }
 
-/// The id of the connection of the current stream: grows with every connection of the process.
+/// The id of the current stream's downstream connection. Ids grow with every connection of the process.
 pub fn connection_id() -> Option<u64> {
     property(vec!["connection", "id"])?.try_into().ok().map(u64::from_le_bytes)
 }
@@ -152,7 +153,7 @@ pub fn request_body(len: usize) -> Option<Vec<u8>> {
     (body.len() == len).then_some(body)
 }
 
-/// Changes the headers of the request of the current context; says whether all of that was done.
+/// Changes the headers of the request of the current context; returns whether every change was made.
 pub fn change_request(changes: &Changes) -> bool {
     changes.remove.iter().all(|name| careful::remove_request_header(name).is_ok())
         && changes.set.iter().all(|(name, value)| careful::set_request_header(name, value).is_ok())
@@ -172,12 +173,13 @@ fn header(map: MapType, name: &str) -> Option<Vec<u8>> {
     hostcalls::get_map_value_bytes(map, name).ok().flatten()
 }
 
-/// Answers the request of the current context; says whether that was done.
+/// Answers the request of the current context; returns whether the host took the answer.
 pub fn answer(answer: &Answer) -> bool {
     careful::send_local_response(answer.status, RESPONSE_CODE_DETAILS, &answer.headers, &answer.body).is_ok()
 }
 
-/// Answers the paused request of another context, from the root `root`; says whether its client was still there.
+/// Answers the paused request of the context `stream` from the root context `root`; returns whether the client was
+/// still there.
 pub fn answer_stream(root: u32, stream: u32, with: &Answer) -> bool {
     let answered = hostcalls::set_effective_context(stream).is_ok() && answer(with);
     if let Err(status) = hostcalls::set_effective_context(root) {
@@ -186,16 +188,17 @@ pub fn answer_stream(root: u32, stream: u32, with: &Answer) -> bool {
     answered
 }
 
-/// Sends an attempt; its token. `None`: Envoy would not send it.
+/// Sends an attempt as an HTTP call; returns the token of the call. `None`: the call was not sent.
 pub fn call(call: &Call) -> Option<u32> {
     let (cluster, headers) = (call.cluster()?, call.headers()?);
-    // Nothing else is kept (see `message`), so none is left out here.
+    // All values are UTF-8: the config's are text, and an event keeps no other. So no header is left out here.
     let text = |(name, value)| std::str::from_utf8(value).ok().map(|value| (name, value));
     let headers = headers.iter().filter_map(|(name, value)| text((*name, value.as_ref()))).collect();
     hostcalls::dispatch_http_call(cluster, headers, Some(&call.body), Vec::new(), call.timeout()).ok()
 }
 
-/// How the call ended whose response the current callback brings.
+/// The end of the call whose response the current callback brings, and the `retry-after` of an error. `headers` is the
+/// number of the response's headers, `body` the size of its body in bytes.
 pub fn call_end(headers: usize, body: usize) -> (CallEnd, Option<Vec<u8>>) {
     if headers == 0 {
         return (CallEnd::of(None, false, b""), None);
@@ -203,7 +206,7 @@ pub fn call_end(headers: usize, body: usize) -> (CallEnd, Option<Vec<u8>>) {
     let header = |name| header(MapType::HttpCallResponseHeaders, name);
     let status = status(MapType::HttpCallResponseHeaders);
     if status.is_some_and(|status| status < 400) {
-        // Envoy makes up errors only, and nobody is asked to come back later.
+        // Envoy's own answers are all errors, and `retry-after` counts only with an error.
         return (CallEnd::of(status, true, b""), None);
     }
     let from_upstream = header("x-envoy-upstream-service-time").is_some();
@@ -217,13 +220,13 @@ fn response_text(len: usize) -> Vec<u8> {
     buffer(BufferType::HttpCallResponseBody, len.min(TEXT_MAX)).unwrap_or_default()
 }
 
-/// Sets when the root's next tick is.
+/// Sets the tick period of the current root.
 pub fn set_tick(period: Duration) {
     // Envoy knows no other status than success here.
     let _ = hostcalls::set_tick_period(period);
 }
 
-/// Defines a metric once and returns its id.
+/// Defines a metric; returns its id, or `None` if the host refuses.
 pub fn define_metric(kind: MetricKind, name: &str) -> Option<u32> {
     let kind = match kind {
         MetricKind::Counter => MetricType::Counter,
@@ -233,7 +236,7 @@ pub fn define_metric(kind: MetricKind, name: &str) -> Option<u32> {
     hostcalls::define_metric(kind, name).ok()
 }
 
-/// Adds to a counter; zero is no addition, which Envoy would refuse.
+/// Adds `by` to a counter. Zero is left out: Envoy would refuse it.
 pub fn count(metric: u32, by: u32) {
     if by > 0 {
         let _: Result<(), Status> = hostcalls::increment_metric(metric, i64::from(by));

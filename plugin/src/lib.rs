@@ -1,6 +1,7 @@
 //! The Gatepost filter: what Envoy loads. It turns callbacks into calls of the engine in `gatepost-core`.
 //!
-//! `root` and `stream` are the contexts of the proxy-wasm SDK, which Envoy enters by; `host` is the way out again.
+//! `root` and `stream` are the contexts of the proxy-wasm SDK, whose callbacks Envoy calls; `host` makes the calls to
+//! Envoy.
 
 #![allow(missing_docs, reason = "the function that proxy_wasm::main! makes is the ABI's, not ours to describe")]
 
@@ -18,15 +19,15 @@ proxy_wasm::main! {{
     proxy_wasm::set_root_context(|id| Box::new(root::Root::new(id)));
 }}
 
-/// The allocator.
+/// The global allocator of the VM: TLSF (two-level segregated fit), of the crate `rlsf`.
 #[global_allocator]
 static HEAP: GlobalTlsf<Heap> = GlobalTlsf::new();
 
 struct Heap;
 
 impl GlobalTlsfOptions for Heap {
-    /// A vector that grows moves in any case.
+    /// Off: it makes the code larger, and a vector that grows is moved in most cases anyway.
     const ENABLE_REALLOCATION: bool = false;
-    /// What the host gives in pieces is one piece: large bodies come, grow and go.
+    /// On: consecutive pieces of memory from the host become one pool, since large bodies come, grow and go.
     const COALESCE_POOLS: bool = true;
 }

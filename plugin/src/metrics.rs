@@ -6,22 +6,22 @@ use gatepost_core::telemetry::notice::Notice;
 
 use crate::host;
 
-/// Subjects whose series are defined in one tick, which takes the host half a millisecond.
+/// The number of subjects whose series are defined in one tick, which takes the host half a millisecond.
 const DEFINED_AT_ONCE: usize = 10;
 
-/// Handles of metrics.
+/// The metrics of a worker: the host's handles of the series that are defined.
 #[derive(Default)]
 pub struct Metrics {
-    /// Of routes, endpoints and inbound rules, by their numbers, and of the process.
+    /// The families of routes, of endpoints and of inbound rules, each by number, and that of the process.
     families: [Vec<Family>; 4],
-    /// How many subjects have had their series defined.
+    /// The number of subjects whose series are defined, in the order of [`subjects`].
     defined: usize,
-    /// All have: a tick need not look for more.
+    /// The series of all subjects are defined: a tick need not look for more.
     are_all_defined: bool,
 }
 
-/// The series of one subject, two dozen at most: a metric, the value of its label, and its handle; `None`: the host would
-/// not define it.
+/// The series of one subject, two dozen at most: a metric, the value of the series' label, and the handle; `None`: the
+/// host would not define the series.
 type Family = Vec<(&'static str, &'static str, Option<u32>)>;
 
 impl Metrics {
@@ -40,7 +40,7 @@ impl Metrics {
         self.are_all_defined = self.defined == before;
     }
 
-    /// Changes what a notice changes.
+    /// Makes the changes to series that follow from a notice.
     pub fn notice(&mut self, config: &Config, notice: &Notice) {
         changes(notice, &mut |subject, series, change| {
             let Some(handle) = self.handle(config, subject, series) else { return };
@@ -58,7 +58,7 @@ impl Metrics {
             Subject::Endpoint(id) => (1, id.0),
             Subject::Rule(id) => (2, id.0),
             Subject::Process => (3, 0),
-            // Seldom enough to be defined each time.
+            // Notices about a named endpoint are rare enough to define the series each time.
             Subject::Named(_) => return host::define_metric(series.kind, &series.stat(config, subject)),
         };
         let families = self.families.get_mut(families)?;

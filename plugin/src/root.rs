@@ -14,10 +14,11 @@ use crate::host;
 use crate::stream::Stream;
 use crate::worker::Worker;
 
-/// The idle tick: renews leases, adopts what nobody holds, and looks for what has grown too old.
+/// The longest tick period, that of an idle worker. A tick renews leases, adopts partitions that nobody holds, and ends
+/// deliveries that have grown too old.
 const TICK_MAX: Duration = Duration::from_secs(1);
 
-/// Envoy rounds a shorter period to zero, which ends the ticks for good.
+/// The shortest tick period: Envoy rounds a shorter one to zero, which ends the ticks for good.
 const TICK_MIN: Duration = Duration::from_millis(1);
 
 /// The root context of one configuration in one VM.
@@ -27,7 +28,7 @@ pub struct Root {
     /// The tokens of calls under way, with their attempts: a few dozen at most for each endpoint.
     calls: Vec<(u32, u64)>,
     tick: Duration,
-    /// Envoy waits for the last call to end.
+    /// `on_done` answered false: Envoy waits until the last call has ended.
     is_ending: bool,
 }
 
@@ -39,7 +40,7 @@ impl Root {
 }
 
 impl Context for Root {
-    /// A call ended; one that is not known is none of its own.
+    /// Tells the engine the end of a call. A token that this root does not know is ignored.
     fn on_http_call_response(&mut self, token: u32, headers: usize, body: usize, _trailers: usize) {
         let Some(place) = self.calls.iter().position(|(sent, _)| *sent == token) else { return };
         let (_, attempt) = self.calls.swap_remove(place);
@@ -54,8 +55,8 @@ impl Context for Root {
         self.end(now);
     }
 
-    /// This configuration is replaced and its listeners have drained. Calls under way may end first, where Envoy lets
-    /// them: it does unless it replaces the VM too.
+    /// Ends the root: its configuration is replaced and its listeners have drained. False while calls are under way, so
+    /// that they may end first: Envoy waits for them unless it replaces the VM too.
     fn on_done(&mut self) -> bool {
         self.is_ending = !self.close(host::now());
         !self.is_ending
@@ -63,8 +64,8 @@ impl Context for Root {
 }
 
 impl RootContext for Root {
-    /// Takes the configuration, or says what is wrong with it. A pure function of it and the environment: it also runs
-    /// in a canary VM that then dies.
+    /// Parses the configuration; logs every problem and returns false if there is any. Depends only on the
+    /// configuration and the environment, and changes no shared data: it also runs in a canary VM that then dies.
     fn on_configure(&mut self, _size: usize) -> bool {
         if let Err(error) = host::check_randomness() {
             log::error!("gatepost: no random ids without the host's random_get: {error}");
@@ -95,7 +96,7 @@ impl RootContext for Root {
         self.end(now);
     }
 
-    /// A stream of this worker has left something to do.
+    /// Runs the engine after a stream of this worker has left it something to do.
     fn on_queue_ready(&mut self, queue: u32) {
         let Some(worker) = &self.worker else { return };
         host::Queue::take(queue);
@@ -113,7 +114,8 @@ impl RootContext for Root {
 }
 
 impl Root {
-    /// Lets time pass in the engine, performs what it wants done, then sets when it wants to be called next.
+    /// Drives the engine: tells it the time, performs its actions, then sets the next tick to the engine's next
+    /// timeout.
     fn pump(&mut self, now: Now) {
         let Some(worker) = self.worker.clone() else { return };
         worker.engine(now, Engine::handle_timeout);
@@ -129,14 +131,15 @@ impl Root {
         }
     }
 
-    /// Gives up what can be given up, and does what follows from that; says whether that was all.
+    /// Gives up the partitions of which no attempt is under way, and performs the actions that follow; returns whether
+    /// none is left.
     fn close(&mut self, now: Now) -> bool {
         let is_done = self.worker.as_ref().is_none_or(|worker| worker.engine(now, Engine::close));
         self.pump(now);
         is_done
     }
 
-    /// Tells Envoy once nothing is under way any more, if it waits for that.
+    /// Tells Envoy that the root is done, if Envoy waits for that and no attempt is under way any more.
     fn end(&mut self, now: Now) {
         if self.is_ending && self.close(now) {
             self.is_ending = false;
@@ -151,7 +154,7 @@ impl Root {
                 None => worker.engine(now, |engine, world| engine.handle_call_refused(world, call.attempt)),
             },
             Action::Answer { stream, answer } => {
-                // A client that is gone needs none; its event goes on.
+                // A client that is gone needs no answer; its event goes on.
                 host::answer_stream(self.id, stream, &answer);
             }
             Action::Notice(notice) => worker.tell(now, &notice),

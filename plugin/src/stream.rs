@@ -11,20 +11,20 @@ use proxy_wasm::types::Action;
 use crate::host;
 use crate::worker::Worker;
 
-/// A request.
+/// The HTTP context of one request.
 pub struct Stream {
     worker: Option<Rc<Worker>>,
     request: Request,
 }
 
 impl Stream {
-    /// A request that nothing is known of. Without a worker the filter is not configured: it lets nothing by, for what it
-    /// cannot know is whether it should be verified.
+    /// The context of a request of which nothing is known yet. Without a worker the filter is not configured, and every
+    /// request is answered with a 503: nobody can tell whether the request should be verified.
     pub fn new(id: u32, worker: Option<Rc<Worker>>) -> Self {
         Self { worker, request: Request::new(id) }
     }
 
-    /// Hands something to the request, and takes the steps that follow.
+    /// Runs `handle` on the request and takes the steps that follow; returns what Envoy is to do with the request.
     fn handle(&mut self, handle: impl FnOnce(&mut Request, &Worker) -> Step) -> Action {
         let Some(worker) = self.worker.clone() else {
             host::answer(&Answer::unavailable(1, "the gateway cannot look at this request"));
@@ -54,7 +54,7 @@ impl Stream {
 }
 
 impl Context for Stream {
-    /// It is over, answered or left by its client.
+    /// Ends the request: it was answered, or its client has left.
     fn on_done(&mut self) -> bool {
         let (message, waited) = self.request.handle_end();
         if let Some(worker) = &self.worker {
@@ -72,7 +72,7 @@ impl HttpContext for Stream {
     fn on_http_request_headers(&mut self, _count: usize, end_of_stream: bool) -> Action {
         self.handle(|request, worker| {
             worker.note_connection();
-            // The whole map costs two calls for one header, and most requests here are events, which need it.
+            // Reading all headers costs as much as reading two, and most requests here are events, which need all.
             let headers = host::request_headers();
             #[cfg(feature = "trap")]
             if headers.get("x-gatepost-trap").is_some() {
@@ -82,17 +82,17 @@ impl HttpContext for Stream {
         })
     }
 
-    /// More of the body is here: `size` bytes in all.
+    /// Tells the request that more of its body is here: `size` bytes in all.
     fn on_http_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
         self.handle(|request, worker| request.handle_data(&worker.config.request_rules(), size, end_of_stream))
     }
 
-    /// HTTP/2 with trailers never marks the end of the body.
+    /// Tells the request that its body has ended: before trailers, HTTP/2 marks no data as the last.
     fn on_http_request_trailers(&mut self, _count: usize) -> Action {
         self.handle(|request, _| request.handle_trailers())
     }
 
-    /// The headers of the response are here, whoever made it.
+    /// Ends a verified message by the status of the response, whether the application or the gateway made it.
     fn on_http_response_headers(&mut self, _count: usize, _end_of_stream: bool) -> Action {
         if self.request.wants_response()
             && let Some(worker) = &self.worker

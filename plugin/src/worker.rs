@@ -23,17 +23,17 @@ pub struct Worker {
     pub name: String,
     engine: RefCell<Engine>,
     randomness: RefCell<Randomness>,
-    /// Never borrowed across a host call that could come back here.
+    /// The metrics; never borrowed across a host call that could re-enter the worker.
     pub metrics: RefCell<Metrics>,
     log: RefCell<Log>,
-    /// The claim for whose partition a queue was registered, and that queue.
+    /// The number of the claim for whose partition a queue was registered, and that queue; `None`: the host refused.
     queue: Cell<Option<(u64, Option<Queue>)>>,
-    /// The root has been woken and has not come yet.
+    /// The root has been woken, and its callback has not run yet.
     woken: Cell<bool>,
 }
 
 impl Worker {
-    /// A worker with nothing to do; touches nothing shared.
+    /// Makes a worker with nothing to do; touches no shared data.
     pub fn new(config: Config, name: String) -> Self {
         let config = Rc::new(config);
         Self {
@@ -48,16 +48,16 @@ impl Worker {
         }
     }
 
-    /// Runs the engine in the world of this callback, whose clocks were read when it began. The borrow ends with it:
-    /// no host call in there comes back.
+    /// Runs `run` on the engine, in the world of this callback; `now` was read when the callback began. The engine is
+    /// borrowed meanwhile: no host call in `run` re-enters the worker.
     pub fn engine<T>(&self, now: Now, run: impl FnOnce(&mut Engine, &mut World<'_>) -> T) -> T {
         let mut randomness = self.randomness.borrow_mut();
         let mut world = World { now, store: &mut SharedData, random: &mut || randomness.draw() };
         run(&mut self.engine.borrow_mut(), &mut world)
     }
 
-    /// Does what only the engine can do for a request, and wakes the root for what is to be done besides: a call that a
-    /// stream dispatches would lose its end with the stream.
+    /// Lets the engine do `work` for a request, then wakes the root to perform the engine's actions: the end of a call
+    /// that a stream dispatches would be lost with the stream.
     pub fn work(&self, request: &mut Request, work: Work) -> Step {
         let now = host::now();
         let step = self.engine(now, |engine, world| engine.handle_work(world, request, work));
@@ -66,20 +66,21 @@ impl Worker {
         step
     }
 
-    /// A message that was verified has been answered, or left: `is_taken` says whether by a 2xx.
+    /// Tells the engine the end of a verified message; `is_taken` says that the message was answered with a 2xx, or was
+    /// kept as an event.
     pub fn end_message(&self, ticket: &Ticket, is_taken: bool) {
         self.engine(Now::default(), |engine, world| engine.handle_message_end(world, ticket, is_taken));
         self.tell_all(host::now);
     }
 
-    /// Counts and writes down what has happened so far. The clocks are asked for only when there is something.
+    /// Counts and logs every notice that the engine has. The clocks are read only when there is one.
     fn tell_all(&self, now: impl Fn() -> Now) {
         while let Some(notice) = self.engine(Now::default(), |engine, _| engine.poll_notice()) {
             self.tell(now(), &notice);
         }
     }
 
-    /// Counts what happened, and writes it down.
+    /// Counts a notice, and logs it.
     pub fn tell(&self, now: Now, notice: &Notice) {
         self.metrics.borrow_mut().notice(&self.config, notice);
         if let Some((level, line)) = self.log.borrow_mut().line(&self.config, notice, now.mono) {
@@ -87,12 +88,13 @@ impl Worker {
         }
     }
 
-    /// Counts a request. It is no line of the log, so the time does not matter.
+    /// Counts a request. A request makes no log line, so the time does not matter.
     pub fn count(&self, count: Option<RequestResult>) {
         count.into_iter().for_each(|count| self.tell(Now::default(), &Notice::Request(count)));
     }
 
-    /// A request came: which connection it came on tells a newer configuration from an older one.
+    /// Tells the engine the connection of a request, if the connection is new to it: connections tell a newer
+    /// configuration from an older one.
     pub fn note_connection(&self) {
         if !self.engine.borrow().wants_connections() {
             return;
@@ -103,12 +105,12 @@ impl Worker {
         }
     }
 
-    /// The root is here.
+    /// Notes that the root's callback runs, so that the root may be woken again.
     pub fn arrived(&self) {
         self.woken.set(false);
     }
 
-    /// Makes sure that the root comes soon, if the engine wants it.
+    /// Wakes the root if the engine has something to do and the root is not woken yet.
     fn wake(&self) {
         let (partition, wanted) = {
             let engine = self.engine.borrow();

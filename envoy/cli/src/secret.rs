@@ -194,7 +194,7 @@ mod tests {
 
     /// RFC 8032, section 7.1, test 1.
     #[test]
-    fn a_private_key_has_the_public_key_that_its_standard_says_with_it_or_without() {
+    fn public_key_is_derived_from_full_or_seed_private_key() {
         let bits = hex::decode("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60").unwrap();
         let due = format!("whpk_{}", "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=");
         let whole = written(Format::Whsk, &bits.clone().try_into().unwrap()).unwrap();

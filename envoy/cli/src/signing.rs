@@ -157,8 +157,9 @@ mod tests {
         }
     }
 
+    /// A key that is none of the schemes is told by its number and not shown.
     #[test]
-    fn a_key_that_is_none_of_the_schemes_is_told_by_its_number_and_not_shown() {
+    fn wrong_kind_of_key_is_named_by_index_and_not_shown() {
         let error = |result: Result<Signature>| result.unwrap_err().to_string();
         let mut two = given("whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=");
         two.extend(given("hunter-2"));

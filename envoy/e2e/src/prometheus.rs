@@ -239,8 +239,9 @@ const READY: Duration = Duration::from_secs(60);
 mod tests {
     use super::*;
 
+    /// Windows and waits become a sixtieth and a day is a minute and a minute five seconds and names stay.
     #[test]
-    fn windows_and_waits_become_a_sixtieth_and_a_day_is_a_minute_and_a_minute_five_seconds_and_names_stay() {
+    fn hasten_shrinks_durations_and_keeps_names() {
         let rules = "record: a:increase5m\nexpr: increase(a[5m]) > 300 or b[1d] offset 6m\nfor: 15m\nfor: 1h\nfor: 1m\n\
                      expr: gatepost_oldest_pending_seconds > 900";
         let hastened = "record: a:increase5m\nexpr: increase(a[5s]) > 300 or b[60s] offset 6s\nfor: 15s\nfor: 60s\nfor: 5s\n\

@@ -1,56 +1,57 @@
-//! What a scenario may do with a gateway, and what it gets to see.
+//! The interface between scenarios and gateways: what a scenario may do with a gateway, and what it observes.
 
 use std::time::{Duration, UNIX_EPOCH};
 
 use anyhow::Result;
 use serde_json::Value;
 
-/// Which build of the filter.
+/// A build of the filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Build {
-    /// The one that is released.
+    /// The released build.
     Released,
-    /// The one whose VM traps at a request with the header `x-gatepost-trap`.
+    /// The build whose VM traps at a request with the header `x-gatepost-trap`.
     Trapping,
 }
 
-/// What a gateway is started with, or updated to.
+/// The setup that a gateway is started with, or updated to.
 #[derive(Clone, Debug)]
 pub struct Start {
     /// The filter's configuration.
     pub config: Value,
-    /// The filter.
+    /// The build of the filter.
     pub build: Build,
-    /// `FAIL_CLOSED` instead of `FAIL_RELOAD`.
+    /// Envoy's failure policy for the filter is `FAIL_CLOSED` instead of `FAIL_RELOAD`.
     pub fail_closed: bool,
-    /// What an update replaces drains in a second, instead of ten minutes. Decided at the start.
+    /// A configuration that an update replaces drains in a second, instead of ten minutes. An update cannot change
+    /// this.
     pub drains_at_once: bool,
-    /// The cluster `gateway` is another gateway with the same configuration, and the application stands behind that one
-    /// too. Decided at the start.
+    /// The cluster `gateway` is another gateway with the same configuration, in front of the same application. An
+    /// update cannot change this.
     pub is_behind_itself: bool,
 }
 
 impl Start {
-    /// The released filter with this configuration.
+    /// The setup of the released build with this configuration.
     pub fn new(config: Value) -> Self {
         Self { config, build: Build::Released, fail_closed: false, drains_at_once: false, is_behind_itself: false }
     }
 
-    /// The same with these keys of the configuration replaced.
+    /// This setup with these keys of the configuration replaced.
     #[must_use]
     pub fn with(mut self, more: Value) -> Self {
         crate::merge(&mut self.config, more);
         self
     }
 
-    /// The same with another gateway of the same configuration as the cluster `gateway`.
+    /// This setup with another gateway of the same configuration as the cluster `gateway`.
     #[must_use]
     pub fn behind_itself(mut self) -> Self {
         self.is_behind_itself = true;
         self
     }
 
-    /// The same with the build that traps.
+    /// This setup with the build that traps.
     #[must_use]
     pub fn trapping(mut self) -> Self {
         self.build = Build::Trapping;
@@ -67,7 +68,7 @@ pub enum Reply {
     RetryAfter(u16, u32),
     /// With this status and `Retry-After` as a date, here in seconds since the Unix epoch.
     RetryAt(u16, u64),
-    /// 200, so much later.
+    /// With 200, after this time.
     Slow(Duration),
     /// Never.
     Hang,
@@ -91,7 +92,7 @@ pub struct Request {
 }
 
 impl Request {
-    /// Without headers and body, over HTTP/1.1 on a connection of its own.
+    /// A request without headers and body, over HTTP/1.1 on a connection of its own.
     pub fn new(method: &str, path: &str) -> Self {
         Self {
             method: method.to_owned(),
@@ -105,47 +106,48 @@ impl Request {
         }
     }
 
-    /// An event in JSON.
+    /// A request with an event in JSON.
     pub fn event(path: &str, body: impl Into<Vec<u8>>) -> Self {
         Self::new("POST", path).header("content-type", "application/json").body(body)
     }
 
-    /// With one header more.
+    /// This request with one header more.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// With this body.
+    /// This request with this body.
     #[must_use]
     pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.body = body.into();
         self
     }
 
-    /// Its body in pieces of so many bytes, its length not announced.
+    /// This request with its body in chunks of so many bytes, and without the length of the body.
     #[must_use]
     pub fn in_chunks(mut self, bytes: usize) -> Self {
         self.chunk = Some(bytes);
         self
     }
 
-    /// Over HTTP/2.
+    /// This request over HTTP/2.
     #[must_use]
     pub fn http2(mut self) -> Self {
         self.is_http2 = true;
         self
     }
 
-    /// Over HTTP/2 and with a trailer.
+    /// This request over HTTP/2 and with a trailer.
     #[must_use]
     pub fn trailer(mut self, name: &str, value: &str) -> Self {
         self.trailer = Some((name.to_owned(), value.to_owned()));
         self.http2()
     }
 
-    /// Over a connection that is kept alive between requests: even ones are to one worker, odd ones to the other.
+    /// This request over a connection that is kept alive between requests: connections with even numbers are to one
+    /// worker, those with odd numbers to the other.
     #[must_use]
     pub fn over(mut self, connection: usize) -> Self {
         self.over = Some(connection);
@@ -157,7 +159,7 @@ impl Request {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Ticket(pub(crate) usize);
 
-/// What a client was answered.
+/// The answer that a client got.
 #[derive(Clone, Debug)]
 pub struct Answer {
     /// The status.
@@ -169,14 +171,14 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// The status, and what the body says of the event, or what is wrong.
+    /// The answer as a line: the status code, and the body's `title`, or else its `status`.
     pub fn line(&self) -> String {
         let replayed = if self.header("idempotent-replayed") == "true" { ", replayed" } else { "" };
         let word = if self.json.get("title").is_some() { self.text("title") } else { self.text("status") };
         format!("answered {} {word}{replayed}", self.status)
     }
 
-    /// The status, what the body says of the event, and of each of its deliveries.
+    /// The answer as lines: its [line](Self::line), and one for each delivery in the body.
     pub fn lines(&self) -> Vec<String> {
         let deliveries = self.json.get("deliveries").and_then(Value::as_array).into_iter().flatten();
         let deliveries = deliveries.map(|delivery| {
@@ -187,7 +189,7 @@ impl Answer {
         std::iter::once(self.line()).chain(deliveries).collect()
     }
 
-    /// A value of the body, as text; `-` when it is not there.
+    /// A value of the body, as text; `-` when there is none.
     pub fn text(&self, key: &str) -> String {
         self.json.get(key).map_or("-".to_owned(), plain)
     }
@@ -206,15 +208,15 @@ impl Answer {
 /// An attempt as its receiver saw it.
 #[derive(Clone, Debug)]
 pub struct Seen {
-    /// When it began, since some moment before the first.
+    /// When the attempt began, since some moment before the first attempt.
     pub at: Duration,
-    /// When it arrived, since the Unix epoch.
+    /// When the attempt arrived, since the Unix epoch.
     pub wall: Duration,
     /// The headers, names in lower case.
     pub headers: Vec<(String, String)>,
     /// The body.
     pub body: Vec<u8>,
-    /// A signature on it is that of the secret that the receiver knows.
+    /// A signature of the attempt verifies with the secret that the receiver knows.
     pub verified: bool,
 }
 
@@ -224,12 +226,12 @@ impl Seen {
         find(&self.headers, name)
     }
 
-    /// `x-webhook-id`.
+    /// The header `x-webhook-id`.
     pub fn id(&self) -> &str {
         self.header("x-webhook-id")
     }
 
-    /// `x-webhook-attempt`.
+    /// The header `x-webhook-attempt`.
     pub fn attempt(&self) -> &str {
         self.header("x-webhook-attempt")
     }
@@ -246,19 +248,19 @@ pub(crate) fn plain(value: &Value) -> String {
 
 /// A running gateway with two workers, and its receivers.
 pub trait Gateway {
-    /// Does time pass only where a scenario says so? Elsewhere what is due may come late.
+    /// Says whether time passes only where a scenario says so. On any other gateway what is due may come late.
     fn is_exact(&self) -> bool;
     /// Makes a request and does not wait for the answer.
     ///
     /// # Errors
-    /// When it cannot be made.
+    /// When the request cannot be made.
     fn begin(&mut self, request: &Request) -> Result<Ticket>;
     /// Waits for an answer.
     ///
     /// # Errors
-    /// When there is none, or no such request waits.
+    /// When there is no answer, or no such request waits.
     fn finish(&mut self, ticket: Ticket) -> Result<Answer>;
-    /// Has a request been answered?
+    /// Says whether a request has been answered.
     ///
     /// # Errors
     /// When no such request waits.
@@ -268,7 +270,7 @@ pub trait Gateway {
     /// # Errors
     /// When no such request waits.
     fn leave(&mut self, ticket: Ticket) -> Result<()>;
-    /// Says how an endpoint answers its next attempts; 200 afterwards.
+    /// Sets how an endpoint answers its next attempts; afterwards it answers 200.
     ///
     /// # Errors
     /// When there is no such endpoint.
@@ -286,12 +288,12 @@ pub trait Gateway {
     /// Ends all receivers: nobody listens at their ports any more.
     ///
     /// # Errors
-    /// When that cannot be done.
+    /// When the receivers cannot be ended.
     fn shut(&mut self) -> Result<()>;
     /// Starts the receivers again; they answer 200.
     ///
     /// # Errors
-    /// When they do not come up.
+    /// When the receivers do not come up.
     fn reopen(&mut self) -> Result<()>;
     /// The time of day, since the Unix epoch.
     fn now(&self) -> Duration;
@@ -300,19 +302,21 @@ pub trait Gateway {
     /// # Errors
     /// When the gateway breaks down.
     fn pass(&mut self, time: Duration) -> Result<()>;
-    /// Loads another configuration or filter; says whether it is taken. If it is, new connections get to it from now on.
+    /// Loads another configuration or build; says whether the gateway takes it. If so, new connections are served by
+    /// the new configuration from now on.
     ///
     /// # Errors
-    /// When the gateway does neither take nor refuse it.
+    /// When the gateway neither takes nor refuses the update.
     fn update(&mut self, to: &Start) -> Result<bool>;
-    /// Waits until what updates replaced has drained, if it [drains at once](Start::drains_at_once).
+    /// Waits until the configurations that updates replaced have drained, if they [drain at
+    /// once](Start::drains_at_once).
     ///
     /// # Errors
-    /// When it does not.
+    /// When a configuration does not drain.
     fn drain(&mut self) -> Result<()>;
 }
 
-/// A moment in seconds since the Unix epoch, as HTTP writes it (RFC 9110).
+/// The HTTP date (RFC 9110) of a moment, in seconds since the Unix epoch.
 pub(crate) fn http_date(seconds: u64) -> String {
     httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds))
 }

@@ -1,4 +1,5 @@
-//! Plays the scenarios on both gateways and prints how they compare. Words choose those whose names contain one.
+//! Plays the scenarios on both gateways and prints how the results compare. Words as arguments choose the scenarios
+//! whose names contain one of the words.
 
 use std::process::ExitCode;
 

@@ -17,12 +17,12 @@ use crate::{APPLICATION, Answer, Build, ENDPOINTS, Gateway, Reply, Request, Seen
 /// An Envoy with two workers, and a receiver.
 pub struct Real {
     gateway: gatepost_e2e::Gateway,
-    /// The one behind it.
+    /// The gateway behind the first one, if there is one.
     inner: Option<gatepost_e2e::Gateway>,
-    /// None while nobody listens.
+    /// The receiver; `None` while nobody listens.
     receiver: Option<Receiver>,
     port: u16,
-    /// What receivers saw that have ended since.
+    /// The attempts that former receivers saw, by endpoint.
     earlier: HashMap<String, Vec<Seen>>,
     kept: HashMap<usize, Connection>,
     requests: HashMap<Ticket, (Option<usize>, Pending)>,
@@ -30,10 +30,10 @@ pub struct Real {
 }
 
 impl Real {
-    /// Starts both.
+    /// Starts Envoy and the receiver.
     ///
     /// # Errors
-    /// When one does not come up.
+    /// When either does not come up.
     pub fn start(start: &Start) -> Result<Self> {
         let receiver = receiver(0)?;
         let (_, port) = receiver.address().rsplit_once(':').context("the receiver has no port")?;
@@ -187,7 +187,7 @@ impl Gateway for Real {
         SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
     }
 
-    /// Here it is the real time, and the scenario says that nothing is to happen in it.
+    /// Sleeps: on a real gateway time is real. The scenario says that nothing is to happen meanwhile.
     fn pass(&mut self, time: Duration) -> Result<()> {
         thread::sleep(time);
         Ok(())
@@ -208,7 +208,7 @@ fn retry_after(status: u16, value: &str) -> Value {
 
 fn seen(record: Record) -> Seen {
     Seen {
-        // An attempt may arrive late, and make the next one seem early.
+        // The time that was signed: an attempt that arrives late would make the next one seem early.
         at: Duration::from_secs_f64(record.signed),
         wall: Duration::from_secs_f64(record.wall),
         body: record.body(),

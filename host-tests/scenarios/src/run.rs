@@ -9,14 +9,14 @@ use anyhow::{Context, Result};
 
 use crate::{Gateway, Scenario, Start};
 
-/// What was observed of a scenario.
+/// The verdict on a scenario.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// What its list says.
+    /// The observed lines are those expected.
     AsExpected,
-    /// Something else.
+    /// Other lines were observed: these.
     Differs(Vec<String>),
-    /// It could not be played to its end: why.
+    /// The scenario could not be played to its end, for this reason.
     Broken(String),
 }
 
@@ -30,7 +30,8 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// Plays these scenarios on gateways that `start` starts, so many at once; their verdicts, in the same order.
+/// Plays these scenarios on gateways that `start` starts, `at_once` at a time. Returns their verdicts, in the same
+/// order.
 pub fn run<G: Gateway>(
     scenarios: &[Scenario],
     at_once: usize,
@@ -70,7 +71,8 @@ fn play<G: Gateway>(scenario: &Scenario, start: &impl Fn(&Start) -> Result<G>) -
     }
 }
 
-/// Line by line; where time is not exact a line's `+2 s` may be `+3 s`, but never `+1 s`.
+/// Compares line by line. Where time is not exact, an observed line may have `+3 s` in place of `+2 s`, but never `+1
+/// s`.
 fn is_as_expected(observed: &[String], expected: &[&str], is_exact: bool) -> bool {
     let same = |(line, due): (&String, &&str)| line == due || !is_exact && is_late(line, due);
     observed.len() == expected.len() && observed.iter().zip(expected).all(same)
@@ -91,8 +93,9 @@ fn is_late(line: &str, due: &str) -> bool {
 mod tests {
     use super::is_as_expected;
 
+    /// On a real gateway an attempt may be late, but neither early nor another attempt.
     #[test]
-    fn on_a_real_gateway_an_attempt_may_be_late_but_not_early_nor_another() {
+    fn attempt_on_a_real_gateway_may_be_late_but_not_early() {
         let expected = ["answered 202", "+2 s: attempt 2"];
         let is =
             |line: &str, is_exact| is_as_expected(&["answered 202".to_owned(), line.to_owned()], &expected, is_exact);

@@ -1,4 +1,7 @@
 //! The scenarios, a file for each theme.
+//!
+//! The functions in these files are long and not split: each is a list of scenarios, and a scenario is read from its
+//! name to its last step.
 
 use crate::Scenario;
 
@@ -18,7 +21,7 @@ mod replays;
 mod rollouts;
 mod updates;
 
-/// All of them.
+/// All scenarios.
 pub fn all() -> Vec<Scenario> {
     let themes = [
         attempts::all(),

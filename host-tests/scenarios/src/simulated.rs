@@ -14,7 +14,7 @@ use host_tests::{Application, Builder, Call, Filter, Forwarded, Headers, Process
 use crate::steps::signature;
 use crate::{APPLICATION, Answer, Build, ENDPOINTS, Gateway, Reply, Request, Seen, Start, Ticket, VARIABLE, secret};
 
-/// How long an answer may take.
+/// The longest time that an answer may take, in simulated time.
 const LIMIT: Duration = Duration::from_secs(90);
 
 /// A simulated process with two workers.
@@ -24,16 +24,16 @@ pub struct Simulated {
     requests: Vec<StreamId>,
     /// The last request on each connection that is kept alive.
     kept: HashMap<usize, StreamId>,
-    /// When nobody listened: what was attempted then no receiver saw.
+    /// The times when nobody listened: no receiver saw the attempts that were made then.
     shut: Vec<Range<Duration>>,
-    /// What the application got.
+    /// The requests that the application got.
     application: Rc<RefCell<Vec<Forwarded>>>,
-    /// How it answers next.
+    /// The next answers of the application.
     replies: Rc<RefCell<VecDeque<host_tests::Reply>>>,
 }
 
 impl Simulated {
-    /// Starts it.
+    /// Starts the process.
     ///
     /// # Errors
     /// When the filter does not build, or refuses the configuration.
@@ -59,14 +59,15 @@ impl Simulated {
         self.requests.get(ticket.0).copied().context("no such request")
     }
 
-    /// The calls that reached a receiver.
+    /// The calls to an endpoint that reached its receiver.
     fn calls(&self, endpoint: &str) -> impl Iterator<Item = &Call> {
         let calls = self.process.calls(endpoint).into_iter();
         calls.filter(|call| !self.shut.iter().any(|shut| shut.contains(&call.at)))
     }
 }
 
-/// A process in front of the application that keeps what it got there, and answers it so.
+/// The builder of a process in front of an application that adds the requests it gets to `application`, and answers
+/// them by `replies`.
 fn builder(
     start: &Start,
     application: &Rc<RefCell<Vec<Forwarded>>>,
@@ -84,7 +85,7 @@ fn builder(
     Ok(builder.config(start.config.to_string()))
 }
 
-/// Another process as an upstream: its time is that of the one in front of it.
+/// Another process as an upstream: its clock follows that of the process in front of it.
 fn through(mut inner: Process) -> Upstream {
     Upstream::by(move |call| passed_on(&mut inner, call).unwrap_or_else(|_| host_tests::Reply::disconnect()))
 }
@@ -262,7 +263,7 @@ fn seen(call: &Call, endpoint: &str) -> Seen {
     of(&call.headers, &call.body, endpoint, (call.at, Duration::from_millis(call.wall_millis)))
 }
 
-/// What a receiver makes of a request.
+/// A request as its receiver sees it, with the verdict on its signatures.
 fn of(headers: &Headers, body: &[u8], endpoint: &str, (at, wall): (Duration, Duration)) -> Seen {
     let header = |name: &str| headers.get(name).unwrap_or_default().to_owned();
     let signature = signature(&secret(endpoint), &header("x-webhook-timestamp"), body);

@@ -1,4 +1,4 @@
-//! What many scenarios do.
+//! The steps that many scenarios share.
 
 use std::time::Duration;
 
@@ -8,48 +8,48 @@ use serde_json::{Value, json};
 use crate::gateway::plain;
 use crate::{Answer, Gateway, OPERATE, Reply, Request, Seen, Start, config, endpoint};
 
-/// What was observed, a line each.
+/// The lines that were observed.
 pub type Observed = Result<Vec<String>>;
 
-/// What events carry where it does not matter.
+/// The body of events, where their content does not matter.
 pub const BODY: &str = r#"{"amount": 42}"#;
 
-/// A lease, and all that has to happen after it on a busy machine.
+/// The longest wait for something to be observed: a lease, and all that has to happen after it on a busy machine.
 const LIMIT: Duration = Duration::from_secs(40);
-/// Between two looks.
+/// The pause between two looks.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// One endpoint, by its defaults.
+/// The setup with one endpoint, `billing`, which has the defaults.
 pub fn plain_start() -> Start {
     billing(json!({}))
 }
 
-/// One endpoint whose entry has these keys too.
+/// The setup with one endpoint, `billing`, whose entry has these keys too.
 pub fn billing(more: Value) -> Start {
     config(&[endpoint("billing", more)])
 }
 
-/// Three attempts, a second apart, and a breaker that stays out of it.
+/// The setup with one endpoint that has three attempts, a second apart, and a breaker that does not open.
 pub fn patient() -> Start {
     billing(json!({"retry": {"delays": ["0s", "1s", "1s"]}, "breaker": {"failures": 100}}))
 }
 
-/// Configurations that differ in what their attempts call themselves.
+/// The setup whose attempts have this `user-agent`, which tells configurations apart.
 pub fn named(agent: &str) -> Start {
     patient().with(json!({"user_agent": agent}))
 }
 
-/// One whose calls may be under way for as long as an update and a drain take.
+/// The setup with this `user-agent` whose calls may be under way for as long as an update and a drain take.
 pub fn unhurried(agent: &str) -> Start {
     billing(json!({"timeout": "30s"})).with(json!({"user_agent": agent}))
 }
 
-/// The same configuration, its producers waiting for the end of their events.
+/// This setup with producers that wait for the end of their events' deliveries.
 pub fn waiting(start: Start) -> Start {
     start.with(json!({"routes": [route("ingest", "/events/{event}", json!({"ack": "delivered"}))]}))
 }
 
-/// A route whose last capture is the event type, with more keys.
+/// The config entry of a route whose capture `event` is the event type, with more keys.
 pub fn route(name: &str, path: &str, more: Value) -> Value {
     let mut route = json!({"name": name, "match": {"path": path}, "event": "{event}"});
     crate::merge(&mut route, more);
@@ -62,7 +62,7 @@ pub fn send(gateway: &mut dyn Gateway, request: &Request) -> Result<Answer> {
     gateway.finish(ticket)
 }
 
-/// The event `paid`.
+/// A request with the event `paid`.
 pub fn paid() -> Request {
     Request::event("/events/paid", BODY)
 }
@@ -72,7 +72,7 @@ pub fn post(gateway: &mut dyn Gateway) -> Result<Answer> {
     send(gateway, &paid())
 }
 
-/// Says something to the admin surface, in the name of who may change things; `null`: without a body.
+/// Sends a command to the admin surface with the token that may change things; a `null` command has no body.
 pub fn operate(gateway: &mut dyn Gateway, method: &str, path: &str, command: &Value) -> Result<Answer> {
     let body = if command.is_null() { String::new() } else { command.to_string() };
     let request = Request::new(method, &format!("/gatepost/{path}")).body(body);
@@ -86,8 +86,8 @@ pub fn begun(gateway: &mut dyn Gateway) -> Result<()> {
     first_ticks(gateway)
 }
 
-/// Opens these connections, even ones to one worker and odd ones to the other: on the real gateway that takes a while,
-/// and what is to follow each other at once would not.
+/// Opens so many connections, those with even numbers to one worker and those with odd numbers to the other. On the
+/// real gateway this takes a while, and requests that are to follow each other at once would not.
 pub fn connected(gateway: &mut dyn Gateway, connections: usize) -> Result<()> {
     for connection in 0..connections {
         send(gateway, &Request::new("GET", "/gatepost/health").over(connection))?;
@@ -95,14 +95,16 @@ pub fn connected(gateway: &mut dyn Gateway, connections: usize) -> Result<()> {
     Ok(())
 }
 
-/// Loads another configuration and waits until it has begun on every thread; says whether it is taken.
+/// Loads another configuration and waits until it has begun on every thread. Returns a line that says whether it was
+/// taken.
 pub fn update(gateway: &mut dyn Gateway, to: &Start) -> Result<String> {
     let taken = gateway.update(to)?;
     first_ticks(gateway)?;
     Ok(format!("taken: {taken}"))
 }
 
-/// Which configuration is the newest is settled by the first ticks: a thread's is a second after it was configured.
+/// Waits for the first tick of every thread, a second after the thread was configured: the first ticks settle which
+/// configuration is the newest.
 fn first_ticks(gateway: &mut dyn Gateway) -> Result<()> {
     pass(gateway, 1500)
 }
@@ -113,7 +115,7 @@ pub fn status(gateway: &mut dyn Gateway, pointer: &str) -> Result<String> {
     Ok(answer.json.pointer(pointer).map_or_else(|| "-".to_owned(), plain))
 }
 
-/// Looks until there is something to see.
+/// Looks until `look` finds something, and returns it; fails if that takes too long.
 pub fn until<T>(
     gateway: &mut dyn Gateway,
     what: &str,
@@ -132,19 +134,19 @@ pub fn until<T>(
     }
 }
 
-/// Waits until an endpoint has seen so many attempts; all of them.
+/// Waits until an endpoint has seen so many attempts, and returns all that it has seen.
 pub fn wait_for(gateway: &mut dyn Gateway, endpoint: &str, attempts: usize) -> Result<Vec<Seen>> {
     let what = format!("{attempts} attempts at {endpoint}");
     until(gateway, &what, |gateway| Ok((gateway.arrived(endpoint)? >= attempts).then_some(())))?;
     gateway.seen(endpoint)
 }
 
-/// Waits until the status says this at a JSON pointer.
+/// Waits until the admin surface's status has this value at a JSON pointer.
 pub fn wait_for_status(gateway: &mut dyn Gateway, pointer: &str, value: &str) -> Result<()> {
     until(gateway, &format!("{pointer} is {value}"), |gateway| Ok((status(gateway, pointer)? == value).then_some(())))
 }
 
-/// Waits until there are so many dead letters; each as a line, oldest first.
+/// Waits until there are so many dead letters. Returns each as a line, oldest first.
 pub fn letters(gateway: &mut dyn Gateway, count: usize) -> Observed {
     let listed = until(gateway, &format!("{count} dead letters"), |gateway| {
         let answer = operate(gateway, "GET", "dead-letters", &Value::Null)?;
@@ -161,7 +163,8 @@ pub fn letters(gateway: &mut dyn Gateway, count: usize) -> Observed {
         .collect())
 }
 
-/// Attempts as lines: what differs from one to the next, and how many whole seconds after it.
+/// Attempts as lines: for each the whole seconds since the one before, its number, its event type, whether it verifies,
+/// and whether it has the same id as the one before.
 pub fn lines(seen: &[Seen]) -> Vec<String> {
     let mut lines = Vec::new();
     let mut before: Option<&Seen> = None;
@@ -176,18 +179,18 @@ pub fn lines(seen: &[Seen]) -> Vec<String> {
     lines
 }
 
-/// Whole seconds. Clocks may be a little apart, and where time is not exact more seconds count as well.
+/// The whole seconds of a time, with a tolerance of 250 ms: clocks may be a little apart.
 pub fn seconds(time: Duration) -> u64 {
     (time + Duration::from_millis(250)).as_secs()
 }
 
-/// The numbers of attempts, in order.
+/// A line with the numbers of attempts, in order.
 pub fn numbers(seen: &[Seen]) -> String {
     let numbers: Vec<&str> = seen.iter().map(Seen::attempt).collect();
     format!("attempts {}", numbers.join(", "))
 }
 
-/// Posts one event; the answer, then the attempts at the billing endpoint.
+/// Posts one event. Returns the line of the answer, then those of the attempts at the billing endpoint.
 pub fn one(gateway: &mut dyn Gateway, replies: &[Reply], attempts: usize) -> Observed {
     gateway.script("billing", replies)?;
     let mut observed = vec![post(gateway)?.line()];
@@ -195,7 +198,8 @@ pub fn one(gateway: &mut dyn Gateway, replies: &[Reply], attempts: usize) -> Obs
     Ok(observed)
 }
 
-/// The same, and that nothing follows within three seconds.
+/// Does the same as [`one`], and then waits three seconds. The last line is the number of attempts, which shows that
+/// none followed.
 pub fn one_and_no_more(gateway: &mut dyn Gateway, replies: &[Reply], attempts: usize) -> Observed {
     let mut observed = one(gateway, replies, attempts)?;
     gateway.pass(Duration::from_secs(3))?;
@@ -203,7 +207,7 @@ pub fn one_and_no_more(gateway: &mut dyn Gateway, replies: &[Reply], attempts: u
     Ok(observed)
 }
 
-/// How many attempts an endpoint has seen so far.
+/// A line with the number of attempts that an endpoint has seen so far.
 pub fn in_all(gateway: &mut dyn Gateway, endpoint: &str) -> Result<String> {
     Ok(format!("{} attempts in all", gateway.arrived(endpoint)?))
 }
@@ -213,7 +217,7 @@ pub fn pass(gateway: &mut dyn Gateway, millis: u64) -> Result<()> {
     gateway.pass(Duration::from_millis(millis))
 }
 
-/// The signature of scheme `timestamped`: computed from what is signed alone.
+/// The signature of scheme `timestamped`, computed without the filter's code.
 pub fn signature(secret: &str, timestamp: &str, body: &[u8]) -> String {
     let code = hmac_sha256::HMAC::mac([timestamp.as_bytes(), b".", body].concat(), secret);
     code.iter().map(|byte| format!("{byte:02x}")).collect()

@@ -13,8 +13,9 @@ fn without_the_section_there_is_no_admin_surface_at_all() {
     assert!(process.forwarded(passing).is_some());
 }
 
+/// Whoever has no token or not the right one learns nothing and changes nothing.
 #[test]
-fn whoever_has_no_token_or_not_the_right_one_learns_nothing_and_changes_nothing() {
+fn missing_or_wrong_token_reveals_and_changes_nothing() {
     let mut process = start(&administered(config([endpoint("billing")])));
     advance(&mut process, seconds(1));
     let named = status(&mut process);

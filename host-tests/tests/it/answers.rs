@@ -19,8 +19,9 @@ fn envelope() -> Value {
     config
 }
 
+/// An accepted event is answered with its id type and deliveries.
 #[test]
-fn an_accepted_event_is_answered_with_its_id_type_and_deliveries() {
+fn accepted_event_is_answered_with_id_type_and_deliveries() {
     let mut process = start(&config([endpoint("billing"), endpoint("audit")]));
     let answer = answer(&mut process, 0, event("payment_verified"));
     assert_eq!(answer.status(), 202);
@@ -115,8 +116,9 @@ fn a_bad_event_is_kept_nowhere_and_the_worker_lives_on() {
     accept(&mut process, 0, event("payment_verified"));
 }
 
+/// Producers that wait on one worker are each answered for their own event.
 #[test]
-fn producers_that_wait_on_one_worker_are_each_answered_for_their_own_event() {
+fn concurrent_producers_each_get_their_own_answer() {
     let mut config = config([endpoint("billing"), endpoint("audit")]);
     config["routes"][0]["ack"] = json!("delivered");
     let mut process = start(&config);

@@ -34,8 +34,9 @@ fn failing() -> Upstream {
     Upstream::always(Reply::status(503))
 }
 
+/// What waits behind an open breaker longer than max age becomes a dead letter.
 #[test]
-fn what_waits_behind_an_open_breaker_longer_than_max_age_becomes_a_dead_letter() {
+fn open_breaker_past_max_age_makes_a_dead_letter() {
     let mut process = start(json!({"max_age": "30s"}), failing());
     open(&mut process);
     accept(&mut process, 0, event("payment_verified").body("too late"));

@@ -64,8 +64,9 @@ fn ten_mistakes_are_ten_lines_and_no_start() {
     );
 }
 
+/// The deepest configuration fits the stack and a deeper one is refused.
 #[test]
-fn the_deepest_configuration_fits_the_stack_and_a_deeper_one_is_refused() {
+fn deepest_config_fits_the_stack_and_a_deeper_is_refused() {
     let deep = |lists: usize| (0..lists).fold(json!(1), |inner, _| json!([inner]));
     let mut config = config([endpoint("billing")]);
     config["deep"] = deep(126);
@@ -138,8 +139,9 @@ fn a_struct_means_the_same_as_the_json() {
     assert_eq!(attempts(&process, "billing").len(), 1);
 }
 
+/// A filter that was not turned on sends nothing and producers get 202.
 #[test]
-fn a_filter_that_was_not_turned_on_sends_nothing_and_producers_get_202() {
+fn filter_not_enabled_sends_nothing_and_answers_202() {
     let mut config = config([endpoint("billing")]);
     config.as_object_mut().expect("an object").remove("enabled");
     let mut process = start(&config);

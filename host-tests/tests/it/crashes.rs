@@ -7,8 +7,9 @@ use serde_json::json;
 
 use crate::support::{accept, advance, config, endpoint, event, gateway, millis, seconds, start, wait, with};
 
+/// What a lost workers VM accepted is delivered by another ten seconds after its last sign of life.
 #[test]
-fn what_a_lost_workers_vm_accepted_is_delivered_by_another_ten_seconds_after_its_last_sign_of_life() {
+fn lost_workers_events_are_taken_over_after_ten_seconds() {
     let mut process = start(&config([endpoint("billing")]));
     let id = accept(&mut process, 0, event("paid"));
     process.kill_vm(Thread::Worker(0));
@@ -21,8 +22,9 @@ fn what_a_lost_workers_vm_accepted_is_delivered_by_another_ten_seconds_after_its
     assert_eq!(process.metric("gatepost_adopted_total"), Some(1));
 }
 
+/// A VM that traps while it accepts either answers and keeps or does neither.
 #[test]
-fn a_vm_that_traps_while_it_accepts_either_answers_and_keeps_or_does_neither() {
+fn vm_trap_while_accepting_answers_and_keeps_or_neither() {
     for after in 0..30 {
         let mut process = start(&config([endpoint("billing")]));
         process.add_rule(Rule::new(Point::AnyHostCall, Effect::Trap).on(Thread::Worker(0)).after(after).times(1));
@@ -39,8 +41,9 @@ fn a_vm_that_traps_while_it_accepts_either_answers_and_keeps_or_does_neither() {
     }
 }
 
+/// A worker that stalls past its lease and comes back does not deliver what was taken over.
 #[test]
-fn a_worker_that_stalls_past_its_lease_and_comes_back_does_not_deliver_what_was_taken_over() {
+fn worker_back_from_a_stall_delivers_nothing_taken_over() {
     let slow = Upstream::always(Reply::status(503));
     let retry = json!({"retry": {"delays": ["0s", "5s", "5s", "5s"]}, "breaker": {"failures": 100}});
     let mut process =
@@ -72,8 +75,9 @@ fn an_event_whose_attempts_kill_three_vms_is_a_dead_letter() {
     assert!(process.has_vm(Thread::Worker(0)));
 }
 
+/// A producer comes back to the new configuration while the drained one waits for the end of a call.
 #[test]
-fn a_producer_comes_back_to_the_new_configuration_while_the_drained_one_waits_for_the_end_of_a_call() {
+fn producer_gets_the_new_config_while_the_old_one_drains() {
     let slow = Upstream::always(Reply::status(200).after(seconds(3)));
     let a = config([endpoint("billing")]);
     let mut process = gateway(&a).cluster("billing", slow).start().expect("it starts");

@@ -76,8 +76,9 @@ fn jitter_lengthens_waits_by_up_to_its_share_and_not_all_alike() {
     assert!(spread > seconds(1), "{seen:?}");
 }
 
+/// An endpoint whose cluster Envoy does not know waits until it does.
 #[test]
-fn an_endpoint_whose_cluster_envoy_does_not_know_waits_until_it_does() {
+fn endpoint_with_unknown_cluster_waits_until_it_is_known() {
     let config = config([with(endpoint("billing"), json!({"cluster": "later"})), endpoint("audit")]);
     let unknown = with(config.clone(), json!({"endpoints": [config["endpoints"][1]]}));
     let mut process = gateway(&unknown).config(config.to_string()).start().expect("it starts");

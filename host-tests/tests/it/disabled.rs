@@ -11,8 +11,9 @@ fn delivery_status(process: &mut Process, worker: usize) -> String {
     body(&answer)["deliveries"][0]["status"].as_str().expect("a status").to_owned()
 }
 
+/// A changed entry in the config enables an endpoint that was gone.
 #[test]
-fn a_changed_entry_in_the_config_enables_an_endpoint_that_was_gone() {
+fn changed_config_entry_enables_a_gone_endpoint() {
     let gone = Upstream::replies([Reply::status(410)]);
     let old = config([endpoint("billing")]);
     let mut process = gateway(&old).cluster("billing", gone).start().expect("it starts");

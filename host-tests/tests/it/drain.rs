@@ -6,8 +6,9 @@ use serde_json::json;
 use crate::operator::{administered, request};
 use crate::support::{accept, advance, answered, body, config, endpoint, event, gateway, seconds, start, with};
 
+/// A drain does not wait long for what is held and says how much it is.
 #[test]
-fn a_drain_does_not_wait_long_for_what_is_held_and_says_how_much_it_is() {
+fn drain_waits_briefly_for_held_and_tells_how_many() {
     let disabled = with(endpoint("billing"), json!({"disabled": true}));
     let mut process = start(&administered(config([disabled])));
     accept(&mut process, 0, event("paid"));
@@ -23,8 +24,9 @@ fn a_drain_does_not_wait_long_for_what_is_held_and_says_how_much_it_is() {
     assert!(problem["instance"].is_string());
 }
 
+/// A drain that takes too long says how much is left and can be asked again.
 #[test]
-fn a_drain_that_takes_too_long_says_how_much_is_left_and_can_be_asked_again() {
+fn slow_drain_tells_what_is_left_and_can_be_repeated() {
     let hanging = Upstream::always(Reply::hang());
     let config = administered(config([with(endpoint("billing"), json!({"timeout": "70s"}))]));
     let mut process = gateway(&config).cluster("billing", hanging).start().expect("it starts");

@@ -5,8 +5,9 @@ use serde_json::json;
 
 use crate::support::{accept, advance, attempts, config, endpoint, event, gateway, millis, seconds, start, with};
 
+/// An attempt whose end is never told counts as timed out and is made again.
 #[test]
-fn an_attempt_whose_end_is_never_told_counts_as_timed_out_and_is_made_again() {
+fn attempt_without_an_end_times_out_and_is_retried() {
     let mut process = start(&config([with(endpoint("billing"), json!({"timeout": "1s"}))]));
     process.add_rule(Rule::new(Point::CallEnd, Effect::Drop).times(1));
     accept(&mut process, 0, event("paid"));
@@ -16,8 +17,9 @@ fn an_attempt_whose_end_is_never_told_counts_as_timed_out_and_is_made_again() {
     assert_eq!(process.metric("endpoint=.=billing;.;outcome=.=timeout;.;gatepost_attempts_total"), Some(1));
 }
 
+/// A wall clock that steps changes the timestamp and not the schedule.
 #[test]
-fn a_wall_clock_that_steps_changes_the_timestamp_and_not_the_schedule() {
+fn wall_clock_step_changes_timestamps_not_the_schedule() {
     let failing = Upstream::replies([Reply::status(503)]);
     let mut process = gateway(&config([endpoint("billing")])).cluster("billing", failing).start().expect("it starts");
     accept(&mut process, 0, event("paid"));
@@ -57,8 +59,9 @@ fn a_store_that_takes_nothing_is_a_503_and_nothing_is_sent() {
     assert!(process.calls("billing").is_empty());
 }
 
+/// Without the line that lets bodies arrive every event hangs as in Envoy.
 #[test]
-fn without_the_line_that_lets_bodies_arrive_every_event_hangs_as_in_envoy() {
+fn events_hang_without_allow_on_headers_stop_iteration() {
     let mut process = gateway(&config([endpoint("billing")])).hold_body_while_paused().start().expect("it starts");
     let stream = process.request(0, event("paid")).expect("it is taken");
     advance(&mut process, seconds(60));
@@ -67,8 +70,9 @@ fn without_the_line_that_lets_bodies_arrive_every_event_hangs_as_in_envoy() {
     assert_eq!(process.answer(passing).map(|answer| answer.status()), Some(200));
 }
 
+/// After a restart of the process it starts with nothing and delivers again.
 #[test]
-fn after_a_restart_of_the_process_it_starts_with_nothing_and_delivers_again() {
+fn restarted_process_starts_empty_and_delivers_again() {
     let hanging = Upstream::always(Reply::hang());
     let mut process = gateway(&config([endpoint("billing")])).cluster("billing", hanging).start().expect("it starts");
     accept(&mut process, 0, event("paid"));
@@ -83,8 +87,9 @@ fn after_a_restart_of_the_process_it_starts_with_nothing_and_delivers_again() {
     assert_eq!(process.calls("billing").len(), 2);
 }
 
+/// A thread whose clock is off signs by its own clock and keeps the schedule.
 #[test]
-fn a_thread_whose_clock_is_off_signs_by_its_own_clock_and_keeps_the_schedule() {
+fn thread_with_a_wrong_clock_signs_by_it_on_schedule() {
     let failing = Upstream::replies([Reply::status(503)]);
     let mut process = gateway(&config([endpoint("billing")])).cluster("billing", failing).start().expect("it starts");
     process.skew_wall_clock(Thread::Worker(0), 90_000);

@@ -85,8 +85,9 @@ fn a_delivery_is_pending_or_held_or_ended_in_the_way_it_ended() {
     }
 }
 
+/// Attempts that were made are shown when another worker goes on.
 #[test]
-fn attempts_that_were_made_are_shown_when_another_worker_goes_on() {
+fn earlier_attempts_are_shown_after_a_worker_takeover() {
     let config = administered(config([with(endpoint("billing"), json!({"retry": {"delays": ["0s", "30s"]}}))]));
     let replies = Upstream::replies([Reply::status(503)]);
     let mut process = gateway(&config).cluster("billing", replies).start().expect("it starts");

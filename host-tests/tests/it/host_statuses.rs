@@ -97,7 +97,7 @@ fn no_answer_that_envoy_gives_to_a_host_call_traps_the_filter() -> Result {
 
 /// A context that the SDK does not know, or a token, would be its panic, and so an error here.
 #[test]
-fn callbacks_come_only_to_contexts_and_with_tokens_that_the_sdk_knows() -> Result {
+fn callbacks_carry_only_contexts_and_tokens_the_sdk_knows() -> Result {
     let mut process = start()?;
     live(&mut process)?;
     process.kill_vm(Thread::Worker(0));

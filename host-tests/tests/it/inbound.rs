@@ -12,8 +12,9 @@ use crate::support::{advance, config, endpoint, gateway, millis, outcome, second
 
 const VERIFIED: &str = "x-gatepost-verified";
 
+/// A signed request reaches the application as it came with the name of the rule.
 #[test]
-fn a_signed_request_reaches_the_application_as_it_came_with_the_name_of_the_rule() {
+fn signed_request_reaches_the_application_with_its_rule() {
     let mut process = receiver();
     for scheme in SCHEMES {
         let message = Message::new(&process, scheme, "evt_1");
@@ -27,8 +28,9 @@ fn a_signed_request_reaches_the_application_as_it_came_with_the_name_of_the_rule
     }
 }
 
+/// What the client says of having been verified is removed on every path.
 #[test]
-fn what_the_client_says_of_having_been_verified_is_removed_on_every_path() {
+fn client_sent_verification_headers_are_always_removed() {
     let mut config = config([endpoint("billing")]);
     config["inbound"] = json!([rule("github"), with(rule("slack"), json!({"header": "X-Checked-By"})),]);
     let mut process = start(&config);
@@ -91,8 +93,9 @@ fn refusals(process: &Process, scheme: &'static str) -> Vec<Refused> {
     all
 }
 
+/// What is not verified is refused with a reason and never seen by the application.
 #[test]
-fn what_is_not_verified_is_refused_with_a_reason_and_never_seen_by_the_application() {
+fn unverified_request_is_refused_with_a_reason() {
     let mut process = receiver();
     for scheme in SCHEMES {
         for (request, result, status, says) in refusals(&process, scheme) {
@@ -137,8 +140,9 @@ fn no_refusal_tells_what_would_be_right() {
     }
 }
 
+/// A body of many pieces whose length is not told is refused as soon as it is over the limit.
 #[test]
-fn a_body_of_many_pieces_whose_length_is_not_told_is_refused_as_soon_as_it_is_over_the_limit() {
+fn chunked_body_over_the_limit_is_refused_at_once() {
     let rule = rule("github");
     let mut process = start(&with(verifying([rule]), json!({"limits": {"body": 1000}})));
     let piece = vec![b'x'; 300];

@@ -18,8 +18,9 @@ fn assert_verified_if_seen(process: &Process, stream: StreamId, case: &str) {
     }
 }
 
+/// Without shared data every message is refused and none passes.
 #[test]
-fn without_shared_data_every_message_is_refused_and_none_passes() {
+fn missing_shared_data_refuses_every_message() {
     for (call, skip) in [("proxy_get_shared_data", 0), ("proxy_set_shared_data", 0), ("proxy_set_shared_data", 1)] {
         for fault in FAULTS {
             for scheme in ["timestamped", "github"] {
@@ -61,8 +62,9 @@ fn revive(process: &mut Process) {
     }
 }
 
+/// Whatever host call fails nothing reaches the application unverified.
 #[test]
-fn whatever_host_call_fails_nothing_reaches_the_application_unverified() {
+fn failing_host_call_lets_nothing_through_unverified() {
     for scheme in SCHEMES {
         for fault in FAULTS {
             for after in 0..16 {
@@ -91,8 +93,9 @@ fn whatever_host_call_fails_nothing_reaches_the_application_unverified() {
     }
 }
 
+/// Wherever the VM traps nothing reaches the application unverified.
 #[test]
-fn wherever_the_vm_traps_nothing_reaches_the_application_unverified() {
+fn vm_trap_lets_nothing_through_unverified() {
     for scheme in ["timestamped", "standard"] {
         for after in 0..20 {
             let mut process = receiver();

@@ -75,8 +75,9 @@ fn every_spelling_of_an_inbound_path_is_verified() {
     }
 }
 
+/// A path that may be read as an inbound one is refused and counts for no rule.
 #[test]
-fn a_path_that_may_be_read_as_an_inbound_one_is_refused_and_counts_for_no_rule() {
+fn ambiguous_inbound_path_is_refused() {
     let mut process = receiver();
     for path in READINGS.iter().chain(&["/other/../else"]) {
         assert_eq!(stopped(&mut process, Request::post(path).body("{}")).status(), 400, "{path}");
@@ -114,8 +115,9 @@ fn other_paths_pass_untouched() {
     }
 }
 
+/// A rule may be for many paths and its own spelling does not matter.
 #[test]
-fn a_rule_may_be_for_many_paths_and_its_own_spelling_does_not_matter() {
+fn rule_may_cover_many_paths_in_any_spelling() {
     let many = with(rule("github"), json!({"match": {"path": "/Webhooks//{Tenant}/**", "methods": ["post", "PUT"]}}));
     let mut process = start(&verifying([many]));
     for path in ["/webhooks/acme/x", "/WEBHOOKS/Acme/x/y", "/webhooks/acme;v=1/x/z"] {
@@ -126,8 +128,9 @@ fn a_rule_may_be_for_many_paths_and_its_own_spelling_does_not_matter() {
     }
 }
 
+/// An event route of the same path in another spelling is behind verification.
 #[test]
-fn an_event_route_of_the_same_path_in_another_spelling_is_behind_verification() {
+fn event_route_on_an_inbound_path_requires_verification() {
     let mut config = config([endpoint("billing")]);
     config["inbound"] = json!([with(rule("github"), json!({"match": {"path": "/events/paid"}}))]);
     let mut process = start(&config);

@@ -86,8 +86,9 @@ fn a_sender_that_rotates_may_sign_with_both_secrets_at_once() {
     }
 }
 
+/// A rule of two schemes takes either and every one that is there must hold.
 #[test]
-fn a_rule_of_two_schemes_takes_either_and_every_one_that_is_there_must_hold() {
+fn rule_of_two_schemes_takes_either_and_checks_all_present() {
     let both = json!({"signature": [
         {"scheme": "timestamped"},
         {"scheme": "standard", "secrets": [{"value": OTHER_SECRET}]},

@@ -52,8 +52,9 @@ fn each_attempt_is_counted_by_its_outcome_and_timed() {
     assert_eq!(durations.iter().max(), Some(&1000));
 }
 
+/// Each delivery is counted by its end and timed from its acceptance.
 #[test]
-fn each_delivery_is_counted_by_its_end_and_timed_from_its_acceptance() {
+fn delivery_is_counted_by_result_and_timed_from_acceptance() {
     let replies = [Reply::status(503), Reply::status(200).after(millis(10)), Reply::status(400)];
     let config = config([endpoint("billing")]);
     let mut process = gateway(&config).cluster("billing", Upstream::replies(replies)).start().expect("it starts");
@@ -111,8 +112,9 @@ fn every_series_is_there_at_zero_before_anything_happens() {
     assert_eq!(process.metrics().filter(|name| name.contains("gatepost_")).count(), 12 + 7 + 24);
 }
 
+/// A hundred endpoints have all their series within half a minute.
 #[test]
-fn a_hundred_endpoints_have_all_their_series_within_half_a_minute() {
+fn hundred_endpoints_have_all_series_within_half_a_minute() {
     let names: Vec<String> = (0..100).map(|number| format!("endpoint-{number}")).collect();
     let mut all = config([]);
     all["endpoints"] = names.iter().map(|name| endpoint(name)).collect();
@@ -124,8 +126,9 @@ fn a_hundred_endpoints_have_all_their_series_within_half_a_minute() {
     }
 }
 
+/// What is pending is shown for all workers and goes with the VM that takes it over.
 #[test]
-fn what_is_pending_is_shown_for_all_workers_and_goes_with_the_vm_that_takes_it_over() {
+fn pending_gauge_covers_all_workers_and_survives_takeover() {
     let waiting = json!({"retry": {"delays": ["0s", "60s"]}, "breaker": {"failures": 100}});
     let config = config([with(endpoint("billing"), waiting), endpoint("audit")]);
     let down = Upstream::always(Reply::status(503));
@@ -148,8 +151,9 @@ fn what_is_pending_is_shown_for_all_workers_and_goes_with_the_vm_that_takes_it_o
     assert_eq!(pending(&process), (0, 0, 0));
 }
 
+/// Dead letters and disabled endpoints are shown within a second.
 #[test]
-fn dead_letters_and_disabled_endpoints_are_shown_within_a_second() {
+fn dead_letter_and_disabled_gauges_update_within_a_second() {
     let config = config([endpoint("billing"), endpoint("audit")]);
     let gone = Upstream::always(Reply::status(410));
     let mut process = gateway(&config).cluster("billing", gone).start().expect("it starts");
@@ -160,8 +164,9 @@ fn dead_letters_and_disabled_endpoints_are_shown_within_a_second() {
     assert_eq!(count(&process, "gatepost_dead_letters"), 1);
 }
 
+/// Each delivery is counted once whatever VMs and configurations it outlives.
 #[test]
-fn each_delivery_is_counted_once_whatever_vms_and_configurations_it_outlives() {
+fn delivery_is_counted_once_across_vms_and_configs() {
     let slow = Upstream::always(Reply::status(200).after(millis(700)));
     let first = config([endpoint("billing")]);
     let mut process = gateway(&first).cluster("billing", slow).start().expect("it starts");
@@ -187,8 +192,9 @@ fn each_delivery_is_counted_once_whatever_vms_and_configurations_it_outlives() {
     assert_eq!(count(&process, "route=.=ingest;.;result=.=accepted;.;gatepost_events_total"), accepted);
 }
 
+/// The gauges of an endpoint that is gone from the config say nothing any more.
 #[test]
-fn the_gauges_of_an_endpoint_that_is_gone_from_the_config_say_nothing_any_more() {
+fn gauges_of_a_removed_endpoint_are_reset() {
     let both = config([endpoint("billing"), endpoint("audit")]);
     let gone = Upstream::always(Reply::status(410));
     let mut process = gateway(&both).cluster("billing", gone).start().expect("it starts");

@@ -134,8 +134,9 @@ impl Receiver {
     }
 }
 
+/// Of changed requests none reaches the application unless it is the same message.
 #[test]
-fn of_changed_requests_none_reaches_the_application_unless_it_is_the_same_message() {
+fn mutated_request_is_refused_unless_equivalent() {
     let mut rng = Rng::with_seed(0);
     let mut receiver = Receiver::start(&mut rng);
     let mut counts: BTreeMap<&str, Count> = BTreeMap::new();

@@ -27,8 +27,9 @@ fn types(process: &Process, endpoint: &str) -> Vec<String> {
     told(process, endpoint).into_iter().map(|(event_type, _)| event_type).collect()
 }
 
+/// A breaker that opens and closes is told once over all workers.
 #[test]
-fn a_breaker_that_opens_and_closes_is_told_once_over_all_workers() {
+fn breaker_open_and_close_are_told_once_over_all_workers() {
     let config = administered(config([billing(json!({"retry": {"delays": ["0s", "20s", "60s"]}})), ops()]));
     let mut process =
         gateway(&config).cluster("billing", Upstream::always(Reply::status(503))).start().expect("it starts");
@@ -63,8 +64,9 @@ fn whoever_does_not_ask_by_name_is_told_nothing() {
     assert_eq!(process.calls("ops").len(), 1, "it wants no event of a producer");
 }
 
+/// A dead letter is told with its delivery and nothing of the event.
 #[test]
-fn a_dead_letter_is_told_with_its_delivery_and_nothing_of_the_event() {
+fn dead_letter_event_names_its_delivery_and_no_event_data() {
     let config = administered(config([billing(json!({})), ops()]));
     let mut process =
         gateway(&config).cluster("billing", Upstream::always(Reply::status(400))).start().expect("it starts");
@@ -81,8 +83,9 @@ fn a_dead_letter_is_told_with_its_delivery_and_nothing_of_the_event() {
     assert_eq!(get(&mut process, "dead-letters")["dead_letters"][0]["delivery"], payload["delivery"]);
 }
 
+/// A rollback a promotion and a 410 are told by the worker that made them.
 #[test]
-fn a_rollback_a_promotion_and_a_410_are_told_by_the_worker_that_made_them() {
+fn rollback_promotion_and_410_are_told_by_their_worker() {
     let phases = json!([{"percent": 50, "for": "10s"}, {"percent": 100}]);
     let rollout = json!({"phases": phases, "guard": {"max_breaker_opens": 0}});
     let gone = with(endpoint("gone"), json!({"events": ["bye"]}));
@@ -122,8 +125,9 @@ fn a_rollback_a_promotion_and_a_410_are_told_by_the_worker_that_made_them() {
     );
 }
 
+/// What an operator does is told once and only when it changes something.
 #[test]
-fn what_an_operator_does_is_told_once_and_only_when_it_changes_something() {
+fn operator_change_is_told_once_and_only_if_effective() {
     let config = administered(config([billing(json!({})), endpoint("audit"), ops()]));
     let mut process = gateway(&config).start().expect("it starts");
     advance(&mut process, seconds(1));
@@ -150,7 +154,7 @@ fn what_an_operator_does_is_told_once_and_only_when_it_changes_something() {
 }
 
 #[test]
-fn it_is_kept_and_retried_like_any_event_but_its_dead_letter_is_not_told() {
+fn operational_event_is_retried_but_its_death_is_not_told() {
     let second = with(endpoint("second"), json!({"events": ["gatepost.**"]}));
     let config = administered(config([billing(json!({})), ops(), second]));
     let mut process = gateway(&config)
@@ -187,7 +191,7 @@ fn two_endpoints_that_are_down_do_not_keep_each_other_busy() {
 }
 
 #[test]
-fn where_the_queue_is_full_it_is_dropped_counted_and_logged_and_nothing_waits() {
+fn full_queue_drops_operational_event_and_counts_it() {
     let ops = with(ops(), json!({"pending": 2, "disabled": true}));
     let config = administered(config([billing(json!({})), ops]));
     let mut process = gateway(&config)
@@ -212,7 +216,7 @@ fn where_the_queue_is_full_it_is_dropped_counted_and_logged_and_nothing_waits() 
 }
 
 #[test]
-fn it_is_not_sampled_and_while_the_filter_is_disabled_there_is_none() {
+fn operational_event_is_unsampled_and_absent_when_disabled() {
     let config = with(administered(config([billing(json!({})), ops()])), json!({"rollout": {"percent": 0}}));
     let mut process = gateway(&config).start().expect("it starts");
     advance(&mut process, seconds(1));

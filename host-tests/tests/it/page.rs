@@ -34,8 +34,9 @@ fn inside<'a>(html: &'a str, begin: &str, end: &str) -> &'a str {
     parts[1].split_once(end).expect("it ends").0
 }
 
+/// The page is served without a token and with headers that close it.
 #[test]
-fn the_page_is_served_without_a_token_and_with_headers_that_close_it() {
+fn page_needs_no_token_and_has_strict_headers() {
     let mut process = administered(json!({}));
     for path in ["/gatepost", "/gatepost/", "/gatepost?from=a-bookmark"] {
         let page = get(&mut process, path);
@@ -54,8 +55,9 @@ fn the_page_is_served_without_a_token_and_with_headers_that_close_it() {
     }
 }
 
+/// The policy allows the script and the style that are in the page and nothing else.
 #[test]
-fn the_policy_allows_the_script_and_the_style_that_are_in_the_page_and_nothing_else() {
+fn content_policy_allows_only_the_pages_script_and_style() {
     let page = get(&mut administered(json!({})), "/gatepost");
     let html = html(&page);
     let digest = |text: &str| STANDARD.encode(hmac_sha256::Hash::hash(text.as_bytes()));
@@ -68,8 +70,9 @@ fn the_policy_allows_the_script_and_the_style_that_are_in_the_page_and_nothing_e
     assert_eq!(page.header("content-security-policy"), policy);
 }
 
+/// Nothing in the page points outside of it or makes markup of data.
 #[test]
-fn nothing_in_the_page_points_outside_of_it_or_makes_markup_of_data() {
+fn page_has_no_outside_links_and_no_markup_from_data() {
     let html = html(&get(&mut administered(json!({})), "/gatepost"));
     // The name of a vocabulary, not an address.
     let html = html.replace("http://www.w3.org/2000/svg", "");
@@ -93,8 +96,9 @@ fn nothing_in_the_page_points_outside_of_it_or_makes_markup_of_data() {
     }
 }
 
+/// The page holds no data and is the same whatever has happened.
 #[test]
-fn the_page_holds_no_data_and_is_the_same_whatever_has_happened() {
+fn page_holds_no_data_and_never_changes() {
     let mut process = administered(json!({}));
     let before = get(&mut process, "/gatepost");
     accept(&mut process, 0, event("paid"));
@@ -105,8 +109,9 @@ fn the_page_holds_no_data_and_is_the_same_whatever_has_happened() {
     assert!(!html.contains("billing") && !html.contains("may-look"));
 }
 
+/// The page is compressed without a time so that a build can be repeated.
 #[test]
-fn the_page_is_compressed_without_a_time_so_that_a_build_can_be_repeated() {
+fn page_is_compressed_reproducibly() {
     let page = get(&mut administered(json!({})), "/gatepost");
     let decoder = GzDecoder::new(page.body.as_slice());
     let header = decoder.header().expect("a gzip header");
@@ -123,8 +128,9 @@ fn the_page_is_only_read() {
     assert_eq!(get(&mut process, "/gatepost//").status(), 401, "another path is no page");
 }
 
+/// The status says what the token may do so that the page offers no more.
 #[test]
-fn the_status_says_what_the_token_may_do_so_that_the_page_offers_no_more() {
+fn status_names_the_role_of_the_token() {
     let tokens = json!([{"value": "may-look"}, {"value": "may-change", "role": "operate"}]);
     let mut process = administered(json!({"tokens": tokens}));
     for (token, role) in [("may-look", "read"), ("may-change", "operate")] {

@@ -46,8 +46,9 @@ fn assert_untold(process: &Process, answers: &[&Answer], is_sent: bool) {
     }
 }
 
+/// An event with personal data is refused with pointers and nothing is kept or sent.
 #[test]
-fn an_event_with_personal_data_is_refused_with_pointers_and_nothing_is_kept_or_sent() {
+fn personal_data_is_refused_with_pointers_and_not_kept() {
     let mut process = start(&guarded(json!({})));
     let answer = answer(&mut process, 0, personal());
     assert_eq!((answer.status(), answer.header("content-type")), (422, "application/problem+json"));

@@ -21,8 +21,9 @@ fn dead_letters_are_listed_without_their_bodies() {
     assert!(!listed.to_string().contains("amount"), "{listed}");
 }
 
+/// More dead letters than one list holds are redelivered by one call.
 #[test]
-fn more_dead_letters_than_one_list_holds_are_redelivered_by_one_call() {
+fn one_call_redelivers_more_letters_than_a_list_holds() {
     let mut process = with_letters(1200);
     assert_eq!(get(&mut process, "dead-letters?limit=1000")["dead_letters"].as_array().map(Vec::len), Some(1000));
     process.set_upstream("billing", Upstream::always(Reply::status(200)));

@@ -19,8 +19,9 @@ fn is_seen(process: &Process, stream: StreamId) -> bool {
     process.forwarded(stream).is_some()
 }
 
+/// A message that was taken is acknowledged when it comes again and not seen by the application.
 #[test]
-fn a_message_that_was_taken_is_acknowledged_when_it_comes_again_and_not_seen_by_the_application() {
+fn repeated_message_is_acknowledged_and_not_passed_on() {
     for scheme in SCHEMES {
         let mut process = receiver();
         let message = Message::new(&process, scheme, "evt_1");
@@ -35,8 +36,9 @@ fn a_message_that_was_taken_is_acknowledged_when_it_comes_again_and_not_seen_by_
     }
 }
 
+/// A message that the application did not take goes through again.
 #[test]
-fn a_message_that_the_application_did_not_take_goes_through_again() {
+fn message_the_application_refused_passes_again() {
     let failures = || {
         [
             Reply::status(500),
@@ -65,8 +67,9 @@ fn a_message_that_the_application_did_not_take_goes_through_again() {
     }
 }
 
+/// An answer that breaks off after it began with 2xx was an answer.
 #[test]
-fn an_answer_that_breaks_off_after_it_began_with_2xx_was_an_answer() {
+fn answer_cut_off_after_2xx_counts_as_taken() {
     let broken = Reply::status(200).chunks(["half"]).cut();
     let mut process = before(rule("github"), [broken, Reply::reset()]).start().expect("it starts");
     for id in ["evt_1", "evt_2"] {
@@ -77,8 +80,9 @@ fn an_answer_that_breaks_off_after_it_began_with_2xx_was_an_answer() {
     }
 }
 
+/// An id that was taken is a duplicate under any other signature.
 #[test]
-fn an_id_that_was_taken_is_a_duplicate_under_any_other_signature() {
+fn taken_id_is_a_duplicate_under_any_signature() {
     for scheme in ["timestamped", "standard", "github", "stripe", "slack"] {
         let mut process = receiver();
         let message = Message::new(&process, scheme, "evt_1");
@@ -96,8 +100,9 @@ fn an_id_that_was_taken_is_a_duplicate_under_any_other_signature() {
     }
 }
 
+/// Where the id is not signed what was signed is a duplicate under any other id.
 #[test]
-fn where_the_id_is_not_signed_what_was_signed_is_a_duplicate_under_any_other_id() {
+fn unsigned_id_does_not_hide_a_duplicate() {
     for scheme in ["timestamped", "github"] {
         let mut process = receiver();
         let message = Message::new(&process, scheme, "evt_1");
@@ -127,8 +132,9 @@ fn a_message_that_was_signed_under_two_secrets_comes_once() {
     }
 }
 
+/// A thousand times on two workers at once the application sees it once.
 #[test]
-fn a_thousand_times_on_two_workers_at_once_the_application_sees_it_once() {
+fn thousand_repeats_on_two_workers_pass_once() {
     for scheme in SCHEMES {
         let slow = Reply::status(200).after(seconds(2));
         let mut process = before(rule(scheme), [slow]).start().expect("it starts");
@@ -168,8 +174,9 @@ fn what_one_rule_has_seen_another_has_not() {
     assert_eq!(passes(&mut process, request.body(message.body.clone())).header("x-gatepost-verified"), "other");
 }
 
+/// A claim of a VM that trapped is free again after five minutes and not before.
 #[test]
-fn a_claim_of_a_vm_that_trapped_is_free_again_after_five_minutes_and_not_before() {
+fn claim_of_a_trapped_vm_is_free_after_five_minutes() {
     let gateway = gateway(&verifying([rule("github")])).application(Application::replies([Reply::hang()]));
     let mut process = gateway.start().expect("it starts");
     let message = Message::new(&process, "github", "evt_1");
@@ -187,8 +194,9 @@ fn a_claim_of_a_vm_that_trapped_is_free_again_after_five_minutes_and_not_before(
     assert_eq!(stopped(&mut process, message.request()).status(), 200);
 }
 
+/// An answer that comes after its claim has lapsed takes nothing from the one that has it now.
 #[test]
-fn an_answer_that_comes_after_its_claim_has_lapsed_takes_nothing_from_the_one_that_has_it_now() {
+fn late_answer_leaves_the_next_claim_alone() {
     let replies = [Reply::status(500).after(seconds(320)), Reply::status(200).after(seconds(100))];
     let gateway = before(rule("github"), replies).route_timeout(seconds(0)).idle_timeout(seconds(0));
     let mut process = gateway.start().expect("it starts");
@@ -204,8 +212,9 @@ fn an_answer_that_comes_after_its_claim_has_lapsed_takes_nothing_from_the_one_th
     assert_eq!(stopped(&mut process, message.request()).status(), 200);
 }
 
+/// The table outlives another config another build and every VM.
 #[test]
-fn the_table_outlives_another_config_another_build_and_every_vm() {
+fn replay_table_outlives_config_build_and_vms() {
     let old = verifying([rule("timestamped")]);
     let mut process = start(&old);
     let message = Message::new(&process, "timestamped", "evt_1");
@@ -230,8 +239,9 @@ fn the_table_outlives_another_config_another_build_and_every_vm() {
     seen(&mut process);
 }
 
+/// A message under way while the config changes is ended by the old one.
 #[test]
-fn a_message_under_way_while_the_config_changes_is_ended_by_the_old_one() {
+fn message_under_way_is_ended_by_the_old_config() {
     let replies = [Reply::status(200).after(seconds(5)), Reply::status(500).after(seconds(5))];
     let mut process = before(rule("github"), replies).start().expect("it starts");
     let [taken, refused] = ["evt_1", "evt_2"].map(|id| Message::new(&process, "github", id));
@@ -247,8 +257,9 @@ fn a_message_under_way_while_the_config_changes_is_ended_by_the_old_one() {
     passes(&mut process, refused.request());
 }
 
+/// A full table refuses what is new and still knows what it holds.
 #[test]
-fn a_full_table_refuses_what_is_new_and_still_knows_what_it_holds() {
+fn full_replay_table_refuses_new_and_knows_the_old() {
     let mut process = start(&verifying([remembering("standard", json!({"capacity": 4}))]));
     let message = |process: &Process, number: usize| Message::new(process, "standard", &format!("evt_{number}"));
     let first: Vec<Message> = (0..4).map(|number| message(&process, number)).collect();
@@ -268,7 +279,7 @@ fn a_full_table_refuses_what_is_new_and_still_knows_what_it_holds() {
 }
 
 #[test]
-fn or_lets_what_is_new_pass_unremembered_where_the_rule_says_so() {
+fn full_replay_table_may_let_new_messages_pass() {
     let mut process = start(&verifying([remembering("standard", json!({"capacity": 1, "when_full": "allow"}))]));
     let message = |process: &Process, number: usize| Message::new(process, "standard", &format!("evt_{number}"));
     let (held, over) = (message(&process, 0), message(&process, 1));
@@ -294,8 +305,9 @@ fn a_claim_that_a_failing_application_gives_back_makes_room() {
     }
 }
 
+/// A commit that could not be written is said and the message is not seen again before its claim ends.
 #[test]
-fn a_commit_that_could_not_be_written_is_said_and_the_message_is_not_seen_again_before_its_claim_ends() {
+fn failed_commit_is_logged_and_its_claim_stays() {
     let mut process = before(rule("slack"), [Reply::status(200).after(seconds(1))]).start().expect("it starts");
     let message = Message::new(&process, "slack", "evt_1");
     passes(&mut process, message.request());

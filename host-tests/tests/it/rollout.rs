@@ -91,8 +91,9 @@ fn a_tenant_is_in_or_out_whatever_it_sends() {
     }
 }
 
+/// A breaker that opens too often within a day is a rollback and what opened the day before counts no more.
 #[test]
-fn a_breaker_that_opens_too_often_within_a_day_is_a_rollback_and_what_opened_the_day_before_counts_no_more() {
+fn breaker_opening_too_often_in_a_day_rolls_back() {
     let guard = json!({"guard": {"max_breaker_opens": 3}});
     let breaker = json!({"failures": 1, "window": "120s", "open": "1s"});
     let billing = with(endpoint("billing"), json!({"retry": {"delays": ["0s"]}, "breaker": breaker}));
@@ -125,8 +126,9 @@ fn a_breaker_that_opens_too_often_within_a_day_is_a_rollback_and_what_opened_the
     assert_eq!(rollout(&mut process, 0)["reason"], "breaker_opens");
 }
 
+/// A rollback outlives the VM that saw it and the configuration.
 #[test]
-fn a_rollback_outlives_the_vm_that_saw_it_and_the_configuration() {
+fn rollback_outlives_the_vm_and_the_config() {
     let guard = json!({"guard": {"for": "5s", "min_events": 5}});
     let config = rolling([hasty("billing")], guard);
     let mut process =
@@ -141,8 +143,9 @@ fn a_rollback_outlives_the_vm_that_saw_it_and_the_configuration() {
     assert_eq!(rollout(&mut process, 0)["state"], "rolled_back");
 }
 
+/// Operators set promote hold and roll back and are told what cannot be.
 #[test]
-fn operators_set_promote_hold_and_roll_back_and_are_told_what_cannot_be() {
+fn operators_can_set_promote_hold_and_roll_back() {
     let phases =
         json!([{"percent": 5, "for": "1h", "approval": "manual"}, {"percent": 50, "for": "1h"}, {"percent": 100}]);
     let mut process = start(&rolling([endpoint("billing"), endpoint("audit")], json!({"phases": phases})));
@@ -217,8 +220,9 @@ fn the_days_on_which_nothing_is_sent_are_not_part_of_a_phase() {
     assert_eq!(rollout(&mut process, 0)["percent"], 25);
 }
 
+/// An override whose value has changed in the config is not in force when that changes back.
 #[test]
-fn an_override_whose_value_has_changed_in_the_config_is_not_in_force_when_that_changes_back() {
+fn override_does_not_revive_when_config_changes_back() {
     let with_state = |enabled: bool, disabled: bool, percent: u32| {
         let billing = with(endpoint("billing"), json!({"disabled": disabled}));
         with(rolling([billing], json!({"percent": percent})), json!({"enabled": enabled}))
@@ -245,8 +249,9 @@ fn an_override_whose_value_has_changed_in_the_config_is_not_in_force_when_that_c
     }
 }
 
+/// Another guard and what an older configuration sees leave an operators share in force.
 #[test]
-fn another_guard_and_what_an_older_configuration_sees_leave_an_operators_share_in_force() {
+fn operators_share_survives_new_guard_and_old_config() {
     let config = |min_events: u32| {
         let rollout = json!({"percent": 50, "guard": {"min_events": min_events}});
         with(rolling([hasty("billing")], rollout), json!({"payload_guard": {"action": "report"}}))
@@ -271,8 +276,9 @@ fn another_guard_and_what_an_older_configuration_sees_leave_an_operators_share_i
     assert_eq!(rollout(&mut process, 0)["percent"], 1);
 }
 
+/// What a rolled back endpoint has no room to hold is a dead letter and the others get theirs.
 #[test]
-fn what_a_rolled_back_endpoint_has_no_room_to_hold_is_a_dead_letter_and_the_others_get_theirs() {
+fn overflow_of_a_rolled_back_endpoint_is_a_dead_letter() {
     let billing = with(hasty("billing"), json!({"pending": 20}));
     let mut process = start(&rolling([billing, hasty("audit")], json!({"guard": {}})));
     advance(&mut process, seconds(2));
@@ -287,8 +293,9 @@ fn what_a_rolled_back_endpoint_has_no_room_to_hold_is_a_dead_letter_and_the_othe
     assert_eq!(process.calls("billing").len(), 40);
 }
 
+/// What grew too old while it was held is no fault of the receiver.
 #[test]
-fn what_grew_too_old_while_it_was_held_is_no_fault_of_the_receiver() {
+fn expiry_while_held_is_not_blamed_on_the_receiver() {
     let billing = with(hasty("billing"), json!({"max_age": "2m"}));
     let mut process = start(&rolling([billing], json!({"guard": {"for": "30s", "min_events": 5}})));
     play(&mut process, 5, 5);
@@ -298,8 +305,9 @@ fn what_grew_too_old_while_it_was_held_is_no_fault_of_the_receiver() {
     assert_eq!(rollout(&mut process, 0)["state"], "fixed");
 }
 
+/// A receiver that nothing gets through to is rolled back although its breaker is open.
 #[test]
-fn a_receiver_that_nothing_gets_through_to_is_rolled_back_although_its_breaker_is_open() {
+fn unreachable_receiver_is_rolled_back_with_open_breaker() {
     let phases = json!([{"percent": 50, "for": "2m"}, {"percent": 100}]);
     let rollout = json!({"phases": phases, "guard": {"for": "5m"}});
     let down = Upstream::always(Reply::connect_failure());

@@ -13,8 +13,9 @@ fn stored(process: &Process, text: &str) -> usize {
     process.shared_data().filter(|(_, value)| holds(value)).count()
 }
 
+/// An accepted event is in shared data before its answer leaves.
 #[test]
-fn an_accepted_event_is_in_shared_data_before_its_answer_leaves() {
+fn accepted_event_is_stored_before_its_answer_leaves() {
     let mut process = start(&config([endpoint("billing")]));
     // A host call's answer leaves only after the callback; here nothing has run since.
     accept(&mut process, 0, event("payment_verified"));
@@ -40,8 +41,9 @@ fn every_key_begins_with_the_name_of_the_plugin() {
     assert!(process.queues().all(|name| name.starts_with("shop/")));
 }
 
+/// The writes that were recorded give in order what shared data holds.
 #[test]
-fn the_writes_that_were_recorded_give_in_order_what_shared_data_holds() {
+fn recorded_writes_replay_to_the_shared_data() {
     let mut process = gateway(&config([endpoint("billing")])).record_writes().start().expect("it starts");
     accept(&mut process, 0, event("payment_verified"));
     advance(&mut process, seconds(1));
@@ -102,8 +104,9 @@ fn slots_are_used_again_so_keys_and_bytes_stay_bounded() {
     }
 }
 
+/// What a worker accepted before it died is still in shared data.
 #[test]
-fn what_a_worker_accepted_before_it_died_is_still_in_shared_data() {
+fn accepted_event_survives_its_workers_death() {
     let hanging = Upstream::always(Reply::hang());
     let mut process = gateway(&config([endpoint("billing")])).cluster("billing", hanging).start().expect("it starts");
     accept(&mut process, 0, event("payment_verified"));
@@ -112,8 +115,9 @@ fn what_a_worker_accepted_before_it_died_is_still_in_shared_data() {
     assert_eq!(stored(&process, BODY), 1);
 }
 
+/// Once a dead workers lease is over the next to claim its partition delivers what is in it.
 #[test]
-fn once_a_dead_workers_lease_is_over_the_next_to_claim_its_partition_delivers_what_is_in_it() {
+fn dead_workers_partition_is_delivered_after_its_lease() {
     let hanging = Upstream::always(Reply::hang());
     let mut process = gateway(&config([endpoint("billing")])).cluster("billing", hanging).start().expect("it starts");
     let id = accept(&mut process, 0, event("payment_verified"));
@@ -128,8 +132,9 @@ fn once_a_dead_workers_lease_is_over_the_next_to_claim_its_partition_delivers_wh
     assert_eq!(stored(&process, BODY), 0);
 }
 
+/// A worker whose VM was rebuilt takes and delivers events again.
 #[test]
-fn a_worker_whose_vm_was_rebuilt_takes_and_delivers_events_again() {
+fn worker_with_a_rebuilt_vm_delivers_again() {
     let mut process = start(&config([endpoint("billing")]));
     accept(&mut process, 0, event("payment_verified"));
     advance(&mut process, seconds(1));

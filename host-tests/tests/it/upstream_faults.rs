@@ -7,8 +7,9 @@ use crate::support::{accept, advance, attempts, config, endpoint, event, gateway
 
 const BILLING: Point = Point::Upstream("billing");
 
+/// A rule fails one attempt at one cluster and the next is the scripts again.
 #[test]
-fn a_rule_fails_one_attempt_at_one_cluster_and_the_next_is_the_scripts_again() {
+fn rule_fails_one_attempt_and_the_script_goes_on() {
     let mut process = start(&config([endpoint("billing"), endpoint("audit")]));
     process.add_rule(Rule::new(BILLING, Effect::Fail(503)).times(1));
     accept(&mut process, 0, event("paid"));
@@ -17,8 +18,9 @@ fn a_rule_fails_one_attempt_at_one_cluster_and_the_next_is_the_scripts_again() {
     assert_eq!(process.metric("endpoint=.=billing;.;outcome=.=5xx;.;gatepost_attempts_total"), Some(1));
 }
 
+/// An answer that a rule keeps back is ended by the calls timeout.
 #[test]
-fn an_answer_that_a_rule_keeps_back_is_ended_by_the_calls_timeout() {
+fn withheld_answer_ends_by_the_call_timeout() {
     let mut process = start(&config([with(endpoint("billing"), json!({"timeout": "1s"}))]));
     process.add_rule(Rule::new(Point::AnyUpstream, Effect::Drop).times(1));
     accept(&mut process, 0, event("paid"));
@@ -43,8 +45,9 @@ fn a_rule_makes_a_cluster_slower_for_one_thread_alone() {
     assert!((400..410).contains(&took(1)));
 }
 
+/// A rule that was taken away or passes leaves the script alone.
 #[test]
-fn a_rule_that_was_taken_away_or_passes_leaves_the_script_alone() {
+fn removed_or_passing_rule_leaves_the_script_alone() {
     let mut process = start(&config([endpoint("billing")]));
     let rule = process.add_rule(Rule::new(BILLING, Effect::Fail(500)));
     process.remove_rule(rule);

@@ -1,8 +1,8 @@
 //! The admin surface: how operators see and change what the gateway does, over HTTP.
 //!
-//! It works on shared data alone, so any worker answers for all of them, and so does a filter of its own that has no
-//! endpoint in its config. Nothing it answers holds a secret or a payload. What it changes is in force on every worker
-//! within a second, and is one line of the log.
+//! The surface works on shared data alone, so any worker answers for all workers, and so does a separate filter whose
+//! config has no endpoint. No answer holds a secret or a payload. A change is in force on every worker within a second,
+//! and is one line of the log.
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -31,12 +31,12 @@ mod rollout;
 mod status;
 mod tell;
 
-/// A request to the surface.
+/// A request to the admin surface.
 #[derive(Clone, Copy, Debug)]
 pub struct AdminRequest<'a> {
     /// The method.
     pub method: &'a str,
-    /// What follows `admin.path`, without the query.
+    /// The path behind `admin.path`, without the query.
     pub path: &'a str,
     /// The query, without its question mark.
     pub query: &'a str,
@@ -46,18 +46,19 @@ pub struct AdminRequest<'a> {
     pub body: &'a [u8],
 }
 
-/// What follows from a request.
+/// The outcome of a request.
 #[derive(Debug)]
 pub enum Outcome {
-    /// This answer.
+    /// Nothing was changed: the answer.
     Answer(Answer),
-    /// The same, a line for the log, and the endpoints that were rolled back by it: something was changed.
+    /// Something was changed: the answer, a line for the log, and the names of the endpoints that the request rolled
+    /// back.
     Changed(Answer, String, Vec<String>),
-    /// An answer once nothing is pending any more, and a line for the log.
+    /// A drain has begun: a line for the log. The answer comes once nothing is pending any more.
     Drain(String),
 }
 
-/// Refused, with this problem.
+/// A result whose error is the problem that a request is refused with.
 type Result<T> = std::result::Result<T, Box<Problem>>;
 
 impl From<StoreError> for Box<Problem> {
@@ -66,7 +67,7 @@ impl From<StoreError> for Box<Problem> {
     }
 }
 
-/// Answers a request to the filter whose keys these are.
+/// Answers a request to the admin surface of the filter with these keys.
 pub fn handle(world: &mut World<'_>, keys: &Keys, admin: &Admin, request: &AdminRequest<'_>) -> Outcome {
     let mut surface = Surface {
         world,
@@ -89,7 +90,7 @@ pub fn handle(world: &mut World<'_>, keys: &Keys, admin: &Admin, request: &Admin
     }
 }
 
-/// The answer to a refused request: the problem, and which process it is, once that is known.
+/// The answer to a refused request: the problem, and the name of the process, once it is known.
 pub fn named(store: &mut dyn SharedStore, keys: &Keys, mut problem: Problem) -> Answer {
     problem.process = About::read(store, keys).ok().flatten().map(|about| about.process());
     problem.into()
@@ -100,11 +101,11 @@ struct Surface<'a, 'w> {
     keys: &'a Keys,
     admin: &'a Admin,
     request: &'a AdminRequest<'a>,
-    /// What the request's token allows, once it is known.
+    /// The role of the request's token, once the token is known.
     role: Role,
-    /// Whose token it is: the beginning of its SHA-256.
+    /// The name of the request's token in the log: the beginning of its SHA-256.
     holder: String,
-    /// Something was changed that could not be told to those who want to know.
+    /// The operational events about a change could not be kept.
     is_untold: bool,
     /// The endpoints that the request rolled back.
     rolled_back: Vec<String>,
@@ -171,8 +172,8 @@ impl Surface<'_, '_> {
         Err(Box::new(refusal.with("allow", method)))
     }
 
-    /// What the holder of the request's token may do. Every token is compared, whole, whatever it begins with: what is
-    /// compared are digests.
+    /// The role of the request's token. The token's digest is compared with the digest of every configured token, in
+    /// full, so that the time taken tells nothing of the tokens.
     fn role(&mut self) -> Result<Role> {
         const SCHEME: &[u8] = b"Bearer ";
         let token = self.request.authorization.and_then(|value| value.split_at_checked(SCHEME.len()));
@@ -191,7 +192,7 @@ impl Surface<'_, '_> {
         })
     }
 
-    /// The gateway this surface answers for.
+    /// The description of the gateway that this surface answers for.
     fn about(&mut self) -> Result<About> {
         About::read(self.world.store, self.keys)?.ok_or_else(|| {
             let detail = format!("no configuration of a filter named {} has begun to deliver yet", self.keys.filter());
@@ -256,13 +257,13 @@ impl Surface<'_, '_> {
         Ok(Outcome::Drain("drain=true".to_owned()))
     }
 
-    /// The answer to a change is how things stand now.
+    /// Answers a change with the gateway's status as it is now.
     fn changed(&mut self, about: &About, line: String) -> Result<Outcome> {
         Ok(Outcome::Changed(self.standing(about)?, line, std::mem::take(&mut self.rolled_back)))
     }
 }
 
-/// The answer to a drain, with how much is still pending, and how much of what is not is held.
+/// The answer to a drain request, with the numbers of deliveries that are still pending, and that are held instead.
 pub fn drained(store: &mut dyn SharedStore, keys: &Keys, about: &About, pending: usize, held: usize) -> Answer {
     if pending + held == 0 {
         return success(&Drained { process: about.process(), status: "drained".into(), pending: 0, held: 0 });
@@ -277,14 +278,14 @@ pub fn drained(store: &mut dyn SharedStore, keys: &Keys, about: &About, pending:
 }
 
 impl About {
-    /// Which process it is, as answers say it.
+    /// The process, as answers name it.
     fn process(&self) -> Process {
         let instance = self.instance.map(|id| id.to_string()).unwrap_or_default();
         Process { instance, started_at: self.started }
     }
 }
 
-/// 200 with this body.
+/// A 200 with this body in JSON.
 fn success(body: &impl Serialize) -> Answer {
     let headers = vec![("content-type", "application/json".to_owned()), ("cache-control", "no-store".to_owned())];
     Answer { status: 200, headers, body: json(body) }

@@ -1,4 +1,4 @@
-//! What a request is answered: a whole HTTP answer, and problems (RFC 9457).
+//! The HTTP answers of the gateway, and the problems (RFC 9457) that some of them carry.
 
 use std::borrow::Cow;
 
@@ -6,15 +6,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::time::{WallTime, rfc3339};
 
-/// One of the surface's words, such as `paused`.
+/// A word of an answer's JSON, such as `paused`.
 pub type Word = Cow<'static, str>;
 
 /// The Envoy process that answers.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 pub struct Process {
-    /// Its name, a UUID: another one after each start.
+    /// The name of the process: a UUID, a new one at each start.
     pub instance: String,
-    /// When its first worker began.
+    /// When the first worker of the process began.
     #[serde(default, with = "rfc3339")]
     pub started_at: WallTime,
 }
@@ -30,7 +30,7 @@ pub struct Answer {
     pub body: Vec<u8>,
 }
 
-/// A problem (RFC 9457).
+/// A problem (RFC 9457): the JSON of an answer that refuses a request, with the answer's headers.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(default)]
 pub struct Problem {
@@ -41,19 +41,19 @@ pub struct Problem {
     pub title: Word,
     /// The status.
     pub status: u16,
-    /// What is wrong with this request, or what can be done about it.
+    /// The fault of this request, or what can be done about it.
     pub detail: String,
-    /// The personal data in the event, for which it was refused.
+    /// The places of the personal data for which the event was refused.
     #[serde(flatten)]
     pub personal_data: Option<PersonalData>,
-    /// Deliveries that a drain still waits for.
+    /// The number of deliveries that a drain still waits for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pending: Option<u64>,
-    /// Deliveries that wait for an operator, for which no drain can wait.
+    /// The number of deliveries that wait for an operator, for which no drain can wait.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub held: Option<u64>,
-    /// The process that answers an operator. To RFC 9457 `instance` is a name for the occurrence; here it names where it
-    /// occurred, as in every other answer of the admin surface.
+    /// The process that answers an operator. In RFC 9457 `instance` names the occurrence of the problem; here it names
+    /// the process, as in every other answer of the admin surface.
     #[serde(flatten)]
     pub process: Option<Process>,
     /// Headers besides `content-type`.
@@ -61,24 +61,24 @@ pub struct Problem {
     pub headers: Vec<(&'static str, String)>,
 }
 
-/// Where there is personal data in an event, never what.
+/// The places of personal data in an event, never the data.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 pub struct PersonalData {
     /// The first findings, in the order of the payload.
     pub findings: Vec<PersonalDatum>,
-    /// How many there are.
+    /// The number of all findings.
     pub total: u64,
 }
 
 /// A place with personal data.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 pub struct PersonalDatum {
-    /// `metadata`: in the envelope's metadata, and not in the producer's body.
+    /// The part of the event: `metadata` for the envelope's metadata, `None` for the producer's body.
     #[serde(rename = "in", skip_serializing_if = "Option::is_none")]
     pub place: Option<Word>,
-    /// From there, RFC 6901.
+    /// The JSON pointer (RFC 6901) to the place within that part.
     pub pointer: String,
-    /// What kind of data it is.
+    /// The kind of the data.
     pub kind: Word,
 }
 
@@ -89,7 +89,7 @@ impl Problem {
         Self { kind, title, status, detail: detail.into(), ..Self::default() }
     }
 
-    /// The same with one header more.
+    /// The problem with one header more.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
@@ -126,20 +126,20 @@ impl Answer {
         Problem::new(status, title, detail).into()
     }
 
-    /// The same with one header more.
+    /// The answer with one header more.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
         self
     }
 
-    /// 405: the path makes events, but not by this method.
+    /// 405: a route or a rule has this path, but not with this method. `allow`: the methods that it takes.
     pub fn method_not_allowed(allow: &[String]) -> Self {
         let allow = allow.join(", ");
         Self::problem(405, "Method Not Allowed", &format!("this path takes {allow}")).with("allow", allow)
     }
 
-    /// 413: the body is over `limits.body`.
+    /// 413: the body is larger than the limit.
     pub fn too_large(limit: usize) -> Self {
         Problem::too_large(limit).into()
     }

@@ -1,4 +1,5 @@
-//! An event becomes attempts: who wants it, what is sent, what its end means, and when the next attempt is made.
+//! From an event to its attempts: who wants the event, what is sent, what the end of an attempt means, and when the
+//! next attempt is made.
 
 pub mod attempt;
 pub mod breaker;

@@ -1,37 +1,39 @@
 //! The engine of one worker: takes events, decides when which attempt leaves, and what its end means.
 //!
-//! It is a state machine in the manner of quinn-proto. The binding tells it what happened ([`Engine::handle_event`],
-//! [`Engine::handle_timeout`], [`Engine::handle_call_ended`] …), then performs what [`Engine::poll_action`] returns until that is `None`, and
-//! comes back at [`Engine::poll_timeout`] at the latest. It knows no host: clocks, randomness and shared data come in
-//! with each call as a [`World`]. A call that is late, repeated or about something unknown is a no-op.
+//! The engine is a state machine without I/O, in the manner of quinn-proto. The binding tells the engine what happened
+//! ([`Engine::handle_event`], [`Engine::handle_timeout`], [`Engine::handle_call_ended`] …), then performs the actions
+//! that [`Engine::poll_action`] returns until it returns `None`, and calls again at [`Engine::poll_timeout`] at the
+//! latest. The engine knows no host: clocks, randomness and shared data come in with each call as a [`World`]. A call
+//! that is late, repeated or about something unknown is a no-op.
 //!
-//! The VM's memory is a cache. Whatever was accepted stands in shared data first ([`crate::ledger`]), so any worker can
-//! take up what another left, and one that finds a partition taken over forgets what was in it.
+//! The VM's memory is a cache. An accepted event is written to shared data first ([`crate::ledger`]), so any worker can
+//! take over the events of another. A worker that finds its partition taken over drops the events of the partition from
+//! memory.
 //!
-//! It is made of parts, each of which knows nothing of the others:
+//! The engine is made of parts, each of which knows nothing of the others:
 //!
 //! | part | holds |
 //! |---|---|
-//! | `queue` (of `holdings`, `lane`, `flights`, `timers`, `pending`) | what was accepted and has not ended: partitions, the order of attempts, those under way |
+//! | `queue` (of `holdings`, `lane`, `flights`, `timers`, `pending`) | pending events, and their attempts |
 //! | `leadership` | which configuration delivers, and whether anything is delivered |
-//! | `endpoint` (of `counts`, `told`) | what is known and counted of one endpoint |
-//! | `telemetry` | what is counted of the process, and the history |
-//! | `output` (of `action`) | what is to be done and told |
+//! | `endpoint` (of `counts`, `told`) | the state and the counts of one endpoint |
+//! | `telemetry` | the counts of the process, and the history |
+//! | `output` (of `action`) | actions to perform, and notices to count and to log |
 //!
-//! What happens runs through several of them:
+//! What happens runs through several parts:
 //!
 //! | module | what happens |
 //! |---|---|
 //! | `requests` | what requests ask for: an event taken, a message verified, a command carried out |
-//! | `accept`, `inspect` | an event comes in: admitted, kept, committed; personal data in it |
+//! | `accept`, `inspect` | an event comes in: admitted, kept, committed; personal data in the event |
 //! | `send` | the gates before an attempt, and the attempt itself |
 //! | `settle` | the end of an attempt, of a delivery, of an event |
 //! | `pledge` | producers that wait for the end |
 //! | `hold` | partitions are claimed, adopted, handed over |
-//! | `count`, `gauges` | counts are written, and gauges told, once a second |
-//! | `watch` | the rollout: who gets what, and what follows from what was counted |
-//! | `tell` | the history of what has ended, and the gateway's own events |
-//! | `operate` | the admin surface, and who waits for an end of it all |
+//! | `count`, `gauges` | counts are written, and gauges reported, once a second |
+//! | `watch` | the rollout: which endpoint gets which event, and what follows from the counts |
+//! | `tell` | the history of ended events, and the gateway's operational events |
+//! | `operate` | the admin surface, and drain requests that wait until nothing is pending |
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -86,32 +88,33 @@ use output::Output;
 use queue::Queue;
 use telemetry::Telemetry;
 
-/// How often what has grown too old is looked for.
+/// The interval of the periodic work: the sweep of what is overdue, the watch of the rollouts, the gauges, the drain
+/// requests, and the partitions.
 const SWEEP: Duration = Duration::from_secs(1);
 
 /// The engine of one worker. See the module.
 pub struct Engine {
     config: Rc<Config>,
     keys: Keys,
-    /// Counts callbacks: what another one has read may have changed since.
+    /// The number of the current callback. Shared data that was read in an earlier callback may have changed since.
     callback: u64,
     idempotency: KeyTable,
-    /// The tables of what was verified.
+    /// The verifier of inbound messages, with its tables of messages already verified.
     gate: Verifier,
     leadership: Leadership,
     queue: Queue,
-    /// In the order of the config.
+    /// The states of the endpoints, in the order of the config.
     endpoints: Vec<EndpointState>,
     telemetry: Telemetry,
     output: Output,
-    /// Requests that wait until nothing is pending.
+    /// Drain requests, which wait until nothing is pending.
     drains: Vec<Drain>,
     swept: Instant,
 }
 
 impl Engine {
-    /// An engine with nothing to do. `filter`, the filter's name, begins every key in shared data. Touches nothing:
-    /// a partition is claimed at the first event.
+    /// Makes an engine with nothing to do. `filter`, the filter's name, begins every key in shared data. Shared data is
+    /// not touched: a partition is claimed at the first event.
     pub fn new(config: Rc<Config>, filter: &str) -> Self {
         let keys = Keys::new(filter);
         let window = guard::window(config.rollout.guard.as_ref());
@@ -137,29 +140,32 @@ impl Engine {
         &self.config
     }
 
-    /// The number of the partition that the worker accepts into, once it has one: it names the queue that wakes the
-    /// worker. With how many were claimed so far: a number that was given up may have woken another since.
+    /// The number of the partition that the worker accepts into, and how many such partitions it has claimed so far;
+    /// `None` before the first claim. The number names the queue that wakes the worker. The count tells a number that
+    /// was given up and claimed again: meanwhile its queue may have woken another worker.
     pub fn partition(&self) -> Option<(u32, u64)> {
         self.queue.home.map(|home| (home, self.queue.claims))
     }
 
-    /// Is a request's connection worth telling of ([`handle_connection`](Self::handle_connection))? To know its id costs a host call.
+    /// Says whether the engine needs [`handle_connection`](Self::handle_connection) at all: to learn the id of a
+    /// connection costs a host call.
     pub fn wants_connections(&self) -> bool {
         !self.config.endpoints.is_empty()
     }
 
-    /// Is this connection newer than all this worker has served?
+    /// Says whether this connection is newer than all that this worker has served.
     pub fn is_new(&self, connection: u64) -> bool {
         self.leadership.generation.is_new(connection)
     }
 
-    /// Time has passed; to be called in every callback. Keeps the leases, finds out which configuration delivers, and
-    /// ends what has grown too old.
+    /// Does the work that the time brings; to be called in every callback. Renews the leases, finds out which
+    /// configuration delivers, and once a second does the periodic work.
     pub fn handle_timeout(&mut self, world: &mut World<'_>) {
         // A store that cannot say whose a partition is takes no write either; the next callback asks again.
         let _ = self.renew(world);
         self.callback += 1;
-        // Before an attempt starts it is looked at in any case; a callback that starts none need not.
+        // Before an attempt starts the generation is checked in any case; a callback that starts no attempt need not
+        // check.
         if self.leadership.is_check_due(world.now.mono) {
             self.check_generation(world);
         }
@@ -175,7 +181,8 @@ impl Engine {
         }
     }
 
-    /// The next thing to do. Whoever performs a [`Action::Call`] reports its end.
+    /// The next action to perform; `None`: nothing is to be done now. Whoever performs an [`Action::Call`] reports its
+    /// end.
     pub fn poll_action(&mut self, world: &mut World<'_>) -> Option<Action> {
         loop {
             if let Some(action) = self.output.poll() {
@@ -193,13 +200,14 @@ impl Engine {
         }
     }
 
-    /// What is to be counted and written down at once, and not only by the next callback that asks for actions: who has
-    /// asked for a change finds its line where it belongs.
+    /// The next notice to count and to log, if there is one. Notices can be taken at once, without the actions of the
+    /// next callback, so that the log line of a change stands beside the request that asked for the change.
     pub fn poll_notice(&mut self) -> Option<Notice> {
         self.output.poll_notice()
     }
 
-    /// When to call [`handle_timeout`](Self::handle_timeout) and [`poll_action`](Self::poll_action) at the latest; `None`: at leisure.
+    /// The latest time of the next calls of [`handle_timeout`](Self::handle_timeout) and
+    /// [`poll_action`](Self::poll_action); `None`: no attempt and no answer is due.
     pub fn poll_timeout(&self) -> Option<Instant> {
         if !self.output.is_empty() {
             return Some(Instant::default());
@@ -209,7 +217,7 @@ impl Engine {
         [attempt, self.queue.pledges.first().map(|(deadline, _)| deadline)].into_iter().flatten().min()
     }
 
-    /// Does this worker start attempts?
+    /// Says whether this worker starts attempts.
     fn delivers(&self) -> bool {
         self.leadership.delivers(self.config.enabled)
     }
@@ -220,7 +228,7 @@ impl Engine {
         }
     }
 
-    /// A delivery has ended: its share is free again.
+    /// Gives back what a delivery took of its endpoint's share: the delivery has ended, or is another worker's now.
     fn discount(&mut self, endpoint: EndpointId, bytes: u64) {
         if let Some(EndpointState { share, .. }) = self.endpoints.get_mut(endpoint.0) {
             share.deliveries = share.deliveries.saturating_sub(1);

@@ -41,15 +41,15 @@ impl Headers {
         values.next().is_none().then_some(first)
     }
 
-    /// The names that a server behind the gateway may take for this lower-case one: CGI, and what descends from it, make
-    /// no difference between `_` and `-`.
+    /// The names among these headers that a server behind the gateway may take for `name`, which is in lower case: CGI,
+    /// and what descends from it, makes no difference between `_` and `-`.
     pub fn spellings_of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         let plain = |byte: u8| if byte == b'_' { b'-' } else { byte };
         let names = self.0.iter().map(|(name, _)| name.as_str());
         names.filter(move |other| other.bytes().map(plain).eq(name.bytes().map(plain)))
     }
 
-    /// The value under this lower-case name, if it came exactly once and is UTF-8; else nothing.
+    /// The value under this lower-case name, if it came exactly once and is UTF-8; else the empty string.
     pub fn text(&self, name: &str) -> &str {
         self.single(name).and_then(|value| std::str::from_utf8(value).ok()).unwrap_or_default()
     }
@@ -59,7 +59,7 @@ impl Headers {
         self.0.retain(|(name, _)| !names.contains(name));
     }
 
-    /// Sets the one header of this lower-case name.
+    /// Sets a header; it takes the place of all headers of this lower-case name.
     pub fn set(&mut self, name: &str, value: &[u8]) {
         self.0.retain(|(other, _)| other != name);
         self.0.push((name.to_owned(), value.to_vec()));
@@ -70,22 +70,23 @@ impl Headers {
     }
 }
 
-/// Is this a header name: a token of RFC 9110, section 5.6.2?
+/// Whether this is a header name: a token (RFC 9110, section 5.6.2).
 pub fn is_name(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
 }
 
-/// May these bytes be sent as a header value? Control characters may not: a CR or LF would begin another header.
+/// Whether these bytes may be sent as a header value. Control characters but the tab may not: a CR or LF would begin
+/// another header.
 pub fn is_value(value: &[u8]) -> bool {
     value.iter().all(|byte| *byte == b'\t' || (*byte >= b' ' && *byte != 0x7f))
 }
 
-/// Is this lower-case name one of those that Envoy acts on?
+/// Whether this lower-case name is one of those that Envoy acts on.
 pub fn is_envoys(name: &str) -> bool {
     name.starts_with("x-envoy-")
 }
 
-/// Does the gateway set this lower-case header itself, in every request it sends?
+/// Whether the gateway sets this lower-case header itself, in every request that it sends.
 pub fn belongs_to_the_gateway(name: &str) -> bool {
     OF_THE_GATEWAY.contains(&name)
 }
@@ -129,8 +130,9 @@ mod tests {
         assert_eq!(headers.spellings_of("x_gate_a").count(), 2);
     }
 
+    /// A header that came once is lent and one that came often is joined.
     #[test]
-    fn a_header_that_came_once_is_lent_and_one_that_came_often_is_joined() {
+    fn single_header_is_lent_and_a_repeated_one_joined() {
         assert!(matches!(headers().get("x-one"), Some(Cow::Borrowed(b"1"))));
         assert_eq!(headers().get("x-many").as_deref(), Some(&b"a, b, \xff"[..]));
         assert_eq!(headers().get("x-none"), None);

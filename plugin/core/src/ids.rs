@@ -1,4 +1,4 @@
-//! What names an event, and the numbers of routes, endpoints and inbound rules in a configuration.
+//! The id of an event, and the numbers of routes, endpoints and inbound rules in a configuration.
 
 use std::fmt;
 
@@ -28,7 +28,7 @@ impl EventId {
         Self(Builder::from_random_bytes(bytes).into_uuid().into_bytes())
     }
 
-    /// Reads what is printed: 32 hexadecimal digits in five groups.
+    /// Parses the printed form: 32 hexadecimal digits in five groups. `None` for any other text.
     pub fn parse(text: &str) -> Option<Self> {
         let id: Hyphenated = text.parse().ok()?;
         Some(Self(id.into_uuid().into_bytes()))

@@ -1,7 +1,8 @@
-//! Numbers by name: the one map of this crate's look-up structures, which are built once and then only read.
+//! An index of numbers by name: the map in this crate's look-up structures, which are built once and then only read.
 
-/// Numbers by name, in a sorted list. A look-up costs the logarithm of its size in comparisons, and an insertion in the
-/// worst order moves half of it: 4096 names of 16 B are 64 MiB in all, a few milliseconds for the largest config.
+/// An index of numbers by name: a sorted list. A look-up costs log2 n comparisons. An insertion moves the names behind
+/// it: 4096 names of 16 B in descending order, the worst, move 128 MiB in all, some milliseconds for the largest
+/// config.
 #[derive(Debug, Default)]
 pub(crate) struct Index(Vec<(Vec<u8>, usize)>);
 
@@ -12,7 +13,7 @@ impl Index {
         self.0.get(at).map(|(_, number)| *number)
     }
 
-    /// The number of this name, which is `fresh` if it had none.
+    /// The number of this name; gives the name the number `fresh` if it has none.
     pub(crate) fn get_or_insert(&mut self, name: &[u8], fresh: usize) -> usize {
         match self.place(name) {
             Ok(at) => self.0.get(at).map_or(fresh, |(_, number)| *number),
@@ -33,7 +34,8 @@ impl Index {
     }
 }
 
-/// Adds an item to an ascending list, once. Items that come in order, as they mostly do, are appended.
+/// Adds an item to an ascending list that does not hold it yet. Items that come in order, as they mostly do, are
+/// appended.
 pub(crate) fn insert_ascending<T: Ord>(items: &mut Vec<T>, item: T) {
     if let Err(at) = items.binary_search(&item) {
         items.insert(at, item);

@@ -1,4 +1,5 @@
-//! What outlives the process: nothing yet.
+//! The journal: what outlives the process. Nothing yet.
 //!
-//! Accepted means written to shared data ([`crate::ledger`]), which lives as long as its Envoy. A journal on a store that
-//! outlives it goes here: above the ledger, whose records it keeps, and below all that decides about deliveries.
+//! An event counts as accepted once it is written to shared data ([`crate::ledger`]), which lives as long as its Envoy.
+//! A journal in a store that outlives Envoy goes here: above the ledger, whose records it would keep, and below
+//! everything that decides about deliveries.

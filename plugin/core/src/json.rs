@@ -1,9 +1,10 @@
 //! Request bodies as JSON (RFC 8259), by serde_json: checked, and read by JSON pointer (RFC 6901).
 //!
 //! # Bounds
-//! To check a body of n bytes, and to read it by one pointer, is two passes over n bytes, whatever the body: serde_json
-//! parses it once, keeping nothing of what the pointer does not name, and `too_deep` looks at its brackets. A pointer
-//! descends at most [`POINTER_TOKENS_MAX`] levels; what it passes by is skipped by serde_json without recursion.
+//! To check a body of n bytes, and to read it by one pointer, takes two passes over n bytes, whatever the body:
+//! serde_json parses the body once and keeps only the value that the pointer names, and `too_deep` looks at the
+//! brackets. A pointer descends at most [`POINTER_TOKENS_MAX`] levels; serde_json skips the values beside the pointer
+//! without recursion.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -13,30 +14,32 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess,
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-/// A body is nested at most this deep: what serde_json takes, whose recursion limit is 128, and with it many receivers.
+/// The deepest nesting of a body: the most that serde_json takes, whose recursion limit is 128, and with it many
+/// receivers.
 pub const DEPTH_MAX: usize = 127;
 
-/// A pointer has at most this many tokens: each is one level of recursion.
+/// The largest number of tokens of a pointer: each is one level of recursion.
 pub const POINTER_TOKENS_MAX: usize = 32;
 
-/// Why a body is not the JSON that a route needs. Says where, never what: a body may hold anything.
+/// Why a body is not the JSON that a route needs. Names the place and quotes nothing of the body, which may hold
+/// anything.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BodyFault {
     /// No body at all.
     Empty,
-    /// The first byte that is not UTF-8, counted from 0.
+    /// The body is not UTF-8.
     NotUtf8 {
-        /// Its place.
+        /// The first byte that is not UTF-8, counted from 0.
         at: usize,
     },
-    /// Its arrays and objects are nested deeper than [`DEPTH_MAX`].
+    /// The body's arrays and objects are nested deeper than [`DEPTH_MAX`].
     TooDeep {
-        /// The byte, counted from 0, that opens the first that is too deep.
+        /// The byte, counted from 0, that opens the first array or object that is too deep.
         at: usize,
     },
-    /// The first place where it is not JSON.
+    /// The body is not JSON.
     NotJson {
-        /// What the parser met; it quotes nothing of the body.
+        /// The parser's message, with the first place that is not JSON; it quotes nothing of the body.
         reason: String,
     },
 }
@@ -52,7 +55,7 @@ impl fmt::Display for BodyFault {
     }
 }
 
-/// The body as text, if all of it is one JSON value.
+/// Checks that the body is one JSON value; returns the body as text.
 pub fn check(body: &[u8]) -> Result<&str, BodyFault> {
     let text = text(body)?;
     parse(text, PhantomData::<IgnoredAny>)?;
@@ -60,7 +63,7 @@ pub fn check(body: &[u8]) -> Result<&str, BodyFault> {
 }
 
 /// Parses a text that is one JSON value, and no deeper than [`DEPTH_MAX`]. serde_json counts the levels that a visitor
-/// enters, not those that it skips, so they are counted here.
+/// enters, not those that it skips, so [`too_deep`] counts all of them.
 fn parse<'a, S: DeserializeSeed<'a>>(text: &'a str, seed: S) -> Result<S::Value, BodyFault> {
     let mut json = serde_json::Deserializer::from_str(text);
     let value = seed.deserialize(&mut json).and_then(|value| json.end().map(|()| value)).map_err(not_json)?;
@@ -77,7 +80,7 @@ fn too_deep(json: &str) -> Option<usize> {
             b'{' | b'[' => depth += 1,
             b'}' | b']' => depth = depth.saturating_sub(1),
             b'"' => {
-                // To its closing quote: a backslash takes the next byte with it.
+                // A string, to its closing quote: a backslash takes the next byte with it.
                 while let Some((_, byte)) = bytes.next().filter(|(_, byte)| *byte != b'"') {
                     if byte == b'\\' {
                         bytes.next();
@@ -101,7 +104,7 @@ pub enum PointedAt {
     Composite,
 }
 
-/// A JSON pointer.
+/// A JSON pointer (RFC 6901).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pointer {
     text: String,
@@ -142,8 +145,8 @@ pub fn quoted(text: &str) -> String {
     Value::from(text).to_string()
 }
 
-/// The value of `key` in a JSON body whose `kind_key` has the value `kind`; `None` for a body of another kind, whose ids do
-/// not name messages.
+/// The value of `key` in a JSON body whose `kind_key` has the value `kind`; `None` for a body of another kind, whose
+/// ids do not name messages.
 pub fn id_at(body: &[u8], key: &str, (kind_key, kind): (&str, &str)) -> Option<Vec<u8>> {
     let read = |key: &str| match Pointer::parse(&format!("/{key}")).ok()?.read(body).ok()? {
         PointedAt::Scalar(text) => Some(text),
@@ -172,7 +175,7 @@ fn scalar(raw: &str) -> Result<PointedAt, BodyFault> {
     })
 }
 
-/// `~1` is `/` and `~0` is `~`; any other use of `~` is an error.
+/// Unescapes a token of a pointer: `~1` is `/` and `~0` is `~`; `None` for any other use of `~`.
 fn unescape(token: &str) -> Option<String> {
     let mut parts = token.split('~');
     let mut plain = parts.next()?.to_owned();
@@ -188,7 +191,8 @@ fn unescape(token: &str) -> Option<String> {
     Some(plain)
 }
 
-/// Finds the value behind these tokens of a pointer, as it is written. Nothing else of the document is kept.
+/// A serde visitor that finds the value behind these tokens of a pointer, as the document writes it, and keeps nothing
+/// else of the document.
 struct Behind<'p>(&'p [String]);
 
 impl<'de> DeserializeSeed<'de> for Behind<'_> {
@@ -262,7 +266,7 @@ impl<'de> Visitor<'de> for Behind<'_> {
     }
 }
 
-/// RFC 6901: digits without a leading zero.
+/// The array index that a token names (RFC 6901, section 4): digits without a leading zero.
 fn index(token: &str) -> Option<u64> {
     let canonical = token == "0" || !token.starts_with('0');
     (canonical && token.bytes().all(|byte| byte.is_ascii_digit())).then(|| token.parse().ok())?

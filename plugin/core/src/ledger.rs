@@ -1,26 +1,28 @@
-//! What a worker has accepted, in shared data: its partition, the lease that makes it the only writer, and the slots.
+//! The ledger: the events that a worker has accepted, in shared data. They stand in the slots of the worker's
+//! partition, whose lease makes the worker its only writer.
 //!
 //! | key | holds | written |
 //! |---|---|---|
 //! | `<name>/lease/<p>` | who owns partition `p`, and its heartbeat | claim, heartbeat |
 //! | `<name>/body/<p>/<i>` | an event's bytes and headers | once, at accept |
-//! | `<name>/state/<p>/<i>` | its deliveries | at accept and at each change |
+//! | `<name>/state/<p>/<i>` | the event's deliveries | at accept and at each change |
 //!
-//! The host can neither delete nor list keys, so both numbers count from 0 and the lowest free one is used first: the
-//! keys that exist are the high-water mark, and a reader of a partition may stop at the first that is missing. The body of
-//! a freed slot is one byte; its state stays until the slot is used again.
+//! The host can neither delete nor list keys, so partitions and slots are numbered from 0 and the lowest free number is
+//! used first: the keys that exist are the high-water mark, and a reader of a partition may stop at the first key that
+//! is missing. The body of a freed slot is one byte; its state stays until the slot is used again.
 //!
-//! **One writer.** Only the holder of the lease writes a partition. Every callback calls [`Partition::renew`] first. It
-//! trusts a heartbeat younger than [`HEARTBEAT`] without reading it: nobody may take a partition over before
-//! [`LEASE`] has passed since its holder's last one. An older heartbeat is renewed by compare-and-swap, which fails if
-//! the partition has changed hands; the worker then forgets what it held there. So a worker that stalls between
-//! callbacks is fenced off for good. One that stalls for `LEASE - HEARTBEAT`, seven seconds, inside a callback may still
-//! write in it: an event that it accepted, which [`Partition::rescan`] finds, or how one stands, which can make an
-//! attempt again. The store has no write that would prevent this for the price of one call.
+//! **One writer.** Only the holder of the lease writes a partition. Every callback calls [`Partition::renew`] first.
+//! The call trusts the worker's last heartbeat without reading the lease while that heartbeat is younger than
+//! [`HEARTBEAT`]: nobody may take a partition over before [`LEASE`] has passed since its holder's last heartbeat. An
+//! older heartbeat is renewed by compare-and-swap, which fails if the partition has changed hands; the worker then
+//! forgets what it held there. So a worker that stalls between callbacks is fenced off for good. A worker that stalls
+//! for `LEASE - HEARTBEAT`, seven seconds, inside a callback may still write to the partition: an event that it
+//! accepted, which [`Partition::rescan`] finds, or the state of an event, which can make an attempt again. The store
+//! has no write that would prevent this for the price of one call.
 //!
-//! **A lease's life.** Missing or freed: nothing is in the partition, and whoever needs one takes it
-//! ([`Partition::claim`]). Held: a VM's. Left, or held without a heartbeat for [`LEASE`]: there are events in it that
-//! nobody delivers, until a VM adopts it ([`Partition::adopt`]).
+//! **A lease's life.** Missing or freed: the partition is empty, and a worker that needs one claims it
+//! ([`Partition::claim`]). Held: the partition is a VM's. Left, or held without a heartbeat for [`LEASE`]: the
+//! partition holds events that nobody delivers, until a VM adopts it ([`Partition::adopt`]).
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -47,19 +49,20 @@ pub const HEARTBEAT: Duration = Duration::from_secs(3);
 /// How long after its last heartbeat an owner is taken for dead. Three heartbeats may be missed.
 pub const LEASE: Duration = Duration::from_secs(10);
 
-/// Partitions of one plugin: one for each worker, times the generations that drain side by side after config changes:
-/// 32 workers and 30 changes in the 10 minutes of a drain. Claiming reads at most this many keys, about 2 ms once in a
-/// worker's life.
+/// The largest number of partitions of one plugin: one for each worker, times the generations that drain side by side
+/// after config changes: 32 workers and 30 changes in the 10 minutes of a drain. Claiming reads at most this many keys,
+/// about 2 ms once in a worker's life.
 pub const PARTITIONS_MAX: u32 = 1024;
 
-/// How many leases a claim looks at: each one once, and as many again that another worker was quicker to take.
+/// The number of leases that a claim looks at: each of them once, and as many again for those that another worker was
+/// quicker to take.
 const CLAIM_TRIES: u32 = 2 * PARTITIONS_MAX;
 
-/// Whose a partition is. See the module.
+/// The lease of a partition: who owns the partition. See the module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Lease {
     Held {
-        /// The holder's.
+        /// The holder's nonce.
         nonce: u64,
         heartbeat: Instant,
     },
@@ -75,7 +78,7 @@ impl Record for Lease {
 }
 
 impl Lease {
-    /// May a partition that holds events be adopted?
+    /// Whether a partition under this lease may be adopted, if it holds events.
     fn is_abandoned(self, now: Instant) -> bool {
         match self {
             Self::Held { heartbeat, .. } => now.since(heartbeat) >= LEASE,
@@ -88,7 +91,7 @@ impl Lease {
     }
 }
 
-/// The nonce of a partition's holder, from the bytes of its lease; `None`: it was left.
+/// The nonce of a partition's holder, from the bytes of the lease; `None`: the partition was left.
 ///
 /// # Errors
 /// [`StoreError::UnknownFormat`].
@@ -99,46 +102,46 @@ pub fn holder(lease: &[u8]) -> Result<Option<u64>, StoreError> {
     })
 }
 
-/// The slots that one worker writes.
+/// A partition that this worker holds: the slots that only it writes.
 #[derive(Debug)]
 pub struct Partition {
     number: u32,
     lease_key: StoreKey<Lease>,
-    /// What the keys of the slots begin with.
+    /// The keys of the slots' bodies.
     body_keys: KeyRow<EventMeta>,
     state_keys: KeyRow<StateRecord<String>>,
     nonce: u64,
     heartbeat: Instant,
     freed: BinaryHeap<Reverse<u32>>,
-    /// Slots from here on were never used, or all hold nothing.
+    /// The number from which on all slots are free: they were never used, or hold nothing.
     untouched: u32,
-    /// Slots that hold records of another version.
+    /// The number of slots that hold records of another version.
     foreign: u32,
 }
 
-/// Does the worker still own its partition?
+/// Whether a worker still owns its partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Ownership {
     /// Yes.
     Held,
-    /// No: it was taken for dead.
+    /// No: the worker was taken for dead.
     Lost,
 }
 
 /// An event found in a partition that was adopted.
 #[derive(Debug)]
 pub struct Recovered {
-    /// Its slot.
+    /// The slot of the event.
     pub slot: u32,
-    /// Its state.
+    /// The state of the event.
     pub state: StateRecord<String>,
-    /// The bytes of its payload.
+    /// The size of the event's payload, in bytes.
     pub bytes: u64,
 }
 
 impl Partition {
-    /// Claims the lowest partition with nothing in it.
+    /// Claims the lowest partition that is empty.
     ///
     /// # Errors
     /// [`StoreError::Contended`] when all partitions are taken; the store's own.
@@ -156,8 +159,8 @@ impl Partition {
                     continue;
                 }
             };
-            // If somebody was quicker the next look says who: no number is left out, since readers stop at the first
-            // that is missing.
+            // If somebody was quicker, the loop looks at the same number again: no number is left out, since readers
+            // stop at the first that is missing.
             if let Some(partition) = Self::take(store, keys, number, cas, nonce, now)? {
                 return Ok(partition);
             }
@@ -165,11 +168,12 @@ impl Partition {
         Err(StoreError::Contended)
     }
 
-    /// Takes over the lowest partition that was left, or whose holder is dead, with the events in it, and says whether it
-    /// is. One under a lease of another version belongs to a filter that may be alive.
+    /// Takes over the lowest partition that was left, or whose holder is dead. Returns the partition, the events in it,
+    /// and whether its holder is dead. A partition under a lease of another version belongs to a filter that may be
+    /// alive.
     ///
     /// # Errors
-    /// The store's. A partition that was taken but could not be read is anybody's again after [`LEASE`].
+    /// The store's. A partition that was taken but could not be read may be adopted again after [`LEASE`].
     pub fn adopt(
         store: &mut dyn SharedStore,
         keys: &Keys,
@@ -186,7 +190,7 @@ impl Partition {
                 let mut recovered = partition.rescan(store)?;
                 let is_dead = lease != Lease::Left;
                 if is_dead {
-                    // Its holder may have died of an attempt that it wrote nothing of.
+                    // The holder may have died of an attempt of which it wrote nothing.
                     recovered.iter_mut().for_each(|event| event.state.trials = event.state.trials.max(1));
                 }
                 return Ok(Some((partition, recovered, is_dead)));
@@ -195,7 +199,7 @@ impl Partition {
         Ok(None)
     }
 
-    /// How many partitions were left and wait to be adopted.
+    /// The number of partitions that were left and wait to be adopted.
     ///
     /// # Errors
     /// The store's.
@@ -208,7 +212,7 @@ impl Partition {
         Ok(left)
     }
 
-    /// Writes the lease, unless somebody else was quicker.
+    /// Takes a partition by writing its lease under `cas`; `None`: somebody else was quicker.
     fn take(
         store: &mut dyn SharedStore,
         keys: &Keys,
@@ -236,7 +240,7 @@ impl Partition {
         }
     }
 
-    /// Its number, which also names the worker's queue.
+    /// The number of the partition, which also names the worker's queue.
     pub fn number(&self) -> u32 {
         self.number
     }
@@ -279,12 +283,12 @@ impl Partition {
         }
     }
 
-    /// Does it hold records of another version, which only a filter of that version can deliver?
+    /// Whether the partition holds records of another version, which only a filter of that version can deliver.
     pub fn is_foreign(&self) -> bool {
         self.foreign > 0
     }
 
-    /// Keeps an event: after this it survives the worker.
+    /// Keeps an event; returns its slot. From then on the event survives the worker.
     ///
     /// # Errors
     /// The store's; the slot is free again then.
@@ -302,7 +306,7 @@ impl Partition {
         match written {
             Ok(()) => Ok(slot),
             Err(error) => {
-                // A body without a state is free, but takes room.
+                // A slot with a body and no state is free, but its body takes room.
                 let _ = store.set(self.body_keys.at(slot).as_str(), &[FREED], None);
                 self.freed.push(Reverse(slot));
                 Err(error)
@@ -310,7 +314,7 @@ impl Partition {
         }
     }
 
-    /// Writes how an event's deliveries stand.
+    /// Writes the state of an event: how its deliveries stand.
     ///
     /// # Errors
     /// The store's.
@@ -318,7 +322,7 @@ impl Partition {
         store.set(self.state_keys.at(slot).as_str(), &state.encode()?, None)
     }
 
-    /// Reads the bytes of the event `id`.
+    /// Reads the metadata and the payload of the event `id`.
     ///
     /// # Errors
     /// The store's, and [`StoreError::UnknownFormat`] when the slot holds anything but that event.
@@ -333,8 +337,8 @@ impl Partition {
         if meta.id == id { Ok((meta, payload)) } else { Err(StoreError::UnknownFormat) }
     }
 
-    /// Frees a slot whose deliveries have all ended, by one write: a state whose body is freed, or another event's, stands
-    /// for nothing.
+    /// Frees a slot whose deliveries have all ended, by one write, of the body: a state counts for nothing beside a
+    /// body that is freed, or is another event's.
     ///
     /// # Errors
     /// The store's.
@@ -376,7 +380,7 @@ impl Partition {
                 (Ok((state, _)), Ok((meta, payload))) if meta.id == state.id => {
                     recovered.push(Recovered { slot, state, bytes: payload.len() as u64 });
                 }
-                // The body of an event that never was accepted, and the state of the one before it.
+                // The body of an event that never was accepted, and the state of the event that had the slot before.
                 (Ok(_), Ok(_)) => self.freed.push(Reverse(slot)),
                 _ => self.foreign += 1,
             }

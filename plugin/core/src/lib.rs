@@ -4,9 +4,9 @@
 //! code runs in Envoy's workers and under a simulated clock. The binding in `plugin/` turns callbacks into calls of
 //! [`engine::Engine`], performs its actions, and decides nothing.
 //!
-//! # The house
-//! A room is found by what happens to an event. A wing imports only from those below it in this list, and no two files
-//! import each other; `tests/house.rs` checks both from the sources.
+//! # Modules
+//! The modules are named by what happens to an event. The larger ones, called wings, are layers: a wing imports only
+//! from those below it in this list, and no two files import each other. `tests/house.rs` checks both from the sources.
 //!
 //! | wing | what happens there |
 //! |---|---|
@@ -17,18 +17,20 @@
 //! | [`ingress`] | a request becomes an event or an answer: routes, templates, payload guard, idempotency |
 //! | [`inbound`] | a request is verified: rules, replays |
 //! | [`egress`] | an event becomes attempts: subscriptions, headers, retry, breaker, rate, dead letters |
-//! | [`rollout`] | who gets what: the plan, how far it has come, the guard that ends it |
+//! | [`rollout`] | which share of the events an endpoint gets: the plan, its progress, the guard that ends it |
 //! | [`journal`] | what outlives the process: nothing yet |
 //! | [`ledger`] | what outlives a VM: partitions, leases, slots, generations |
 //! | [`store`] | data that all VMs share: records, their versions, changes by compare-and-swap |
-//! | [`signature`] | one scheme a file: sign and verify |
-//! | the ground | [`ids`], [`event_type`], [`outcome`], [`answer`], [`headers`], [`path`], [`json`], [`secret`], [`time`] |
+//! | [`signature`] | an attempt is signed, a request's signature verified: one scheme a file |
+//! | ground | [`ids`], [`event_type`], [`outcome`], [`answer`], [`headers`], [`path`], [`json`], [`secret`], [`time`] |
 //!
-//! The config stands above what it configures: a policy is a type beside its behaviour, and the config makes it.
+//! The config stands above what it configures: the type of a policy stands beside the code that applies it, and the
+//! config makes its values.
 //!
 //! # Invariants
 //! - An event that was accepted stands in shared data until each of its deliveries is delivered or a dead letter.
-//! - No attempt leaves while its endpoint's breaker is open; in half-open one leaves, over all workers.
+//! - No attempt leaves while its endpoint's breaker is open; while it is half-open one attempt leaves, over all
+//!   workers.
 //! - A delivery has one id, and at most as many attempts as its schedule, never sooner than the schedule says.
 //! - A signature is made at the moment of its attempt, over the bytes that are sent.
 //! - Keys in shared data are fixed, numbered slots: their number is bounded by the limits of the config.

@@ -1,4 +1,4 @@
-//! What an attempt came to, decided in one place: status, timeout, reset or connect failure, and `Retry-After`.
+//! The outcome of an attempt, decided in one place: status, timeout, reset or connect failure, and `Retry-After`.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::time::WallTime;
 
-/// A receiver's `Retry-After` is followed up to here: past it an operator would rather see a dead letter.
+/// The longest wait that a receiver's `Retry-After` can ask for: past it an operator would rather see a dead letter.
 pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
 
 /// A set of HTTP statuses, 100 to 599.
@@ -35,7 +35,7 @@ impl StatusSet {
         self.with(class * 100..class * 100 + 100)
     }
 
-    /// Is this status in the set?
+    /// Whether this status is in the set.
     pub fn contains(&self, status: u16) -> bool {
         (100..600).contains(&status)
             && self
@@ -78,8 +78,8 @@ pub enum EndingVerdict {
 }
 
 impl Ending {
-    /// The rules of delivery: 2xx is success; a timeout, reset or connect failure is always retried; of the other
-    /// statuses those in `retried` are, and the rest are final. A 3xx is never followed.
+    /// The verdict on the delivery: a 2xx is success; a timeout, reset or connect failure is always retried; of the
+    /// other statuses those in `retried` are retried, and the rest are final. A 3xx is never followed.
     pub fn verdict(self, retried: &StatusSet) -> EndingVerdict {
         match self {
             Self::Status(200..=299) => EndingVerdict::Delivered,
@@ -90,7 +90,7 @@ impl Ending {
         }
     }
 
-    /// The status the receiver answered with, if it did.
+    /// The status that the receiver answered with, if the receiver answered.
     pub fn status(self) -> Option<u16> {
         match self {
             Self::Status(status) => Some(status),
@@ -98,7 +98,8 @@ impl Ending {
         }
     }
 
-    /// A number for records: the status, or what no status is. [`from_code`](Self::from_code) reads it.
+    /// The ending as a number for records: the status, or 0 to 2, which no status is. [`from_code`](Self::from_code)
+    /// reads it.
     pub fn code(self) -> u16 {
         match self {
             Self::Timeout => 0,
@@ -108,7 +109,7 @@ impl Ending {
         }
     }
 
-    /// The ending of this number.
+    /// The ending that [`code`](Self::code) gave this number.
     pub fn from_code(code: u16) -> Self {
         match code {
             0 => Self::Timeout,
@@ -132,12 +133,12 @@ impl Ending {
     }
 }
 
-/// How the gateway ended a call.
+/// The end of a call: an attempt with its ending, or no attempt at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CallEnd {
-    /// It was an attempt, and ended so.
+    /// The call was an attempt, with this ending.
     Ended(Ending),
-    /// It never left the gateway: no attempt.
+    /// The call never left the gateway, and is no attempt.
     NotSent,
 }
 
@@ -175,19 +176,19 @@ pub fn retry_after(value: &[u8], now: WallTime) -> Option<Duration> {
 /// How a delivery ended; the label `result` of `gatepost_deliveries_total`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum DeliveryResult {
-    /// The receiver has it.
+    /// The receiver answered with a 2xx.
     Delivered,
-    /// It failed for good.
+    /// The delivery failed for good.
     Failed,
-    /// It grew older than `max_age`.
+    /// The delivery grew older than `max_age`.
     Expired,
 }
 
 impl DeliveryResult {
-    /// All of them.
+    /// All results.
     pub const ALL: [Self; 3] = [Self::Delivered, Self::Failed, Self::Expired];
 
-    /// The label's value.
+    /// The value of the label.
     pub fn label(self) -> &'static str {
         match self {
             Self::Delivered => "delivered",
@@ -200,20 +201,20 @@ impl DeliveryResult {
 /// Why a delivery became a dead letter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reason {
-    /// A final answer, or the schedule at its end.
+    /// The answer was final, or the retry schedule had no further attempt.
     Failed,
-    /// Older than `max_age`.
+    /// The delivery grew older than `max_age`.
     Expired,
     /// The endpoint's share of the queue was full (`overflow: dead_letter`).
     Overflow,
     /// The endpoint is no longer in the config.
     EndpointRemoved,
-    /// Whoever attempted it died, three times in a row.
+    /// The VM that attempted the event died, three times in a row.
     Poison,
 }
 
 impl Reason {
-    /// The word in logs, headers and answers.
+    /// The word for the reason in logs, headers and answers.
     pub fn label(self) -> &'static str {
         match self {
             Self::Failed => "failed",
@@ -235,8 +236,9 @@ mod tests {
         StatusSet::default().with([408, 429]).with_class(5)
     }
 
+    /// Only a 2xx delivers and only listed statuses and lost connections are tried again.
     #[test]
-    fn only_a_2xx_delivers_and_only_listed_statuses_and_lost_connections_are_tried_again() {
+    fn only_2xx_delivers_and_listed_or_lost_is_retried() {
         for status in 100..600 {
             let expected = match status {
                 200..=299 => EndingVerdict::Delivered,

@@ -1,11 +1,12 @@
 //! Paths: patterns in a trie, the headers that go with them, and the ways in which a path can be read.
 //!
-//! A request costs its own path, whatever the number of patterns: the trie is walked segment by segment, and what stands
-//! under one pattern is looked up by the header values it asks for. In each place a literal goes before a capture and
-//! a capture before `/**`; what the more specific pattern cannot serve is left to the less specific one.
+//! A look-up walks the trie along the path, segment by segment, and finds the routes of one pattern by the header
+//! values that they ask for: its cost does not grow with the number of routes. At each segment a literal goes before a
+//! capture and a capture before `/**`; a request that the more specific pattern cannot serve is left to the less
+//! specific one.
 //!
-//! It takes two steps, so that a request that matches nothing costs a look at its path and nothing else:
-//! [`Router::lookup`] with the path, and only if that finds something [`Router::with_headers`].
+//! A look-up takes two steps, so that a request that matches nothing costs a look at its path and nothing else:
+//! [`Router::lookup`] with the path, then [`Router::with_headers`] for each pattern that this found.
 
 use percent_encoding::{percent_decode, percent_decode_str};
 
@@ -17,7 +18,7 @@ mod pattern;
 use pattern::Segment;
 pub use pattern::{PathPattern, SEGMENTS_MAX};
 
-/// Patterns of paths, numbered in their order.
+/// A router: a trie of path patterns, whose routes are numbered in the order of the config.
 #[derive(Debug, Default)]
 pub struct Router {
     /// Node 0 is the root.
@@ -34,15 +35,15 @@ struct PathNode {
     rest: Leaf,
 }
 
-/// The routes of one pattern: a group for each set of header names they ask for.
+/// The routes of one pattern: a group for each set of header names that routes ask for.
 type Leaf = Vec<Group>;
 
 #[derive(Debug)]
 struct Group {
     names: Vec<String>,
-    /// The place in `routes` of those that ask for these values, see [`Group::key`].
+    /// The place in `routes` of the routes that ask for these header values, by [`Group::key`].
     values: Index,
-    /// Ids ascend.
+    /// The routes' ids, ascending: a list for each set of header values.
     routes: Vec<Vec<usize>>,
 }
 
@@ -51,13 +52,13 @@ struct Group {
 pub struct Candidate {
     node: usize,
     rest: bool,
-    /// What its captures matched, percent-decoded, in the order of the path.
+    /// The values of the pattern's captures, percent-decoded, in the order of the path.
     pub captures: Vec<String>,
 }
 
 impl Router {
-    /// Builds the trie from each route's pattern and required headers (names in lower case, sorted), in the order of the
-    /// config.
+    /// Builds the trie from each route's pattern and required headers (names in lower case, sorted), in the order of
+    /// the config.
     pub fn build<'a>(routes: impl IntoIterator<Item = (&'a PathPattern, &'a [(String, String)])>) -> Self {
         let mut router = Self { nodes: vec![PathNode::default()] };
         for (id, (pattern, headers)) in routes.into_iter().enumerate() {
@@ -66,7 +67,7 @@ impl Router {
         router
     }
 
-    /// The patterns that match a request's `:path`, the most specific first; its query does not count.
+    /// The patterns that match a request's `:path`, the most specific first. The query is left out.
     pub fn lookup(&self, path: &str) -> Vec<Candidate> {
         self.candidates(path.split_once(['?', '#']).map_or(path, |(path, _)| path))
     }
@@ -79,8 +80,8 @@ impl Router {
         candidates
     }
 
-    /// The first route of the most specific pattern that matches one of these [`readings`] of a path, where routes ask for
-    /// no headers.
+    /// The first route that matches one of these [`readings`] of a path, where routes ask for no headers. The readings
+    /// are tried in their order, each from the most specific pattern on.
     pub fn find(&self, readings: &[String]) -> Option<usize> {
         let mut candidates = readings.iter().flat_map(|path| self.candidates(path));
         candidates.find_map(|candidate| self.with_headers(&candidate, &Headers::default()).first().copied())
@@ -100,8 +101,8 @@ impl Router {
         ids
     }
 
-    /// Collects the patterns below `node` that match `path`: what is left after the segments that led here, `None` when
-    /// nothing is.
+    /// Collects the patterns at and below `node` that match `path`: the rest of a path after the segments that led to
+    /// `node`, `None` when no segment is left.
     fn walk<'p>(&self, node: usize, path: Option<&'p str>, captured: &mut Vec<&'p str>, found: &mut Vec<Candidate>) {
         let Some(here) = self.nodes.get(node) else {
             return;
@@ -178,7 +179,8 @@ impl Group {
         self.routes.get(self.values.get(&key)?).map(Vec::as_slice)
     }
 
-    /// The values one after another, each ended by a byte that no header value holds; `None` when one is missing.
+    /// The look-up key of header values: the values one after another, each ended by a byte that no header value holds;
+    /// `None` when a value is missing.
     fn key(values: impl Iterator<Item = Option<impl AsRef<[u8]>>>) -> Option<Vec<u8>> {
         let mut key = Vec::new();
         for value in values {
@@ -189,11 +191,20 @@ impl Group {
     }
 }
 
-/// What applications may take a path for: what guards a path has to guard it in each of its spellings. Always without the
-/// query, in lower case, with one character for each byte that is not ASCII; once as it came, and else percent-decoded,
-/// without `.`, empty segments and `;parameters`, where one time what separates segments may have been encoded, or be a
-/// `\`, and one time not: of patterns with captures that makes others. `None` for a path with a `..`: what that removes
-/// depends on what an application took for a segment before.
+/// The readings of a path: the paths that applications may take it for. A rule that guards a path has to guard each of
+/// them. `None` for a path with a `..`: which segment the `..` removes depends on what an application takes for a
+/// segment.
+///
+/// A reading has no query, its letters are in lower case, and a U+FFFD stands for each byte that is not ASCII. A path
+/// that begins with `/` and has no `%`, `;`, `\`, `.` segment or empty segment has one reading, the path as it came.
+/// Any other path has four:
+/// - percent-decoded, then split into segments at `/` and `\`;
+/// - the same, without a query that was percent-encoded;
+/// - split into segments at `/`, then percent-decoded, with a U+FFFD for each `/` within a segment, so that a capture
+///   takes such a segment whole;
+/// - the path as it came.
+///
+/// The first three are without `.` segments, empty segments and `;parameters`.
 pub fn readings(path: &[u8]) -> Option<Vec<String>> {
     let raw = path.split(|byte| b"?#".contains(byte)).next().unwrap_or_default();
     let mut as_it_came = String::with_capacity(raw.len());
@@ -218,14 +229,14 @@ pub fn readings(path: &[u8]) -> Option<Vec<String>> {
     Some(vec![decoded_first, without_query, split_first, as_it_came])
 }
 
-/// Is there but one way to read this path?
+/// Whether this path has but one reading.
 fn is_plain(path: &[u8]) -> bool {
     let segments = path.strip_prefix(b"/").map(|path| path.split(|byte| *byte == b'/'));
     segments.is_some_and(|mut segments| segments.all(|segment| !matches!(segment, b"" | b"." | b"..")))
         && !path.iter().any(|byte| matches!(byte, b'%' | b';' | b'\\'))
 }
 
-/// A segment without its parameters.
+/// A segment without its `;parameters`.
 fn bare(segment: &[u8]) -> &[u8] {
     segment.split(|byte| *byte == b';').next().unwrap_or_default()
 }
@@ -234,7 +245,7 @@ fn joined<'a>(segments: impl Iterator<Item = &'a [u8]>) -> String {
     let mut path = String::new();
     for segment in segments.filter(|segment| !matches!(*segment, b"" | b".")) {
         path.push('/');
-        // A separator in it is a character like any other.
+        // A separator within a segment is a character like any other.
         segment.split(|byte| *byte == b'/').enumerate().for_each(|(number, part)| {
             path.extend((number > 0).then_some('\u{fffd}'));
             push_plain(&mut path, part);
@@ -251,7 +262,7 @@ fn push_plain(text: &mut String, bytes: &[u8]) {
     text.extend(bytes.iter().map(plain));
 }
 
-/// A part of a path, or of a query, without its percent-encoding; as it came, if that hides no UTF-8.
+/// Percent-decodes a part of a path or of a query; a part whose decoded bytes are not UTF-8 stays as it came.
 pub fn decoded(raw: &str) -> String {
     percent_decode_str(raw).decode_utf8().map_or_else(|_| raw.to_owned(), Into::into)
 }

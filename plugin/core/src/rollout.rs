@@ -12,12 +12,13 @@
 //!         rolled back: 0 %, until an operator resumes it, in the phase it was in, from that phase's beginning
 //! ```
 //!
-//! An event is in or out by a hash of its key, so one key always falls alike, and whoever is in at 5 % is in at 25 %.
+//! An event is selected by a hash of its key, so events with one key are always treated alike, and a key that is
+//! selected at 5 % is selected at 25 %.
 //!
-//! `<name>/rollout/<endpoint>` holds how far an endpoint has come: one truth for all workers, as long as the process
-//! lives. What a new process knows is the config: with `start` the phase follows from the date (but no phase behind one
-//! that waits for approval is reached without it), without it the first phase begins anew. Overrides, approvals, and
-//! rollbacks do not outlive the process: what is to stay off says so in the config.
+//! `<name>/rollout/<endpoint>` holds the progress of an endpoint: one truth for all workers, as long as the process
+//! lives. A new process knows the config only. With `start` the phase follows from the date, but a phase that needs an
+//! approval is not passed; without `start` the first phase begins anew. Overrides, approvals, and rollbacks do not
+//! outlive the process: an endpoint that is to stay off must be disabled in the config.
 
 use std::time::Duration;
 
@@ -41,12 +42,13 @@ impl Percent {
     /// No event.
     pub const NONE: Self = Self(0);
 
-    /// In percent: 12.34 for 1234 hundredths.
+    /// The share in percent: 12.34 for 1234 hundredths.
     pub fn as_f64(self) -> f64 {
         f64::from(self.0) / 100.0
     }
 
-    /// Is the event with this key in? Whoever is in at one share is in at every larger one.
+    /// Says whether the event with this key is selected. A key that is selected at one share is selected at every
+    /// larger share.
     pub fn admits(self, key: &[u8]) -> bool {
         if self >= Self::ALL || self == Self::NONE {
             return self >= Self::ALL;
@@ -57,7 +59,7 @@ impl Percent {
     }
 }
 
-/// As a config writes it: `25`, `12.5`.
+/// Writes the share as a config does: `25`, `12.5`.
 impl std::fmt::Display for Percent {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match (self.0 / 100, self.0 % 100) {
@@ -68,7 +70,7 @@ impl std::fmt::Display for Percent {
     }
 }
 
-/// Writes a share, or that there is none; a whole one as the config does, without a fraction: `25`, `12.5`.
+/// Writes a share in percent, or `null` for none. A whole share has no fraction, as in a config: `25`, `12.5`.
 pub(crate) fn serialize_percent<S: Serializer>(
     share: &(impl Copy + Into<Option<f64>>),
     serializer: S,
@@ -80,16 +82,16 @@ pub(crate) fn serialize_percent<S: Serializer>(
     }
 }
 
-/// What the config says of the rollout, the same for every endpoint.
+/// The plan of a rollout, from the config; the same for every endpoint.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
-    /// The share where there are no phases.
+    /// The share if there are no phases.
     pub percent: Percent,
-    /// When the first phase begins; `None`: when the configuration does.
+    /// When the first phase begins; `None`: when events are first sent under this plan.
     pub start: Option<WallTime>,
-    /// The shares one after another; only the last one may last for ever.
+    /// The phases, one after another; only the last one may last for ever.
     pub phases: Vec<Phase>,
-    /// Changes with the plan: an override of an older one is in force no more.
+    /// The digest of the plan: an override that was set under a plan with another digest is in force no more.
     pub digest: u64,
 }
 
@@ -99,41 +101,41 @@ impl Default for Plan {
     }
 }
 
-/// A share for a time.
+/// A phase of a rollout: a share for a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Phase {
     /// The share.
     pub percent: Percent,
-    /// How long; `None`: for ever.
+    /// How long the phase lasts; `None`: for ever.
     pub length: Option<Duration>,
-    /// An operator decides when it ends, its time once over.
+    /// An operator decides when the phase ends, once its time is over.
     pub is_manual: bool,
 }
 
-/// How far an endpoint's rollout has come.
+/// The progress of an endpoint's rollout.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
-    /// The plan's.
+    /// The digest of the plan.
     digest: u64,
-    /// The number of the phase.
+    /// The number of the current phase, counted from 0.
     pub phase: u32,
-    /// When it began.
+    /// When the current phase began, or will begin.
     pub since: WallTime,
-    /// What the guard counted before says nothing of it.
+    /// From when on the guard's counts are about the current share; earlier counts are not.
     pub counted_from: Instant,
     /// The share that an operator put over the plan's.
     pub by_operator: Option<Percent>,
-    /// An operator lets no phase end by itself.
+    /// An operator holds the rollout: no phase ends by itself.
     pub is_held: bool,
-    /// Its time is over, and this threshold of `hold` is breached.
+    /// The threshold of `hold` that is breached, so that the phase does not end though its time is over.
     pub breached: Option<Trigger>,
-    /// Why it is rolled back, if it is.
+    /// The rollback, if the endpoint is rolled back.
     pub rolled_back: Option<RolledBack>,
-    /// When its breaker last opened, oldest first.
+    /// When the endpoint's breaker opened, oldest first: the openings of the last 24 hours, at most [`OPENS_MAX`].
     opens: Vec<Instant>,
     /// Since when nothing is sent, by the config or an operator.
     off_since: Option<WallTime>,
-    /// It was told that the phase waits for an operator.
+    /// It was noted that the current phase waits for an operator.
     is_told: bool,
 }
 
@@ -148,15 +150,15 @@ impl Record for Progress {
 /// A rollback.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RolledBack {
-    /// What caused it.
+    /// What caused the rollback.
     pub trigger: Trigger,
-    /// What was seen, in words.
+    /// What was observed, in words.
     pub detail: String,
-    /// When.
+    /// When the endpoint was rolled back.
     pub at: WallTime,
 }
 
-/// How a rollout stands, in a word of the admin surface.
+/// The stage of a rollout, a word on the admin surface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RolloutStage {
     /// The plan has no phases.
@@ -173,12 +175,12 @@ pub enum RolloutStage {
     Held,
     /// The last phase.
     Complete,
-    /// The guard or an operator has put it to 0.
+    /// The guard or an operator has set the share to 0.
     RolledBack,
 }
 
 impl RolloutStage {
-    /// Its word.
+    /// The word of the stage on the admin surface.
     pub fn label(self) -> &'static str {
         match self {
             Self::Fixed => "fixed",
@@ -193,8 +195,8 @@ impl RolloutStage {
     }
 }
 
-/// A phase is on time when it ends this close to its end: the next one is then counted from there, so that all gateways
-/// with the same `start` agree.
+/// A phase that is ended at most this late is on time: the next phase then begins at the planned end of this one, so
+/// that all gateways with the same `start` agree.
 const ON_TIME: Duration = Duration::from_secs(10);
 
 /// How long an opening of the breaker is counted.
@@ -204,8 +206,8 @@ pub const OPENS_WINDOW: Duration = Duration::from_secs(24 * 3600);
 pub const OPENS_MAX: usize = 1001;
 
 impl Progress {
-    /// The progress under this plan: the one that was kept, or, if that is of another plan, a new one, which is rolled
-    /// back as long as the old one was.
+    /// The progress under this plan: the kept progress or, if that belongs to another plan, a new one, which stays
+    /// rolled back if the kept one was.
     pub fn under(kept: Option<Self>, plan: &Plan, now: Now) -> Self {
         match kept.filter(|kept| *kept != Self::default()) {
             Some(progress) if progress.digest == plan.digest => progress,
@@ -216,8 +218,8 @@ impl Progress {
         }
     }
 
-    /// The progress to a worker whose configuration has been replaced, and whose plan this is: what an operator has
-    /// said since holds for what it still takes, too.
+    /// The progress for a worker whose configuration, with this plan, has been replaced: the share that an operator has
+    /// set since then holds for the events that this worker still takes, too.
     pub fn to_older(kept: Option<Self>, plan: &Plan, now: Now) -> Self {
         let by_operator = kept.as_ref().and_then(|kept| kept.by_operator);
         let progress = Self::under(kept, plan, now);
@@ -236,12 +238,13 @@ impl Progress {
         Self { digest: plan.digest, phase, since, ..Self::default() }
     }
 
-    /// Is it of this plan?
+    /// Says whether the progress belongs to this plan.
     pub fn is_of(&self, plan: &Plan) -> bool {
         self.digest == plan.digest
     }
 
-    /// The share of events that is selected; what is rolled back selects them all the same, and holds or discards them.
+    /// The share of events that is selected. An endpoint that is rolled back selects events all the same, and holds or
+    /// discards them.
     pub fn selected(&self, plan: &Plan, now: WallTime) -> Percent {
         if let Some(percent) = self.by_operator {
             return percent;
@@ -253,12 +256,12 @@ impl Progress {
         }
     }
 
-    /// The share that is sent.
+    /// The share of events that is sent: 0 while the endpoint is rolled back.
     pub fn percent(&self, plan: &Plan, now: WallTime) -> Percent {
         if self.rolled_back.is_some() { Percent::NONE } else { self.selected(plan, now) }
     }
 
-    /// How it stands.
+    /// The stage of the rollout.
     pub fn stage(&self, plan: &Plan, now: WallTime) -> RolloutStage {
         if self.rolled_back.is_some() {
             return RolloutStage::RolledBack;
@@ -278,19 +281,19 @@ impl Progress {
         }
     }
 
-    /// When the phase ends at the earliest; `None`: never, it is the last.
+    /// When the phase ends at the earliest; `None`: never, the phase is the last.
     pub fn end(&self, plan: &Plan) -> Option<WallTime> {
         plan.phases.get(self.phase as usize + 1)?;
         plan.phases.get(self.phase as usize)?.length.map(|length| self.since.plus(length))
     }
 
-    /// The clock of the phases stands still while nothing is sent, unless the plan has dates: is it to be stopped, or to
-    /// go on? Then [`keep_time`](Self::keep_time).
+    /// Says whether the clock of the phases is to be stopped or to go on, by [`keep_time`](Self::keep_time): it stands
+    /// still while nothing is sent, unless the plan has a `start`.
     pub fn is_out_of_time(&self, plan: &Plan, is_sent: bool) -> bool {
         !plan.phases.is_empty() && plan.start.is_none() && is_sent != self.off_since.is_none()
     }
 
-    /// Stops the clock of the phases, or lets it go on; says whether that is news.
+    /// Stops the clock of the phases, or lets it go on; says whether anything was changed.
     pub fn keep_time(&mut self, plan: &Plan, is_sent: bool, now: Now) -> bool {
         if !self.is_out_of_time(plan, is_sent) {
             return false;
@@ -303,8 +306,8 @@ impl Progress {
         true
     }
 
-    /// Is the time of a phase over that ends by itself? Then [`promote_by_itself`](Self::promote_by_itself), unless a
-    /// threshold is breached.
+    /// Says whether the time of a phase that ends by itself is over. Then
+    /// [`promote_by_itself`](Self::promote_by_itself) is to be called, unless a threshold is breached.
     pub fn is_due(&self, plan: &Plan, now: WallTime) -> bool {
         let by_itself = self.by_operator.is_none() && !self.is_held && self.rolled_back.is_none();
         by_itself
@@ -312,12 +315,13 @@ impl Progress {
             && plan.phases.get(self.phase as usize).is_some_and(|phase| !phase.is_manual)
     }
 
-    /// Has it come to wait for an operator, and nobody was told?
+    /// Says whether the phase waits for an operator, and this was not noted yet.
     pub fn waits_untold(&self, plan: &Plan, now: WallTime) -> bool {
         !self.is_told && self.stage(plan, now) == RolloutStage::Waiting
     }
 
-    /// It is told that it waits; says whether that was to be told.
+    /// Marks it as noted that the phase waits for an operator; says whether the phase waits and this was not noted
+    /// before.
     pub fn tell_that_it_waits(&mut self, plan: &Plan, now: WallTime) -> bool {
         let is_news = self.waits_untold(plan, now);
         self.is_told |= is_news;
@@ -330,7 +334,8 @@ impl Progress {
         self.enter(self.phase + 1, end.unwrap_or(now.wall), now);
     }
 
-    /// An operator begins the next phase; says whether there is one, and nothing to resume first.
+    /// Begins the next phase for an operator; `false`: no phase follows, or the endpoint is rolled back and must be
+    /// resumed first.
     pub fn promote(&mut self, plan: &Plan, now: Now) -> bool {
         if self.rolled_back.is_some() || plan.phases.len() <= self.phase as usize + 1 {
             return false;
@@ -345,7 +350,7 @@ impl Progress {
         (self.breached, self.is_told) = (None, false);
     }
 
-    /// Puts it to 0; says whether that is news.
+    /// Rolls the endpoint back; says whether it was not rolled back before.
     pub fn roll_back(&mut self, trigger: Trigger, detail: &str, at: WallTime) -> bool {
         if self.rolled_back.is_some() {
             return false;
@@ -354,23 +359,25 @@ impl Progress {
         true
     }
 
-    /// An operator lets it go on: in the phase it was in, and, if it was rolled back, from that phase's beginning.
+    /// Lets the rollout go on for an operator: in the current phase and, after a rollback, from the beginning of that
+    /// phase.
     pub fn resume(&mut self, now: Now) {
         self.is_held = false;
         if self.rolled_back.take().is_none() {
             return;
         }
-        // One that has not begun yet begins when it was to.
+        // A phase that has not begun yet begins at its planned time.
         self.enter(self.phase, self.since.max(now.wall), now);
         self.opens.clear();
     }
 
-    /// An operator's share.
+    /// Sets an operator's share, which is in force instead of the plan's.
     pub fn set_percent(&mut self, percent: Percent, now: Now) {
         (self.by_operator, self.counted_from) = (Some(percent), now.mono);
     }
 
-    /// The plan decides again: in the phase it was in, from its beginning where another share was in force.
+    /// Deletes an operator's overrides, so that the plan decides again: in the current phase and, if another share was
+    /// in force, from the beginning of that phase.
     pub fn delete_overrides(&mut self, now: Now) {
         self.is_held = false;
         if self.by_operator.take().is_some() {
@@ -378,7 +385,7 @@ impl Progress {
         }
     }
 
-    /// Its breaker has opened.
+    /// Counts an opening of the endpoint's breaker.
     pub fn opened(&mut self, now: Instant) {
         self.opens.retain(|open| now.since(*open) < OPENS_WINDOW);
         if self.opens.len() >= OPENS_MAX {
@@ -387,7 +394,7 @@ impl Progress {
         self.opens.push(now);
     }
 
-    /// How often its breaker has opened within 24 hours.
+    /// How often the endpoint's breaker has opened in the last 24 hours.
     pub fn opens(&self, now: Instant) -> u32 {
         self.opens.iter().filter(|open| now.since(**open) < OPENS_WINDOW).count() as u32
     }

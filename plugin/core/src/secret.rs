@@ -1,4 +1,5 @@
-//! Keys that sign or verify, and when they do: never printed, wiped when dropped.
+//! Keys that sign or verify, and the times at which they are used. Secret keys are never printed, and wiped when
+//! dropped.
 
 use std::fmt;
 
@@ -14,26 +15,26 @@ use crate::time::WallTime;
 pub struct LiveKey {
     /// The key.
     pub key: Key,
-    /// The time.
+    /// The time in which the key is used.
     pub window: Window,
 }
 
 /// The time in which a key is used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Window {
-    /// Not before this; `None`: from ever.
+    /// The first moment at which the key is used; `None`: it has always been.
     pub not_before: Option<WallTime>,
-    /// Not at this or after; `None`: for ever.
+    /// The first moment at which the key is no longer used; `None`: it always will be.
     pub not_after: Option<WallTime>,
 }
 
 impl Window {
-    /// Is the key used at this time?
+    /// Whether the key is used at this time.
     pub fn is_live(self, at: WallTime) -> bool {
         self.not_before.is_none_or(|from| from <= at) && self.not_after.is_none_or(|until| at < until)
     }
 
-    /// The first time, from this one on, at which of several keys none is used.
+    /// The first time, at or after `from`, at which none of several keys is used; `None`: there is no such time.
     pub fn gap(windows: impl Iterator<Item = Self> + Clone, from: WallTime) -> Option<WallTime> {
         let mut covered = from;
         while let Some(live) = windows.clone().find(|window| window.is_live(covered)) {
@@ -43,14 +44,14 @@ impl Window {
     }
 }
 
-/// A key.
+/// A key of a signature scheme.
 #[derive(Clone, Debug)]
 pub enum Key {
-    /// Both sides have it.
+    /// Signs and verifies (HMAC): both sides have the same secret.
     Shared(Secret),
-    /// Signs; whoever verifies has the public one.
+    /// Signs; the side that verifies has the public key.
     Private(PrivateKey),
-    /// Verifies.
+    /// Verifies what the private key has signed.
     Public(PublicKey),
 }
 
@@ -59,20 +60,20 @@ pub enum Key {
 pub struct PrivateKey(Box<SigningKey>);
 
 impl PrivateKey {
-    /// A key from its 32 secret bytes, with its public key behind them or not; `None` for other lengths, and for a public
-    /// key that is not its own.
+    /// Makes a key from its 32 secret bytes, with its public key behind them or not; `None` for other lengths, and for
+    /// a public key that is not the private key's.
     pub fn new(bytes: &[u8]) -> Option<Self> {
         let (secret, public) = bytes.split_first_chunk::<32>()?;
         let key = SigningKey::from_bytes(secret);
         (public.is_empty() || public == key.verifying_key().as_bytes()).then(|| Self(Box::new(key)))
     }
 
-    /// The signature of these bytes, one part behind the other.
+    /// The signature of these parts, one behind the other.
     pub fn sign(&self, parts: &[&[u8]]) -> [u8; 64] {
         self.0.sign(&parts.concat()).to_bytes()
     }
 
-    /// The key that verifies.
+    /// The public key, which verifies.
     pub fn public(&self) -> PublicKey {
         PublicKey(self.0.verifying_key())
     }
@@ -89,24 +90,26 @@ impl fmt::Debug for PrivateKey {
 pub struct PublicKey(VerifyingKey);
 
 impl PublicKey {
-    /// A key from its 32 bytes; `None` where they are no point of the curve, or one under which anything is signed.
+    /// Makes a key from its 32 bytes; `None` where the bytes are no point of the curve, or a weak point (of small
+    /// order), under which one signature can fit any message.
     pub fn new(bytes: &[u8]) -> Option<Self> {
         let key = VerifyingKey::from_bytes(bytes.try_into().ok()?).ok()?;
         (!key.is_weak()).then_some(Self(key))
     }
 
-    /// Its 32 bytes.
+    /// The 32 bytes of the key.
     pub fn as_bytes(&self) -> &[u8; 32] {
         self.0.as_bytes()
     }
 
-    /// Is this the signature of these bytes, one part behind the other? Strictly: a signature has one form.
+    /// Whether `signature` is the signature of these parts, one behind the other. Strictly: no second form of a
+    /// signature passes.
     pub fn verifies(&self, parts: &[&[u8]], signature: &[u8; 64]) -> bool {
         self.0.verify_strict(&parts.concat(), &ed25519_dalek::Signature::from_bytes(signature)).is_ok()
     }
 }
 
-/// A signing key, as the state of HMAC-SHA256 (RFC 2104) after the key went in: prepared once, copied for each
+/// A shared secret, as the state of HMAC-SHA256 (RFC 2104) after the key went in: prepared once, copied for each
 /// signature, so that signing never hashes the key again. The key itself is not kept.
 #[derive(Clone)]
 pub struct Secret(Hmac<Sha256>);
@@ -146,7 +149,7 @@ mod tests {
         hex::encode(hmac.finalize().into_bytes())
     }
 
-    /// RFC 4231, sections 4.2 to 4.8; test case 5 truncates its output.
+    /// The test vectors of RFC 4231, sections 4.2 to 4.8; test case 5 truncates its output.
     #[test]
     fn the_vectors_of_rfc_4231_hold() {
         let counting: Vec<u8> = (1..=25).collect();

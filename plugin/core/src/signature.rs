@@ -1,4 +1,4 @@
-//! Signatures, one scheme a file: what is signed, which headers say so, and how they are read back.
+//! Signature schemes, one a file: what is signed, which headers carry the signature, and how they are read back.
 //!
 //! | scheme | signed | headers | id, for replays |
 //! |---|---|---|---|
@@ -6,11 +6,12 @@
 //! | [`standard`] | `id.timestamp.body` | `webhook-signature`, `-timestamp`, `-id` | `webhook-id`, signed |
 //! | [`github`] | `body` | `X-Hub-Signature-256` | `X-GitHub-Delivery`, not signed |
 //! | [`stripe`] | `timestamp.body` | `Stripe-Signature` | the body's `/id`, signed |
-//! | [`slack`] | `v0:timestamp:body` | `X-Slack-Signature`, `X-Slack-Request-Timestamp` | the body's `/event_id`, signed |
+//! | [`slack`] | `v0:timestamp:body` | `X-Slack-Signature`, `-Request-Timestamp` | the body's `/event_id`, signed |
 //!
-//! A scheme turns headers into what they present and tags into headers; which keys are live, how tags are compared and
-//! what is too old is the same for all, and stands here and in `tags`. Tags are compared in constant time: how long it takes says
-//! nothing about where the first difference is (`cargo bench -p gatepost-core --bench constant_time`).
+//! A scheme reads the headers of a request, and writes tags (signatures as bytes) into headers. Which keys are live,
+//! how tags are compared and which signatures are too old is the same for all schemes, and stands here and in `tags`.
+//! Tags are compared in constant time: how long a comparison takes says nothing about where the first difference is
+//! (`cargo bench -p gatepost-core --bench constant_time`).
 
 use std::time::Duration;
 
@@ -32,7 +33,7 @@ pub use fault::Fault;
 pub use tags::{Marks, SECRETS_MAX};
 use timestamped::Timestamped;
 
-/// Which signatures there are.
+/// The signature schemes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scheme {
     /// Gatepost's own.
@@ -48,7 +49,7 @@ pub enum Scheme {
 }
 
 impl Scheme {
-    /// All of them, as the config names them.
+    /// All schemes, as the config names them.
     pub const ALL: [(&'static str, Self); 5] = [
         ("timestamped", Self::Timestamped),
         ("standard", Self::Standard),
@@ -58,32 +59,32 @@ impl Scheme {
     ];
 }
 
-/// So many headers of an attempt tell of the event, in every scheme.
+/// The number of headers of an attempt that tell of the event, in every scheme.
 const OF_EVENT: usize = 5;
 
 /// A scheme with its keys: signs, or verifies.
 #[derive(Clone, Debug)]
 pub struct Signature {
-    /// Which signature.
+    /// The scheme.
     pub scheme: Scheme,
-    /// The headers that are alike in every scheme, and those of [`timestamped`].
+    /// The names of the headers that tell of the event in every scheme, and of those of [`timestamped`].
     pub names: Timestamped,
-    /// In the order of the config: the first that is live is the current one. Where they sign, the config left no time
-    /// at which none is live.
+    /// The keys, in the order of the config: the first that is live is the current one. If they sign, one of them is
+    /// live at any time: the config takes care of that.
     pub keys: Vec<LiveKey>,
 }
 
 /// How old or early a signature may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tolerance {
-    /// Behind the receiver's clock.
+    /// How far the timestamp may be behind the receiver's clock.
     pub past: Duration,
-    /// Ahead of it.
+    /// How far the timestamp may be ahead of the receiver's clock.
     pub future: Duration,
 }
 
 impl Signature {
-    /// The headers that sign an attempt, with every secret that is live then.
+    /// Appends the headers that sign an attempt, with every key that is live at the time of the attempt.
     pub fn sign<'a>(&'a self, attempt: &Attempt<'a>, headers: &mut CallHeaders<'a>) {
         let keys = self.keys.iter().filter(|key| key.window.is_live(attempt.at)).map(|key| &key.key);
         match self.scheme {
@@ -111,7 +112,7 @@ impl Signature {
         all
     }
 
-    /// A message has at most so many [`Marks`].
+    /// The largest number of [`Marks`] that a message has.
     pub fn marks_max(&self) -> usize {
         match self.scheme {
             Scheme::Timestamped | Scheme::Github => self.keys.len() + 1,
@@ -120,14 +121,15 @@ impl Signature {
         }
     }
 
-    /// Would both set the same header? What tells of the event alike they set once.
+    /// Whether both set the same header. The headers that tell of the event do not count where both name them alike:
+    /// those are set once.
     pub fn collides(&self, other: &Self) -> bool {
         let theirs = other.header_names();
         let alike = if self.names == other.names { OF_EVENT } else { 0 };
         self.header_names().iter().skip(alike).any(|name| theirs.contains(name))
     }
 
-    /// The header of the signature.
+    /// The name of the header that carries the signature.
     pub fn header(&self) -> &str {
         match self.scheme {
             Scheme::Timestamped => &self.names.signature,
@@ -138,7 +140,7 @@ impl Signature {
         }
     }
 
-    /// The header of the timestamp, where that has one of its own.
+    /// The name of the header that carries the timestamp, where the timestamp has a header of its own.
     pub fn timestamp_header(&self) -> Option<&str> {
         match self.scheme {
             Scheme::Timestamped => Some(&self.names.timestamp),
@@ -148,10 +150,12 @@ impl Signature {
         }
     }
 
-    /// Was this request signed under a secret that is live now, not too long ago?
+    /// Verifies the signature of a request: it must fit a key that was live at the signed time, and that time must be
+    /// within the tolerance. Where the scheme signs no time, the time is `now`. Returns the marks of the message.
     ///
     /// # Errors
-    /// Why not. What costs nothing is looked at first; what an answer tells, its sender knew.
+    /// The fault of the signature. The checks that cost nothing come first; a fault tells the sender nothing that it
+    /// did not know.
     pub fn verify(
         &self,
         headers: &Headers,
@@ -177,13 +181,13 @@ impl Signature {
                 return Err(Fault::Early { future: tolerance.future });
             }
         }
-        // The secrets of when it was signed: on its way it may outlast one.
+        // The keys that were live when the request was signed: on its way the request may outlast one of them.
         let at = presented.at.unwrap_or(now);
         let mut live = self.keys.iter().filter(|key| key.window.is_live(at)).peekable();
         if live.peek().is_none() {
             return Err(Fault::NoSecret);
         }
-        // Every key has its say, so that the time it takes does not tell which of them fits.
+        // Every key is tried, so that the time of the check does not tell which of them fits.
         let mut ours = Vec::new();
         let fits = live.fold(false, |fits, key| fits | presented.is_signed_by(&key.key, body, &mut ours));
         if fits { Ok(presented.marks(ours)) } else { Err(Fault::Mismatch) }

@@ -11,19 +11,20 @@ use crate::time::Now;
 
 pub mod keys;
 
-/// How often a contended update is tried before it is given up: each try loses only to another VM's success, so with
-/// a few VMs this is never reached by honest contention.
+/// The number of tries of a contended update: each try loses only to another VM's success, so a few VMs never reach
+/// this number by contention alone.
 const UPDATE_TRIES: u32 = 64;
 
 /// The capacity with which a record's buffer begins, in bytes: most records fit, and need not be moved while they grow.
 const ROOM: usize = 192;
 
-/// The number that comes with a value and guards its replacement.
+/// The compare-and-swap (CAS) number of a value: it comes with each read, and guards the replacement of the value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cas(pub u32);
 
 impl Cas {
-    /// For a key that was just seen to be missing: Envoy lets any number create it, and only one caller does.
+    /// The number for a key that was just seen to be missing: Envoy lets any number create a missing key, and only one
+    /// caller creates it.
     pub const CREATE: Self = Self(u32::MAX);
 }
 
@@ -36,7 +37,8 @@ pub enum StoreError {
     Contended,
     /// The value has a format this version does not know; it is left alone.
     UnknownFormat,
-    /// The record cannot be serialised. No record of this crate is so: their vectors know their lengths.
+    /// The record cannot be serialised. That happens to no record of this crate: postcard fails only on a sequence of
+    /// unknown length.
     Serialize,
     /// The host refused, with this status of the ABI.
     Host(u32),
@@ -69,20 +71,21 @@ pub trait SharedStore {
     fn set(&mut self, key: &str, value: &[u8], cas: Option<Cas>) -> Result<(), StoreError>;
 }
 
-/// What the policy may use during one callback: it has no clock, no randomness and no host of its own.
+/// The world of one callback: the clocks, the shared data and the randomness that the policy may use. The policy has
+/// none of its own.
 pub struct World<'a> {
     /// Both clocks, read when the callback began.
     pub now: Now,
     /// The data that all VMs share.
     pub store: &'a mut dyn SharedStore,
-    /// Sixteen random bytes, unpredictable.
+    /// Draws sixteen random bytes, unpredictable.
     pub random: &'a mut dyn FnMut() -> [u8; 16],
 }
 
 /// A value in the store: a format version, then its fields in
 /// [postcard's format](https://postcard.jamesmunns.com/wire-format).
 pub trait Record: Stored + Serialize + DeserializeOwned {
-    /// Raised whenever the fields change; a reader leaves other versions alone. Never [`FREED`].
+    /// The format version: raised whenever the fields change; a reader leaves other versions alone. Never [`FREED`].
     const VERSION: u8;
 
     /// The bytes to store.
@@ -93,7 +96,7 @@ pub trait Record: Stored + Serialize + DeserializeOwned {
         encoded(Self::VERSION, self)
     }
 
-    /// Reads what [`encode`](Self::encode) wrote, and the bytes behind it.
+    /// Reads a record that [`encode`](Self::encode) wrote; returns it with the bytes behind it.
     ///
     /// # Errors
     /// [`StoreError::UnknownFormat`] for another version or bytes that are no such record.
@@ -120,7 +123,7 @@ pub fn encoded(version: u8, fields: &impl Serialize) -> Result<Vec<u8>, StoreErr
 /// The one byte that a freed slot holds, since a key cannot be deleted.
 pub const FREED: u8 = 0;
 
-/// Was this slot freed?
+/// Whether this is the value of a freed slot.
 pub fn is_freed(value: &[u8]) -> bool {
     value == [FREED]
 }
@@ -136,8 +139,9 @@ pub fn read<R: Record>(store: &mut dyn SharedStore, key: &StoreKey<R>) -> Result
     }
 }
 
-/// Changes a record under compare-and-swap, from its default when there is none yet. `change` sees the newest value
-/// and says whether to write it; it may run several times. Returns what its last run returned.
+/// Changes a record under compare-and-swap, from its default when there is none yet. `change` sees the newest record,
+/// and its [`Write`] says whether to write the record; `change` may run several times. Returns the other result of the
+/// last run.
 ///
 /// # Errors
 /// The store's, [`StoreError::UnknownFormat`], and [`StoreError::Contended`].
@@ -160,10 +164,10 @@ pub fn update<R: Record + Default, T>(
     })
 }
 
-/// Changes a value under compare-and-swap, from `None` when it is missing or freed. `change` sees the newest value and
-/// gives the one to write, or `None` to leave it; it may run several times. Returns what its last run returned besides.
-/// Other keys that `change` reads are read after this one: a writer that changes them first and this one last makes the
-/// compare-and-swap fail, and `change` runs again.
+/// Changes a value under compare-and-swap, from `None` when the value is missing or freed. `change` sees the newest
+/// value and gives the one to write, or `None` to leave the value as it is; `change` may run several times. Returns the
+/// other result of the last run. Other keys that `change` reads are read after this one: a writer that changes those
+/// keys first and this one last makes the compare-and-swap fail, and `change` runs again.
 ///
 /// # Errors
 /// The store's, those of `change`, and [`StoreError::Contended`].
@@ -184,7 +188,7 @@ pub(crate) fn swap<R, T>(
     Err(StoreError::Contended)
 }
 
-/// Does an update need writing?
+/// Whether an update writes the record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Write {
     /// Yes.
@@ -203,13 +207,13 @@ pub mod memory {
 
     use super::{Cas, SharedStore, StoreError};
 
-    /// See [`SharedStore`].
+    /// A [`SharedStore`] in memory.
     #[derive(Default)]
     pub struct MemoryStore {
-        /// What is stored.
+        /// The values by key, with their CAS numbers.
         pub values: BTreeMap<String, (Vec<u8>, Cas)>,
         last_cas: u32,
-        /// Sets that are refused from now on.
+        /// Every set is refused from now on.
         pub refuse_sets: bool,
     }
 

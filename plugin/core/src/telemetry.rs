@@ -1,4 +1,4 @@
-//! What happened: notices for metrics and the log, the history of events, and what was counted by the hour.
+//! The telemetry: notices of what happened, for metrics and the log; the history of events; and the counts by the hour.
 
 pub mod backlog;
 pub mod history;

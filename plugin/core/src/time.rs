@@ -2,8 +2,8 @@
 //!
 //! Two clocks, never mixed: [`Instant`] (monotonic) schedules, [`WallTime`] goes into signatures and is compared with
 //! dates that came from outside. All VMs of one Envoy share the base of the monotonic clock, so an `Instant` in shared
-//! data means the same to every worker; it means nothing after the process has ended, so whatever leaves the process (an
-//! answer, a dead letter, the journal) carries a `WallTime` (a test of the crate's sources).
+//! data means the same to every worker. It means nothing after the process has ended, so whatever leaves the process
+//! (an answer, a dead letter, the journal) carries a `WallTime`; a test of the crate's sources checks that.
 
 use std::fmt;
 use std::time::{Duration, UNIX_EPOCH};
@@ -33,12 +33,12 @@ impl Instant {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 
-    /// This time plus `duration`, held at the end of the range.
+    /// This time plus `duration`, saturating at the end of the range.
     pub fn plus(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(nanos(duration)))
     }
 
-    /// This time minus `duration`, held at the base.
+    /// This time minus `duration`, saturating at the base.
     pub fn minus(self, duration: Duration) -> Self {
         Self(self.0.saturating_sub(nanos(duration)))
     }
@@ -74,7 +74,7 @@ impl WallTime {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 
-    /// This time plus `duration`, held at the end of the range.
+    /// This time plus `duration`, saturating at the end of the range.
     pub fn plus(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(nanos(duration)))
     }
@@ -94,7 +94,7 @@ impl WallTime {
     }
 }
 
-/// As RFC 3339 has it, in UTC, to the millisecond: `2026-11-24T06:30:00.125Z`.
+/// Writes the time as RFC 3339 has it, in UTC, to the millisecond: `2026-11-24T06:30:00.125Z`.
 impl fmt::Display for WallTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:.3}", Timestamp::from(*self))
@@ -111,13 +111,13 @@ impl From<WallTime> for Timestamp {
 /// Both clocks, read at the start of a callback.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Now {
-    /// For scheduling.
+    /// The monotonic clock, for scheduling.
     pub mono: Instant,
-    /// For signatures and dates.
+    /// The wall clock, for signatures and dates.
     pub wall: WallTime,
 }
 
-/// A duration as the wire and the records hold it; the 584 years a `u64` spans are never reached.
+/// The nanoseconds of a duration; `u64::MAX` for one beyond the 584 years that a `u64` spans.
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
@@ -152,8 +152,9 @@ mod tests {
         assert_eq!(WallTime::from_nanos(u64::MAX).to_string(), "2554-07-21T23:34:33.709Z");
     }
 
+    /// A date with a zone and a fraction is read and what is no date is not.
     #[test]
-    fn a_date_with_a_zone_and_a_fraction_is_read_and_what_is_no_date_is_not() {
+    fn date_with_zone_and_fraction_is_read_and_no_other_text() {
         for (text, millis) in [
             ("2026-11-24T06:50:00.125Z", 1_795_503_000_125),
             ("2026-11-24t07:50:00.125999+01:00", 1_795_503_000_125),

@@ -1,4 +1,5 @@
-//! Host calls of proxy-wasm that the SDK cannot make for us, each with its reason. All give an error value.
+//! Host calls of proxy-wasm that the SDK cannot make for us, each with its reason. A status other than success is
+//! returned as an error.
 //!
 //! The SDK (0.2.5) panics on a status that it does not expect, and a panic is a trap: the worker's VM is lost with all
 //! that its requests and deliveries were doing. The statuses here are numbers, because one that the SDK's `Status` does
@@ -22,8 +23,9 @@ const NOT_FOUND: Status = 1;
 /// The key was written by another VM since it was read.
 pub const CAS_MISMATCH: Status = 8;
 
-/// WASI's numbers for the clock that steps and the one that only advances.
+/// WASI's number of the wall clock, which can be set back and forth.
 pub const REALTIME: u32 = 0;
+/// WASI's number of the clock that only advances.
 pub const MONOTONIC: u32 = 1;
 
 #[link(wasm_import_module = "env")]
@@ -90,16 +92,17 @@ pub fn set_shared_data(key: &str, value: &[u8], cas: u32) -> Result<(), Status> 
 /// Sets a header of the current request.
 ///
 /// Reason: the SDK panics where Envoy answers "bad argument", which it does when there are no headers (any more). The
-/// header says that a request was verified: its request is refused, and its replay claim given back.
+/// header tells the application that the request was verified: a request on which it cannot be set is refused, and its
+/// replay claim given back.
 pub fn set_request_header(name: &str, value: &str) -> Result<(), Status> {
     let map = MapType::HttpRequestHeaders;
     // SAFETY: see the top of the file.
     done(unsafe { proxy_replace_header_map_value(map, name.as_ptr(), name.len(), value.as_ptr(), value.len()) })
 }
 
-/// Removes a header of the current request, however often it is there.
+/// Removes every header of this name from the current request.
 ///
-/// Reason: as for [`set_request_header`]. What claims to be verified, and cannot be removed, must not go on.
+/// Reason: as for [`set_request_header`]. A request whose header claims that it was verified must not go on with it.
 pub fn remove_request_header(name: &str) -> Result<(), Status> {
     // SAFETY: see the top of the file.
     done(unsafe { proxy_remove_header_map_value(MapType::HttpRequestHeaders, name.as_ptr(), name.len()) })
@@ -135,7 +138,8 @@ pub fn send_local_response(
 /// A clock, in nanoseconds: [`REALTIME`] since the Unix epoch, [`MONOTONIC`] since some moment that is the same for all
 /// VMs of the process.
 ///
-/// Reason: the SDK has no monotonic clock, and the numbers of std's cannot be had, which are to be compared between VMs.
+/// Reason: the SDK has no monotonic clock, and the numbers inside std's `Instant`, which VMs have to compare, cannot be
+/// read.
 pub fn clock_nanos(clock: u32) -> u64 {
     let mut nanos = 0;
     // SAFETY: a pointer to a live number is passed. Envoy has both clocks, so the call cannot fail.

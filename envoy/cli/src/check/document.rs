@@ -351,8 +351,9 @@ mod tests {
         assert_eq!(node.to_json(), json);
     }
 
+    /// What is no YAML has a line and no line of the file in its reason.
     #[test]
-    fn what_is_no_yaml_has_a_line_and_no_line_of_the_file_in_its_reason() {
+    fn yaml_error_has_a_line_and_quotes_nothing_of_the_file() {
         let fault = read("a: sesame\nb: [\n").unwrap_err();
         assert_eq!(fault.line, 2);
         assert!(!fault.reason.contains("sesame") && !fault.reason.contains('\n'), "{}", fault.reason);

@@ -208,8 +208,9 @@ mod tests {
     use super::*;
     use crate::check::document::read;
 
+    /// A secret of scheme standard is as long as the bytes it stands for.
     #[test]
-    fn a_secret_of_scheme_standard_is_as_long_as_the_bytes_it_stands_for() {
+    fn standard_secret_length_is_its_decoded_bytes() {
         assert_eq!(decoded("whsec_AAAA"), 3);
         assert_eq!(decoded("no base64"), 9);
     }

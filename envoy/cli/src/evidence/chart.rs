@@ -139,8 +139,9 @@ mod tests {
     use super::super::hours::{grid, lay};
     use super::*;
 
+    /// A picture has a bar for each hour and marks what was lost and where the breaker opened.
     #[test]
-    fn a_picture_has_a_bar_for_each_hour_and_marks_what_was_lost_and_where_the_breaker_opened() {
+    fn chart_has_hourly_bars_and_marks_gaps_and_breaker_opens() {
         let (from, until) = (at("2026-11-25T08:00:00Z"), at("2026-11-25T12:30:00Z"));
         let told = [hour("2026-11-25T11:00:00Z", 40, 2, 1, Some(120)), hour("2026-11-25T12:00:00Z", 7, 0, 0, Some(90))];
         let rows = lay(&grid(from, until), &told, at("2026-11-25T10:00:00Z"), until);

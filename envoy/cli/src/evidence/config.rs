@@ -101,8 +101,9 @@ mod tests {
         read(file.path()).unwrap()
     }
 
+    /// A rotated secret leaves the digest as it was and any other change does not.
     #[test]
-    fn a_rotated_secret_leaves_the_digest_as_it_was_and_any_other_change_does_not() {
+    fn secret_rotation_leaves_the_config_digest_unchanged() {
         let config = "endpoints: [{name: a, secrets: [{value: one}], headers: {x-api-key: key, x-other: {env: A}}}]\n\
                       environment_variables: {key_values: {B: two}}\npayload_guard: {}\n";
         let first = digest(config);

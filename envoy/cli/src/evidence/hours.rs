@@ -144,16 +144,18 @@ pub(super) mod tests {
         .unwrap()
     }
 
+    /// The grid holds every hour that the stretch touches and no more than a week.
     #[test]
-    fn the_grid_holds_every_hour_that_the_stretch_touches_and_no_more_than_a_week() {
+    fn hour_grid_covers_the_period_up_to_one_week() {
         let until = at("2026-11-25T12:41:00Z");
         assert_eq!(grid(at("2026-11-25T12:31:00Z"), until), [at("2026-11-25T12:00:00Z")]);
         assert_eq!(grid(at("2026-11-24T12:41:00Z"), until).len(), 25);
         assert_eq!(grid(at("2026-01-01T00:00:00Z"), until).len(), 168);
     }
 
+    /// Hours before the process are lost and hours without events are nought.
     #[test]
-    fn hours_before_the_process_are_lost_and_hours_without_events_are_nought() {
+    fn hours_before_start_are_lost_and_idle_hours_are_zero() {
         let (until, started) = (at("2026-11-25T12:30:00Z"), at("2026-11-25T09:59:00Z"));
         let grid = grid(at("2026-11-25T08:00:00Z"), until);
         let told = [hour("2026-11-25T09:00:00Z", 5, 0, 0, None), hour("2026-11-25T12:00:00Z", 7, 1, 0, None)];
@@ -170,8 +172,9 @@ pub(super) mod tests {
         assert_eq!(seen, expected);
     }
 
+    /// What Envoy refused to send is no attempt and the p95 is that of the slowest hour.
     #[test]
-    fn what_envoy_refused_to_send_is_no_attempt_and_the_p95_is_that_of_the_slowest_hour() {
+    fn refused_send_is_no_attempt_and_p95_is_the_slowest_hours() {
         let told = [
             hour("2026-11-25T10:00:00Z", 10, 1, 1, Some(120)),
             hour("2026-11-25T11:00:00Z", 10, 0, 2, Some(900)),
@@ -184,8 +187,9 @@ pub(super) mod tests {
         assert_eq!(totals.worst_p95_ms, Some(900));
     }
 
+    /// Opens are counted over the worst 24 hours and not over the whole week.
     #[test]
-    fn opens_are_counted_over_the_worst_24_hours_and_not_over_the_whole_week() {
+    fn breaker_opens_are_counted_over_the_worst_24_hours() {
         let until = at("2026-11-25T12:30:00Z");
         let grid = grid(at("2026-11-22T12:00:00Z"), until);
         let told: Vec<HourView> = grid.iter().map(|start| hour(&start.to_string(), 0, 0, 0, None)).collect();

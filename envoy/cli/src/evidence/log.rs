@@ -131,8 +131,9 @@ mod tests {
                         wasm log gatepost gatepost gatepost: event=rolled_back endpoint=billing reason=success \
                         detail=\"7 of 20 \\\"deliveries\\\"\"";
 
+    /// A line of the filter is a moment with its time endpoint and words.
     #[test]
-    fn a_line_of_the_filter_is_a_moment_with_its_time_endpoint_and_words() {
+    fn log_line_becomes_a_moment_with_time_endpoint_and_text() {
         let (at, text, is_of_filter) = split(LINE);
         assert!(is_of_filter);
         let moment = moment(at.unwrap(), text, "envoy.log").unwrap();
@@ -149,8 +150,9 @@ mod tests {
         }
     }
 
+    /// Only lines about gatepost within the time are read and scanned behind their prefix.
     #[test]
-    fn only_lines_about_gatepost_within_the_time_are_read_and_scanned_behind_their_prefix() {
+    fn only_gatepost_lines_in_the_period_are_read_and_scanned() {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         let old = LINE.replace("2026-11-25", "2026-11-01");
         writeln!(file, "{old}\n{LINE}\n[2026-11-25 12:00:00.000][1][info][main] somebody@example.com\n").unwrap();

@@ -114,8 +114,9 @@ mod tests {
         assert!(head[7].starts_with(lost), "{head:#?}");
     }
 
+    /// Every row of the table of hours has as many cells as its head.
     #[test]
-    fn every_row_of_the_table_of_hours_has_as_many_cells_as_its_head() {
+    fn hours_table_rows_have_as_many_cells_as_the_header() {
         let text = text(&bundle()).unwrap();
         let table: Vec<&str> = text.lines().skip_while(|line| !line.starts_with("### billing")).skip(2).collect();
         let table: Vec<&str> = table.into_iter().take_while(|line| line.starts_with('|')).collect();
@@ -133,8 +134,9 @@ mod tests {
         );
     }
 
+    /// Without logs the timeline names the hours in which a breaker opened.
     #[test]
-    fn without_logs_the_timeline_names_the_hours_in_which_a_breaker_opened() {
+    fn timeline_without_logs_names_hours_of_breaker_opens() {
         let text = text(&bundle()).unwrap();
         assert!(text.contains("From hourly counters; for moments give --logs."), "{text}");
         assert!(text.contains("| 2026-11-25 11:00:00 | billing | breaker opened | 1 times within this hour"), "{text}");

@@ -126,15 +126,17 @@ mod tests {
         assert_eq!(verdicts(&[series("a", 94, 5, 5, Some(2000))]), [Missed, Missed, Missed, NoData]);
     }
 
+    /// Where nothing or little was delivered there is no verdict on success or latency.
     #[test]
-    fn where_nothing_or_little_was_delivered_there_is_no_verdict_on_success_or_latency() {
+    fn too_few_deliveries_give_no_success_or_latency_verdict() {
         use Attainment::{Met, NoData};
         assert_eq!(verdicts(&[series("a", 0, 0, 0, None)]), [NoData, NoData, Met, NoData]);
         assert_eq!(verdicts(&[series("a", 10, 9, 0, Some(9000))]), [NoData, NoData, Met, NoData], "too few");
     }
 
+    /// Success is of all gateways together and opens are of the worst.
     #[test]
-    fn success_is_of_all_gateways_together_and_opens_are_of_the_worst() {
+    fn success_is_over_all_gateways_and_opens_of_the_worst() {
         let judged =
             judge(&[series("a", 100, 0, 4, Some(10)), series("b", 18, 2, 3, Some(20))], &PersonalData::default());
         assert_eq!(judged[0].figure, "98.33 % (118 of 120 deliveries)");

@@ -148,8 +148,9 @@ mod tests {
         assert_eq!(redacted("state: paused, reason: größer"), "state: paused, reason: größer");
     }
 
+    /// Addresses are ordinary in Envoy's own lines and not in the filters.
     #[test]
-    fn addresses_are_ordinary_in_envoys_own_lines_and_not_in_the_filters() {
+    fn ip_addresses_are_findings_only_in_filter_log_lines() {
         let mut scan = Scan::default();
         scan.look("log", 1, "listening on 10.0.0.1", false);
         assert_eq!(scan.total, 0);

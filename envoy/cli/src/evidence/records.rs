@@ -270,8 +270,9 @@ mod tests {
         assert!(!shown.contains("{\\\"a\\\""), "{shown}");
     }
 
+    /// An attempt without one of the four headers is counted as such.
     #[test]
-    fn an_attempt_without_one_of_the_four_headers_is_counted_as_such() {
+    fn attempt_missing_a_required_header_is_counted() {
         let mut lacking = record(SIGNATURE);
         lacking["headers"].as_array_mut().unwrap().remove(3);
         let compact = json!({"wall": 1.0, "monotonic": 1.0, "id": "i", "problem": null});

@@ -152,8 +152,9 @@ mod tests {
         .unwrap()
     }
 
+    /// A wait is from the end of one attempt to the beginning of the next.
     #[test]
-    fn a_wait_is_from_the_end_of_one_attempt_to_the_beginning_of_the_next() {
+    fn wait_is_from_attempt_end_to_next_attempt_start() {
         let attempts =
             [("2026-11-25T12:00:00.000Z", 250), ("2026-11-25T12:00:02.250Z", 10), ("2026-11-25T12:00:06.262Z", 5)];
         let shown = remembered("g", &[delivery("delivered", &attempts)]);
@@ -161,8 +162,9 @@ mod tests {
         assert_eq!(waits, [None, Some(2.0), Some(4.002)]);
     }
 
+    /// Of each course the newest is shown and one attempt is no course.
     #[test]
-    fn of_each_course_the_newest_is_shown_and_one_attempt_is_no_course() {
+    fn newest_example_of_each_retry_course_is_shown() {
         let thrice = [("2026-11-25T12:00:00Z", 1), ("2026-11-25T12:00:02Z", 1), ("2026-11-25T12:00:06Z", 1)];
         let mut all = vec![delivery("delivered", &thrice[..1])];
         all.extend((0..5).flat_map(|_| [delivery("delivered", &thrice[..2]), delivery("failed", &thrice)]));
@@ -171,8 +173,9 @@ mod tests {
         assert_eq!(shown, [("delivered".to_owned(), 2), ("failed".to_owned(), 3), ("delivered".to_owned(), 3)]);
     }
 
+    /// Attempts of one id in a receivers records are an example with the waits between arrivals.
     #[test]
-    fn attempts_of_one_id_in_a_receivers_records_are_an_example_with_the_waits_between_arrivals() {
+    fn receiver_records_of_one_id_show_waits_between_arrivals() {
         let arrival = |id: &str, at: &str, attempt, status| Arrival {
             at: at.parse().unwrap(),
             id: id.to_owned(),

@@ -243,8 +243,9 @@ pub(crate) mod tests {
         assert_eq!(failure.problem.process.unwrap().instance, "i");
     }
 
+    /// A refused token is named by where it came from and never shown.
     #[test]
-    fn a_refused_token_is_named_by_where_it_came_from_and_never_shown() {
+    fn refused_token_is_named_by_source_and_never_shown() {
         let failure = gateway().refusal(401, r#"{"detail":"the admin surface wants a token"}"#);
         assert_eq!(failure.sentence, "401: the token in $GATEPOST_ADMIN_TOKEN is not one of this gateway's");
         let failure = gateway().refusal(403, r#"{"detail":"this token may look, but not change anything"}"#);
@@ -257,8 +258,9 @@ pub(crate) mod tests {
         assert_eq!(failure.sentence, "404, and not from a gateway: is http://127.0.0.1:1/gatepost its admin.path?");
     }
 
+    /// A gateway where nothing listens is a sentence and the others are asked all the same.
     #[test]
-    fn a_gateway_where_nothing_listens_is_a_sentence_and_the_others_are_asked_all_the_same() {
+    fn unreachable_gateway_is_reported_and_others_still_asked() {
         let answers = ask_all(&[gateway(), gateway()], Gateway::status);
         let sentence = "cannot be reached: the connection is refused: nothing listens there";
         let seen: Vec<String> = answers.into_iter().filter_map(Result::err).map(|failure| failure.sentence).collect();

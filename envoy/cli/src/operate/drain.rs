@@ -119,8 +119,9 @@ mod tests {
     use super::*;
     use gatepost_core::answer::Problem;
 
+    /// What is only held is not waited for and a refusal is not either.
     #[test]
-    fn what_is_only_held_is_not_waited_for_and_a_refusal_is_not_either() {
+    fn drain_waits_for_neither_held_deliveries_nor_a_refusal() {
         let failure = |status, pending| {
             let problem = Box::new(Problem { pending, held: Some(1), ..Problem::default() });
             Failure { status, sentence: String::new(), problem }

@@ -130,8 +130,9 @@ mod tests {
         (503, json!({"detail": "shared data did not do what was asked", "instance": "i"}))
     }
 
+    /// A gateway that takes a part is asked until all are redelivered.
     #[test]
-    fn a_gateway_that_takes_a_part_is_asked_until_all_are_redelivered() {
+    fn partial_redelivery_is_repeated_until_all_are_done() {
         let done = (200, json!({"instance": "i", "redelivered": 20, "skipped": 2}));
         let answers = vec![letters(1022), full(), letters(422), full(), letters(22), done, letters(2)];
         let (gateway, asked) = scripted(answers);

@@ -174,8 +174,9 @@ const CONFIRMED: Duration = Duration::from_secs(2);
 mod tests {
     use super::*;
 
+    /// A report names the gateway its process and both sides of the change.
     #[test]
-    fn a_report_names_the_gateway_its_process_and_both_sides_of_the_change() {
+    fn report_names_gateway_process_and_old_and_new_value() {
         let report = Report {
             gateway: "http://a/gatepost".to_owned(),
             instance: Some("7f0c".to_owned()),

@@ -128,8 +128,9 @@ mod tests {
         }
     }
 
+    /// A share is confirmed only as that share and not while it is rolled back.
     #[test]
-    fn a_share_is_confirmed_only_as_that_share_and_not_while_it_is_rolled_back() {
+    fn rollout_share_is_confirmed_only_if_equal_and_in_effect() {
         let was = rollout(100.0, "fixed", None);
         assert_eq!(Step::Percent(25.0).objection(&was, &rollout(25.0, "overridden", None)), None);
         assert!(Step::Percent(25.0).objection(&was, &rollout(100.0, "fixed", None)).is_some());

@@ -197,8 +197,9 @@ mod tests {
         }
     }
 
+    /// Where a good request is refused too a refusal proves nothing.
     #[test]
-    fn where_a_good_request_is_refused_too_a_refusal_proves_nothing() {
+    fn refusals_prove_nothing_if_a_good_request_is_refused() {
         assert_eq!(forged(Forgery::Stale, "stale", &answered(401), false).verdict, Verdict::Skip);
         assert_eq!(forged(Forgery::Stale, "stale", &answered(200), false).verdict, Verdict::Fail);
     }

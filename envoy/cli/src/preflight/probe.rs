@@ -195,8 +195,9 @@ mod tests {
         verifier.verify(&headers, &request.body, NOW).map_or_else(|problem| problem.to_string(), |_| "good".to_owned())
     }
 
+    /// Each forgery is refused for what it forges and only a good request is good.
     #[test]
-    fn each_forgery_is_refused_for_what_it_forges_and_only_a_good_request_is_good() {
+    fn each_forgery_is_refused_for_its_own_reason() {
         for (forgery, expected) in [
             (Forgery::None, "good"),
             (Forgery::Stale, "too old: signed 600.0 s ago"),

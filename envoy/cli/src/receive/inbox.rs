@@ -202,8 +202,9 @@ mod tests {
         (record.verdict, reply)
     }
 
+    /// An id that was taken is a duplicate and acknowledged or rejected as asked.
     #[test]
-    fn an_id_that_was_taken_is_a_duplicate_and_acknowledged_or_rejected_as_asked() {
+    fn duplicate_id_is_acknowledged_or_rejected_as_configured() {
         for (rejects, status) in [(false, 200), (true, 409)] {
             let mut inbox = inbox(rejects, Mode::default());
             assert_eq!(send(&mut inbox, "1", "secret").0, Reception::Verified);
@@ -231,8 +232,9 @@ mod tests {
         assert_eq!(send(&mut inbox, "1", "secret").1.status, 503);
     }
 
+    /// Of too many records the oldest are forgotten and numbers stay.
     #[test]
-    fn of_too_many_records_the_oldest_are_forgotten_and_numbers_stay() {
+    fn oldest_records_are_dropped_and_numbering_continues() {
         let mut inbox = inbox(false, Mode::default());
         for id in 0..RECORDS_MAX + 3 {
             send(&mut inbox, &id.to_string(), "secret");

@@ -123,8 +123,9 @@ mod tests {
         anstream::adapter::strip_str(&record.line()).to_string()
     }
 
+    /// A line holds time event id attempt status and what was made of it.
     #[test]
-    fn a_line_holds_time_event_id_attempt_status_and_what_was_made_of_it() {
+    fn record_line_has_time_event_id_attempt_status_verdict() {
         let line = plain(&record());
         let words: Vec<&str> = line.split_whitespace().collect();
         assert_eq!(words, ["16:00:00.125", "payment_verified", "0b7e", "attempt", "2", "200", "verified"]);

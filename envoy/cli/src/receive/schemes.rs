@@ -117,8 +117,9 @@ mod tests {
         assert!(verifier(Scheme::Slack, vec![ReceiverCheck::Signature]).verify(&old, b"{}", NOW).is_err());
     }
 
+    /// What a request is stands in the headers of its scheme or of the gateway.
     #[test]
-    fn what_a_request_is_stands_in_the_headers_of_its_scheme_or_of_the_gateway() {
+    fn event_and_id_headers_are_the_schemes_or_gateways() {
         let verifier = verifier(Scheme::Github, vec![]);
         let labels = verifier.labels();
         assert_eq!((labels.event, labels.id), (vec!["x-webhook-event", "x-github-event"], vec!["x-github-delivery"]));

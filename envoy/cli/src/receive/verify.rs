@@ -197,8 +197,9 @@ mod tests {
         result.map_or_else(|problem| problem.to_string(), |_| "good".to_owned())
     }
 
+    /// What is signed with our secret is good from 300 s ago to 30 s ahead.
     #[test]
-    fn what_is_signed_with_our_secret_is_good_from_300_s_ago_to_30_s_ahead() {
+    fn signature_is_valid_from_300_s_old_to_30_s_ahead() {
         for (millis, expected) in [
             (NOW - 300_000, "good"),
             (NOW - 300_500, "too old: signed 300.5 s ago, at most 300 s allowed"),
@@ -220,8 +221,9 @@ mod tests {
         assert_eq!(said(&verifier(), &headers, b"{}"), SAID);
     }
 
+    /// While the senders secret is changed a further signature is good too.
     #[test]
-    fn while_the_senders_secret_is_changed_a_further_signature_is_good_too() {
+    fn extra_signature_is_accepted_during_sender_rotation() {
         let mut headers = signed("new", NOW, b"{}");
         let also = sign(&secret("good"), WallTime::from_millis(NOW), b"{}");
         headers.insert("x-webhook-signature-also", format!("{}, {also}", "0".repeat(64)).parse().unwrap());
@@ -235,8 +237,9 @@ mod tests {
         assert_eq!(said(&verifier, &signed("good", NOW, b"{}"), b"{}"), "good");
     }
 
+    /// A header that is missing empty repeated or malformed is named.
     #[test]
-    fn a_header_that_is_missing_empty_repeated_or_malformed_is_named() {
+    fn missing_empty_repeated_or_malformed_header_is_named() {
         for name in ["x-webhook-signature", "x-webhook-timestamp", "x-webhook-id", "x-webhook-event"] {
             let mut headers = signed("good", NOW, b"{}");
             headers.append(name, "1".parse().unwrap());

@@ -295,8 +295,9 @@ mod tests {
         seconds.iter().map(|seconds| Duration::from_secs_f64(*seconds)).collect()
     }
 
+    /// Waits of 2 and 4 seconds are as scheduled and others are told.
     #[test]
-    fn waits_of_2_and_4_seconds_are_as_scheduled_and_others_are_told() {
+    fn retry_waits_of_2_and_4_s_pass_and_others_are_reported() {
         assert!(as_scheduled(&seconds(&[0.0, 2.01, 4.3])).is_ok());
         let told = |waits: &[f64]| as_scheduled(&seconds(waits)).unwrap_err().to_string();
         assert!(

@@ -252,8 +252,9 @@ mod tests {
         target().accepted(&receipt.to_string()).unwrap_err().to_string()
     }
 
+    /// An event that is pending for smokes endpoint alone is accepted.
     #[test]
-    fn an_event_that_is_pending_for_smokes_endpoint_alone_is_accepted() {
+    fn event_pending_only_for_the_smoke_endpoint_is_accepted() {
         let deliveries = json!([{"endpoint": "smoke", "status": "pending"}]);
         let receipt = json!({"id": "1", "event": "smoke.a", "status": "accepted", "deliveries": deliveries});
         let target = target();

@@ -96,8 +96,9 @@ fn json_headers(text: &str) -> Result<Vec<(String, String)>> {
 mod tests {
     use super::*;
 
+    /// A request off the wire is its headers and the bytes after the empty line.
     #[test]
-    fn a_request_off_the_wire_is_its_headers_and_the_bytes_after_the_empty_line() {
+    fn raw_http_request_splits_into_headers_and_body() {
         let captured = request(b"POST /hooks HTTP/1.1\r\nHost: a\r\nX-A:  b \r\n\r\n{\r\n\r\n}\n").unwrap();
         assert_eq!(captured.headers().collect::<Vec<_>>(), [("host", "a"), ("x-a", "b")]);
         assert_eq!(captured.body, b"{\r\n\r\n}\n");

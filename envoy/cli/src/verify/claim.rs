@@ -138,7 +138,7 @@ fn of_kinds<'a>(kinds: Kinds, value: &'a str, findings: &mut Vec<Defect>) -> Vec
 /// Before a signature of Ed25519.
 const V1A: &str = "v1a,";
 
-/// Decodes a signature, and says what is wrong with how it is written.
+/// Decodes a signature, and says what is wrong with how it is written. Long, for it is one table: a scheme an arm.
 fn take(scheme: Scheme, header: &str, text: &str, into: &mut Vec<Signature>, findings: &mut Vec<Defect>) {
     let mut wrong = |code, says: String| findings.push(Defect::new(code, format!("{header}: {says}")));
     if let Some(text) = text.strip_prefix(V1A).filter(|_| scheme == Scheme::Standard) {

@@ -195,8 +195,9 @@ mod tests {
         assert_eq!(captured.first("x"), Some("$'y'"));
     }
 
+    /// A file is taken whole by data binary and without line ends by data.
     #[test]
-    fn a_file_is_taken_whole_by_data_binary_and_without_line_ends_by_data() {
+    fn curl_data_binary_keeps_line_ends_and_data_strips_them() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("body");
         fs::write(&file, "{\n}\n").unwrap();

@@ -128,8 +128,9 @@ fn while_secrets_rotate_the_further_signature_will_do() {
     assert_eq!(verdict.header.as_deref(), Some("x-webhook-signature-also"));
 }
 
+/// What would have been right is the signature over what was captured.
 #[test]
-fn what_would_have_been_right_is_the_signature_over_what_was_captured() {
+fn expected_signature_is_over_the_captured_request() {
     let verdict = Case::good().with("X-Webhook-Signature", "0".repeat(64)).judge();
     let [expected] = verdict.expected.as_slice() else { panic!("{:?}", verdict.expected) };
     assert_eq!(expected.value, signed(SECRET, &AT.to_string(), BODY));
@@ -238,8 +239,9 @@ fn digest(case: Case) -> Case {
     case.and("Content-Digest", format!("sha-256=:{}:", base64(&sha2::Sha256::digest(BODY))))
 }
 
+/// A secret that is not quite the senders is told by the difference.
 #[test]
-fn a_secret_that_is_not_quite_the_senders_is_told_by_the_difference() {
+fn near_miss_secret_is_diagnosed_by_its_difference() {
     let keyed = |key: &[u8]| Case::good().signing(key, &format!("{AT}."), BODY);
     table(vec![
         ("another", &[BodyOrSecret], Case::good().secret("another")),
@@ -276,8 +278,9 @@ fn what_was_signed_otherwise_is_told() {
     ]);
 }
 
+/// Two faults at once are both told and so are more where they do not hide each other.
 #[test]
-fn two_faults_at_once_are_both_told_and_so_are_more_where_they_do_not_hide_each_other() {
+fn simultaneous_faults_are_all_reported() {
     table(vec![
         (
             "newlines on body and secret",

@@ -22,7 +22,7 @@ fn variant<T>(value: T, code: Code, says: impl Into<String>) -> Variant<T> {
     Variant { value, finding: Defect::new(code, says) }
 }
 
-/// What the body may have been when it was signed.
+/// What the body may have been when it was signed. Long, for it is one table: a way to change a body each.
 pub(super) fn bodies(request: &Captured) -> Vec<Variant<Vec<u8>>> {
     let body = request.body.as_slice();
     let mut found = Vec::new();

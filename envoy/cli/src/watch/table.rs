@@ -285,8 +285,9 @@ mod tests {
         lines(view, now, clock, width).iter().map(|line| line.text(width).trim_end().to_owned()).collect()
     }
 
+    /// A healthy gateway and one that is down are read at a glance in 80 columns.
     #[test]
-    fn a_healthy_gateway_and_one_that_is_down_are_read_at_a_glance_in_80_columns() {
+    fn healthy_and_down_gateways_are_readable_in_80_columns() {
         let start = Instant::now();
         let mut view = View::new(["http://10.0.0.1:10001/gatepost", "http://10.0.0.2:10001/gatepost"].into_iter());
         view.take(0, start, Ok(status()));
@@ -306,8 +307,9 @@ mod tests {
         assert_eq!(shown(&view, start + Duration::from_secs(8), 80), expected);
     }
 
+    /// No line is wider than the terminal and no sentence loses a word.
     #[test]
-    fn no_line_is_wider_than_the_terminal_and_no_sentence_loses_a_word() {
+    fn lines_fit_the_terminal_and_sentences_lose_no_word() {
         let start = Instant::now();
         let mut view = View::new(["http://10.0.0.1:10001/gatepost"].into_iter());
         let mut bad = status();

@@ -230,8 +230,9 @@ pub(super) mod tests {
         (View::new(["http://a/gatepost", "http://b/gatepost"].into_iter()), Instant::now())
     }
 
+    /// Rates are what was counted between two readings of the same process.
     #[test]
-    fn rates_are_what_was_counted_between_two_readings_of_the_same_process() {
+    fn rates_are_between_two_readings_of_the_same_process() {
         let (mut view, start) = view();
         view.take(0, start, Ok(status()));
         assert_eq!(view.gateways[0].rates(), None);
@@ -244,8 +245,9 @@ pub(super) mod tests {
         assert_eq!(view.gateways[0].endpoint_rates("billing"), expected);
     }
 
+    /// Rates look ten seconds back and always as far as the reading before.
     #[test]
-    fn rates_look_ten_seconds_back_and_always_as_far_as_the_reading_before() {
+    fn rates_span_ten_seconds_or_at_least_the_last_reading() {
         let (mut view, start) = view();
         let reading = |accepted| {
             let mut status = status();
@@ -261,8 +263,9 @@ pub(super) mod tests {
         assert_eq!(view.gateways[0].rates().map(|rates| rates.accepted), Some(1.0));
     }
 
+    /// Another process has no rates at first and is shown as restarted also after it was down.
     #[test]
-    fn another_process_has_no_rates_at_first_and_is_shown_as_restarted_also_after_it_was_down() {
+    fn new_process_has_no_rates_and_is_shown_as_restarted() {
         let (mut view, start) = view();
         view.take(0, start, Ok(status()));
         let later = start + Duration::from_secs(1);
@@ -279,8 +282,9 @@ pub(super) mod tests {
         assert_eq!(view.gateways[0].troubles(again + RESTART_IS_NEWS), []);
     }
 
+    /// A gateway that was not asked yet is neither reached nor down.
     #[test]
-    fn a_gateway_that_was_not_asked_yet_is_neither_reached_nor_down() {
+    fn gateway_not_yet_asked_is_neither_reached_nor_down() {
         let (mut view, start) = view();
         view.take(0, start, Ok(status()));
         assert!(view.gateways[1].is_new() && view.gateways[1].down().is_none());

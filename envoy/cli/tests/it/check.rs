@@ -14,8 +14,9 @@ fn a_production_config_is_free_of_findings() {
     assert_eq!(found(&fixture("inbound.yaml")), []);
 }
 
+/// The shipped config has no errors and its demo secrets are warnings.
 #[test]
-fn the_shipped_config_has_no_errors_and_its_demo_secrets_are_warnings() {
+fn shipped_config_has_no_errors_only_demo_secret_warnings() {
     let path = gatepost_kit::workspace::root().unwrap().join("envoy/envoy.yaml");
     let findings = check_with(&fs::read_to_string(path).unwrap(), &|_| None, true);
     assert!(findings.iter().all(|finding| finding.severity == Severity::Warning), "{findings:#?}");
@@ -57,8 +58,9 @@ fn what_is_right_in_another_way_is_not_found_fault_with() {
     }
 }
 
+/// Every mistake in a filters own config is told at once in the parsers words.
 #[test]
-fn every_mistake_in_a_filters_own_config_is_told_at_once_in_the_parsers_words() {
+fn all_filter_config_mistakes_are_reported_at_once() {
     let text = "routes:\n  - name: ingest\n    match: {path: /events}\n    event: a\nendpoints:\n  - name: billing\n    \
                 cluster: billing\n    url: nowhere\n    secrets: [{env: KEY}]\n    tiemout: 5s\n";
     let findings = check_with(text, &|_| Some(SECRET.to_owned()), false);
@@ -84,8 +86,9 @@ fn of_a_filters_config_alone_it_is_not_known_who_reaches_it() {
     assert_eq!(seen, expected, "{findings:#?}");
 }
 
+/// A filter without any config is told what the parser would say.
 #[test]
-fn a_filter_without_any_config_is_told_what_the_parser_would_say() {
+fn missing_filter_config_is_reported_as_by_the_parser() {
     let good = production();
     let begin = good.find("                        configuration:").unwrap();
     let end = begin + good[begin..].find("                  - name: envoy.filters.http.router").unwrap();
@@ -95,8 +98,9 @@ fn a_filter_without_any_config_is_told_what_the_parser_would_say() {
     assert!(findings.iter().any(|finding| finding.code == "config" && is_said(finding)), "{findings:#?}");
 }
 
+/// A config written as JSON inside a string has the lines of the file.
 #[test]
-fn a_config_written_as_json_inside_a_string_has_the_lines_of_the_file() {
+fn json_string_config_errors_have_file_line_numbers() {
     let begin = r#""@type": type.googleapis.com/google.protobuf.Struct"#;
     let good = production();
     let (head, tail) = good.rsplit_once(begin).unwrap();
@@ -114,8 +118,9 @@ fn a_config_written_as_json_inside_a_string_has_the_lines_of_the_file() {
     assert_eq!(seen, [("admin.path", line)], "{findings:#?}");
 }
 
+/// A variable that only Envoy will have is a note and an error when asked.
 #[test]
-fn a_variable_that_only_envoy_will_have_is_a_note_and_an_error_when_asked() {
+fn unset_variable_is_a_note_or_an_error_when_asked() {
     for (is_strict, severity) in [(false, Severity::Note), (true, Severity::Error)] {
         let findings = check_with(&production(), &|_| None, is_strict);
         let seen: Vec<_> = findings.iter().map(|finding| (finding.code, finding.severity)).collect();

@@ -11,8 +11,9 @@ fn the_demo_shows_twenty_verified_deliveries_and_exits_0() {
     assert_eq!(shown.lines().filter(|line| line.ends_with(" 1        verified")).count(), 20, "{shown}");
 }
 
+/// Without an Envoy that runs the demo says which one it tried and exits 1.
 #[test]
-fn without_an_envoy_that_runs_the_demo_says_which_one_it_tried_and_exits_1() {
+fn demo_without_a_working_envoy_names_it_and_exits_1() {
     let output = gatepost(&["demo"], &[("ENVOY", "/nonexistent/envoy")]);
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{said}");

@@ -61,8 +61,9 @@ fn files(site: &Site, directory: &Path) -> Result<()> {
     Ok(())
 }
 
+/// A run with retries an outage and a rollback is told in a bundle without secrets.
 #[test]
-fn a_run_with_retries_an_outage_and_a_rollback_is_told_in_a_bundle_without_secrets() -> Result<()> {
+fn bundle_tells_retries_outage_and_rollback_but_no_secrets() -> Result<()> {
     let site = eventful()?;
     let directory = tempfile::tempdir()?;
     files(&site, directory.path())?;
@@ -144,8 +145,9 @@ fn a_run_with_retries_an_outage_and_a_rollback_is_told_in_a_bundle_without_secre
     Ok(())
 }
 
+/// A gateway that is down is said at the top and the bundle is written all the same.
 #[test]
-fn a_gateway_that_is_down_is_said_at_the_top_and_the_bundle_is_written_all_the_same() -> Result<()> {
+fn down_gateway_is_stated_first_and_bundle_still_written() -> Result<()> {
     let site = Site::start(1, json!({}))?;
     site.send(0, "payment_verified", 25)?;
     site.wait_for_hours(0, "billing", 25)?;
@@ -164,8 +166,9 @@ fn a_gateway_that_is_down_is_said_at_the_top_and_the_bundle_is_written_all_the_s
     Ok(())
 }
 
+/// Personal data in a log fails the scan that asserts it and is not repeated.
 #[test]
-fn personal_data_in_a_log_fails_the_scan_that_asserts_it_and_is_not_repeated() -> Result<()> {
+fn personal_data_in_a_log_fails_the_scan_and_is_not_shown() -> Result<()> {
     let site = Site::start(1, json!({}))?;
     let directory = tempfile::tempdir()?;
     let (out, log) = (directory.path().join("out"), directory.path().join("envoy.log"));

@@ -11,8 +11,9 @@ fn text(output: &std::process::Output) -> (String, String) {
     (text(&output.stdout), text(&output.stderr))
 }
 
+/// A switch is confirmed by each gateway with what it was and what it is.
 #[test]
-fn a_switch_is_confirmed_by_each_gateway_with_what_it_was_and_what_it_is() -> Result<()> {
+fn switch_is_confirmed_by_each_gateway_with_old_and_new() -> Result<()> {
     let site = Site::start(2, json!({}))?;
     for (verb, was, now) in
         [("pause", "enabled", "paused"), ("off", "paused", "disabled"), ("on", "disabled", "enabled")]
@@ -35,8 +36,9 @@ fn a_switch_is_confirmed_by_each_gateway_with_what_it_was_and_what_it_is() -> Re
     Ok(())
 }
 
+/// A gateway that is down is a row with the reason and does not stop the other.
 #[test]
-fn a_gateway_that_is_down_is_a_row_with_the_reason_and_does_not_stop_the_other() -> Result<()> {
+fn down_gateway_is_a_row_and_does_not_stop_the_other() -> Result<()> {
     let site = Site::start(1, json!({}))?;
     let up = surface(&site.gateways[0])?;
     // Nothing listens on port 1.
@@ -51,8 +53,9 @@ fn a_gateway_that_is_down_is_a_row_with_the_reason_and_does_not_stop_the_other()
     Ok(())
 }
 
+/// A token that is missing wrong or may only look is said so and never shown.
 #[test]
-fn a_token_that_is_missing_wrong_or_may_only_look_is_said_so_and_never_shown() -> Result<()> {
+fn missing_wrong_or_read_only_token_is_told_never_shown() -> Result<()> {
     let site = Site::start(1, json!({}))?;
     let run = |token: Option<&str>| -> Result<(Option<i32>, String)> {
         let mut command = site.command(&["pause"])?;
@@ -77,8 +80,9 @@ fn a_token_that_is_missing_wrong_or_may_only_look_is_said_so_and_never_shown() -
     Ok(())
 }
 
+/// A rollout is set moved rolled back and resumed and each endpoint confirms.
 #[test]
-fn a_rollout_is_set_moved_rolled_back_and_resumed_and_each_endpoint_confirms() -> Result<()> {
+fn rollout_steps_are_confirmed_for_each_endpoint() -> Result<()> {
     let phases = json!([{"percent": 5, "for": "1h"}, {"percent": 25, "for": "1h"}, {"percent": 100}]);
     let site = Site::start(2, json!({"rollout": {"phases": phases}}))?;
     let step = |arguments: &[&str]| -> Result<(Value, Option<i32>)> {
@@ -114,8 +118,9 @@ fn a_rollout_is_set_moved_rolled_back_and_resumed_and_each_endpoint_confirms() -
     Ok(())
 }
 
+/// Dead letters of both gateways are delivered again all of one endpoint or one.
 #[test]
-fn dead_letters_of_both_gateways_are_delivered_again_all_of_one_endpoint_or_one() -> Result<()> {
+fn dead_letters_are_redelivered_per_endpoint_or_one() -> Result<()> {
     let site = Site::start(2, json!({}))?;
     site.receiver.script("billing", &json!({"then": {"status": 400}}))?;
     for number in 0..2 {
@@ -142,8 +147,9 @@ fn dead_letters_of_both_gateways_are_delivered_again_all_of_one_endpoint_or_one(
     Ok(())
 }
 
+/// A drain waits for what is pending says what is held and ends with on.
 #[test]
-fn a_drain_waits_for_what_is_pending_says_what_is_held_and_ends_with_on() -> Result<()> {
+fn drain_waits_for_pending_tells_held_and_ends_with_on() -> Result<()> {
     let site = Site::start(2, json!({}))?;
     site.receiver.script("billing", &json!({"then": {"delay": 0.5}}))?;
     for number in 0..2 {
@@ -166,8 +172,9 @@ fn a_drain_waits_for_what_is_pending_says_what_is_held_and_ends_with_on() -> Res
     Ok(())
 }
 
+/// A drain that is not over in time says how much is pending and goes on refusing.
 #[test]
-fn a_drain_that_is_not_over_in_time_says_how_much_is_pending_and_goes_on_refusing() -> Result<()> {
+fn timed_out_drain_tells_pending_and_keeps_refusing() -> Result<()> {
     let site = Site::start(1, json!({}))?;
     // Two that end while it drains, however late that begins, and one that does not before its timeout of 10 s.
     let replies = json!([{"delay": 1}, {"delay": 3}, {"act": "hang"}]);
@@ -182,8 +189,9 @@ fn a_drain_that_is_not_over_in_time_says_how_much_is_pending_and_goes_on_refusin
     Ok(())
 }
 
+/// On a terminal what stops deliveries is asked first and a no changes nothing.
 #[test]
-fn on_a_terminal_what_stops_deliveries_is_asked_first_and_a_no_changes_nothing() -> Result<()> {
+fn terminal_asks_before_stopping_deliveries() -> Result<()> {
     let site = Site::start(1, json!({}))?;
     let off = |typed: &str| session(&site, &["off"], (24, 80), "[y/N]", typed);
     let asked = off("\\n")?;

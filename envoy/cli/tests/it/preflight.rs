@@ -112,7 +112,7 @@ fn one_that_looks_at_no_timestamp_fails_there_and_nowhere_else() {
 }
 
 #[test]
-fn one_that_refuses_everything_fails_the_ping_and_its_refusals_prove_nothing() {
+fn receiver_refusing_everything_fails_ping_and_skips_rest() {
     let (_receiver, url) = start(Setup::new(Secret::new(b"another".to_vec()).unwrap()));
     let (code, shown) = preflight(&url, &[]);
     assert_eq!(code, Some(1));

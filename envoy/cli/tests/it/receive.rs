@@ -64,8 +64,9 @@ impl Drop for Running {
     }
 }
 
+/// Each webhook is a line that says whether it verified or why not.
 #[test]
-fn each_webhook_is_a_line_that_says_whether_it_verified_or_why_not() {
+fn each_webhook_is_a_line_with_its_verdict() {
     let mut receiver = Running::start(&["--path", "/hook"]);
     for (id, age_ms, secret, status, said) in [
         ("one", 0, SECRET, 200, "attempt 1  200  verified"),

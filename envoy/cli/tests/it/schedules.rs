@@ -56,8 +56,9 @@ fn text_at<'a>(value: &'a Value, pointer: &str) -> &'a str {
     value.pointer(pointer).and_then(Value::as_str).unwrap_or_else(|| panic!("no {pointer} in {value}"))
 }
 
+/// Each cron job does its work against a gateway behind a service.
 #[test]
-fn each_cron_job_does_its_work_against_a_gateway_behind_a_service() -> Result<()> {
+fn each_cron_job_works_against_a_gateway_behind_a_service() -> Result<()> {
     let site = healthy()?;
     let directory = tempfile::tempdir()?;
     let bin = directory.path().join("bin");

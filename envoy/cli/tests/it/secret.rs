@@ -24,8 +24,9 @@ fn a_secret_is_alone_on_stdout_and_never_the_same() {
     assert!(standard.starts_with("whsec_") && standard.len() == "whsec_".len() + 44 + 1, "{standard}");
 }
 
+/// Of a pair the private key stands alone and the public one is made from it.
 #[test]
-fn of_a_pair_the_private_key_stands_alone_and_the_public_one_is_made_from_it() {
+fn private_key_is_printed_alone_and_yields_the_public_key() {
     let private = text(&secret(&["--format", "whsk"]).stdout);
     assert!(private.starts_with("whsk_") && private.lines().count() == 1 && !private.contains("whpk_"));
     let mut command = Command::new(env!("CARGO_BIN_EXE_gatepost"));
@@ -56,8 +57,9 @@ fn a_newline_at_the_end_does_not_count_and_is_told() {
     assert!(text(&line.stderr).starts_with("note: the newline at the end was not counted"), "{}", text(&line.stderr));
 }
 
+/// What is no secret exits 2 and shows nothing of what was given.
 #[test]
-fn what_is_no_secret_exits_2_and_shows_nothing_of_what_was_given() {
+fn invalid_secret_exits_2_and_is_not_shown() {
     for (arguments, says) in [
         (vec!["fingerprint"], "the secret is empty"),
         (vec!["fingerprint", "--env", "NONE"], "the secret is empty"),

@@ -72,8 +72,9 @@ fn events_are_sent_through_a_real_envoy_and_answers_are_shown() {
     assert_eq!(sent.status.code(), Some(1), "{}", text(&sent.stdout));
 }
 
+/// An inbound rule is tried in each scheme and sees the same message once.
 #[test]
-fn an_inbound_rule_is_tried_in_each_scheme_and_sees_the_same_message_once() {
+fn inbound_rule_is_tried_in_each_scheme_and_deduplicates() {
     let without = vec![ReceiverCheck::Signature, ReceiverCheck::Timestamp, ReceiverCheck::Replay];
     let setup = Setup { without, ..Setup::new(Secret::new(b"none".to_vec()).unwrap()) };
     let application = receive::Receiver::start(setup, |_| {}).unwrap();

@@ -112,8 +112,9 @@ fn row(table: &str, begin: &str) -> String {
     lines.into_iter().find(|line| line.starts_with(begin)).unwrap_or_else(|| panic!("no {begin:?} in\n{table}"))
 }
 
+/// A healthy gateway passes again and again and no other endpoint notices.
 #[test]
-fn a_healthy_gateway_passes_again_and_again_and_no_other_endpoint_notices() {
+fn healthy_gateway_passes_repeatedly_unnoticed_by_others() {
     let running = Running::start();
     let output = running.smoke(&["--json"], &[]);
     let shown = String::from_utf8_lossy(&output.stdout);
@@ -137,8 +138,9 @@ fn a_healthy_gateway_passes_again_and_again_and_no_other_endpoint_notices() {
     assert_eq!(other["rollout"]["state"], "fixed", "{other}");
 }
 
+/// On a gateway with a fault the table says which scenario failed and why.
 #[test]
-fn on_a_gateway_with_a_fault_the_table_says_which_scenario_failed_and_why() {
+fn faulty_gateway_table_names_failed_scenario_and_cause() {
     let running = Running::start();
 
     let table = running.fails(&["--endpoint", "hasty", "--path", "/smoke/hasty/{event}"], &[]);
@@ -165,8 +167,9 @@ fn on_a_gateway_with_a_fault_the_table_says_which_scenario_failed_and_why() {
     assert!(row(&table, "FAIL success").contains("its attempts: connect"), "{table}");
 }
 
+/// A gateway that cannot play is told exactly and nothing is played.
 #[test]
-fn a_gateway_that_cannot_play_is_told_exactly_and_nothing_is_played() {
+fn unusable_gateway_is_explained_and_no_scenario_runs() {
     let running = Running::start();
     type Case<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], &'a str);
     let cases: [Case<'_>; 5] = [

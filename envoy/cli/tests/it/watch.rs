@@ -12,8 +12,9 @@ use serde_json::{Value, json};
 use crate::site::{DEADLINE, Site, surface};
 use crate::terminal::session;
 
+/// Once as JSON tells rates of what was sent meanwhile and names what is wrong.
 #[test]
-fn once_as_json_tells_rates_of_what_was_sent_meanwhile_and_names_what_is_wrong() -> Result<()> {
+fn once_as_json_tells_rates_and_names_problems() -> Result<()> {
     let breaker = json!({"failures": 2, "open": "60s"});
     let endpoint = |name: &str, breaker: &Value| {
         json!({"name": name, "cluster": name, "url": format!("http://r/{name}"), "events": ["payment_*"],
@@ -60,8 +61,9 @@ fn a_gateway_that_is_down_stays_a_row_and_the_exit_code_is_1() -> Result<()> {
     Ok(())
 }
 
+/// A gateway that restarts is shown as down and then as another process.
 #[test]
-fn a_gateway_that_restarts_is_shown_as_down_and_then_as_another_process() -> Result<()> {
+fn restarted_gateway_is_shown_down_then_as_a_new_process() -> Result<()> {
     let mut site = Site::start(1, json!({}))?;
     let instance = site.status(0)?["instance"].clone();
     let mut command = site.command(&["watch", "--json", "--interval", "200ms"])?;
@@ -88,8 +90,9 @@ fn a_gateway_that_restarts_is_shown_as_down_and_then_as_another_process() -> Res
     Ok(())
 }
 
+/// On a terminal it draws in place within 80 columns and restores it at the end.
 #[test]
-fn on_a_terminal_it_draws_in_place_within_80_columns_and_restores_it_at_the_end() -> Result<()> {
+fn terminal_is_drawn_in_place_and_restored_at_the_end() -> Result<()> {
     let site = Site::start(2, json!({}))?;
     for (typed, what) in [("q", "q"), ("\\x03", "Ctrl-C"), ("SIGTERM", "SIGTERM")] {
         let seen = session(&site, &["watch", "--interval", "100ms"], (24, 80), "enabled", typed)?;

@@ -115,18 +115,21 @@ fn switch_off_under_load(state: &str) -> Result<()> {
     Ok(())
 }
 
+/// Paused under load no attempt starts a second later and on again nothing is lost.
 #[test]
-fn paused_under_load_no_attempt_starts_a_second_later_and_on_again_nothing_is_lost() -> Result<()> {
+fn pause_under_load_stops_attempts_and_loses_nothing() -> Result<()> {
     switch_off_under_load("paused")
 }
 
+/// Disabled under load no attempt starts a second later and on again what was kept arrives.
 #[test]
-fn disabled_under_load_no_attempt_starts_a_second_later_and_on_again_what_was_kept_arrives() -> Result<()> {
+fn disable_under_load_stops_attempts_and_kept_ones_arrive() -> Result<()> {
     switch_off_under_load("disabled")
 }
 
+/// After a drain under load the process may end and every accepted id has arrived.
 #[test]
-fn after_a_drain_under_load_the_process_may_end_and_every_accepted_id_has_arrived() -> Result<()> {
+fn drain_under_load_delivers_every_accepted_id() -> Result<()> {
     let _alone = one_load_at_a_time();
     let receiver = Receiver::start(&[("a", "secret-of-a")], &compact())?;
     receiver.script("a", &json!({"then": {"delay": 0.2}}))?;

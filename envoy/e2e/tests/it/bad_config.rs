@@ -52,8 +52,9 @@ fn assert_ten_lines(log: &str) {
     assert!(!log.contains(SECRET));
 }
 
+/// A config with ten mistakes gives ten lines and Envoy does not start.
 #[test]
-fn a_config_with_ten_mistakes_gives_ten_lines_and_envoy_does_not_start() -> Result<()> {
+fn ten_config_mistakes_give_ten_lines_and_no_start() -> Result<()> {
     let receiver = Receiver::start(&[("a", SECRET)], &Options::default())?;
     let setup = Setup::new(&receiver, &[]).without("enabled").with(ten_mistakes());
     for setup in [setup.clone(), setup.as_text()] {
@@ -65,8 +66,9 @@ fn a_config_with_ten_mistakes_gives_ten_lines_and_envoy_does_not_start() -> Resu
     Ok(())
 }
 
+/// A dynamic update with a bad config keeps the old one delivering.
 #[test]
-fn a_dynamic_update_with_a_bad_config_keeps_the_old_one_delivering() -> Result<()> {
+fn bad_dynamic_update_keeps_the_old_config_delivering() -> Result<()> {
     let receiver = Receiver::start(&[("a", SECRET)], &Options::default())?;
     let good = Setup::new(&receiver, &[endpoint("a", SECRET, json!({}))]);
     let gateway = Gateway::start_dynamic(&good)?;
@@ -80,8 +82,9 @@ fn a_dynamic_update_with_a_bad_config_keeps_the_old_one_delivering() -> Result<(
     Ok(())
 }
 
+/// A secret from the environment and a config as text work like the example.
 #[test]
-fn a_secret_from_the_environment_and_a_config_as_text_work_like_the_example() -> Result<()> {
+fn env_secret_and_text_config_work_like_the_example() -> Result<()> {
     let receiver = Receiver::start(&[("a", SECRET)], &Options::default())?;
     let secrets = json!({"secrets": [{"env": "GATEPOST_TEST_SECRET"}]});
     let setup = Setup::new(&receiver, &[endpoint("a", "", secrets)]).with_env("GATEPOST_TEST_SECRET", SECRET);

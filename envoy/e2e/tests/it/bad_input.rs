@@ -51,8 +51,9 @@ fn nested(levels: usize) -> Vec<u8> {
     [vec![b'['; levels], vec![b']'; levels]].concat()
 }
 
+/// What is refused is refused with its status and the next request works.
 #[test]
-fn what_is_refused_is_refused_with_its_status_and_the_next_request_works() -> Result<()> {
+fn bad_request_gets_its_status_and_the_next_one_works() -> Result<()> {
     for protocol in [Protocol::Http1, Protocol::Http2] {
         let (receiver, gateway) = start()?;
         let mut delivered = 0;
@@ -77,8 +78,9 @@ fn what_is_refused_is_refused_with_its_status_and_the_next_request_works() -> Re
     Ok(())
 }
 
+/// Trailers repeated headers a body in pieces and a deep one do no harm.
 #[test]
-fn trailers_repeated_headers_a_body_in_pieces_and_a_deep_one_do_no_harm() -> Result<()> {
+fn trailers_repeated_headers_and_chunked_bodies_do_no_harm() -> Result<()> {
     let (receiver, gateway) = start()?;
     let plain = Event::new("payment_verified", "{\"amount\":42}");
     let repeated = plain.clone().with_header("content-type", "text/plain").with_header("x-tenant-id", "acme");
@@ -114,8 +116,9 @@ fn trailers_repeated_headers_a_body_in_pieces_and_a_deep_one_do_no_harm() -> Res
     Ok(())
 }
 
+/// Line breaks and zero bytes in a path or header reach neither filter nor receiver.
 #[test]
-fn line_breaks_and_zero_bytes_in_a_path_or_header_reach_neither_filter_nor_receiver() -> Result<()> {
+fn line_breaks_and_nul_bytes_reach_no_filter_or_receiver() -> Result<()> {
     let (receiver, gateway) = start()?;
     let address = gateway.address();
     for request in [

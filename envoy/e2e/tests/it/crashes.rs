@@ -18,8 +18,9 @@ const LEASE_AT_LEAST: f64 = 6.0;
 /// Two workers and the main thread, each of which makes attempts.
 const THREADS: usize = 3;
 
+/// A worker whose VM traps twenty times under load loses nothing.
 #[test]
-fn a_worker_whose_vm_traps_twenty_times_under_load_loses_nothing() -> Result<()> {
+fn twenty_vm_traps_under_load_lose_nothing() -> Result<()> {
     const TRAPS: usize = 20;
     let _alone = one_load_at_a_time();
     let mut scene = Scene::new()?;
@@ -46,8 +47,9 @@ fn a_worker_whose_vm_traps_twenty_times_under_load_loses_nothing() -> Result<()>
     })
 }
 
+/// Five config updates under load lose nothing and repeat nothing.
 #[test]
-fn five_config_updates_under_load_lose_nothing_and_repeat_nothing() -> Result<()> {
+fn five_config_updates_under_load_lose_and_repeat_nothing() -> Result<()> {
     let _alone = one_load_at_a_time();
     let mut scene = Scene::new()?;
     let receiver = scene.receiver()?;
@@ -74,8 +76,9 @@ fn five_config_updates_under_load_lose_nothing_and_repeat_nothing() -> Result<()
     )
 }
 
+/// A receiver that is killed ten times under load gets everything.
 #[test]
-fn a_receiver_that_is_killed_ten_times_under_load_gets_everything() -> Result<()> {
+fn receiver_killed_ten_times_under_load_gets_everything() -> Result<()> {
     const KILLS: usize = 10;
     let _alone = one_load_at_a_time();
     let mut scene = Scene::new()?;
@@ -105,7 +108,7 @@ fn a_receiver_that_is_killed_ten_times_under_load_gets_everything() -> Result<()
 /// The other build is the same source with the feature `trap`: other bytes, so Envoy makes other VMs for it, and the same
 /// format of all that is kept. There is no release before this one; once there is, its wasm belongs here.
 #[test]
-fn another_build_of_the_filter_and_the_first_one_again_lose_nothing() -> Result<()> {
+fn filter_upgrade_and_rollback_lose_nothing() -> Result<()> {
     let _alone = one_load_at_a_time();
     let mut scene = Scene::new()?;
     let receiver = scene.receiver()?;

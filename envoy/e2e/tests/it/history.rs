@@ -12,8 +12,9 @@ use crate::admin::Operator;
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
+/// An event is found by its id with every attempt whichever worker delivered it.
 #[test]
-fn an_event_is_found_by_its_id_with_every_attempt_whichever_worker_delivered_it() -> Result<()> {
+fn event_is_found_by_id_whichever_worker_delivered_it() -> Result<()> {
     let receiver = Receiver::start(&[("a", "secret-of-a")], &Options::default())?;
     let policy = json!({"retry": {"delays": ["0s", "0.1s"]}});
     let gateway = Gateway::start(&Setup::new(&receiver, &[endpoint("a", "secret-of-a", policy)]))?;
@@ -39,8 +40,9 @@ fn an_event_is_found_by_its_id_with_every_attempt_whichever_worker_delivered_it(
     Ok(())
 }
 
+/// A breaker and a dead letter are told once to the endpoint that asks by name.
 #[test]
-fn a_breaker_and_a_dead_letter_are_told_once_to_the_endpoint_that_asks_by_name() -> Result<()> {
+fn breaker_and_dead_letter_events_are_sent_once_by_name() -> Result<()> {
     let names = ["a", "all", "ops"];
     let secrets = names.map(|name| format!("secret-of-{name}"));
     let served: Vec<(&str, &str)> = names.into_iter().zip(secrets.iter().map(String::as_str)).collect();

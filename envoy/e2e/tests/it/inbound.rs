@@ -52,8 +52,9 @@ fn counted(gateway: &Gateway, result: &str) -> Result<Option<f64>> {
     gateway.envoy.series(&format!("gatepost_inbound_total{{route=\"partner\",result=\"{result}\"}}"))
 }
 
+/// Only what is signed reaches the application and it is told so.
 #[test]
-fn only_what_is_signed_reaches_the_application_and_it_is_told_so() -> Result<()> {
+fn only_signed_requests_reach_the_application_marked() -> Result<()> {
     let app = application()?;
     let gateway = Gateway::start(&setup(&app, json!({})))?;
     let good = message(PATH, "one", "{\"amount\": 42}", SECRET)?;
@@ -80,8 +81,9 @@ fn only_what_is_signed_reaches_the_application_and_it_is_told_so() -> Result<()>
     Ok(())
 }
 
+/// A message that comes a thousand times on two workers at once is seen once.
 #[test]
-fn a_message_that_comes_a_thousand_times_on_two_workers_at_once_is_seen_once() -> Result<()> {
+fn message_sent_a_thousand_times_at_once_is_seen_once() -> Result<()> {
     let _alone = one_load_at_a_time();
     let app = application()?;
     let gateway = Gateway::start(&setup(&app, json!({})))?;
@@ -103,8 +105,9 @@ fn a_message_that_comes_a_thousand_times_on_two_workers_at_once_is_seen_once() -
     Ok(())
 }
 
+/// A message that the application has not taken gets through when it comes again.
 #[test]
-fn a_message_that_the_application_has_not_taken_gets_through_when_it_comes_again() -> Result<()> {
+fn message_the_application_failed_gets_through_on_retry() -> Result<()> {
     let app = application()?;
     app.script("app", &json!({"replies": [{"status": 500}]}))?;
     let gateway = Gateway::start(&setup(&app, json!({"replay": {"duplicate": "reject"}})))?;
@@ -177,8 +180,9 @@ fn the_example_of_verifying_is_valid_as_it_is_written() -> Result<()> {
     Ok(())
 }
 
+/// Without the line that shows the filter bodies nothing passes.
 #[test]
-fn without_the_line_that_shows_the_filter_bodies_nothing_passes() -> Result<()> {
+fn nothing_passes_without_allow_on_headers_stop_iteration() -> Result<()> {
     let app = application()?;
     let setup = setup(&app, json!({})).with_around(json!({"allow_on_headers_stop_iteration": false}));
     let gateway = Gateway::start(&setup)?;

@@ -24,8 +24,9 @@ fn load(seconds: u32) -> Load {
     Load { protocol: Protocol::Http1, connections: 4, events: seconds * 25, every: Some(every) }
 }
 
+/// While one endpoint is down for a minute the other ones p99 does not move.
 #[test]
-fn while_one_endpoint_is_down_for_a_minute_the_other_ones_p99_does_not_move() -> Result<()> {
+fn endpoint_down_for_a_minute_does_not_move_the_others_p99() -> Result<()> {
     let _alone = one_load_at_a_time();
     let receiver = Receiver::start(
         &[("alive", "secret-1"), ("dead", "secret-2")],

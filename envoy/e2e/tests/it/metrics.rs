@@ -68,8 +68,9 @@ fn strings(counts: &BTreeMap<&'static str, u64>) -> BTreeMap<String, u64> {
     counts.iter().map(|(outcome, count)| ((*outcome).to_owned(), *count)).collect()
 }
 
+/// Of ten thousand mixed events every counter equals what the receiver counted.
 #[test]
-fn of_ten_thousand_mixed_events_every_counter_equals_what_the_receiver_counted() -> Result<()> {
+fn counters_equal_the_receivers_over_ten_thousand_events() -> Result<()> {
     let _alone = one_load_at_a_time();
     let receiver = Receiver::start(&[("a", "secret-of-a")], &Options::default())?;
     receiver.script("a", &json!({"replies": replies()}))?;

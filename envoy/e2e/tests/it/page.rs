@@ -20,7 +20,7 @@ fn strict() -> Value {
 }
 
 #[test]
-fn it_asks_for_a_token_refuses_a_wrong_one_and_forgets_a_good_one() -> Result<()> {
+fn page_refuses_a_wrong_token_and_forgets_a_good_one() -> Result<()> {
     let Some(scene) = Scene::start(&["billing"], &strict(), json!({}))? else { return Ok(()) };
     let browser = &scene.browser;
     assert!(!browser.text("main")?.contains("Endpoints"), "there is nothing to see without a token");
@@ -40,8 +40,9 @@ fn it_asks_for_a_token_refuses_a_wrong_one_and_forgets_a_good_one() -> Result<()
     scene.is_clean()
 }
 
+/// A pause that is confirmed pauses the gateway and one that is cancelled does not.
 #[test]
-fn a_pause_that_is_confirmed_pauses_the_gateway_and_one_that_is_cancelled_does_not() -> Result<()> {
+fn confirmed_pause_pauses_and_cancelled_one_does_not() -> Result<()> {
     let Some(scene) = Scene::start(&["billing"], &strict(), json!({}))? else { return Ok(()) };
     let browser = &scene.browser;
     scene.sign_in()?;
@@ -97,8 +98,9 @@ fn dead_letters_are_redelivered_and_discarded_from_the_page() -> Result<()> {
     scene.is_clean()
 }
 
+/// An endpoint is changed with the keyboard alone and the focus comes back.
 #[test]
-fn an_endpoint_is_changed_with_the_keyboard_alone_and_the_focus_comes_back() -> Result<()> {
+fn endpoint_is_changed_by_keyboard_and_focus_returns() -> Result<()> {
     let Some(scene) = Scene::start(&["billing", "audit"], &strict(), json!({}))? else { return Ok(()) };
     let browser = &scene.browser;
     // The field has the focus when the page opens.
@@ -180,8 +182,9 @@ fn breakers_and_rollouts_are_moved_from_the_page() -> Result<()> {
     scene.is_clean()
 }
 
+/// A token that may look is shown everything and offered nothing.
 #[test]
-fn a_token_that_may_look_is_shown_everything_and_offered_nothing() -> Result<()> {
+fn read_only_token_sees_everything_and_is_offered_nothing() -> Result<()> {
     let tokens = json!([{"value": TOKEN}]);
     let own = |setup: Setup| setup.with(json!({"admin": {"tokens": tokens}})).administered();
     let Some(mut scene) = Scene::begin(&["billing"], &strict(), own)? else { return Ok(()) };
@@ -223,8 +226,9 @@ fn an_event_is_looked_up_by_its_id() -> Result<()> {
     scene.is_clean()
 }
 
+/// When the gateway is gone the page says how old is what it shows.
 #[test]
-fn when_the_gateway_is_gone_the_page_says_how_old_is_what_it_shows() -> Result<()> {
+fn page_tells_the_age_of_its_data_when_the_gateway_is_gone() -> Result<()> {
     let Some(scene) = Scene::start(&["billing"], &strict(), json!({}))? else { return Ok(()) };
     scene.sign_in()?;
     let Scene { browser, gateway, .. } = scene;

@@ -12,8 +12,9 @@ use crate::admin::Operator;
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
+/// An event with an address in it during a canary is refused rolled back and told nowhere.
 #[test]
-fn an_event_with_an_address_in_it_during_a_canary_is_refused_rolled_back_and_told_nowhere() -> Result<()> {
+fn personal_data_in_a_canary_is_refused_and_rolls_it_back() -> Result<()> {
     const ADDRESS: &str = "maria.rossi@example.com";
     let receiver = Receiver::start(&[("a", "secret-of-a")], &Options::default())?;
     let setup = Setup::new(&receiver, &[endpoint("a", "secret-of-a", json!({}))]).with(json!({

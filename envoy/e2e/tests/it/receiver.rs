@@ -17,7 +17,7 @@ const VECTOR: (&str, &str, &str, &str) = (
 );
 
 #[test]
-fn it_refuses_what_is_unsigned_stale_from_the_future_or_tampered_with() -> Result<()> {
+fn receiver_refuses_unsigned_stale_future_and_tampered() -> Result<()> {
     let (secret, body, stale, signature) = VECTOR;
     let receiver = Receiver::start(&[("a", secret)], &Options::default())?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis();

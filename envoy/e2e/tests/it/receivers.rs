@@ -30,8 +30,9 @@ fn each(next: Option<&str>, test: impl Fn(Running) -> Result<()>) -> Result<()> 
     Ok(())
 }
 
+/// Each accepts a good one and processes it once however often it comes.
 #[test]
-fn each_accepts_a_good_one_and_processes_it_once_however_often_it_comes() -> Result<()> {
+fn good_delivery_is_accepted_and_processed_once() -> Result<()> {
     each(None, |receiver| {
         let name = receiver.language;
         let body = "{ \"amount\" :42.0,\r\n \"payer\": \"Zoë\" }".as_bytes();
@@ -52,8 +53,9 @@ fn each_accepts_a_good_one_and_processes_it_once_however_often_it_comes() -> Res
     })
 }
 
+/// Each refuses with 401 what is stale from the future tampered with or signed with another secret.
 #[test]
-fn each_refuses_with_401_what_is_stale_from_the_future_tampered_with_or_signed_with_another_secret() -> Result<()> {
+fn stale_future_tampered_or_wrongly_signed_gets_401() -> Result<()> {
     each(None, |receiver| {
         let body = b"{\"amount\":42}";
         let good = Webhook::new(1, body);
@@ -90,8 +92,9 @@ fn each_refuses_with_401_what_is_stale_from_the_future_tampered_with_or_signed_w
     })
 }
 
+/// Each refuses with 400 a header that is missing doubled or malformed and names it.
 #[test]
-fn each_refuses_with_400_a_header_that_is_missing_doubled_or_malformed_and_names_it() -> Result<()> {
+fn missing_doubled_or_malformed_header_gets_a_named_400() -> Result<()> {
     each(None, |receiver| {
         let good = Webhook::new(1, b"{}");
         let signature = good.value("X-Webhook-Signature").to_owned();
@@ -141,8 +144,9 @@ fn nothing_was_taken(receiver: &Running) -> Result<()> {
     Ok(())
 }
 
+/// Each accepts up to its limits of age and size and nothing above.
 #[test]
-fn each_accepts_up_to_its_limits_of_age_and_size_and_nothing_above() -> Result<()> {
+fn limits_of_age_and_size_are_exact() -> Result<()> {
     each(None, |receiver| {
         let name = receiver.language;
         let largest = vec![b'a'; BODY_MAX];
@@ -161,8 +165,9 @@ fn each_accepts_up_to_its_limits_of_age_and_size_and_nothing_above() -> Result<(
     })
 }
 
+/// Each accepts either secret under either header while the secret is changed.
 #[test]
-fn each_accepts_either_secret_under_either_header_while_the_secret_is_changed() -> Result<()> {
+fn either_secret_under_either_header_is_accepted() -> Result<()> {
     each(Some(NEXT), |receiver| {
         let body = b"{}";
         let also = |webhook: Webhook, secrets: &[&str]| {
@@ -228,8 +233,9 @@ fn nothing_else_was_processed(receiver: &Running, before: usize) -> Result<()> {
     Ok(())
 }
 
+/// Each keeps what it took when it is killed and knows the id after.
 #[test]
-fn each_keeps_what_it_took_when_it_is_killed_and_knows_the_id_after() -> Result<()> {
+fn killed_receiver_keeps_its_events_and_known_ids() -> Result<()> {
     each(None, |receiver| {
         let language = receiver.language;
         assert_eq!(Webhook::new(1, b"{}").send(&receiver)?.0, 200, "{language:?}");
@@ -294,8 +300,9 @@ fn each_has_a_health_path_and_says_what_else_it_does_not_serve() -> Result<()> {
     })
 }
 
+/// Each logs one line a request without payload secret or what a stranger wrote and ends on SIGTERM.
 #[test]
-fn each_logs_one_line_a_request_without_payload_secret_or_what_a_stranger_wrote_and_ends_on_sigterm() -> Result<()> {
+fn each_request_is_one_log_line_without_sensitive_content() -> Result<()> {
     each(None, |receiver| {
         let body = b"{\"mail\":\"ada@example.com\"}";
         Webhook::new(1, body).send(&receiver)?;
@@ -314,8 +321,9 @@ fn each_logs_one_line_a_request_without_payload_secret_or_what_a_stranger_wrote_
     })
 }
 
+/// Each will not start without a secret or with white space around it.
 #[test]
-fn each_will_not_start_without_a_secret_or_with_white_space_around_it() -> Result<()> {
+fn missing_or_padded_secret_prevents_start() -> Result<()> {
     for language in LANGUAGES {
         for (secret, next, problem) in [
             ("", None, "WEBHOOK_SECRET: expected the secret"),

@@ -13,8 +13,9 @@ use serde_json::{Value, json};
 
 const DEADLINE: Duration = Duration::from_secs(30);
 
+/// While a secret is changed receivers that know either one verify.
 #[test]
-fn while_a_secret_is_changed_receivers_that_know_either_one_verify() -> Result<()> {
+fn receivers_of_either_secret_verify_during_rotation() -> Result<()> {
     let receiver = Receiver::start(&[("old", "secret-1"), ("new", "secret-2")], &Options::default())?;
     let both = json!({"secrets": [{"value": "secret-1"}, {"value": "secret-2"}]});
     let endpoints = [endpoint("old", "", both.clone()), endpoint("new", "", both)];
@@ -28,8 +29,9 @@ fn while_a_secret_is_changed_receivers_that_know_either_one_verify() -> Result<(
     Ok(())
 }
 
+/// An event is delivered under the documented capabilities alone.
 #[test]
-fn an_event_is_delivered_under_the_documented_capabilities_alone() -> Result<()> {
+fn event_is_delivered_under_the_documented_capabilities() -> Result<()> {
     let receiver = Receiver::start(&[("a", "secret-of-a")], &Options::default())?;
     let capabilities: Value =
         serde_saphyr::from_str(&fs::read_to_string(workspace::root()?.join("envoy/capabilities.yaml"))?)?;
@@ -66,7 +68,7 @@ fn prometheus_sees_what_happened_with_labels() -> Result<()> {
 
 /// Envoy reads a YAML file with a loader of its own, which hands fractions on as strings.
 #[test]
-fn the_example_as_it_is_written_is_valid_and_may_hold_fractions() -> Result<()> {
+fn example_config_is_valid_and_may_hold_fractions() -> Result<()> {
     gatepost_kit::artifact::wasm("gatepost")?;
     let text = fs::read_to_string(workspace::root()?.join("envoy/envoy.yaml"))?;
     let fraction = text.replace("retry: { delays: [0s, 2s, 4s] }", "retry: { delays: [0s, 2s, 4s], jitter: 0.2 }");

@@ -12,13 +12,15 @@ use serde_json::json;
 
 use crate::isolation::one_load_at_a_time;
 
+/// Of 10 000 events over 8 http1 connections none is lost and none arrives twice.
 #[test]
-fn of_10_000_events_over_8_http1_connections_none_is_lost_and_none_arrives_twice() -> Result<()> {
+fn ten_thousand_events_over_http1_arrive_exactly_once() -> Result<()> {
     every_event_arrives_once(Protocol::Http1)
 }
 
+/// Of 10 000 events over 8 http2 connections none is lost and none arrives twice.
 #[test]
-fn of_10_000_events_over_8_http2_connections_none_is_lost_and_none_arrives_twice() -> Result<()> {
+fn ten_thousand_events_over_http2_arrive_exactly_once() -> Result<()> {
     every_event_arrives_once(Protocol::Http2)
 }
 

@@ -21,7 +21,7 @@ pub fn all() -> Vec<Scenario> {
                     wait_for(gateway, "billing", worker + 1)?;
                 }
                 wait_for_status(gateway, "/endpoints/0/breaker/state", "open")?;
-                // Both would have been tried again by now.
+                // Both deliveries would have been tried again by now.
                 pass(gateway, 5500)?;
                 let mut observed = vec![format!("{} while open", gateway.arrived("billing")?)];
                 observed.push(numbers(&wait_for(gateway, "billing", 4)?));

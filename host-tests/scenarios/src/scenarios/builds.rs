@@ -1,5 +1,5 @@
-//! Another build of the filter, in VMs of its own beside the old ones. Which build serves shows in what it makes of a
-//! request that one of them traps at.
+//! Another build of the filter, in VMs of its own beside the old ones. A request that only one of the builds traps at
+//! shows which build serves.
 
 use std::time::Duration;
 
@@ -12,7 +12,8 @@ use crate::steps::{
 };
 use crate::{Gateway, Reply, Scenario, Start};
 
-/// How a new connection is answered that one build traps at; that VM is rebuilt by the next request.
+/// Sends a request that one build traps at over a new connection, and returns the line of its answer. A VM that trapped
+/// is rebuilt by the next request.
 fn trap(gateway: &mut dyn Gateway) -> Result<String> {
     Ok(send(gateway, &paid().header("x-gatepost-trap", "now"))?.line())
 }
@@ -34,7 +35,8 @@ pub fn all() -> Vec<Scenario> {
                 let mut observed = Vec::new();
                 for (attempts, to) in [(1, named("b").trapping()), (2, named("c"))] {
                     wait_for(gateway, "billing", attempts)?;
-                    // To load a build takes as long as it takes: the next attempt waits for it.
+                    // Loading a build may take longer than the delay of the next attempt, so no attempt leaves
+                    // meanwhile.
                     operate(gateway, "PUT", "state", &json!({"state": "paused"}))?;
                     observed.push(update(gateway, &to)?);
                     operate(gateway, "DELETE", "overrides", &Value::Null)?;

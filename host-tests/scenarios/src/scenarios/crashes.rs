@@ -1,4 +1,4 @@
-//! A worker's VM traps: what it held another worker delivers.
+//! A worker's VM traps: another worker delivers the events that it held.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::steps::{
 };
 use crate::{Gateway, Reply, Request, Scenario, Seen, Start};
 
-/// Makes the VM of a connection's worker trap; what the request that did it was answered.
+/// Makes the VM of a connection's worker trap. Returns the line of the answer to the request that did it.
 fn trap(gateway: &mut dyn Gateway, connection: usize) -> Result<String> {
     Ok(send(gateway, &trapping().over(connection))?.line())
 }
@@ -21,7 +21,7 @@ fn trapping() -> Request {
     paid().header("x-gatepost-trap", "now")
 }
 
-/// Posts to a worker until it takes an event again; the last answer.
+/// Posts to a worker until it takes an event again. Returns the line of the last answer.
 fn until_it_serves(gateway: &mut dyn Gateway, worker: usize) -> Result<String> {
     until(gateway, "the VM is rebuilt", |gateway| {
         let answer = send(gateway, &paid().over(worker))?;
@@ -29,11 +29,12 @@ fn until_it_serves(gateway: &mut dyn Gateway, worker: usize) -> Result<String> {
     })
 }
 
-/// How long an attempt waits that does not wait for a lease: the trap is to come before it.
+/// The delay of the first attempt: the trap is to come before that attempt.
 const DELAY: &str = "3s";
 
-/// When the attempts came of those whose worker's VM trapped at this moment. A lease is ten seconds, renewed every three;
-/// where time is exact what waits for it comes soon after.
+/// Says of each attempt whether it came in time or after the lease of a worker whose VM trapped at the moment
+/// `trapped`. A lease is ten seconds, renewed every three; where time is exact, attempts that wait for its end come
+/// soon after it.
 fn when(gateway: &dyn Gateway, seen: &[Seen], trapped: Duration) -> String {
     let when = |seen: &Seen| match seen.wall.saturating_sub(trapped).as_secs() {
         0..5 => "in time",
@@ -87,7 +88,7 @@ fn adopted() -> Vec<Scenario> {
                 connected(gateway, 3)?;
                 gateway.script("billing", &[Reply::Status(503), Reply::Status(503)])?;
                 send(gateway, &paid().over(0))?;
-                // The breaker tells that the worker knows how the attempt ended.
+                // The open breaker shows that the worker knows how the attempt ended.
                 wait_for_status(gateway, "/endpoints/0/breaker/state", "open")?;
                 let trapped = gateway.now();
                 trap(gateway, 2)?;
@@ -166,7 +167,7 @@ fn served() -> Vec<Scenario> {
             start: || plain_start().trapping(),
             play: |gateway| {
                 begun(gateway)?;
-                // All within a second of the rebuild.
+                // The connections are opened beforehand, so that all requests come within a second of the rebuild.
                 connected(gateway, 5)?;
                 let mut observed = Vec::new();
                 for connection in [2, 4] {

@@ -1,4 +1,4 @@
-//! What has failed for good, and where it goes.
+//! Deliveries that have failed for good, and where their dead letters go.
 
 use anyhow::Result;
 use serde_json::json;
@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::steps::{BODY, in_all, letters, lines, paid, pass, post, send, until, wait_for};
 use crate::{Gateway, Reply, Request, Scenario, Seen, config, with_sink};
 
-/// What a sink was told of a letter.
+/// A dead letter as its sink saw it, as a line.
 fn letter(seen: &Seen) -> String {
     let part = |name| seen.header(name);
     let verified = if seen.verified { "verified" } else { "NOT verified" };

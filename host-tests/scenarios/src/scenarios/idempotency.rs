@@ -1,4 +1,4 @@
-//! The same `Idempotency-Key` again.
+//! Requests with an `Idempotency-Key` that was used before.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -48,7 +48,7 @@ pub fn all() -> Vec<Scenario> {
                 let mut ids = BTreeSet::new();
                 for ticket in tickets {
                     let answer = gateway.finish(ticket)?;
-                    // Whoever comes while the first one is being accepted is told to come back.
+                    // A request that comes while the first one is being accepted is answered 409: it may be sent again.
                     match answer.status {
                         202 => drop(ids.insert(answer.id())),
                         409 => {}

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::steps::{BODY, begun, lines, numbers, pass, post, route, send, signature, until, update, wait_for, waiting};
 use crate::{APPLICATION, Answer, Gateway, Reply, Request, Scenario, Start, endpoint, secret};
 
-/// Verifies what comes to `/hooks/partner`, by a rule with these keys too.
+/// The setup with one inbound rule, which verifies the requests to `/hooks/partner` and has these keys too.
 pub fn receiving(more: Value) -> Start {
     let mut rule = json!({
         "name": "partner", "match": {"path": "/hooks/partner"}, "secrets": [{"value": secret(APPLICATION)}],
@@ -15,7 +15,7 @@ pub fn receiving(more: Value) -> Start {
     Start::new(json!({"inbound": [rule]}))
 }
 
-/// A message of this id, signed under this secret at a time that is so many milliseconds away.
+/// A message with this id, signed with this secret at a time that is `away` milliseconds from now.
 fn signed_at(gateway: &dyn Gateway, path: &str, id: &str, secret: &str, away: i64) -> Result<Request> {
     let timestamp = u64::try_from(gateway.now().as_millis())?.saturating_add_signed(away).to_string();
     let signature = signature(secret, &timestamp, BODY.as_bytes());
@@ -23,24 +23,25 @@ fn signed_at(gateway: &dyn Gateway, path: &str, id: &str, secret: &str, away: i6
     Ok(request.header("x-webhook-timestamp", &timestamp).header("x-webhook-signature", &signature))
 }
 
-/// A message of this id, as the partner signs it now.
+/// A message with this id, as the partner signs it now.
 pub fn signed(gateway: &dyn Gateway, id: &str) -> Result<Request> {
     signed_at(gateway, "/hooks/partner", id, &secret(APPLICATION), 0)
 }
 
-/// An answer's status, and what it says.
+/// A line with the answer's status code, and the body's `detail`, or else its `status`.
 pub fn said(answer: &Answer) -> String {
     let words = [answer.text("detail"), answer.text("status")];
     let word = words.iter().find(|word| *word != "-").map_or("", String::as_str);
     format!("{} {word}", answer.status).trim_end().to_owned()
 }
 
-/// Makes a request, and gives what it is answered.
+/// Makes a request, and returns its answer as a line.
 pub fn told(gateway: &mut dyn Gateway, request: &Request) -> Result<String> {
     send(gateway, request).map(|answer| said(&answer))
 }
 
-/// What the application got: the ids, who verified them, and whether it found their signatures right itself.
+/// The requests that the application got, each as a line: its id, whether its body and signature are untouched, and the
+/// name of the rule that verified it.
 pub fn got(gateway: &mut dyn Gateway) -> Result<Vec<String>> {
     let seen = gateway.seen(APPLICATION)?;
     Ok(seen
@@ -65,7 +66,7 @@ fn verified() -> Vec<Scenario> {
                 let mut observed = Vec::new();
                 let first = signed(gateway, "evt-1")?.header("x-gatepost-verified", "forged");
                 observed.push(told(gateway, &first)?);
-                // The same body is signed alike within a millisecond.
+                // Within a millisecond the same body gets the same signature.
                 pass(gateway, 10)?;
                 let second = signed(gateway, "evt-2")?.http2();
                 observed.push(told(gateway, &second)?);
@@ -199,7 +200,7 @@ fn rotation() -> Vec<Scenario> {
                     let id = format!("evt-{number}");
                     let request = signed_at(gateway, "/hooks/partner", &id, secret, 0)?;
                     send(gateway, &request)?;
-                    // The application knows neither secret: it has got what it refuses.
+                    // The application knows neither secret, but it records also the requests that it refuses.
                     let verdict = if gateway.seen(APPLICATION)?.iter().any(|seen| seen.id() == id) {
                         "passed"
                     } else {
@@ -237,7 +238,8 @@ fn rotation() -> Vec<Scenario> {
     }]
 }
 
-/// One config in both directions: what it accepts it delivers to itself, and there it is verified.
+/// The setup with one config in both directions: a gateway delivers its events to another gateway with the same config,
+/// which verifies them.
 fn in_both_directions() -> Start {
     let hooks = endpoint(
         APPLICATION,

@@ -1,4 +1,4 @@
-//! How much, how fast, how long.
+//! Limits: how much may wait, how fast and how long attempts are made, how large a body may be.
 
 use std::time::Duration;
 

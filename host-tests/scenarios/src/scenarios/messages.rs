@@ -1,4 +1,4 @@
-//! What a receiver gets.
+//! The attempts that a receiver gets: their headers and bodies.
 
 use anyhow::Result;
 use serde_json::{Value, json};
@@ -10,7 +10,8 @@ fn with_route(more: Value) -> Start {
     plain_start().with(json!({"routes": [route("ingest", "/events/{event}", more)]}))
 }
 
-/// Sends a request; what arrived: the event type, whether it verifies, the type of its content, and the body.
+/// Sends a request. Returns the lines of its answer and of the attempt that arrived: the event type, the content type,
+/// whether the attempt verifies, and the body.
 fn arrival(gateway: &mut dyn Gateway, request: &Request) -> Result<Vec<String>> {
     let before = gateway.arrived("billing")?;
     let mut observed = vec![send(gateway, request)?.line()];
@@ -31,7 +32,7 @@ pub fn all() -> Vec<Scenario> {
                 send(gateway, &paid().header("x-tenant-id", "acme").header("x-envoy-upstream-rq-timeout-ms", "1"))?;
                 let seen = wait_for(gateway, "billing", 1)?;
                 let names = seen.iter().flat_map(|seen| &seen.headers).map(|(name, _)| name.to_owned());
-                // What Envoy's two ways of writing a request need, and the simulation leaves out.
+                // The headers that HTTP/1.1 and HTTP/2 need, and that the simulation leaves out.
                 let transport =
                     |name: &String| name.starts_with(':') || ["host", "content-length"].contains(&name.as_str());
                 let mut names: Vec<String> = names.filter(|name| !transport(name)).collect();

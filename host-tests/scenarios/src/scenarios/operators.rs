@@ -15,19 +15,19 @@ pub fn all() -> Vec<Scenario> {
     [states(), endpoints(), dead_letters(), refusals()].into_iter().flatten().collect()
 }
 
-/// Changes something; the status code, and these parts of the answer.
+/// Sends a command. Returns a line with the status code, and the values at these pointers of the answer.
 fn change(gateway: &mut dyn Gateway, method: &str, path: &str, command: &Value, parts: &[&str]) -> Result<String> {
     let answer = operate(gateway, method, path, command)?;
     Ok(format!("{} {}", answer.status, values(&answer.json, parts)).trim_end().to_owned())
 }
 
-/// What is at these pointers.
+/// The values at these JSON pointers.
 fn values(json: &Value, pointers: &[&str]) -> String {
     let value = |pointer: &&str| json.pointer(pointer).map_or_else(|| "-".to_owned(), crate::gateway::plain);
     pointers.iter().map(value).collect::<Vec<_>>().join(" ")
 }
 
-/// An event on each worker, each as a line.
+/// Posts an event to each worker, and returns the lines of the answers.
 fn on_both_workers(gateway: &mut dyn Gateway) -> Result<Vec<String>> {
     let mut lines = Vec::new();
     for worker in 0..2 {
@@ -45,7 +45,7 @@ fn states() -> Vec<Scenario> {
                 begun(gateway)?;
                 post(gateway)?;
                 wait_for(gateway, "billing", 1)?;
-                // What was counted is written once a second.
+                // Counts are written once a second.
                 wait_for_status(gateway, "/endpoints/0/counters/delivered", "1")?;
                 let health = send(gateway, &Request::new("GET", "/gatepost/health"))?;
                 let answer = operate(gateway, "GET", "status", &Value::Null)?;

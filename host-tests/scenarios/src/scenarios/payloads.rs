@@ -17,12 +17,12 @@ fn guarded(action: &str, rollout: Value) -> Start {
     start.with(json!({"payload_guard": {"action": action}, "rollout": rollout}))
 }
 
-/// An event that says who paid.
+/// A request with an event that says who paid, by an e-mail address.
 fn personal() -> Request {
     Request::event("/events/paid", json!({"amount": 42, "payer": {"contact": [ADDRESS]}}).to_string())
 }
 
-/// Does anything that the admin surface answers hold the address?
+/// Says whether any answer of the admin surface holds the address.
 fn is_told(gateway: &mut dyn Gateway) -> Result<bool> {
     let mut is_told = false;
     for path in ["status", "deliveries", "dead-letters"] {
@@ -94,7 +94,7 @@ fn reported() -> Scenario {
 fn arrives(gateway: &mut dyn Gateway) -> Result<Vec<String>> {
     begun(gateway)?;
     let mut observed = vec![send(gateway, &personal())?.line(), post(gateway)?.line()];
-    // Each may have come to another worker, and so have left first.
+    // The events may have come to different workers, so either attempt may have left first.
     let mut arrived: Vec<String> = wait_for(gateway, "billing", 2)?
         .iter()
         .map(|seen| format!("verified: {}, {}", seen.verified, String::from_utf8_lossy(&seen.body)))

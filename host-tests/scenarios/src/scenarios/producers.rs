@@ -80,7 +80,7 @@ fn waits() -> Vec<Scenario> {
             play: |gateway| {
                 let asked = gateway.now();
                 let mut observed = post(gateway)?.lines();
-                // It waits 30 s for a delivery.
+                // A producer waits 30 s for a delivery that is not held.
                 let at_once = gateway.now().saturating_sub(asked) < Duration::from_secs(10);
                 observed.push(format!("at once: {at_once}"));
                 Ok(observed)

@@ -1,4 +1,4 @@
-//! The same message again.
+//! Replays: the same inbound message again.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ pub fn all() -> Vec<Scenario> {
                 for worker in [0, 1, 0] {
                     observed.push(told(gateway, &message.clone().over(worker))?);
                 }
-                // A sender that tries again signs afresh; whoever else sends it again may give it another id.
+                // A sender that tries again signs afresh; an attacker who replays the message may give it another id.
                 pass(gateway, 10)?;
                 let afresh = signed(gateway, "evt-1")?;
                 observed.push(told(gateway, &afresh)?);
@@ -72,7 +72,7 @@ pub fn all() -> Vec<Scenario> {
                 wait_for(gateway, APPLICATION, 1)?;
                 let mut observed = Vec::new();
                 for worker in [0, 1] {
-                    // The first one's connection is taken.
+                    // The connection of the first request is in use.
                     let meanwhile = send(gateway, &message.clone().over(worker + 2))?;
                     observed.push(format!("{}, retry-after {}", said(&meanwhile), meanwhile.header("retry-after")));
                 }

@@ -13,7 +13,7 @@ pub fn all() -> Vec<Scenario> {
     vec![climbs(), goes_back(), is_held(), unauthorized(), by_hand()]
 }
 
-/// One attempt, and a breaker that stays out of it.
+/// The config entry of an endpoint that has one attempt, and a breaker that does not open.
 fn hasty(name: &str) -> Value {
     endpoint(name, json!({"retry": {"delays": ["0s"]}, "breaker": {"failures": 100}}))
 }
@@ -22,8 +22,8 @@ fn rolling(endpoints: &[Value], rollout: Value) -> Start {
     config(endpoints).with(json!({"rollout": rollout}))
 }
 
-/// Posts events to both workers in turn until the billing endpoint's rollout is in this state; the shares it went
-/// through, and how it stands.
+/// Posts events to both workers in turn until the billing endpoint's rollout is in this state. Returns a line with the
+/// shares that the rollout went through, and a line with its state and why.
 fn until_it_is(gateway: &mut dyn Gateway, state: &str) -> Result<Vec<String>> {
     let (mut shares, mut worker) = (Vec::new(), 0);
     let rollout = until(gateway, &format!("the rollout is {state}"), |gateway| {
@@ -38,7 +38,7 @@ fn until_it_is(gateway: &mut dyn Gateway, state: &str) -> Result<Vec<String>> {
         }
         Ok((part(&rollout, "state") == state).then_some(rollout))
     })?;
-    // The other worker knows it within a second.
+    // The other worker reads the new state within a second.
     pass(gateway, 1000)?;
     let why = ["reason", "breached"].map(|key| part(&rollout, key));
     Ok(vec![format!("percent {}", shares.join(", ")), format!("{state}, {}", why.join(", "))])
@@ -110,7 +110,8 @@ fn is_held() -> Scenario {
         name: "a rollout whose receiver is slow stays where it is",
         start: || {
             let guard = json!({"for": "6s", "min_events": 5, "hold": {"max_p95": "200ms"}});
-            // Long enough for events to come, and be answered, before it ends: without any there is no verdict.
+            // The first phase is long enough for events to come, and be answered, before it ends: without any there is
+            // no verdict.
             let phases = json!([{"percent": 50, "for": "8s"}, {"percent": 100}]);
             rolling(&[hasty("billing")], json!({"phases": phases, "guard": guard}))
         },

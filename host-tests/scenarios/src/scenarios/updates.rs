@@ -11,7 +11,8 @@ use crate::steps::{
 };
 use crate::{Gateway, Reply, Scenario, Start, config, endpoint};
 
-/// An update while nothing is attempted: it takes as long as it takes, and the next attempt waits for it.
+/// Updates a gateway while it is paused. An update may take longer than the delay of the next attempt, which must not
+/// leave meanwhile.
 fn update_paused(gateway: &mut dyn Gateway, to: &Start) -> Result<String> {
     operate(gateway, "PUT", "state", &json!({"state": "paused"}))?;
     let taken = update(gateway, to)?;
@@ -19,7 +20,7 @@ fn update_paused(gateway: &mut dyn Gateway, to: &Start) -> Result<String> {
     Ok(taken)
 }
 
-/// Whose attempts they were.
+/// A line with the `user-agent` of each attempt, which tells the configurations apart.
 fn agents(seen: &[crate::Seen]) -> String {
     let agents: Vec<&str> = seen.iter().map(|seen| seen.header("user-agent")).collect();
     format!("by {}", agents.join(", "))
@@ -123,7 +124,7 @@ fn taken() -> Vec<Scenario> {
                 observed.push(in_all(gateway, "billing")?);
                 observed.push(status(gateway, "/pending")?);
                 update(gateway, &patient())?;
-                // A configuration that comes back while it drains learns of it by a new connection.
+                // A configuration that comes back while it drains learns by a new connection that it is the newest.
                 observed.push(post(gateway)?.line());
                 let mut attempts: Vec<String> =
                     wait_for(gateway, "billing", 3)?.iter().map(|seen| seen.attempt().to_owned()).collect();

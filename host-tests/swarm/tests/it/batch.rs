@@ -30,8 +30,9 @@ fn whatever_goes_wrong_every_invariant_holds() {
     assert_eq!(total.seeds, SEEDS);
 }
 
+/// A letter redelivered while the record of its death is written again is no loss.
 #[test]
-fn a_letter_redelivered_while_the_record_of_its_death_is_written_again_is_no_loss() {
+fn dead_letter_redelivered_during_rewrite_is_no_loss() {
     assert!(run(gatepost(), 15_329).is_ok());
 }
 
@@ -54,8 +55,9 @@ fn most_seeds_deliver_much_and_many_break_things() {
     assert!(summaries.iter().map(|summary| summary.dead).sum::<usize>() > 100);
 }
 
+/// A quarter of the plans is calm and operators act in half of them.
 #[test]
-fn a_quarter_of_the_plans_is_calm_and_operators_act_in_half_of_them() {
+fn quarter_of_plans_is_calm_and_half_of_those_operated() {
     let plans: Vec<Plan> = (0..1000).map(|seed| Plan::new(&mut Rng::with_seed(seed))).collect();
     let share = |of: &dyn Fn(&Plan) -> bool| plans.iter().filter(|plan| of(plan)).count();
     let calm = share(&|plan| plan.is_calm());

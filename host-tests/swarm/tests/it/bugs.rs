@@ -8,8 +8,9 @@ use crate::batch::gatepost;
 /// Enough for each to be caught in several.
 const SEEDS: u64 = 40;
 
+/// Each bug is caught by the check of the promise that it breaks.
 #[test]
-fn each_bug_is_caught_by_the_check_of_the_promise_that_it_breaks() {
+fn each_bug_is_caught_by_the_check_of_its_promise() {
     let missed = ALL.iter().filter(|bug| {
         let caught = caught(gatepost(), bug, SEEDS);
         !caught.is_some_and(|caught| caught.by.contains_key(&bug.breaks))

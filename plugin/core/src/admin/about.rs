@@ -1,8 +1,8 @@
-//! What a gateway says of itself in shared data, for whoever answers for it: the admin surface may stand in a filter of
-//! its own, whose config knows no endpoint.
+//! The description of a gateway in shared data, for whoever answers for the gateway: the admin surface may be a filter
+//! of its own, whose config has no endpoint.
 //!
-//! `<name>/about` is written by the newest configuration when it begins to deliver. Which process it is, and since when,
-//! stays what the first one wrote.
+//! `<name>/about` is written by the newest configuration when it begins to deliver. The name and the start of the
+//! process stay as the first configuration wrote them.
 
 use std::time::Duration;
 
@@ -23,12 +23,12 @@ use crate::time::{Now, WallTime};
 /// The version of this build.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// The record.
+/// The description of a gateway.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct About {
-    /// Names the process: a random UUID.
+    /// The name of the process, a random UUID; `None`: no configuration has been announced yet.
     pub instance: Option<EventId>,
-    /// When its first worker began.
+    /// When the first worker of the process began to deliver.
     pub started: WallTime,
     /// The version of the filter that delivers.
     pub version: String,
@@ -36,24 +36,24 @@ pub struct About {
     pub enabled: bool,
     /// The endpoints, in the order of the config.
     pub endpoints: Vec<AboutEndpoint>,
-    /// Their rollout.
+    /// The rollout plan of the endpoints.
     pub plan: Plan,
-    /// How far back is counted.
+    /// How far back the guard looks.
     pub window: Duration,
 }
 
 /// An endpoint of the configuration that delivers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AboutEndpoint {
-    /// Its name.
+    /// The name of the endpoint.
     pub name: String,
-    /// The config's `disabled`.
+    /// The endpoint's `disabled` in the config.
     pub disabled: bool,
-    /// Changes with its entry in the config.
+    /// The digest of the endpoint's entry in the config.
     pub digest: u64,
-    /// How long its breaker stays open.
+    /// How long the endpoint's breaker stays open.
     pub open: Duration,
-    /// The events of the gateway's own that it wants.
+    /// The kinds of operational events that the endpoint wants.
     pub operational: NewsKinds,
 }
 
@@ -69,17 +69,18 @@ impl From<&Endpoint> for AboutEndpoint {
     }
 }
 
-/// What waits for an operator: it would never end by itself.
+/// What holds deliveries back for an operator: such deliveries would never end by themselves.
 #[derive(Debug)]
 pub struct Held<'a> {
-    /// The filter is paused or disabled, so all of it does.
+    /// The filter is paused or disabled, so all deliveries wait.
     is_off: bool,
-    /// These are disabled, or rolled back.
+    /// The names of the endpoints that are disabled or rolled back.
     endpoints: Vec<&'a str>,
 }
 
 impl Held<'_> {
-    /// Does this delivery? A dead letter goes to its sink whatever its endpoint is.
+    /// Says whether this delivery is held. A dead letter goes to its sink even if its endpoint is disabled or rolled
+    /// back.
     pub fn holds(&self, delivery: &DeliveryRecord<String>) -> bool {
         let of_endpoint = matches!(delivery.stage, Stage::Waiting { .. });
         self.is_off || of_endpoint && self.endpoints.contains(&delivery.endpoint.as_str())
@@ -87,12 +88,12 @@ impl Held<'_> {
 }
 
 impl AboutEndpoint {
-    /// Does it ask for this, and is not what it is about?
+    /// Says whether the endpoint is to get this operational event: it asks for the kind, and the event is not about it.
     pub fn wants(&self, news: &News<'_>) -> bool {
         news.is_for(&self.name, self.operational)
     }
 
-    /// Is its rollout at 0, or is it disabled? Then its deliveries wait for an operator.
+    /// Says whether the endpoint is disabled or rolled back: its deliveries wait for an operator then.
     fn is_held(&self, store: &mut dyn SharedStore, keys: &Keys, plan: &Plan, now: Now) -> Result<bool, StoreError> {
         if EndpointKeys::new(keys, &self.name).shared(store)?.disables(self.disabled, self.digest) {
             return Ok(true);
@@ -111,7 +112,7 @@ impl Record for About {
 }
 
 impl About {
-    /// Reads it; `None` before any gateway of this name has begun.
+    /// Reads the description; `None` before any gateway of this name has begun.
     ///
     /// # Errors
     /// The store's.
@@ -119,7 +120,7 @@ impl About {
         read(store, &keys.single())
     }
 
-    /// What waits until an operator says otherwise, or the config.
+    /// What holds deliveries back until an operator or the config changes it.
     ///
     /// # Errors
     /// The store's.
@@ -134,8 +135,8 @@ impl About {
         Ok(held)
     }
 
-    /// Says what this configuration is, and gives back the names of the endpoints that the one before had and this one
-    /// lacks. `instance` and `now` count for the first one of the process.
+    /// Writes the description for this configuration. Returns the names of the endpoints that the configuration before
+    /// had and this one lacks. `instance` and `now` are written by the first configuration of the process only.
     ///
     /// # Errors
     /// The store's.

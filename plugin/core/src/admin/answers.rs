@@ -1,11 +1,12 @@
 //! The answers of the admin surface as JSON: the filter writes these types, the command line reads them.
 //!
 //! A gateway may be newer or older than its operator's command. So a member that the reader does not know is ignored,
-//! and one that is missing has its default, but for `instance`: what has none is no answer of a gateway. Words such as
-//! `paused` are text and no enum: a word that only a newer gateway knows must not make a whole status unreadable.
+//! and a member that is missing has its default, but for `instance`: a body without `instance` is no answer of a
+//! gateway. Words such as `paused` are text and no enum: a word that only a newer gateway knows must not make a whole
+//! status unreadable.
 //!
-//! Members stand in the order of the fields. One that is `skip`ped is absent when there is nothing to say, any other is
-//! `null`.
+//! Members stand in the order of the fields. A member without a value is absent if its field has `skip_serializing_if`,
+//! else `null`.
 
 use serde::{Deserialize, Serialize};
 
@@ -21,29 +22,29 @@ pub use events::{
 pub use hours::{HourView, HoursView, Outcomes};
 pub use status::{BreakerView, Counters, EndpointView, Part, RolloutView, Status, WindowView};
 
-/// `GET health`.
+/// The answer to `GET health`.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(default)]
 pub struct Health {
-    /// Who answers.
+    /// The process that answers.
     #[serde(flatten)]
     pub process: Process,
     /// `ok` or `draining`.
     pub status: Word,
 }
 
-/// `POST drain`, once nothing is pending; before that it is a problem with the same counts.
+/// The answer to `POST drain`, once nothing is pending; before that the answer is a problem with the same counts.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(default)]
 pub struct Drained {
-    /// Who answers.
+    /// The process that answers.
     #[serde(flatten)]
     pub process: Process,
-    /// `drained`.
+    /// The word `drained`.
     pub status: Word,
     /// Deliveries that have not ended: 0.
     pub pending: u64,
-    /// Those that wait for an operator: 0.
+    /// Deliveries that wait for an operator: 0.
     pub held: u64,
 }
 

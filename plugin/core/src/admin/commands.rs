@@ -1,16 +1,16 @@
-//! The bodies of the admin surface's requests: they are read, and their mistakes told, as the config's are.
+//! The bodies of requests to the admin surface. They are read, and their mistakes reported, like a config.
 
 use crate::admin::control::FilterState;
 use crate::config::{Node, Problems, choice, percent, read_body};
 use crate::rollout::Percent;
 
-/// An operator's words: a line of a log.
+/// The most characters that are kept of an operator's reason, which is part of a log line.
 const REASON_MAX: usize = 200;
 
-/// `{"state": "enabled|paused|disabled", "reason": ".."}`.
+/// Reads `{"state": "enabled|paused|disabled", "reason": ".."}`: the state of the filter, and the reason.
 ///
 /// # Errors
-/// All that is wrong with it.
+/// All problems of the body.
 pub fn state_command(body: &[u8]) -> Result<(FilterState, String), Problems> {
     read_body(body, |node| {
         let object = node.object(&["state", "reason"], &[])?;
@@ -25,18 +25,18 @@ pub fn state_command(body: &[u8]) -> Result<(FilterState, String), Problems> {
     })
 }
 
-/// `{"disabled": true|false}`.
+/// Reads `{"disabled": true|false}`: whether the endpoint is to be disabled.
 ///
 /// # Errors
-/// All that is wrong with it.
+/// All problems of the body.
 pub fn endpoint_command(body: &[u8]) -> Result<bool, Problems> {
     read_body(body, |node| node.object(&["disabled"], &[])?.required("disabled", "true or false", Node::boolean))
 }
 
-/// `{"state": "closed|open"}`: whether it is to be open.
+/// Reads `{"state": "closed|open"}`: whether the breaker is to be open.
 ///
 /// # Errors
-/// All that is wrong with it.
+/// All problems of the body.
 pub fn breaker_command(body: &[u8]) -> Result<bool, Problems> {
     const STATES: [(&str, bool); 2] = [("closed", false), ("open", true)];
     read_body(body, |node| {
@@ -44,10 +44,10 @@ pub fn breaker_command(body: &[u8]) -> Result<bool, Problems> {
     })
 }
 
-/// `{"percent": 25}`.
+/// Reads `{"percent": 25}`: the share of the events.
 ///
 /// # Errors
-/// All that is wrong with it.
+/// All problems of the body.
 pub fn rollout_command(body: &[u8]) -> Result<Percent, Problems> {
     read_body(body, |node| node.object(&["percent"], &[])?.required("percent", "a share of the events", percent))
 }

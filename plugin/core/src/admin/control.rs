@@ -1,8 +1,8 @@
-//! What operators say while the gateway runs, in shared data: one truth for all workers.
+//! The switches of operators while the gateway runs, in shared data: one truth for all workers.
 //!
-//! `<name>/control` holds the overrides of the config's switch. An override remembers the value it was put over: it
-//! lasts until it is deleted or the config says something else. What concerns one endpoint stands in that endpoint's own
-//! record ([`crate::egress::state`]).
+//! `<name>/control` holds the override of the config's `enabled`, and whether the gateway drains. An override remembers
+//! the value that it was put over: it lasts until it is deleted or the config has another value. The switches of one
+//! endpoint stand in that endpoint's own record ([`crate::egress::state`]).
 
 use std::time::Duration;
 
@@ -12,32 +12,32 @@ use crate::store::keys::{Keys, Stored};
 use crate::store::{Record, SharedStore, StoreError, Write, read, update};
 use crate::time::{Instant, WallTime};
 
-/// How old what a worker knows may be when it takes an event or starts an attempt: a switch is in force everywhere well
-/// within a second, and a host call is not spent on every event.
+/// The greatest age of a worker's copy of a record when the worker takes an event or starts an attempt. So a switch is
+/// in force everywhere well within a second, and not every event costs a host call.
 pub const REREAD: Duration = Duration::from_millis(250);
 
-/// What is done with events.
+/// The state of the filter: what is done with events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FilterState {
-    /// They are taken and delivered.
+    /// Events are taken and delivered.
     Enabled,
-    /// They are taken and wait; no attempt starts.
+    /// Events are taken and wait; no attempt starts.
     Paused,
-    /// They are discarded; what was taken before waits.
+    /// New events are discarded; events that were taken before wait.
     Disabled,
 }
 
 impl FilterState {
-    /// The words of the admin surface.
+    /// The states, with their words on the admin surface.
     pub const WORDS: [(&'static str, Self); 3] =
         [("enabled", Self::Enabled), ("paused", Self::Paused), ("disabled", Self::Disabled)];
 
-    /// What the config's `enabled` says.
+    /// The state that the config's `enabled` gives.
     pub fn configured(enabled: bool) -> Self {
         if enabled { Self::Enabled } else { Self::Disabled }
     }
 
-    /// Its word.
+    /// The word of the state on the admin surface.
     pub fn label(self) -> &'static str {
         match self {
             Self::Enabled => "enabled",
@@ -52,15 +52,15 @@ impl FilterState {
 pub struct StateOverride {
     /// The state.
     pub state: FilterState,
-    /// The config's `enabled` at that time.
+    /// The config's `enabled` when the override was set.
     pub over: bool,
-    /// Why, in the operator's words; it may be empty.
+    /// The operator's reason, which may be empty.
     pub reason: String,
-    /// When.
+    /// When the override was set.
     pub at: WallTime,
 }
 
-/// The record of a plugin's overrides.
+/// The record of the operators' switches of a filter.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Control {
     state: Option<StateOverride>,
@@ -77,7 +77,7 @@ impl Record for Control {
 }
 
 impl Control {
-    /// Reads it.
+    /// Reads the record.
     ///
     /// # Errors
     /// The store's.
@@ -85,7 +85,7 @@ impl Control {
         Ok(read(store, &keys.single())?.unwrap_or_default())
     }
 
-    /// Changes it.
+    /// Changes the record.
     ///
     /// # Errors
     /// The store's.
@@ -101,28 +101,28 @@ impl Control {
         })
     }
 
-    /// The override that is in force where the config says `enabled`.
+    /// The override that is in force if the config has this `enabled`.
     pub fn override_of(&self, enabled: bool) -> Option<&StateOverride> {
         self.state.as_ref().filter(|state| state.over == enabled)
     }
 
-    /// What is done with events where the config says `enabled`.
+    /// The state of the filter if the config has this `enabled`.
     pub fn state(&self, enabled: bool) -> FilterState {
         self.override_of(enabled).map_or(FilterState::configured(enabled), |state| state.state)
     }
 
-    /// Forgets an override whose time is over where the config says `enabled`.
+    /// Forgets an override that was put over another value than this `enabled` of the config.
     pub fn forget_lapsed(&mut self, enabled: bool) {
         self.state.take_if(|state| state.over != enabled);
     }
 
-    /// Puts a state over the config's. Whatever it is, a drain ends with it.
+    /// Puts a state over the config's `enabled`. Any such state ends a drain.
     pub fn set_state(&mut self, state: StateOverride) {
         *self = Self { state: Some(state), draining: false };
     }
 }
 
-/// What a worker knows of the record.
+/// A worker's copy of the record.
 #[derive(Debug, Default)]
 pub struct Cached {
     control: Control,
@@ -130,10 +130,10 @@ pub struct Cached {
 }
 
 impl Cached {
-    /// Reads the record again when it is time.
+    /// Reads the record again if the copy is [`REREAD`] old.
     ///
     /// # Errors
-    /// The store's; what was known stays, and the next call tries again.
+    /// The store's; the copy stays, and the next call tries again.
     pub fn refresh(&mut self, store: &mut dyn SharedStore, keys: &Keys, now: Instant) -> Result<(), StoreError> {
         if self.read.is_some_and(|read| now.since(read) < REREAD) {
             return Ok(());
@@ -143,7 +143,7 @@ impl Cached {
         Ok(())
     }
 
-    /// What is known.
+    /// The record as read last.
     pub fn get(&self) -> &Control {
         &self.control
     }
@@ -180,8 +180,9 @@ mod tests {
         assert!(!control.draining);
     }
 
+    /// A worker reads the change of another worker after a quarter of a second.
     #[test]
-    fn a_worker_reads_what_another_wrote_after_a_quarter_of_a_second() {
+    fn control_change_is_seen_after_a_quarter_second() {
         let (mut store, mut cached) = (MemoryStore::default(), Cached::default());
         let at = |millis: u64| Instant::from_nanos(millis * 1_000_000);
         cached.refresh(&mut store, &Keys::new("g"), at(1000)).unwrap();
@@ -192,8 +193,9 @@ mod tests {
         assert_eq!(cached.get().state(true), FilterState::Paused);
     }
 
+    /// Overrides are read and written as the previous release wrote them.
     #[test]
-    fn overrides_are_read_and_written_as_the_previous_release_wrote_them() {
+    fn overrides_format_matches_previous_release() {
         assert_recorded("control none", &Control::default());
         for (word, state) in FilterState::WORDS {
             let (over, reason) = (state == FilterState::Paused, "é".repeat(100));

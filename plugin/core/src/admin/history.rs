@@ -1,6 +1,7 @@
-//! What became of events: of those that are pending, from their own records, and of the last ones that ended.
+//! The history of events: of pending events from their own records, and of the last events that ended.
 //!
-//! All of it is made of entries, one for each delivery. A redelivery is an entry of its own under the first id.
+//! The history is made of entries, one for each delivery. A redelivery is an entry of its own under the id of the
+//! event.
 
 use super::answers::{self, AttemptView, Deliveries, EventDeliveries, EventView, ListedDelivery};
 use super::query::{LIMIT_MAX, bad};
@@ -15,10 +16,10 @@ use crate::store::Record;
 use crate::telemetry::history;
 use crate::time::WallTime;
 
-/// What a delivery may be.
+/// The statuses that a delivery may have.
 const STATUSES: [&str; 5] = ["pending", "held", "delivered", "failed", "expired"];
 
-/// A delivery with its event. In the order of acceptance, and each once.
+/// A delivery with its event. Entries are listed in the order of acceptance, and each once.
 struct HistoryEntry {
     accepted: WallTime,
     id: EventId,
@@ -34,7 +35,7 @@ impl HistoryEntry {
     }
 }
 
-/// Which deliveries are wanted. `None`: any.
+/// The filter of deliveries. `None` lets any value through.
 #[derive(Default)]
 struct HistoryFilter {
     id: Option<EventId>,
@@ -62,9 +63,9 @@ struct FoundDeliveries<'a> {
     filter: HistoryFilter,
     held: Held<'a>,
     limit: usize,
-    /// Oldest first.
+    /// The entries, oldest first.
     entries: Vec<HistoryEntry>,
-    /// How many there are, whatever the limit.
+    /// The number of entries that the filter lets through, whatever the limit.
     total: u64,
 }
 
@@ -91,7 +92,7 @@ impl FoundDeliveries<'_> {
 
     fn put(&mut self, entry: HistoryEntry) {
         match self.entries.binary_search_by(|other| other.key().cmp(&entry.key())) {
-            // It has ended while we looked: what was found later is how it stands.
+            // The delivery has ended while we looked: the entry that was found later has its end.
             Ok(at) => {
                 if let Some(old) = self.entries.get_mut(at) {
                     *old = entry;
@@ -141,7 +142,8 @@ impl Surface<'_, '_> {
         Ok(Outcome::Answer(success(&Deliveries { process: about.process(), deliveries, total: found.total })))
     }
 
-    /// Looks at what is pending first, so that what ends meanwhile is not missed.
+    /// Finds the deliveries that a filter lets through. Pending events are read before ended ones, so that an event
+    /// that ends meanwhile is not missed.
     fn find_deliveries<'a>(
         &mut self,
         about: &'a About,

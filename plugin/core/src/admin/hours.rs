@@ -1,4 +1,4 @@
-//! What happened to an endpoint, hour by hour.
+//! The counts of an endpoint by the hour, for an answer.
 
 use super::answers::{self, Outcomes};
 use super::query::bad;

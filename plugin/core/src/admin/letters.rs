@@ -1,8 +1,8 @@
 //! Dead letters: listed, delivered again, thrown away.
 //!
-//! A redelivery is the same event to the same endpoint, with its first id and a schedule that begins anew. It is put
-//! into a partition that is then left for any worker to adopt, so it makes no difference which worker, or which filter,
-//! answers; the letter goes once the event is kept.
+//! A redelivery is the same event to the same endpoint, with the same id and a schedule that begins anew. The event is
+//! put into a partition that is then left for any worker to adopt, so it makes no difference which worker, or which
+//! filter, answers; the letter goes once the event is kept.
 
 use super::answers::{self, Letters, Redelivered};
 use super::tell::fresh;
@@ -12,10 +12,10 @@ use crate::egress::dead_letter::{self, Letter, Listed};
 use crate::ledger::record::StateRecord;
 use crate::time::{Now, WallTime};
 
-/// Which letters are wanted.
+/// The filter of dead letters.
 struct LetterFilter {
     endpoint: Option<String>,
-    /// None that died before.
+    /// The filter lets no letter through that died before this time.
     since: WallTime,
 }
 
@@ -28,7 +28,7 @@ impl LetterFilter {
 impl Surface<'_, '_> {
     pub(super) fn list_letters(&mut self, about: &About) -> Result<Outcome> {
         let (filter, limit) = (self.filter(about)?, self.limit()?);
-        // Of all that there are, whatever the answer is limited to.
+        // `total` counts all letters that the filter lets through, whatever the limit of the answer.
         let (mut dead_letters, mut total) = (Vec::new(), 0);
         for listed in dead_letter::list(self.world.store, self.keys)? {
             let Some((letter, payload)) = dead_letter::open(self.world.store, self.keys, listed)? else { continue };
@@ -70,7 +70,7 @@ impl Surface<'_, '_> {
         Ok(LetterFilter { endpoint: self.named_endpoint(about)?, since: self.since()? })
     }
 
-    /// The letter of a delivery.
+    /// Finds the dead letter of a delivery by the delivery's name.
     fn find(&mut self, delivery: &str) -> Result<(Listed, Letter)> {
         for listed in dead_letter::list(self.world.store, self.keys)? {
             let letter = dead_letter::open(self.world.store, self.keys, listed)?.map(|(letter, _)| letter);
@@ -105,7 +105,7 @@ impl Surface<'_, '_> {
             };
             match partition.accept(self.world.store, &letter.meta, &payload, &state) {
                 Ok(_) => kept.push(*listed),
-                // Those that are kept are delivered; the others stay dead letters.
+                // The letters kept as events so far are delivered; the others stay dead letters.
                 Err(error) => {
                     failed = Some(error);
                     break;
@@ -119,7 +119,7 @@ impl Surface<'_, '_> {
             return Err(error.into());
         }
         let line = format!("{line} letters={}", kept.len());
-        // Those whose endpoint is gone from the config stay where they are.
+        // Letters whose endpoint is gone from the config stay where they are.
         let body = Redelivered { process: about.process(), redelivered: kept.len() as u64, skipped };
         Ok(Outcome::Changed(success(&body), line, Vec::new()))
     }

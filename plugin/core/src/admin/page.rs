@@ -1,14 +1,16 @@
-//! The page: the surface for people, in a browser. One file that `build.rs` puts together from the sources in `page/`.
+//! The page of the admin surface, for people with a browser: one file that `build.rs` puts together from the sources in
+//! `page/`.
 //!
-//! It holds no data, so it needs no token: it asks for one, and then asks the rest of the surface. The policy lets it
-//! run and show what is in it, talk to where it came from, and nothing else.
+//! The page holds no data, so it is served without a token: it asks the operator for one, and then gets its data from
+//! the rest of the surface. Its content security policy allows the script and the style in the page and requests to the
+//! page's own origin, and little else.
 
 use crate::answer::Answer;
 
 const PAGE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/page.html.gz"));
 const POLICY: &str = include_str!(concat!(env!("OUT_DIR"), "/page.csp"));
 
-/// The page. Every browser takes gzip; `curl` wants `--compressed`.
+/// The answer with the page, compressed by gzip: every browser takes it; `curl` wants `--compressed`.
 pub(super) fn answer() -> Answer {
     const HEADERS: [(&str, &str); 6] = [
         ("content-type", "text/html; charset=utf-8"),

@@ -1,4 +1,4 @@
-//! What stands behind the question mark.
+//! The query of a request, which stands behind the question mark: its parameters.
 
 use super::{Result, Surface};
 use crate::admin::about::About;
@@ -6,13 +6,13 @@ use crate::answer::Problem;
 use crate::path::decoded;
 use crate::time::WallTime;
 
-/// Things in one list, unless it asks for more.
+/// The most entries in a list, unless the query has a `limit`.
 const LIMIT: usize = 100;
-/// As many as one list may hold.
+/// The largest `limit`.
 pub(super) const LIMIT_MAX: usize = 1000;
 
 impl Surface<'_, '_> {
-    /// Refuses what is not one of these: a filter with a slip in its name would be none.
+    /// Refuses a query with other parameters than these: a filter with a misspelt name would let everything through.
     pub(super) fn only_parameters(&self, known: &[&str]) -> Result<()> {
         let mut names = self.request.query.split('&').filter(|pair| !pair.is_empty()).map(|pair| name_of(pair).0);
         match names.find(|name| !known.contains(name)) {
@@ -35,7 +35,7 @@ impl Surface<'_, '_> {
         name.map(|name| self.endpoint(about, &name).map(|endpoint| endpoint.name)).transpose()
     }
 
-    /// How many things are wanted at the most.
+    /// The most entries that are wanted in a list.
     pub(super) fn limit(&self) -> Result<usize> {
         match self.parameter("limit").map(|text| text.parse()) {
             None => Ok(LIMIT),
@@ -44,7 +44,7 @@ impl Surface<'_, '_> {
         }
     }
 
-    /// Nothing older is wanted; without the parameter all of it is.
+    /// The time before which nothing is wanted; without the parameter the Unix epoch, so that everything is.
     pub(super) fn since(&self) -> Result<WallTime> {
         let Some(text) = self.parameter("since") else { return Ok(WallTime::default()) };
         let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -57,7 +57,7 @@ fn name_of(pair: &str) -> (&str, &str) {
     pair.split_once('=').unwrap_or((pair, ""))
 }
 
-/// A parameter is not what it must be.
+/// The problem of a parameter that is not what it must be.
 pub(super) fn bad(name: &str, expected: &str) -> Box<Problem> {
     Box::new(Problem::bad_request(format!("{name}: expected {expected}")))
 }

@@ -9,7 +9,7 @@ use crate::rollout::{Percent, Progress};
 use crate::store::{Write, read, update};
 use crate::time::Instant;
 
-/// What is to be told of a change, if anything; or why it is refused.
+/// The operational event about a change, if there is one; the error is why the change is refused.
 type ProgressChange = std::result::Result<Option<(NewsKind, Facts)>, &'static str>;
 
 impl Surface<'_, '_> {
@@ -22,7 +22,7 @@ impl Surface<'_, '_> {
         })
     }
 
-    /// `promote`, `hold`, `resume` or `rollback`.
+    /// Carries out the command `promote`, `hold`, `resume` or `rollback`.
     pub(super) fn move_rollout(&mut self, about: &About, word: &str) -> Result<Outcome> {
         let now = self.world.now;
         self.change_rollouts(about, word, &|progress, about| match word {
@@ -49,7 +49,8 @@ impl Surface<'_, '_> {
         })
     }
 
-    /// Changes the rollout of the endpoint that the query names, or of all; refused for one, nothing is changed for any.
+    /// Changes the rollout of the endpoint that the query names, or of all endpoints. If the change is refused for one
+    /// endpoint, nothing is changed for any.
     fn change_rollouts(
         &mut self,
         about: &About,
@@ -111,7 +112,7 @@ impl Surface<'_, '_> {
         Ok(())
     }
 
-    /// How an endpoint's rollout stands, and what was counted of the endpoint; nothing else of it.
+    /// The status of an endpoint as far as its rollout and its counts go; the other fields have their defaults.
     pub(super) fn rollout_status(&mut self, about: &About, endpoint: &AboutEndpoint) -> Result<answers::EndpointView> {
         let (now, plan) = (self.world.now, &about.plan);
         let kept = read::<Progress>(self.world.store, &self.keys.of(&endpoint.name))?;
@@ -142,7 +143,7 @@ impl Surface<'_, '_> {
         })
     }
 
-    /// What was counted of the process.
+    /// The counts of the process.
     pub(super) fn process_counters(&mut self, about: &About) -> Result<Counters> {
         Ok(counters(&guard::count_all(self.world.store, self.keys, PROCESS, about.window)?.totals))
     }
@@ -154,7 +155,7 @@ fn counters(totals: &Totals) -> Counters {
 }
 
 fn window(about: &About, counts: &Counts) -> WindowView {
-    // In hundredths of a percent, as shares are everywhere here.
+    // In hundredths of a percent, rounded down: the unit of all shares.
     let success = counts.success().map(|share| Percent((share * 10_000.0) as u32));
     WindowView {
         seconds: about.window.as_secs(),
@@ -172,7 +173,8 @@ fn part(counts: &Counts) -> Part {
     Part { delivered: counts.delivered.into(), failed: counts.failed.into(), p95_ms: millis(counts, 0.95) }
 }
 
-/// The time that this share of the attempts stayed below, in milliseconds.
+/// The percentile of the attempts' durations, in milliseconds, for a `share` such as 0.95; `None`: there were no
+/// attempts.
 pub(super) fn millis(counts: &Counts, share: f64) -> Option<u64> {
     counts.percentile(share).map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
 }

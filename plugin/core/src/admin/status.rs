@@ -1,4 +1,4 @@
-//! How the gateway stands.
+//! The status of the gateway, put together for an answer.
 
 use super::answers::{self, BreakerView};
 use super::{Outcome, Result, Surface, success};
@@ -11,12 +11,12 @@ use crate::egress::state::EndpointKeys;
 use crate::ledger::Partition;
 use crate::time::Instant;
 
-/// What waits.
+/// The deliveries that wait, and the number of live workers.
 #[derive(Default)]
 struct Waiting {
     workers: u32,
     pending: Vec<u64>,
-    /// Of endpoints that are gone from the config.
+    /// Pending deliveries of endpoints that are gone from the config.
     others: u64,
     oldest: Option<Instant>,
 }
@@ -58,7 +58,7 @@ impl Surface<'_, '_> {
         }))
     }
 
-    /// How an endpoint stands, but for what waits for it.
+    /// The status of an endpoint, but for its pending deliveries and its dead letters.
     fn endpoint_status(&mut self, about: &About, endpoint: &AboutEndpoint) -> Result<answers::EndpointView> {
         let now = self.world.now.mono;
         let shared = EndpointKeys::new(self.keys, &endpoint.name).shared(self.world.store)?;
@@ -81,7 +81,7 @@ impl Surface<'_, '_> {
         Ok(answers::EndpointView { name, disabled, disabled_by, breaker, ..self.rollout_status(about, endpoint)? })
     }
 
-    /// Counts what every worker holds, in flight and on its way to a sink included.
+    /// Counts the deliveries that all workers hold, those in flight and on their way to a sink included.
     fn waiting(&mut self, about: &About) -> Result<Waiting> {
         let mut waiting = Waiting { pending: vec![0; about.endpoints.len()], ..Waiting::default() };
         let (mut others, mut oldest) = (0, None::<Instant>);
@@ -101,7 +101,7 @@ impl Surface<'_, '_> {
         Ok(waiting)
     }
 
-    /// How many there are, and how many of each endpoint of the config.
+    /// The number of dead letters, in all and of each endpoint of the config.
     fn letters_by_endpoint(&mut self, about: &About) -> Result<(u64, Vec<u64>)> {
         let (mut total, mut counts) = (0, vec![0; about.endpoints.len()]);
         for listed in dead_letter::list(self.world.store, self.keys)? {

@@ -1,4 +1,4 @@
-//! What an operator did is told to the endpoints that want to know ([`crate::egress::operational`]).
+//! Operational events about what an operator did, for the endpoints that want them ([`crate::egress::operational`]).
 
 use super::{Result, Surface};
 use crate::admin::about::About;
@@ -10,14 +10,15 @@ use crate::ledger::record::{DeliveryRecord, EventMeta, Stage, StateRecord, Trail
 use crate::time::Now;
 
 impl Surface<'_, '_> {
-    /// A partition that nobody else writes; what is put into it is any worker's to adopt, once it is released.
+    /// Claims a partition that nobody else writes. Once it is released, any worker may adopt the events in it.
     pub(super) fn partition(&mut self) -> Result<Partition> {
         let [a, b, c, d, e, f, g, h, ..] = (self.world.random)();
         let nonce = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
         Ok(Partition::claim(self.world.store, self.keys, nonce, self.world.now.mono)?)
     }
 
-    /// Tells it. What was changed is changed, also where that cannot be told: then the line of the log says so.
+    /// Emits operational events about a change. If they cannot be kept, the change stands all the same, and the line of
+    /// the log says that they were dropped.
     pub(super) fn tell(&mut self, about: &About, news: &[News<'_>]) {
         let is_wanted = |one: &News<'_>| about.endpoints.iter().any(|endpoint| endpoint.wants(one));
         if news.iter().any(is_wanted) && self.emit(about, news).is_err() {
@@ -51,7 +52,7 @@ impl Surface<'_, '_> {
     }
 }
 
-/// A delivery that is due at once.
+/// The record of a new delivery that is due at this time.
 pub(super) fn fresh(endpoint: &str, due: crate::time::Instant) -> DeliveryRecord<&str> {
     let stage = Stage::Waiting { due };
     DeliveryRecord { endpoint, attempts: 0, response_status: None, stage, trail: Trail::default() }

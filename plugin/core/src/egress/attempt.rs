@@ -17,7 +17,7 @@ pub fn pseudo_headers(url: &Url) -> [(&str, Cow<'_, [u8]>); 4] {
     ]
 }
 
-/// All headers of an attempt: signed now, with every live secret.
+/// All headers of an attempt: signed with every secret that is live at the time of the attempt.
 pub fn attempt_headers<'a>(endpoint: &'a Endpoint, user_agent: &'a str, attempt: &Attempt<'a>) -> CallHeaders<'a> {
     let mut headers = signed_headers(&endpoint.url, endpoint, user_agent, attempt);
     for (name, value) in &endpoint.headers {
@@ -26,8 +26,9 @@ pub fn attempt_headers<'a>(endpoint: &'a Endpoint, user_agent: &'a str, attempt:
     headers
 }
 
-/// All headers of a dead letter on its way to the sink: those of an attempt, so that it can be verified as the endpoint
-/// would have, without the endpoint's own headers, and with what the sink needs to know besides.
+/// All headers of a dead letter on its way to the sink: those of an attempt, so that the sink can verify the letter as
+/// the endpoint would have, without the headers that the config adds for the endpoint, and with the endpoint's name and
+/// the `reason`.
 pub fn sink_headers<'a>(
     sink: &'a Sink,
     endpoint: &'a Endpoint,
@@ -71,7 +72,8 @@ fn signed_headers<'a>(
     headers
 }
 
-/// What the headers are called that tell of the event: once, unless two schemes call them differently.
+/// The names of the headers that tell of the event: one set, or more where the endpoint's schemes name them
+/// differently.
 fn names(endpoint: &Endpoint) -> impl Iterator<Item = &Timestamped> {
     let mut all = endpoint.signatures.iter().map(|signature| &signature.names);
     let first = all.next();

@@ -24,17 +24,17 @@ use serde::{Deserialize, Serialize};
 use crate::outcome::{Ending, StatusSet};
 use crate::time::Instant;
 
-/// A probe may take the endpoint's timeout and this much more before another VM takes its place.
+/// The time that a probe may take beyond the endpoint's timeout, before another VM takes its place.
 pub const PROBE_GRACE: Duration = Duration::from_secs(5);
 
-/// When an endpoint is left alone.
+/// The policy of a circuit breaker: when it opens, and for how long.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BreakerPolicy {
-    /// This many failures open it; 1 to 100.
+    /// The number of failures that open the breaker; 1 to 100.
     pub failures: u32,
-    /// Older failures are forgotten.
+    /// The window in which failures count: older ones are forgotten.
     pub window: Duration,
-    /// How long it stays open.
+    /// How long the breaker stays open.
     pub open: Duration,
     /// What is counted.
     pub count: Count,
@@ -52,7 +52,7 @@ pub enum Count {
 }
 
 impl Default for BreakerPolicy {
-    /// Five failures in two minutes are no accident; after a minute one probe costs little.
+    /// The default policy: five failures in two minutes are no accident; after a minute one probe costs little.
     fn default() -> Self {
         Self {
             failures: 5,
@@ -64,17 +64,17 @@ impl Default for BreakerPolicy {
     }
 }
 
-/// The breaker of one endpoint.
+/// The circuit breaker of one endpoint.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Breaker {
     state: BreakerState,
-    /// Counts transitions.
+    /// The number of transitions so far.
     epoch: u32,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum BreakerState {
-    /// Attempts leave. When each of the last failures happened, oldest first.
+    /// Attempts leave. `failures` are the times of the last failures, oldest first.
     Closed { failures: Vec<Instant> },
     /// No attempt leaves.
     Open { until: Instant },
@@ -91,7 +91,7 @@ impl Default for BreakerState {
 /// The right to make the one attempt of a half-open breaker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Probe {
-    /// The nonce of the VM that makes it.
+    /// The nonce of the VM that makes the attempt.
     pub owner: u64,
     /// When the claim lapses.
     pub deadline: Instant,
@@ -100,16 +100,16 @@ pub struct Probe {
 /// The position of a breaker, as metrics and logs name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Position {
-    /// 0
+    /// Attempts leave. In the metric: 0.
     Closed,
-    /// 1
+    /// No attempt leaves. In the metric: 1.
     Open,
-    /// 2
+    /// One attempt leaves, the probe. In the metric: 2.
     HalfOpen,
 }
 
 impl Position {
-    /// Its word in answers.
+    /// The word for the position in answers.
     pub fn label(self) -> &'static str {
         match self {
             Self::Closed => "closed",
@@ -118,7 +118,7 @@ impl Position {
         }
     }
 
-    /// Its number in the metric `gatepost_breaker_state`.
+    /// The number of the position in the metric `gatepost_breaker_state`.
     pub fn number(self) -> u64 {
         match self {
             Self::Closed => 0,
@@ -128,7 +128,7 @@ impl Position {
     }
 }
 
-/// May an attempt leave?
+/// The admission of an attempt: whether it may leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admission {
     /// Yes, with this permit.
@@ -142,7 +142,7 @@ pub enum Admission {
     },
 }
 
-/// What an attempt was admitted under; its result is reported with it.
+/// The permit under which an attempt was admitted; the attempt's result is reported with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Permit {
     /// A closed breaker, in this epoch.
@@ -157,16 +157,17 @@ pub enum Permit {
 /// What an attempt says of the receiver's health.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
-    /// It took the delivery.
+    /// The receiver took the delivery.
     Success,
-    /// It is in trouble.
+    /// The receiver is in trouble.
     Failure,
-    /// It is there, but refused this one: no sign of trouble, no success either.
+    /// The receiver is there, but refused this delivery: no sign of trouble, no success either.
     Neutral,
 }
 
 impl Signal {
-    /// A 2xx is a success; a lost connection, a timeout and the policy's statuses are failures.
+    /// The signal of an ending: a 2xx is a success; a lost connection, a timeout and the policy's statuses are
+    /// failures; any other status is neutral.
     pub fn of(ending: Ending, policy: &BreakerPolicy) -> Self {
         match ending {
             Ending::Status(200..=299) => Self::Success,
@@ -176,19 +177,19 @@ impl Signal {
     }
 }
 
-/// What a report changed.
+/// The effect of a call on the breaker's record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// Nothing: no write is needed.
     Unchanged,
-    /// The count of failures.
+    /// The record, but not the position: the failures, or the probe.
     Counted,
     /// The position, to this one.
     Moved(Position),
 }
 
 impl Breaker {
-    /// Where the breaker stands.
+    /// The position of the breaker.
     pub fn position(&self) -> Position {
         match self.state {
             BreakerState::Closed { .. } => Position::Closed,
@@ -197,12 +198,12 @@ impl Breaker {
         }
     }
 
-    /// Grows with every move: between two moves to half-open it has another value.
+    /// The epoch: the number of transitions so far. So each time that the breaker is half-open has an epoch of its own.
     pub fn epoch(&self) -> u32 {
         self.epoch
     }
 
-    /// May an attempt leave now?
+    /// Whether an attempt may leave now.
     pub fn admission(&self, now: Instant) -> Admission {
         match self.state {
             BreakerState::Closed { .. } => Admission::Admit(Permit::Closed { epoch: self.epoch }),
@@ -240,8 +241,8 @@ impl Breaker {
         Effect::Counted
     }
 
-    /// Reports how an attempt ended. `ended` says whether the delivery has failed for good with it, which is what
-    /// [`Count::Deliveries`] counts; a probe decides by its attempt whatever is counted.
+    /// Reports how an attempt ended. `ended` says whether the delivery has failed for good with this attempt, which is
+    /// what [`Count::Deliveries`] counts; a probe decides by its attempt whatever is counted.
     pub fn report(
         &mut self,
         now: Instant,
@@ -272,7 +273,7 @@ impl Breaker {
             (BreakerState::HalfOpen { probe: Some(current) }, Permit::Probe(probe)) if *current == probe => {
                 match signal {
                     Signal::Failure => self.open(now, policy.open),
-                    // It answered: it is there again.
+                    // The receiver answered: it is there again.
                     Signal::Success | Signal::Neutral => self.close(),
                 }
             }
@@ -280,14 +281,14 @@ impl Breaker {
         }
     }
 
-    /// Opens it, after failures or for an operator.
+    /// Opens the breaker for the time `open`, after failures or for an operator.
     pub fn open(&mut self, now: Instant, open: Duration) -> Effect {
         self.epoch = self.epoch.wrapping_add(1);
         self.state = BreakerState::Open { until: now.plus(open) };
         Effect::Moved(Position::Open)
     }
 
-    /// Closes it, after a probe or for an operator; what failed before is forgotten.
+    /// Closes the breaker, after a probe or for an operator; earlier failures are forgotten.
     pub fn close(&mut self) -> Effect {
         self.epoch = self.epoch.wrapping_add(1);
         self.state = BreakerState::default();

@@ -1,8 +1,9 @@
-//! What has failed for good: a ring of dead letters with their bodies, one for all workers.
+//! Dead letters: the deliveries that have failed for good, in a ring with their bodies, one ring for all workers.
 //!
-//! `<name>/dead/index` lists the used slots, oldest first, with their sizes and a number that no other letter has; `<name>/dead/<i>` holds a letter. The
-//! index is changed by compare-and-swap, and only by what ends a delivery, so contention is rare and a few kilobytes
-//! a change do not matter. When a letter more, or its bytes, would pass the limits, the oldest go.
+//! `<name>/dead/index` lists the used slots, oldest first, each with the size of its letter and a serial number that no
+//! other letter has; `<name>/dead/<i>` holds a letter. The index is changed by compare-and-swap, and only when a
+//! delivery fails for good or letters are taken out, so contention is rare and a few kilobytes a change do not matter.
+//! When one more letter would pass the limits, by number or by bytes, the oldest letters go.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,18 +13,18 @@ use crate::store::keys::{Keys, Stored};
 use crate::store::{FREED, Record, SharedStore, StoreError, Write, is_freed, read, update};
 use crate::time::WallTime;
 
-/// A dead letter; its payload stands behind it.
+/// The record of a dead letter; the payload stands behind it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Letter {
-    /// The event.
+    /// The metadata of the event.
     pub meta: EventMeta,
-    /// The endpoint that did not get it.
+    /// The name of the endpoint that did not get the event.
     pub endpoint: String,
-    /// Why.
+    /// Why the delivery failed.
     pub reason: Reason,
-    /// Attempts made.
+    /// The number of attempts made.
     pub attempts: u32,
-    /// The status of the last one that was answered.
+    /// The status of the last attempt that was answered.
     pub response_status: Option<u16>,
     /// When the event was accepted.
     pub accepted: WallTime,
@@ -32,7 +33,7 @@ pub struct Letter {
 }
 
 impl Letter {
-    /// Names the delivery: an event goes to an endpoint once.
+    /// The name of the delivery, `<event id>.<endpoint>`: an event goes to an endpoint once.
     pub fn delivery(&self) -> String {
         format!("{}.{}", self.meta.id, self.endpoint)
     }
@@ -46,30 +47,30 @@ impl Record for Letter {
     const VERSION: u8 = 1;
 }
 
-/// How much is kept: what comes beyond it takes the place of the oldest.
+/// The limits of the ring: a letter beyond them takes the place of the oldest ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Room {
-    /// Letters.
+    /// The largest number of letters.
     pub letters: u32,
-    /// Bytes of their records and payloads.
+    /// The largest size of the letters' records and payloads together, in bytes.
     pub bytes: u64,
 }
 
-/// A letter in the index.
+/// The entry of a letter in the index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listed {
     slot: u32,
-    /// Bytes of its record and payload.
+    /// The size of the letter's record and payload, in bytes.
     pub size: u64,
-    /// No other letter has it.
+    /// The serial number of the letter, which no other letter has.
     serial: u64,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct LetterIndex {
-    /// Oldest first.
+    /// The letters, oldest first.
     letters: Vec<Listed>,
-    /// Letters that were ever kept.
+    /// The number of letters that were ever kept: the serial number of the last one.
     serial: u64,
 }
 
@@ -82,7 +83,7 @@ impl Record for LetterIndex {
 }
 
 impl LetterIndex {
-    /// Makes room for a letter: its slot, and the slots that were given up for it.
+    /// Adds a letter; returns its slot, and the slots of the older letters that were evicted for it.
     fn push(&mut self, size: u64, room: Room) -> (u32, Vec<u32>) {
         let mut evicted = Vec::new();
         let mut total: u64 = self.letters.iter().map(|letter| letter.size).sum();
@@ -108,7 +109,7 @@ impl LetterIndex {
     }
 }
 
-/// Keeps a letter; returns how many older ones had to go.
+/// Keeps a letter; returns the number of older letters that were evicted for it.
 ///
 /// # Errors
 /// The store's; the letter is not kept then.
@@ -131,7 +132,7 @@ pub fn keep(
     Ok(count)
 }
 
-/// All letters, oldest first.
+/// The entries of all letters, oldest first.
 ///
 /// # Errors
 /// The store's.
@@ -139,7 +140,8 @@ pub fn list(store: &mut dyn SharedStore, keys: &Keys) -> Result<Vec<Listed>, Sto
     Ok(read(store, &keys.single())?.map(|index: LetterIndex| index.letters).unwrap_or_default())
 }
 
-/// Reads a letter with its payload; `None` when it has gone meanwhile.
+/// Reads the letter in the slot of an entry, with its payload; `None` when the slot was freed meanwhile. Another letter
+/// may have taken the slot since the entry was listed.
 ///
 /// # Errors
 /// The store's.
@@ -150,14 +152,15 @@ pub fn open(store: &mut dyn SharedStore, keys: &Keys, letter: Listed) -> Result<
     }
 }
 
-/// Takes letters out of the ring, in the order in which they were listed; those that have gone already are none of its business.
+/// Takes letters out of the ring. `letters` must be in the order of [`list`]; those that are no longer in the ring are
+/// skipped.
 ///
 /// # Errors
 /// The store's.
 pub fn discard(store: &mut dyn SharedStore, keys: &Keys, letters: &[Listed]) -> Result<(), StoreError> {
     update(store, &keys.single(), |index: &mut LetterIndex| {
         let before = index.letters.len();
-        // Oldest first, as they are listed: by serial.
+        // `letters` are oldest first, as `list` gives them: sorted by serial number.
         let is_meant = |listed: &Listed| letters.binary_search_by_key(&listed.serial, |letter| letter.serial).is_ok();
         index.letters.retain(|listed| !is_meant(listed));
         (if index.letters.len() == before { Write::No } else { Write::Yes }, ())
@@ -166,8 +169,9 @@ pub fn discard(store: &mut dyn SharedStore, keys: &Keys, letters: &[Listed]) -> 
     free(store, keys, &slots)
 }
 
-/// Frees the slots of letters that had to go, but for those where another worker has put a letter meanwhile: such a slot
-/// is listed again then, or written after it was looked at. The index, whose size is that of the ring, is read once.
+/// Frees the slots of letters that have left the ring, except slots into which another worker has put a letter
+/// meanwhile: such a slot is in the index again, or was written after it was read here, which makes the
+/// compare-and-swap fail. The index, whose size is that of the ring, is read once.
 fn free(store: &mut dyn SharedStore, keys: &Keys, slots: &[u32]) -> Result<(), StoreError> {
     let letters = keys.row::<Letter>();
     let mut seen = Vec::with_capacity(slots.len());
@@ -247,8 +251,9 @@ mod tests {
         assert_eq!(open(&mut store, &Keys::new("g"), second), Ok(None));
     }
 
+    /// Taking out a letter that has gone does not touch the one in its place.
     #[test]
-    fn taking_out_a_letter_that_has_gone_does_not_touch_the_one_in_its_place() {
+    fn removing_a_gone_letter_spares_its_successor() {
         let mut store = MemoryStore::default();
         keep(&mut store, &Keys::new("g"), &letter(0), b"", room(1, 10_000)).unwrap();
         let gone = list(&mut store, &Keys::new("g")).unwrap()[0];
@@ -275,8 +280,9 @@ mod tests {
     }
 
     proptest! {
+        /// Neither the number nor the bytes nor the keys pass their limits.
         #[test]
-        fn neither_the_number_nor_the_bytes_nor_the_keys_pass_their_limits(
+        fn letters_stay_within_number_bytes_and_keys(
             sizes in proptest::collection::vec(0usize..400, 0..60), most in 1u32..8, bytes in 500u64..2000,
         ) {
             let mut store = MemoryStore::default();
@@ -292,8 +298,9 @@ mod tests {
         }
     }
 
+    /// Letters are read and written as the previous release wrote them.
     #[test]
-    fn letters_are_read_and_written_as_the_previous_release_wrote_them() {
+    fn letter_format_matches_previous_release() {
         let reasons = [Reason::Failed, Reason::Expired, Reason::Overflow, Reason::EndpointRemoved, Reason::Poison];
         for reason in reasons {
             assert_recorded(&format!("letter {}", reason.label()), &Letter { reason, ..letter(7) });
@@ -301,8 +308,9 @@ mod tests {
         assert_recorded("letter unanswered", &Letter { response_status: None, attempts: 1000, ..letter(0) });
     }
 
+    /// The index is read and written as the previous release wrote it.
     #[test]
-    fn the_index_is_read_and_written_as_the_previous_release_wrote_it() {
+    fn index_format_matches_previous_release() {
         let letters =
             vec![Listed { slot: 0, size: 127, serial: 1 }, Listed { slot: u32::MAX, size: u64::MAX, serial: 128 }];
         assert_recorded("dead index", &LetterIndex { letters, serial: 300 });

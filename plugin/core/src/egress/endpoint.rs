@@ -8,44 +8,45 @@ use crate::egress::rate::Rate;
 use crate::egress::retry::RetryPolicy;
 use crate::signature::Signature;
 
-/// A place that wants events.
+/// An endpoint: a receiver of events.
 #[derive(Debug)]
 pub struct Endpoint {
-    /// The label in metrics, and the name records know it by.
+    /// The name of the endpoint: its label in metrics, and its name in records.
     pub name: String,
     /// The Envoy cluster to call.
     pub cluster: String,
     /// Where the request goes.
     pub url: Url,
-    /// How its deliveries are signed: in one scheme, or in two while its receivers move from one to the other.
+    /// How deliveries are signed: in one scheme, or in two while receivers move from one scheme to the other.
     pub signatures: Vec<Signature>,
     /// How long an attempt may take.
     pub timeout: Duration,
-    /// When an attempt is made again.
+    /// The retry policy: when an attempt is made again.
     pub retry: RetryPolicy,
-    /// When the endpoint is left alone.
+    /// The policy of the circuit breaker: when the endpoint is left alone.
     pub breaker: BreakerPolicy,
-    /// At most this many attempts a second, over all workers.
+    /// The limit of attempts a second, over all workers; `None`: no limit.
     pub rate: Option<Rate>,
-    /// Attempts under way at once in one worker.
+    /// The largest number of attempts under way at once in one worker.
     pub max_in_flight: u32,
-    /// An older delivery becomes a dead letter; longer than the delays together.
+    /// The largest age of a delivery: an older one becomes a dead letter. Longer than the retry delays together.
     pub max_age: Duration,
-    /// Deliveries that may wait in one worker.
+    /// The largest number of deliveries that may wait in one worker.
     pub pending: u32,
-    /// What happens to the next one.
+    /// What happens to a delivery beyond `pending`.
     pub overflow: Overflow,
-    /// What a 410 does.
+    /// What a 410 of the receiver does.
     pub on_gone: OnGone,
-    /// Headers added to each attempt; names in lower case. Their values may be secrets: never print them.
+    /// The headers added to each attempt; names in lower case. Values may be secrets: never print them.
     pub headers: Vec<(String, HeaderValue)>,
-    /// Its deliveries wait.
+    /// The endpoint is disabled: its deliveries wait.
     pub disabled: bool,
-    /// Where dead letters are sent.
+    /// The sink of the endpoint: where dead letters are sent; `None`: they stay in the ring only.
     pub dead_letter: Option<Sink>,
-    /// The events of the gateway's own that it wants.
+    /// The kinds of operational events, the gateway's own, that the endpoint wants.
     pub operational: NewsKinds,
-    /// Changes whenever this entry of the config does; a 410's disabling lasts as long as it stays the same.
+    /// The digest of the endpoint's entry in the config: a 410 disables the endpoint for as long as the digest stays
+    /// the same.
     pub digest: u64,
 }
 
@@ -70,7 +71,7 @@ pub struct Url {
     pub path: String,
 }
 
-/// Where dead letters are sent.
+/// A sink: where dead letters are sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sink {
     /// The Envoy cluster to call.
@@ -88,7 +89,7 @@ pub enum Overflow {
     DeadLetter,
 }
 
-/// What a 410 does.
+/// What a 410 of the receiver does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnGone {
     /// The endpoint is disabled.

@@ -1,15 +1,18 @@
 //! Operational events: what the gateway tells of itself, as ordinary signed events.
 //!
 //! They go to the endpoints that ask for them by name, with a pattern whose first segment is `gatepost`; `**` is about
-//! the producers' events. Each is kept and delivered like any other, within the same limits, but
-//! - never to the endpoint that it is about: that one is down, or does not want it;
-//! - not while the filter is disabled, and not where the queue is full: then it is dropped, counted and logged;
-//! - without sampling: they are not part of a rollout, although one that is rolled back holds them back too;
-//! - and none is about the delivery of another: a dead letter that is one, and a breaker that stays open because its
-//!   probe was one, are no news. So two endpoints that are down do not keep each other busy for ever.
+//! the producers' events. Each operational event is kept and delivered like any other, within the same limits, but
+//! - never to the endpoint that it is about: that endpoint is down, or does not want it;
+//! - not while the filter is disabled, and not where the queue is full: then the event is dropped, counted and logged;
+//! - without sampling: operational events are no part of a rollout, although the rollback of an endpoint holds them
+//!   back too;
+//! - and none is about the delivery of another operational event: such a delivery makes no news when it becomes a dead
+//!   letter, nor when it was the probe of a breaker that stays open. So two endpoints that are down do not keep each
+//!   other busy for ever.
 //!
-//! The worker that made a transition emits it, after the transition is written; what an operator did is emitted by
-//! whoever answered the operator. Should that VM die in between, the event is missing.
+//! The worker that made a transition emits the event, after the transition is written; the event of an operator's
+//! command is emitted by the worker that answers the operator. Should the VM of that worker die in between, the event
+//! is missing.
 
 use serde::{Deserialize, Serialize};
 
@@ -21,7 +24,7 @@ use crate::ids::EventId;
 use crate::rollout::Percent;
 use crate::time::{WallTime, rfc3339};
 
-/// What has happened.
+/// The kinds of operational events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NewsKind {
     /// A breaker has opened.
@@ -39,7 +42,7 @@ pub enum NewsKind {
 }
 
 impl NewsKind {
-    /// All of them.
+    /// All kinds.
     pub const ALL: [Self; 6] = [
         Self::BreakerOpened,
         Self::BreakerClosed,
@@ -49,7 +52,7 @@ impl NewsKind {
         Self::DeadLetter,
     ];
 
-    /// Its event type.
+    /// The event type of this kind.
     pub fn event_type(self) -> &'static str {
         match self {
             Self::BreakerOpened => "gatepost.breaker.opened",
@@ -62,12 +65,12 @@ impl NewsKind {
     }
 }
 
-/// Which kinds an endpoint wants: a bit for each.
+/// A set of kinds, such as an endpoint wants: a bit for each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewsKinds(u8);
 
 impl NewsKinds {
-    /// Those that these patterns ask for by name.
+    /// The kinds that these patterns ask for by name.
     pub fn of(patterns: &[EventPattern]) -> Self {
         let mut bits = 0;
         for pattern in patterns.iter().filter(|pattern| pattern.begins_with(OPERATIONAL_PREFIX)) {
@@ -79,53 +82,53 @@ impl NewsKinds {
         Self(bits)
     }
 
-    /// Is this one of them?
+    /// Whether this kind is in the set.
     pub fn contain(self, kind: NewsKind) -> bool {
         self.0 >> kind as u8 & 1 == 1
     }
 }
 
-/// What is told.
+/// A piece of news: what an operational event tells.
 #[derive(Clone, Debug)]
 pub struct News<'a> {
-    /// What has happened.
+    /// The kind of the event.
     pub kind: NewsKind,
-    /// To which endpoint.
+    /// The name of the endpoint that the news is about.
     pub endpoint: &'a str,
-    /// Why, in a word.
+    /// Why this has happened, in a word.
     pub reason: &'a str,
-    /// What more there is to say.
+    /// The facts, where the kind has any.
     pub facts: Option<Facts>,
 }
 
-/// What more there is to say of something that has happened. Never anything of an event but its id.
+/// The facts of a piece of news, by kind. They hold nothing of an event but its id.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Facts {
-    /// Of a rollback.
+    /// The facts of a rollback.
     RolledBack {
         /// What was seen, in words.
         detail: String,
     },
-    /// Of a promotion.
+    /// The facts of a promotion.
     Phase {
         /// The phase that has begun, counted from 1.
         phase: u32,
-        /// Its share.
+        /// The share of the events in that phase, in percent.
         #[serde(serialize_with = "crate::rollout::serialize_percent")]
         percent: f64,
     },
-    /// Of a dead letter.
+    /// The facts of a dead letter.
     Letter {
-        /// Which delivery it was, as the admin surface names it.
+        /// The name of the delivery, as in the admin surface.
         delivery: String,
-        /// How often it was attempted.
+        /// The number of attempts made.
         attempts: u32,
     },
 }
 
 impl Facts {
-    /// Of a promotion to this phase, counted from 0.
+    /// The facts of a promotion to this phase, counted from 0.
     pub fn phase(phase: u32, percent: Percent) -> Self {
         Self::Phase { phase: phase + 1, percent: percent.as_f64() }
     }
@@ -151,12 +154,13 @@ struct NewsPayload<'a> {
 }
 
 impl News<'_> {
-    /// Is it for the endpoint of this name, which asks for these kinds? Never for the one that it is about.
+    /// Whether the news is for the endpoint of this name, which asks for the kinds `wanted`. News is never for the
+    /// endpoint that it is about.
     pub fn is_for(&self, endpoint: &str, wanted: NewsKinds) -> bool {
         wanted.contain(self.kind) && endpoint != self.endpoint
     }
 
-    /// The payload of the event.
+    /// The payload of the operational event, which happened at `at` in the Envoy process `instance`.
     pub fn payload(&self, at: WallTime, instance: Option<EventId>) -> Vec<u8> {
         json(&NewsPayload {
             r#type: self.kind.event_type(),
@@ -179,8 +183,9 @@ mod tests {
         NewsKind::ALL.into_iter().filter(|kind| kinds.contain(*kind)).map(NewsKind::event_type).collect()
     }
 
+    /// Only a pattern whose first segment is the gateways name asks for its events.
     #[test]
-    fn only_a_pattern_whose_first_segment_is_the_gateways_name_asks_for_its_events() {
+    fn only_patterns_naming_the_gateway_get_its_events() {
         for pattern in ["**", "*.**", "gate*.**", "gatepost**", "*post.**", "gatepost", "gatepost*.breaker.opened"] {
             assert_eq!(wanted(&[pattern]), [""; 0], "{pattern}");
         }
@@ -194,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn its_payload_says_what_happened_to_whom_and_why_and_when_and_where() {
+    fn payload_says_what_whom_why_when_and_where() {
         let facts = Some(Facts::phase(1, Percent(1250)));
         let news = News { kind: NewsKind::Promoted, endpoint: "billing", reason: "schedule", facts };
         let instance = EventId::from_random([7; 16]);

@@ -11,7 +11,7 @@ use crate::store::Record;
 use crate::store::keys::Stored;
 use crate::time::Instant;
 
-/// A token bucket.
+/// The rate and the size of a token bucket.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rate {
     /// Tokens a second; more than 0.
@@ -104,8 +104,9 @@ mod tests {
         }
     }
 
+    /// A bucket is read and written as the previous release wrote it.
     #[test]
-    fn a_bucket_is_read_and_written_as_the_previous_release_wrote_it() {
+    fn bucket_format_matches_previous_release() {
         assert_recorded("rate", &TokenBucket { theoretical_arrival: at(1_000_000) });
     }
 }

@@ -1,22 +1,23 @@
-//! When the next attempt of a delivery is made, if there is one.
+//! The retry schedule: when the next attempt of a delivery is made, if there is one.
 
 use std::time::Duration;
 
 use crate::outcome::StatusSet;
 
-/// When an attempt is made again.
+/// The retry policy of an endpoint: when an attempt is made again.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RetryPolicy {
-    /// The wait before attempts 1, 2, 3 …; never empty. Its length is the number of attempts.
+    /// The waits before attempts 1, 2, 3 …; never empty. The length of the list is the number of attempts.
     pub delays: Vec<Duration>,
-    /// 0 to 1: a wait is lengthened at random by up to this share of itself.
+    /// The jitter, 0 to 1: a wait is lengthened at random by up to this share of itself.
     pub jitter: f64,
     /// The statuses that are tried again.
     pub statuses: StatusSet,
 }
 
 impl Default for RetryPolicy {
-    /// Three attempts within six seconds bridge a restart; the statuses are those that say "later" (RFC 9110, RFC 6585).
+    /// The default policy: three attempts within six seconds bridge a restart; the statuses are those that say "later"
+    /// (RFC 9110, RFC 6585).
     fn default() -> Self {
         Self {
             delays: [0, 2, 4].map(Duration::from_secs).to_vec(),
@@ -46,8 +47,9 @@ mod tests {
         RetryPolicy { delays: [0, 2, 4].map(Duration::from_secs).to_vec(), jitter, statuses: StatusSet::default() }
     }
 
+    /// The default schedule is at once then two then four seconds then no more.
     #[test]
-    fn the_default_schedule_is_at_once_then_two_then_four_seconds_then_no_more() {
+    fn default_schedule_is_now_two_and_four_seconds() {
         let waits: Vec<_> = (0..5).map(|made| next_wait(&policy(0.0), made, None, 0.9)).collect();
         let seconds = [Some(0), Some(2), Some(4), None, None].map(|wait| wait.map(Duration::from_secs));
         assert_eq!(waits, seconds);

@@ -1,4 +1,5 @@
-//! What all workers know of an endpoint, in shared data: its breaker, whether it is gone, and its token bucket.
+//! The state of an endpoint in shared data, common to all workers: its breaker, whether its receiver is gone (410), and
+//! its token bucket.
 //!
 //! `<name>/breaker/<endpoint>` is read before every attempt, so the breaker and a 410 cost one read together;
 //! `<name>/rate/<endpoint>` exists only for endpoints with a `rate`.
@@ -14,20 +15,20 @@ use crate::store::keys::{Keys, StoreKey, Stored};
 use crate::store::{Record, SharedStore, StoreError, Write, read, update};
 use crate::time::Instant;
 
-/// A shut gate is looked at again at least this often: another worker, or an operator, may have opened it.
+/// The longest wait until a shut gate is asked again: another worker, or an operator, may have opened it.
 pub const RECHECK: Duration = Duration::from_secs(1);
 
-/// While another worker's probe is out its end is near, so it is looked for more often.
+/// The longest wait until a gate is asked again while another worker's probe is under way: the end of a probe is near.
 pub const RECHECK_PROBE: Duration = Duration::from_millis(100);
 
 /// The shared record of an endpoint.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EndpointRecord {
-    /// Its breaker.
+    /// The circuit breaker of the endpoint.
     pub breaker: Breaker,
     /// The digest of the config entry whose receiver answered 410.
     gone: Option<u64>,
-    /// What an operator put over the config's `disabled`: that, and the config's value at the time.
+    /// An operator's override of the config's `disabled`: the operator's value, and the config's value at the time.
     disabled: Option<(bool, bool)>,
 }
 
@@ -40,40 +41,41 @@ impl Record for EndpointRecord {
 }
 
 impl EndpointRecord {
-    /// Has the receiver said 410 to the endpoint whose entry in the config has this digest? A changed entry is given another chance.
+    /// Whether the receiver has answered 410 to the endpoint whose entry in the config has this digest. A changed entry
+    /// is given another chance.
     pub fn is_gone(&self, digest: u64) -> bool {
         self.gone == Some(digest)
     }
 
-    /// What an operator put over the config's `disabled`, as long as that stays what it was.
+    /// An operator's override of the config's `disabled`, which lapses once the config's value is another one.
     pub fn disabled_override(&self, configured: bool) -> Option<bool> {
         self.disabled.filter(|(_, over)| *over == configured).map(|(disabled, _)| disabled)
     }
 
-    /// Do its deliveries wait?
+    /// Whether the deliveries of this endpoint wait.
     pub fn is_disabled(&self, endpoint: &Endpoint) -> bool {
         self.disables(endpoint.disabled, endpoint.digest)
     }
 
-    /// Do the deliveries of an endpoint wait whose entry in the config has this `disabled` and this digest?
+    /// Whether the deliveries wait of an endpoint whose entry in the config has this `disabled` and this digest.
     pub fn disables(&self, configured: bool, digest: u64) -> bool {
         self.disabled_override(configured).unwrap_or(configured || self.is_gone(digest))
     }
 }
 
-/// May an attempt leave now?
+/// The gate before an attempt: whether the attempt may leave now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AttemptGate {
     /// Yes.
     Open(Permit),
-    /// Not before then; what waits costs no attempt.
+    /// Not before `until`; the wait costs none of the delivery's attempts.
     Shut {
         /// When to ask again.
         until: Instant,
     },
 }
 
-/// The keys of one endpoint.
+/// The keys of one endpoint's records in shared data.
 #[derive(Clone, Debug)]
 pub struct EndpointKeys {
     breaker: StoreKey<EndpointRecord>,
@@ -86,7 +88,7 @@ impl EndpointKeys {
         Self { breaker: keys.of(endpoint), rate: keys.of(endpoint) }
     }
 
-    /// What is known of the endpoint.
+    /// Reads the shared record of the endpoint.
     ///
     /// # Errors
     /// The store's.
@@ -94,8 +96,9 @@ impl EndpointKeys {
         Ok(read(store, &self.breaker)?.unwrap_or_default())
     }
 
-    /// Asks for an attempt in the name of the worker `owner`: disabled, breaker, rate. `shared` is the endpoint's record
-    /// as [`shared`](Self::shared) has read it in this callback. Also says where the breaker has moved with it.
+    /// Asks whether an attempt of the worker `owner` may leave: `disabled`, then the breaker, then the rate. `shared`
+    /// is the endpoint's record as [`shared`](Self::shared) has read it in this callback. Also returns the new position
+    /// of the breaker, if the breaker has moved.
     ///
     /// # Errors
     /// The store's.
@@ -125,7 +128,8 @@ impl EndpointKeys {
         }
     }
 
-    /// Reports how an attempt ended; says where the breaker has moved with it.
+    /// Reports how an attempt ended, as [`Breaker::report`] takes it; returns the new position of the breaker, if the
+    /// breaker has moved.
     ///
     /// # Errors
     /// The store's.
@@ -149,23 +153,24 @@ impl EndpointKeys {
         self.change(store, &mut |breaker| breaker.release_probe(probe)).map(|_| ())
     }
 
-    /// Remembers that the receiver answered 410; says whether that is news.
+    /// Notes that the receiver answered 410; returns whether that has disabled the endpoint, which was not disabled
+    /// before.
     ///
     /// # Errors
     /// The store's.
     pub fn set_gone(&self, store: &mut dyn SharedStore, endpoint: &Endpoint) -> Result<bool, StoreError> {
         update(store, &self.breaker, |shared: &mut EndpointRecord| {
             let is_news = !shared.is_disabled(endpoint);
-            // An operator may have enabled the endpoint since an earlier 410; this one is newer.
+            // An operator may have enabled the endpoint since an earlier 410; this 410 is newer.
             shared.disabled = shared.disabled.filter(|(disabled, _)| *disabled);
             shared.gone = Some(endpoint.digest);
             (if is_news { Write::Yes } else { Write::No }, is_news)
         })
     }
 
-    /// An operator disables or enables it, over what the config says; a 410 is forgotten either way. `None` takes the
-    /// operator's word back, and nothing else. Says whether it is disabled by that, and was not before; `digest` is that
-    /// of its entry in the config.
+    /// Sets an operator's override of the config's `disabled`, and forgets a 410. `None` removes the override, and
+    /// nothing else. Returns whether the override has disabled the endpoint, which was not disabled before.
+    /// `configured` and `digest` are the `disabled` and the digest of the endpoint's entry in the config.
     ///
     /// # Errors
     /// The store's.
@@ -187,7 +192,7 @@ impl EndpointKeys {
         })
     }
 
-    /// Forgets what an operator has put over a `disabled` of the config that says something else by now.
+    /// Removes an operator's override that has lapsed, since the config's `disabled` is another one by now.
     ///
     /// # Errors
     /// The store's.
@@ -198,7 +203,8 @@ impl EndpointKeys {
         })
     }
 
-    /// An operator moves the breaker: open for so long, or closed.
+    /// Moves the breaker for an operator: opens it for the time `open`, or closes it if that is `None`. Returns the new
+    /// position of the breaker, if the breaker has moved.
     ///
     /// # Errors
     /// The store's.
@@ -230,7 +236,7 @@ impl EndpointKeys {
         })
     }
 
-    /// Takes a token of the endpoint's `rate`, or says when there will be one.
+    /// Takes a token of the endpoint's `rate`; returns the time of the next token if there is none now.
     fn take_token(
         &self,
         store: &mut dyn SharedStore,
@@ -269,8 +275,9 @@ mod tests {
     use super::*;
     use crate::store::recorded::assert_recorded;
 
+    /// What is known of an endpoint is read and written as the previous release wrote it.
     #[test]
-    fn what_is_known_of_an_endpoint_is_read_and_written_as_the_previous_release_wrote_it() {
+    fn endpoint_record_format_matches_previous_release() {
         let at = |second| Instant::default().plus(Duration::from_secs(second));
         assert_recorded("endpoint new", &EndpointRecord::default());
         let mut breaker = Breaker::default();

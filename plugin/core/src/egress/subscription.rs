@@ -1,8 +1,8 @@
-//! Which endpoints want an event type.
+//! Subscriptions: which endpoints want an event type.
 //!
-//! Every pattern of every endpoint is a path in one trie over bytes, so a look-up costs the prefixes that match the event
-//! type, whatever the number of endpoints. `*` and `**` are nodes that stay where they are for each byte they take,
-//! which makes the trie a small automaton: the look-up carries the set of nodes it may be in.
+//! Every pattern of every endpoint is a path in one trie over bytes, so a look-up costs the prefixes that match the
+//! event type, whatever the number of endpoints. `*` and `**` are nodes with a loop for each byte that they take, which
+//! makes the trie a small nondeterministic automaton: the look-up carries the set of nodes in which it may be.
 
 use crate::ids::EndpointId;
 use crate::index::insert_ascending;
@@ -10,7 +10,8 @@ use crate::index::insert_ascending;
 /// A pattern has at most this many bytes, as an event type has.
 pub const PATTERN_BYTES_MAX: usize = 128;
 
-/// A pattern over event types: `*` stands for any run of characters without a dot, `**` for any run. Both may be empty.
+/// A pattern over event types: `*` stands for any run of characters without a dot, `**` for any run. Either run may be
+/// empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventPattern(Vec<PatternToken>);
 
@@ -59,13 +60,13 @@ impl EventPattern {
 }
 
 impl EventPattern {
-    /// Does it ask for types that begin so, in so many words?
+    /// Whether the pattern begins with this text literally, without a `*`.
     pub fn begins_with(&self, text: &str) -> bool {
         self.0.len() >= text.len() && text.bytes().zip(&self.0).all(|(byte, token)| *token == PatternToken::Byte(byte))
     }
 }
 
-/// The patterns of all endpoints.
+/// The subscriptions of all endpoints: their patterns in one trie.
 #[derive(Debug)]
 pub struct Subscriptions {
     /// Node 0 is the root.
@@ -74,9 +75,9 @@ pub struct Subscriptions {
 
 #[derive(Debug, Default)]
 struct PatternNode {
-    /// Set in a node that stays where it is for each byte its run takes.
+    /// Set in the node of a `*` or `**`, which has a loop for each byte that this run takes.
     run: Option<Run>,
-    /// Sorted by byte.
+    /// The next nodes by byte, sorted.
     next: Vec<(u8, usize)>,
     segment: Option<usize>,
     any: Option<usize>,
@@ -96,7 +97,7 @@ impl Subscriptions {
         subscriptions
     }
 
-    /// Those of one endpoint.
+    /// The subscriptions of one endpoint, under the number 0.
     pub fn of(patterns: &[EventPattern]) -> Self {
         let mut subscriptions = Self { nodes: vec![PatternNode::default()] };
         for pattern in patterns {
@@ -130,7 +131,7 @@ impl Subscriptions {
         endpoints
     }
 
-    /// Adds a node, and the runs that begin there, since a run may be empty.
+    /// Adds a node to the set, and the runs that begin there, since a run may be empty.
     fn enter(&self, at: usize, set: &mut Vec<usize>) {
         let Some(node) = self.nodes.get(at) else {
             return;
@@ -198,7 +199,7 @@ mod tests {
         found.into_iter().map(|id| id.0).collect()
     }
 
-    /// The rule itself, by trying every length of each run.
+    /// The rule of patterns itself, by trying every length of each run.
     fn naive(pattern: &str, text: &str) -> bool {
         if let Some(rest) = pattern.strip_prefix("**") {
             return (0..=text.len()).any(|taken| naive(rest, &text[taken..]));

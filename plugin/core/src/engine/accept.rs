@@ -1,11 +1,11 @@
 //! An event comes in: it is admitted, kept and committed.
 //!
 //! **Admit** decides, and keeps nothing: matching, personal data, the idempotency key, the rollout, capacity, breakers.
-//! **Keep** writes; it is the one step that may wait for an answer from outside. **Commit** counts it, lets its deliveries
-//! begin, and answers its producer.
+//! **Keep** writes the event; it is the one step that may wait for an answer from outside. **Commit** counts the event,
+//! lets its deliveries begin, and answers its producer.
 //!
-//! Accepted means: written to shared data before the answer leaves. Whatever is refused is refused whole, so a
-//! producer that tries again gets the event to every endpoint or to none.
+//! Accepted means: written to shared data before the answer leaves. An event is refused for all its endpoints or for
+//! none, so a producer may simply send a refused event again.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -29,25 +29,25 @@ use crate::outcome::{DeliveryResult, Reason};
 use crate::store::World;
 use crate::telemetry::notice::Notice;
 
-/// What a producer gets, and the label to count it under.
+/// The reply to a producer, and the result that the request is counted under.
 #[derive(Debug)]
 pub struct Reply {
-    /// The answer, or the place of the event whose end brings it, as an action.
+    /// The answer; or, if the producer waits, the place of the event whose end brings the answer as an action.
     pub answer: Result<Answer, Place>,
     /// What became of the request.
     pub result: EventResult,
 }
 
-/// Why an event is not taken now: try again after this many seconds.
+/// Why an event is not taken now, and after how many seconds the producer may try again.
 pub(super) struct Refusal {
     seconds: u64,
     detail: &'static str,
 }
 
-/// An event that is admitted: what is to be kept of it, and what its producer is owed. It borrows nothing, so that it
-/// can wait until it is kept.
+/// An event that is admitted: what is to be kept of the event, and what its producer is owed. A draft borrows nothing,
+/// so that it can wait until the event is kept.
 struct Draft {
-    /// The partition that is to hold it.
+    /// The number of the partition that is to hold the event.
     home: u32,
     meta: EventMeta,
     payload: Vec<u8>,
@@ -58,7 +58,7 @@ struct Draft {
 }
 
 impl Engine {
-    /// Takes an event, or says why not: it is admitted, kept in shared data, and only then answered.
+    /// Takes an event, or says why not. The event is admitted, kept in shared data, and only then answered.
     pub fn handle_event(&mut self, world: &mut World<'_>, offer: Offer) -> Reply {
         let draft = match self.admit(world, offer) {
             Ok(draft) => draft,
@@ -90,7 +90,8 @@ impl Engine {
         if wanted.is_empty() {
             return Err(nothing_sent(id, &offer.event, EventStatus::NoSubscriber, EventResult::NoSubscriber));
         }
-        // Before its key is claimed: the producer may send it again, without what was found.
+        // Before the idempotency key is claimed: the producer may send the event again under this key, without the
+        // personal data.
         if let Some(answer) = self.inspect(world, &mut offer, &wanted) {
             return Err(reply(answer, EventResult::Invalid));
         }
@@ -99,8 +100,8 @@ impl Engine {
         self.draft(world, offer, id, &wanted, route.ack).map_err(|reply| self.settled(world, key.as_ref(), reply))
     }
 
-    /// Claims an idempotency key for the event with this id; the id that it has, which is another where the key was
-    /// claimed before and let go. Or what the producer is answered.
+    /// Claims an idempotency key for the event with this id. Returns the id to give the event: another one if the key
+    /// was claimed before and let go. The error is the reply to the producer.
     fn claim_key(
         &mut self,
         world: &mut World<'_>,
@@ -125,7 +126,7 @@ impl Engine {
         })
     }
 
-    /// An answer that is given now settles the key; one that comes later does so then.
+    /// Settles the idempotency key if the reply is an answer; an answer that comes later settles the key then.
     fn settled(&mut self, world: &mut World<'_>, key: Option<&IdempotencyKey>, reply: Reply) -> Reply {
         if let (Some(key), Ok(answer)) = (key, &reply.answer) {
             self.settle_key(world, key, answer);
@@ -133,7 +134,8 @@ impl Engine {
         reply
     }
 
-    /// What is to be kept of an event, if it is in a rollout and there is room for it.
+    /// Drafts an event: decides which endpoints get it by their rollouts, and whether there is room for it. The error
+    /// is the reply to the producer.
     fn draft(
         &mut self,
         world: &mut World<'_>,
@@ -157,14 +159,14 @@ impl Engine {
         Ok(Draft { home, meta, payload, pending, stream, ack, key })
     }
 
-    /// Keeps what is admitted: its place, or none where nothing of it is left to do.
+    /// Writes an admitted event to shared data, and returns its place; `None`: all its deliveries have ended already.
     fn keep_draft(&mut self, world: &mut World<'_>, draft: &Draft) -> Result<Option<Place>, Refusal> {
         let Draft { home, meta, payload, pending, .. } = draft;
         self.bury_overflow(world, meta, payload, pending)?;
         if pending.is_settled() { Ok(None) } else { self.keep(world, *home, meta, payload, pending).map(Some) }
     }
 
-    /// An event is kept: it is counted, its deliveries begin, and its producer is answered or owed an answer.
+    /// Counts an event that is kept, begins its deliveries, and answers its producer or owes the producer an answer.
     fn commit_draft(&mut self, world: &mut World<'_>, draft: Draft, place: Option<Place>) -> Reply {
         let Draft { meta, payload, pending, stream, ack, key, .. } = draft;
         let answer = match ack {
@@ -189,7 +191,7 @@ impl Engine {
         }
     }
 
-    /// What the deliveries of an event will be, if there is room for them.
+    /// Drafts the deliveries of an event, if there is room for all of them.
     fn draft_deliveries(
         &mut self,
         world: &mut World<'_>,
@@ -216,8 +218,8 @@ impl Engine {
     ) -> Result<Delivery, Refusal> {
         let now = world.now.mono;
         let is_rolled_back = self.is_rolled_back(world, id);
-        // Whether to wait for the end depends on the breaker of this moment; that an operator holds the endpoint back is
-        // told as soon as any other switch.
+        // Whether a producer may wait for the end depends on the breaker at this moment. Otherwise the record may be as
+        // old as any other switch of an operator.
         let age = if ack == Ack::Accepted { REREAD } else { Duration::ZERO };
         let shared = self.shared(world, id, age).map_err(|_| STORE_REFUSAL)?;
         let (endpoint, _) = self.endpoint(id).ok_or(STORE_REFUSAL)?;
@@ -231,12 +233,13 @@ impl Engine {
         let first = endpoint.retry.delays.first().copied().unwrap_or_default();
         let stage = match (self.has_room(id, endpoint, 1, bytes), endpoint.overflow) {
             (true, _) => Stage::Waiting { due: now.plus(first) },
-            // What is held for an operator is no reason to refuse what others want.
+            // An endpoint that is held for an operator is no reason to refuse an event that other endpoints want.
             (false, _) if is_rolled_back => Stage::Dead,
             (false, Overflow::Reject) => {
                 return Err(Refusal { seconds: 1, detail: "an endpoint's share of the queue is full" });
             }
-            // The way to the sink has a share as large; past it the letter is only kept.
+            // Dead letters on their way to the sink have a share as large. Past that share a letter is only kept in the
+            // ring.
             (false, Overflow::DeadLetter) if self.has_room(id, endpoint, 2, bytes) => {
                 buried(endpoint, now, Reason::Overflow)
             }
@@ -249,8 +252,9 @@ impl Engine {
         Ok(delivery)
     }
 
-    /// Is there room for a delivery within so many times the endpoint's share of the queue? Its share of the bytes is
-    /// as large as its share of the deliveries, at least a quarter, and holds at least one body.
+    /// Says whether there is room for a delivery within `times` times the endpoint's share of the queue. The endpoint's
+    /// share of the bytes is as large as its share of the deliveries, is at least a quarter of all bytes, and holds at
+    /// least one body.
     pub(super) fn has_room(&self, id: EndpointId, endpoint: &Endpoint, times: u32, bytes: u64) -> bool {
         let limits = &self.config.limits;
         let taken = self.endpoints.get(id.0).map(|state| state.share).unwrap_or_default();
@@ -289,7 +293,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Writes an event to shared data: its place.
+    /// Writes an event to shared data, and returns its place.
     pub(super) fn keep(
         &mut self,
         world: &mut World<'_>,
@@ -308,7 +312,7 @@ impl Engine {
         }
     }
 
-    /// Takes an event into memory that is kept at `place`.
+    /// Counts an event that is kept at `place`, and takes it into memory.
     pub(super) fn commit(&mut self, place: Place, meta: EventMeta, payload: Vec<u8>, pending: Pending) {
         self.count_accepted(&pending);
         self.enlist(place, pending);
@@ -316,7 +320,8 @@ impl Engine {
     }
 }
 
-/// Another gateway, or this one after its restart, takes the event then.
+/// The `Retry-After` of an event that is refused during a drain: another gateway, or this one after its restart, may
+/// take it then.
 const DRAIN_RETRY_SECONDS: u64 = 5;
 
 const STORE_REFUSAL: Refusal = Refusal { seconds: 1, detail: "the event could not be kept" };

@@ -1,4 +1,4 @@
-//! What the binding is to do.
+//! The actions that the engine asks of the binding.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -14,45 +14,45 @@ use crate::signature::Attempt;
 use crate::telemetry::notice::Notice;
 use crate::time::WallTime;
 
-/// What the binding is to do.
+/// An action that the engine asks of the binding.
 #[derive(Debug)]
 pub enum Action {
     /// Send an HTTP request; then call [`Engine::handle_call_ended`](super::Engine::handle_call_ended), or
     /// [`Engine::handle_call_refused`](super::Engine::handle_call_refused) if it could not be sent at all.
     Call(Box<Call>),
-    /// Answer a producer that waits.
+    /// Answer a request that waits: a producer's, or an operator's drain request.
     Answer {
-        /// Its stream.
+        /// The stream of the request.
         stream: u32,
         /// The answer.
         answer: Answer,
     },
-    /// Count it and write it down.
+    /// Count a notice and write it to the log.
     Notice(Notice),
 }
 
-/// What a call is for.
+/// The purpose of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
     /// An attempt of a delivery.
     Delivery,
-    /// An attempt at the sink of a dead letter, which died for this reason.
+    /// An attempt to send a dead letter to the sink, with the reason why the delivery failed for good.
     Sink(Reason),
 }
 
-/// A request to send, with all that it takes to send it.
+/// An HTTP request to send, with everything that sending needs.
 #[derive(Debug)]
 pub struct Call {
-    /// Names the attempt when its end is reported.
+    /// The number of the attempt, by which its end is reported.
     pub attempt: u64,
-    /// What it is for.
+    /// The purpose of the call.
     pub purpose: Purpose,
     /// The body, byte for byte as signed.
     pub body: Vec<u8>,
-    /// Whose delivery it is.
+    /// The endpoint of the delivery.
     pub endpoint: EndpointId,
     pub(super) config: Rc<Config>,
-    /// The attempts of the delivery so far, this one included.
+    /// The number of the attempt among those of the delivery or, for a sink, among those at the sink; counted from 1.
     pub(super) number: u32,
     /// The time that is signed.
     pub(super) at: WallTime,
@@ -60,7 +60,7 @@ pub struct Call {
 }
 
 impl Call {
-    /// The Envoy cluster to call; `None`: the config has no such endpoint, or that has no sink.
+    /// The Envoy cluster to call; `None`: the config has no such endpoint, or the endpoint has no sink.
     pub fn cluster(&self) -> Option<&str> {
         let endpoint = self.config.endpoints.get(self.endpoint.0)?;
         match self.purpose {
@@ -69,12 +69,13 @@ impl Call {
         }
     }
 
-    /// How long the receiver may take.
+    /// The time within which the receiver must answer.
     pub fn timeout(&self) -> Duration {
         self.config.endpoints.get(self.endpoint.0).map_or(Duration::ZERO, |endpoint| endpoint.timeout)
     }
 
-    /// The headers, signed with every live secret: to be asked for when the call leaves.
+    /// The headers of the call, signed with every live secret: to be made when the call leaves. `None`: the config has
+    /// no such endpoint, or the endpoint has no sink.
     pub fn headers(&self) -> Option<CallHeaders<'_>> {
         let endpoint = self.config.endpoints.get(self.endpoint.0)?;
         let attempt = Attempt {

@@ -1,8 +1,7 @@
-//! What a worker counts: lately, for the guard, and in all, for operators; of each endpoint, and of the process.
+//! The counts of a worker: recent counts for the guard, and totals for operators; of each endpoint, and of the process.
 //!
-//! It is written once a second under the number of the partition that the worker accepts into ([`guard::key`]), and with
-//! that partition it goes to the next holder, who counts on. A VM that dies takes what it counted within that second
-//! with it.
+//! The counts are written once a second under the number of the partition that the worker accepts into ([`guard`]), and
+//! go with that partition to its next holder, who counts on. When a VM dies the counts of its last second are lost.
 
 use super::Engine;
 use super::counts::Counted;
@@ -17,11 +16,12 @@ use crate::telemetry::hours::REJECTED;
 use crate::telemetry::notice::Notice;
 use crate::time::Now;
 
-/// Endpoints whose counts one worker writes in a second, 20 µs each; the others have their turn in the next ones.
+/// The most endpoints whose counts one worker writes in a second, 20 µs each. The other endpoints have their turn in
+/// the next seconds.
 pub(super) const WRITES_MAX: usize = 500;
 
 impl Engine {
-    /// Counts an event that was accepted. The gateway's own are no events of the process.
+    /// Counts an event that was accepted. An event of the gateway's own is not counted among the events of the process.
     pub(super) fn count_accepted(&mut self, event: &Pending) {
         for delivery in &event.deliveries {
             if let Some(state) = self.endpoints.get_mut(delivery.endpoint.0) {
@@ -45,7 +45,7 @@ impl Engine {
         }
     }
 
-    /// Counts what Envoy would not send.
+    /// Counts a call that Envoy refused to send.
     pub(super) fn count_refusal_of(&mut self, id: EndpointId, now: Now) {
         if let Some(state) = self.endpoints.get_mut(id.0) {
             state.hours.now(now.wall).outcome(REJECTED);
@@ -60,7 +60,8 @@ impl Engine {
         }
     }
 
-    /// Counts the end of a delivery that says nothing of its receiver.
+    /// Counts the end of a delivery in the totals and the hours, but not in the guard's cells. To be called directly
+    /// only for an end that says nothing of the receiver.
     pub(super) fn count_result_of(&mut self, id: EndpointId, now: Now, result: DeliveryResult) {
         self.telemetry.process.change().totals.delivery(result);
         if let Some(state) = self.endpoints.get_mut(id.0) {
@@ -69,9 +70,9 @@ impl Engine {
         }
     }
 
-    /// Writes what was counted, of so many endpoints at the most.
+    /// Writes the counts of at most `endpoints_max` endpoints to shared data.
     pub(super) fn write_counts(&mut self, world: &mut World<'_>, endpoints_max: usize) {
-        // One that cannot be written is no reason to keep the other.
+        // A failure to write the hours is no reason not to write the rings.
         for written in [self.write_hours(world, endpoints_max), self.write_rings(world, endpoints_max)] {
             if let Err(error) = written {
                 self.output.note(Notice::Store { doing: "writing what was counted", error });
@@ -79,7 +80,8 @@ impl Engine {
         }
     }
 
-    /// The numbers of some endpoints, beginning behind the last one of the last time: each has its turn.
+    /// The numbers of at most `most` endpoints that `is_meant` selects. The search begins behind `last`, the endpoint
+    /// written last, so that each endpoint has its turn.
     fn in_turn(&self, last: usize, most: usize, is_meant: impl Fn(&EndpointState) -> bool) -> Vec<usize> {
         let from = last + 1;
         let numbers = (from..self.endpoints.len()).chain(0..from.min(self.endpoints.len()));
@@ -91,7 +93,7 @@ impl Engine {
         if !self.telemetry.process.is_dirty && !self.endpoints.iter().any(|state| state.counted.is_dirty) {
             return Ok(());
         }
-        // What it cannot claim a partition for now it writes later; that is noted already.
+        // Without a partition the counts are written later. The failure to claim one is noted already.
         let Ok(home) = self.own(world) else { return Ok(()) };
         self.telemetry.process.write(world, &self.keys.of_part(home, guard::PROCESS))?;
         for number in self.in_turn(self.telemetry.written_last.0, endpoints_max, |state| state.counted.is_dirty) {
@@ -103,7 +105,7 @@ impl Engine {
         Ok(())
     }
 
-    /// The hours belong to no partition: all workers add to one record.
+    /// Writes the counts by the hour. They belong to no partition: all workers add to one record.
     fn write_hours(&mut self, world: &mut World<'_>, endpoints_max: usize) -> Result<(), StoreError> {
         for number in self.in_turn(self.telemetry.written_last.1, endpoints_max, |state| !state.hours.is_empty()) {
             self.telemetry.written_last.1 = number;
@@ -114,7 +116,7 @@ impl Engine {
         Ok(())
     }
 
-    /// The partition is another's now, and so is what was counted under its number.
+    /// Begins all counts anew: the partition is another worker's now, and so are the counts under its number.
     pub(super) fn count_anew(&mut self) {
         let window = self.window();
         self.telemetry.process = Counted::new(window);

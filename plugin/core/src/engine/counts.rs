@@ -1,4 +1,4 @@
-//! What one worker has counted of an endpoint, or of the process, and not yet written.
+//! The counts of one worker, of an endpoint or of the process, and whether they are written.
 
 use std::time::Duration;
 
@@ -6,13 +6,13 @@ use crate::rollout::guard::Ring;
 use crate::store::keys::StoreKey;
 use crate::store::{Record, StoreError, World, read};
 
-/// What was counted of one endpoint, or of all.
+/// The counts of one endpoint, or of the process.
 #[derive(Debug)]
 pub(super) struct Counted {
     pub ring: Ring,
-    /// The ring holds what shared data does not.
+    /// The ring holds counts that are not written to shared data yet.
     pub is_dirty: bool,
-    /// The ring holds what an earlier holder of the partition had counted.
+    /// The ring includes the counts of the partition's earlier holders.
     is_continued: bool,
 }
 
@@ -37,7 +37,7 @@ impl Counted {
         Ok(())
     }
 
-    /// The ring, about to be changed.
+    /// The ring, to be changed: its counts are to be written again.
     pub fn change(&mut self) -> &mut Ring {
         self.is_dirty = true;
         &mut self.ring

@@ -1,12 +1,12 @@
-//! Requests that wait until nothing is pending any more.
+//! Drain requests of operators, which wait until nothing is pending any more.
 
 use crate::time::Instant;
 
-/// A request that waits for the end of a drain.
+/// A drain request that waits until nothing is pending any more.
 #[derive(Debug)]
 pub(super) struct Drain {
-    /// Its stream.
+    /// The stream of the request.
     pub stream: u32,
-    /// When it came.
+    /// When the request came.
     pub since: Instant,
 }

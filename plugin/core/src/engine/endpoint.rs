@@ -1,4 +1,4 @@
-//! What a worker knows and counts of one endpoint.
+//! The state of one endpoint in a worker: what the worker has read of the endpoint, and its counts.
 
 use std::time::Duration;
 
@@ -10,11 +10,11 @@ use crate::rollout::Progress;
 use crate::telemetry::hours::Hours;
 use crate::time::Instant;
 
-/// How much of a worker's queue an endpoint takes.
+/// The share of a worker's queue that an endpoint takes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Share {
     pub deliveries: u32,
-    /// The bytes of their payloads.
+    /// The bytes of the deliveries' payloads.
     pub bytes: u64,
 }
 
@@ -23,42 +23,43 @@ pub(super) struct Share {
 pub(super) struct SeenRecord {
     pub shared: EndpointRecord,
     pub read: Instant,
-    /// In which callback; `None`: it has changed since.
+    /// The number of the callback that read the record; `None`: the record may have changed since.
     pub callback: Option<u64>,
 }
 
-/// How far an endpoint's rollout has come, as this worker has read it.
+/// The progress of an endpoint's rollout, as this worker has read it.
 #[derive(Debug, Default)]
 pub(super) struct SeenProgress {
     pub progress: Progress,
     pub read: Option<Instant>,
-    /// Shared data knows it: a first phase that began now would else begin again with every look.
+    /// Shared data holds the progress. If it did not, a first phase would begin anew with every reading.
     pub is_kept: bool,
 }
 
-/// What a worker knows and counts of one endpoint.
+/// The state of one endpoint in a worker: what the worker has read of the endpoint, and its counts.
 #[derive(Debug)]
 pub(super) struct EndpointState {
     pub keys: EndpointKeys,
     pub share: Share,
     /// Refusals by Envoy in a row.
     pub refusals: u32,
-    /// What all workers know of it.
+    /// The record of the endpoint in shared data, as read last.
     pub seen: Option<SeenRecord>,
     pub rollout: SeenProgress,
-    /// Its deliveries wait, by the config, an operator or a 410; as of this second, and so is its breaker's position.
+    /// The endpoint is disabled, by the config, an operator or a 410: its deliveries wait. Read once a second, like
+    /// `position`.
     pub is_disabled: bool,
     pub position: Position,
-    /// Since when its breaker is not closed, as far as this worker has seen.
+    /// Since when the endpoint's breaker is not closed, as far as this worker has seen.
     pub silent_since: Option<Instant>,
     pub counted: Counted,
     pub hours: Hours,
-    /// What the metrics were last told.
+    /// The values of the endpoint's gauges that were last reported to the metrics.
     pub told: Told,
 }
 
 impl EndpointState {
-    /// Nothing is known of it, and nothing counted; the guard looks back for as long as `window`.
+    /// The state of an endpoint before anything is read or counted; `window` is how far back the guard looks.
     pub fn new(keys: EndpointKeys, window: Duration) -> Self {
         Self {
             keys,

@@ -10,16 +10,16 @@ pub(super) struct Flight {
     pub attempt: u64,
     pub lane: LaneId,
     pub entry: LaneEntry,
-    /// What the breaker admitted it under; a sink has none.
+    /// The permit of the breaker that admitted the attempt; an attempt at a sink has none.
     pub permit: Option<Permit>,
     pub started: Instant,
-    /// The same on the wall clock.
+    /// When the attempt started, on the wall clock.
     pub at: WallTime,
-    /// When its end should have been reported.
+    /// When the end of the attempt should have been reported at the latest.
     pub overdue: Instant,
 }
 
-/// Attempts under way, by number. Numbers only ever grow, so new ones stand at the end.
+/// The attempts under way, in the order of their numbers. Numbers only grow, so a new attempt is added at the end.
 #[derive(Debug, Default)]
 pub(super) struct Flights(Vec<Flight>);
 
@@ -37,7 +37,7 @@ impl Flights {
         self.0.iter()
     }
 
-    /// Forgets the attempts of a partition's events, and returns them.
+    /// Removes the attempts of a partition's events, and returns them.
     pub fn take_of(&mut self, partition: u32) -> Vec<Flight> {
         self.0.extract_if(.., |flight| flight.entry.place.partition == partition).collect()
     }

@@ -1,7 +1,8 @@
-//! What stands at a value: told to the metrics once a second, where it has changed.
+//! The gauges: reported to the metrics once a second, if their values have changed.
 //!
-//! The host keeps one gauge for all workers, and each worker that delivers tells it the same: what shared data says of
-//! all of them. So a gauge is at most a second behind, and a worker that dies leaves none that is wrong for long.
+//! The host keeps one gauge for all workers, and each worker that delivers sets it to the same value: that of all
+//! workers together, from shared data. So a gauge is at most a second behind, and a worker that dies leaves no gauge
+//! wrong for long.
 
 use super::Engine;
 use crate::egress::dead_letter;
@@ -11,7 +12,7 @@ use crate::telemetry::backlog::Backlog;
 use crate::telemetry::notice::{Gauge, Notice};
 
 impl Engine {
-    /// Says what is pending here, and tells how all of it stands. Once a second.
+    /// Writes this worker's backlog and, if this worker delivers, reports all gauges. Called once a second.
     pub(super) fn gauge(&mut self, world: &mut World<'_>) {
         if let Err(error) =
             self.say_pending(world).and_then(|()| if self.leadership.leads() { self.gauge_all(world) } else { Ok(()) })
@@ -20,7 +21,7 @@ impl Engine {
         }
     }
 
-    /// Writes what is pending with this worker, for all to add up.
+    /// Writes the backlog of this worker to shared data, where any worker adds up the backlogs of all.
     fn say_pending(&mut self, world: &mut World<'_>) -> Result<(), StoreError> {
         let mut backlog = Backlog::at(world.now.mono);
         let shares = self.endpoints.iter().map(|state| state.share.deliveries);
@@ -32,7 +33,7 @@ impl Engine {
         }
         let live = self.queue.holdings.iter().filter(|(_, event)| !event.is_settled());
         backlog.oldest = live.map(|(_, event)| event.accepted).min();
-        // What was said in the name of a partition that is gone is soon too old to count.
+        // A backlog under the number of a partition that was given up is soon too old to count.
         let home = if is_pending { Some(self.own(world)?) } else { self.queue.home };
         self.telemetry.has_said_pending = is_pending;
         let Some(home) = home else { return Ok(()) };
@@ -51,7 +52,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Of an endpoint, as the [watch](super::watch) has seen it in this second.
+    /// Reports the gauges of an endpoint, with the values that the [watch](super::watch) has read in this second.
     fn gauge_endpoint(&mut self, id: EndpointId, backlog: &Backlog) {
         let Some((endpoint, state)) = self.config.endpoints.get(id.0).zip(self.endpoints.get(id.0)) else { return };
         let (pending, disabled) = (backlog.of(&endpoint.name).into(), state.is_disabled.into());
@@ -61,7 +62,7 @@ impl Engine {
         self.tell_gauge(Some(id), Gauge::BreakerState, position);
     }
 
-    /// Tells the metrics where a gauge stands, if that is news.
+    /// Reports the value of a gauge to the metrics, if it has changed.
     pub(super) fn tell_gauge(&mut self, endpoint: Option<EndpointId>, gauge: Gauge, value: u64) {
         let told = match endpoint {
             None => Some(&mut self.telemetry.told),

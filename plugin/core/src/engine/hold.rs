@@ -1,8 +1,8 @@
 //! Which partitions this worker holds: the one it accepts into, those it adopts, and how it gives them up.
 //!
-//! A worker of the newest configuration adopts what nobody holds: the partitions of VMs that died, and those that were
-//! left by roots of an older one. Any other (its configuration was replaced, or its own end is near) leaves each
-//! partition once no attempt of it is under way, looking every second.
+//! A worker of the newest configuration adopts the partitions that nobody holds: those of VMs that died, and those that
+//! roots of an older configuration left. Any other worker (its configuration was replaced, or its own end is near)
+//! leaves each partition of which no attempt is under way; it looks for such partitions every second.
 
 use std::rc::Rc;
 
@@ -23,28 +23,31 @@ use crate::store::{StoreError, World};
 use crate::telemetry::notice::Notice;
 use crate::time::Now;
 
-/// Attempts of an event that may each have ended their VM: when it is taken for what kills them. The first of them is
-/// not written down where the VM that made it had accepted the event: it is taken for made when that VM dies.
+/// The number of attempts in a row that may have killed their VM, from which on an event is poison and becomes a dead
+/// letter. If the VM of the first such attempt had accepted the event itself, the attempt is not written down: when
+/// that VM dies, one attempt is assumed.
 const TRIALS_MAX: u8 = 3;
 
-/// Partitions adopted in one go: enough for several configurations that drain side by side, each worker of which leaves
-/// one every second, and few enough that what many left is spread over many.
+/// The most partitions that a worker adopts in a second: enough for several configurations that drain side by side,
+/// each worker of which may leave a partition every second, and few enough that the partitions of many workers are
+/// spread over many.
 const ADOPTIONS_MAX: u32 = 8;
 
-/// Partitions that may wait to be adopted before another is left: those of 32 workers at once, and a small share of all
-/// there are.
+/// While this many partitions wait to be adopted no other is left: enough for 32 workers at once, and a small share of
+/// all partitions.
 const LEFT_MAX: u32 = 32;
 
 impl Engine {
-    /// Gives up every partition as soon as its attempts have ended; says whether all are given up. No attempt starts
-    /// from now on.
+    /// Gives up every partition of which no attempt is under way; says whether all partitions are given up. No attempt
+    /// starts from now on.
     pub fn close(&mut self, world: &mut World<'_>) -> bool {
         self.leadership.is_closing = true;
         self.hand_over_all(world);
         self.queue.holdings.is_empty()
     }
 
-    /// A request came on the connection of this id: what tells a newer configuration from an older one.
+    /// Handles a request on the connection with this id: connection ids tell a newer configuration from an older one
+    /// ([`crate::ledger::generation`]).
     pub fn handle_connection(&mut self, world: &mut World<'_>, connection: u64) {
         if let Err(error) = self.leadership.generation.serve(world.store, world.now.mono, connection) {
             self.output.note(Notice::Store { doing: "asking which configuration is the newest", error });
@@ -54,7 +57,8 @@ impl Engine {
     /// Finds out which configuration delivers.
     pub(super) fn check_generation(&mut self, world: &mut World<'_>) {
         self.leadership.check(world.now.mono, self.callback);
-        // One without endpoints has nothing to deliver, and one that ends delivers no more: they let the others be.
+        // A configuration without endpoints has nothing to deliver, and a worker that ends delivers no more: neither
+        // claims to be the newest.
         if self.config.endpoints.is_empty() || self.leadership.is_closing {
             return;
         }
@@ -66,8 +70,9 @@ impl Engine {
         self.announce(world);
     }
 
-    /// The newest configuration says what it is, each time it becomes that. Once that has lasted, what operators have put
-    /// over another value of the config is forgotten: one that was in force for a moment takes no order away.
+    /// Writes the description of this configuration to shared data each time it becomes the newest. Once it has been
+    /// the newest for a lease, overrides that operators have put over another value of the config are forgotten: a
+    /// configuration that is in force for a moment only deletes no override.
     fn announce(&mut self, world: &mut World<'_>) {
         let (leads, now) = (self.leadership.leads(), world.now.mono);
         match self.leadership.announced.filter(|_| leads) {
@@ -93,7 +98,7 @@ impl Engine {
         }
     }
 
-    /// Makes sure that the worker holds a partition to accept into; its number.
+    /// Makes sure that the worker holds a partition to accept into, and returns its number.
     pub(super) fn own(&mut self, world: &mut World<'_>) -> Result<u32, StoreError> {
         self.renew(world)?;
         if let Some(home) = self.queue.home {
@@ -115,8 +120,8 @@ impl Engine {
         }
     }
 
-    /// Keeps the leases. A partition that is another's now is forgotten: what was in it is its to deliver, and results
-    /// that come back are no-ops.
+    /// Renews the leases. A partition that another worker holds now is dropped from memory: the other worker delivers
+    /// its events, and results of attempts that still come back are no-ops.
     pub(super) fn renew(&mut self, world: &mut World<'_>) -> Result<(), StoreError> {
         let (lost, result) = self.queue.holdings.renew(world.store, world.now.mono);
         for number in lost {
@@ -137,11 +142,12 @@ impl Engine {
             match Partition::adopt(world.store, &self.keys, nonce, world.now.mono) {
                 Ok(Some((partition, recovered, is_dead))) => {
                     let number = partition.number();
-                    // What was left in good order, by an older configuration or for a redelivery, is no news.
+                    // A partition that was left in good order, by an older configuration or for a redelivery, is no
+                    // news.
                     if is_dead {
                         self.output.note(Notice::Adopted { partition: number, events: recovered.len() });
                     }
-                    // It is held already only if this worker's own lease lapsed unseen.
+                    // This worker holds the partition already only if its own lease lapsed unseen.
                     self.forget(world, number);
                     self.queue.holdings.add(partition);
                     self.recover_all(world, number, recovered);
@@ -161,7 +167,7 @@ impl Engine {
             if !is_drained && !holding.is_incomplete {
                 continue;
             }
-            // Its former holder may have stalled in the middle of accepting.
+            // The former holder of the partition may have stalled while it accepted an event.
             match holding.partition.rescan(world.store) {
                 Ok(found) if found.is_empty() && !holding.partition.is_foreign() => self.give_up(world, number, true),
                 Ok(mut found) => {
@@ -173,8 +179,9 @@ impl Engine {
         }
     }
 
-    /// Gives up partitions that another configuration is to deliver, unless nobody takes those that were left before: its
-    /// VMs may be dead. Once a second: each event that came over an old connection would fill a partition of its own.
+    /// Gives up partitions for the newest configuration to deliver, unless nobody adopts those that were left before:
+    /// the VMs of that configuration may be dead. Called once a second: if it were called more often, each event that
+    /// comes over an old connection would fill a partition of its own.
     pub(super) fn hand_over_slowly(&mut self, world: &mut World<'_>) {
         if self.queue.holdings.is_empty() {
             return;
@@ -193,13 +200,13 @@ impl Engine {
                 if self.queue.home == Some(number) {
                     self.write_counts(world, usize::MAX);
                 }
-                // Of one that was adopted only another look says that it is empty.
+                // Only another scan can tell whether an adopted partition is empty.
                 self.give_up(world, number, self.queue.home == Some(number));
             }
         }
     }
 
-    /// Gives a partition up; `is_known` says that what is in memory is all that is in it.
+    /// Gives a partition up; `is_known` says that all events of the partition are in memory.
     fn give_up(&mut self, world: &mut World<'_>, number: u32, is_known: bool) {
         let Some(Holding { partition, events, .. }) = self.forget(world, number) else { return };
         if let Err(error) = partition.release(world.store, is_known && events.is_empty()) {
@@ -207,7 +214,8 @@ impl Engine {
         }
     }
 
-    /// Drops a partition from memory. Producers that wait for its events learn that these go on.
+    /// Drops a partition from memory, and returns it. Producers that wait for its events are answered that their events
+    /// are pending.
     fn forget(&mut self, world: &mut World<'_>, number: u32) -> Option<Holding> {
         let is_home = self.queue.home == Some(number);
         let holding = self.queue.take(number)?;
@@ -225,7 +233,8 @@ impl Engine {
         Some(holding)
     }
 
-    /// Takes up events of an adopted partition; those that cannot be are looked for again.
+    /// Takes up the events of an adopted partition. If an event cannot be taken up, the partition is scanned again
+    /// later.
     fn recover_all(&mut self, world: &mut World<'_>, partition: u32, events: Vec<Recovered>) {
         let mut is_incomplete = false;
         for event in events {
@@ -236,8 +245,9 @@ impl Engine {
         }
     }
 
-    /// Takes up an event of an adopted partition. Its endpoints are known by name; a delivery whose endpoint is gone
-    /// from the config becomes a dead letter, and so does each of an event that kills whoever attempts it.
+    /// Takes up an event of an adopted partition. Its record has the names of the endpoints. A delivery whose endpoint
+    /// is gone from the config becomes a dead letter, and so does each delivery of an event whose attempts kill their
+    /// VM.
     fn recover(&mut self, world: &mut World<'_>, partition: u32, event: Recovered) -> Result<(), StoreError> {
         let Recovered { slot, state, bytes } = event;
         let place = Place { partition, slot };
@@ -248,9 +258,10 @@ impl Engine {
         for record in state.deliveries {
             match self.config.endpoints.iter().position(|endpoint| endpoint.name == record.endpoint) {
                 Some(endpoint) => pending.deliveries.push(Delivery::from_record(EndpointId(endpoint), record)),
-                // The letter of one on its way to the sink is kept already.
+                // The letter of a delivery on its way to the sink is kept already.
                 None if !matches!(record.stage, Stage::Waiting { .. }) => {}
-                // If that fails the event stays where it is: whoever reads the partition next tries again.
+                // If the letter cannot be kept the event stays where it is: whoever reads the partition next tries
+                // again.
                 None => self.bury_removed(world, place, &pending, record)?,
             }
         }
@@ -268,14 +279,14 @@ impl Engine {
             let delivery = self.queue.holdings.event(place).and_then(|event| event.deliveries.get(index));
             match delivery.map(|delivery| delivery.stage) {
                 Some(Stage::Waiting { .. }) => self.bury(world, place, index, Reason::Poison),
-                // Its letter is kept already.
+                // The letter of the delivery is kept already.
                 Some(Stage::Sinking { .. }) => self.settle(place, index, Stage::Dead),
                 Some(Stage::Delivered | Stage::Dead) | None => {}
             }
         }
     }
 
-    /// Keeps a delivery as a dead letter whose endpoint is gone from the config.
+    /// Keeps a dead letter for a delivery whose endpoint is gone from the config.
     fn bury_removed(
         &mut self,
         world: &mut World<'_>,
@@ -295,7 +306,7 @@ impl Engine {
             died: world.now.wall,
         };
         self.keep_letter(world, &letter, &payload)?;
-        // What is left of the event knows it no more.
+        // The delivery goes into the history by itself: the event is taken up without it.
         record.trail.end(world.now.wall, Some(letter.reason));
         let DeliveryRecord { attempts, response_status, trail, .. } = record;
         let endpoint = letter.endpoint.as_str();
@@ -319,22 +330,24 @@ impl Engine {
         self.queue.enlist(place, pending);
     }
 
-    /// An adopted event is about to be attempted: should this VM die of it, the record says so.
+    /// Counts a trial in the record of an adopted event that is about to be attempted: should the attempt kill this VM,
+    /// the next holder of the partition knows.
     pub(super) fn write_trial(&mut self, world: &mut World<'_>, place: Place) -> Result<(), StoreError> {
         let Some(event) = self.queue.holdings.event_mut(place) else { return Ok(()) };
-        // Several of its deliveries may be under way at once; should this VM die, it died once.
+        // Several deliveries of the event may be under way at once. They are one trial: the VM can die only once.
         let is_counted = event.deliveries.iter().any(|delivery| delivery.under_way);
         let Some(trials) = event.trials.as_mut().filter(|_| !is_counted) else { return Ok(()) };
         *trials = trials.saturating_add(1);
         self.write(world, place)
     }
 
-    /// An attempt of an adopted event has ended, and this VM has not.
+    /// Forgets the trials of an adopted event, because an attempt has ended and this VM has not; says whether there
+    /// were any.
     pub(super) fn clear_trials(&mut self, place: Place) -> bool {
         self.queue.holdings.event_mut(place).is_some_and(|event| event.trials.take().is_some())
     }
 
-    /// Writes how an event stands.
+    /// Writes the state of an event to shared data.
     pub(super) fn write(&mut self, world: &mut World<'_>, place: Place) -> Result<(), StoreError> {
         let Some(holding) = self.queue.holdings.get(place.partition) else { return Ok(()) };
         let Some(event) = holding.events.get(place.slot) else { return Ok(()) };

@@ -44,7 +44,7 @@ impl Holdings {
         self.0.is_empty()
     }
 
-    /// Keeps the leases; the partitions that are others' now, and what went wrong.
+    /// Renews the leases. Returns the numbers of the partitions that other workers hold now, and the last error.
     pub fn renew(&mut self, store: &mut dyn SharedStore, now: Instant) -> (Vec<u32>, Result<(), StoreError>) {
         let (mut lost, mut result) = (Vec::new(), Ok(()));
         for Holding { partition, .. } in &mut self.0 {
@@ -79,7 +79,8 @@ impl Holdings {
     }
 }
 
-/// Events by slot. Slots are dense, lowest first, so a vector finds them at once.
+/// The events of a partition by slot. Slots are dense, the lowest free one is used first, so a vector finds an event at
+/// once.
 #[derive(Debug, Default)]
 pub(super) struct Events {
     slots: Vec<Option<Box<Pending>>>,
@@ -122,18 +123,19 @@ impl Events {
     }
 }
 
-/// Events just accepted whose first attempts have not left yet, as they stand in shared data: what is attempted at once
-/// need not be read back. Those beyond the bound are read when their turn comes.
+/// The cache of events just accepted whose first attempts have not left yet, with their bodies: an event that is
+/// attempted at once need not be read back from shared data. An event that is no longer cached is read when its turn
+/// comes.
 #[derive(Debug, Default)]
 pub(super) struct Fresh {
     events: HashMap<Place, (EventMeta, Vec<u8>)>,
-    /// Of their payloads.
+    /// The bytes of the cached payloads.
     bytes: usize,
 }
 
 impl Fresh {
-    /// Bytes of payloads that a worker keeps. When they are reached all are dropped: they belong to deliveries that are
-    /// held back, and others come sooner.
+    /// The most bytes of payloads that a worker caches. If one more event would exceed them the whole cache is dropped:
+    /// the cached events are mostly held back, and newer events leave sooner.
     const BYTES_MAX: usize = 4 << 20;
 
     pub fn insert(&mut self, place: Place, meta: EventMeta, payload: Vec<u8>) {
@@ -155,7 +157,7 @@ impl Fresh {
         Some(event)
     }
 
-    /// Forgets the events of a partition.
+    /// Drops the events of a partition from the cache.
     pub fn remove_of(&mut self, partition: u32) {
         self.events.retain(|place, _| place.partition != partition);
         self.bytes = self.events.values().map(|(_, payload)| payload.len()).sum();

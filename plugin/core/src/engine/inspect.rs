@@ -1,4 +1,4 @@
-//! Personal data in an event that somebody wants.
+//! The payload guard at work: personal data in an event that some endpoint wants.
 
 use super::Engine;
 use crate::answer::Answer;
@@ -9,12 +9,13 @@ use crate::ingress::route::Payload;
 use crate::store::World;
 use crate::telemetry::notice::Notice;
 
-/// So many findings are told to whoever asks why a rollout was rolled back; it is kept with each endpoint's progress.
+/// The most findings that are named as the detail of a rollback: the detail is kept with each endpoint's progress.
 const TOLD_MAX: usize = 3;
 
 impl Engine {
-    /// Looks for what the payload guard forbids, and does what it says: the answer that refuses the event, or none, and the
-    /// event is as it may be sent. Whichever it is, the endpoints that want the event may be rolled back.
+    /// Looks for personal data that the payload guard forbids, and does what the guard's action says. Returns the
+    /// answer that refuses the event; `None`: the event is now as it may be sent. In either case the endpoints that
+    /// want an event with personal data may be rolled back.
     pub(super) fn inspect(
         &mut self,
         world: &mut World<'_>,

@@ -1,8 +1,8 @@
-//! The queues of a worker: a lane for each endpoint and one for its sink, so that none waits for another.
+//! The queues of a worker: a lane for each endpoint and one for its sink, so that no lane waits for another.
 //!
-//! A lane is ready at the time its first delivery is due, or when what blocks it ends, whichever is later; with all its
-//! attempts under way it is not ready at all. The ready times of all lanes stand in one ordered set, so the next lane
-//! is found without looking at the others.
+//! A lane is ready at the time its first delivery is due, or when a block of the lane ends, whichever is later. A lane
+//! with as many attempts under way as its endpoint allows is not ready at all. The ready times of all lanes stand in
+//! one ordered set, so the next lane is found without looking at the others.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -13,12 +13,12 @@ use crate::ids::EndpointId;
 use crate::ledger::Place;
 use crate::time::Instant;
 
-/// A lane: an endpoint's deliveries, or its dead letters on their way to the sink.
+/// The id of a lane: of an endpoint's deliveries, or of its dead letters on their way to the sink.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LaneId {
-    /// Whose.
+    /// The endpoint of the lane.
     pub endpoint: EndpointId,
-    /// The sink's?
+    /// The lane is the sink's.
     pub sink: bool,
 }
 
@@ -45,13 +45,13 @@ impl LaneId {
 /// A delivery in a lane. Ordered by due time, then by arrival.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LaneEntry {
-    /// The earliest time of its attempt.
+    /// The earliest time of the delivery's attempt.
     pub due: Instant,
-    /// Its turn; a delivery whose own ticket is another has moved on since.
+    /// The turn of the entry. If the delivery has another ticket by now, it has moved on and the entry is left over.
     pub ticket: u64,
-    /// Where the event stands.
+    /// The place of the event.
     pub place: Place,
-    /// Which of the event's deliveries it is.
+    /// The index of the delivery among those of the event.
     pub index: usize,
 }
 
@@ -61,7 +61,7 @@ struct Lane {
     in_flight: u32,
     max_in_flight: u32,
     blocked_until: Instant,
-    /// Where the lane stands in the schedule.
+    /// The time at which the lane stands in the schedule; `None`: it is not in the schedule.
     ready: Option<Instant>,
 }
 
@@ -76,7 +76,7 @@ impl Lane {
 #[derive(Debug)]
 pub struct Lanes {
     lanes: Vec<Lane>,
-    /// Ready times, by the numbers of lanes.
+    /// The ready times of the lanes, with the lanes' numbers.
     schedule: Timers,
     last_ticket: u64,
 }
@@ -99,12 +99,12 @@ impl Lanes {
         self.last_ticket
     }
 
-    /// Adds an entry again that [`pop`](Self::pop) returned: its turn is kept.
+    /// Adds an entry again that [`pop`](Self::pop) returned: the entry keeps its turn.
     pub fn put_back(&mut self, id: LaneId, entry: LaneEntry) {
         self.change(id, |lane| lane.waiting.push(Reverse(entry)));
     }
 
-    /// The lane that has been ready for longest, if one is.
+    /// The lane that has been ready for longest, if any lane is ready.
     pub fn ready(&self, now: Instant) -> Option<LaneId> {
         self.schedule.first().filter(|(at, _)| *at <= now).map(|(_, number)| LaneId::numbered(number))
     }
@@ -138,7 +138,7 @@ impl Lanes {
         self.change(id, |lane| lane.in_flight = lane.in_flight.saturating_sub(1));
     }
 
-    /// Drops the entries that stand for nothing any more.
+    /// Drops the entries that `live` rejects: they stand for no delivery any more.
     pub fn retain(&mut self, live: impl Fn(&LaneEntry) -> bool) {
         for number in 0..self.lanes.len() as u64 {
             self.change(LaneId::numbered(number), |lane| lane.waiting.retain(|Reverse(entry)| live(entry)));

@@ -5,32 +5,34 @@ use crate::ledger::generation::Generation;
 use crate::store::World;
 use crate::time::Instant;
 
-/// A configuration that has become the newest.
+/// The announcement of a configuration that has become the newest.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Announced {
     pub since: Instant,
-    /// It has been for long enough to forget what operators have put over what was before it.
+    /// The configuration has been the newest for a lease, so that overrides put over earlier configurations are
+    /// forgotten.
     pub has_settled: bool,
 }
 
-/// What a worker knows of who delivers.
+/// A worker's knowledge of which configuration delivers, and of the operators' switches.
 #[derive(Debug)]
 pub(super) struct Leadership {
     pub generation: Generation,
-    /// When the generation was looked at, and in which callback.
+    /// When the generation was checked last, and in which callback.
     checked: (Instant, u64),
-    /// What this configuration is stands in shared data, as long as it is the newest.
+    /// The announcement of this configuration in shared data, as long as it is the newest.
     pub announced: Option<Announced>,
-    /// What operators have switched.
+    /// The operators' switches, as read last.
     pub control: Cached,
-    /// Names this worker as the holder of leases and of a breaker's probe, once it has needed a name.
+    /// The random number that names this worker as the holder of leases and of breakers' probes; drawn when it is first
+    /// needed.
     nonce: Option<u64>,
-    /// The worker gives up what it holds, and starts no attempt any more.
+    /// The worker gives up its partitions, and starts no attempt any more.
     pub is_closing: bool,
 }
 
 impl Leadership {
-    /// Nothing is known yet.
+    /// A worker's knowledge before anything is read.
     pub fn new(generation: Generation) -> Self {
         Self {
             generation,
@@ -42,37 +44,37 @@ impl Leadership {
         }
     }
 
-    /// Is it for this worker to deliver what was accepted, now or once it is switched on?
+    /// Says whether accepted events are this worker's to deliver, now or once the filter is switched on.
     pub fn leads(&self) -> bool {
         self.generation.is_newest() && !self.is_closing
     }
 
-    /// What is done with events where the config says `enabled`.
+    /// The state of the filter whose config has this `enabled`.
     pub fn state(&self, enabled: bool) -> FilterState {
         self.control.get().state(enabled)
     }
 
-    /// Does this worker start attempts where the config says `enabled`?
+    /// Says whether this worker starts attempts, if its config has this `enabled`.
     pub fn delivers(&self, enabled: bool) -> bool {
         self.state(enabled) == FilterState::Enabled && self.leads()
     }
 
-    /// Was the generation looked at in this callback?
+    /// Says whether the generation was checked in this callback.
     pub fn is_checked_in(&self, callback: u64) -> bool {
         self.checked.1 == callback
     }
 
-    /// Is it time to look at the generation, though no attempt starts?
+    /// Says whether it is time to check the generation even if no attempt starts.
     pub fn is_check_due(&self, now: Instant) -> bool {
         !self.generation.is_known() || now.since(self.checked.0) >= REREAD
     }
 
-    /// The generation is being looked at.
+    /// Remembers that the generation is checked now.
     pub fn check(&mut self, now: Instant, callback: u64) {
         self.checked = (now, callback);
     }
 
-    /// What names this worker.
+    /// The random number that names this worker.
     pub fn nonce(&mut self, world: &mut World<'_>) -> u64 {
         *self.nonce.get_or_insert_with(|| {
             let [a, b, c, d, e, f, g, h, ..] = (world.random)();

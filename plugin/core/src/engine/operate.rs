@@ -1,4 +1,4 @@
-//! The admin surface's requests, and those of them that wait until nothing is pending any more.
+//! Requests to the admin surface, and those of them that drain: they wait until nothing is pending any more.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -15,17 +15,17 @@ use crate::ledger::Partition;
 use crate::store::{StoreError, World};
 use crate::telemetry::notice::Notice;
 
-/// The longest that a drain request waits until nothing is pending: below the 5 minutes after which Envoy gives up an idle stream, above what a schedule
-/// takes by default.
+/// The longest that a drain request waits until nothing is pending: below the 5 minutes after which Envoy gives up an
+/// idle stream, above what a schedule takes by default.
 const DRAIN: Duration = Duration::from_secs(60);
 
-/// The longest that a drain request waits when only held deliveries are left, which do not end by themselves. Attempts that
-/// were under way when the endpoint was disabled have ended by then, with the default `timeout`; whoever stops the process
-/// has to learn of the rest while there is time.
+/// The longest that a drain request waits when only held deliveries are left, which do not end by themselves. Attempts
+/// that were under way when the endpoint was disabled have ended by then, with the default `timeout`; whoever stops the
+/// process has to learn of the rest while there is time.
 const HELD: Duration = Duration::from_secs(10);
 
-/// The shortest that a drain request waits: a worker learns of the drain within a quarter of a second, and has kept by then
-/// what it was accepting.
+/// The shortest that a drain request waits: a worker learns of the drain within a quarter of a second, and has kept by
+/// then what it was accepting.
 const LEARNT: Duration = Duration::from_secs(1);
 
 impl Engine {
@@ -50,22 +50,22 @@ impl Engine {
                 (None, line)
             }
         };
-        // This worker need not wait to learn of it.
+        // This worker reads the change at its next look.
         self.leadership.control = Cached::default();
         self.endpoints.iter_mut().for_each(|endpoint| endpoint.seen = None);
         self.output.note(Notice::Changed { line });
         answer
     }
 
-    /// A stream that waited for the end of a drain is over.
+    /// Forgets a drain request whose stream is over.
     pub(super) fn operator_gone(&mut self, stream: u32) {
         self.drains.retain(|drain| drain.stream != stream);
     }
 
-    /// Answers those that wait for the end of a drain, when it has come.
+    /// Answers the drain requests for which nothing is pending any more, or which have waited long enough.
     pub(super) fn check_drains(&mut self, world: &mut World<'_>) {
         let now = world.now.mono;
-        // Before that a worker may not know yet that nothing is to be accepted.
+        // Before `LEARNT` has passed a worker may not know yet that no event is to be accepted.
         if self.drains.iter().all(|drain| now.since(drain.since) < LEARNT) {
             return;
         }

@@ -1,4 +1,4 @@
-//! What the engine wants done, and what is to be counted and written down.
+//! The output of the engine: actions for the binding to perform, and notices to count and to log.
 
 use std::collections::VecDeque;
 
@@ -13,12 +13,12 @@ pub(super) struct Output {
 }
 
 impl Output {
-    /// Says that something happened.
+    /// Adds a notice of something that happened.
     pub fn note(&mut self, notice: Notice) {
         self.notices.push_back(notice);
     }
 
-    /// Wants something done.
+    /// Adds an action for the binding to perform.
     pub fn act(&mut self, action: Action) {
         self.actions.push_back(action);
     }
@@ -33,7 +33,7 @@ impl Output {
         self.notices.pop_front().map(Action::Notice).or_else(|| self.actions.pop_front())
     }
 
-    /// Is there nothing to take?
+    /// Says whether there is no notice and no action.
     pub fn is_empty(&self) -> bool {
         self.actions.is_empty() && self.notices.is_empty()
     }

@@ -1,4 +1,4 @@
-//! What a worker holds in memory of an event that has not ended: its deliveries, and the producer that waits.
+//! An event that has not ended, as a worker holds it in memory: its deliveries, and the producer that waits.
 
 use crate::ids::{EndpointId, EventId, RouteId};
 use crate::ingress::idempotency::IdempotencyKey;
@@ -9,28 +9,28 @@ use crate::time::{Instant, Now, WallTime};
 /// A delivery in a worker's memory.
 #[derive(Clone, Debug)]
 pub struct Delivery {
-    /// Where it goes.
+    /// The endpoint that the delivery goes to.
     pub endpoint: EndpointId,
     /// Attempts that have ended.
     pub attempts: u32,
-    /// The status of the last one that was answered.
+    /// The status of the last attempt that was answered.
     pub response_status: Option<u16>,
-    /// Where it stands.
+    /// The stage of the delivery.
     pub stage: Stage,
-    /// Which entry of its lane's queue is this delivery's; others are left-overs.
+    /// The ticket of this delivery's entry in its lane; entries with another ticket are left over.
     pub ticket: u64,
     /// An attempt is under way.
     pub under_way: bool,
-    /// It has failed for good, but the dead letter could not be kept yet.
+    /// Why the delivery has failed for good, as long as its dead letter could not be kept.
     pub doomed: Option<Reason>,
-    /// Held back when it was accepted: its producer does not wait for it.
+    /// The delivery was held back when its event was accepted: the producer does not wait for it.
     pub held: bool,
-    /// How it went so far.
+    /// The trail of the delivery: its attempts so far, and its end.
     pub trail: Trail,
 }
 
 impl Delivery {
-    /// A delivery to `endpoint` that nothing was done for yet.
+    /// Makes a delivery to `endpoint` that was not attempted yet.
     pub fn new(endpoint: EndpointId, stage: Stage, held: bool) -> Self {
         Self {
             endpoint,
@@ -45,7 +45,7 @@ impl Delivery {
         }
     }
 
-    /// A delivery to `endpoint` as shared data has it.
+    /// Makes a delivery to `endpoint` from its record in shared data.
     pub fn from_record(endpoint: EndpointId, record: DeliveryRecord<String>) -> Self {
         let DeliveryRecord { attempts, response_status, stage, trail, .. } = record;
         Self { attempts, response_status, trail, ..Self::new(endpoint, stage, false) }
@@ -55,30 +55,32 @@ impl Delivery {
 /// An event in a worker's memory.
 #[derive(Clone, Debug)]
 pub struct Pending {
-    /// Its id.
+    /// The id of the event.
     pub id: EventId,
-    /// Its type.
+    /// The type of the event.
     pub event_type: String,
-    /// The route it came by; `None`: it is a redelivery, or the gateway's own, or the config has that route no more.
+    /// The route that took the event; `None`: the event is a redelivery, or the gateway's own, or the config no longer
+    /// has the route.
     pub route: Option<RouteId>,
-    /// When it was accepted, for `max_age` and the duration of the delivery.
+    /// When the event was accepted, for `max_age` and the duration of the delivery.
     pub accepted: Instant,
-    /// The same on the wall clock, for the dead letter.
+    /// When the event was accepted on the wall clock, for the dead letter.
     pub accepted_wall: WallTime,
-    /// The bytes of its payload, as counted by `limits.pending_bytes`.
+    /// The bytes of the event's payload, as counted by `limits.pending_bytes`.
     pub bytes: u64,
-    /// One for each endpoint.
+    /// The deliveries of the event, one for each endpoint.
     pub deliveries: Vec<Delivery>,
     /// The producer that waits for the end (`ack: delivered`).
     pub pledge: Option<crate::engine::pending::Pledge>,
-    /// For an adopted event of which no attempt has ended since: how many attempts ended with their VM.
+    /// How many attempts of an adopted event in a row may have killed their VM; `None`: the event was not adopted, or
+    /// an attempt has ended since.
     pub trials: Option<u8>,
-    /// Shared data could not be written, and does not know how it stands.
+    /// The event's record in shared data is out of date, because it could not be written.
     pub is_dirty: bool,
 }
 
 impl Pending {
-    /// An event that is accepted now.
+    /// Makes an event that was accepted at `now`.
     pub fn new(id: EventId, event_type: String, route: Option<RouteId>, now: Now, deliveries: Vec<Delivery>) -> Self {
         Self {
             id,
@@ -94,24 +96,25 @@ impl Pending {
         }
     }
 
-    /// Is there nothing left to do?
+    /// Says whether all deliveries have ended.
     pub fn is_settled(&self) -> bool {
         self.deliveries.iter().all(|delivery| delivery.stage.is_settled())
     }
 
-    /// Has every delivery ended that the producer waits for? A dead letter on its way to the sink has.
+    /// Says whether every delivery that the producer waits for has ended. A dead letter on its way to the sink has
+    /// ended.
     pub fn is_answerable(&self) -> bool {
         self.deliveries.iter().all(|delivery| delivery.held || !matches!(delivery.stage, Stage::Waiting { .. }))
     }
 }
 
-/// An answer that is owed.
+/// An answer that is owed to a producer.
 #[derive(Clone, Debug)]
 pub struct Pledge {
     /// The stream to answer; `None` once its client is gone.
     pub stream: Option<u32>,
     /// When the answer is given at the latest.
     pub deadline: Instant,
-    /// The idempotency key to settle with it.
+    /// The idempotency key to settle with the answer.
     pub key: Option<IdempotencyKey>,
 }

@@ -12,8 +12,8 @@ use crate::store::World;
 use crate::telemetry::notice::Notice;
 
 impl Engine {
-    /// A stream that waited for the event at `place` is over. If its producer has not been answered, it is gone: the
-    /// event goes on, and nobody is answered.
+    /// Handles the end of a stream that waited for the event at `place`. If its producer has not been answered, the
+    /// client is gone: the event goes on, and nobody is answered.
     pub(super) fn producer_gone(&mut self, stream: u32, place: Place) {
         let pledge = self.queue.holdings.event_mut(place).and_then(|event| event.pledge.as_mut());
         if let Some(pledge) = pledge.filter(|pledge| pledge.stream == Some(stream)) {
@@ -21,7 +21,7 @@ impl Engine {
         }
     }
 
-    /// Owes the producer of an event an answer.
+    /// Remembers that the producer of an event is owed an answer.
     pub(super) fn pledge(&mut self, place: Place, pledge: Pledge) {
         self.queue.pledges.insert(pledge.deadline, place.number());
         if let Some(event) = self.queue.holdings.event_mut(place) {
@@ -29,7 +29,7 @@ impl Engine {
         }
     }
 
-    /// Answers the producers whose time is over.
+    /// Answers the producers whose deadlines have passed.
     pub(super) fn expire_pledges(&mut self, world: &mut World<'_>) {
         while let Some((deadline, number)) = self.queue.pledges.first() {
             if deadline > world.now.mono {
@@ -55,7 +55,7 @@ impl Engine {
         }
     }
 
-    /// An event is another worker's to deliver now; a producer that waits for it learns that it goes on.
+    /// Answers the producer of an event that is another worker's to deliver now, if one waits: the event is pending.
     pub(super) fn abandon_pledge(&mut self, world: &mut World<'_>, place: Place, event: &Pending) {
         let Some(pledge) = &event.pledge else { return };
         self.queue.pledges.remove(pledge.deadline, place.number());
@@ -83,7 +83,8 @@ impl Engine {
         Answer::receipt(code, &self.receipt(event, status, true))
     }
 
-    /// Remembers the answer for the key if it is a 2xx; after any other the next request tries again.
+    /// Settles an idempotency key: remembers the answer for it if the answer is a 2xx; after any other answer the next
+    /// request with the key tries again.
     pub(super) fn settle_key(&mut self, world: &mut World<'_>, key: &IdempotencyKey, answer: &Answer) {
         let kept = (200..300).contains(&answer.status).then_some((answer.status, answer.body.as_slice()));
         if let Err(error) = self.idempotency.finish(world.store, key, kept) {
@@ -91,7 +92,7 @@ impl Engine {
         }
     }
 
-    /// An event as its producer sees it; `detailed` adds attempts and statuses.
+    /// The receipt of an event for its producer; `detailed` adds attempts and statuses.
     pub(super) fn receipt<'a>(&'a self, event: &'a Pending, status: EventStatus, detailed: bool) -> Receipt<'a> {
         let deliveries = event.deliveries.iter().map(|delivery| DeliveryReceipt {
             endpoint: self.endpoint(delivery.endpoint).map_or("", |(endpoint, _)| &endpoint.name),

@@ -1,5 +1,5 @@
-//! What one worker has accepted and not ended: the partitions it holds, the order of its attempts, those under way, and
-//! the producers that wait.
+//! The queue of one worker: accepted events that have not ended, the partitions that hold them, the order of attempts,
+//! the attempts under way, and the producers that wait.
 
 use super::flights::Flights;
 use super::holdings::{Fresh, Holding, Holdings};
@@ -19,7 +19,7 @@ pub(super) struct Queue {
     pub holdings: Holdings,
     /// The partition to accept into.
     pub home: Option<u32>,
-    /// How often one was claimed.
+    /// How many partitions to accept into were claimed so far.
     pub claims: u64,
     /// Bytes of the payloads in `holdings`.
     pub bytes: u64,
@@ -29,13 +29,13 @@ pub(super) struct Queue {
     pub flights: Flights,
     /// Bodies that need not be read back.
     pub fresh: Fresh,
-    /// When which event's producer is answered at the latest.
+    /// The deadlines of the answers that producers are owed, with the numbers of their events' places.
     pub pledges: Timers,
     last_attempt: u64,
 }
 
 impl Queue {
-    /// Nothing is in it.
+    /// An empty queue for these endpoints.
     pub fn new(endpoints: &[Endpoint]) -> Self {
         Self {
             holdings: Holdings::default(),
@@ -51,7 +51,7 @@ impl Queue {
         }
     }
 
-    /// Is there no room for an event of so many deliveries and bytes?
+    /// Says whether there is no room for an event of so many deliveries and bytes.
     pub fn is_full(&self, limits: &Limits, deliveries: usize, bytes: u64) -> bool {
         self.waiting + deliveries > limits.pending as usize || self.bytes + bytes > limits.pending_bytes
     }
@@ -72,18 +72,18 @@ impl Queue {
         self.holdings.event_mut(place)?.deliveries.get_mut(index)
     }
 
-    /// Does this entry of a lane still stand for its delivery?
+    /// Says whether this entry of a lane still stands for its delivery.
     pub fn is_live(&self, entry: &LaneEntry) -> bool {
         is_live(&self.holdings, entry)
     }
 
-    /// Drops the entries of lanes that stand for nothing any more.
+    /// Drops the entries of lanes that stand for no delivery any more.
     pub fn drop_leftovers(&mut self) {
         let holdings = &self.holdings;
         self.lanes.retain(|entry| is_live(holdings, entry));
     }
 
-    /// Moves a delivery to a stage that waits, and into its lane.
+    /// Moves a delivery to a stage that waits, and puts it into a lane.
     pub fn requeue(&mut self, lane: LaneId, place: Place, index: usize, stage: Stage, due: Instant) {
         let ticket = self.lanes.push(lane, due, place, index);
         if let Some(delivery) = self.delivery_at(place, index) {
@@ -92,7 +92,7 @@ impl Queue {
         }
     }
 
-    /// Puts the deliveries of an event that is new here into their lanes.
+    /// Puts an event that is new to this worker into memory, and its deliveries into their lanes.
     pub fn enlist(&mut self, place: Place, mut pending: Pending) {
         let Some(holding) = self.holdings.get_mut(place.partition) else { return };
         for (index, delivery) in pending.deliveries.iter_mut().enumerate() {
@@ -108,15 +108,15 @@ impl Queue {
         holding.events.insert(place.slot, pending);
     }
 
-    /// Takes an event out of memory, all of whose deliveries have ended.
+    /// Removes from memory an event whose deliveries have all ended.
     pub fn remove(&mut self, place: Place) {
         self.fresh.remove(place);
         let removed = self.holdings.get_mut(place.partition).and_then(|holding| holding.events.remove(place.slot));
         self.bytes -= removed.map_or(0, |event| event.bytes);
     }
 
-    /// Takes a partition out of memory, with the attempts of its events. What its events took of the queue is not given
-    /// back yet.
+    /// Removes a partition from memory, with the attempts of its events, and returns it. The caller gives back what its
+    /// events took of the queue.
     pub fn take(&mut self, partition: u32) -> Option<Holding> {
         let holding = self.holdings.take(partition)?;
         self.home.take_if(|home| *home == partition);
@@ -127,7 +127,8 @@ impl Queue {
         Some(holding)
     }
 
-    /// Deliveries that have waited for as long as `max_age` says of their endpoint, but for those being attempted.
+    /// The deliveries that have waited for their endpoint's `max_age` and are not being attempted: each by the place of
+    /// its event and its index there.
     pub fn expired(&self, now: Instant, endpoints: &[Endpoint]) -> Vec<(Place, usize)> {
         let mut expired = Vec::new();
         for (place, event) in self.holdings.iter() {
@@ -144,8 +145,9 @@ impl Queue {
         expired
     }
 
-    /// The bytes of an event that is about to be attempted. Those of one just accepted need not be read; they are
-    /// dropped with the first attempt of its last delivery.
+    /// The metadata and the body of an event that is about to be attempted. They are not read from shared data if they
+    /// are cached since the event was accepted; the cache drops them with the first attempt of the event's last
+    /// delivery.
     pub fn body_to_send(
         &mut self,
         world: &mut World<'_>,
@@ -160,7 +162,7 @@ impl Queue {
         fresh.map_or_else(|| self.body(world, place), Ok)
     }
 
-    /// The bytes of an event, as shared data has them.
+    /// The metadata and the body of an event, read from shared data.
     pub fn body(&self, world: &mut World<'_>, place: Place) -> Result<(EventMeta, Vec<u8>), StoreError> {
         let holding = self.holdings.get(place.partition).ok_or(StoreError::UnknownFormat)?;
         let event = holding.events.get(place.slot).ok_or(StoreError::UnknownFormat)?;

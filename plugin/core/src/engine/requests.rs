@@ -1,4 +1,4 @@
-//! What requests ask of the engine: [`Work`], and what follows from their ends.
+//! Requests that need the engine: their [`Work`], and the end of their streams.
 
 use std::rc::Rc;
 
@@ -12,7 +12,7 @@ use crate::store::World;
 use crate::telemetry::notice::Notice;
 
 impl Engine {
-    /// Does what only the engine can do for a request: what is to be done with it then.
+    /// Does the work of a request that only the engine can do, and returns the next step of the request.
     pub fn handle_work(&mut self, world: &mut World<'_>, request: &mut Request, work: Work) -> Step {
         match work {
             Work::Take(offer) => {
@@ -26,7 +26,7 @@ impl Engine {
                 let verdict = self.gate.verify(&config.inbound, world.store, world.now, rule, &headers, &body);
                 let verified = verdict.pass.is_ok().then_some(RequestResult::Inbound(rule, verdict.result));
                 let step = request.handle_verdict(&config.request_rules(), rule, verdict, *headers, body);
-                // What goes on is counted once its headers are changed.
+                // A request that goes on to the application is counted once its headers are changed.
                 if !matches!(step, Step::Change(_)) {
                     verified.into_iter().for_each(|count| self.output.note(Notice::Request(count)));
                 }
@@ -43,14 +43,15 @@ impl Engine {
         }
     }
 
-    /// A message that was verified has been answered, or never will be: `is_taken` says whether by a 2xx.
+    /// Ends the claim of a verified message, which has been answered or never will be; `is_taken` says whether the
+    /// answer was a 2xx.
     pub fn handle_message_end(&mut self, world: &mut World<'_>, ticket: &Ticket, is_taken: bool) {
         if let Err(error) = self.gate.end(world.store, ticket, is_taken) {
             self.output.note(Notice::Store { doing: "ending the claim of an inbound message", error });
         }
     }
 
-    /// The stream is over of a request that waited.
+    /// Handles the end of the stream of a request that waited.
     pub fn handle_request_end(&mut self, stream: u32, end: &End) {
         match end {
             End::Producer(place) => self.producer_gone(stream, *place),

@@ -1,4 +1,4 @@
-//! An attempt leaves: what must be open for it, and what is sent.
+//! An attempt leaves: the gates that must be open for it, and the call that is sent.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -17,14 +17,15 @@ use crate::store::{StoreError, World};
 use crate::telemetry::notice::Notice;
 use crate::time::Instant;
 
-/// Envoy reports the end of every call; one that is this much overdue is taken for timed out.
+/// The grace after a call's timeout for Envoy to report the end of the call; without a report the call is then taken
+/// for timed out.
 pub(super) const CALLBACK_GRACE: Duration = Duration::from_secs(5);
 
 /// The wait after Envoy refused to send, doubled with each refusal in a row up to [`RECHECK`].
 const REFUSAL_WAIT: Duration = Duration::from_millis(100);
 
 impl Engine {
-    /// Lets the next attempt of a lane leave, if something is due and nothing holds it back.
+    /// Lets the next attempt of a lane leave, if a delivery is due and no gate holds it back.
     pub(super) fn start(&mut self, world: &mut World<'_>, lane: LaneId) {
         let now = world.now.mono;
         while let Some(entry) = self.queue.lanes.pop(lane, now) {
@@ -49,7 +50,8 @@ impl Engine {
         }
     }
 
-    /// Envoy would not send: not an attempt. The delivery keeps its turn, and the lane tries again shortly.
+    /// Handles a call that Envoy refused to send, which is no attempt. The delivery keeps its turn, and the lane tries
+    /// again shortly.
     pub fn handle_call_refused(&mut self, world: &mut World<'_>, attempt: u64) {
         let Some(flight) = self.queue.flights.remove(attempt) else { return };
         let endpoint = flight.lane.endpoint;
@@ -58,7 +60,7 @@ impl Engine {
             delivery.under_way = false;
         }
         if flight.lane.sink {
-            // The letter is kept already: a sink that cannot be called uses up its schedule like one that is down.
+            // The letter is kept already: a sink that cannot be called uses up its schedule like a sink that is down.
             return self.sink_ended(world, &flight, Ending::Connect);
         }
         self.release(world, endpoint, flight.permit);
@@ -76,8 +78,8 @@ impl Engine {
         self.output.note(Notice::Refused { endpoint, times });
     }
 
-    /// Why a delivery is not to be attempted any more: it has failed and the ring could not be written then, it is too
-    /// old, or its schedule has become shorter.
+    /// Why a delivery is not to be attempted any more, if so: it has failed and the ring could not be written then, it
+    /// is too old, or the endpoint's schedule has become shorter.
     fn has_ended(&self, now: Instant, entry: &LaneEntry) -> Option<Reason> {
         let event = self.queue.holdings.event(entry.place)?;
         let delivery = event.deliveries.get(entry.index)?;
@@ -91,7 +93,8 @@ impl Engine {
         (delivery.attempts as usize >= endpoint.retry.delays.len()).then_some(Reason::Failed)
     }
 
-    /// Asks all that may hold an attempt back. A sink has no gate: what comes to it has waited long enough.
+    /// Asks all gates that may hold an attempt back: the rollout, the endpoint's switch, breaker and rate. A sink has
+    /// no gate: a dead letter has waited long enough.
     fn gate(&mut self, world: &mut World<'_>, lane: LaneId) -> AttemptGate {
         let now = world.now.mono;
         if lane.sink {
@@ -144,7 +147,7 @@ impl Engine {
         Ok(shared)
     }
 
-    /// The record of an endpoint is about to change, or has.
+    /// Makes this callback read the record of an endpoint again, because it is about to change, or has changed.
     pub(super) fn look_again(&mut self, id: EndpointId) {
         if let Some(seen) = self.endpoints.get_mut(id.0).and_then(|state| state.seen.as_mut()) {
             seen.callback = None;
@@ -182,7 +185,7 @@ impl Engine {
         self.output.act(Action::Call(Box::new(call)));
     }
 
-    /// Gives back what an attempt that was never sent had taken.
+    /// Gives back the breaker's probe that an attempt which was never sent had taken.
     fn release(&mut self, world: &mut World<'_>, endpoint: EndpointId, permit: Option<Permit>) {
         let Some(Permit::Probe(probe)) = permit else { return };
         let Some((_, keys)) = self.endpoint(endpoint) else { return };

@@ -24,7 +24,7 @@ use crate::store::{StoreError, World};
 use crate::telemetry::notice::Notice;
 use crate::time::Instant;
 
-/// Dead letters made in one sweep; each takes some 50 µs with the default limits.
+/// The most dead letters of expired deliveries that one sweep makes; each takes some 50 µs with the default limits.
 const SWEEP_MAX: usize = 500;
 
 /// What follows from the end of an attempt.
@@ -36,7 +36,7 @@ enum DeliveryStep {
 }
 
 impl Engine {
-    /// An attempt ended. `retry_after_header` is the receiver's, if it sent one.
+    /// Handles the end of an attempt. `retry_after_header` is the header `Retry-After` of the answer, if it has one.
     pub fn handle_call_ended(
         &mut self,
         world: &mut World<'_>,
@@ -44,8 +44,8 @@ impl Engine {
         ending: Ending,
         retry_after_header: Option<&[u8]>,
     ) {
-        // A partition that was lost while the call was under way takes its attempts with it. If the store cannot say,
-        // it cannot be written either.
+        // A partition that was lost while the call was under way takes its attempts with it. If the store cannot say
+        // whose a partition is, it cannot be written either.
         let _ = self.renew(world);
         let Some(flight) = self.queue.flights.remove(attempt) else { return };
         self.queue.lanes.ended(flight.lane);
@@ -85,14 +85,15 @@ impl Engine {
         }
     }
 
-    /// Ends what has waited too long, and attempts whose end was never reported; writes what is not written yet.
+    /// Ends deliveries that have waited too long, and attempts whose end was never reported; writes the states of
+    /// events that could not be written before.
     pub(super) fn sweep(&mut self, world: &mut World<'_>) {
         let now = world.now.mono;
         let overdue = self.queue.flights.iter().filter(|flight| flight.overdue <= now);
         for attempt in overdue.map(|flight| flight.attempt).collect::<Vec<_>>() {
             self.handle_call_ended(world, attempt, Ending::Timeout, None);
         }
-        // What shared data could not take is written again.
+        // States that shared data could not take before are written again.
         let dirty = self.queue.holdings.iter().filter(|(_, event)| event.is_dirty);
         for place in dirty.map(|(place, _)| place).collect::<Vec<_>>() {
             self.persist(world, place);
@@ -104,13 +105,14 @@ impl Engine {
             self.bury(world, *place, *index, Reason::Expired);
         }
         if !expired.is_empty() {
-            // What was buried left its entry behind, perhaps in a lane that stays shut for days.
+            // Each buried delivery left its entry behind, perhaps in a lane that stays shut for days.
             self.queue.drop_leftovers();
         }
     }
 
-    /// Ends a delivery for good: into the ring first, then on to the sink where there is one. If the ring cannot be
-    /// written now it is tried again shortly: nothing is dropped for a store that has a bad moment.
+    /// Makes a delivery a dead letter: the letter is kept in the ring first, then sent to the sink where there is one.
+    /// If the ring cannot be written now, the delivery is buried again after [`RECHECK`]: no letter is lost because the
+    /// store fails for a moment.
     pub(super) fn bury(&mut self, world: &mut World<'_>, place: Place, index: usize, reason: Reason) {
         let now = world.now;
         let Some(event) = self.queue.holdings.event(place) else { return };
@@ -134,7 +136,8 @@ impl Engine {
             }
             Err(error) => {
                 self.output.note(Notice::Store { doing: "reading an event", error });
-                // Bytes that are no event will not become one: the delivery ends without a letter, and without a sink.
+                // Bytes that are no event will never be one: the delivery ends without a letter, and nothing is sent to
+                // the sink.
                 (error == StoreError::UnknownFormat, Stage::Dead)
             }
         };
@@ -253,14 +256,14 @@ impl Engine {
         }
     }
 
-    /// The receiver answered 410.
+    /// Disables an endpoint whose receiver answered 410, unless its `on_gone` is `fail`.
     fn disable(&mut self, world: &mut World<'_>, id: EndpointId) {
         let Some((endpoint, keys)) = self.endpoint(id) else { return };
         if endpoint.on_gone == OnGone::Fail {
             return;
         }
         let gone = keys.set_gone(world.store, endpoint);
-        // The next event is told at once that it is held.
+        // The next event reads the endpoint's record anew, and its producer is told at once that the delivery is held.
         if let Some(state) = self.endpoints.get_mut(id.0) {
             state.seen = None;
         }
@@ -309,7 +312,7 @@ impl Engine {
         self.discount(endpoint, bytes);
     }
 
-    /// A delivery has ended: delivered, or as a dead letter for this reason.
+    /// Counts and notes the end of a delivery. `reason` is why it became a dead letter; `None`: it was delivered.
     fn note_delivery(&mut self, world: &World<'_>, place: Place, index: usize, reason: Option<Reason>) {
         let Some(event) = self.queue.holdings.event_mut(place) else { return };
         let Some(delivery) = event.deliveries.get_mut(index) else { return };
@@ -321,7 +324,7 @@ impl Engine {
             Some(Reason::Expired) => DeliveryResult::Expired,
             Some(_) => DeliveryResult::Failed,
         };
-        // One that grew too old while an operator held it says nothing of its receiver.
+        // A delivery that grew too old without any attempt, because it was held back, says nothing of its receiver.
         if was_attempted || result != DeliveryResult::Expired {
             self.count_delivery_of(endpoint, world.now, result);
         } else {
@@ -331,7 +334,7 @@ impl Engine {
     }
 }
 
-/// Where a delivery goes that has failed for good.
+/// The stage of a delivery that has failed for good: on its way to the endpoint's sink, or dead if there is no sink.
 pub(super) fn buried(endpoint: &Endpoint, now: Instant, reason: Reason) -> Stage {
     match endpoint.dead_letter {
         Some(_) => Stage::Sinking { attempts: 0, reason, due: now },
@@ -339,7 +342,7 @@ pub(super) fn buried(endpoint: &Endpoint, now: Instant, reason: Reason) -> Stage
     }
 }
 
-/// An event as shared data keeps it.
+/// The record of an event, as shared data keeps it.
 pub(super) fn state<'a>(config: &'a Config, event: &'a Pending) -> StateRecord<&'a str> {
     let deliveries = event.deliveries.iter().map(|delivery| DeliveryRecord {
         endpoint: config.endpoints.get(delivery.endpoint.0).map_or("", |endpoint| endpoint.name.as_str()),
@@ -360,7 +363,7 @@ pub(super) fn state<'a>(config: &'a Config, event: &'a Pending) -> StateRecord<&
     }
 }
 
-/// Uniform in 0..1, drawn only where there is jitter.
+/// A random number, uniform in 0..1, drawn only if the policy has jitter.
 fn chance(world: &mut World<'_>, policy: &RetryPolicy) -> f64 {
     if policy.jitter == 0.0 {
         return 0.0;

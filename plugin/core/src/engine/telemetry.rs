@@ -1,4 +1,4 @@
-//! What a worker counts of the process, and writes down of what has ended.
+//! The telemetry of a worker that is about no endpoint: the counts of the process, and the history.
 
 use std::time::Duration;
 
@@ -9,20 +9,21 @@ use crate::telemetry::history::History;
 /// The telemetry of one worker that is about no endpoint.
 #[derive(Debug)]
 pub(super) struct Telemetry {
-    /// What was counted of all endpoints.
+    /// The counts of the process.
     pub process: Counted,
-    /// The endpoint whose counts were written last, and the one whose hours were: not all can be at once.
+    /// The number of the endpoint whose ring was written last, and of the endpoint whose hours were: not all endpoints
+    /// can be written in one second.
     pub written_last: (usize, usize),
-    /// Where events that have ended are written.
+    /// The history that ended events are written to.
     pub history: History,
-    /// What the metrics were last told of the process.
+    /// The values of the process's gauges that were last reported to the metrics.
     pub told: Told,
-    /// Shared data says that something is pending here.
+    /// This worker's backlog in shared data is not empty.
     pub has_said_pending: bool,
 }
 
 impl Telemetry {
-    /// Nothing was counted yet; the guard looks back for as long as `window`.
+    /// Telemetry before anything is counted; `window` is how far back the guard looks.
     pub fn new(window: Duration, history: History) -> Self {
         Self {
             process: Counted::new(window),

@@ -1,4 +1,4 @@
-//! What is told of what happened: the history of events that have ended, and the gateway's own events.
+//! Reports of what happened: the history of ended events, and the operational events, which are the gateway's own.
 
 use std::rc::Rc;
 
@@ -20,7 +20,7 @@ use crate::store::{StoreError, World};
 use crate::telemetry::notice::Notice;
 
 impl Engine {
-    /// Puts an event into the history, all of whose deliveries have ended.
+    /// Puts an event whose deliveries have all ended into the history.
     pub(super) fn remember_event(&mut self, world: &mut World<'_>, place: Place) {
         let config = Rc::clone(&self.config);
         let Some(event) = self.queue.holdings.event(place) else { return };
@@ -39,8 +39,9 @@ impl Engine {
         }
     }
 
-    /// A breaker has moved at the end of an attempt. One that stays open because its probe was an event of the gateway's
-    /// own is no news: that would be told to another endpoint that may be down, whose breaker is then news for this one.
+    /// Emits an operational event about a breaker that has moved at the end of an attempt. A breaker that stays open
+    /// because its probe was an operational event is no news: the event about it would go to another endpoint that may
+    /// be down too, and the breaker of that endpoint would be news for this one in turn.
     pub(super) fn tell_breaker(
         &mut self,
         world: &mut World<'_>,
@@ -59,7 +60,7 @@ impl Engine {
         self.tell(world, kind, flight.lane.endpoint, ending.label(), None);
     }
 
-    /// A delivery has become a dead letter: that is an operational event, unless the delivery was one itself.
+    /// Emits an operational event about a new dead letter, unless the letter is itself an operational event.
     pub(super) fn tell_letter(&mut self, world: &mut World<'_>, letter: &Letter) {
         if !is_operational(&letter.meta.event_type) {
             let (endpoint, reason, facts) = (letter.endpoint.as_str(), letter.reason.label(), Some(letter.into()));
@@ -67,7 +68,7 @@ impl Engine {
         }
     }
 
-    /// Tells what has happened to an endpoint.
+    /// Emits an operational event about an endpoint.
     pub(super) fn tell(
         &mut self,
         world: &mut World<'_>,
@@ -88,7 +89,7 @@ impl Engine {
         let is_wanted = |endpoint: &Endpoint| news.is_for(&endpoint.name, endpoint.operational);
         let wanted = config.endpoints.iter().enumerate().filter(|(_, endpoint)| is_wanted(endpoint));
         let wanted: Vec<EndpointId> = wanted.map(|(number, _)| EndpointId(number)).collect();
-        // Disabled, it discards producers' events too.
+        // A disabled filter discards producers' events too.
         if wanted.is_empty() || self.leadership.state(config.enabled) == crate::admin::control::FilterState::Disabled {
             return;
         }
@@ -110,7 +111,7 @@ impl Engine {
         if deliveries.is_empty() {
             return;
         }
-        // What cannot be kept is noted where that is found out.
+        // A failure to keep the event is noted where it is found out.
         let Ok(home) = self.own(world) else { return };
         let id = EventId::from_random((world.random)());
         let event_type = news.kind.event_type().to_owned();

@@ -38,12 +38,13 @@ impl Process {
         Self::with(workers, "", endpoints)
     }
 
-    /// `route` and `endpoints` are the insides of JSON.
+    /// Starts a process. `route` and `endpoints` are parts of its config: more keys of the route, and the list of
+    /// endpoints.
     fn with(workers: usize, route: &str, endpoints: &str) -> Self {
         Self::configured(workers, route, endpoints, "")
     }
 
-    /// `more` is what follows the endpoints.
+    /// Starts a process. `more` is the part of its config that follows the endpoints.
     fn configured(workers: usize, route: &str, endpoints: &str, more: &str) -> Self {
         let text = format!(
             r#"{{"enabled": true, "routes": [{{"name": "ingest", "match": {{"path": "/events/{{event}}"}}, "event": "{{event}}" {route}}}],
@@ -83,7 +84,7 @@ impl Process {
         self.run(worker, |engine, world| engine.handle_event(world, offer))
     }
 
-    /// Lets all workers do what they can now: the attempts that leave, and all else.
+    /// Lets all workers do what they can now. Returns the attempts that leave, and all other actions.
     fn poll(&mut self) -> (Vec<Sent>, Vec<Action>) {
         let (mut sent, mut others) = (Vec::new(), Vec::new());
         for worker in 0..self.workers.len() {
@@ -112,7 +113,7 @@ impl Process {
         self.run(sent.worker, |engine, world| engine.handle_call_ended(world, sent.call.attempt, ending, None));
     }
 
-    /// Lets time pass in steps of 50 ms; what leaves meanwhile, with when it left.
+    /// Lets time pass in steps of 50 ms. Returns the attempts that leave meanwhile, each with its time.
     fn pass(&mut self, millis: u64) -> Vec<(u64, Sent)> {
         let end = self.millis + millis;
         let mut sent = Vec::new();
@@ -124,7 +125,7 @@ impl Process {
         sent
     }
 
-    /// Ends every attempt that leaves within some time; how many there were.
+    /// Ends every attempt that leaves within some time. Returns how many there were.
     fn answer_all(&mut self, millis: u64, ending: Ending) -> usize {
         let end = self.millis + millis;
         let mut count = 0;
@@ -137,7 +138,7 @@ impl Process {
         count
     }
 
-    /// Letters in the ring that were never freed.
+    /// The number of letters in the ring that were not freed.
     fn letters(&self) -> usize {
         let is_letter = |(key, (value, _)): &(&String, &(Vec<u8>, _))| {
             key.starts_with("g/dead/") && *key != "g/dead/index" && value.len() > 1
@@ -145,7 +146,7 @@ impl Process {
         self.store.values.iter().filter(is_letter).count()
     }
 
-    /// Bytes of bodies in shared data: one for each slot that is free.
+    /// The bytes of all bodies in shared data. A free slot counts as one byte.
     fn body_bytes(&self) -> usize {
         self.store.values.iter().filter(|(key, _)| key.starts_with("g/body/")).map(|(_, (value, _))| value.len()).sum()
     }

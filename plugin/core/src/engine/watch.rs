@@ -1,8 +1,9 @@
-//! The rollout of each endpoint: which events it gets, and what follows from what was counted.
+//! The rollout of each endpoint: which events the endpoint gets, and what follows from the counts.
 //!
-//! What a worker knows of an endpoint's progress is at most [`REREAD`] old when it takes an event or starts an attempt.
-//! Once a second it writes what it [counted](super::count), and, if it delivers, judges the endpoints it counted for:
-//! whatever is breached is breached by somebody's attempts. Promotions are anybody's to make; each is made once, by compare-and-swap.
+//! A worker's copy of an endpoint's progress is at most [`REREAD`] old when the worker takes an event or starts an
+//! attempt. Once a second the worker writes its [counts](super::count) and, if it delivers, judges the endpoints that
+//! it has counts of: a threshold is only ever breached by attempts, and some worker has counted them. Any worker may
+//! promote; each promotion is made once, by compare-and-swap.
 
 use super::Engine;
 use super::count::WRITES_MAX;
@@ -19,7 +20,7 @@ use crate::telemetry::notice::{Gauge, Notice};
 use crate::time::Now;
 
 impl Engine {
-    /// The endpoints of these that are to get the event with this key.
+    /// The endpoints among `wanted` whose rollout selects the event with this key.
     pub(super) fn select(&mut self, world: &mut World<'_>, wanted: &[EndpointId], key: &[u8]) -> Vec<EndpointId> {
         wanted.iter().for_each(|id| self.refresh(world, *id));
         wanted.iter().copied().filter(|id| self.selects(*id, world.now, key)).collect()
@@ -33,18 +34,18 @@ impl Engine {
         (keeps || progress.rolled_back.is_none()) && progress.selected(&self.config.rollout.plan, now.wall).admits(key)
     }
 
-    /// Is the endpoint rolled back? Its deliveries wait.
+    /// Says whether the endpoint is rolled back: its deliveries wait then.
     pub(super) fn is_rolled_back(&mut self, world: &mut World<'_>, id: EndpointId) -> bool {
         self.progress(world, id).is_some_and(|progress| progress.rolled_back.is_some())
     }
 
-    /// How far the endpoint's rollout has come.
+    /// The progress of the endpoint's rollout.
     fn progress(&mut self, world: &mut World<'_>, id: EndpointId) -> Option<&Progress> {
         self.refresh(world, id);
         self.endpoints.get(id.0).map(|state| &state.rollout.progress)
     }
 
-    /// Reads an endpoint's progress again when it is time. If the store cannot say, what was known stays.
+    /// Reads an endpoint's progress again if the copy is [`REREAD`] old. If the store fails, the copy stays.
     fn refresh(&mut self, world: &mut World<'_>, id: EndpointId) {
         let Some(EndpointState { rollout: seen, .. }) = self.endpoints.get_mut(id.0) else { return };
         let Some(endpoint) = self.config.endpoints.get(id.0) else { return };
@@ -64,7 +65,7 @@ impl Engine {
         }
     }
 
-    /// The endpoint's breaker has opened.
+    /// Counts an opening of the endpoint's breaker, and rolls the endpoint back if there were too many.
     pub(super) fn count_opening(&mut self, world: &mut World<'_>, id: EndpointId) {
         if let Some(state) = self.endpoints.get_mut(id.0) {
             state.hours.now(world.now.wall).breaker_opens += 1;
@@ -81,14 +82,14 @@ impl Engine {
         }
     }
 
-    /// Personal data was found in an event that these endpoints want.
+    /// Rolls back the endpoints that want an event with personal data, if the guard says so.
     pub(super) fn found_personal_data(&mut self, world: &mut World<'_>, wanted: &[EndpointId], detail: &str) {
         if self.config.rollout.guard.as_ref().is_some_and(|guard| guard.personal_data) {
             wanted.iter().for_each(|id| self.roll_back(world, *id, Trigger::PersonalData, detail));
         }
     }
 
-    /// Writes what was counted, and judges it. Once a second.
+    /// Writes the counts, judges them, and promotes rollouts. Called once a second.
     pub(super) fn watch(&mut self, world: &mut World<'_>) {
         self.write_counts(world, WRITES_MAX);
         if !self.leadership.leads() {
@@ -109,7 +110,8 @@ impl Engine {
         }
     }
 
-    /// Looks at what all workers know of the endpoint. If the store cannot say, what was known stays.
+    /// Reads from the endpoint's record whether the endpoint is disabled, and its breaker's position. If the store
+    /// fails, the values read before stay.
     fn look(&mut self, world: &mut World<'_>, id: EndpointId) {
         let Some((endpoint, keys)) = self.endpoint(id) else { return };
         match keys.shared(world.store) {
@@ -123,7 +125,8 @@ impl Engine {
         }
     }
 
-    /// Remembers when the first phase began, which is when something is sent, and how long nothing was.
+    /// Writes to shared data when the first phase began, which is when events are first sent, and stops the clock of
+    /// the phases while no events are sent.
     fn keep_time(&mut self, world: &mut World<'_>, id: EndpointId, is_sent: bool) {
         self.refresh(world, id);
         let (config, now) = (std::rc::Rc::clone(&self.config), world.now);
@@ -137,7 +140,8 @@ impl Engine {
         }
     }
 
-    /// What an operator has put over what the config said before is not in force again when it says that once more.
+    /// Forgets the overrides that operators have put over other values than the config has now: they are not to be in
+    /// force again when the config returns to such a value.
     pub(super) fn forget_lapsed(&mut self, world: &mut World<'_>) -> Result<(), StoreError> {
         let config = std::rc::Rc::clone(&self.config);
         Control::change(world.store, &self.keys, &mut |control| control.forget_lapsed(config.enabled))?;
@@ -153,7 +157,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Rolls back what is breached for long enough.
+    /// Rolls the endpoint back if a threshold of the guard is breached for long enough.
     fn judge(&mut self, world: &mut World<'_>, id: EndpointId) {
         let Some(from) = self.progress(world, id).filter(|progress| progress.rolled_back.is_none()) else { return };
         let from = from.counted_from;
@@ -168,8 +172,9 @@ impl Engine {
         }
     }
 
-    /// Rolls back what nothing gets through to: while its breaker is open next to nothing ends, so that no share of what
-    /// ends says anything. What waits counts in its place.
+    /// Rolls back an endpoint whose breaker has not closed for as long as the guard looks back. While the breaker is
+    /// open next to no delivery ends, so the share of deliveries that succeed says nothing; the deliveries that wait
+    /// count toward `min_events`, too.
     fn judge_silence(&mut self, world: &mut World<'_>, id: EndpointId) {
         let (config, now) = (std::rc::Rc::clone(&self.config), world.now.mono);
         let Some(guard) = config.rollout.guard.as_ref().filter(|guard| guard.min_success.is_some()) else { return };
@@ -193,7 +198,7 @@ impl Engine {
         }
     }
 
-    /// Begins the next phase when it is time and nothing is breached.
+    /// Begins the next phase if the time of the current one is over and no threshold is breached.
     fn promote(&mut self, world: &mut World<'_>, id: EndpointId) {
         let (config, now) = (std::rc::Rc::clone(&self.config), world.now);
         let (plan, guard) = (&config.rollout.plan, &config.rollout.guard);
@@ -203,7 +208,7 @@ impl Engine {
         let (from, opens, before) = (progress.counted_from, progress.opens(now.mono), progress.breached);
         let breached = match guard {
             None => None,
-            // While it is open next to nothing ends, good or bad.
+            // While the breaker is open next to no delivery ends, so there is nothing to judge.
             Some(_) if !self.endpoints.get(id.0).is_some_and(|state| state.position == Position::Closed) => {
                 Some(Trigger::BreakerOpens)
             }
@@ -235,7 +240,7 @@ impl Engine {
         }
     }
 
-    /// Tells that a phase has come to wait for an operator.
+    /// Notes that a phase has come to wait for an operator.
     fn tell_waiting(&mut self, world: &mut World<'_>, id: EndpointId) {
         let (config, now) = (std::rc::Rc::clone(&self.config), world.now.wall);
         let plan = &config.rollout.plan;
@@ -248,7 +253,7 @@ impl Engine {
         }
     }
 
-    /// Puts an endpoint's share to 0, and says why.
+    /// Rolls an endpoint back: its share is 0 from now on. Notes and tells why.
     fn roll_back(&mut self, world: &mut World<'_>, id: EndpointId, trigger: Trigger, detail: &str) {
         let at = world.now.wall;
         if self.change_progress(world, id, &mut |progress| progress.roll_back(trigger, detail, at)) {
@@ -258,8 +263,8 @@ impl Engine {
         }
     }
 
-    /// Changes an endpoint's progress in shared data, and what is known of it. `change` says whether it has changed
-    /// anything, and so does this; if the store would not take it, nothing is changed.
+    /// Changes an endpoint's progress in shared data, and this worker's copy. Returns what `change` returns: whether
+    /// the progress has changed. If the store fails, nothing is changed and the result is `false`.
     fn change_progress(
         &mut self,
         world: &mut World<'_>,
@@ -270,7 +275,7 @@ impl Engine {
         let Some(endpoint) = self.config.endpoints.get(id.0) else { return false };
         let leads = self.leadership.generation.is_newest();
         let changed = update(world.store, &self.keys.of(&endpoint.name), |kept: &mut Progress| {
-            // A worker whose configuration was replaced adds to the progress of the one that replaced it.
+            // A worker whose configuration was replaced adds to the progress under the configuration that replaced it.
             if leads || *kept == Progress::default() {
                 *kept = Progress::under(Some(std::mem::take(kept)), plan, now);
             }
@@ -292,7 +297,7 @@ impl Engine {
         }
     }
 
-    /// What all workers counted of an endpoint.
+    /// The counts of an endpoint, added up over all workers; `None`: the store failed.
     fn counted(&mut self, world: &mut World<'_>, id: EndpointId) -> Option<Ring> {
         let endpoint = self.config.endpoints.get(id.0)?;
         match guard::count_all(world.store, &self.keys, &endpoint.name, self.window()) {
@@ -309,7 +314,7 @@ impl Engine {
         let Some(percent) = self.progress(world, id).map(|progress| progress.percent(&config.rollout.plan, now)) else {
             return;
         };
-        // A gauge of Envoy's is a whole number: half a percent is more than none.
+        // A gauge of Envoy's is a whole number. The share is rounded up: half a percent is more than none.
         self.tell_gauge(Some(id), Gauge::RolloutPercent, u64::from(percent.0).div_ceil(100));
     }
 

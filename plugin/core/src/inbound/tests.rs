@@ -134,8 +134,9 @@ fn each_fault_has_a_status_and_a_word() {
     assert!(case.store.values.is_empty(), "what is refused is not remembered");
 }
 
+/// While secrets rotate a message is the same under each of them.
 #[test]
-fn while_secrets_rotate_a_message_is_the_same_under_each_of_them() {
+fn message_is_the_same_under_each_rotating_secret() {
     let mut case = Case::new(json!({}), json!({}));
     let mut second = case.config.inbound.list[0].signatures[0].keys[0].clone();
     second.key = crate::secret::Key::Shared(Secret::new(b"t".to_vec()).unwrap());
@@ -151,8 +152,9 @@ fn while_secrets_rotate_a_message_is_the_same_under_each_of_them() {
     assert_eq!(told(case.verify(&under(b"t", "b"), b"{}")), (InboundResult::Duplicate, 200));
 }
 
+/// Of two schemes each that is claimed has to hold and either alone is the same message.
 #[test]
-fn of_two_schemes_each_that_is_claimed_has_to_hold_and_either_alone_is_the_same_message() {
+fn every_claimed_scheme_must_hold_and_either_identifies() {
     let mut case = Case::new(json!({}), json!([{"scheme": "timestamped"}, {"scheme": "github"}]));
     let both = [message("a", b"{}"), github("a", b"{}")].concat();
     let lying = [message("a", b"{}"), github("a", b"[]")].concat();

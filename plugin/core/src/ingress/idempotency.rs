@@ -264,8 +264,9 @@ mod tests {
         }
     }
 
+    /// The first request goes on and the next gets its answer for ten minutes.
     #[test]
-    fn the_first_request_goes_on_and_the_next_gets_its_answer_for_ten_minutes() {
+    fn repeated_request_gets_its_answer_for_ten_minutes() {
         let mut case = Case::new(100);
         assert_eq!(case.claim(0, &key("a"), 1), KeyClaim::Granted(id(1)));
         assert_eq!(case.claim(1, &key("a"), 2), KeyClaim::InProgress);
@@ -275,16 +276,18 @@ mod tests {
         assert_eq!(case.claim(600, &key("a"), 4), KeyClaim::Granted(id(4)));
     }
 
+    /// After a failure the next request tries again with the same id.
     #[test]
-    fn after_a_failure_the_next_request_tries_again_with_the_same_id() {
+    fn request_after_a_failure_retries_with_the_same_id() {
         let mut case = Case::new(100);
         case.claim(0, &key("a"), 1);
         case.finish(&key("a"), None);
         assert_eq!(case.claim(1, &key("a"), 2), KeyClaim::Granted(id(1)));
     }
 
+    /// A key that is tried again late is not forgotten while it is in progress.
     #[test]
-    fn a_key_that_is_tried_again_late_is_not_forgotten_while_it_is_in_progress() {
+    fn key_retried_late_is_kept_while_in_progress() {
         let mut case = Case::new(100);
         case.claim(0, &key("a"), 1);
         case.finish(&key("a"), None);
@@ -300,8 +303,9 @@ mod tests {
         assert_eq!(case.claim(40, &key("a"), 2), KeyClaim::Granted(id(1)));
     }
 
+    /// Another body under the same key is refused and another scope or route is another key.
     #[test]
-    fn another_body_under_the_same_key_is_refused_and_another_scope_or_route_is_another_key() {
+    fn key_is_bound_to_its_body_scope_and_route() {
         let mut case = Case::new(100);
         case.claim(0, &key("a"), 1);
         case.finish(&key("a"), Some((202, b"")));
@@ -311,8 +315,9 @@ mod tests {
         assert_eq!(case.claim(1, &named("other", None, b"{}"), 4), KeyClaim::Granted(id(4)));
     }
 
+    /// A full bucket gives up its oldest finished key and never one in progress.
     #[test]
-    fn a_full_bucket_gives_up_its_oldest_finished_key_and_never_one_in_progress() {
+    fn full_bucket_evicts_its_oldest_finished_key() {
         let mut case = Case::new(1);
         for n in 0..BUCKET as u8 {
             assert_eq!(case.claim(0, &key(&n.to_string()), n), KeyClaim::Granted(id(n)));
@@ -343,8 +348,9 @@ mod tests {
         }
     }
 
+    /// A bucket is read and written as the previous release wrote it.
     #[test]
-    fn a_bucket_is_read_and_written_as_the_previous_release_wrote_it() {
+    fn bucket_format_matches_previous_release() {
         let answered = |body: &[u8]| KeyProgress::Answered { status: 202, body: body.to_vec() };
         let all = [KeyProgress::Claimed { until: at(30) }, KeyProgress::Failed, answered(b"{\"id\":1}"), answered(b"")];
         let entry = |progress| KeyEntry { name: [1; 16], body: [0xfe; 16], id: id(3), expires: at(600), progress };

@@ -70,12 +70,12 @@ fn a_body_nested_deeper_than_127_is_refused_wherever_it_is() {
     assert!(check(deep(127).as_bytes()).is_ok());
     assert_eq!(read(&"/0".repeat(POINTER_TOKENS_MAX), &deep(127)), Ok(PointedAt::Composite));
     assert_eq!(check(deep(128).as_bytes()), Err(BodyFault::TooDeep { at: 127 }));
-    // Also where it is passed by, and where it is what the pointer names.
+    // Also where the pointer passes the deep value by, and where the pointer names it.
     let body = format!(r#"{{"a":1,"deep":{}}}"#, deep(1_000_000));
     for pointer in ["/a", "/deep", "/deep/0/0", "/none"] {
         assert_eq!(read(pointer, &body), Err(BodyFault::TooDeep { at: 14 + 126 }), "{pointer}");
     }
-    // What is no JSON is that before it is deep.
+    // A text that is not JSON is refused as that, however deep it is.
     assert!(matches!(check("[".repeat(1_000_000).as_bytes()), Err(BodyFault::NotJson { .. })));
     // Brackets in text, and beside each other, are no levels.
     let wide = format!(r#"["{}\"[[", {}[]]"#, "[{".repeat(200), "[{}],".repeat(200));
@@ -116,8 +116,9 @@ proptest! {
         prop_assert_eq!(read(&pointer, &document.to_string()), Ok(expected));
     }
 
+    /// A body is as deep as its arrays and objects within each other.
     #[test]
-    fn a_body_is_as_deep_as_its_arrays_and_objects_within_each_other(levels in prop::collection::vec(any::<bool>(), 115..140)) {
+    fn body_depth_is_its_nesting_of_arrays_and_objects(levels in prop::collection::vec(any::<bool>(), 115..140)) {
         let body = levels.iter().rev().fold("1".to_owned(), |inner, is_object| match is_object {
             true => format!(r#"{{"{{\"[":{inner}}}"#),
             false => format!(r#"["[\\",{inner}]"#),
@@ -141,7 +142,7 @@ proptest! {
     }
 }
 
-/// JSON, and what a slip makes of it.
+/// JSON texts, whole, cut off, or with characters put in and left out; and texts of parts of JSON.
 fn texts() -> impl Strategy<Value = String> {
     let escapes = r#""(\\["\\/bfnrtu]|\\u[0-9a-fA-F]{4}|\\u[dD][89a-fA-F]00|[a-z\n\t ])*""#;
     let numbers = r"-?(0|[1-9][0-9]{0,24})(\.[0-9]{0,22})?([eE][+-]?[0-9]{0,3})?";

@@ -1,20 +1,22 @@
-//! Which configuration delivers, while old and new ones live side by side.
+//! Generations: which configuration delivers, while old and new ones live side by side.
 //!
 //! After a config change Envoy makes new root contexts and drains the old ones: for minutes both run, and the old ones
 //! still get requests on connections that were kept alive. Only the newest generation starts attempts; the others
 //! accept, hand over what they accepted, and end the calls they have under way.
 //!
 //! All roots of one configuration and one version of the filter are one generation: they have one fingerprint. One
-//! record in shared data, `<name>/generation`, says which is the newest. A root makes its own the newest
+//! record in shared data, `<name>/generation`, says which generation is the newest. A root makes its own generation the
+//! newest
 //! - at its first tick, if it has served no request before: it was just configured. (A VM that was rebuilt after a trap
 //!   serves a request first, and may belong to an old configuration.)
-//! - when it serves a connection that was opened after all that were ever seen: their ids grow over the whole process,
-//!   and new connections come to the newest listener. This is how a configuration comes back (A, B, then A again):
-//!   Envoy revives its roots without telling them.
-//! - when the newest has shown no sign of life for [`LEASE`], and again none in the second after that was seen: after
-//!   the whole process stood still, all look dead for a moment.
+//! - when it serves a connection that was opened after every connection seen before: connection ids grow over the whole
+//!   process, and new connections come to the newest listener. This is how a configuration comes back (A, B, then A
+//!   again): Envoy revives its roots without telling them.
+//! - when the newest generation has shown no sign of life for [`LEASE`], and shows none in the second after a root has
+//!   seen that: after the whole process stood still, all generations look dead for a moment.
 //!
-//! Two filters of one name with different configurations, both in use, would take turns for ever: a name is for one.
+//! Two filters of one name with different configurations, both in use, would take turns for ever: a name is for one
+//! configuration.
 
 use std::time::Duration;
 
@@ -25,10 +27,10 @@ use crate::store::keys::{Keys, StoreKey, Stored};
 use crate::store::{Record, SharedStore, StoreError, Write, update};
 use crate::time::Instant;
 
-/// After a heartbeat was found lapsed its owner has this long to show that it lives.
+/// The time that the newest generation has to show a sign of life, after a root has found its heartbeat lapsed.
 const SECOND_LOOK: Duration = Duration::from_secs(1);
 
-/// The newest generation, in shared data.
+/// The record of the newest generation, in shared data.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Newest {
     fingerprint: u64,
@@ -53,42 +55,45 @@ pub fn newest(record: &[u8]) -> Result<u64, StoreError> {
     Newest::decode(record).map(|(newest, _)| newest.fingerprint)
 }
 
-/// What a root knows of the generations.
+/// The generation state of a root: its own fingerprint, and whether its generation is the newest.
 #[derive(Debug)]
 pub struct Generation {
     key: StoreKey<Newest>,
     fingerprint: u64,
-    /// No request was served and nothing was asked yet.
+    /// The root has served no request and has not asked yet which generation is the newest.
     is_fresh: bool,
     is_newest: Option<bool>,
-    /// One more than the highest id of a connection that this root served while it was the newest.
+    /// One more than the highest id of a connection that this root served while its generation was the newest.
     connection: u64,
-    /// A heartbeat of the newest that was found lapsed, and when.
+    /// A heartbeat of the newest generation that was found lapsed, and when that was found.
     lapsed: Option<(Instant, Instant)>,
 }
 
 impl Generation {
-    /// That of a root whose configuration has this fingerprint.
+    /// The generation state of a root whose configuration has this fingerprint.
     pub fn new(keys: &Keys, fingerprint: u64) -> Self {
         Self { key: keys.single(), fingerprint, is_fresh: true, is_newest: None, connection: 0, lapsed: None }
     }
 
-    /// Is it known yet which generation is the newest?
+    /// Whether the root knows by now if its generation is the newest.
     pub fn is_known(&self) -> bool {
         self.is_newest.is_some()
     }
 
-    /// Is it the newest? Not before that is [known](Self::check).
+    /// Whether the root's generation is the newest; false until [`check`](Self::check) or [`serve`](Self::serve) has
+    /// found out.
     pub fn is_newest(&self) -> bool {
         self.is_newest == Some(true)
     }
 
-    /// Is this connection newer than all this root served as the newest? An older one changes nothing.
+    /// Whether this connection is newer than all that this root served while its generation was the newest. An older
+    /// connection changes nothing.
     pub fn is_new(&self, connection: u64) -> bool {
         self.is_fresh || connection >= self.connection
     }
 
-    /// A request came on the connection of this id.
+    /// Notes a request on the connection of this id, which makes this generation the newest if the connection is newer
+    /// than all that any generation has served.
     ///
     /// # Errors
     /// The store's; what was known stays.
@@ -101,7 +106,7 @@ impl Generation {
         self.claim(store, now, connection, &mut |newest| connection > newest.connection)
     }
 
-    /// Finds out whether this generation is the newest; `Some` when that has changed.
+    /// Finds out whether this generation is the newest; returns the answer when it has changed, else `None`.
     ///
     /// # Errors
     /// The store's; what was known stays.
@@ -120,14 +125,15 @@ impl Generation {
         let claimed = self.claim(store, now, connection, &mut may);
         self.lapsed = lapsed;
         if claimed.is_err() {
-            // Who does not know does not deliver.
+            // A root that does not know does not deliver.
             self.is_newest.get_or_insert(false);
         }
         claimed?;
         Ok(self.is_newest.filter(|is_newest| was == Some(!is_newest)))
     }
 
-    /// Makes this generation the newest if `may` says so of the one that is; shows a sign of life if it is.
+    /// Makes this generation the newest if `may` allows it, given the record of the newest so far; writes a heartbeat
+    /// if this generation is the newest.
     fn claim(
         &mut self,
         store: &mut dyn SharedStore,
@@ -195,8 +201,9 @@ mod tests {
         assert!(roots.iter_mut().all(|root| tick(root, &mut store, 0)));
     }
 
+    /// A request on a connection that was kept alive makes no old root the newest.
     #[test]
-    fn a_request_on_a_connection_that_was_kept_alive_makes_no_old_root_the_newest() {
+    fn old_root_on_a_kept_connection_is_not_the_newest() {
         let mut store = MemoryStore::default();
         let (mut old, mut new) = (Generation::new(&Keys::new("g"), 1), Generation::new(&Keys::new("g"), 2));
         assert!(serve(&mut old, &mut store, 0, 7));
@@ -218,8 +225,9 @@ mod tests {
         assert!(!tick(&mut rebuilt, &mut store, 1_020));
     }
 
+    /// A configuration that comes back is the newest with its first new connection.
     #[test]
-    fn a_configuration_that_comes_back_is_the_newest_with_its_first_new_connection() {
+    fn returning_config_is_newest_on_its_first_new_connection() {
         let mut store = MemoryStore::default();
         let (mut a, mut b) = (Generation::new(&Keys::new("g"), 1), Generation::new(&Keys::new("g"), 2));
         assert!(serve(&mut a, &mut store, 0, 7));
@@ -241,8 +249,9 @@ mod tests {
         assert!(tick(&mut old, &mut store, 11_010));
     }
 
+    /// After the whole process stood still the newest is the newest.
     #[test]
-    fn after_the_whole_process_stood_still_the_newest_is_the_newest() {
+    fn newest_is_the_same_after_the_process_stood_still() {
         let mut store = MemoryStore::default();
         let (mut old, mut new) = (Generation::new(&Keys::new("g"), 1), Generation::new(&Keys::new("g"), 2));
         assert!(tick(&mut old, &mut store, 0));
@@ -253,7 +262,27 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_generation_is_read_and_written_as_the_previous_release_wrote_it() {
+    fn only_a_newer_connection_makes_its_generation_the_newest() {
+        let mut store = MemoryStore::default();
+        let (mut old, mut new) = (Generation::new(&Keys::new("g"), 1), Generation::new(&Keys::new("g"), 2));
+        assert!(serve(&mut old, &mut store, 0, 5));
+        assert!(!old.is_new(5) && old.is_new(6));
+        assert!(!serve(&mut new, &mut store, 10, 5));
+        assert!(serve(&mut new, &mut store, 20, 6));
+    }
+
+    #[test]
+    fn the_newest_is_known_once_it_was_checked() {
+        let (mut store, mut root) = (MemoryStore::default(), Generation::new(&Keys::new("g"), 7));
+        assert!(!root.is_known());
+        assert!(tick(&mut root, &mut store, 0));
+        assert!(root.is_known());
+        assert_eq!(newest(&store.values[Keys::new("g").single::<Newest>().as_str()].0), Ok(7));
+    }
+
+    /// The newest generation is read and written as the previous release wrote it.
+    #[test]
+    fn newest_format_matches_previous_release() {
         assert_recorded("newest", &Newest { fingerprint: u64::MAX, connection: 1 << 40, heartbeat: at(99) });
     }
 }

@@ -13,7 +13,7 @@
 //!
 //! "In flight" is known only to the worker that sent the attempt: should it die, the record still says `Waiting` and
 //! the attempt is made again, with the same id. That is the whole of "at least once". An event whose attempts end with
-//! their VM three times in a row is taken for what kills them, and becomes a dead letter.
+//! the death of their VM three times in a row is taken for the cause, and becomes a dead letter.
 
 use std::time::Duration;
 
@@ -25,10 +25,10 @@ use crate::store::keys::Stored;
 use crate::store::{Record, StoreError, encoded};
 use crate::time::{Instant, WallTime};
 
-/// Where a delivery stands.
+/// The stage of a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Stage {
-    /// Its next attempt is made at `due`, or later if something holds it back.
+    /// The next attempt is made at `due`, or later if something holds the delivery back.
     Waiting {
         /// The earliest time of the attempt.
         due: Instant,
@@ -39,40 +39,41 @@ pub enum Stage {
         attempts: u32,
         /// Why the delivery died.
         reason: Reason,
-        /// The earliest time of the next one.
+        /// The earliest time of the next attempt at the sink.
         due: Instant,
     },
-    /// The receiver has it.
+    /// The receiver has answered with a 2xx.
     Delivered,
     /// A dead letter, kept in the ring.
     Dead,
 }
 
 impl Stage {
-    /// Is there nothing left to do?
+    /// Whether nothing is left to do for the delivery.
     pub fn is_settled(self) -> bool {
         matches!(self, Self::Delivered | Self::Dead)
     }
 }
 
-/// An event's changing part in shared data: small, rewritten at each change. `N` is a name, borrowed when written. It
-/// names its body's id: a body with another id belongs to an event that is gone. Once all has ended it is what the
-/// [history](crate::telemetry::history) keeps.
+/// The state of an event in shared data, its changing part: small, rewritten at each change. `N` is the type of names,
+/// borrowed when written. The id is that of the body in the same slot: a state beside a body with another id counts for
+/// nothing. Once all deliveries have ended, the [history](crate::telemetry::history) keeps the state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StateRecord<N> {
     /// The event's id.
     pub id: EventId,
-    /// When it was accepted.
+    /// When the event was accepted.
     pub accepted: Instant,
-    /// The same on the wall clock.
+    /// When the event was accepted, on the wall clock.
     pub accepted_wall: WallTime,
-    /// Attempts that are not known to have ended: each may have killed its VM. Kept from the event's adoption on.
+    /// The number of attempts in a row that are not known to have ended: each may have killed its VM. Counted from the
+    /// event's adoption on, until an attempt ends.
     pub trials: u8,
     /// The event's type.
     pub event_type: N,
-    /// The name of the route it came by; empty for a redelivery, and for an event of the gateway's own.
+    /// The name of the route that the event came by; empty for a redelivery, and for an event of the gateway's own.
     pub route: N,
-    /// One for each endpoint.
+    /// The event's deliveries, one for each endpoint.
     pub deliveries: Vec<DeliveryRecord<N>>,
 }
 
@@ -83,11 +84,11 @@ pub struct DeliveryRecord<N> {
     pub endpoint: N,
     /// Attempts that have ended.
     pub attempts: u32,
-    /// The status of the last one that was answered.
+    /// The status of the last attempt that was answered.
     pub response_status: Option<u16>,
-    /// Where it stands.
+    /// The stage of the delivery.
     pub stage: Stage,
-    /// How it went so far.
+    /// The attempts so far, and the end.
     pub trail: Trail,
 }
 
@@ -109,12 +110,12 @@ impl StateRecord<&str> {
     }
 }
 
-/// What is known of an event besides its payload; written once, with the payload behind it.
+/// The metadata of an event: everything but the payload. Written once, with the payload behind it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EventMeta {
     /// The event's id.
     pub id: EventId,
-    /// Its type.
+    /// The event's type.
     pub event_type: String,
     /// The `content-type` of the payload, when it has one.
     pub content_type: Option<Vec<u8>>,
@@ -125,7 +126,7 @@ pub struct EventMeta {
 }
 
 impl EventMeta {
-    /// That of an event of the gateway's own.
+    /// The metadata of an event of the gateway's own, whose payload is JSON.
     pub fn json(id: EventId, event_type: String) -> Self {
         let content_type = Some(b"application/json".to_vec());
         Self { id, event_type, content_type, traceparent: None, tracestate: None }
@@ -140,7 +141,8 @@ impl Record for EventMeta {
     const VERSION: u8 = 1;
 }
 
-/// A record with bytes of any length behind it, which are copied once instead of passing through the serialiser.
+/// The bytes of a record with a payload behind it. The payload is copied once instead of passing through the
+/// serialiser.
 ///
 /// # Errors
 /// [`StoreError::Serialize`].
@@ -150,7 +152,7 @@ pub fn with_payload(record: &impl Record, payload: &[u8]) -> Result<Vec<u8>, Sto
     Ok(bytes)
 }
 
-/// Splits what [`with_payload`] joined.
+/// Splits the bytes of [`with_payload`] into the record and the payload.
 ///
 /// # Errors
 /// [`StoreError::UnknownFormat`].
@@ -161,15 +163,15 @@ pub fn split_payload<R: Record>(mut bytes: Vec<u8>) -> Result<(R, Vec<u8>), Stor
     Ok((record, bytes))
 }
 
-/// Attempts that are remembered of a delivery: as many as a schedule may have.
+/// The largest number of attempts that are remembered of a delivery: as many as a schedule may have.
 const ATTEMPTS_MAX: usize = 20;
 
-/// How a delivery went.
+/// The trail of a delivery: its attempts and its end.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trail {
-    /// When it ended.
+    /// When the delivery ended; `None`: not yet.
     pub ended: Option<WallTime>,
-    /// Why it became a dead letter, if it did.
+    /// Why the delivery became a dead letter, if it did.
     pub reason: Option<Reason>,
     /// The attempts that ended, oldest first.
     pub attempts: Vec<EndedAttempt>,
@@ -178,16 +180,16 @@ pub struct Trail {
 /// An attempt that ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EndedAttempt {
-    /// When it was made.
+    /// When the attempt was made.
     pub at: WallTime,
-    /// How it ended: [`Ending::code`].
+    /// How the attempt ended: [`Ending::code`].
     pub code: u16,
-    /// How long it took.
+    /// How long the attempt took, in milliseconds.
     pub millis: u32,
 }
 
 impl Trail {
-    /// Remembers an attempt.
+    /// Remembers an attempt, up to `ATTEMPTS_MAX` of them.
     pub fn push(&mut self, at: WallTime, ending: Ending, took: Duration) {
         if self.attempts.len() < ATTEMPTS_MAX {
             let millis = u32::try_from(took.as_millis()).unwrap_or(u32::MAX);
@@ -195,7 +197,7 @@ impl Trail {
         }
     }
 
-    /// It has ended.
+    /// Notes the end of the delivery, and why it became a dead letter, if it did.
     pub fn end(&mut self, at: WallTime, reason: Option<Reason>) {
         (self.ended, self.reason) = (Some(at), reason);
     }

@@ -1,4 +1,4 @@
-//! A look at all that is pending, whoever holds it.
+//! A survey of all pending events, whichever VM holds them.
 
 use std::ops::Range;
 
@@ -10,8 +10,9 @@ use crate::store::{Record, SharedStore, StoreError, is_freed};
 use crate::time::Instant;
 
 impl Partition {
-    /// Shows every event in any partition, whoever holds it, and returns how many partitions are held by a VM that
-    /// lives. Its cost is a read for each slot, and for each event that is pending one more and a copy of its body.
+    /// Calls `visit` with every event in any partition, whichever VM holds it; returns the number of partitions that
+    /// are held by a VM that lives. Costs a read for each slot, and for each pending event one more read and a copy of
+    /// its body.
     ///
     /// # Errors
     /// The store's.
@@ -46,7 +47,7 @@ impl Partition {
         Ok(living)
     }
 
-    /// The numbers of the partitions that were ever claimed, whoever holds them.
+    /// The numbers of the partitions that were ever claimed.
     ///
     /// # Errors
     /// The store's.

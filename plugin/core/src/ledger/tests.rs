@@ -110,8 +110,9 @@ fn a_lease_is_written_again_after_one_heartbeat() {
     assert_ne!(store.values[lease.as_str()], written);
 }
 
+/// An empty partition that was given up is the next to be claimed and is not adopted.
 #[test]
-fn an_empty_partition_that_was_given_up_is_the_next_to_be_claimed_and_is_not_adopted() {
+fn empty_released_partition_is_claimed_and_not_adopted() {
     let mut store = MemoryStore::default();
     let first = claim(&mut store, 1, at(1));
     claim(&mut store, 2, at(1));
@@ -120,8 +121,9 @@ fn an_empty_partition_that_was_given_up_is_the_next_to_be_claimed_and_is_not_ado
     assert_eq!(claim(&mut store, 3, at(1)).number(), 0);
 }
 
+/// A partition left with events is adopted at once and never claimed.
 #[test]
-fn a_partition_left_with_events_is_adopted_at_once_and_never_claimed() {
+fn partition_left_with_events_is_adopted_and_not_claimed() {
     let mut store = MemoryStore::default();
     let mut first = claim(&mut store, 1, at(1));
     accept(&mut first, &mut store, 1);
@@ -141,8 +143,9 @@ fn a_lease_is_safe_for_ten_seconds_after_its_last_heartbeat() {
     assert_eq!(adopt(&mut store, 2, at(19)).unwrap().0.number(), 0);
 }
 
+/// A worker that stalled past its lease learns that its partition is anothers.
 #[test]
-fn a_worker_that_stalled_past_its_lease_learns_that_its_partition_is_anothers() {
+fn stalled_worker_learns_its_partition_was_taken() {
     let mut store = MemoryStore::default();
     let mut stalled = claim(&mut store, 1, at(0));
     let (mut adopter, _) = adopt(&mut store, 2, at(10)).unwrap();
@@ -164,8 +167,9 @@ fn whoever_adopts_a_dead_workers_partition_finds_its_events() {
     assert_eq!(heir.body(&mut store, 2, meta(3).id), Ok((meta(3), b"body".to_vec())));
 }
 
+/// What a stalled worker still accepted is found by another look.
 #[test]
-fn what_a_stalled_worker_still_accepted_is_found_by_another_look() {
+fn rescan_finds_what_a_stalled_worker_accepted() {
     let mut store = MemoryStore::default();
     let mut stalled = claim(&mut store, 1, at(0));
     let (mut heir, recovered) = adopt(&mut store, 2, at(20)).unwrap();
@@ -196,8 +200,9 @@ fn a_state_whose_body_is_another_events_is_free() {
     assert_eq!(heir.body(&mut store, 0, meta(1).id), Err(StoreError::UnknownFormat));
 }
 
+/// A record of another version is not touched and its partition never counts as empty.
 #[test]
-fn a_record_of_another_version_is_not_touched_and_its_partition_never_counts_as_empty() {
+fn record_of_another_version_is_kept_with_its_partition() {
     let mut store = MemoryStore::default();
     let mut dead = claim(&mut store, 1, at(0));
     accept(&mut dead, &mut store, 1);
@@ -228,8 +233,9 @@ fn an_event_that_cannot_be_written_leaves_its_slot_free() {
     assert_eq!(accept(&mut partition, &mut store, 1), 0);
 }
 
+/// Freed bodies are one byte and the keys stay at the high water mark.
 #[test]
-fn freed_bodies_are_one_byte_and_the_keys_stay_at_the_high_water_mark() {
+fn freed_bodies_are_one_byte_and_keys_stay_bounded() {
     let mut store = MemoryStore::default();
     let mut partition = claim(&mut store, 1, at(0));
     for round in 0..100 {
@@ -243,8 +249,9 @@ fn freed_bodies_are_one_byte_and_the_keys_stay_at_the_high_water_mark() {
     assert!(bodies.map(|(_, (value, _))| value).all(|value| is_freed(value)));
 }
 
+/// A survey shows what is pending and no freed or half written slot.
 #[test]
-fn a_survey_shows_what_is_pending_and_no_freed_or_half_written_slot() {
+fn survey_shows_pending_events_only() {
     let mut store = MemoryStore::default();
     let mut partition = claim(&mut store, 1, at(0));
     let slots: Vec<u32> = (1..=3).map(|id| accept(&mut partition, &mut store, id)).collect();
@@ -255,8 +262,9 @@ fn a_survey_shows_what_is_pending_and_no_freed_or_half_written_slot() {
     assert_eq!(found, [meta(3).id]);
 }
 
+/// A lease is read and written as the previous release wrote it.
 #[test]
-fn a_lease_is_read_and_written_as_the_previous_release_wrote_it() {
+fn lease_format_matches_previous_release() {
     assert_recorded("lease held", &Lease::Held { nonce: u64::MAX, heartbeat: at(1_000_000) });
     assert_recorded("lease left", &Lease::Left);
 }

@@ -5,7 +5,7 @@ use crate::json::quoted;
 /// A pattern has at most this many segments: each is one level of recursion.
 pub const SEGMENTS_MAX: usize = 32;
 
-/// A path pattern: `/exact`, `/with/{captures}`, and a trailing `/**` for any rest, none included.
+/// A path pattern: `/exact`, `/with/{captures}`, and a trailing `/**` for any further segments, or none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PathPattern {
     pub(super) segments: Vec<Segment>,

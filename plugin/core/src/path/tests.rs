@@ -12,8 +12,9 @@ fn a_pattern_that_is_none_is_refused() {
     }
 }
 
+/// Every spelling of a path is read as that path and a dot dot is not read.
 #[test]
-fn every_spelling_of_a_path_is_read_as_that_path_and_a_dot_dot_is_not_read() {
+fn path_spellings_are_read_alike_and_dot_dot_is_refused() {
     for path in ["/a/b", "//A/./b/", "/%61/b?x=/../", "\\a/b;c=1/", "/a%2Fb#/..", "a;/%2e/b", "/a/b%5c", "/a/b%3Fx"] {
         assert!(readings(path.as_bytes()).unwrap().iter().any(|reading| reading == "/a/b"), "{path}");
     }
@@ -24,13 +25,13 @@ fn every_spelling_of_a_path_is_read_as_that_path_and_a_dot_dot_is_not_read() {
         assert_eq!(readings(path.as_bytes()), None, "{path}");
     }
     assert_eq!(readings(b"/a/..b/c...").unwrap(), ["/a/..b/c..."]);
-    // A path is bytes; what is no ASCII is told apart by how much there is of it.
+    // A path is bytes: of those that are not ASCII only the number counts.
     assert_eq!(readings(b"/a\xff%C3%A9").unwrap().first(), readings("/a%ffé".as_bytes()).unwrap().first());
 }
 
 proptest! {
-    /// What an event route takes, and what an application may that looks at the path as it came, is guarded by a rule for
-    /// the same paths: a verified path and an event route may be one.
+    /// A path that matches an event route's pattern as it came is also guarded by an inbound rule with that pattern: a
+    /// verified path may be an event route too.
     #[test]
     fn what_the_raw_path_matches_is_guarded_too(
         path in "(/(a|b|A|;x|a;x|\\.|%61|a%2Fb|a%5cb|a\\\\b|a%3Fb|%23|\\*|é)?){1,4}(\\?x)?",
@@ -42,8 +43,9 @@ proptest! {
         prop_assert!(!is_event || router.find(&readings(path.as_bytes()).unwrap()).is_some(), "{} {}", path, pattern);
     }
 
+    /// A capture takes whatever an application may take for a segment.
     #[test]
-    fn a_capture_takes_whatever_an_application_may_take_for_a_segment(
+    fn capture_takes_any_segment_an_application_may_see(
         tenant in "(a|;x|a;x|%2F|a%2Fb|a%5cb|a\\\\b|a%3Fb|%23|%00|é){1,3}",
     ) {
         let pattern = PathPattern::parse("/t/{tenant}/events").unwrap();

@@ -1,16 +1,13 @@
-//! The guard of a rollout: what is counted, and when it is too bad.
+//! The guard of a rollout: what is counted, and when the counts are too bad to go on.
 //!
 //! Every VM counts for itself, in a ring of cells, each a thirtieth of the guard's `for`, and writes its ring to
-//! `<name>/guard/<partition>/<endpoint>` once a second; whoever judges adds the rings of all. So there is one truth for
-//! all workers, and one writer for each key.
+//! `<name>/guard/<partition>/<endpoint>` once a second; whoever judges adds up the rings of all VMs. So there is one
+//! truth for all workers, and one writer for each key.
 //!
-//! A rate is breached for as long as `for` when it is breached within `for` as a whole, and in each of five stretches of
-//! it, the oldest of which began when `for` did: a bad minute is no bad five minutes, and neither is a bad start that has
-//! recovered. A stretch without anything in it says nothing, and then there is no verdict, nor where fewer than
-//! `min_events` were counted.
-//!
-//! Times are kept in buckets of which eight share an octave, as [HdrHistogram](http://hdrhistogram.org) has them: a
-//! percentile is off by an eighth at most.
+//! A threshold is breached for as long as `for` when it is breached over `for` as a whole, and in each of five
+//! stretches of `for`, the oldest of which begins where `for` begins: a bad minute is no bad five minutes, and neither
+//! is a bad start that has recovered. There is no verdict if nothing was counted in a stretch, or fewer than
+//! `min_events` in all.
 
 use std::time::Duration;
 
@@ -22,36 +19,40 @@ use crate::store::keys::{Keys, Stored};
 use crate::store::{Record, SharedStore, StoreError, read};
 use crate::time::Instant;
 
-/// Cells in `for`.
+/// The number of cells in `for`.
 const WINDOW: u64 = 30;
-/// The oldest stretch reaches back behind `for`, so that what has lasted for `for` is in it, and nothing shorter.
+/// The number of cells in a ring: those of `for`, and five more that the oldest stretch reaches back to if the first
+/// cell of `for` is empty.
 const RING: u64 = WINDOW + 5;
-/// Where each stretch begins, in cells before now, and the last one ends.
+/// The bounds of the four newer stretches, in cells before now: each stretch reaches from one bound to the next.
 const STRETCHES: [u64; 5] = [0, 7, 14, 21, WINDOW - 1];
-/// The oldest one: the first cell of `for`, or, with nothing in it, as far back as the ring does. Longer, it would hold
-/// what was before a failure that has lasted for `for`. So a breach is found a fifteenth of `for` early at the most.
+/// The oldest stretch, in cells before now: the first cell of `for` or, if that is empty, all cells from there to the
+/// end of the ring. If the stretch were longer, it would hold counts from before a failure that has lasted for `for`.
+/// So a breach is found a fifteenth of `for` early at the most.
 const OLDEST: [(u64, u64); 2] = [(WINDOW - 1, WINDOW), (WINDOW - 1, RING)];
 
 /// The thresholds of a rollout's guard. `None`: not watched.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Guard {
-    /// A smaller share of deliveries that were delivered is a breach.
+    /// The smallest share of deliveries that must succeed; a smaller share is a breach.
     pub min_success: Option<f64>,
-    /// A longer 95th percentile of the attempts is a breach.
+    /// The longest 95th percentile of the attempts' durations; a longer one is a breach.
     pub max_p95: Option<Duration>,
-    /// More openings of the breaker in 24 hours are a breach, at once.
+    /// The most openings of the breaker in 24 hours; more are a breach, at once.
     pub max_breaker_opens: Option<u32>,
-    /// A larger share of attempts answered 401 or 403 is a breach: the receiver rejects our signatures.
+    /// The largest share of attempts answered 401 or 403; a larger share is a breach: the receiver rejects our
+    /// signatures.
     pub max_unauthorized: Option<f64>,
     /// Any personal data found in an event is a breach, at once.
     pub personal_data: bool,
-    /// How long a rate must be breached.
+    /// How long a threshold must be breached: the guard's `for`.
     pub window: Duration,
-    /// Fewer deliveries, or attempts, are no verdict.
+    /// The fewest deliveries, or attempts, that give a verdict.
     pub min_events: u32,
-    /// Breached, these let no phase end.
+    /// The thresholds that let no phase end while they are breached.
     pub hold: Hold,
-    /// Are events that were selected kept until an operator resumes it? Else they are not taken.
+    /// While an endpoint is rolled back, the events that it selects are kept until an operator resumes it; else they
+    /// are not taken.
     pub keeps: bool,
 }
 
@@ -84,7 +85,7 @@ pub enum Trigger {
 }
 
 impl Trigger {
-    /// All of them.
+    /// All triggers.
     pub const ALL: [Self; 6] =
         [Self::Success, Self::P95, Self::BreakerOpens, Self::Unauthorized, Self::PersonalData, Self::Operator];
 
@@ -101,104 +102,16 @@ impl Trigger {
     }
 }
 
-/// What was counted in a stretch of time.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Counts {
-    /// Deliveries that were delivered.
-    pub delivered: u32,
-    /// Deliveries that became dead letters.
-    pub failed: u32,
-    /// Attempts.
-    pub attempts: u32,
-    /// Attempts answered 401 or 403.
-    pub unauthorized: u32,
-    /// How many attempts took how long: buckets and numbers, ascending.
-    times: Vec<(u8, u32)>,
-    /// The longest, in milliseconds.
-    longest: u32,
-}
-
-impl Counts {
-    /// Counts an attempt that ended after this time.
-    pub fn add_attempt(&mut self, ending: Ending, took: Duration) {
-        self.attempts += 1;
-        self.unauthorized += u32::from(matches!(ending, Ending::Status(401 | 403)));
-        self.add_time(bucket(took), 1);
-        self.longest = self.longest.max(u32::try_from(took.as_millis()).unwrap_or(u32::MAX));
-    }
-
-    /// Adds another's.
-    pub fn add(&mut self, other: &Self) {
-        self.delivered += other.delivered;
-        self.failed += other.failed;
-        self.attempts += other.attempts;
-        self.unauthorized += other.unauthorized;
-        self.longest = self.longest.max(other.longest);
-        for (bucket, count) in &other.times {
-            self.add_time(*bucket, *count);
-        }
-    }
-
-    fn add_time(&mut self, bucket: u8, count: u32) {
-        match self.times.binary_search_by_key(&bucket, |(bucket, _)| *bucket) {
-            Ok(at) => self.times.get_mut(at).into_iter().for_each(|(_, counted)| *counted += count),
-            Err(at) => self.times.insert(at, (bucket, count)),
-        }
-    }
-
-    /// The share of deliveries that were delivered; `None`: none has ended.
-    pub fn success(&self) -> Option<f64> {
-        share(self.delivered, self.delivered + self.failed)
-    }
-
-    /// The share of attempts answered 401 or 403; `None`: there were none.
-    pub fn unauthorized_share(&self) -> Option<f64> {
-        share(self.unauthorized, self.attempts)
-    }
-
-    /// The time that this share of the attempts stayed below; `None`: there were none.
-    pub fn percentile(&self, share: f64) -> Option<Duration> {
-        let rank = (f64::from(self.attempts) * share).ceil() as u32;
-        let mut below = 0;
-        for (bucket, count) in &self.times {
-            if below + count >= rank.max(1) {
-                let (from, to) = (floor(*bucket), floor(bucket.saturating_add(1)));
-                let within = f64::from(rank.max(1) - below) / f64::from(*count);
-                let millis = from + ((to - from) as f64 * within) as u64;
-                return Some(Duration::from_millis(millis.min(self.longest.into())));
-            }
-            below += count;
-        }
-        None
-    }
-}
-
-fn share(part: u32, whole: u32) -> Option<f64> {
-    (whole > 0).then(|| f64::from(part) / f64::from(whole))
-}
-
-/// The bucket of a time: below 8 ms each has one of its own, from there on eight share an octave.
-fn bucket(time: Duration) -> u8 {
-    let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-    let Some(octave) = millis.checked_ilog2().filter(|octave| *octave >= 3) else { return millis as u8 };
-    ((octave - 2) * 8 + (millis >> (octave - 3)) as u32 % 8).min(u32::from(u8::MAX)) as u8
-}
-
-/// The shortest time of a bucket, in milliseconds.
-fn floor(bucket: u8) -> u64 {
-    let (octave, eighth) = (u64::from(bucket) / 8, u64::from(bucket) % 8);
-    if octave == 0 { eighth } else { (8 + eighth) << (octave - 1) }
-}
-
-/// In place of an endpoint's name: what was counted of the process, those that are gone from the config included.
+/// The name of the process's counts, in place of an endpoint's name. They include endpoints that are gone from the
+/// config.
 pub const PROCESS: &str = "";
 
-/// How far back is looked: the guard's `for`, and five minutes for those who only look.
+/// How far back the counts reach: the guard's `for`; without a guard five minutes, for operators to see.
 pub fn window(guard: Option<&Guard>) -> Duration {
     guard.map_or(Duration::from_secs(300), |guard| guard.window)
 }
 
-/// What the holders of all partitions counted of an endpoint, those that are gone too.
+/// The counts of an endpoint, added up over the holders of all partitions, past ones too.
 ///
 /// # Errors
 /// The store's.
@@ -217,14 +130,14 @@ pub fn count_all(
     Ok(sum)
 }
 
-/// What one VM, or all of them together, counted: lately, and in all.
+/// The counts of one VM, or of all VMs together: a ring of recent counts, and totals.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ring {
-    /// In all.
+    /// The totals since the process began.
     pub totals: Totals,
     /// The width of a cell, in nanoseconds.
     width: u64,
-    /// Each with its number, counted from the base of the clock; ascending.
+    /// The cells with counts, in ascending order, each with its number, counted from the base of the clock.
     cells: Vec<(u64, Counts)>,
 }
 
@@ -243,7 +156,7 @@ impl Ring {
         Self { totals: Totals::default(), width: (nanos / WINDOW).max(1), cells: Vec::new() }
     }
 
-    /// Was nothing counted lately?
+    /// Says whether the ring holds no recent counts.
     pub fn is_empty(&self) -> bool {
         self.cells.is_empty()
     }
@@ -261,7 +174,8 @@ impl Ring {
         self.count(now, &Counts { delivered, failed: 1 - delivered, ..Counts::default() });
     }
 
-    /// Adds another's: its totals, and, if they are as wide, its cells: after a change of `for` they say nothing.
+    /// Adds another ring: its totals and, if they are as wide as here, its cells. After a change of `for` the old cells
+    /// are of no use.
     pub fn add(&mut self, other: &Self) {
         self.totals.add(&other.totals);
         if other.width == self.width {
@@ -269,23 +183,24 @@ impl Ring {
         }
     }
 
-    /// Forgets what is too old.
+    /// Drops the cells that are too old.
     pub fn prune(&mut self, now: Instant) {
         let number = self.number(now);
         self.cells.retain(|(cell, _)| number.saturating_sub(*cell) < RING);
     }
 
-    /// All that was counted within `for`, and not before `from`.
+    /// The counts within `for`, and not before `from`.
     pub fn total(&self, now: Instant, from: Instant) -> Counts {
         self.between(now, from, 0, WINDOW)
     }
 
-    /// The cells within `for`, oldest first, those with nothing in them too.
+    /// The counts of each cell within `for`, oldest first, empty cells too.
     pub fn series(&self, now: Instant) -> Vec<Counts> {
         (0..WINDOW).rev().map(|age| self.between(now, Instant::default(), age, age + 1)).collect()
     }
 
-    /// What is breached for long enough to roll back, and what was seen; `from`: when the current share began.
+    /// The threshold that is breached for long enough to roll back, and what was observed, in words. `from` is when the
+    /// current share began.
     pub fn judge(&self, guard: &Guard, now: Instant, from: Instant) -> Option<(Trigger, String)> {
         let whole = self.total(now, from);
         let oldest = OLDEST.map(|(to, end)| self.between(now, from, to, end));
@@ -297,7 +212,8 @@ impl Ring {
                     _ => false,
                 })
         };
-        // What says most of the cause comes first: whoever rejects the signatures delivers nothing either.
+        // The threshold that says most about the cause comes first: a receiver that rejects the signatures breaches
+        // that of success, too.
         [Trigger::Unauthorized, Trigger::Success, Trigger::P95].into_iter().find_map(|trigger| {
             let is_breached =
                 guard.is_enough(trigger, &whole) && guard.breached(trigger, &whole) && is_lasting(trigger);
@@ -334,8 +250,9 @@ impl Ring {
 }
 
 impl Guard {
-    /// What stops a promotion, given what was counted within `for`, how often the breaker has opened in 24 hours, and
-    /// what stopped it so far: a threshold that was breached lets go by a good verdict, not by there being none.
+    /// The threshold that stops a promotion, given the counts within `for`, the openings of the breaker in 24 hours,
+    /// and the threshold that stopped the promotion so far: such a threshold lets go by a good verdict, not for lack of
+    /// a verdict.
     pub fn holds(&self, whole: &Counts, opens: u32, before: Option<Trigger>) -> Option<Trigger> {
         let Hold { min_success, max_p95, max_breaker_opens } = &self.hold;
         if max_breaker_opens.is_some_and(|max| opens > max) {
@@ -349,7 +266,7 @@ impl Guard {
             .or_else(|| stops(Trigger::P95, max_p95.is_some(), above(whole.percentile(0.95), *max_p95)))
     }
 
-    /// Has the breaker opened too often?
+    /// Says whether the breaker has opened too often.
     pub fn has_opened_too_often(&self, opens: u32) -> bool {
         self.max_breaker_opens.is_some_and(|max| opens > max)
     }
@@ -368,7 +285,7 @@ impl Guard {
     }
 }
 
-/// How much there is to judge.
+/// The number of deliveries, or attempts, that a trigger is judged by.
 fn counted(trigger: Trigger, counts: &Counts) -> u32 {
     if trigger == Trigger::Success { counts.delivered + counts.failed } else { counts.attempts }
 }
@@ -381,7 +298,7 @@ fn above<T: PartialOrd>(value: Option<T>, most: Option<T>) -> bool {
     matches!((value, most), (Some(value), Some(most)) if value > most)
 }
 
-/// What was seen, in words.
+/// What was observed, in words.
 fn seen(trigger: Trigger, whole: &Counts) -> String {
     let ended = whole.delivered + whole.failed;
     match trigger {
@@ -397,8 +314,10 @@ fn seen(trigger: Trigger, whole: &Counts) -> String {
     }
 }
 
+mod counts;
 mod totals;
 
+pub use counts::Counts;
 pub use totals::Totals;
 
 #[cfg(test)]

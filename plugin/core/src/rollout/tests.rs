@@ -29,8 +29,9 @@ fn percent(progress: &Progress, plan: &Plan, hours: f64) -> u32 {
     progress.percent(plan, now(hours).wall).0 / 100
 }
 
+/// Phases promote themselves on time until one waits for an operator.
 #[test]
-fn phases_promote_themselves_on_time_until_one_waits_for_an_operator() {
+fn phases_promote_on_time_until_one_waits_for_an_operator() {
     let plan = ramp(None);
     let mut progress = Progress::under(None, &plan, now(0.0));
     let mut steps = Vec::new();
@@ -52,8 +53,9 @@ fn phases_promote_themselves_on_time_until_one_waits_for_an_operator() {
     assert!(!progress.promote(&plan, now(131.0)));
 }
 
+/// With a `start` a new process begins in the phase of the date, but not behind a phase that needs an approval.
 #[test]
-fn with_a_start_a_new_process_is_in_the_phase_of_that_date_but_behind_no_approval_it_has_not_seen() {
+fn dated_start_enters_its_phase_but_skips_no_approval() {
     let plan = ramp(Some(START));
     let phases = [(-1.0, 0), (0.0, 5), (23.9, 5), (24.1, 25), (71.9, 25), (72.1, 50), (119.0, 50), (999.0, 50)];
     for (hours, expected) in phases {
@@ -72,8 +74,9 @@ fn a_late_promotion_is_counted_from_where_it_happened() {
     assert_eq!(progress.end(&plan), Some(now(78.0).wall));
 }
 
+/// After a rollback nothing is sent until the rollout is resumed, in the same phase.
 #[test]
-fn rolled_back_nothing_is_sent_until_it_is_resumed_in_the_same_phase() {
+fn rolled_back_sends_nothing_until_resumed_in_its_phase() {
     let plan = ramp(None);
     let mut progress = Progress::under(None, &plan, now(0.0));
     progress.promote_by_itself(&plan, now(24.0));
@@ -85,8 +88,9 @@ fn rolled_back_nothing_is_sent_until_it_is_resumed_in_the_same_phase() {
     assert_eq!((percent(&progress, &plan, 400.0), progress.end(&plan)), (25, Some(now(448.0).wall)));
 }
 
+/// A rollback outlives a change of the plan, and an override does not.
 #[test]
-fn a_rollback_outlives_a_change_of_the_plan_and_an_override_does_not() {
+fn rollback_but_no_override_outlives_a_plan_change() {
     let plan = ramp(None);
     let mut progress = Progress::under(None, &plan, now(0.0));
     progress.set_percent(Percent(3000), now(1.0));
@@ -119,8 +123,9 @@ fn openings_are_counted_for_a_day() {
     assert_eq!(progress.opens.len(), OPENS_MAX);
 }
 
+/// Shares are met within half a point over a hundred thousand ids.
 #[test]
-fn shares_are_met_within_half_a_point_over_a_hundred_thousand_ids() {
+fn shares_are_met_within_half_a_point() {
     for percent in [1, 5, 25, 50, 99] {
         let share = Percent(percent * 100);
         let admitted = (0..100_000u32).filter(|id| share.admits(&uuid(*id))).count();
@@ -151,8 +156,9 @@ proptest! {
     }
 }
 
+/// Progress is read and written as the previous release wrote it.
 #[test]
-fn progress_is_read_and_written_as_the_previous_release_wrote_it() {
+fn progress_format_matches_previous_release() {
     assert_recorded("progress new", &Progress::default());
     for trigger in Trigger::ALL {
         let progress = Progress {

@@ -1,4 +1,4 @@
-//! What is signed.
+//! The attempt that is signed.
 
 use crate::ids::EventId;
 use crate::time::WallTime;
@@ -8,9 +8,9 @@ use crate::time::WallTime;
 pub struct Attempt<'a> {
     /// The event's id.
     pub id: EventId,
-    /// 1, 2, 3 …
+    /// The number of the attempt: 1, 2, 3 …
     pub number: u32,
-    /// The time that is signed: that of this attempt.
+    /// The time of this attempt, which is signed.
     pub at: WallTime,
     /// The event type.
     pub event_type: &'a str,

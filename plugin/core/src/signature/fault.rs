@@ -1,38 +1,39 @@
-//! Why a request is not taken.
+//! The faults of a request's signature.
 
 use std::fmt;
 use std::time::Duration;
 
 use crate::time::shown_duration;
 
-/// Why a request is not taken. Printed, it is one sentence that helps its sender, and tells nobody what would be right.
+/// The fault of a request's signature, for which the request is refused. Printed, a fault is one sentence that helps
+/// the sender, and tells nobody what would be right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault<'a> {
-    /// There is no signature.
+    /// The request has no signature.
     Unsigned {
-        /// The header it should be in.
+        /// The header that should carry the signature.
         header: &'a str,
     },
     /// A header of the scheme is not what it should be.
     Malformed {
-        /// Which.
+        /// The name of the header.
         header: &'a str,
-        /// What it should be.
+        /// What the header should be.
         expected: &'static str,
     },
-    /// It was signed too long ago.
+    /// The request was signed too long ago.
     Stale {
-        /// What is tolerated.
+        /// How long ago is tolerated.
         past: Duration,
     },
-    /// It was signed too far ahead.
+    /// The signed time is too far ahead.
     Early {
-        /// What is tolerated.
+        /// How far ahead is tolerated.
         future: Duration,
     },
-    /// No signature is one under a live secret.
+    /// No signature of the request fits a live secret.
     Mismatch,
-    /// No secret is live now.
+    /// No secret is live at the signed time.
     NoSecret,
 }
 

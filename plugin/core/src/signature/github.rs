@@ -1,8 +1,9 @@
 //! The scheme `github`: [what GitHub signs](https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries),
 //! HMAC-SHA256 over the body alone, in hex behind `sha256=`.
 //!
-//! It says nothing about when: a message is fresh for as long as it is not remembered. And it has one header for one
-//! secret; the signatures of further live secrets stand in a second one, which its receivers do not look at.
+//! The scheme signs no time, so no message is too old: a message that comes again is refused for as long as it is
+//! remembered. And there is one header for one signature; the signatures under further live secrets stand in a second
+//! header, which GitHub's receivers do not look at.
 
 use super::attempt::Attempt;
 use super::fault::Fault;
@@ -10,18 +11,18 @@ use super::tags::{Presented, first_and_also, hex_of, read_first_and_also, secret
 use crate::headers::{CallHeaders, Headers};
 use crate::secret::Key;
 
-/// Carries the signature under the current secret.
+/// The header with the signature under the current secret.
 pub const SIGNATURE: &str = "x-hub-signature-256";
-/// Carries those under the others.
+/// The header with the signatures under the other live secrets.
 pub const SIGNATURE_ALSO: &str = "x-hub-signature-256-also";
-/// Carries the event's id.
+/// The header with the event's id.
 pub const ID: &str = "x-github-delivery";
-/// Carries the event type.
+/// The header with the event type.
 pub const EVENT: &str = "x-github-event";
-/// All of them.
+/// All headers of the scheme.
 pub const NAMES: [&str; 4] = [SIGNATURE, SIGNATURE_ALSO, ID, EVENT];
 
-/// Before each signature.
+/// The prefix of each signature.
 const VERSION: &str = "sha256=";
 
 pub(super) fn headers<'a>(keys: impl Iterator<Item = &'a Key>, attempt: &Attempt<'a>, headers: &mut CallHeaders<'a>) {

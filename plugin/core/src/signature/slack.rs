@@ -1,8 +1,9 @@
 //! The scheme `slack`: [what Slack signs](https://docs.slack.dev/authentication/verifying-requests-from-slack),
 //! HMAC-SHA256 over `v0:timestamp:body`, in hex behind `v0=`; the timestamp, in seconds, has a header of its own.
 //!
-//! One header for one secret; the signatures of further live secrets stand in a second one, which its receivers do not
-//! look at. The event's id is the body's, where it is an event of Slack's Events API.
+//! There is one header for one signature; the signatures under further live secrets stand in a second header, which
+//! Slack's receivers do not look at. The event's id is the `event_id` of the body, where the body is an event of
+//! Slack's Events API.
 
 use super::attempt::Attempt;
 use super::fault::Fault;
@@ -11,16 +12,16 @@ use crate::headers::{CallHeaders, Headers};
 use crate::json::id_at;
 use crate::secret::Key;
 
-/// Carries the signature under the current secret.
+/// The header with the signature under the current secret.
 pub const SIGNATURE: &str = "x-slack-signature";
-/// Carries those under the others.
+/// The header with the signatures under the other live secrets.
 pub const SIGNATURE_ALSO: &str = "x-slack-signature-also";
-/// Carries the time of the attempt, Unix seconds.
+/// The header with the time of the attempt, in Unix seconds.
 pub const TIMESTAMP: &str = "x-slack-request-timestamp";
-/// All of them.
+/// All headers of the scheme.
 pub const NAMES: [&str; 3] = [SIGNATURE, SIGNATURE_ALSO, TIMESTAMP];
 
-/// Before each signature.
+/// The prefix of each signature.
 const VERSION: &str = "v0=";
 
 pub(super) fn headers<'a>(keys: impl Iterator<Item = &'a Key>, attempt: &Attempt<'a>, headers: &mut CallHeaders<'a>) {

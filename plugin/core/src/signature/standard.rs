@@ -1,8 +1,9 @@
 //! The scheme `standard`: [Standard Webhooks](https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md).
 //!
-//! Signed is `id.timestamp.body`, the timestamp in seconds. `webhook-signature` holds a signature for each live secret,
-//! with spaces between them: `v1,<base64>` is HMAC-SHA256 under a shared secret (`whsec_…`), `v1a,<base64>` Ed25519 under
-//! a private key (`whsk_…`), of which a receiver holds the public one (`whpk_…`) and so can sign nothing itself.
+//! The signed bytes are `id.timestamp.body`, the timestamp in seconds. `webhook-signature` holds a signature for each
+//! live secret, with spaces between them: `v1,<base64>` is HMAC-SHA256 under a shared secret (`whsec_…`),
+//! `v1a,<base64>` Ed25519 under a private key (`whsk_…`), of which a receiver holds the public key (`whpk_…`) and so
+//! can sign nothing itself.
 
 use base64ct::{Base64, Encoding};
 
@@ -12,24 +13,26 @@ use super::tags::{Presented, Tag, few, mac, single, timestamp};
 use crate::headers::{CallHeaders, Headers};
 use crate::secret::Key;
 
-/// Carries the signatures.
+/// The header with the signatures.
 pub const SIGNATURE: &str = "webhook-signature";
-/// Carries the event's id.
+/// The header with the event's id.
 pub const ID: &str = "webhook-id";
-/// Carries the time of the attempt, Unix seconds.
+/// The header with the time of the attempt, in Unix seconds.
 pub const TIMESTAMP: &str = "webhook-timestamp";
-/// All of them.
+/// All headers of the scheme.
 pub const NAMES: [&str; 3] = [SIGNATURE, ID, TIMESTAMP];
 
-/// Begins a shared secret: the rest is its bytes in base64.
+/// The prefix of a shared secret: the rest is its bytes in base64.
 pub const SHARED: &str = "whsec_";
-/// Begins a private key: the rest is its 32 bytes (RFC 8032's seed) in base64, and its public key behind them or not.
+/// The prefix of a private key: the rest is its 32 bytes (RFC 8032's seed) in base64, with its public key behind them
+/// or not.
 pub const PRIVATE: &str = "whsk_";
-/// Begins a public key: the rest is its 32 bytes in base64.
+/// The prefix of a public key: the rest is its 32 bytes in base64.
 pub const PUBLIC: &str = "whpk_";
 
-/// Before a signature, its version.
+/// The prefix of an HMAC-SHA256 signature: the version.
 const V1: &str = "v1,";
+/// The prefix of an Ed25519 signature: the version.
 const V1A: &str = "v1a,";
 
 pub(super) fn headers<'a>(keys: impl Iterator<Item = &'a Key>, attempt: &Attempt<'a>, headers: &mut CallHeaders<'a>) {
@@ -57,7 +60,7 @@ pub(super) fn read(headers: &Headers) -> Result<Presented, Fault<'static>> {
     };
     let mut tags = Vec::new();
     for text in single(headers, SIGNATURE)?.split(|byte| *byte == b' ').filter(|text| !text.is_empty()) {
-        // Versions to come are none of ours.
+        // Signatures of versions to come are passed over.
         if text.starts_with(V1.as_bytes()) || text.starts_with(V1A.as_bytes()) {
             tags.push(tag(text).ok_or(malformed)?);
         }
@@ -67,7 +70,7 @@ pub(super) fn read(headers: &Headers) -> Result<Presented, Fault<'static>> {
     let digits = single(headers, TIMESTAMP)?;
     let at = timestamp(digits, 1000, TIMESTAMP)?;
     if id.is_empty() || id.contains(&b'.') {
-        // With a '.' in it the same bytes would be signed for another id, another time and another body.
+        // With a '.' in the id, the same bytes would be signed for another id, another time and another body.
         return Err(Fault::Malformed { header: ID, expected: "an id without '.'" });
     }
     Ok(Presented {

@@ -1,7 +1,6 @@
 //! The scheme `stripe`: [what Stripe signs](https://docs.stripe.com/webhooks#verify-manually), HMAC-SHA256 over
 //! `timestamp.body`, as `t=<seconds>,v1=<hex>`, with a `v1` for each live secret. The key is all of the secret's text,
-//! its `whsec_` included. The event's id is the body's,
-//! where that is an `event` object.
+//! its `whsec_` included. The event's id is the `id` of the body, where the body is an `event` object.
 
 use super::attempt::Attempt;
 use super::fault::Fault;
@@ -10,7 +9,7 @@ use crate::headers::{CallHeaders, Headers};
 use crate::json::id_at;
 use crate::secret::Key;
 
-/// Carries the timestamp and the signatures.
+/// The header with the timestamp and the signatures.
 pub const SIGNATURE: &str = "stripe-signature";
 
 pub(super) fn headers<'a>(keys: impl Iterator<Item = &'a Key>, attempt: &Attempt<'a>, headers: &mut CallHeaders<'a>) {
@@ -34,7 +33,7 @@ pub(super) fn read(headers: &Headers, body: &[u8]) -> Result<Presented, Fault<'s
         } else if let Some(tag) = field.strip_prefix(b"v1=") {
             tags.push(tag_of_hex(tag).ok_or(malformed)?);
         }
-        // `v0` is of test mode only, and versions to come are none of ours.
+        // Other fields are passed over: `v0` is of test mode only, and versions to come are unknown.
     }
     let (tags, digits) = (few(tags, malformed)?, digits.ok_or(malformed)?);
     let at = timestamp(digits, 1000, SIGNATURE)?;

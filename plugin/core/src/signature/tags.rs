@@ -1,4 +1,5 @@
-//! What the schemes have in common: what a request presents, how tags are made and compared, written and read.
+//! What the schemes have in common: what a request presents, and how tags (signatures as bytes) are made and compared,
+//! written and read.
 
 use hmac::Mac;
 use sha2::{Digest, Sha256};
@@ -8,34 +9,35 @@ use crate::headers::{CallHeaders, Headers};
 use crate::secret::{Key, Secret};
 use crate::time::WallTime;
 
-/// An endpoint or a rule has at most this many secrets, and a request presents at most this many signatures. Every attempt
-/// signs the body once for each, and every request is verified with each: 8 x 77 µs for 16 KiB.
+/// The largest number of secrets of an endpoint or a rule, and of signatures that a request presents. Every attempt
+/// signs the body once for each secret, and every request is verified with each: 8 x 77 µs for 16 KiB.
 pub const SECRETS_MAX: usize = 8;
 
-/// What a verified message is known by, should it come again: its signatures and its id, 64 bits of each.
+/// The marks of a verified message, by which it is known should it come again: 64 bits of each of its signatures and of
+/// its id.
 ///
-/// All signatures it has under live secrets and all it came with, even those under secrets that are none of ours yet: it
-/// must not come again with another one of them. Where the id is part of what is signed the id will do, and a sender that
-/// signs afresh for every attempt is known again by it.
+/// The signatures are those that the message has under live secrets, and all it came with, even under secrets that are
+/// not ours yet: the message must not come again with another of its signatures. Where the id is signed, the id is the
+/// only mark: a message that its sender signs afresh for every attempt is known again by the id.
 pub type Marks = Vec<u64>;
 
 /// What the headers of a request say of its signature.
 #[derive(Debug, Default)]
 pub(super) struct Presented {
-    /// What is signed before the body.
+    /// The bytes that are signed before the body.
     pub(super) prefix: Vec<u8>,
-    /// When it was signed, where the scheme says so.
+    /// The time at which the request was signed, where the scheme signs a time.
     pub(super) at: Option<WallTime>,
-    /// Its id, where there is one.
+    /// The id of the message, where there is one.
     pub(super) id: Option<Vec<u8>>,
-    /// Is the id part of what is signed?
+    /// Whether the id is signed.
     pub(super) is_id_signed: bool,
-    /// The signatures.
+    /// The signatures that the request came with.
     pub(super) tags: Vec<Tag>,
 }
 
 impl Presented {
-    /// Is one of its signatures under this key? The one that it should be is added to `all`, where both sides can make it.
+    /// Whether one of the signatures is under this key. The right signature under a shared secret is added to `all`.
     pub(super) fn is_signed_by(&self, key: &Key, body: &[u8], all: &mut Vec<Tag>) -> bool {
         match key {
             Key::Shared(secret) => {
@@ -50,12 +52,12 @@ impl Presented {
                 Tag::Ed25519(tag) => key.verifies(&[&self.prefix, body], tag),
                 Tag::Mac(_) => false,
             }),
-            // The config lets no verifier have one.
+            // The config lets no verifier have a private key.
             Key::Private(_) => false,
         }
     }
 
-    /// By what the message is known that has these signatures under our secrets.
+    /// The marks of the message; `tags` are its signatures under our secrets.
     pub(super) fn marks(&self, mut tags: Vec<Tag>) -> Marks {
         let id = self.id.as_ref().map(|id| beginning(&Sha256::digest(id)));
         if let (Some(id), true) = (id, self.is_id_signed) {
@@ -70,7 +72,7 @@ impl Presented {
     }
 }
 
-/// A signature as bytes.
+/// A tag: a signature as bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Tag {
     /// HMAC-SHA256.
@@ -88,12 +90,12 @@ impl Tag {
     }
 }
 
-/// The beginning of a hash: chance collisions of 2^20 messages are out of reach.
+/// The first 64 bits of a hash: chance collisions of 2^20 messages are out of reach.
 fn beginning(hash: &[u8]) -> u64 {
     hash.first_chunk().copied().map_or(0, u64::from_le_bytes)
 }
 
-/// An HMAC-SHA256. Comparing it takes the same time wherever the first difference is.
+/// An HMAC-SHA256 under one of our secrets. A comparison takes the same time wherever the first difference is.
 pub(super) struct Ours(hmac::digest::CtOutput<hmac::Hmac<sha2::Sha256>>);
 
 impl Ours {
@@ -117,14 +119,14 @@ pub(super) fn hex_of(secret: &Secret, parts: &[&[u8]]) -> String {
     hex::encode(mac(secret, parts).bytes())
 }
 
-/// 64 hex digits.
+/// Parses an HMAC-SHA256 of 64 hex digits; `None` for any other text.
 pub(super) fn tag_of_hex(text: &[u8]) -> Option<Tag> {
     let mut bytes = [0; 32];
     hex::decode_to_slice(text, &mut bytes).ok()?;
     Some(Tag::Mac(bytes))
 }
 
-/// The keys that make an HMAC.
+/// The shared secrets among these keys, which make HMACs.
 pub(super) fn secrets<'a>(keys: impl Iterator<Item = &'a Key>) -> impl Iterator<Item = &'a Secret> {
     keys.filter_map(|key| match key {
         Key::Shared(secret) => Some(secret),
@@ -132,8 +134,8 @@ pub(super) fn secrets<'a>(keys: impl Iterator<Item = &'a Key>) -> impl Iterator<
     })
 }
 
-/// Puts the first signature into a header of its own and the others, while secrets rotate, into a second one: a receiver
-/// that compares the whole of the first never breaks.
+/// Puts the first signature into a header of its own and the others, while secrets rotate, into a second one: a
+/// receiver that compares the whole of the first never breaks.
 pub(super) fn first_and_also<'a>(
     headers: &mut CallHeaders<'a>,
     (name, also): (&'a str, &'a str),
@@ -163,7 +165,7 @@ pub(super) fn read_first_and_also<'n>(
     few(tags, malformed)
 }
 
-/// The tags, unless they are none or too many.
+/// Checks the number of tags: 1 to [`SECRETS_MAX`]; else the error is `malformed`.
 pub(super) fn few<'n>(tags: Vec<Tag>, malformed: Fault<'n>) -> Result<Vec<Tag>, Fault<'n>> {
     if (1..=SECRETS_MAX).contains(&tags.len()) { Ok(tags) } else { Err(malformed) }
 }
@@ -173,7 +175,7 @@ pub(super) fn single<'h, 'n>(headers: &'h Headers, header: &'n str) -> Result<&'
     headers.single(header).ok_or(Fault::Malformed { header, expected: "there exactly once" })
 }
 
-/// Digits as a time; they count this many milliseconds each from 1970 on.
+/// Parses digits as a time since 1970, in units of `millis_each` milliseconds.
 pub(super) fn timestamp<'n>(digits: &[u8], millis_each: u64, header: &'n str) -> Result<WallTime, Fault<'n>> {
     let digits = std::str::from_utf8(digits).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
     let millis = digits.and_then(|text| text.parse::<u64>().ok()).and_then(|number| number.checked_mul(millis_each));

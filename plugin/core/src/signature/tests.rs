@@ -1,4 +1,4 @@
-//! All schemes alike: what is signed is verified, and nothing else is.
+//! Tests of all schemes alike: what is signed is verified, and nothing else is.
 
 use std::borrow::Cow;
 
@@ -14,7 +14,7 @@ use crate::ids::EventId;
 const TOLERANCE: Tolerance = Tolerance { past: Duration::from_secs(300), future: Duration::from_secs(30) };
 const AT: WallTime = WallTime::from_millis(1_700_000_000_000);
 const SHARED: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
-/// Of the tests of Svix's server, as are the signatures under it.
+/// A private key from the tests of Svix's server, from which the signature under it in the test data is too.
 const PRIVATE: &str = "whsk_6Xb/dCcHpPea21PS1N9VY/NZW723CEc77N4rJCubMbfVKIDij2HKpMKkioLlX0dRqSKJp4AJ6p9lMicMFs6Kvg==";
 const PUBLIC: &str = "whpk_1SiA4o9hyqTCpIqC5V9HUakiiaeACeqfZTInDBbOir4=";
 const SCHEMES: [&str; 5] = ["timestamped", "standard", "github", "stripe", "slack"];
@@ -54,7 +54,7 @@ fn attempt(body: &[u8]) -> Attempt<'_> {
 
 type Sent = Vec<(String, Vec<u8>)>;
 
-/// What the sender sends.
+/// The headers that the sender sends with a body.
 fn sent(config: &Config, body: &[u8]) -> Sent {
     let headers = attempt_headers(&config.endpoints[0], "agent", &attempt(body));
     headers.into_iter().map(|(name, value)| (name.to_owned(), Cow::into_owned(value))).collect()
@@ -65,7 +65,7 @@ fn received(headers: &[(String, Vec<u8>)]) -> Headers {
     Headers::new(&borrowed)
 }
 
-/// What the receiver makes of it, at this time.
+/// The receiver's verdict on these headers and this body, at this time.
 fn verified<'c>(
     config: &'c Config,
     headers: &[(String, Vec<u8>)],
@@ -87,8 +87,9 @@ struct Vector {
     signature: String,
 }
 
+/// The published vectors verify and no longer when a bit is changed.
 #[test]
-fn the_published_vectors_verify_and_no_longer_when_a_bit_is_changed() {
+fn published_vectors_verify_and_changed_bits_do_not() {
     let vectors: Vec<Vector> = serde_json::from_str(include_str!("../../testdata/signatures.json")).unwrap();
     let mut seen = Vec::new();
     for vector in vectors {
@@ -134,7 +135,7 @@ fn a_signature_that_is_there_twice_is_verified() {
     }
 }
 
-/// The header that is named is the one that is sent.
+/// `timestamp_header` names the header that is sent with the time.
 #[test]
 fn the_timestamp_header_is_the_one_that_carries_the_time() {
     for scheme in SCHEMES {
@@ -149,8 +150,9 @@ fn the_timestamp_header_is_the_one_that_carries_the_time() {
     }
 }
 
+/// A private key signs what its public key verifies and another does not.
 #[test]
-fn a_private_key_signs_what_its_public_key_verifies_and_another_does_not() {
+fn private_key_signs_for_its_public_key_only() {
     let config = config(&of("standard"), &[PRIVATE], &[PUBLIC]);
     let headers = sent(&config, b"{}");
     let value = &headers.iter().find(|(name, _)| name == "webhook-signature").unwrap().1;
@@ -181,8 +183,9 @@ fn a_shared_secret_and_an_asymmetric_one_sign_side_by_side() {
     assert!(verified(&config(&of("standard"), &[PRIVATE], &[PUBLIC]), &headers, b"{}", AT).is_ok());
 }
 
+/// Two schemes sign at once and what both say of the event stands once.
 #[test]
-fn two_schemes_sign_at_once_and_what_both_say_of_the_event_stands_once() {
+fn two_schemes_sign_at_once_and_share_common_headers() {
     let config = config(
         &json!([{"scheme": "standard"}, {"scheme": "github", "secrets": [{"value": "plain"}]}]),
         &[SHARED],
@@ -212,8 +215,9 @@ fn a_signature_is_good_for_as_long_as_is_tolerated() {
     }
 }
 
+/// Headers that are none of the scheme are told apart from those that lie.
 #[test]
-fn headers_that_are_none_of_the_scheme_are_told_apart_from_those_that_lie() {
+fn malformed_headers_are_told_apart_from_forged_ones() {
     let long = vec!["0".repeat(64); SECRETS_MAX + 1].join(",");
     let cases: [(&str, &str, &str, &str); 13] = [
         ("timestamped", "x-webhook-signature", "xyz", "the header x-webhook-signature is not 64 hex digits"),

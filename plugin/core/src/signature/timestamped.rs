@@ -1,6 +1,6 @@
 //! The scheme `timestamped`: HMAC-SHA256 over `timestamp + "." + body`, in lower-case hex.
 //!
-//! The timestamp is that of the attempt, so a receiver can refuse a signature that is old without refusing a retry.
+//! The timestamp is the time of the attempt, so a receiver can refuse a signature that is old without refusing a retry.
 
 use super::attempt::Attempt;
 use super::fault::Fault;
@@ -15,22 +15,22 @@ pub const DEFAULT_PREFIX: &str = "X-Webhook-";
 /// The scheme with its header names, in lower case as HTTP/2 wants them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Timestamped {
-    /// Carries the signature under the current secret.
+    /// The header with the signature under the current secret.
     pub signature: String,
-    /// While secrets rotate: carries the signatures under the others. A header of its own, so that a receiver that
-    /// compares the whole of the first one never breaks.
+    /// While secrets rotate: the header with the signatures under the other live secrets. It is a header of its own, so
+    /// that a receiver that compares the whole of the first header never breaks.
     pub signature_also: String,
-    /// Carries the time of the attempt, Unix milliseconds.
+    /// The header with the time of the attempt, in Unix milliseconds.
     pub timestamp: String,
-    /// Carries the event's id.
+    /// The header with the event's id.
     pub id: String,
-    /// Carries the event type.
+    /// The header with the event type.
     pub event: String,
-    /// Carries the number of the attempt, from 1.
+    /// The header with the number of the attempt, from 1.
     pub attempt: String,
-    /// At a sink: carries the name of the endpoint that did not get the event.
+    /// At a sink: the header with the name of the endpoint that did not get the event.
     pub endpoint: String,
-    /// At a sink: carries why.
+    /// At a sink: the header with the reason why the delivery failed.
     pub dead_letter: String,
 }
 

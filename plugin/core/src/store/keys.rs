@@ -1,15 +1,15 @@
 //! The keys of the shared store.
 //!
-//! A key is the filter's name, the [name of what stands there](Stored::NAME), and what tells one such value from the
-//! next: `gatepost/breaker/billing`, `gatepost/state/0/17`. Only this file puts them together. A key knows the type of
-//! its value, so that no record is read where another one stands.
+//! A key is made of the filter's name, the [name of the value's type](Stored::NAME), and what tells one value of this
+//! type from another: `gatepost/breaker/billing`, `gatepost/state/0/17`. Only this file puts keys together. A key knows
+//! the type of its value, so no record is read under the key of another type.
 
 use std::fmt::{self, Display};
 use std::marker::PhantomData;
 
-/// What can stand in the store.
+/// A type whose values stand in the store.
 pub trait Stored {
-    /// The word for it in its keys. No two types share one (a test of the crate's sources).
+    /// The name of the type in keys. No two types share a name; a test of the crate's sources checks that.
     const NAME: &'static str;
 }
 
@@ -73,7 +73,7 @@ impl<R> StoreKey<R> {
     }
 }
 
-// Derived, these would ask the same of `R`.
+// Derived, `Clone` and `Debug` would ask the same of `R`.
 impl<R> Clone for StoreKey<R> {
     fn clone(&self) -> Self {
         Self::new(self.text.clone())

@@ -1,16 +1,17 @@
-//! The bytes of an example of every record, as the release before postcard wrote them with a codec of its own
-//! (`testdata/records.txt`, made at commit de30b6b). What the filter has in shared data outlives a change of the
-//! filter: so these bytes are read, and written alike. A record that changes gets a new
+//! The recorded bytes of an example of every record, as the release before postcard wrote them with a codec of its own
+//! (`testdata/records.txt`, made at commit de30b6b). The records in shared data outlive a change of the filter, so the
+//! new filter must read these bytes, and write the same ones. A record that changes gets a new
 //! [version](super::Record::VERSION), and a line of its own beside the old one.
 
 use std::fmt::Debug;
 
 use super::{Record, StoreError};
 
-/// Lines of a name, ` = `, and the bytes in hex.
+/// The recorded bytes: lines of a name, ` = `, and the bytes in hex.
 const RECORDED: &str = include_str!("../../testdata/records.txt");
 
-/// The recorded bytes are read as this record, with nothing left, and the record is written as these bytes.
+/// Asserts that the bytes recorded under `name` are read as `record`, with nothing left, and that `record` is written
+/// as these bytes.
 #[track_caller]
 pub fn assert_recorded<R: Record + Debug + PartialEq>(name: &str, record: &R) {
     let written = hex::encode(record.encode().unwrap());
@@ -23,7 +24,7 @@ pub fn assert_recorded<R: Record + Debug + PartialEq>(name: &str, record: &R) {
     assert_garbled_is_refused::<R>(&bytes);
 }
 
-/// A record that ends too early is refused wherever it ends; one with any changed byte is read or refused.
+/// Asserts that the record's bytes, cut off anywhere, are refused, and with any byte changed are read or refused.
 fn assert_garbled_is_refused<R: Record + Debug + PartialEq>(bytes: &[u8]) {
     for at in 0..bytes.len() {
         assert_eq!(R::decode(&bytes[..at]), Err(StoreError::UnknownFormat), "without what follows byte {at}");

@@ -7,7 +7,7 @@ use super::memory::MemoryStore;
 use super::*;
 use crate::store::keys::{Keys, StoreKey, Stored};
 
-/// Something of each kind that records are made of.
+/// A record with a field of each kind that records are made of.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Sample {
     items: Vec<(u8, u64)>,
@@ -59,8 +59,9 @@ fn a_duration_beyond_its_range_is_refused() {
     assert_eq!(Sample::decode(&bytes), Err(StoreError::UnknownFormat));
 }
 
+/// An update begins with the default where nothing is or was freed and writes only what it changed.
 #[test]
-fn an_update_begins_with_the_default_where_nothing_is_or_was_freed_and_writes_only_what_it_changed() {
+fn update_starts_from_default_and_writes_only_changes() {
     let mut store = MemoryStore::default();
     let push = |store: &mut MemoryStore, write| {
         update(store, &key(), |sample: &mut Sample| {

@@ -1,8 +1,9 @@
-//! How much is pending with which worker, for the metrics: each worker says it once a second, whoever asks adds it up.
+//! The backlog of each worker, for the metrics: each worker writes its own once a second, and whoever reads adds up
+//! those of all.
 //!
-//! `<name>/standing/<p>` is written by the worker whose partition `p` is, as long as anything is pending with it, and once
-//! more when nothing is. What nobody has said again for as long as a lease lasts is another worker's to say: it has
-//! adopted those deliveries by then.
+//! `<name>/standing/<p>` is written by the worker that accepts into the partition `p`, as long as it has deliveries
+//! pending, and once more when it has none. A backlog that was not written again for as long as a lease lasts does not
+//! count: another worker has adopted its deliveries by then, and counts them in its own backlog.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,13 +12,13 @@ use crate::store::keys::{Keys, Stored};
 use crate::store::{Record, SharedStore, StoreError, read};
 use crate::time::Instant;
 
-/// What is pending with one worker, or, added up, with all of them.
+/// The backlog of one worker or, added up, of all workers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Backlog {
     at: Instant,
     /// Deliveries that have not ended, by the endpoint's name.
     pub pending: Vec<(String, u32)>,
-    /// When the oldest of their events was accepted.
+    /// When the oldest event with a pending delivery was accepted.
     pub oldest: Option<Instant>,
 }
 
@@ -30,12 +31,12 @@ impl Record for Backlog {
 }
 
 impl Backlog {
-    /// Nothing is pending at this time.
+    /// An empty backlog, written at `now`.
     pub fn at(now: Instant) -> Self {
         Self { at: now, ..Self::default() }
     }
 
-    /// What is pending, added up over all workers.
+    /// The backlog of all workers, added up.
     ///
     /// # Errors
     /// The store's.
@@ -49,7 +50,7 @@ impl Backlog {
         Ok(sum)
     }
 
-    /// Adds what another worker has said, if it still holds now.
+    /// Adds the backlog of another worker, if it is not older than a lease lasts.
     pub fn add(&mut self, other: &Self) {
         if self.at.since(other.at) >= LEASE {
             return;
@@ -63,7 +64,7 @@ impl Backlog {
         self.oldest = [self.oldest, other.oldest].into_iter().flatten().min();
     }
 
-    /// How much is pending for an endpoint.
+    /// The number of pending deliveries of an endpoint.
     pub fn of(&self, endpoint: &str) -> u32 {
         self.pending.iter().find(|(name, _)| name == endpoint).map_or(0, |(_, count)| *count)
     }

@@ -1,11 +1,11 @@
-//! What became of events: a ring of those that ended, one for all workers, without their payloads.
+//! The history: a ring of the records of ended events, without their payloads; one ring for all workers.
 //!
-//! An event that is pending has its history in its own record, which survives the worker. One that has ended goes into
-//! `<name>/history/<i>`, `limits.history` slots that are used again in turn. So that no two workers write one slot, and
-//! none waits for another, each takes slots in blocks of [`BLOCK`]: `<name>/history/next`, changed by compare-and-swap,
-//! says where the next block begins, and how many slots there are, for readers whose config does not. An event costs one
-//! write when it ends. With `w` workers the last `limits.history - 16 w` events are there; an event that ended in the
-//! moment its worker died may be missing.
+//! A pending event has its history in its own record, which survives the worker. An event that has ended goes into
+//! `<name>/history/<i>`: `limits.history` slots that are used again in turn. So that no two workers write one slot, and
+//! no worker waits for another, each worker takes slots in blocks of [`BLOCK`]: `<name>/history/next`, changed by
+//! compare-and-swap, says where the next block begins, and how many slots there are, for readers whose config does not
+//! say. An event costs one write when it ends. With `w` workers the last `limits.history - 16 w` events are in the
+//! ring; an event that ended in the moment its worker died may be missing.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,19 +16,19 @@ use crate::store::{Record, SharedStore, StoreError, swap};
 /// Slots that a worker takes at once.
 pub const BLOCK: u64 = 16;
 
-/// Where a worker writes what has ended.
+/// The history as one worker writes it.
 #[derive(Debug)]
 pub struct History {
     next_block: StoreKey<NextBlock>,
     slots: KeyRow<EndedEvent>,
     size: u32,
     next: u64,
-    /// Where its block ends.
+    /// The end of the worker's block.
     end: u64,
 }
 
 impl History {
-    /// The history of a filter, with so many slots. Touches nothing.
+    /// The history of a filter, with `size` slots. Shared data is not touched.
     pub fn new(keys: &Keys, size: u32) -> Self {
         Self { next_block: keys.single(), slots: keys.row(), size, next: 0, end: 0 }
     }
@@ -36,7 +36,7 @@ impl History {
     /// Keeps the record of an event that has ended, in place of the oldest.
     ///
     /// # Errors
-    /// The store's; it is not kept then.
+    /// The store's; the record is not kept then.
     pub fn keep(&mut self, store: &mut dyn SharedStore, record: &[u8]) -> Result<(), StoreError> {
         if self.next == self.end {
             let next = swap(store, &self.next_block, |_, bytes| {
@@ -51,7 +51,7 @@ impl History {
     }
 }
 
-/// Shows the records of events that have ended, in no order, as [`History::keep`] got them.
+/// Passes the records of ended events to `visit`, in no order, as [`History::keep`] got them.
 ///
 /// # Errors
 /// The store's.
@@ -68,16 +68,16 @@ pub fn survey(store: &mut dyn SharedStore, keys: &Keys, visit: &mut dyn FnMut(&[
     Ok(())
 }
 
-/// What stands in a slot: the last [record](crate::ledger::record::StateRecord) of an event, all of whose deliveries have
-/// ended. It is written and shown as bytes.
+/// The content of a slot: the last [record](crate::ledger::record::StateRecord) of an event whose deliveries have all
+/// ended. The record is written and passed on as bytes.
 enum EndedEvent {}
 
 impl Stored for EndedEvent {
     const NAME: &'static str = "history";
 }
 
-/// Where the next block begins, and how many slots there are. Its integers are not varints, as in other records: the
-/// first version was written so.
+/// Where the next block begins, and how many slots there are. Its integers are not varints, unlike those of other
+/// records, because the first version of the filter wrote them so.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct NextBlock {
     #[serde(with = "postcard::fixint::le")]
@@ -95,7 +95,7 @@ impl Record for NextBlock {
 }
 
 impl NextBlock {
-    /// The record in these bytes. One of another version counts for nothing: its slots are used anew.
+    /// The record in these bytes. A record of another version is ignored: the slots are used anew.
     fn or_new(bytes: &[u8]) -> Self {
         Self::decode(bytes).map(|(next, _)| next).unwrap_or_default()
     }
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_the_store_does_not_take_is_missing_and_the_next_one_is_there() {
+    fn refused_entry_is_missing_and_the_next_is_kept() {
         let (mut store, mut history) = (MemoryStore::default(), History::new(&Keys::new("g"), 100));
         history.keep(&mut store, &[1]).unwrap();
         store.refuse_sets = true;
@@ -142,8 +142,9 @@ mod tests {
         assert_eq!(found(&mut store), [1, 3]);
     }
 
+    /// The next block is read and written as the previous release wrote it.
     #[test]
-    fn the_next_block_is_read_and_written_as_the_previous_release_wrote_it() {
+    fn next_block_format_matches_previous_release() {
         let next = NextBlock { number: 0x0102_0304_0506_0708, size: 1000 };
         assert_recorded("history next", &next);
     }

@@ -1,9 +1,9 @@
-//! What happened in each of the last 168 hours, for the reports of a week: one record for each endpoint and hour.
+//! Counts of each of the last 168 hours, for the reports of a week: one record for each endpoint and hour.
 //!
 //! `<name>/hours/<endpoint>/<i>`, with `i` the hour since the Unix epoch modulo 168, holds one hour for all workers.
-//! Each worker adds to it once a second what it has counted since, by compare-and-swap; so a VM that dies takes at most
-//! a second of it along, and the end of the process all of it. A record is 60 bytes, and a few more for each eighth of
-//! an octave that attempts took: 0.4 KiB at the most, and 168 of them for an endpoint.
+//! Each worker adds its new counts to the record once a second, by compare-and-swap. So at most a second of counts is
+//! lost when a VM dies, and all counts are lost at the end of the process. A record is 60 bytes, and a few more for
+//! each bucket of durations (an eighth of an octave) that is in use: some 0.4 KiB, and 168 records for an endpoint.
 
 use std::time::Duration;
 
@@ -20,28 +20,28 @@ pub const HOURS: u64 = 168;
 
 const SECONDS: u64 = 3600;
 
-/// What the counters of [`Hour::outcomes`] count, in their order: the values of the label `outcome`.
+/// The outcomes that [`Hour::outcomes`] counts, in the order of the counters: the values of the label `outcome`.
 pub const OUTCOMES: [&str; 8] = ["2xx", "3xx", "4xx", "5xx", "timeout", "reset", "connect", REJECTED];
 
-/// Envoy would not send: no attempt.
+/// The outcome of a call that Envoy refused to send, which is no attempt.
 pub const REJECTED: &str = "rejected";
 
-/// What happened to an endpoint in an hour.
+/// The counts of an endpoint in one hour.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hour {
-    /// Its number: hours since the Unix epoch.
+    /// The number of the hour, counted from the Unix epoch.
     number: u64,
     /// Deliveries that were accepted.
     pub accepted: u32,
-    /// Attempts by their outcome; what is missing at the end is 0.
+    /// Attempts by their outcome, in the order of [`OUTCOMES`]; counters that are missing at the end are 0.
     outcomes: Vec<u32>,
     /// Attempts that were not the first of their delivery.
     pub retries: u32,
     /// Deliveries that grew too old.
     pub expired: u32,
-    /// How often its breaker opened by itself.
+    /// How often the endpoint's breaker opened by itself.
     pub breaker_opens: u32,
-    /// Deliveries that were delivered or failed, attempts, and how long they took.
+    /// Deliveries that were delivered or failed, attempts, and how long the attempts took.
     pub counts: Counts,
 }
 
@@ -58,7 +58,7 @@ impl Hour {
         Self { number, ..Self::default() }
     }
 
-    /// When it began.
+    /// When the hour began.
     pub fn start(&self) -> WallTime {
         WallTime::from_millis(self.number * SECONDS * 1000)
     }
@@ -97,13 +97,13 @@ impl Hour {
         self.outcomes.get_mut(place).into_iter().for_each(|counted| *counted += count);
     }
 
-    /// Adds it to what is known of this hour.
+    /// Adds these counts to the record of the hour in shared data.
     fn write(&self, store: &mut dyn SharedStore, keys: &Keys, endpoint: &str) -> Result<(), StoreError> {
         if *self == Self::at(self.number) {
             return Ok(());
         }
         update(store, &keys.of_part(endpoint, self.number % HOURS), |hour: &mut Self| {
-            // What is there is of another week.
+            // The record in this place is of another week.
             if hour.number != self.number {
                 *hour = Self::at(self.number);
             }
@@ -122,7 +122,7 @@ impl Hour {
     }
 }
 
-/// What a worker has counted of an endpoint and not written yet.
+/// A worker's counts of an endpoint that are not written yet.
 #[derive(Debug, Default)]
 pub struct Hours {
     now: Hour,
@@ -130,12 +130,12 @@ pub struct Hours {
 }
 
 impl Hours {
-    /// Is all of it written?
+    /// Says whether all counts are written.
     pub fn is_empty(&self) -> bool {
         self.earlier.is_empty() && self.now == Hour::at(self.now.number)
     }
 
-    /// The hour of this time, to count in.
+    /// The counts of the hour of this time, to be added to.
     pub fn now(&mut self, now: WallTime) -> &mut Hour {
         let number = now.as_secs() / SECONDS;
         if self.now.number != number {
@@ -145,10 +145,10 @@ impl Hours {
         &mut self.now
     }
 
-    /// Adds it to what shared data holds.
+    /// Adds the counts to the records in shared data.
     ///
     /// # Errors
-    /// The store's; what could not be written stays.
+    /// The store's; counts that could not be written stay.
     pub fn write(&mut self, store: &mut dyn SharedStore, keys: &Keys, endpoint: &str) -> Result<(), StoreError> {
         while let Some(earlier) = self.earlier.last() {
             earlier.write(store, keys, endpoint)?;
@@ -160,8 +160,8 @@ impl Hours {
     }
 }
 
-/// What is known of the last hours of an endpoint, this one included, oldest first. Hours in which nothing happened, or
-/// of which nothing is known, are not among them.
+/// The counts of an endpoint's last hours, the current hour included, oldest first. Hours without a record are left
+/// out.
 ///
 /// # Errors
 /// The store's.
@@ -269,8 +269,9 @@ mod tests {
         assert!(size < 480, "{size}");
     }
 
+    /// An hour is read and written as the previous release wrote it.
     #[test]
-    fn an_hour_is_read_and_written_as_the_previous_release_wrote_it() {
+    fn hour_format_matches_previous_release() {
         let mut hour = Hour::at(500_000);
         (hour.accepted, hour.retries, hour.expired, hour.breaker_opens) = (1, 128, 300, 4);
         OUTCOMES.iter().for_each(|outcome| hour.outcome(outcome));

@@ -1,11 +1,12 @@
-//! What happened, as lines for Envoy's log: one for each transition an operator would ask about, none for what goes well.
+//! Lines for Envoy's log about what happened: one for each transition that an operator would ask about, none for
+//! successes.
 //!
-//! A line is `event=<what> key=value …`, the keys in a fixed order; a value that has a space, a quote or a `=` in it is a
-//! JSON string. The words are stable: scripts and alerts read them. No line holds a payload, a secret or an address.
+//! A line is `event=<what> key=value …`, the keys in a fixed order; a value that has a space, a quote or a `=` in it is
+//! a JSON string. The words are stable: scripts and alerts read them. No line holds a payload, a secret or an address.
 //!
-//! A dead endpoint does not fill a disk: of one kind of event about one endpoint [`BURST`] lines are written, then one
-//! every [`REFILL`], which says with `left_out=` how many were not. Changes by operators are all written. It is counted in
-//! each VM for itself.
+//! The rate of lines is limited, so that a dead endpoint does not fill a disk: of one kind of event about one endpoint
+//! [`BURST`] lines are written, then one every [`REFILL`], which says with `left_out=` how many were suppressed.
+//! Changes by operators are all written. Each VM limits its own lines.
 
 use std::time::Duration;
 
@@ -18,20 +19,20 @@ use crate::json::quoted;
 use crate::telemetry::notice::Notice;
 use crate::time::Instant;
 
-/// Lines of one kind about one endpoint that are written one after another.
+/// The most lines of one kind about one endpoint that are written in a burst.
 pub const BURST: u32 = 10;
 
-/// Then one is written each time this has passed.
+/// The interval at which one more line may be written after a burst.
 pub const REFILL: Duration = Duration::from_secs(10);
 
 /// The log of one VM.
 #[derive(Debug, Default)]
 pub struct Log {
-    /// As many as there are kinds of events, for each endpoint.
+    /// The buckets: for each endpoint at most one for each kind of event.
     buckets: Vec<LineBucket>,
 }
 
-/// How many lines may be written about something.
+/// The token bucket that limits the lines of one kind of event about one endpoint.
 #[derive(Debug)]
 struct LineBucket {
     event: &'static str,
@@ -41,11 +42,11 @@ struct LineBucket {
     left_out: u32,
 }
 
-/// What a line says of whom.
+/// The subject of a line: its level, its event and its endpoint.
 type LineSubject = (Level, &'static str, Option<EndpointId>);
 
 impl Log {
-    /// The line for a notice, if it is worth one and there is room for it.
+    /// The line for a notice; `None`: the notice is worth no line, or the line is suppressed.
     pub fn line(&mut self, config: &Config, notice: &Notice, now: Instant) -> Option<(Level, String)> {
         if let Notice::Changed { line } = notice {
             return Some((Level::Info, ["event=admin ", line].concat()));
@@ -63,8 +64,8 @@ impl Log {
         Some((level, line.0))
     }
 
-    /// Takes a token for a line, and returns how many lines were suppressed since the last one that was written. `None`:
-    /// the bucket is empty, and this line is suppressed too.
+    /// Takes a token for a line, and returns how many lines were suppressed since the last one that was written.
+    /// `None`: the bucket is empty, and this line is suppressed too.
     fn take(&mut self, event: &'static str, endpoint: Option<EndpointId>, now: Instant) -> Option<u32> {
         let known = self.buckets.iter().position(|bucket| bucket.event == event && bucket.endpoint == endpoint);
         let place = known.unwrap_or(self.buckets.len());
@@ -86,13 +87,13 @@ impl Log {
     }
 }
 
-/// Which line a notice is worth, if any.
+/// The subject of a notice's line; `None`: the notice is worth no line.
 fn subject(config: &Config, notice: &Notice) -> Option<LineSubject> {
     let (level, event, endpoint) = match notice {
         Notice::Request(_) | Notice::Attempt { .. } | Notice::Delivery { .. } | Notice::Gauge { .. } => return None,
-        // That is one line, whatever it changed.
+        // An operator's change is one line, which `line` makes; a removed endpoint is no line.
         Notice::Changed { .. } | Notice::RolledBackByOperator { .. } | Notice::Removed { .. } => return None,
-        // The first of a row: the others say nothing new.
+        // Only the first refusal in a row has a line: the others say nothing new.
         Notice::Refused { times, .. } if *times > 1 => return None,
         Notice::Sink { delivered: true, .. } | Notice::Adopted { events: 0, .. } => return None,
         Notice::Refused { endpoint, .. } => (Level::Warn, "refused", Some(*endpoint)),
@@ -137,7 +138,7 @@ impl Line {
         self.text(key, itoa::Buffer::new().format(value));
     }
 
-    /// Says what else there is to say.
+    /// Adds the keys that only lines about this kind of notice have.
     fn tell(&mut self, config: &Config, notice: &Notice) {
         match notice {
             Notice::Refused { endpoint, .. } => {
@@ -147,7 +148,7 @@ impl Line {
                 self.text("detail", detail);
             }
             Notice::DeadLetter { id, endpoint, reason, attempts, response_status, evicted: _ } => {
-                // Of one that is gone from the config nothing stands there yet.
+                // An endpoint that is gone from the config is not in the line yet.
                 if !config.endpoints.iter().any(|other| other.name == *endpoint) {
                     self.text("endpoint", endpoint);
                 }
@@ -221,8 +222,9 @@ mod tests {
         }
     }
 
+    /// A line is keys and values, and a value that could be misread is quoted.
     #[test]
-    fn a_line_is_keys_and_values_and_what_could_be_misread_is_quoted() {
+    fn log_line_is_key_values_with_ambiguity_quoted() {
         let config = config();
         let text = |notice: &Notice| Log::default().line(&config, notice, at(0)).unwrap().1;
         let opened = Notice::Breaker { endpoint: EndpointId(0), position: Position::Open };
@@ -242,11 +244,12 @@ mod tests {
         assert_eq!(text(&failed), r#"event=store_failed doing="reading an event" error="the host answered status 10""#);
     }
 
+    /// A dead endpoint gets ten lines, then one every ten seconds, each of which says how many were left out.
     #[test]
-    fn a_dead_endpoint_gets_ten_lines_then_one_every_ten_seconds_and_each_says_how_many_were_left_out() {
+    fn log_lines_of_a_dead_endpoint_are_limited_and_counted() {
         let (config, mut log) = (config(), Log::default());
         let mut written = Vec::new();
-        // Ten a second, for a minute.
+        // Ten lines a second, for a minute.
         for tenth in 0..600 {
             written.extend(log.line(&config, &letter("billing"), at(tenth / 10)).map(|(_, text)| text));
         }
@@ -254,7 +257,7 @@ mod tests {
         assert!(written[..10].iter().all(|line| !line.contains("left_out")));
         assert!(written[10].ends_with("response_status=none left_out=90"), "{}", written[10]);
         assert!(written[11..].iter().all(|line| line.ends_with("left_out=99")), "{written:#?}");
-        // Nobody else has less room for it.
+        // The lines of another endpoint are not limited by that.
         assert!(log.line(&config, &letter("audit"), at(59)).is_some());
     }
 

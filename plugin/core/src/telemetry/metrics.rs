@@ -1,10 +1,11 @@
-//! The metrics: their names and labels, which series there are, and what each notice changes.
+//! The metrics: their names and labels, the series of each, and the changes that each notice makes.
 //!
-//! Labels stand in the name of Envoy's stat as `label=.=value;.;`, and the tag rules of the example config turn them into
-//! labels of `/stats/prometheus`.
+//! Labels stand in the name of Envoy's stat as `label=.=value;.;`, and the tag rules of the example config turn them
+//! into labels of `/stats/prometheus`.
 //!
-//! Every series is defined soon after the start, at 0: to Prometheus a counter that appears at 1 has not increased. How
-//! many there are follows from the config: 24 for each endpoint, 7 for each route, 14 for each inbound rule, and a dozen.
+//! Every series is defined soon after the start, at 0: to Prometheus a counter that appears at 1 has not increased. The
+//! number of series follows from the config: 24 for each endpoint, 7 for each route, 14 for each inbound rule, and a
+//! dozen.
 
 use std::time::Duration;
 
@@ -33,7 +34,7 @@ const EVICTED: &str = "gatepost_dead_letters_evicted_total";
 const ADOPTED: &str = "gatepost_adopted_total";
 const DROPPED: &str = "gatepost_operational_dropped_total";
 
-/// What a series is about; the first of its labels.
+/// The subject of a series, which is its first label.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Subject {
     /// The process.
@@ -44,29 +45,29 @@ pub enum Subject {
     Endpoint(EndpointId),
     /// An inbound rule.
     Rule(RuleId),
-    /// An endpoint that the config need not know.
+    /// An endpoint that is known by name, and need not be in the config.
     Named(String),
 }
 
-/// How a metric counts.
+/// The kind of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MetricKind {
-    /// It only grows.
+    /// A value that only grows.
     Counter,
-    /// It stands at a value.
+    /// A value that rises and falls.
     Gauge,
-    /// It distributes values.
+    /// A distribution of values.
     Histogram,
 }
 
-/// A series of a subject.
+/// A series of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Series {
-    /// The metric.
+    /// The name of the metric.
     pub metric: &'static str,
-    /// How it counts.
+    /// The kind of the metric.
     pub kind: MetricKind,
-    /// The label that tells the series of a metric and a subject apart, and its value; empty: there is but one.
+    /// The label that tells the series of a metric and a subject apart, and its value; empty: there is only one series.
     pub label: (&'static str, &'static str),
 }
 
@@ -107,16 +108,16 @@ impl Series {
     }
 }
 
-/// What happens to a series.
+/// A change of a series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
     /// A counter grows by this.
     Add(u32),
-    /// A gauge stands at this value, or a histogram gets it.
+    /// A gauge is set to this value, or a histogram records it.
     Record(u64),
 }
 
-/// All subjects of a configuration, the process first; none where it only serves the admin surface.
+/// All subjects of a configuration, the process first; none if the configuration only serves the admin surface.
 pub fn subjects(config: &Config) -> impl Iterator<Item = Subject> {
     let (routes, endpoints, rules) = (config.routes.len(), config.endpoints.len(), config.inbound.len());
     let only_serves = endpoints == 0 && rules == 0;
@@ -154,7 +155,8 @@ pub fn series(subject: &Subject) -> Vec<Series> {
     }
 }
 
-/// What a notice changes: shown one by one to `change`.
+/// Passes each change of a series that follows from a notice to `change`. The function is long because it is one table,
+/// with an arm for each notice.
 pub fn changes(notice: &Notice, change: &mut dyn FnMut(&Subject, Series, Change)) {
     let mut add = |subject: Subject, series: Series| change(&subject, series, Change::Add(1));
     match notice {

@@ -1,4 +1,5 @@
-//! What happened, for metrics and logs. The engine says it once; the binding counts it and writes it down.
+//! Notices of what happened, for metrics and the log. The engine gives each notice once; the binding counts and logs
+//! it.
 
 use std::time::Duration;
 
@@ -11,180 +12,180 @@ use crate::rollout::Percent;
 use crate::rollout::guard::Trigger;
 use crate::store::StoreError;
 
-/// Something that happened.
+/// A notice of something that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {
-    /// A request was answered, or went on verified.
+    /// A request was answered, or was verified and went on.
     Request(RequestResult),
     /// An attempt ended.
     Attempt {
-        /// Where it went.
+        /// The endpoint.
         endpoint: EndpointId,
-        /// How it ended.
+        /// How the attempt ended.
         ending: Ending,
-        /// How long it took.
+        /// How long the attempt took.
         took: Duration,
     },
-    /// Envoy would not send (no host, overflow, unknown cluster): not an attempt.
+    /// Envoy refused to send a call (no host, overflow, unknown cluster), which is no attempt.
     Refused {
-        /// Where it should have gone.
+        /// The endpoint that the call was for.
         endpoint: EndpointId,
-        /// How often in a row.
+        /// How often Envoy has refused in a row.
         times: u32,
     },
     /// A delivery ended.
     Delivery {
-        /// Where it went.
+        /// The endpoint.
         endpoint: EndpointId,
-        /// How.
+        /// How the delivery ended.
         result: DeliveryResult,
-        /// Since the event was accepted.
+        /// The time since the event was accepted.
         took: Duration,
     },
     /// A delivery became a dead letter.
     DeadLetter {
-        /// The event.
+        /// The id of the event.
         id: EventId,
-        /// The endpoint's name; it may be gone from the config.
+        /// The name of the endpoint, which may be gone from the config.
         endpoint: String,
-        /// Why.
+        /// Why the delivery failed for good.
         reason: Reason,
         /// Attempts made.
         attempts: u32,
-        /// The status of the last one that was answered.
+        /// The status of the last attempt that was answered.
         response_status: Option<u16>,
-        /// Older letters that had to go for it.
+        /// The number of older letters that were dropped to make room.
         evicted: u32,
     },
-    /// A dead letter's way to the sink ended.
+    /// The last attempt to send a dead letter to the sink ended.
     Sink {
         /// The endpoint whose sink it is.
         endpoint: EndpointId,
-        /// The event.
+        /// The id of the event.
         id: EventId,
-        /// Did the sink take it?
+        /// The sink took the letter.
         delivered: bool,
     },
     /// A breaker moved.
     Breaker {
-        /// Whose.
+        /// The endpoint.
         endpoint: EndpointId,
-        /// Where to.
+        /// The position that the breaker moved to.
         position: Position,
     },
     /// The endpoint answered 410 and is disabled.
     Gone {
-        /// Which.
+        /// The endpoint.
         endpoint: EndpointId,
     },
     /// This worker took over a partition whose worker died or hung.
     Adopted {
-        /// Its number.
+        /// The number of the partition.
         partition: u32,
         /// The events found there.
         events: usize,
     },
     /// Another configuration delivers from now on, or this one does again.
     Generation {
-        /// This one?
+        /// This configuration is the newest, and delivers.
         is_newest: bool,
     },
-    /// This worker was taken for dead; what it held is another's now.
+    /// This worker was taken for dead; another worker holds its partition now.
     Lost {
         /// The partition's number.
         partition: u32,
     },
-    /// An endpoint's rollout was put to 0.
+    /// The guard rolled an endpoint back: its share is 0.
     RolledBack {
-        /// Whose.
+        /// The endpoint.
         endpoint: EndpointId,
-        /// Why.
+        /// What caused the rollback.
         trigger: Trigger,
-        /// What was seen, in words; never a value from an event.
+        /// What was observed, in words; never a value from an event.
         detail: String,
     },
-    /// An operator has put an endpoint's rollout to 0. The filter that answers operators may know it by name only.
+    /// An operator rolled an endpoint back. The filter that answers operators may know the endpoint by name only.
     RolledBackByOperator {
-        /// Its name.
+        /// The name of the endpoint.
         endpoint: String,
     },
     /// An endpoint is gone from the config: none of its gauges means anything any more.
     Removed {
-        /// Its name.
+        /// The name of the endpoint.
         endpoint: String,
     },
     /// An endpoint's rollout has entered its next phase.
     Promoted {
-        /// Whose.
+        /// The endpoint.
         endpoint: EndpointId,
         /// The number of the phase, counted from 0.
         phase: u32,
-        /// Its share.
+        /// The share of the phase.
         percent: Percent,
     },
-    /// The time of a phase is over, and it waits for an operator.
+    /// The time of a phase is over, and the phase waits for an operator.
     PhaseWaits {
-        /// Whose.
+        /// The endpoint.
         endpoint: EndpointId,
         /// The number of the phase, counted from 0.
         phase: u32,
     },
     /// The time of a phase is over, and a threshold does not let it end.
     PromotionHeld {
-        /// Whose.
+        /// The endpoint.
         endpoint: EndpointId,
-        /// Which.
+        /// The threshold that is breached.
         trigger: Trigger,
     },
-    /// Something stands at another value than before.
+    /// A gauge has another value than before.
     Gauge {
-        /// Whose; `None`: the process's.
+        /// The endpoint of the gauge; `None`: it is a gauge of the process.
         endpoint: Option<EndpointId>,
-        /// What.
+        /// The gauge.
         gauge: Gauge,
         /// The value.
         value: u64,
     },
     /// Personal data was found in an event.
     Findings {
-        /// The route it came by.
+        /// The route that took the event.
         route: RouteId,
-        /// What followed.
+        /// What the payload guard did.
         action: payload::GuardAction,
-        /// What was found, without any value.
+        /// The findings, without any value from the event.
         findings: Findings,
     },
-    /// An event of the gateway's own was not kept for this endpoint: there was no room.
+    /// An operational event was dropped for an endpoint: there was no room.
     Dropped {
-        /// Who would have got it.
+        /// The endpoint that would have got the event.
         endpoint: EndpointId,
-        /// Its type.
+        /// The type of the event.
         event_type: &'static str,
     },
     /// An operator changed something.
     Changed {
-        /// What, as a line of `key=value`.
+        /// The change, as a line of `key=value`.
         line: String,
     },
-    /// The shared data did not do what was asked.
+    /// The store failed.
     Store {
         /// What was being done.
         doing: &'static str,
-        /// Why it failed.
+        /// The error of the store.
         error: StoreError,
     },
 }
 
-/// What stands at a value, for as long as nothing changes it.
+/// A gauge: a metric that has a value until the value changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gauge {
     /// Deliveries that have not ended.
     Pending,
-    /// The age of the oldest of them, in seconds.
+    /// The age of the oldest event with a pending delivery, in seconds.
     OldestPending,
-    /// 1: its deliveries wait, by the config, an operator or a 410.
+    /// 1: the endpoint is disabled, by the config, an operator or a 410.
     Disabled,
-    /// Of a breaker: [`Position::number`](crate::egress::breaker::Position::number).
+    /// The position of a breaker: [`Position::number`](crate::egress::breaker::Position::number).
     BreakerState,
     /// The share of events that is sent, in percent, rounded up.
     RolloutPercent,
@@ -193,17 +194,17 @@ pub enum Gauge {
 }
 
 impl Gauge {
-    /// Those of an endpoint.
+    /// The gauges of an endpoint.
     pub const OF_ENDPOINTS: [Self; 4] = [Self::Pending, Self::Disabled, Self::BreakerState, Self::RolloutPercent];
-    /// Those of the process.
+    /// The gauges of the process.
     pub const OF_PROCESS: [Self; 2] = [Self::OldestPending, Self::DeadLetters];
 
-    /// The value for an endpoint that was removed from the config: one that no alert fires on.
+    /// The value for an endpoint that was removed from the config, on which no alert fires.
     pub fn of_none(self) -> u64 {
         if self == Self::RolloutPercent { 100 } else { 0 }
     }
 
-    /// The metric.
+    /// The name of the gauge's metric.
     pub fn metric(self) -> &'static str {
         match self {
             Self::Pending => "gatepost_pending",

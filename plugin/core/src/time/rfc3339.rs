@@ -15,7 +15,7 @@ pub fn serialize<S: Serializer>(time: &WallTime, serializer: S) -> Result<S::Ok,
 /// Reads a time.
 ///
 /// # Errors
-/// When there is no text, or it is no time of 1970 or later.
+/// When the value is no text, or the text is no time of 1970 or later.
 pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<WallTime, D::Error> {
     time(&String::deserialize(deserializer)?)
 }
@@ -24,7 +24,7 @@ fn time<E: Error>(text: &str) -> Result<WallTime, E> {
     WallTime::parse(text).ok_or_else(|| E::custom("expected a time such as 2026-11-23T14:00:00Z"))
 }
 
-/// The same for a time that may be `null`.
+/// Wall-clock times that may be `null`: for `#[serde(with = "rfc3339::option")]`.
 pub mod option {
     use super::{Deserialize, Deserializer, Serializer, WallTime, time};
 
@@ -42,7 +42,7 @@ pub mod option {
     /// Reads a time or `null`.
     ///
     /// # Errors
-    /// When it is neither.
+    /// When the value is neither.
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<WallTime>, D::Error> {
         Option::<String>::deserialize(deserializer)?.map(|text| time(&text)).transpose()
     }

@@ -55,8 +55,9 @@ mod tests {
     use super::*;
     use crate::check::document::read;
 
+    /// A loopback address and a socket in the file system are of this machine alone.
     #[test]
-    fn a_loopback_address_and_a_socket_in_the_file_system_are_of_this_machine_alone() {
+    fn loopback_addresses_and_unix_sockets_are_local() {
         let is_local = |text: &str| Listener(&read(text).unwrap()).is_loopback();
         assert!(is_local("address: { socket_address: { address: 127.8.0.1, port_value: 1 } }"));
         assert!(is_local("address: { socket_address: { address: '::1', port_value: 1 } }"));

@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_asks_for_more_than_a_path_or_in_other_words_may_take_it() {
+    fn route_with_header_or_regex_match_is_a_maybe() {
         assert_eq!(fit("{prefix: /, headers: [{name: x-a, present_match: true}]}", "/events"), Fit::Maybe);
         assert_eq!(fit("safe_regex: {regex: '/events/.*'}", "/events"), Fit::Maybe);
     }

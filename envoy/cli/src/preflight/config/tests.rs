@@ -32,8 +32,9 @@ fn a_line_that_is_no_yaml_is_told_and_not_shown() {
     assert!(told.starts_with("Fail config: neither YAML nor JSON: ") && !told.contains("do-not-show-me"), "{told}");
 }
 
+/// A good config passes also inside an Envoy config and as text.
 #[test]
-fn a_good_config_passes_also_inside_an_envoy_config_and_as_text() {
+fn good_config_passes_bare_in_envoy_config_and_as_text() {
     let checks = checked(GOOD);
     assert!(checks.len() == 8 && checks.iter().all(|line| line.starts_with("Pass ")), "{checks:#?}");
     let plugin: Value = serde_saphyr::from_str(GOOD).unwrap();
@@ -53,8 +54,9 @@ fn a_variable_may_stand_in_envoys_config() {
     assert!(checked(&whole.to_string()).contains(&"Pass config: secret: the one that was tried".to_owned()));
 }
 
+/// The scheme that was tried is to be the configs with its secrets.
 #[test]
-fn the_scheme_that_was_tried_is_to_be_the_configs_with_its_secrets() {
+fn tried_scheme_and_secrets_must_match_the_config() {
     let with = |signature: &str| GOOD.replacen("name: billing,", &format!("name: billing, signature: {signature},"), 1);
     let slack = with("{scheme: slack}");
     assert!(checked(&slack).iter().any(|line| {

@@ -24,8 +24,9 @@ fn other(scheme: Scheme, key: &[u8]) -> Case {
     }
 }
 
+/// Each scheme verifies its own and is known where another is due.
 #[test]
-fn each_scheme_verifies_its_own_and_is_known_where_another_is_due() {
+fn each_scheme_verifies_and_is_recognised_if_unexpected() {
     for scheme in Scheme::ALL {
         let verdict = other(scheme, SECRET.as_bytes()).secret(own_secret(scheme)).judge();
         assert!(verdict.verified, "{scheme:?}: {:?}", verdict.findings);
@@ -115,8 +116,9 @@ fn faults_of_a_signature_by_a_private_key_are_told_too() {
     ]);
 }
 
+/// While secrets rotate the further signature of GitHub and Slack will do too.
 #[test]
-fn while_secrets_rotate_the_further_signature_of_github_and_slack_will_do_too() {
+fn extra_github_or_slack_signature_verifies_in_rotation() {
     for (scheme, name) in [(Scheme::Github, "X-Hub-Signature-256"), (Scheme::Slack, "X-Slack-Signature")] {
         let case = other(scheme, SECRET.as_bytes());
         let value = case.headers.last().unwrap().1.clone();

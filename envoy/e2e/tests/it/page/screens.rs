@@ -47,8 +47,9 @@ fn slow(delays: &[f64], times: usize) -> Value {
     json!({"replies": replies, "then": {"delay": 0.02}})
 }
 
+/// Healthy troubled and rolled back it can be read by everybody.
 #[test]
-fn healthy_troubled_and_rolled_back_it_can_be_read_by_everybody() -> Result<()> {
+fn page_is_accessible_healthy_troubled_and_rolled_back() -> Result<()> {
     let policy = json!({
         "retry": {"delays": ["0s", "2s"]}, "breaker": {"failures": 5, "window": "120s", "open": "60s"},
     });

@@ -65,8 +65,9 @@ fn the_config_and_the_rules_are_well_formed() -> Result<()> {
     Ok(())
 }
 
+/// Each alert fires for its cause and not when there is little traffic.
 #[test]
-fn each_alert_fires_for_its_cause_and_not_when_there_is_little_traffic() -> Result<()> {
+fn each_alert_fires_for_its_cause_and_not_on_low_traffic() -> Result<()> {
     if has("promtool")? {
         run(Command::new("promtool").args(["test", "rules"]).args(files("tests")?))?;
     }

@@ -11,8 +11,9 @@ use serde_json::{Value, json};
 use super::files::{Rule, read, rules, run};
 use super::site::DEADLINE;
 
+/// Alertmanager takes its config and sends each alert to the receiver of its severity.
 #[test]
-fn alertmanager_takes_its_config_and_sends_each_alert_to_the_receiver_of_its_severity() -> Result<()> {
+fn alertmanager_routes_each_alert_by_severity() -> Result<()> {
     if !has("amtool")? {
         return Ok(());
     }
@@ -52,8 +53,9 @@ fn alert(name: &str, severity: &str, instance: &str, endpoint: &str) -> Value {
     labels
 }
 
+/// A gateway that is down silences its other alerts but not personal data.
 #[test]
-fn a_gateway_that_is_down_silences_its_other_alerts_but_not_personal_data() -> Result<()> {
+fn gateway_down_silences_its_alerts_except_personal_data() -> Result<()> {
     if !has(PROGRAM)? {
         return Ok(());
     }

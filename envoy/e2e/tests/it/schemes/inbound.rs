@@ -60,8 +60,9 @@ impl Sender<'_> {
     }
 }
 
+/// What a library signs with either live secret arrives marked and anything else gets 401.
 #[test]
-fn what_a_library_signs_with_either_live_secret_arrives_marked_and_anything_else_gets_401() -> Result<()> {
+fn either_live_secret_is_accepted_and_others_get_401() -> Result<()> {
     let application = Application::start()?;
     let rules = SCHEMES.map(|scheme| rule(scheme.name, &scheme, &[scheme.old, scheme.new]));
     let gateway = start(&application, &rules)?;
@@ -95,8 +96,9 @@ fn what_a_library_signs_with_either_live_secret_arrives_marked_and_anything_else
     Ok(())
 }
 
+/// A message that a library sends again is acknowledged and arrives once.
 #[test]
-fn a_message_that_a_library_sends_again_is_acknowledged_and_arrives_once() -> Result<()> {
+fn repeated_library_message_is_acknowledged_and_seen_once() -> Result<()> {
     let application = Application::start()?;
     let gateway = start(&application, &SCHEMES.map(|scheme| rule(scheme.name, &scheme, &[scheme.old, scheme.new])))?;
     for scheme in SCHEMES {
@@ -114,8 +116,9 @@ fn a_message_that_a_library_sends_again_is_acknowledged_and_arrives_once() -> Re
     Ok(())
 }
 
+/// One rule may hold a shared secret and a public key for a sender that moves from one to the other.
 #[test]
-fn one_rule_may_hold_a_shared_secret_and_a_public_key_for_a_sender_that_moves_from_one_to_the_other() -> Result<()> {
+fn rule_with_shared_secret_and_public_key_accepts_both() -> Result<()> {
     let [standard, asymmetric, ..] = SCHEMES;
     let application = Application::start()?;
     let gateway = start(&application, &[rule("moving", &standard, &[standard.old, asymmetric.old])])?;
@@ -133,7 +136,7 @@ fn one_rule_may_hold_a_shared_secret_and_a_public_key_for_a_sender_that_moves_fr
 
 /// Slack posts commands and what people click as forms.
 #[test]
-fn a_form_that_slack_posts_holds_no_id_and_is_known_when_it_comes_again() -> Result<()> {
+fn slack_form_without_an_id_is_deduplicated() -> Result<()> {
     let slack = SCHEMES[4];
     let application = Application::start()?;
     let gateway = start(&application, &[rule("slack", &slack, &[slack.old])])?;

@@ -45,8 +45,9 @@ pub fn is_read_by_all(scheme: &Scheme, key: Key, headers: &Headers, body: &[u8],
     Ok(())
 }
 
+/// Every library accepts every delivery of its scheme and none that was tampered with.
 #[test]
-fn every_library_accepts_every_delivery_of_its_scheme_and_none_that_was_tampered_with() -> Result<()> {
+fn every_library_accepts_deliveries_and_refuses_tampered() -> Result<()> {
     let application = Application::start()?;
     let endpoints = SCHEMES.map(|scheme| signing(&scheme, &[json!({"value": scheme.old.signs})]));
     let gateway = Gateway::start(&setup(&application, &endpoints))?;
@@ -94,8 +95,9 @@ fn tells_of_the_event(scheme: &Scheme, headers: &Headers, id: &str, event: &str)
     }
 }
 
+/// An endpoint that signs in two schemes is read by receivers of either.
 #[test]
-fn an_endpoint_that_signs_in_two_schemes_is_read_by_receivers_of_either() -> Result<()> {
+fn endpoint_signing_in_two_schemes_is_read_by_either() -> Result<()> {
     let [standard, asymmetric, github, stripe, slack] = SCHEMES;
     let application = Application::start()?;
     let value = |key: Key| json!({"value": key.signs});

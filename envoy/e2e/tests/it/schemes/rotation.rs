@@ -57,8 +57,9 @@ fn is_signed_with_one_alone(scheme: &Scheme, arrival: &Arrival, key: Key, other:
     Ok(())
 }
 
+/// While two secrets are live receivers of the first verify and after the switch those of the second.
 #[test]
-fn while_two_secrets_are_live_receivers_of_the_first_verify_and_after_the_switch_those_of_the_second() -> Result<()> {
+fn receivers_verify_before_and_after_the_secret_switch() -> Result<()> {
     let application = Application::start()?;
     let (old, new) =
         (|scheme: &Scheme| json!({"value": scheme.old.signs}), |scheme: &Scheme| json!({"value": scheme.new.signs}));
@@ -82,7 +83,7 @@ fn while_two_secrets_are_live_receivers_of_the_first_verify_and_after_the_switch
 
 /// No second rollout: one config holds what was, what is, and what will be.
 #[test]
-fn only_secrets_of_this_time_sign_and_the_next_one_takes_over_when_its_time_comes() -> Result<()> {
+fn only_current_secrets_sign_and_the_next_takes_over() -> Result<()> {
     let application = Application::start()?;
     let date = |seconds: u64| jiff::Timestamp::from_second(i64::try_from(seconds).unwrap()).unwrap().to_string();
     let timed = |new_from: u64, old_until: u64| {

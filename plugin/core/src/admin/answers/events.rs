@@ -1,34 +1,34 @@
-//! Events, their deliveries, and those of them that became dead letters.
+//! Answers about events, their deliveries and dead letters.
 
 use serde::{Deserialize, Serialize};
 
 use super::{Process, Word};
 use crate::time::{WallTime, rfc3339};
 
-/// `GET events/<id>`: what became of an event.
+/// The answer to `GET events/<id>`: what became of an event.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(default)]
 pub struct EventDeliveries {
-    /// Who answers.
+    /// The process that answers.
     #[serde(flatten)]
     pub process: Process,
     /// The event.
     #[serde(flatten)]
     pub event: EventView,
-    /// Its deliveries, redeliveries too, in the order of their acceptance.
+    /// The deliveries of the event, redeliveries too, in the order of their acceptance.
     pub deliveries: Vec<DeliveryView>,
 }
 
-/// `GET deliveries`: those that a filter lets through.
+/// The answer to `GET deliveries`: the deliveries that a filter lets through.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(default)]
 pub struct Deliveries {
-    /// Who answers.
+    /// The process that answers.
     #[serde(flatten)]
     pub process: Process,
-    /// The newest first, as many as the limit.
+    /// The deliveries, newest first, as many as the limit.
     pub deliveries: Vec<ListedDelivery>,
-    /// How many there are, whatever the limit.
+    /// How many the filter lets through, whatever the limit.
     pub total: u64,
 }
 
@@ -36,7 +36,7 @@ pub struct Deliveries {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(default)]
 pub struct ListedDelivery {
-    /// Its event.
+    /// The event of the delivery.
     #[serde(flatten)]
     pub event: EventView,
     /// The delivery.
@@ -48,14 +48,14 @@ pub struct ListedDelivery {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(default)]
 pub struct EventView {
-    /// Its id.
+    /// The id of the event.
     pub id: String,
-    /// Its type.
+    /// The type of the event.
     pub event: String,
-    /// The route that took it; `None`: it is the gateway's own, or was delivered again.
+    /// The route that took the event; `None`: the event is the gateway's own, or was delivered again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub route: Option<String>,
-    /// When it was accepted.
+    /// When the event was accepted.
     #[serde(with = "rfc3339")]
     pub accepted_at: WallTime,
 }
@@ -64,16 +64,16 @@ pub struct EventView {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(default)]
 pub struct DeliveryView {
-    /// The endpoint.
+    /// The name of the endpoint.
     pub endpoint: String,
     /// `pending`, `held`, `delivered`, `failed` or `expired`.
     pub status: Word,
-    /// Why it became a dead letter.
+    /// Why the delivery became a dead letter, if it did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<Word>,
     /// The attempts that ended, oldest first.
     pub attempts: Vec<AttemptView>,
-    /// When it ended.
+    /// When the delivery ended.
     #[serde(with = "rfc3339::option", skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<WallTime>,
 }
@@ -82,27 +82,27 @@ pub struct DeliveryView {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(default)]
 pub struct AttemptView {
-    /// When it was made.
+    /// When the attempt was made.
     #[serde(with = "rfc3339")]
     pub at: WallTime,
-    /// `2xx`, `5xx`, `timeout`, ….
+    /// How the attempt ended: `2xx`, `5xx`, `timeout`, ….
     pub outcome: Word,
     /// The answer's status, where there was one.
     pub response_status: Option<u16>,
-    /// How long it took.
+    /// How long the attempt took, in milliseconds.
     pub ms: u64,
 }
 
-/// `GET dead-letters`: those that a filter lets through.
+/// The answer to `GET dead-letters`: the dead letters that a filter lets through.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(default)]
 pub struct Letters {
-    /// Who answers.
+    /// The process that answers.
     #[serde(flatten)]
     pub process: Process,
-    /// The oldest first, as many as the limit.
+    /// The dead letters, oldest first, as many as the limit.
     pub dead_letters: Vec<LetterView>,
-    /// How many there are, whatever the limit.
+    /// How many the filter lets through, whatever the limit.
     pub total: u64,
 }
 
@@ -110,7 +110,7 @@ pub struct Letters {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(default)]
 pub struct LetterView {
-    /// Names the delivery.
+    /// The name of the delivery: the event's id and the endpoint's name, with a dot between.
     pub delivery: String,
     /// The event's id.
     pub id: String,
@@ -118,11 +118,11 @@ pub struct LetterView {
     pub event: String,
     /// The endpoint that did not get it.
     pub endpoint: String,
-    /// Why: `failed`, `expired`, `overflow`, `endpoint_removed` or `poison`.
+    /// Why the delivery failed for good: `failed`, `expired`, `overflow`, `endpoint_removed` or `poison`.
     pub reason: Word,
     /// Attempts made.
     pub attempts: u64,
-    /// What the last one was answered, where it was.
+    /// The status of the last attempt that was answered, if one was.
     pub response_status: Option<u16>,
     /// When the event was accepted.
     #[serde(with = "rfc3339")]
@@ -130,15 +130,15 @@ pub struct LetterView {
     /// When the delivery ended.
     #[serde(with = "rfc3339")]
     pub died_at: WallTime,
-    /// The size of its body.
+    /// The size of the body, in bytes.
     pub bytes: u64,
 }
 
-/// `POST dead-letters/redeliver`, and the same of one letter.
+/// The answer to `POST dead-letters/redeliver` and to `POST dead-letters/<delivery>/redeliver`.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(default)]
 pub struct Redelivered {
-    /// Who answers.
+    /// The process that answers.
     #[serde(flatten)]
     pub process: Process,
     /// Letters that are delivered again.

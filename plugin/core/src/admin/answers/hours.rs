@@ -1,28 +1,28 @@
-//! What happened hour by hour.
+//! The answer with the counts of an endpoint by the hour.
 
 use serde::{Deserialize, Serialize};
 
 use super::Process;
 use crate::time::{WallTime, rfc3339};
 
-/// `GET hours`: an endpoint, hour by hour.
+/// The answer to `GET hours`: the counts of an endpoint by the hour.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(default)]
 pub struct HoursView {
-    /// Who answers.
+    /// The process that answers.
     #[serde(flatten)]
     pub process: Process,
     /// The endpoint's name.
     pub endpoint: String,
-    /// Oldest first; those in which nothing happened are left out.
+    /// The hours, oldest first; hours in which nothing happened are left out.
     pub hours: Vec<HourView>,
 }
 
-/// What happened to an endpoint in an hour.
+/// The counts of an endpoint in one hour.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(default)]
 pub struct HourView {
-    /// When it began.
+    /// When the hour began.
     #[serde(with = "rfc3339")]
     pub hour: WallTime,
     /// Deliveries that were accepted.
@@ -41,9 +41,9 @@ pub struct HourView {
     pub expired: u64,
     /// How often the breaker opened by itself.
     pub breaker_opens: u64,
-    /// Half of the attempts took no longer.
+    /// The median of the attempts' durations, in milliseconds.
     pub p50_ms: Option<u64>,
-    /// All but one in twenty took no longer.
+    /// The 95th percentile of the attempts' durations, in milliseconds.
     pub p95_ms: Option<u64>,
 }
 
@@ -69,6 +69,6 @@ pub struct Outcomes {
     pub reset: u64,
     /// No connection could be made.
     pub connect: u64,
-    /// Envoy would not send: no attempt.
+    /// Refused by Envoy, which did not send: no attempt.
     pub rejected: u64,
 }

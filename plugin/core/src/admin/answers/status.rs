@@ -1,4 +1,4 @@
-//! How the gateway stands.
+//! The answer with the status of the gateway.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,44 +6,44 @@ use super::{Process, Word};
 use crate::rollout::serialize_percent;
 use crate::time::{WallTime, rfc3339};
 
-/// `GET status`, and the answer to every command that changes something: how the gateway stands.
+/// The status of the gateway: the answer to `GET status`, and to the commands that change how the gateway stands.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(default)]
 pub struct Status {
-    /// Who answers.
+    /// The process that answers.
     #[serde(flatten)]
     pub process: Process,
     /// The filter's version.
     pub version: String,
-    /// The gateway's clock.
+    /// The time on the gateway's clock.
     #[serde(with = "rfc3339")]
     pub now: WallTime,
-    /// What the token allows, `read` or `operate`: a page need not offer what will be refused.
+    /// The role of the token, `read` or `operate`: a page need not offer commands that will be refused.
     pub role: Word,
-    /// `enabled`, `paused` or `disabled`.
+    /// The state that is in force: `enabled`, `paused` or `disabled`.
     pub state: Word,
     /// The config's state, where an operator put another one over it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub configured: Option<Word>,
-    /// Why, in the operator's words.
+    /// The operator's reason for the override.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// Since when.
+    /// When the operator set the override.
     #[serde(with = "rfc3339::option", skip_serializing_if = "Option::is_none")]
     pub since: Option<WallTime>,
     /// New events are refused.
     pub draining: bool,
-    /// Workers that live.
+    /// The number of live workers.
     pub workers: u64,
     /// Deliveries that have not ended.
     pub pending: u64,
-    /// The age of the oldest of them.
+    /// The age of the oldest event with a pending delivery, in seconds.
     pub oldest_pending_seconds: Option<u64>,
     /// Dead letters that are kept.
     pub dead_letters: u64,
-    /// What the process has counted; `accepted` are events.
+    /// The counts of the process; `accepted` are events.
     pub counters: Counters,
-    /// Those of the config, in its order.
+    /// The endpoints, in the order of the config.
     pub endpoints: Vec<EndpointView>,
 }
 
@@ -54,31 +54,31 @@ impl Status {
     }
 }
 
-/// How an endpoint stands.
+/// The status of an endpoint.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(default)]
 pub struct EndpointView {
-    /// Its name.
+    /// The name of the endpoint.
     pub name: String,
-    /// Its deliveries wait.
+    /// The endpoint is disabled: its deliveries wait.
     pub disabled: bool,
-    /// By whom: `config`, `gone` (it answered 410) or `operator`.
+    /// What disabled the endpoint: `config`, `gone` (the receiver answered 410) or `operator`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub disabled_by: Option<Word>,
-    /// Its circuit breaker.
+    /// The endpoint's circuit breaker.
     pub breaker: BreakerView,
-    /// Its rollout.
+    /// The endpoint's rollout.
     pub rollout: RolloutView,
-    /// How often its breaker opened within 24 hours.
+    /// How often the endpoint's breaker opened in the last 24 hours.
     pub breaker_opens_24h: u64,
-    /// What was counted of it; `accepted` are deliveries.
+    /// The counts of the endpoint; `accepted` are deliveries.
     pub counters: Counters,
-    /// When its last attempt was made.
+    /// When the last attempt was made.
     #[serde(with = "rfc3339::option")]
     pub last_attempt_at: Option<WallTime>,
-    /// What the guard judges.
+    /// The counts that the guard judges.
     pub window: WindowView,
-    /// The same time in equal parts, oldest first: what a small chart needs.
+    /// The counts of the guard's window in equal parts, oldest first, for a small chart.
     pub series: Vec<Part>,
     /// Deliveries that have not ended.
     pub pending: u64,
@@ -86,57 +86,58 @@ pub struct EndpointView {
     pub dead_letters: u64,
 }
 
-/// A circuit breaker.
+/// The status of a circuit breaker.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(default)]
 pub struct BreakerView {
-    /// `closed`, `open` or `half_open`.
+    /// The position of the breaker: `closed`, `open` or `half_open`.
     pub state: Word,
-    /// Until the next probe.
+    /// Seconds until the next probe.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seconds_left: Option<u64>,
 }
 
-/// The rollout of an endpoint.
+/// The status of an endpoint's rollout.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(default)]
 pub struct RolloutView {
-    /// The share of the events that is sent.
+    /// The share of the events that is sent, in percent.
     #[serde(serialize_with = "serialize_percent")]
     pub percent: f64,
-    /// `fixed`, `overridden`, `scheduled`, `running`, `waiting`, `held`, `complete` or `rolled_back`.
+    /// The stage of the rollout: `fixed`, `overridden`, `scheduled`, `running`, `waiting`, `held`, `complete` or
+    /// `rolled_back`.
     pub state: Word,
     /// The phase, counted from 1; `None`: the config has no phases.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub phase: Option<u64>,
-    /// How many there are.
+    /// The number of phases.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub phases: Option<u64>,
-    /// When it began.
+    /// When the phase began, or will begin.
     #[serde(with = "rfc3339::option", skip_serializing_if = "Option::is_none")]
     pub phase_since: Option<WallTime>,
-    /// When it ends at the earliest; `None`: never, it is the last.
+    /// When the phase ends at the earliest; `None`: never, the phase is the last.
     #[serde(with = "rfc3339::option", skip_serializing_if = "Option::is_none")]
     pub phase_until: Option<WallTime>,
     /// The threshold that holds the promotion.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub breached: Option<Word>,
-    /// Why it is rolled back.
+    /// Why the rollout was rolled back, if it was.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<Word>,
-    /// What was seen then.
+    /// What was observed when the rollout was rolled back, in words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
-    /// When that was.
+    /// When the rollout was rolled back.
     #[serde(with = "rfc3339::option", skip_serializing_if = "Option::is_none")]
     pub since: Option<WallTime>,
 }
 
-/// What was counted since the process began.
+/// The counts since the process began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default)]
 pub struct Counters {
-    /// Deliveries, or, of the process, events.
+    /// Accepted deliveries or, in the counts of the process, accepted events.
     pub accepted: u64,
     /// Attempts.
     pub attempts: u64,
@@ -148,11 +149,11 @@ pub struct Counters {
     pub expired: u64,
 }
 
-/// What was counted within the guard's `for`.
+/// The counts within the guard's window, its `for`.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(default)]
 pub struct WindowView {
-    /// How long that is.
+    /// The length of the window, in seconds.
     pub seconds: u64,
     /// Deliveries that arrived.
     pub delivered: u64,
@@ -162,16 +163,16 @@ pub struct WindowView {
     pub attempts: u64,
     /// Attempts answered 401 or 403.
     pub unauthorized: u64,
-    /// The share of the deliveries that arrived; `None`: none has ended.
+    /// The share of the deliveries that arrived, in percent; `None`: no delivery has ended.
     #[serde(serialize_with = "serialize_percent")]
     pub success_percent: Option<f64>,
-    /// Half of the attempts took no longer.
+    /// The median of the attempts' durations, in milliseconds.
     pub p50_ms: Option<u64>,
-    /// All but one in twenty took no longer.
+    /// The 95th percentile of the attempts' durations, in milliseconds.
     pub p95_ms: Option<u64>,
 }
 
-/// A part of the window.
+/// The counts of one part of the guard's window.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(default)]
 pub struct Part {
@@ -179,6 +180,6 @@ pub struct Part {
     pub delivered: u64,
     /// Deliveries that failed for good.
     pub failed: u64,
-    /// All attempts but one in twenty took no longer.
+    /// The 95th percentile of the attempts' durations, in milliseconds.
     pub p95_ms: Option<u64>,
 }

@@ -27,8 +27,9 @@ fn a_recorded_answer_is_read_and_written_again_to_the_byte() {
     assert_read_and_written_alike::<Problem>(include_str!("tests/personal_data.json"));
 }
 
+/// Answers of newer and of older gateways are read all the same.
 #[test]
-fn an_answer_of_a_newer_or_an_older_gateway_is_read_all_the_same() {
+fn answer_of_another_gateway_version_is_read() {
     let newer = r#"{"instance":"i","state":"asleep","mood":{"good":true},"endpoints":[{"name":"a","breaker":{"state":"ajar"}}]}"#;
     let status: Status = serde_json::from_str(newer).unwrap();
     assert_eq!((&*status.state, &*status.endpoints[0].breaker.state), ("asleep", "ajar"));

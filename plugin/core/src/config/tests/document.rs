@@ -148,8 +148,9 @@ fn fields_that_no_struct_has_are_skipped() {
     assert!(parse(&bytes, &env).unwrap().enabled);
 }
 
+/// Of a key that stands twice in a struct the last counts as in all of protobuf.
 #[test]
-fn of_a_key_that_stands_twice_in_a_struct_the_last_counts_as_in_all_of_protobuf() {
+fn last_of_a_repeated_struct_key_counts() {
     let first = message(&json!({"enabled": "yes"})).encode_to_vec();
     let bytes = [first, message(&minimal()).encode_to_vec()].concat();
     assert!(parse(&bytes, &env).unwrap().enabled);
@@ -162,8 +163,9 @@ fn varint(number: usize) -> Vec<u8> {
 }
 
 proptest! {
+    /// No bytes make the parser panic and every problem is one line.
     #[test]
-    fn no_bytes_make_the_parser_panic_and_every_problem_is_one_line(bytes: Vec<u8>, text in "\\PC{0,40}") {
+    fn any_bytes_parse_without_panic_into_one_line_problems(bytes: Vec<u8>, text in "\\PC{0,40}") {
         for bytes in [bytes, format!("{{{text:?}:1}}").into_bytes(), text.into_bytes()] {
             for line in lines(&parse(&bytes, &env).unwrap_err()) {
                 prop_assert!(!line.contains(['\n', '\r']), "{line:?}");

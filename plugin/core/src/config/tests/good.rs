@@ -125,8 +125,9 @@ fn every_limit_has_its_effect() {
     assert_eq!(good(&full()).limits, expected);
 }
 
+/// An event goes to the endpoints that subscribe and that its route feeds.
 #[test]
-fn an_event_goes_to_the_endpoints_that_subscribe_and_that_its_route_feeds() {
+fn event_goes_to_subscribed_endpoints_its_route_feeds() {
     let mut config = full();
     put(
         &mut config,
@@ -204,8 +205,9 @@ fn nothing_printed_of_a_configuration_holds_a_secret() {
     assert!(!printed.contains("hunter"));
 }
 
+/// A fraction may be text as Envoy hands on those in a YAML file.
 #[test]
-fn a_fraction_may_be_text_as_envoy_hands_on_those_in_a_yaml_file() {
+fn fraction_may_be_given_as_text() {
     let mut tree = minimal();
     tree["endpoints"][0]["retry"] = json!({"jitter": "0.2"});
     tree["endpoints"][0]["rate"] = json!({"per_second": "0.5", "burst": 1});

@@ -35,8 +35,9 @@ fn refused_once(config: &Value, expected: &str) {
     assert!(lines.len() == 1 && lines[0].starts_with(expected), "{lines:#?}\nand not {expected}");
 }
 
+/// A rule gets the documented defaults and needs neither routes nor endpoints.
 #[test]
-fn a_rule_gets_the_documented_defaults_and_needs_neither_routes_nor_endpoints() {
+fn rule_gets_defaults_without_routes_or_endpoints() {
     let config = good(&verifying(json!({})));
     assert!(!config.enabled && config.routes.is_empty() && config.endpoints.is_empty());
     let rule = &config.inbound[0];
@@ -127,8 +128,9 @@ fn a_secret_is_read_as_its_scheme_has_it() {
     assert_eq!((keys(0), keys(1)), (1, 2));
 }
 
+/// A secret that its scheme cannot use is refused and not shown.
 #[test]
-fn a_secret_that_its_scheme_cannot_use_is_refused_and_not_shown() {
+fn secret_unfit_for_its_scheme_is_refused_and_not_shown() {
     let standard = json!({"scheme": "standard"});
     let key = "endpoints[0].secrets[0].value: is no key of scheme standard; expected whsec_<base64>, or an Ed25519 key";
     for (secret, signature, expected) in [

@@ -12,8 +12,9 @@ fn without_the_section_nothing_is_looked_for() {
     assert!(good(&minimal()).payload_guard.is_none());
 }
 
+/// An empty section looks for what is documented and rejects it.
 #[test]
-fn an_empty_section_looks_for_what_is_documented_and_rejects_it() {
+fn empty_section_gets_the_documented_defaults() {
     let guard = guard(json!({}));
     assert!(!guard.ids_only);
     assert_eq!(guard.action, GuardAction::Reject);

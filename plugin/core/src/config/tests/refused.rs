@@ -62,8 +62,9 @@ fn a_line_says_where_what_and_what_was_expected() {
     );
 }
 
+/// An unknown key is refused at every level with the likely one.
 #[test]
-fn an_unknown_key_is_refused_at_every_level_with_the_likely_one() {
+fn unknown_key_is_refused_with_a_suggestion() {
     each_is_refused(&[
         ("/enable", json!(true), "enable", "is not a known key (did you mean enabled?)"),
         ("/limits", json!({"bodyy": 1}), "limits.bodyy", "is not a known key (did you mean body?)"),
@@ -83,8 +84,9 @@ fn an_unknown_key_is_refused_at_every_level_with_the_likely_one() {
     ]);
 }
 
+/// An admin surface without a good token or path is refused and no token is shown.
 #[test]
-fn an_admin_surface_without_a_good_token_or_path_is_refused_and_no_token_is_shown() {
+fn bad_admin_token_or_path_is_refused_and_not_shown() {
     let with_token = |token: Value| json!({"tokens": [token]});
     each_is_refused(&[
         ("/admin", json!({}), "admin.tokens", "is missing"),

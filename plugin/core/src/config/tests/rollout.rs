@@ -17,8 +17,9 @@ fn hours(hours: u64) -> Option<Duration> {
     Some(Duration::from_secs(hours * 3600))
 }
 
+/// Without the section every event goes everywhere and nothing is watched.
 #[test]
-fn without_the_section_every_event_goes_everywhere_and_nothing_is_watched() {
+fn without_rollout_events_go_everywhere_unwatched() {
     let rollout = good(&minimal()).rollout;
     assert_eq!((rollout.plan.percent, rollout.plan.phases.len()), (Percent::ALL, 0));
     assert!(rollout.key.is_none() && rollout.guard.is_none());

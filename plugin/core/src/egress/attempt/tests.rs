@@ -39,7 +39,7 @@ fn printed(headers: CallHeaders<'_>) -> Vec<String> {
     headers.iter().map(|(name, value)| format!("{name}: {}", String::from_utf8_lossy(value))).collect()
 }
 
-/// Of the body and time of [`attempt`] under `my-secret`: the published vector of the scheme.
+/// The signature of the body and time of [`attempt`] under `my-secret`: the published vector of the scheme.
 const SIGNATURE: &str = "5846e63e92eace31580d4c87e75255c05084bea61855b29df8f20efe5beda21f";
 
 #[test]
@@ -65,8 +65,9 @@ fn an_attempt_has_the_headers_of_the_contract_and_no_other() {
     );
 }
 
+/// While secrets rotate the others sign in a header of their own.
 #[test]
-fn while_secrets_rotate_the_others_sign_in_a_header_of_their_own() {
+fn rotating_secrets_sign_in_a_header_of_their_own() {
     let config = config();
     let attempt = attempt(None, None);
     let under = |secret: &str| {
@@ -89,8 +90,9 @@ fn while_secrets_rotate_the_others_sign_in_a_header_of_their_own() {
     );
 }
 
+/// A sink can verify a dead letter and gets none of the endpoints own headers.
 #[test]
-fn a_sink_can_verify_a_dead_letter_and_gets_none_of_the_endpoints_own_headers() {
+fn dead_letter_is_signed_and_lacks_the_endpoints_headers() {
     let config = config();
     let url = Url { scheme: "http".into(), authority: "dlq".into(), path: "/failed".into() };
     let sink = Sink { cluster: "dlq".into(), url };

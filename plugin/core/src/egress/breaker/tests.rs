@@ -105,8 +105,9 @@ fn a_probe_that_succeeds_closes_it_and_forgets_the_failures() {
     assert_eq!(fail(&mut breaker, at(62)), Effect::Counted);
 }
 
+/// A probe that fails opens it for the whole time again even after the window.
 #[test]
-fn a_probe_that_fails_opens_it_for_the_whole_time_again_even_after_the_window() {
+fn failed_probe_opens_for_the_whole_time_again() {
     let mut breaker = opened(at(0));
     let (probe, _) = breaker.claim_probe(at(1000), OWNER, TIMEOUT).unwrap();
     let effect = breaker.report(at(1001), Permit::Probe(probe), Signal::Failure, false, &policy());
@@ -114,8 +115,9 @@ fn a_probe_that_fails_opens_it_for_the_whole_time_again_even_after_the_window() 
     assert_eq!(breaker.admission(at(1060)), Admission::Wait { until: at(1061) });
 }
 
+/// A probe whose VM died lapses and its late result counts for nothing.
 #[test]
-fn a_probe_whose_vm_died_lapses_and_its_late_result_counts_for_nothing() {
+fn dead_vms_probe_lapses_and_its_late_result_is_ignored() {
     let mut breaker = opened(at(0));
     let (lost, _) = breaker.claim_probe(at(60), OWNER, TIMEOUT).unwrap();
     assert_eq!(breaker.admission(at(74)), Admission::Wait { until: at(75) });
@@ -149,8 +151,9 @@ fn an_answer_from_before_it_opened_counts_for_nothing() {
     assert_eq!(breaker.report(at(63), early, Signal::Failure, false, &policy()), Effect::Unchanged);
 }
 
+/// Counting deliveries passes over attempts that will be made again.
 #[test]
-fn counting_deliveries_passes_over_attempts_that_will_be_made_again() {
+fn counting_deliveries_ignores_attempts_to_be_retried() {
     let policy = BreakerPolicy { count: Count::Deliveries, failures: 1, ..policy() };
     let mut breaker = Breaker::default();
     let admitted = permit(&breaker, at(0));
@@ -161,7 +164,7 @@ fn counting_deliveries_passes_over_attempts_that_will_be_made_again() {
     assert_eq!(effect, Effect::Moved(Position::Open));
 }
 
-/// One step of a random life: some time passes, then an attempt is asked for and perhaps one of those out comes back.
+/// One step of a random run: some time passes, then an attempt may ask to leave, and one of those under way may end.
 #[derive(Clone, Debug)]
 struct Step {
     pause: u64,
@@ -176,8 +179,9 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 proptest! {
+    /// No life lets two live probes out or an attempt out while open.
     #[test]
-    fn no_life_lets_two_live_probes_out_or_an_attempt_out_while_open(steps in steps()) {
+    fn breaker_never_has_two_live_probes_or_leaks_when_open(steps in steps()) {
         let mut breaker = Breaker::default();
         let mut out: Vec<Permit> = Vec::new();
         let mut now = 0;
@@ -215,7 +219,7 @@ proptest! {
     }
 }
 
-/// It is a part of the endpoint's record, and here one by itself.
+/// A breaker is a part of the endpoint's record; here it is a record by itself.
 impl Stored for Breaker {
     const NAME: &'static str = "breaker alone";
 }
@@ -224,8 +228,9 @@ impl Record for Breaker {
     const VERSION: u8 = 1;
 }
 
+/// Every position is read and written as the previous release wrote it.
 #[test]
-fn every_position_is_read_and_written_as_the_previous_release_wrote_it() {
+fn breaker_format_matches_previous_release() {
     let probe = Probe { owner: u64::MAX, deadline: at(15) };
     let states = [
         ("closed", BreakerState::Closed { failures: vec![at(1), at(2)] }),

@@ -15,8 +15,9 @@ fn two() -> String {
     format!("{}, {}", billing(""), endpoint("audit", ""))
 }
 
+/// A producer that waits is answered 200 when every delivery is made.
 #[test]
-fn a_producer_that_waits_is_answered_200_when_every_delivery_is_made() {
+fn waiting_producer_gets_200_when_all_is_delivered() {
     let mut process = Process::with(1, DELIVERED, &two());
     assert!(process.offer(0, 7).answer.is_err());
     let sent = process.sent();
@@ -45,7 +46,7 @@ fn it_is_answered_502_when_one_has_failed() {
 }
 
 #[test]
-fn it_is_answered_202_pending_when_its_time_is_over_and_delivery_goes_on() {
+fn timed_out_wait_is_answered_202_and_delivery_goes_on() {
     let mut process = Process::with(1, DELIVERED, &billing(""));
     process.offer(0, 7);
     let sent = process.only();
@@ -85,8 +86,9 @@ fn it_does_not_wait_for_an_endpoint_that_is_disabled() {
     assert!(body.contains(r#"{"endpoint":"billing","status":"held","attempts":0}"#), "{body}");
 }
 
+/// A client that went away is not answered, and its event goes on.
 #[test]
-fn a_client_that_went_away_is_not_answered_and_its_event_goes_on() {
+fn gone_client_is_not_answered_and_its_event_goes_on() {
     let mut process = Process::with(1, DELIVERED, &billing(""));
     let slot = process.offer(0, 7).answer.unwrap_err();
     process.run(0, |engine, _| engine.producer_gone(7, slot));
@@ -108,8 +110,9 @@ fn offer_with_key(process: &mut Process, worker: usize, stream: u32, body: &[u8]
     process.run(worker, |engine, world| engine.handle_event(world, offer))
 }
 
+/// Requests with the same idempotency key get the same answer on any worker, and are one event.
 #[test]
-fn the_same_key_gives_the_same_answer_on_any_worker_and_one_event() {
+fn same_key_gives_same_answer_on_any_worker() {
     let mut process = Process::new(2, &billing(""));
     let first = offer_with_key(&mut process, 0, 1, b"{}").answer.unwrap();
     let again = offer_with_key(&mut process, 1, 2, b"{}");
@@ -121,8 +124,9 @@ fn the_same_key_gives_the_same_answer_on_any_worker_and_one_event() {
     assert_eq!(offer_with_key(&mut process, 1, 3, b"[]").answer.unwrap().status, 422);
 }
 
+/// A request whose idempotency key is in progress is answered 409, until the first request's answer settles the key.
 #[test]
-fn a_key_in_progress_is_answered_409_and_settled_with_the_answer() {
+fn key_in_progress_is_answered_409_until_settled() {
     let mut process = Process::with(2, DELIVERED, &billing(""));
     offer_with_key(&mut process, 0, 1, b"{}");
     assert_eq!(offer_with_key(&mut process, 1, 2, b"{}").answer.unwrap().status, 409);

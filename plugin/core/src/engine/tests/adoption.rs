@@ -1,8 +1,8 @@
-//! What one worker accepted and another delivers: after a death, a stall, or a change of the configuration.
+//! Events that one worker accepted and another delivers: after a death, a stall, or a change of the configuration.
 
 use super::*;
 
-/// The config of a process whose only endpoint is called so.
+/// The config of a process whose only endpoint has this name.
 fn config_of(endpoint_name: &str) -> Rc<Config> {
     let process = Process::new(1, &endpoint(endpoint_name, ""));
     Rc::clone(process.workers[0].config())
@@ -24,14 +24,15 @@ fn lease(process: &Process, partition: u32) -> usize {
     process.store.values[&format!("g/lease/{partition}")].0.len()
 }
 
+/// A living worker delivers the event that a dead worker accepted, with the same id.
 #[test]
-fn a_living_worker_delivers_what_a_dead_one_accepted_with_the_same_id() {
+fn dead_workers_event_is_delivered_with_the_same_id() {
     let mut process = Process::new(2, &billing(""));
     process.offer(0, 1);
     let sent = process.only();
     let config = Rc::clone(process.workers[0].config());
     let id = header(&sent, "x-webhook-id");
-    // The worker dies with its attempt under way, and what takes its place has nothing to do with it.
+    // The worker dies with its attempt under way; the engine in its place knows nothing of the attempt.
     replace(&mut process, 0, &config);
     assert!(process.pass(9_900).is_empty());
     let again = process.pass(1_200);
@@ -84,11 +85,12 @@ fn a_worker_that_was_taken_for_dead_forgets_what_it_held() {
     assert_eq!(process.sent().len(), 1);
 }
 
+/// An event that was handed over may kill three VMs, too, before it becomes a dead letter.
 #[test]
-fn an_event_that_was_handed_over_may_kill_three_vms_too_before_it_is_a_dead_letter() {
+fn handed_over_event_may_kill_three_vms_before_it_dies() {
     let mut process = Process::new(2, &billing(""));
     process.offer(0, 1);
-    // Its worker ends without an attempt.
+    // The worker of the event ends without an attempt.
     process.run(0, |engine, world| engine.close(world));
     let config = Rc::clone(process.workers[0].config());
     let mut deaths = 0;
@@ -99,15 +101,16 @@ fn an_event_that_was_handed_over_may_kill_three_vms_too_before_it_is_a_dead_lett
     assert_eq!((deaths, process.letters()), (3, 1));
 }
 
+/// An event that kills every VM that attempts it becomes a dead letter at its third adoption.
 #[test]
-fn an_event_that_kills_whoever_attempts_it_is_a_dead_letter_when_it_is_adopted_the_third_time() {
+fn poison_event_is_a_dead_letter_at_its_third_adoption() {
     let mut process = Process::new(2, &billing(""));
     process.offer(0, 1);
     process.offer_event(0, 2, "refunded", b"{}");
     let config = Rc::clone(process.workers[0].config());
     let mut adoptions = 0;
     while process.letters() == 0 {
-        // The other event is delivered, this one's attempt never ends.
+        // The event `refunded` is delivered; the attempt of the other event never ends.
         let sent = process.sent();
         for sent in &sent {
             if header(sent, "x-webhook-event").as_deref() == Some("refunded") {
@@ -146,15 +149,16 @@ fn an_attempt_that_ended_makes_an_adopted_event_innocent() {
     assert_eq!(process.letters(), 0);
 }
 
+/// After a config change only the newest generation starts attempts.
 #[test]
-fn after_a_config_change_only_the_newest_generation_starts_attempts() {
+fn only_the_newest_generation_starts_attempts() {
     let mut process = Process::new(2, &billing(r#", "retry": {"delays": ["0s", "2s"]}"#));
     process.offer(0, 1);
     let first = process.only();
     let newer = config_of("billing");
     replace(&mut process, 1, &newer);
     process.run(1, Engine::handle_timeout);
-    // The old one still accepts, on a connection that was kept alive; what it has under way may end.
+    // The old generation still accepts, on a connection that was kept alive, and its attempt under way may end.
     process.offer(0, 2);
     process.end(&first, Ending::Status(503));
     let sent = process.pass(4_000);
@@ -163,8 +167,9 @@ fn after_a_config_change_only_the_newest_generation_starts_attempts() {
     assert_eq!(process.workers[0].queue.waiting, 0);
 }
 
+/// A delivery whose endpoint is gone from the new config is a dead letter.
 #[test]
-fn a_delivery_whose_endpoint_is_gone_from_the_new_config_is_a_dead_letter() {
+fn delivery_to_a_removed_endpoint_is_a_dead_letter() {
     let mut process = Process::new(2, &billing(r#", "retry": {"delays": ["5s"]}"#));
     process.offer(0, 1);
     process.run(0, Engine::handle_timeout);
@@ -174,8 +179,9 @@ fn a_delivery_whose_endpoint_is_gone_from_the_new_config_is_a_dead_letter() {
     assert_eq!((process.letters(), process.body_bytes()), (1, 1));
 }
 
+/// Under a new config that is disabled nothing is sent, and deliveries that wait go on waiting.
 #[test]
-fn under_a_new_config_that_is_off_nothing_is_sent_and_what_waits_waits() {
+fn disabled_new_config_sends_nothing_and_keeps_the_queue() {
     let mut process = Process::new(3, &billing(""));
     process.run(0, Engine::handle_timeout);
     let route = r#"{"name": "r", "match": {"path": "/e"}, "event": "paid"}"#;
@@ -185,15 +191,16 @@ fn under_a_new_config_that_is_off_nothing_is_sent_and_what_waits_waits() {
     process.run(1, Engine::handle_timeout);
     process.offer(0, 1);
     assert!(process.pass(30_000).is_empty());
-    // On again.
+    // A configuration that is on again.
     let newer = config_of("billing");
     replace(&mut process, 2, &newer);
     process.run(2, Engine::handle_timeout);
     assert_eq!(process.pass(2_000).len(), 1);
 }
 
+/// A config that comes back delivers again with its first new connection.
 #[test]
-fn a_config_that_comes_back_delivers_again_with_its_first_new_connection() {
+fn returning_config_delivers_on_its_first_new_connection() {
     let mut process = Process::new(2, &billing(""));
     process.run(0, Engine::handle_timeout);
     let newer = format!("{}, {}", billing(""), endpoint("audit", r#", "events": ["never"]"#));
@@ -222,8 +229,9 @@ fn a_config_that_comes_back_delivers_again_with_its_first_new_connection() {
     assert_eq!(process.only().worker, 0);
 }
 
+/// A producer whose event is handed over is answered that the event is pending.
 #[test]
-fn a_producer_whose_event_is_handed_over_is_answered_that_it_goes_on() {
+fn producer_of_a_handed_over_event_is_answered_202() {
     let mut process = Process::with(2, r#", "ack": "delivered""#, &billing(""));
     assert!(process.offer(0, 1).answer.is_err());
     process.run(0, Engine::handle_timeout);
@@ -238,8 +246,9 @@ fn a_producer_whose_event_is_handed_over_is_answered_that_it_goes_on() {
     assert_eq!(answers.len(), 1);
 }
 
+/// A root that ends gives its partition up as soon as its attempts have ended.
 #[test]
-fn a_root_that_ends_gives_its_partition_up_as_soon_as_its_attempts_have_ended() {
+fn ending_root_releases_its_partition_after_its_attempts() {
     let mut process = Process::new(2, &billing(""));
     process.offer(0, 1);
     let sent = process.only();
@@ -261,8 +270,9 @@ fn adoption_is_told_once_with_the_number_of_events() {
     assert_eq!(adopted(&process.poll().1), [3]);
 }
 
+/// An event under way to two endpoints when its worker dies counts one trial.
 #[test]
-fn an_event_under_way_to_two_endpoints_when_its_worker_dies_is_blamed_once() {
+fn event_in_two_attempts_is_blamed_once_per_death() {
     let both = format!("{}, {}", billing(""), endpoint("audit", ""));
     let mut process = Process::new(2, &both);
     process.offer(0, 1);
@@ -276,8 +286,9 @@ fn an_event_under_way_to_two_endpoints_when_its_worker_dies_is_blamed_once() {
     assert_eq!((process.letters(), process.sent().len()), (0, 2));
 }
 
+/// A partition with an event that could not be taken up is never taken for empty.
 #[test]
-fn a_partition_with_an_event_that_could_not_be_taken_up_is_never_taken_for_empty() {
+fn partition_with_an_unadopted_event_is_never_empty() {
     let mut process = Process::new(2, &billing(r#", "retry": {"delays": ["5s"]}"#));
     process.offer(0, 1);
     process.run(0, Engine::handle_timeout);

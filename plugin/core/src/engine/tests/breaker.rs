@@ -2,7 +2,7 @@ use super::*;
 
 const QUICK: &str = r#", "retry": {"delays": ["0s"]}, "breaker": {"failures": 5, "open": "60s"}, "timeout": "10s""#;
 
-/// Two workers, five failures behind them, and three deliveries waiting in each.
+/// Two workers after five failures, which have opened the breaker, with three deliveries waiting in each worker.
 fn opened() -> Process {
     let mut process = Process::new(2, &billing(QUICK));
     for worker in [0, 1, 0, 1, 0] {
@@ -17,21 +17,22 @@ fn opened() -> Process {
     process
 }
 
+/// No attempt leaves while the breaker is open, whichever worker counted the failures.
 #[test]
-fn nothing_leaves_while_it_is_open_whichever_worker_counted_the_failures() {
+fn open_breaker_holds_attempts_of_every_worker() {
     let mut process = opened();
     assert!(process.pass(59_900).is_empty());
 }
 
 #[test]
-fn then_one_probe_leaves_although_both_workers_have_deliveries_waiting() {
+fn one_probe_leaves_although_two_workers_wait() {
     let mut process = opened();
     let probes = process.pass(70_000);
     assert_eq!(probes.iter().map(|(at, _)| *at).collect::<Vec<_>>(), [61_000]);
 }
 
 #[test]
-fn its_success_closes_the_breaker_and_everything_that_waited_is_delivered() {
+fn successful_probe_closes_and_delivers_the_backlog() {
     let mut process = opened();
     let mut probes = process.pass(60_000);
     let (_, probe) = probes.remove(0);
@@ -41,7 +42,7 @@ fn its_success_closes_the_breaker_and_everything_that_waited_is_delivered() {
 }
 
 #[test]
-fn its_failure_opens_the_breaker_again_and_costs_only_the_probe() {
+fn failed_probe_reopens_and_costs_only_itself() {
     let mut process = opened();
     let (_, probe) = process.pass(60_000).remove(0);
     process.end(&probe, Ending::Timeout);
@@ -51,8 +52,9 @@ fn its_failure_opens_the_breaker_again_and_costs_only_the_probe() {
     assert_eq!(process.answer_all(1000, Ending::Status(200)), 4);
 }
 
+/// A probe whose worker died is made again by another worker, once the claim of the probe has lapsed.
 #[test]
-fn a_probe_whose_worker_died_is_made_again_by_another_once_its_claim_has_lapsed() {
+fn dead_workers_probe_is_repeated_once_its_claim_lapses() {
     let mut process = opened();
     let (at, probe) = process.pass(60_000).remove(0);
     let dead = probe.worker;
@@ -61,8 +63,9 @@ fn a_probe_whose_worker_died_is_made_again_by_another_once_its_claim_has_lapsed(
     assert_eq!(sent.iter().map(|(again, _)| again - at).collect::<Vec<_>>(), [15_000]);
 }
 
+/// A probe that Envoy would not send is free for the other worker.
 #[test]
-fn a_probe_that_envoy_would_not_send_is_free_for_the_other_worker() {
+fn probe_envoy_refused_is_free_for_another_worker() {
     let mut process = opened();
     let (_, probe) = process.pass(60_000).remove(0);
     process.run(probe.worker, |engine, world| engine.handle_call_refused(world, probe.call.attempt));
@@ -77,7 +80,7 @@ fn each_transition_is_said_once() {
     let said = |actions: Vec<Action>| {
         actions.into_iter().filter(|action| matches!(action, Action::Notice(Notice::Breaker { .. }))).count()
     };
-    // The opening was said while the failures came in.
+    // The opening was noted while the failures came in.
     let mut count = 0;
     let mut probe = None;
     for _ in 0..1300 {

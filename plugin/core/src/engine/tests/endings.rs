@@ -1,7 +1,8 @@
 use super::*;
 
+/// An accepted event stands in shared data before its producer is answered, and is gone once it is delivered.
 #[test]
-fn an_accepted_event_stands_in_shared_data_before_its_producer_is_answered_and_is_gone_once_delivered() {
+fn event_is_stored_before_its_answer_until_delivered() {
     let mut process = Process::new(1, &billing(""));
     let answer = process.offer(0, 1).answer.unwrap();
     assert_eq!(answer.status, 202);
@@ -12,8 +13,9 @@ fn an_accepted_event_stands_in_shared_data_before_its_producer_is_answered_and_i
     assert!(process.pass(60_000).is_empty());
 }
 
+/// A delivery is attempted again two, then four seconds after the end of the failed attempt before, and then no more.
 #[test]
-fn a_failed_attempt_is_made_again_two_and_four_seconds_after_the_one_before_it_ended_and_then_no_more() {
+fn failed_attempt_is_retried_after_two_and_four_seconds() {
     let mut process = Process::new(1, &billing(""));
     process.offer(0, 1);
     let first = process.only();
@@ -67,8 +69,9 @@ fn retry_after_lengthens_the_wait() {
     assert_eq!(process.pass(5000).iter().map(|(at, _)| at - ended).collect::<Vec<_>>(), [3000]);
 }
 
+/// A call that Envoy refuses to send costs no attempt, and is tried again shortly.
 #[test]
-fn what_envoy_refuses_to_send_costs_no_attempt_and_is_tried_again_shortly() {
+fn call_envoy_refuses_costs_no_attempt() {
     let mut process = Process::new(1, &billing(""));
     process.offer(0, 1);
     for _ in 0..20 {
@@ -91,8 +94,9 @@ fn an_attempt_whose_end_is_never_reported_counts_as_timed_out() {
     assert!(sent[0].0 >= 1000 + 15_000 + 2000, "{}", sent[0].0);
 }
 
+/// A report of an attempt that is unknown or over changes nothing.
 #[test]
-fn a_report_of_an_attempt_that_is_unknown_or_over_changes_nothing() {
+fn report_of_an_unknown_or_ended_attempt_is_ignored() {
     let mut process = Process::new(1, &billing(""));
     process.offer(0, 1);
     let sent = process.only();
@@ -103,8 +107,9 @@ fn a_report_of_an_attempt_that_is_unknown_or_over_changes_nothing() {
     assert!(process.pass(60_000).is_empty());
 }
 
+/// A 410 disables the endpoint for all workers, and later events are held until they are too old.
 #[test]
-fn a_410_disables_the_endpoint_for_all_workers_and_what_comes_next_is_held_until_it_is_too_old() {
+fn status_410_disables_the_endpoint_for_all_workers() {
     let mut process = Process::new(2, &billing(r#", "max_age": "60s""#));
     process.offer(0, 1);
     let sent = process.only();
@@ -127,8 +132,9 @@ fn a_410_is_only_a_failure_where_the_config_says_so() {
     assert_eq!(process.sent().len(), 1);
 }
 
+/// A dead letter goes to the sink by the same schedule, and is kept in any case.
 #[test]
-fn a_dead_letter_goes_to_the_sink_by_the_same_schedule_and_is_kept_either_way() {
+fn dead_letter_is_sent_to_the_sink_and_kept() {
     let sink = r#", "dead_letter": {"cluster": "dlq", "url": "http://dlq.test/failed"}"#;
     let mut process = Process::new(1, &billing(sink));
     process.offer(0, 1);
@@ -145,8 +151,9 @@ fn a_dead_letter_goes_to_the_sink_by_the_same_schedule_and_is_kept_either_way() 
     assert_eq!((process.letters(), process.body_bytes()), (1, 1));
 }
 
+/// A sink that Envoy cannot call uses up its schedule and frees the slot.
 #[test]
-fn a_sink_that_envoy_cannot_call_uses_up_its_schedule_and_frees_the_slot() {
+fn uncallable_sink_uses_up_its_schedule() {
     let sink = r#", "dead_letter": {"cluster": "dlq", "url": "http://dlq.test/failed"}"#;
     let mut process = Process::new(1, &billing(sink));
     process.offer(0, 1);
@@ -164,8 +171,9 @@ fn a_sink_that_envoy_cannot_call_uses_up_its_schedule_and_frees_the_slot() {
     assert_eq!(process.workers[0].queue.waiting, 0);
 }
 
+/// The end of a call that outlived the lease touches nothing of the new owner.
 #[test]
-fn the_end_of_a_call_that_outlived_the_lease_touches_nothing_of_the_new_owner() {
+fn call_outliving_its_lease_leaves_the_new_owner_alone() {
     let mut process = Process::new(2, &billing(""));
     process.run(0, Engine::handle_timeout);
     process.offer(0, 1);

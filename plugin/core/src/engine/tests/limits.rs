@@ -5,8 +5,9 @@ fn detail(reply: &Reply) -> (u16, String) {
     (answer.status, String::from_utf8(answer.body.clone()).unwrap())
 }
 
+/// A full share of the queue refuses the event and drops nothing.
 #[test]
-fn a_full_share_of_the_queue_refuses_the_event_and_drops_nothing() {
+fn full_queue_refuses_the_event_and_drops_nothing() {
     let mut process = Process::new(1, &billing(r#", "pending": 2, "disabled": true"#));
     process.offer(0, 1);
     process.offer(0, 2);
@@ -17,7 +18,7 @@ fn a_full_share_of_the_queue_refuses_the_event_and_drops_nothing() {
 }
 
 #[test]
-fn or_makes_a_dead_letter_of_that_delivery_while_the_others_go_on() {
+fn full_queue_may_make_a_dead_letter_of_one_delivery() {
     let full = endpoint("full", r#", "pending": 1, "disabled": true, "overflow": "dead_letter""#);
     let mut process = Process::new(1, &format!("{full}, {}", billing("")));
     process.offer(0, 1);
@@ -30,8 +31,9 @@ fn or_makes_a_dead_letter_of_that_delivery_while_the_others_go_on() {
     assert_eq!((process.letters(), process.workers[0].queue.waiting), (1, 1));
 }
 
+/// An event whose every delivery overflows is kept only as dead letters.
 #[test]
-fn an_event_whose_every_delivery_overflows_is_kept_only_as_dead_letters() {
+fn event_with_every_delivery_overflowing_is_only_letters() {
     let mut process =
         Process::new(1, &billing(r#", "pending": 1, "disabled": true, "overflow": "dead_letter", "max_age": "30s""#));
     process.offer(0, 1);
@@ -41,8 +43,9 @@ fn an_event_whose_every_delivery_overflows_is_kept_only_as_dead_letters() {
     assert_eq!((process.letters(), process.body_bytes()), (2, 1));
 }
 
+/// No more attempts are under way at once than the endpoint's `max_in_flight`.
 #[test]
-fn no_more_attempts_are_under_way_at_once_than_the_endpoint_takes() {
+fn attempts_under_way_stay_within_the_endpoints_limit() {
     let mut process = Process::new(1, &billing(r#", "max_in_flight": 2"#));
     for stream in 0..5 {
         process.offer(0, stream);
@@ -80,8 +83,9 @@ fn deliveries_leave_in_the_order_they_came() {
     assert_eq!(order, b"01234");
 }
 
+/// An event that shared data does not take is refused, and no part of it is kept.
 #[test]
-fn an_event_that_shared_data_does_not_take_is_refused_and_not_half_kept() {
+fn event_the_store_refuses_is_refused_whole() {
     let mut process = Process::new(1, &billing(""));
     process.run(0, Engine::handle_timeout);
     process.store.refuse_sets = true;
@@ -105,8 +109,9 @@ fn switched_off_it_keeps_nothing_sends_nothing_and_answers_202() {
     assert_eq!(process.store.values.keys().collect::<Vec<_>>(), ["g/about", "g/generation"]);
 }
 
+/// An event that no endpoint wants is answered 202 and not kept.
 #[test]
-fn an_event_that_no_endpoint_wants_is_answered_202_and_not_kept() {
+fn event_no_endpoint_wants_is_answered_202_and_not_kept() {
     let mut process = Process::new(1, &billing(r#", "events": ["match.**"]"#));
     let reply = process.offer(0, 1);
     assert_eq!(reply.result, EventResult::NoSubscriber);

@@ -1,4 +1,4 @@
-//! Who gets an event, and what ends that.
+//! Rollouts: which endpoint gets an event, and what rolls an endpoint back.
 
 use super::*;
 use crate::rollout::Progress;
@@ -24,7 +24,8 @@ fn status(reply: &Reply) -> String {
     std::iter::once(of(&answer)).chain(deliveries).collect::<Vec<_>>().join(" ")
 }
 
-/// Ten events a second for some seconds; each attempt ends as its endpoint's number says. What was noticed.
+/// Offers ten events a second for some seconds; each attempt ends as `ending` says of its endpoint's number. Returns
+/// the notices.
 fn play(process: &mut Process, seconds: u64, ending: impl Fn(usize) -> Ending) -> Vec<Notice> {
     let mut notices = Vec::new();
     for tenth in 0..seconds * 10 {
@@ -92,8 +93,9 @@ fn one_key_always_falls_alike_and_a_share_of_them_is_in() {
     assert!((90..150).contains(&accepted), "{accepted} of 400");
 }
 
+/// An endpoint whose receiver fails is rolled back after the guard's `for`, and the other endpoint is not.
 #[test]
-fn a_receiver_that_fails_is_rolled_back_after_the_time_and_the_other_one_is_not() {
+fn failing_receiver_alone_is_rolled_back() {
     let endpoints = [patient("billing"), patient("audit")].join(",");
     let mut process = rollout(2, GUARD, &endpoints);
     // A 400 is no sign of trouble to the breaker.
@@ -101,7 +103,7 @@ fn a_receiver_that_fails_is_rolled_back_after_the_time_and_the_other_one_is_not(
     assert_eq!(rolled_back(&play(&mut process, 9, failing)), []);
     assert_eq!(rolled_back(&play(&mut process, 3, failing)), [(0, Trigger::Success)]);
     assert_eq!(status(&process.offer(1, 1)), "accepted held pending");
-    // Nothing more is sent to it, whichever worker holds the event, and it keeps what it was given.
+    // Nothing more is sent to the endpoint, whichever worker holds the event, and its deliveries are kept.
     process.millis += 5_000;
     assert!(process.sent().iter().all(|sent| sent.call.endpoint == EndpointId(1)));
     change(&mut process, "billing", |progress, _, now| progress.resume(now));
@@ -110,8 +112,9 @@ fn a_receiver_that_fails_is_rolled_back_after_the_time_and_the_other_one_is_not(
     assert!(sent.iter().filter(|sent| sent.call.endpoint == EndpointId(0)).count() > 1, "{sent:?}");
 }
 
+/// After a rollback with `discard` new events are not taken, and events that were taken before wait.
 #[test]
-fn rolled_back_with_discard_new_events_are_not_taken_and_those_that_were_wait() {
+fn rollback_with_discard_takes_no_new_events() {
     let discarding = r#""guard": {"for": "10s", "min_events": 10, "on_rollback": "discard"}"#;
     let mut process = rollout(1, discarding, &patient("billing"));
     process.offer(0, 1);
@@ -140,7 +143,7 @@ fn the_breaker_that_opens_once_too_often_rolls_back_at_once() {
 
 #[test]
 fn rejected_signatures_roll_back() {
-    // Nothing is delivered either, and that is why.
+    // The success threshold is breached too, but the rejected signatures are the cause.
     let mut process = rollout(1, GUARD, &patient("billing"));
     assert_eq!(rolled_back(&play(&mut process, 12, |_| Ending::Status(401))), [(0, Trigger::Unauthorized)]);
     let blind = r#""guard": {"for": "10s", "min_events": 10, "min_success": null}"#;
@@ -148,8 +151,9 @@ fn rejected_signatures_roll_back() {
     assert_eq!(rolled_back(&play(&mut process, 12, |_| Ending::Status(401))), [(0, Trigger::Unauthorized)]);
 }
 
+/// A healthy endpoint is promoted by itself, and a slow endpoint stays in its phase.
 #[test]
-fn a_healthy_endpoint_climbs_by_itself_and_one_that_is_slow_stays_where_it_is() {
+fn healthy_endpoint_is_promoted_and_a_slow_one_stays() {
     let phases = r#""phases": [{"percent": 50, "for": "6s"}, {"percent": 60, "for": "6s"}, {"percent": 100}]"#;
     let guarded = format!(r#"{phases}, "guard": {{"for": "4s", "min_events": 5, "hold": {{"max_p95": "1s"}}}}"#);
     let mut process = rollout(2, &guarded, &[patient("billing"), patient("audit")].join(","));
@@ -188,8 +192,9 @@ fn what_a_worker_counted_outlives_it() {
     assert_eq!(rolled_back(&play(&mut process, 4, failing)), [(0, Trigger::Success)]);
 }
 
+/// If more endpoints have counts than can be written in one second, each endpoint has its turn.
 #[test]
-fn of_more_endpoints_than_can_be_written_at_once_each_has_its_turn() {
+fn counts_of_many_endpoints_are_written_in_turn() {
     let endpoints: Vec<String> = (0..1000).map(|number| endpoint(&format!("e{number}"), "")).collect();
     let mut process = Process::new(1, &endpoints.join(","));
     for _ in 0..3 {

@@ -1,4 +1,5 @@
-//! What is remembered and counted of what happened, and told of it to the endpoints that ask by name.
+//! Reports of what happened: the history, the counts, and operational events to the endpoints that ask for them by
+//! name.
 
 use super::*;
 use crate::admin::about::About;
@@ -32,8 +33,9 @@ fn event_type(sent: &Sent) -> String {
     header(sent, "x-webhook-event").unwrap()
 }
 
+/// An event goes into the history when its last delivery ends, and not before.
 #[test]
-fn an_event_is_remembered_when_its_last_delivery_ends_and_not_before() {
+fn event_is_remembered_when_its_last_delivery_ends() {
     let mut process = Process::new(1, &[billing(""), endpoint("audit", "")].join(","));
     process.offer(0, 1);
     let sent = process.sent();
@@ -51,8 +53,9 @@ fn an_event_is_remembered_when_its_last_delivery_ends_and_not_before() {
     assert_eq!(told.collect::<Vec<_>>(), expected);
 }
 
+/// A delivery whose endpoint is gone from the config goes into the history, too.
 #[test]
-fn a_delivery_whose_endpoint_is_gone_from_the_config_is_remembered_too() {
+fn delivery_to_a_removed_endpoint_is_remembered() {
     let mut process = Process::new(1, &billing(""));
     process.offer(0, 1);
     let other = Rc::clone(Process::new(1, &endpoint("audit", "")).workers[0].config());
@@ -63,8 +66,9 @@ fn a_delivery_whose_endpoint_is_gone_from_the_config_is_remembered_too() {
     assert_eq!(ended, ["billing"]);
 }
 
+/// A worker that gives its partition up writes its counts first.
 #[test]
-fn a_worker_that_gives_its_partition_up_writes_what_it_counted_first() {
+fn worker_writes_its_counts_before_releasing_its_partition() {
     let mut process = Process::new(1, &billing(""));
     process.offer(0, 1);
     process.answer_all(2_000, Ending::Status(200));
@@ -78,8 +82,9 @@ fn a_worker_that_gives_its_partition_up_writes_what_it_counted_first() {
     }
 }
 
+/// An operational event is dropped where there is no room, and the delivery that it is about ends all the same.
 #[test]
-fn an_operational_event_is_dropped_where_there_is_no_room_and_the_delivery_ends_all_the_same() {
+fn operational_event_without_room_is_dropped_alone() {
     let mut process = Process::new(1, &[billing(r#", "events": ["paid"]"#), ops()].join(","));
     process.offer(0, 1);
     process.offer(0, 2);
@@ -92,8 +97,9 @@ fn an_operational_event_is_dropped_where_there_is_no_room_and_the_delivery_ends_
     assert_eq!((dropped, process.letters()), (1, 2));
 }
 
+/// The dead letter of an operational event is kept, but no operational event tells of it.
 #[test]
-fn the_dead_letter_of_an_operational_event_is_kept_and_not_told() {
+fn dead_operational_event_is_kept_and_not_told() {
     let curious = |name: &str| endpoint(name, r#", "events": ["gatepost.**"]"#);
     let endpoints = [billing(r#", "events": ["paid"]"#), curious("one"), curious("two")].join(",");
     let mut process = Process::new(1, &endpoints);

@@ -54,8 +54,9 @@ impl Case {
     }
 }
 
+/// A message is in progress until it is done and then so for its time.
 #[test]
-fn a_message_is_in_progress_until_it_is_done_and_then_so_for_its_time() {
+fn message_is_in_progress_then_done_for_its_time() {
     let mut case = Case::new(1000);
     let claim = case.granted(0, &[1, 2]);
     assert_eq!(case.claim(1, &[1, 2]), Seen::InProgress);
@@ -89,8 +90,9 @@ fn either_mark_alone_is_the_message() {
     }
 }
 
+/// A message that was signed afresh and told apart by its id is known by that signature too.
 #[test]
-fn a_message_that_was_signed_afresh_and_told_apart_by_its_id_is_known_by_that_signature_too() {
+fn new_signature_of_a_known_id_is_remembered_too() {
     let mut case = Case::new(1000);
     let claim = case.granted(0, &[1, 9]);
     assert_eq!(case.claim(1, &[2, 9]), Seen::InProgress);
@@ -128,8 +130,9 @@ fn a_mark_that_pointed_to_a_message_that_was_not_taken_is_free() {
     assert_eq!(case.claim(3, &[1]), Seen::Done);
 }
 
+/// A mark that pointed to a message that was not taken does not point to the next one.
 #[test]
-fn a_mark_that_pointed_to_a_message_that_was_not_taken_does_not_point_to_the_next_one() {
+fn mark_of_a_released_message_is_not_the_next_ones() {
     // One bucket, and all in one second.
     let mut case = Case::new(30);
     let claim = case.granted(0, &[1, 9]);
@@ -142,8 +145,9 @@ fn a_mark_that_pointed_to_a_message_that_was_not_taken_does_not_point_to_the_nex
     assert_eq!(case.claim(0, &[2]), Seen::Done);
 }
 
+/// A claim whose worker died lapses and its late end changes nothing.
 #[test]
-fn a_claim_whose_worker_died_lapses_and_its_late_end_changes_nothing() {
+fn dead_workers_claim_lapses_and_its_late_end_is_ignored() {
     let mut case = Case::new(1000);
     let lost = case.granted(0, &[1, 2]);
     assert_eq!(case.claim(CLAIM.as_secs() - 1, &[1, 2]), Seen::InProgress);
@@ -186,8 +190,9 @@ fn each_bucket_of_the_largest_table_has_a_number_of_its_own() {
     assert!(table(CAPACITY_MAX).buckets <= u32::from(u16::MAX) + 1);
 }
 
+/// A small table holds as many as it says and frees what is forgotten.
 #[test]
-fn a_small_table_holds_as_many_as_it_says_and_frees_what_is_forgotten() {
+fn small_table_holds_its_capacity_and_frees_the_forgotten() {
     let mut case = Case::new(3);
     for message in 0..3 {
         let claim = case.granted(10 * message, &[100 + message, 200 + message]);
@@ -233,7 +238,7 @@ fn mixed(number: u64) -> u64 {
 
 /// 250,000 messages of a signature and an id, as many a second as make 100,000 at any time. Prints what the table took.
 #[test]
-fn a_table_of_100_000_takes_250_000_messages_in_turn_and_forgets_none_too_early() {
+fn large_table_forgets_no_message_too_early() {
     const MESSAGES: u64 = 250_000;
     let mut case = Case::new(100_000);
     let marks = |n: u64| [2 * n, 2 * n + 1].map(mixed);
@@ -269,8 +274,9 @@ fn a_table_of_100_000_takes_250_000_messages_in_turn_and_forgets_none_too_early(
     }
 }
 
+/// Of two workers that begin in one bucket at once neither takes the others claim for its own.
 #[test]
-fn of_two_workers_that_begin_in_one_bucket_at_once_neither_takes_the_others_claim_for_its_own() {
+fn racing_claims_in_one_bucket_are_not_confused() {
     let table = table(30);
     let mut meddle = |store: &mut MemoryStore| {
         assert!(matches!(table.claim(store, at(1), &vec![1, 9]), Ok(Seen::Never(_))));

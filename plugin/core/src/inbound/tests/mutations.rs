@@ -148,8 +148,9 @@ fn edit(bytes: &mut Vec<u8>, other: &[u8], rng: &mut Rng) {
     }
 }
 
+/// Of a hundred thousand changed requests none goes on unless it is the same message.
 #[test]
-fn of_a_hundred_thousand_changed_requests_none_goes_on_unless_it_is_the_same_message() {
+fn changed_request_passes_only_as_the_same_message() {
     let config = config();
     let requests = requests(&config);
     let (gate, mut store) = (Verifier::new(&config.inbound, &Keys::new("g")), MemoryStore::default());

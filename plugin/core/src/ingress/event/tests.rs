@@ -80,8 +80,9 @@ fn an_event_type_that_is_none_is_refused_without_being_shown() {
     assert!(make(json!({}), &"x".repeat(128), &[], b"").is_ok());
 }
 
+/// A trace context is carried and what Envoy would refuse is not.
 #[test]
-fn a_trace_context_is_carried_and_what_envoy_would_refuse_is_not() {
+fn trace_context_is_carried_unless_envoy_would_refuse_it() {
     let headers = |event: Event| (event.content_type, event.traceparent, event.tracestate);
     let trace: [(&str, &[u8]); 3] = [("traceparent", b"00-1-2-01"), ("tracestate", b"a=1"), ("tracestate", b"b=2")];
     let event = make(json!({}), "paid", &trace, b"").unwrap();

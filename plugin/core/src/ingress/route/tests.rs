@@ -51,8 +51,9 @@ fn hit<'a>(pattern: &'a str, captures: &[&str]) -> Option<(&'a str, Vec<String>)
     Some((pattern, captures.iter().map(|capture| (*capture).to_owned()).collect()))
 }
 
+/// A literal goes before a capture and a capture before any rest.
 #[test]
-fn a_literal_goes_before_a_capture_and_a_capture_before_any_rest() {
+fn literal_beats_capture_and_capture_beats_rest() {
     let table = Table::paths(&["/**", "/a/{x}", "/a/b", "/a/{x}/c", "/a/b/**", "/{y}/b/d"]);
     assert_eq!(table.post("/a/b"), hit("/a/b", &[]));
     assert_eq!(table.post("/a/z"), hit("/a/{x}", &["z"]));
@@ -86,8 +87,9 @@ fn what_follows_two_stars_may_be_nothing() {
     }
 }
 
+/// A capture is one segment with something in it percent decoded.
 #[test]
-fn a_capture_is_one_segment_with_something_in_it_percent_decoded() {
+fn capture_is_one_nonempty_decoded_segment() {
     let table = Table::paths(&["/events/{event}", "/{kind}/{id}/end"]);
     assert_eq!(table.post("/events/match%3Agoal?x=1"), hit("/events/{event}", &["match:goal"]));
     assert_eq!(table.post("/events/%ff%"), hit("/events/{event}", &["%ff%"]));
@@ -96,8 +98,9 @@ fn a_capture_is_one_segment_with_something_in_it_percent_decoded() {
     assert_eq!(table.post("/events/a/b"), None);
 }
 
+/// Of routes on one path the first whose headers and method fit is taken.
 #[test]
-fn of_routes_on_one_path_the_first_whose_headers_and_method_fit_is_taken() {
+fn first_route_with_fitting_headers_and_method_is_taken() {
     let table = Table::new(&[
         ("/e", &["POST"], &[("x-tenant", "acme"), ("x-kind", "a")]),
         ("/e", &["POST"], &[("x-tenant", "acme")]),
@@ -114,8 +117,9 @@ fn of_routes_on_one_path_the_first_whose_headers_and_method_fit_is_taken() {
     assert_eq!(table.select("POST", "/e", &twice), Selection::MethodNotAllowed { allow });
 }
 
+/// A wrong method is told the methods of the routes whose headers fit.
 #[test]
-fn a_wrong_method_is_told_the_methods_of_the_routes_whose_headers_fit() {
+fn wrong_method_is_told_methods_of_fitting_routes() {
     let table = Table::new(&[
         ("/e/{x}", &["POST", "PUT"], &[]),
         ("/e/**", &["PATCH", "PUT"], &[]),
@@ -129,16 +133,18 @@ fn a_wrong_method_is_told_the_methods_of_the_routes_whose_headers_fit() {
     assert_eq!(table.select("post", "/e", &[]), allow(&["PATCH", "PUT"]));
 }
 
+/// A request without the headers of any route is no event whatever its method.
 #[test]
-fn a_request_without_the_headers_of_any_route_is_no_event_whatever_its_method() {
+fn request_without_any_routes_headers_is_no_event() {
     let table = Table::new(&[("/e", &["POST"], &[("x-tenant", "acme")])]);
     assert!(!table.0.router.lookup("/e").is_empty());
     assert_eq!(table.select("POST", "/e", &[]), Selection::NoRoute);
     assert_eq!(table.select("GET", "/e", &[("x-tenant", "other")]), Selection::NoRoute);
 }
 
+/// What the specific pattern cannot serve is left to the less specific one.
 #[test]
-fn what_the_specific_pattern_cannot_serve_is_left_to_the_less_specific_one() {
+fn specific_pattern_that_cannot_serve_falls_back() {
     let table = Table::new(&[("/e/a", &["PUT"], &[]), ("/e/{x}", &["POST"], &[])]);
     assert_eq!(
         table.select("POST", "/e/a", &[]),

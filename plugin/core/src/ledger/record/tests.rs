@@ -97,7 +97,7 @@ fn a_record_of_another_version_is_left_alone() {
     assert_eq!(split_payload::<EventMeta>(bytes), Err(StoreError::UnknownFormat));
 }
 
-/// With a value in every field, and a delivery in every stage.
+/// A state with a value in every field, and a delivery in every stage.
 fn full_state() -> StateRecord<String> {
     let due = Instant::from_nanos(987_654_321_987_654_321);
     let at = WallTime::from_nanos(1_700_000_000_123_456_789);
@@ -142,8 +142,9 @@ fn full_state() -> StateRecord<String> {
     }
 }
 
+/// A state is read and written as the previous release wrote it.
 #[test]
-fn a_state_is_read_and_written_as_the_previous_release_wrote_it() {
+fn state_format_matches_previous_release() {
     let state = full_state();
     assert_recorded("state", &state);
     let borrowed = StateRecord {
@@ -168,8 +169,9 @@ fn a_state_is_read_and_written_as_the_previous_release_wrote_it() {
     assert_eq!(borrowed.encode(), Record::encode(&state));
 }
 
+/// What is known of an event is read and written as the previous release wrote it.
 #[test]
-fn what_is_known_of_an_event_is_read_and_written_as_the_previous_release_wrote_it() {
+fn event_meta_format_matches_previous_release() {
     let bare = EventMeta {
         id: EventId([0; 16]),
         event_type: String::new(),

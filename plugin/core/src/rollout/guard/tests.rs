@@ -1,10 +1,11 @@
 use proptest::prelude::*;
 
+use super::counts::{bucket, floor};
 use super::*;
 use crate::store::recorded::assert_recorded;
 use crate::time::WallTime;
 
-/// 30 s, so that a cell is a second.
+/// The guard's `for`: 30 s, so that a cell is a second.
 const FOR: Duration = Duration::from_secs(30);
 
 fn guard() -> Guard {
@@ -25,7 +26,7 @@ fn at(millis: u64) -> Instant {
     Instant::from_nanos((1_000_000 + millis) * 1_000_000)
 }
 
-/// Deliveries ten times a second from one second to another; of ten, so many fail.
+/// Counts ten deliveries a second in a range of seconds; of each ten, `failing` fail.
 fn deliver(ring: &mut Ring, seconds: std::ops::Range<u64>, failing: u64) {
     for tenth in seconds.start * 10..seconds.end * 10 {
         ring.delivery(at(tenth * 100), tenth % 10 >= failing);
@@ -36,8 +37,9 @@ fn verdict(ring: &Ring, second: u64) -> Option<Trigger> {
     ring.judge(&guard(), at(second * 1000), at(0)).map(|(trigger, _)| trigger)
 }
 
+/// Half of the deliveries failing is a breach once it has lasted for the whole `for`, and not before.
 #[test]
-fn half_failing_is_a_breach_once_it_has_lasted_for_the_whole_time_and_not_before() {
+fn half_failing_is_a_breach_after_the_whole_time() {
     let mut ring = Ring::new(FOR);
     let first = (0..60).find(|second| {
         deliver(&mut ring, *second..second + 1, 5);
@@ -59,10 +61,10 @@ fn a_receiver_that_fails_after_a_good_time_is_found_as_soon() {
 
 /// With the default of five minutes a cell is ten seconds.
 #[test]
-fn a_few_that_fail_after_a_good_time_are_found_within_the_time_and_two_seconds() {
+fn late_failures_are_found_within_window_and_two_seconds() {
     const LONG: Duration = Duration::from_secs(300);
     for failing in [15, 20, 50, 100] {
-        // Wherever in a cell it begins.
+        // Wherever in a cell the failure begins.
         for begins in 1000..1010 {
             let mut ring = Ring::new(LONG);
             let guard = Guard { window: LONG, ..guard() };
@@ -86,8 +88,9 @@ fn a_percentile_is_never_longer_than_the_longest() {
     assert_eq!(ring.total(at(0), at(0)).percentile(0.95), Some(Duration::from_millis(4650)));
 }
 
+/// A bad start that has recovered and a bad moment are no breach.
 #[test]
-fn a_bad_start_that_has_recovered_and_a_bad_moment_are_no_breach() {
+fn recovered_start_and_bad_moment_are_no_breach() {
     let mut ring = Ring::new(FOR);
     for (from, failing) in [(0, 10), (20, 0), (60, 0), (70, 10), (90, 0)] {
         for second in from..from + 10 {
@@ -106,16 +109,18 @@ fn fewer_than_the_least_number_are_no_verdict() {
     assert_eq!(verdict(&ring, 60), Some(Trigger::Success));
 }
 
+/// Counts from before the current share began are ignored.
 #[test]
-fn what_was_counted_before_the_current_share_began_does_not_count() {
+fn counts_before_the_current_share_are_ignored() {
     let mut ring = Ring::new(FOR);
     deliver(&mut ring, 0..60, 10);
     assert!(ring.judge(&guard(), at(60_000), at(0)).is_some());
     assert_eq!(ring.judge(&guard(), at(60_000), at(40_000)), None);
 }
 
+/// Rejected signatures and slow answers are breaches of their own.
 #[test]
-fn rejected_signatures_and_slow_answers_are_breaches_of_their_own() {
+fn rejected_signatures_and_slow_answers_are_breaches() {
     let (mut rejected, mut slow) = (Ring::new(FOR), Ring::new(FOR));
     for tenth in 0..600 {
         let status = if tenth % 5 == 0 { 401 } else { 200 };
@@ -162,8 +167,9 @@ fn a_promotion_is_held_by_less_than_a_rollback_takes() {
     assert_eq!(verdict(&ring, 60), None);
 }
 
+/// A threshold that held a promotion lets go by a good verdict, not for lack of a verdict.
 #[test]
-fn what_held_a_promotion_lets_go_by_a_good_verdict_and_not_by_none() {
+fn held_promotion_is_released_only_by_a_good_verdict() {
     let holds = |ring: &Ring, before| guard().holds(&ring.total(at(60_000), at(0)), 0, before);
     let mut ring = Ring::new(FOR);
     assert_eq!(holds(&ring, None), None);
@@ -174,7 +180,7 @@ fn what_held_a_promotion_lets_go_by_a_good_verdict_and_not_by_none() {
     (0..100).for_each(|_| ring.attempt(at(59_000), Ending::Status(200), Duration::from_millis(10)));
     assert_eq!(holds(&ring, Some(Trigger::P95)), None);
     assert_eq!(holds(&ring, Some(Trigger::Success)), None);
-    // What is watched no more holds nothing.
+    // A threshold that is watched no more stops no promotion.
     let blind = Guard { hold: Hold { min_success: None, max_p95: None, max_breaker_opens: None }, ..guard() };
     assert_eq!(blind.holds(&Counts::default(), 0, Some(Trigger::P95)), None);
 }
@@ -208,8 +214,9 @@ proptest! {
         prop_assert!(found == u8::MAX || millis < floor(found + 1));
     }
 
+    /// However long a ring counts, it holds no more cells than its size.
     #[test]
-    fn however_long_it_counts_a_ring_holds_no_more_cells_than_it_has(
+    fn ring_never_exceeds_its_cells(
         steps in proptest::collection::vec(0u64..20_000, 0..200),
     ) {
         let (mut ring, mut now) = (Ring::new(FOR), 0);

@@ -1,14 +1,14 @@
-//! What was counted in all.
+//! The totals of the counts.
 
 use serde::{Deserialize, Serialize};
 
 use crate::outcome::DeliveryResult;
 use crate::time::WallTime;
 
-/// What was counted since the process began.
+/// The totals since the process began, of an endpoint or of the process.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Totals {
-    /// Deliveries that were accepted; of the process: events.
+    /// Deliveries that were accepted; in the totals of the process, events.
     pub accepted: u64,
     /// Attempts that ended.
     pub attempts: u64,
@@ -38,7 +38,7 @@ impl Totals {
         }
     }
 
-    /// Adds another's.
+    /// Adds other totals to these.
     pub fn add(&mut self, other: &Self) {
         self.accepted += other.accepted;
         self.attempts += other.attempts;

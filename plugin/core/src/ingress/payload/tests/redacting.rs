@@ -51,8 +51,9 @@ fn redacted(section: Value, body: &str) -> String {
     inspected.redacted.map_or_else(|| body.to_owned(), |bytes| String::from_utf8(bytes).unwrap())
 }
 
+/// Strings and denied values are replaced and every other byte stays.
 #[test]
-fn strings_and_denied_values_are_replaced_and_every_other_byte_stays() {
+fn only_strings_and_denied_values_are_replaced() {
     let body = r#"{ "n" : 1.50, "x":"to bob\u0040example.com", "email" : {"a": ["}"]} , "l": [ "é\u00e9", "1.2.3.4" ],"t":true }"#;
     let expected =
         r#"{ "n" : 1.50, "x":"[redacted]", "email" : "[redacted]" , "l": [ "é\u00e9", "[redacted]" ],"t":true }"#;
@@ -145,8 +146,9 @@ fn with_alike_keys(value: &Value) -> Value {
 }
 
 proptest! {
+    /// Redacted JSON is JSON without findings and the same elsewhere.
     #[test]
-    fn redacted_json_is_json_without_findings_and_the_same_elsewhere(body in json_value(), ids_only: bool) {
+    fn redacted_json_has_no_findings_and_is_the_same_elsewhere(body in json_value(), ids_only: bool) {
         let section = json!({"ids_only": ids_only, "allow": ["a*"], "deny_keys": ["email"], "action": "redact"});
         let rules = rules(section.clone());
         let left = redacted(section, &body.to_string());

@@ -91,8 +91,9 @@ fn what_is_no_json_is_text() {
     }
 }
 
+/// In an envelope findings stand in the producers body or the metadata.
 #[test]
-fn in_an_envelope_findings_stand_in_the_producers_body_or_the_metadata() {
+fn envelope_findings_point_into_body_or_metadata() {
     let payload = r#"{"event":"x.1.2.3.4","data":{"user":{"email":"bob@example.com"},"event":["1.2.3.4"]},"metadata":{"to":"amy@example.com","data":1}}"#;
     let findings = looked_through(&default(), payload.as_bytes(), true).findings;
     let list: Vec<_> = findings.list.iter().map(|f| (f.in_metadata, f.pointer.as_str(), f.kind)).collect();
@@ -115,8 +116,9 @@ fn a_pointer_ends_where_it_would_be_too_long() {
     assert_eq!(found(&default(), &long), ["email /a"]);
 }
 
+/// JSON nested too deep to be looked through is refused and no text is.
 #[test]
-fn json_nested_too_deep_to_be_looked_through_is_refused_and_no_text_is() {
+fn too_deep_json_is_refused_but_deep_text_is_not() {
     let deep = |levels: usize| format!("{}\"x\"{}", "[".repeat(levels), "]".repeat(levels));
     let envelope = |data: &str| format!(r#"{{"event":"e","data":{data},"metadata":{{}}}}"#);
     assert!(inspect(&default(), deep(127).as_bytes(), false).is_ok());
