@@ -1,8 +1,8 @@
 //! The configuration, valid by construction: whoever holds a [`Config`] need check nothing again.
 //!
 //! [`parse`] is the only way in. It reads JSON or a serialised `google.protobuf.Struct` into one tree (`document`),
-//! walks it (`reader`) and either builds a `Config` or reports every problem at once, each with its path. A section is
-//! a file below, and a default stands where its key is read.
+//! walks the tree (`reader`), and either builds a `Config` or reports every problem at once, each with its path. Each
+//! section of the configuration has a file below; the default of a key stands where the key is read.
 
 use crate::egress::dead_letter::Room;
 use crate::egress::endpoint::Endpoint;
@@ -44,7 +44,7 @@ pub(crate) use values::choice;
 /// A whole configuration.
 #[derive(Debug)]
 pub struct Config {
-    /// Off until someone turns it on: a filter that is loaded but not configured to send never sends.
+    /// Whether the filter sends. Off by default: a filter that is loaded but not configured to send never sends.
     pub enabled: bool,
     /// The `user-agent` of every delivery.
     pub user_agent: String,
@@ -52,24 +52,25 @@ pub struct Config {
     pub routes: Routes,
     /// The endpoints, in the order of the config.
     pub endpoints: Vec<Endpoint>,
-    /// Which share of the events goes to an endpoint.
+    /// The rollout: which share of the events goes to an endpoint.
     pub rollout: Rollout,
-    /// What may not be in a payload; `None`: anything may.
+    /// The rules of the payload guard; `None`: anything may be in a payload.
     pub payload_guard: Option<payload::GuardRules>,
-    /// What may be kept, and how much of it.
+    /// The limits of what is kept.
     pub limits: Limits,
-    /// How operators see and change what it does; `None`: there is no admin surface at all.
+    /// The admin surface, over which operators look at the filter and change what it does; `None`: there is none.
     pub admin: Option<Admin>,
-    /// Which requests are verified before the application sees them.
+    /// The inbound rules: which requests are verified before the application sees them.
     pub inbound: Rules,
-    /// Finds the endpoints of an event type.
+    /// The subscriptions, which find the endpoints of an event type.
     pub subscriptions: Subscriptions,
-    /// The same for the same configuration under the same version of Gatepost, and practically only then.
+    /// The fingerprint of the configuration and the version of Gatepost: equal for equal ones, and practically only for
+    /// those.
     pub fingerprint: u64,
 }
 
 impl Config {
-    /// What a request is held against on its way.
+    /// The parts of the configuration that decide about requests.
     pub fn request_rules(&self) -> RequestRules<'_> {
         RequestRules {
             admin: self.admin.as_ref().map(|admin| admin.path.as_str()),
@@ -80,7 +81,8 @@ impl Config {
         }
     }
 
-    /// The endpoints that an event of this type goes to, ascending: those that subscribe to it, of those the route feeds.
+    /// The endpoints that an event of this type goes to, ascending: those that subscribe to the type, of those that the
+    /// route feeds.
     pub fn endpoints_for(&self, route: &Route, event_type: &str) -> Vec<EndpointId> {
         let mut wanting = self.subscriptions.matching(event_type);
         if let Some(fed) = &route.endpoints {
@@ -90,32 +92,33 @@ impl Config {
     }
 }
 
-/// Which share of the events goes to an endpoint, and what ends that.
+/// The section `rollout`: which share of the events goes to an endpoint, and what rolls the rollout back.
 #[derive(Debug, Default)]
 pub struct Rollout {
-    /// The shares.
+    /// The plan: the shares, and when they change.
     pub plan: Plan,
-    /// What decides which events are in; `None`, or where a request does not fill it: the event's id.
+    /// The template of the rollout key, which decides which events are in the rollout. Without a template, or where a
+    /// request does not fill it, the event's id is the key.
     pub key: Option<Template>,
-    /// What is watched; `None`: nothing is.
+    /// The guard, which watches the rollout; `None`: nothing is watched.
     pub guard: Option<Guard>,
 }
 
-/// How operators see and change what the filter does.
+/// The section `admin`: the admin surface, over which operators look at the filter and change what it does.
 #[derive(Debug)]
 pub struct Admin {
-    /// What its paths begin with, without a slash at the end.
+    /// The prefix of the surface's paths, without a slash at its end.
     pub path: String,
-    /// Who may; never empty.
+    /// The bearer tokens that give access; never empty.
     pub tokens: Vec<AdminToken>,
 }
 
 /// A bearer token of the admin surface.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct AdminToken {
-    /// Its SHA-256: the token itself is not kept.
+    /// The SHA-256 of the token; the token itself is not kept.
     pub digest: [u8; 32],
-    /// What its holder may do.
+    /// The role of the token's holder.
     pub role: Role,
 }
 
@@ -125,17 +128,17 @@ impl std::fmt::Debug for AdminToken {
     }
 }
 
-/// What the holder of a token may do.
+/// The role of a token: what its holder may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
-    /// Look.
+    /// The holder may look.
     Read,
-    /// Look and change.
+    /// The holder may look and change.
     Operate,
 }
 
 impl Role {
-    /// Its word.
+    /// The word for the role.
     pub fn label(self) -> &'static str {
         match self {
             Self::Read => "read",
@@ -144,27 +147,27 @@ impl Role {
     }
 }
 
-/// What may be kept, and how much of it.
+/// The section `limits`: how much may be kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of a request body.
+    /// The largest size of a request body, in bytes.
     pub body: usize,
-    /// Deliveries waiting in one worker.
+    /// The largest number of deliveries that wait in one worker.
     pub pending: u32,
-    /// Bytes of the bodies that wait in one worker.
+    /// The largest size of the bodies that wait in one worker, together, in bytes.
     pub pending_bytes: u64,
-    /// Dead letters kept in the process.
+    /// The largest number of dead letters that are kept in the process.
     pub dead_letters: u32,
-    /// Bytes of the dead letters kept in the process.
+    /// The largest size of the dead letters that are kept in the process, together, in bytes.
     pub dead_letter_bytes: u64,
-    /// Idempotency keys remembered in the process.
+    /// The number of idempotency keys that are remembered in the process.
     pub idempotency_keys: u32,
-    /// Events remembered in the process.
+    /// The number of events that the history of the process remembers.
     pub history: u32,
 }
 
 impl Limits {
-    /// The two that are about dead letters.
+    /// The limits of the ring of dead letters.
     pub fn dead_letter_room(&self) -> Room {
         Room { letters: self.dead_letters, bytes: self.dead_letter_bytes }
     }

@@ -36,7 +36,7 @@ fn token(node: &Node<'_>) -> Option<AdminToken> {
         (None, Some(value)) => value.text("a token").map(str::to_owned),
         _ => node.problem("has not exactly one of env and value", EXPECTED),
     };
-    // Whoever has it may look only, unless the config says more.
+    // The holder of the token may only look, unless the config says more.
     let role = object.or("role", Role::Read, |node| choice(node, &ROLES, &[]));
     let text = Zeroizing::new(text?);
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic()) {

@@ -1,4 +1,5 @@
-//! What an endpoint's entry says about failing: `retry`, `breaker` and `rate`.
+//! The keys `retry`, `breaker` and `rate` of an endpoint: what is done when deliveries fail, and how fast attempts
+//! leave.
 
 use std::time::Duration;
 
@@ -8,12 +9,12 @@ use crate::egress::breaker::{BreakerPolicy, Count};
 use crate::egress::rate::Rate;
 use crate::egress::retry::RetryPolicy;
 
-/// Each attempt is part of the delivery's state: 20 x 16 B.
+/// The largest number of attempts of a delivery. Each is part of the delivery's state: 20 x 16 B.
 const ATTEMPTS_MAX: usize = 20;
 const DAY: Duration = Duration::from_secs(24 * 3600);
-/// Faster than one Envoy worker can send by an order of magnitude.
+/// The highest rate, in attempts a second: faster than one Envoy worker can send by an order of magnitude.
 const PER_SECOND_MAX: f64 = 1_000_000.0;
-/// One attempt in a quarter of an hour.
+/// The lowest rate, in attempts a second: about one in a quarter of an hour.
 const PER_SECOND_MIN: f64 = 0.001;
 
 pub(super) fn retry(endpoint: &Object<'_>) -> Option<RetryPolicy> {
@@ -51,7 +52,8 @@ pub(super) fn rate(node: &Node<'_>) -> Option<Rate> {
     let per_second = object.required("per_second", "attempts a second", |node| {
         node.number(PER_SECOND_MIN..=PER_SECOND_MAX, "a number from 0.001 to 1000000")
     });
-    // A second's worth: what would leave in that second at an even pace may leave at its start.
+    // The default burst is what leaves in a second at the even pace of the rate: all of it may leave at the start of
+    // the second.
     let second = per_second.map_or(1, |rate| (rate.ceil() as u32).max(1));
     let burst = object.integer("burst", second, 1_000_000);
     Some(Rate { per_second: per_second?, burst: burst? })

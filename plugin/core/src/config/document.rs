@@ -1,19 +1,20 @@
 //! The bytes of a configuration as one tree, whether they are JSON or a serialised `google.protobuf.Struct`.
 //!
-//! Envoy hands over either, and does not say which. The first bytes do not tell: a Struct begins with a line feed and a
-//! length, which may be the code of `{`. So each is decoded to its end before the other is tried.
+//! Envoy hands over either of the two, and does not say which. The first bytes do not tell: a Struct begins with a line
+//! feed and a length, which may be the code of `{`. So the bytes are decoded to their end as JSON before they are tried
+//! as a Struct.
 
 use super::error::ConfigProblem;
 use super::protobuf::{self, StructFault};
 use super::tree::Value;
 
-/// A configuration that sends, as short as it can be.
+/// The shortest configuration that sends. Problems show it as an example.
 pub(super) const MINIMAL: &str = r#"{"enabled":true,"routes":[{"name":"ingest","match":{"path":"/events/{event}"},"event":"{event}"}],"endpoints":[{"name":"billing","cluster":"billing","url":"https://api.example.com/webhooks","secrets":[{"env":"WEBHOOK_SECRET"}]}]}"#;
 
-/// Where a problem is that concerns the whole.
+/// The path of a problem that concerns the whole configuration.
 pub(super) const WHOLE: &str = "configuration";
 
-/// Decodes the bytes fully as JSON, and if they are not, fully as a Struct.
+/// Decodes the bytes as JSON and, if they are not JSON to their end, as a Struct.
 pub(super) fn decode(bytes: &[u8]) -> Result<Value, ConfigProblem> {
     if bytes.trim_ascii().is_empty() {
         return Err(whole("is empty"));

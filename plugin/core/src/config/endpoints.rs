@@ -1,5 +1,5 @@
-//! The section `endpoints`: who they are, where they are, and how they are signed for. What is done when they fail is
-//! in [`delivery`](super::delivery).
+//! The section `endpoints`: the names, addresses, subscriptions and signatures of the endpoints. The keys about failing
+//! deliveries are read in [`delivery`](super::delivery).
 
 use std::time::Duration;
 
@@ -16,17 +16,19 @@ use crate::headers;
 use crate::signature::Signature;
 use crate::time::shown_duration;
 
-/// An endpoint takes about 2 KiB in each VM: 4096 x 2 KiB = 8 MiB.
+/// The largest number of endpoints. One takes about 2 KiB in each VM: 4096 x 2 KiB = 8 MiB.
 pub(super) const ENDPOINTS_MAX: usize = 4096;
-/// 64 patterns of 128 bytes are 8 KiB of trie for an endpoint that says everything twice.
+/// The largest number of patterns of an endpoint: 64 patterns of 128 bytes take 8 KiB of the trie of subscriptions, for
+/// an endpoint whose patterns repeat each other.
 const EVENTS_MAX: usize = 64;
-/// Sent with every attempt.
+/// The largest number of headers that the config adds to every attempt at an endpoint.
 const HEADERS_MAX: usize = 32;
-/// Envoy allows 1024 requests under way to a cluster unless its circuit breaker says otherwise.
+/// The largest `max_in_flight`: Envoy allows 1024 requests under way to a cluster, unless the cluster's circuit breaker
+/// says otherwise.
 const MAX_IN_FLIGHT_MAX: u32 = 1024;
-/// A call holds its in-flight place as long.
+/// The longest `timeout`: an attempt holds its place in flight for as long.
 const TIMEOUT_MAX: Duration = Duration::from_secs(300);
-/// A month: past it nobody waits for an event any more.
+/// The longest `max_age`: a month, after which nobody waits for an event any more.
 const MAX_AGE_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// An endpoint and what it subscribes to.
@@ -35,7 +37,7 @@ pub(super) struct EndpointEntry {
     pub(super) events: Vec<EventPattern>,
 }
 
-/// Reads the section. An empty list is one: its routes answer that nobody subscribes.
+/// Reads the section. The list may be empty: the routes then answer that nobody subscribes.
 pub(super) fn endpoints(nodes: &[Node<'_>], limits: &Limits) -> Option<Vec<EndpointEntry>> {
     all(nodes, |node| entry(node, limits))
 }
@@ -139,7 +141,8 @@ fn events(object: &Object<'_>) -> Option<Vec<EventPattern>> {
     })
 }
 
-/// Names in lower case, in the order of the tree.
+/// Reads the key `headers`: the names, put into lower case, and the values. They are sorted by name as the config
+/// writes it.
 fn extra_headers(node: &Node<'_>, signatures: &[Signature]) -> Option<Vec<(String, HeaderValue)>> {
     let entries = node.entries(HEADERS_MAX, "an object of header names and values")?;
     let mut seen = Vec::new();

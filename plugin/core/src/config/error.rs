@@ -1,25 +1,26 @@
-//! What is wrong with a configuration.
+//! The problems of a configuration.
 
 use std::fmt;
 
 use serde_json::json;
 
-/// Everything that is wrong with a configuration, in the order it was read.
+/// All problems of a configuration, in the order in which they were found.
 pub type Problems = Vec<ConfigProblem>;
 
-/// One thing that is wrong. It prints as one line, and never holds the value of a secret.
+/// A problem of a configuration. The problem prints as one line, and never holds the value of a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigProblem {
-    /// Where: `endpoints[1].secrets[0].env`.
+    /// The path of the faulty value, such as `endpoints[1].secrets[0].env`.
     pub path: String,
-    /// What is wrong there.
+    /// What is wrong with the value.
     pub what: String,
-    /// What would be right.
+    /// What was expected instead.
     pub expected: String,
 }
 
 impl ConfigProblem {
-    /// A problem stays one line of the log, also where it quotes the config.
+    /// Makes a problem. Control characters in `what` are replaced, so that a problem stays one line of the log, also
+    /// where it quotes the config.
     pub(super) fn new(path: String, what: &str, expected: &str) -> Self {
         Self { path, what: what.replace(char::is_control, "\u{fffd}"), expected: expected.to_owned() }
     }
@@ -31,7 +32,7 @@ impl fmt::Display for ConfigProblem {
     }
 }
 
-/// A name or key of the config as an error may show it: quoted, on one line, and not too long.
+/// A name or key of the config as a problem may show it: quoted, on one line, and not too long.
 pub(super) fn shown(text: &str) -> String {
     let mut start: String = text.chars().take(SHOWN_MAX).collect();
     if start.len() < text.len() {
@@ -40,8 +41,9 @@ pub(super) fn shown(text: &str) -> String {
     json!(start).to_string()
 }
 
-/// The path of a field, as users write it: `endpoints[1].url`. `object` is empty for a field of the whole. A key that is
-/// not a plain word is quoted, so that a path is always one line and tells its parts.
+/// The path of a field, as users write it: `endpoints[1].url`. `object` is the path of the object that has the field,
+/// empty for the whole configuration. A key that is not a plain word is quoted, so that a path is always one line, and
+/// its parts can be told apart.
 pub(super) fn field_path(object: &str, key: &str) -> String {
     let is_word = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
     let is_plain = (1..=64).contains(&key.len()) && key.bytes().all(is_word);
@@ -49,5 +51,5 @@ pub(super) fn field_path(object: &str, key: &str) -> String {
     if object.is_empty() { key } else { format!("{object}.{key}") }
 }
 
-/// Long enough to recognise a name.
+/// The largest number of characters that [`shown`] shows: enough to recognise a name.
 const SHOWN_MAX: usize = 64;

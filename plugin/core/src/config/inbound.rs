@@ -14,11 +14,13 @@ use crate::path::{PathPattern, readings};
 use crate::signature::{Signature, Tolerance};
 use crate::time::shown_duration;
 
-/// A rule takes about 1 KiB in each VM: 1024 x 1 KiB = 1 MiB.
+/// The largest number of rules. One takes about 1 KiB in each VM: 1024 x 1 KiB = 1 MiB.
 const RULES_MAX: usize = 1024;
-/// Senders try again for hours, but sign afresh: a signature that is older than a day is a recording.
+/// The longest tolerance. Senders try again for hours, but sign afresh: a signature that is older than a day is a
+/// recording.
 const TOLERANCE_MAX: Duration = Duration::from_secs(24 * 3600);
-/// Replays are remembered at least as long as signatures are good.
+/// The longest `ttl` of a replay table: the longest tolerances of past and future together, since messages must be
+/// remembered for as long as their signatures are valid.
 const TTL_MAX: Duration = Duration::from_secs(48 * 3600);
 
 /// A rule and the pattern of its path.
@@ -66,12 +68,12 @@ fn entry(node: &Node<'_>) -> Option<InboundEntry> {
     Some(InboundEntry { rule, pattern })
 }
 
-/// What Stripe's, Slack's and the Standard Webhooks libraries tolerate of the past; of the future only what clocks that
-/// are kept in step differ by.
+/// The default tolerance: of the past, what the libraries of Stripe, Slack and Standard Webhooks tolerate; of the
+/// future, only what synchronised clocks differ by.
 const TOLERANCE: Tolerance = Tolerance { past: Duration::from_secs(300), future: Duration::from_secs(30) };
 
-/// The path, as every spelling of it that an application may take for the same, and the methods. There is no condition on
-/// headers: a request that did not fulfil it would reach the application unverified.
+/// Reads the key `match`: the pattern of the path, and the methods. There is no condition on headers: a request that
+/// did not fulfil such a condition would reach the application unverified.
 fn matching(node: &Node<'_>) -> Option<(PathPattern, Vec<String>)> {
     let object = node.object(&["path", "methods"], &[])?;
     let pattern = object.required("path", PATH, path);
@@ -82,7 +84,8 @@ fn matching(node: &Node<'_>) -> Option<(PathPattern, Vec<String>)> {
 
 const PATH: &str = "a path such as \"/webhooks/inbound\"";
 
-/// The pattern in its one spelling, in which every other one is looked for.
+/// Reads the pattern of a path, and takes the first of its [`readings`]: the pattern is compared with the readings of a
+/// request's path, whatever the spelling of the two.
 fn path(node: &Node<'_>) -> Option<PathPattern> {
     let text = node.text(PATH)?;
     path_pattern(node, text)?;
@@ -111,7 +114,8 @@ fn replay(node: &Node<'_>) -> Option<Policy> {
     Some(Policy { ttl: ttl?, capacity: capacity?, duplicate: duplicate?, when_full: when_full? })
 }
 
-/// A message that is forgotten while its signature is good could come again.
+/// Checks that messages are remembered for as long as their signatures are valid: a message that is forgotten earlier
+/// could come again.
 fn outlasts_the_tolerance(object: &Object<'_>, rule: &Rule) -> Option<()> {
     let good = rule.tolerance.past + rule.tolerance.future;
     if rule.replay.ttl >= good {

@@ -1,4 +1,4 @@
-//! The section `limits`: the worst-case memory of the filter is the sum of what stands beside each maximum.
+//! The section `limits`. The worst-case memory of the filter is the sum of what the constants here say of each maximum.
 
 use super::Limits;
 use super::reader::{Node, Object};
@@ -20,20 +20,24 @@ impl Default for Limits {
     }
 }
 
-/// A body exists up to three times in a VM: received, as a record, as sent. 3 x 16 MiB is 5 % of a VM's 1 GiB.
+/// The largest `body`. A body exists up to three times in a VM: received, as a record, as sent. 3 x 16 MiB is 5 % of a
+/// VM's 1 GiB.
 const BODY_MAX: u64 = 16 << 20;
-/// A pending event takes two keys of 200 B and about 300 B of state: 100,000 x 0.7 KiB = 70 MiB a worker.
+/// The largest `pending`. A pending event takes two keys of 200 B and about 300 B of state: 100,000 x 0.7 KiB = 70 MiB
+/// a worker.
 const PENDING_MAX: u32 = 100_000;
-/// Shared data, counted in full: 1 GiB a worker.
+/// The largest `pending_bytes`: in shared data, counted in full, 1 GiB a worker.
 const PENDING_BYTES_MAX: u64 = 1 << 30;
-/// A dead letter takes a key of 200 B and about 300 B besides its body: 100,000 x 0.5 KiB = 50 MiB.
+/// The largest `dead_letters`. A dead letter takes a key of 200 B and about 300 B besides its body: 100,000 x 0.5 KiB =
+/// 50 MiB.
 const DEAD_LETTERS_MAX: u32 = 100_000;
-/// Shared data, counted in full: 1 GiB.
+/// The largest `dead_letter_bytes`: in shared data, counted in full, 1 GiB.
 const DEAD_LETTER_BYTES_MAX: u64 = 1 << 30;
-/// A key takes a record of about 0.5 KiB with the answer it repeats: 1,000,000 x 0.5 KiB = 500 MiB.
+/// The largest `idempotency_keys`. A key takes a record of about 0.5 KiB with the answer that is repeated for it:
+/// 1,000,000 x 0.5 KiB = 500 MiB.
 const IDEMPOTENCY_KEYS_MAX: u32 = 1_000_000;
-/// The most events that the history may remember. One takes about 1 KiB with its attempts: 100,000 x 1 KiB = 100 MiB.
-/// Also what a survey of the history reads at most, whatever its record says.
+/// The largest `history`. An event takes about 1 KiB with its attempts: 100,000 x 1 KiB = 100 MiB. A survey of the
+/// history reads at most as many events, whatever the record of the history says.
 pub const HISTORY_MAX: u32 = 100_000;
 
 /// Reads the section.
@@ -62,7 +66,7 @@ pub(super) fn limits(node: &Node<'_>) -> Option<Limits> {
     Some(limits)
 }
 
-/// A store that could not hold the largest body would refuse it for ever.
+/// Checks that a limit has room for the largest body: otherwise such a body would be refused for ever.
 fn holds_one_body(limits: &Object<'_>, key: &'static str, bytes: u64, body: usize) -> Option<()> {
     if u64::try_from(body).is_ok_and(|body| body <= bytes) {
         return Some(());

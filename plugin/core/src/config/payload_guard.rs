@@ -5,17 +5,17 @@ use super::values::choice;
 use crate::ingress::payload::detect::DataKinds;
 use crate::ingress::payload::{ALLOWED_BYTES_MAX, DataKind, DeniedKeys, GuardAction, GuardRules, KeyPattern};
 
-/// Each key of a payload is compared with each pattern.
+/// The largest number of patterns in `allow`: each key of a payload is compared with each pattern.
 const ALLOW_MAX: usize = 64;
-/// 1000 x 100 B.
+/// The largest number of keys in `deny_keys`: 1000 x 100 B.
 const DENY_KEYS_MAX: usize = 1000;
 const KEYS: &str = "a list of keys, each with 1 to 64 characters besides '_' and '-'";
 const PATTERNS: &str = "a list of keys, each with 1 to 128 characters, in which \"*\" stands for any run of them";
 const DETECTORS: &str = "a list of email, ipv4, ipv6, phone, card";
 
-/// What a notification is made of.
+/// The default of `allow`: the keys of a notification.
 const ALLOW: [&str; 5] = ["event", "title", "body", "url", "*_id"];
-/// What personal data is called, and what opens an account.
+/// The default of `deny_keys`: the usual names of personal data, and of what opens an account.
 const DENY_KEYS: [&str; 10] =
     ["email", "username", "ip_address", "phone", "address", "password", "credit_card", "ssn", "session", "token"];
 const DETECT: [&str; 5] = ["email", "ipv4", "ipv6", "phone", "card"];
@@ -37,7 +37,7 @@ pub(super) fn payload_guard(node: &Node<'_>) -> Option<GuardRules> {
         detect = kind.map_or(detect, |kind| detect.with(kind));
         kind.is_some()
     });
-    // The strictest: what is refused can be sent again, what was sent cannot be taken back.
+    // The default is the strictest action: what is refused can be sent again, what was sent cannot be taken back.
     let actions = [("reject", GuardAction::Reject), ("redact", GuardAction::Redact), ("report", GuardAction::Report)];
     let action = object.or("action", GuardAction::Reject, |node| choice(node, &actions, &[]));
     (has_allow && has_keys && has_kinds).then_some(())?;
@@ -48,8 +48,8 @@ pub(super) fn payload_guard(node: &Node<'_>) -> Option<GuardRules> {
     Some(rules)
 }
 
-/// Takes each item of the list under a key, or of its default; false: some could not be taken. `list`: the key, how many
-/// items it may have, and what was expected.
+/// Hands each item of the list under a key, or of the key's default, to `take`. `list`: the key, how many items its
+/// list may have, and what was expected. Returns false if the list or an item was refused.
 fn each(
     object: &Object<'_>,
     list: (&'static str, usize, &str),

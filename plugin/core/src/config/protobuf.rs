@@ -6,17 +6,17 @@ use prost_types::value::Kind;
 use super::error::{ConfigProblem, field_path};
 use super::tree::{Fields, Number, Value};
 
-/// Why bytes are no Struct that a config may be.
+/// Why bytes are no configuration in a Struct.
 #[derive(Debug, PartialEq)]
 pub(super) enum StructFault {
-    /// They are no Struct.
+    /// The bytes are no Struct.
     NotStruct(String),
-    /// They are one, with a number that JSON does not have.
+    /// The bytes are a Struct with a number that JSON does not have: an infinity, or NaN.
     NotFinite(ConfigProblem),
 }
 
-/// Decodes a `google.protobuf.Struct`. A message without fields is refused: unknown fields are skipped, so nearly any bytes
-/// decode to an empty one.
+/// Decodes a `google.protobuf.Struct`. A message without fields is refused: unknown fields are skipped, so nearly any
+/// bytes decode to an empty message.
 pub(super) fn decode(bytes: &[u8]) -> Result<Value, StructFault> {
     let message = prost_types::Struct::decode(bytes).map_err(|error| StructFault::NotStruct(error.to_string()))?;
     if message.fields.is_empty() {

@@ -1,4 +1,4 @@
-//! A walk over the tree of a configuration that knows where it is and collects every problem on the way.
+//! The walk over the tree of a configuration: it knows the path of each value, and collects every problem on the way.
 //!
 //! Each step gives `Option`: `None` means that a problem has been noted, so callers read all they can before they give
 //! up with `?`, and the user sees all mistakes at once.
@@ -9,13 +9,13 @@ use std::ops::RangeInclusive;
 use super::error::{ConfigProblem, Problems, field_path, shown};
 use super::tree::{Number, Value};
 
-/// Collects the problems of one configuration, and knows the environment.
+/// The reader of one configuration: collects its problems, and looks up environment variables.
 pub(crate) struct Reader<'a> {
-    /// What the whole is called in a problem.
+    /// The name of the whole in a problem, such as `configuration`.
     whole: &'static str,
     env: &'a dyn Fn(&str) -> Option<String>,
-    /// Every place that was visited: the number of the one it is in, and the step from there. A path is put together only
-    /// for a problem.
+    /// The places that were visited: for each, the number of the place around it, and the step from there. A path is
+    /// put together only for a problem.
     places: RefCell<Vec<(usize, PathStep<'a>)>>,
     problems: RefCell<Problems>,
 }
@@ -36,7 +36,7 @@ impl<'a> Reader<'a> {
         Node { reader: self, place: 0, value }
     }
 
-    /// What was read, if no problem was noted on the way.
+    /// Returns what was read if no problem was noted, else all problems.
     pub(crate) fn finish<T>(&self, read: Option<T>) -> Result<T, Problems> {
         let problems = self.problems.take();
         read.filter(|_| problems.is_empty()).ok_or(problems)
@@ -64,7 +64,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// A value and its place.
+/// A value of the tree, and its place.
 #[derive(Clone, Copy)]
 pub(crate) struct Node<'a> {
     reader: &'a Reader<'a>,
@@ -77,7 +77,7 @@ impl<'a> Node<'a> {
         self.value
     }
 
-    /// Notes a problem here.
+    /// Notes a problem of this value; returns `None`.
     pub(crate) fn problem<T>(&self, what: &str, expected: &str) -> Option<T> {
         self.reader.note(self.reader.path(self.place), what, expected);
         None
@@ -96,7 +96,8 @@ impl<'a> Node<'a> {
         self.problem(what, expected)
     }
 
-    /// Notes that the text or number here is not one that fits, and shows it: for nothing that may be a secret.
+    /// Notes that this text or number does not fit, and shows the value: not to be called for anything that may be a
+    /// secret.
     pub(crate) fn unfit<T>(&self, expected: &str) -> Option<T> {
         match self.value {
             Value::Text(text) => self.problem(&format!("is {}", shown(text)), expected),
@@ -127,8 +128,8 @@ impl<'a> Node<'a> {
         within.or_else(|| self.unfit(&expected))
     }
 
-    /// Any number in a range, which `expected` names. Text will do: of the numbers in a YAML file Envoy keeps only whole
-    /// ones as numbers, and hands on `0.2` as a string.
+    /// Any number in a range, which `expected` names. Text with a number will do: of the numbers in a YAML file Envoy
+    /// keeps only whole ones as numbers, and hands on `0.2` as a string.
     pub(crate) fn number(&self, range: RangeInclusive<f64>, expected: &str) -> Option<f64> {
         let number = match self.value {
             Value::Number(number) => Some(number.as_f64()),
@@ -138,7 +139,7 @@ impl<'a> Node<'a> {
         number.filter(|number| range.contains(number)).or_else(|| self.unfit(expected))
     }
 
-    /// The items of a list with at most `max` of them.
+    /// The items of a list that may have at most `max` items.
     pub(crate) fn list(&self, max: usize, expected: &str) -> Option<Vec<Node<'a>>> {
         let Value::List(items) = self.value else {
             return self.wrong_type(expected);
@@ -150,13 +151,13 @@ impl<'a> Node<'a> {
         Some(items.iter().enumerate().map(item).collect())
     }
 
-    /// The same, with at least one item.
+    /// The items of a list that must have 1 to `max` items.
     pub(crate) fn some_list(&self, max: usize, expected: &str) -> Option<Vec<Node<'a>>> {
         let items = self.list(max, expected)?;
         if items.is_empty() { self.problem("is empty", expected) } else { Some(items) }
     }
 
-    /// The fields of an object whose keys the user chooses.
+    /// The fields of an object whose keys the user chooses, at most `max` of them.
     pub(crate) fn entries(&self, max: usize, expected: &str) -> Option<Vec<(&'a str, Node<'a>)>> {
         let Value::Object(fields) = self.value else {
             return self.wrong_type(expected);
@@ -167,8 +168,8 @@ impl<'a> Node<'a> {
         Some(fields.iter().map(|(key, value)| (key.as_str(), self.child(key, value))).collect())
     }
 
-    /// An object with these keys. Any other is a problem, and so are those of `later`, which are known but not yet
-    /// supported: a key that is ignored in silence is a promise broken in silence.
+    /// An object with these keys. Any other key is a problem, and so are the keys of `later`, which are known but not
+    /// yet supported: a key that is ignored in silence is a promise broken in silence.
     pub(crate) fn object(&self, keys: &[&str], later: &[&str]) -> Option<Object<'a>> {
         let Value::Object(fields) = self.value else {
             return self.wrong_type(&format!("an object with {}", keys.join(", ")));
@@ -184,7 +185,7 @@ impl<'a> Node<'a> {
         Some(Object { node: *self })
     }
 
-    /// A field, if this is an object that has it.
+    /// The field of this key, if the value is an object that has it.
     pub(crate) fn field(&self, key: &'a str) -> Option<Node<'a>> {
         match self.value {
             Value::Object(fields) => fields.get(key).map(|value| self.child(key, value)),
@@ -211,7 +212,7 @@ impl<'a> Node<'a> {
     }
 }
 
-/// An object whose keys are known.
+/// An object whose keys were checked.
 pub(crate) struct Object<'a> {
     node: Node<'a>,
 }
@@ -251,7 +252,7 @@ impl<'a> Object<'a> {
     }
 }
 
-/// Reads every item, however many have problems.
+/// Reads every item, also behind one that has a problem; `None` if any has one.
 pub(crate) fn all<N, T>(nodes: &[N], mut read: impl FnMut(&N) -> Option<T>) -> Option<Vec<T>> {
     let mut items = Vec::with_capacity(nodes.len());
     for node in nodes {
@@ -272,5 +273,6 @@ fn unknown(key: &str, known: &[&str]) -> String {
     }
 }
 
-/// A slip or two of the finger.
+/// The largest edit distance (Levenshtein) from an unknown key to the known key that is suggested for it: a slip or two
+/// of the finger.
 const NEAR_MAX: usize = 2;

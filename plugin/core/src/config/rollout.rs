@@ -10,10 +10,10 @@ use crate::ingress::template::Template;
 use crate::rollout::guard::{Guard, Hold};
 use crate::rollout::{OPENS_MAX, Percent, Phase, Plan};
 
-/// A phase is kept with every endpoint's status: 16 x 24 B.
+/// The largest number of phases. A phase is kept with every endpoint's status: 16 x 24 B.
 const PHASES_MAX: usize = 16;
 const DAY: Duration = Duration::from_secs(24 * 3600);
-/// A quarter of a year: past it nobody remembers what was being tried.
+/// The longest phase: a quarter of a year, after which nobody remembers what was being tried.
 const PHASE_MAX: Duration = Duration::from_secs(92 * 24 * 3600);
 const PERCENT: &str = "a number from 0 to 100, with two decimals at most";
 
@@ -35,18 +35,19 @@ pub(super) fn rollout(node: &Node<'_>) -> Option<Rollout> {
     Some(Rollout { plan, key: key?, guard: guard? })
 }
 
-/// Of what an operator's word is put over: with another guard or key it is the same plan.
+/// The digest of the plan: an operator's override lasts as long as the digest stays the same. Guard and key are left
+/// out: a change of either leaves the plan as it is.
 fn digest(object: &Object<'_>) -> u64 {
     let parts = ["percent", "start", "phases"].map(|key| object.get(key).map_or(0, |node| node.value().digest()));
     parts.into_iter().fold(0, |sum, part| sum.rotate_left(21) ^ part)
 }
 
-/// A share of the events: a number, or text that is one, as Envoy hands on what is not whole.
+/// Reads a share of the events: a number, or text with a number, since Envoy hands on fractions as text.
 pub(crate) fn percent(node: &Node<'_>) -> Option<Percent> {
     hundredths(node.number(0.0..=100.0, PERCENT)?).or_else(|| node.unfit(PERCENT))
 }
 
-/// A percentage, if it has no more than two decimals.
+/// Converts a percentage to a share; `None`: the percentage has more than two decimals.
 fn hundredths(percent: f64) -> Option<Percent> {
     let hundredths = (percent * 100.0).round();
     ((percent * 100.0 - hundredths).abs() < 1e-6).then_some(Percent(hundredths as u32))
@@ -92,8 +93,9 @@ fn phase(node: &Node<'_>, is_last: bool) -> Option<Phase> {
     Some(Phase { percent: share?, length: length?, is_manual: is_manual? })
 }
 
-/// The defaults are the objectives that a webhook's receiver can be held to: nine of ten within five seconds is broken by
-/// whoever is down, not by whoever is busy.
+/// Reads the key `guard`. The defaults are objectives that a webhook's receiver can be held to: nine of ten deliveries
+/// succeed, and 95 % of the attempts end within five seconds. A receiver that is down misses them, not one that is
+/// busy.
 fn guard(node: &Node<'_>) -> Option<Guard> {
     let keys = [
         "min_success",
@@ -142,7 +144,7 @@ fn hold(guard: &Object<'_>) -> Option<Hold> {
     })
 }
 
-/// A threshold; null: it is not watched.
+/// Reads a threshold; null: the threshold is not watched.
 fn watched<'a, T>(
     object: &Object<'a>,
     key: &'a str,

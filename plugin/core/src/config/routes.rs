@@ -14,15 +14,16 @@ use crate::ingress::route::{Ack, MetadataValue, Payload, Route};
 use crate::ingress::template::Template;
 use crate::path::PathPattern;
 
-/// A route takes about 1 KiB in each VM: 4096 x 1 KiB = 4 MiB.
+/// The largest number of routes. One takes about 1 KiB in each VM: 4096 x 1 KiB = 4 MiB.
 const ROUTES_MAX: usize = 4096;
-/// Each is 128 B or so in the router.
+/// The largest number of headers that a route may require. Each takes about 128 B in the router.
 const HEADERS_MAX: usize = 16;
-/// Each name and value is written into every envelope of the route.
+/// The largest number of fields in `metadata`: the name and value of each are written into every envelope of the route.
 const METADATA_MAX: usize = 64;
-/// A producer's connection is held as long.
+/// The longest `ack_timeout`: a producer's connection is held for as long.
 const ACK_TIMEOUT_MAX: Duration = Duration::from_secs(300);
-/// Longer than the first two attempts at an endpoint that answers slowly, shorter than most clients' own timeout.
+/// The default `ack_timeout`: longer than the first two attempts at an endpoint that answers slowly, shorter than most
+/// clients' own timeout.
 const ACK_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A route and the pattern of its path.
@@ -57,7 +58,7 @@ pub(super) fn routes(node: &Node<'_>, endpoints: &Index) -> Option<Vec<RouteEntr
     entries.into_iter().collect()
 }
 
-/// Of two routes on the same paths, does every request that `later` matches match `first` as well?
+/// Whether, of two routes on the same paths, `first` matches every request that `later` matches.
 fn hides(first: &Route, later: &Route) -> bool {
     later.methods.iter().all(|method| first.methods.contains(method))
         && first.headers.iter().all(|header| later.headers.contains(header))
@@ -80,7 +81,7 @@ fn entry(node: &Node<'_>, endpoints: &Index) -> Option<RouteEntry> {
     let name = object.required("name", "a name, unique among the routes", name);
     let mode = object.or("mode", (), |node| choice(node, &[("dispatch", ())], &["forward", "tap"]));
     let matching = object.required("match", "an object with path", matching);
-    // Without a path it is not known which captures there are: the templates are then not looked at.
+    // Without a good path the captures are not known: the templates are then not looked at.
     let pattern = matching.as_ref().and_then(|matching| matching.pattern.as_ref());
     let event = pattern.and_then(|pattern| {
         object.required("event", "the event type: a literal or a template such as \"{event}\"", |node| {
@@ -106,7 +107,7 @@ fn entry(node: &Node<'_>, endpoints: &Index) -> Option<RouteEntry> {
     Some(RouteEntry { route, pattern: pattern? })
 }
 
-/// What could be read of `match`.
+/// The parts of `match` that could be read.
 struct Match {
     pattern: Option<PathPattern>,
     methods: Option<Vec<String>>,
@@ -128,7 +129,7 @@ fn path(node: &Node<'_>) -> Option<PathPattern> {
 
 const PATH: &str = "a path such as \"/events/{event}\" or \"/hooks/**\"";
 
-/// The pattern in this text, which comes from there.
+/// Parses a pattern; `node` is where the text comes from.
 pub(super) fn path_pattern(node: &Node<'_>, text: &str) -> Option<PathPattern> {
     PathPattern::parse(text).map_err(|reason| node.problem::<()>(&reason, PATH)).ok()
 }
@@ -140,7 +141,8 @@ pub(super) fn method(node: &Node<'_>) -> Option<String> {
     if fits { Some(text.to_ascii_uppercase()) } else { node.unfit(EXPECTED) }
 }
 
-/// Sorted by name: the order in the config means nothing.
+/// Reads `match.headers`: names, in lower case, and values, sorted by name, since their order in the config means
+/// nothing.
 fn required_headers(node: &Node<'_>) -> Option<Vec<(String, String)>> {
     let entries = node.entries(HEADERS_MAX, "an object of header names and values")?;
     let mut sorted: Vec<(String, String)> = Vec::new();
@@ -198,7 +200,7 @@ fn payload(object: &Object<'_>, pattern: &PathPattern) -> Option<Payload> {
 
 fn metadata(node: &Node<'_>, pattern: &PathPattern) -> Option<Vec<(String, MetadataValue)>> {
     let entries = node.entries(METADATA_MAX, "an object of names and values")?;
-    // They are sorted, as the fields of every object are.
+    // The entries are sorted, as the fields of every object are.
     all(&entries, |(name, node)| Some(((*name).to_owned(), metadata_value(node, pattern)?)))
 }
 

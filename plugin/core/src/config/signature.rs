@@ -13,17 +13,17 @@ use crate::signature::timestamped::{DEFAULT_PREFIX, Timestamped};
 use crate::signature::{SECRETS_MAX, Scheme, Signature};
 use crate::time::WallTime;
 
-/// What a list of secrets should be.
+/// The expected value of a list of secrets.
 const SECRETS: &str = "at least one {env: NAME}: a webhook without a signature proves nothing";
-/// One that receivers have, and one they move to.
+/// The largest number of schemes: one that receivers have, and one that they move to.
 const SCHEMES_MAX: usize = 2;
 
-/// What a signature is for.
+/// The use of a signature.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Use {
-    /// Endpoints.
+    /// Endpoints sign.
     Sign,
-    /// Inbound rules.
+    /// Inbound rules verify.
     Verify,
 }
 
@@ -34,7 +34,7 @@ struct Raw<'a> {
     window: Window,
 }
 
-/// Reads both keys of an endpoint or rule.
+/// Reads `secrets` and `signature` of an endpoint or rule.
 pub(super) fn signatures(object: &Object<'_>, usage: Use) -> Option<Vec<Signature>> {
     let nodes = match object.get("signature") {
         None => Vec::new(),
@@ -62,7 +62,8 @@ pub(super) fn signatures(object: &Object<'_>, usage: Use) -> Option<Vec<Signatur
     Some(signatures)
 }
 
-/// Reads one scheme; `inherited` are the secrets beside it.
+/// Reads one entry of `signature`; `inherited` are the secrets beside `signature`, for an entry that has none of its
+/// own.
 fn entry<'a>(node: &Node<'a>, inherited: Option<&[Raw<'a>]>, usage: Use) -> Option<Signature> {
     let object = node.object(&["scheme", "header_prefix", "secrets"], &[])?;
     let scheme = object.or("scheme", Scheme::Timestamped, |node| choice(node, &Scheme::ALL, &[]));
@@ -77,7 +78,7 @@ fn entry<'a>(node: &Node<'a>, inherited: Option<&[Raw<'a>]>, usage: Use) -> Opti
     signature(node, scheme, names, own.as_deref().or(inherited)?, usage)
 }
 
-/// Has a lower-case header a meaning already, to the gateway, to Envoy, or in one of these signatures?
+/// Whether a lower-case header has a meaning already: to the gateway, to Envoy, or in one of these signatures.
 pub(super) fn is_taken(header: &str, signatures: &[Signature]) -> bool {
     let is_of_signature = signatures.iter().any(|signature| signature.header_names().contains(&header));
     is_of_signature || headers::belongs_to_the_gateway(header) || headers::is_envoys(header)
@@ -117,7 +118,8 @@ fn secret<'a>(node: &Node<'a>) -> Option<Raw<'a>> {
     Some(Raw { node: source, text: Zeroizing::new(text), window })
 }
 
-/// The scheme with the keys that these secrets are to it.
+/// Makes the signature of a scheme from the secrets that the scheme can use. An endpoint needs one that is valid at any
+/// time.
 fn signature(
     node: &Node<'_>,
     scheme: Scheme,
@@ -140,7 +142,7 @@ fn signature(
     }
 }
 
-/// What a secret is to a scheme; `Some(None)`: nothing, it is for another scheme beside it.
+/// Reads a secret as a key of a scheme; `Some(None)`: the secret is an Ed25519 key, and meant for scheme `standard`.
 fn key(raw: &Raw<'_>, scheme: Scheme, usage: Use) -> Option<Option<Key>> {
     let (node, text) = (&raw.node, raw.text.as_str());
     let (private, public) = (text.strip_prefix(PRIVATE), text.strip_prefix(PUBLIC));

@@ -1,4 +1,4 @@
-//! Configurations as users write them, and what they are told.
+//! Tests with whole configurations: what they mean, and which problems users are told.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ mod payload_guard;
 mod refused;
 mod rollout;
 
-/// The environment of every test here.
+/// The environment variables of every test here.
 fn env(name: &str) -> Option<String> {
     match name {
         "WEBHOOK_SECRET" => Some("hunter2".to_owned()),
@@ -76,7 +76,8 @@ fn without(pointer: &str) -> Value {
     config
 }
 
-/// Every key of every section, none at its default.
+/// A configuration with every key of `routes`, `endpoints` and `limits`, nearly all of them with other values than
+/// their defaults.
 fn full() -> Value {
     json!({
         "enabled": {"env": "ON"},

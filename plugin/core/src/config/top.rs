@@ -17,14 +17,14 @@ use crate::headers;
 use crate::inbound::Rules;
 use crate::ingress::route::Routes;
 
-/// This version of Gatepost, as receivers see it.
+/// The default `user_agent`: this version of Gatepost.
 const AGENT: &str = concat!("Gatepost/", env!("CARGO_PKG_VERSION"));
 
-/// Reads a configuration: the bytes that Envoy hands to the filter, JSON or a serialised `google.protobuf.Struct`. `env`
-/// looks up environment variables.
+/// Reads a configuration: the bytes that Envoy hands to the filter, JSON or a serialised `google.protobuf.Struct`.
+/// `env` looks up environment variables.
 ///
 /// # Errors
-/// All that is wrong with it, each with its path. No secret is shown.
+/// All problems of the configuration, each with its path. No secret is shown.
 pub fn parse(bytes: &[u8], env: &dyn Fn(&str) -> Option<String>) -> Result<Config, Problems> {
     let tree = document::decode(bytes).map_err(|problem| vec![problem])?;
     let reader = Reader::new(document::WHOLE, env);
@@ -42,7 +42,8 @@ fn config(root: &Node<'_>) -> Option<Config> {
     let rollout = object.or("rollout", Rollout::default(), rollout);
     let payload_guard = object.optional("payload_guard", payload_guard);
     let inbound = object.or("inbound", Vec::new(), inbound);
-    // One that has only an admin surface serves that of another filter of its name; one that only verifies sends nothing.
+    // A configuration with only an admin surface serves that of another filter of the same name; one with only inbound
+    // rules sends nothing.
     let sends_nothing = ["admin", "inbound"].iter().any(|key| object.get(key).is_some())
         && ["endpoints", "routes"].iter().all(|key| object.get(key).is_none());
     let nodes = if sends_nothing {
@@ -100,7 +101,7 @@ fn user_agent(node: &Node<'_>) -> Option<String> {
 /// Reads the JSON body of a request to the admin surface.
 ///
 /// # Errors
-/// All that is wrong with it, as of a configuration.
+/// All problems of the body, each with its path.
 pub(crate) fn read_body<T>(body: &[u8], read: impl FnOnce(&Node<'_>) -> Option<T>) -> Result<T, Problems> {
     const WHOLE: &str = "body";
     let text = std::str::from_utf8(body).map_err(|error| error.to_string());

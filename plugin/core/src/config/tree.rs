@@ -31,8 +31,8 @@ impl Value {
         }
     }
 
-    /// A hash that is the same for equal values, whichever encoding they came in, and practically only for those. It is a
-    /// cryptographic one, since literal secrets may be part of the value.
+    /// The digest of the value: the same for equal values, whichever encoding they came in, and practically only for
+    /// those. It is the beginning of a cryptographic hash (SHA-256), since literal secrets may be part of the value.
     ///
     /// Digests are kept in shared data and compared with those of the next version: the same value must always give the
     /// same digest.
@@ -87,8 +87,8 @@ impl<'de> Deserialize<'de> for Value {
     }
 }
 
-/// Builds a [`Value`] of what a deserialiser meets. `serde_json::Value` will not do: of a key that stands twice it takes
-/// the last in silence.
+/// Builds a [`Value`] of what a deserialiser meets. `serde_json::Value` will not do: of a key that stands twice it
+/// takes the last value in silence.
 struct ValueVisitor;
 
 impl<'de> Visitor<'de> for ValueVisitor {
@@ -156,7 +156,7 @@ impl<'de> Visitor<'de> for ValueVisitor {
 pub(super) enum Number {
     /// An integer.
     Whole(i64),
-    /// Any other, or an integer of more bits.
+    /// A fraction, or an integer that is too large for `Whole`.
     Other(f64),
 }
 
@@ -170,7 +170,7 @@ impl Number {
         number.is_finite().then_some(Self::Other(number))
     }
 
-    /// Text that is a number, as JSON has it.
+    /// Parses text as a JSON number; `None`: the text is no number.
     pub(super) fn parse(text: &str) -> Option<f64> {
         serde_json::from_str(text).ok()
     }
@@ -190,7 +190,7 @@ impl Number {
     }
 }
 
-/// With six decimals at the most.
+/// Prints a number with six decimals at the most. A fraction of more than 12 digits is not printed.
 impl fmt::Display for Number {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -205,10 +205,10 @@ impl fmt::Display for Number {
     }
 }
 
-/// Beyond it six decimals are more than a double has.
+/// The bound of the fractions that are printed: beyond it six decimals are more than a double has.
 const PRINTED: f64 = 1e12;
 
-/// 2^53: below it every whole double is the integer it says.
+/// 2^53: a whole double below it is exactly the integer that it stands for.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The kinds of value a configuration is made of.
+//! The kinds of values in a configuration: names, durations, sizes, statuses, URLs and others.
 
 use std::time::Duration;
 
@@ -61,18 +61,18 @@ impl<'a> Object<'a> {
         self.or(key, default, |node| node.integer(1..=max))
     }
 
-    /// See [`duration`].
+    /// A duration from `min` to `max`, see [`duration`].
     pub(super) fn duration(&self, key: &'a str, default: Duration, min: Duration, max: Duration) -> Option<Duration> {
         self.or(key, default, |node| duration(node, min, max))
     }
 
-    /// See [`size`].
+    /// A number of bytes from 1 to `max`, see [`size`].
     pub(super) fn size(&self, key: &'a str, default: u64, max: u64) -> Option<u64> {
         self.or(key, default, |node| size(node, max))
     }
 }
 
-/// One of some words, as what it stands for; those of `later` are known but not yet supported.
+/// The value that one of some words stands for; the words of `later` are known but not yet supported.
 pub(crate) fn choice<T: Copy>(node: &Node<'_>, choices: &[(&str, T)], later: &[&str]) -> Option<T> {
     let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
     let expected = words.join(" or ");
@@ -84,13 +84,13 @@ pub(crate) fn choice<T: Copy>(node: &Node<'_>, choices: &[(&str, T)], later: &[&
     })
 }
 
-/// A point in time.
+/// A date and time (RFC 3339).
 pub(super) fn date(node: &Node<'_>) -> Option<WallTime> {
     const EXPECTED: &str = "a date and time such as \"2026-11-23T14:00:00Z\" (RFC 3339)";
     WallTime::parse(node.text(EXPECTED)?).or_else(|| node.unfit(EXPECTED))
 }
 
-/// A duration: a decimal number and `ms`, `s`, `m` or `h`, in all whole milliseconds.
+/// A duration: a decimal number and `ms`, `s`, `m` or `h`, which come to whole milliseconds.
 pub(super) fn duration(node: &Node<'_>, min: Duration, max: Duration) -> Option<Duration> {
     const UNITS: [(&str, u64); 4] = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000)];
     let expected = format!(
@@ -116,7 +116,7 @@ fn size(node: &Node<'_>, max: u64) -> Option<u64> {
     within.or_else(|| node.unfit(&expected))
 }
 
-/// A decimal number and a unit, as a whole number of what the unit counts: `"1.5KiB"` is 1536 bytes.
+/// A decimal number and a unit, as a number of the smallest unit, which must be whole: `"1.5KiB"` is 1536 bytes.
 fn quantity(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     let (number, unit) = text.split_at_checked(text.find(|c: char| c.is_ascii_alphabetic())?)?;
     let (_, factor) = units.iter().find(|(name, _)| *name == unit)?;
@@ -125,15 +125,15 @@ fn quantity(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     if !decimal(whole) || !decimal(fraction) {
         return None;
     }
-    // 1.5 is 15 of 10: integers are exact, and what they cannot hold is beyond every range.
+    // 1.5 is computed as 15 by 10: integers are exact, and a number that they cannot hold is beyond every range.
     let divisor = 10u64.checked_pow(u32::try_from(fraction.len()).ok()?)?;
     let scaled = whole.parse::<u64>().ok()?.checked_mul(divisor)?.checked_add(fraction.parse().ok()?)?;
     let product = scaled.checked_mul(*factor)?;
     (product % divisor == 0).then_some(product / divisor)
 }
 
-/// A list of statuses and classes: `[408, 429, 5xx]`. A 2xx is a delivery and no rule can make it less; a 1xx never ends
-/// an attempt.
+/// A list of statuses and classes: `[408, 429, 5xx]`. Only failures may be listed: a 2xx is always a success, and a 1xx
+/// never ends an attempt.
 pub(super) fn statuses(node: &Node<'_>) -> Option<StatusSet> {
     const EXPECTED: &str = "statuses from 300 to 599, \"3xx\", \"4xx\" or \"5xx\"";
     let ranges = all(&node.list(300, EXPECTED)?, |item| {
@@ -155,7 +155,7 @@ pub(super) fn statuses(node: &Node<'_>) -> Option<StatusSet> {
     Some(ranges.into_iter().fold(StatusSet::default(), StatusSet::with))
 }
 
-/// An absolute URL. What is wrong with it is said without showing it: it may hold a key.
+/// An absolute URL. Its problems do not show the URL: it may hold a key.
 pub(super) fn url(node: &Node<'_>) -> Option<Url> {
     const EXPECTED: &str = "an absolute URL such as \"https://api.example.com/webhooks\"";
     let text = node.text(EXPECTED)?;
@@ -187,7 +187,8 @@ pub(super) fn url(node: &Node<'_>) -> Option<Url> {
     Some(Url { scheme, authority: authority.to_owned(), path: format!("{slash}{path}") })
 }
 
-/// A host and, after a colon, a port (RFC 3986, section 3.2). An IPv6 address stands in brackets.
+/// Whether text is a host and, after a colon, a port, which may be missing (RFC 3986, section 3.2). An IPv6 address
+/// stands in brackets.
 fn is_authority(authority: &str) -> bool {
     let (host, others, port) = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((address, port)) => (address, ":.", port),
@@ -203,7 +204,7 @@ fn is_authority(authority: &str) -> bool {
     is_host && (port.is_empty() || port.strip_prefix(':').is_some_and(is_port))
 }
 
-/// A literal, or `{env: NAME}`: the value is not shown in any problem.
+/// A string, or the value of the environment variable in `{env: NAME}`. Problems do not show the value.
 pub(super) fn literal_or_env(node: &Node<'_>, expected: &str) -> Option<String> {
     match node.value() {
         Value::Text(text) => Some(text.clone()),

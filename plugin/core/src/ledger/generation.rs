@@ -272,6 +272,42 @@ mod tests {
     }
 
     #[test]
+    fn each_lapse_of_the_newest_gets_a_second_look_of_its_own() {
+        let mut store = MemoryStore::default();
+        let (mut old, mut new) = (Generation::new(&Keys::new("g"), 1), Generation::new(&Keys::new("g"), 2));
+        let (lease, look) = (LEASE.as_millis() as u64, SECOND_LOOK.as_millis() as u64);
+        assert!(tick(&mut old, &mut store, 0));
+        assert!(tick(&mut new, &mut store, 1));
+        assert!(!tick(&mut old, &mut store, 1 + lease));
+        assert!(tick(&mut new, &mut store, 2 + lease));
+        assert!(!tick(&mut old, &mut store, 2 + 2 * lease));
+        assert!(tick(&mut old, &mut store, 2 + 2 * lease + look));
+    }
+
+    #[test]
+    fn the_newest_writes_a_heartbeat_when_it_is_due_and_not_before() {
+        let (mut store, mut root) = (MemoryStore::default(), Generation::new(&Keys::new("g"), 1));
+        let key = Keys::new("g").single::<Newest>();
+        tick(&mut root, &mut store, 0);
+        let written = store.values[key.as_str()].clone();
+        let due = at(0).plus(HEARTBEAT);
+        root.check(&mut store, due.minus(Duration::from_nanos(1))).unwrap();
+        assert_eq!(store.values[key.as_str()], written);
+        root.check(&mut store, due).unwrap();
+        assert_ne!(store.values[key.as_str()], written);
+    }
+
+    #[test]
+    fn where_none_is_the_newest_a_root_is_even_after_a_failure() {
+        let mut store = MemoryStore::default();
+        store.refuse_sets = true;
+        let mut root = Generation::new(&Keys::new("g"), 1);
+        assert!(root.check(&mut store, at(0)).is_err());
+        store.refuse_sets = false;
+        assert!(tick(&mut root, &mut store, 1));
+    }
+
+    #[test]
     fn the_newest_is_known_once_it_was_checked() {
         let (mut store, mut root) = (MemoryStore::default(), Generation::new(&Keys::new("g"), 7));
         assert!(!root.is_known());

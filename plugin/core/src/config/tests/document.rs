@@ -1,4 +1,4 @@
-//! JSON and Struct are two ways to say the same.
+//! Tests of the two encodings: JSON and a Struct say the same.
 
 use proptest::prelude::*;
 use prost::Message;
@@ -8,7 +8,7 @@ use super::*;
 use crate::config::protobuf;
 use crate::config::tree::Value as Tree;
 
-/// A tree as Envoy hands it over from YAML.
+/// The Struct that Envoy makes of a tree in YAML.
 fn message(tree: &Value) -> prost_types::Struct {
     match kind(tree) {
         Kind::StructValue(message) => message,
@@ -148,7 +148,7 @@ fn fields_that_no_struct_has_are_skipped() {
     assert!(parse(&bytes, &env).unwrap().enabled);
 }
 
-/// Of a key that stands twice in a struct the last counts as in all of protobuf.
+/// Of a key that stands twice in a Struct the last value counts, as everywhere in protobuf.
 #[test]
 fn last_of_a_repeated_struct_key_counts() {
     let first = message(&json!({"enabled": "yes"})).encode_to_vec();
@@ -163,7 +163,7 @@ fn varint(number: usize) -> Vec<u8> {
 }
 
 proptest! {
-    /// No bytes make the parser panic and every problem is one line.
+    /// No bytes make the parser panic, and every problem is one line.
     #[test]
     fn any_bytes_parse_without_panic_into_one_line_problems(bytes: Vec<u8>, text in "\\PC{0,40}") {
         for bytes in [bytes, format!("{{{text:?}:1}}").into_bytes(), text.into_bytes()] {

@@ -167,7 +167,7 @@ fn a_digest_changes_with_its_entry_and_with_nothing_else() {
 
 #[test]
 fn a_digest_is_the_same_in_every_version() {
-    // As version 0.1.0 had it. It also is in shared data, with a 410's disabling.
+    // The digest in version 0.1.0. Shared data holds such a digest with the record that a 410 has disabled an endpoint.
     assert_eq!(good(&full()).endpoints[0].digest, 0xddc3_8b2f_c4e2_5419);
 }
 
@@ -205,7 +205,7 @@ fn nothing_printed_of_a_configuration_holds_a_secret() {
     assert!(!printed.contains("hunter"));
 }
 
-/// A fraction may be text as Envoy hands on those in a YAML file.
+/// A fraction may be text, since Envoy hands on the fractions of a YAML file as text.
 #[test]
 fn fraction_may_be_given_as_text() {
     let mut tree = minimal();

@@ -1,4 +1,4 @@
-//! Secrets with times, schemes, and the section `inbound`.
+//! Tests of the section `inbound`, of schemes, and of secrets with times.
 
 use super::*;
 use crate::ids::RuleId;
@@ -12,7 +12,7 @@ const SHARED: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const PRIVATE: &str = "whsk_6Xb/dCcHpPea21PS1N9VY/NZW723CEc77N4rJCubMbfVKIDij2HKpMKkioLlX0dRqSKJp4AJ6p9lMicMFs6Kvg==";
 const PUBLIC: &str = "whpk_1SiA4o9hyqTCpIqC5V9HUakiiaeACeqfZTInDBbOir4=";
 
-/// A configuration that only verifies, by this rule.
+/// A configuration with one inbound rule and nothing else; `more` are further keys of the rule.
 fn verifying(more: Value) -> Value {
     let mut rule = json!({"name": "partner", "match": {"path": "/in"}, "secrets": [{"value": "s"}]});
     for (key, value) in more.as_object().unwrap() {
@@ -21,21 +21,21 @@ fn verifying(more: Value) -> Value {
     json!({"inbound": [rule]})
 }
 
-/// The minimal configuration whose endpoint has these.
+/// The minimal configuration whose endpoint has these secrets and this signature.
 fn signing(secrets: Value, signature: Value) -> Value {
     let mut config = with("/endpoints/0/secrets", secrets);
     put(&mut config, "/endpoints/0/signature", signature);
     config
 }
 
-/// The one line of a refused configuration.
+/// Asserts that a configuration is refused with one line, which begins like this.
 #[track_caller]
 fn refused_once(config: &Value, expected: &str) {
     let lines = refused(config);
     assert!(lines.len() == 1 && lines[0].starts_with(expected), "{lines:#?}\nand not {expected}");
 }
 
-/// A rule gets the documented defaults and needs neither routes nor endpoints.
+/// A rule gets the documented defaults, and needs neither routes nor endpoints.
 #[test]
 fn rule_gets_defaults_without_routes_or_endpoints() {
     let config = good(&verifying(json!({})));
@@ -121,14 +121,14 @@ fn a_secret_is_read_as_its_scheme_has_it() {
     }
     let config = good(&signing(json!([{"value": PRIVATE}]), json!({"scheme": "standard"})));
     assert!(matches!(&config.endpoints[0].signatures[0].keys[0].key, Key::Private(_)));
-    // One list for two schemes: each takes what is for it.
+    // One list of secrets for two schemes: each takes those that it can use.
     let both = json!([{"scheme": "timestamped"}, {"scheme": "standard"}]);
     let config = good(&signing(json!([{"value": PRIVATE}, {"value": SHARED}]), both));
     let keys = |at: usize| config.endpoints[0].signatures[at].keys.len();
     assert_eq!((keys(0), keys(1)), (1, 2));
 }
 
-/// A secret that its scheme cannot use is refused and not shown.
+/// A secret that its scheme cannot use is refused, and not shown.
 #[test]
 fn secret_unfit_for_its_scheme_is_refused_and_not_shown() {
     let standard = json!({"scheme": "standard"});
@@ -145,7 +145,7 @@ fn secret_unfit_for_its_scheme_is_refused_and_not_shown() {
         refused_once(&config, expected);
         assert!(!refused(&config).concat().contains("hunter2"));
     }
-    // A public key that is not the private one's.
+    // The public half of the key does not belong to the private half.
     let wrong = PRIVATE.replace("1SiA", "2SiA").replace("VKID", "VKIE");
     refused_once(&signing(json!([{"value": wrong}]), standard), key);
 }
@@ -202,7 +202,7 @@ fn at_each_moment_a_secret_signs_or_the_config_is_refused() {
         let mut config = minimal();
         put(&mut config, "/endpoints/0/secrets", secrets.clone());
         refused_once(&config, &gap(at));
-        // Where one verifies, nobody is let in at that time.
+        // An inbound rule may have such a gap: no request is verified then.
         good(&verifying(json!({"secrets": secrets})));
     }
     let mut config = minimal();

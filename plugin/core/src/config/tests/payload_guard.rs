@@ -1,4 +1,4 @@
-//! What the section `payload_guard` means, and what is told about it.
+//! Tests of the section `payload_guard`: what it means, and which problems are told.
 
 use super::*;
 use crate::ingress::payload::{DataKind, GuardAction, GuardRules};
@@ -12,7 +12,7 @@ fn without_the_section_nothing_is_looked_for() {
     assert!(good(&minimal()).payload_guard.is_none());
 }
 
-/// An empty section looks for what is documented and rejects it.
+/// An empty section looks for what is documented, and rejects events that hold such data.
 #[test]
 fn empty_section_gets_the_documented_defaults() {
     let guard = guard(json!({}));

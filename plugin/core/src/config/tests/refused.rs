@@ -4,7 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// Asserts that each change to the minimal configuration gives exactly one line, which begins and goes on like this.
+/// Asserts that each change to the minimal configuration gives exactly one line, which begins with the path and the
+/// fault.
 fn each_is_refused(cases: &[(&str, Value, &str, &str)]) {
     for (pointer, value, path, what) in cases {
         let lines = refused(&with(pointer, value.clone()));
@@ -62,7 +63,7 @@ fn a_line_says_where_what_and_what_was_expected() {
     );
 }
 
-/// An unknown key is refused at every level with the likely one.
+/// An unknown key is refused at every level, and the known key that it resembles is suggested.
 #[test]
 fn unknown_key_is_refused_with_a_suggestion() {
     each_is_refused(&[
@@ -84,7 +85,7 @@ fn unknown_key_is_refused_with_a_suggestion() {
     ]);
 }
 
-/// An admin surface without a good token or path is refused and no token is shown.
+/// An admin surface without a good token or path is refused, and no token is shown.
 #[test]
 fn bad_admin_token_or_path_is_refused_and_not_shown() {
     let with_token = |token: Value| json!({"tokens": [token]});
@@ -331,7 +332,7 @@ fn limits_and_the_rest_are_checked() {
     ]);
 }
 
-/// Every place in a tree, as a JSON pointer.
+/// Collects the JSON pointers of all places in a tree.
 fn pointers(tree: &Value, at: &str, found: &mut Vec<String>) {
     let children: Vec<(String, &Value)> = match tree {
         Value::Object(fields) => fields.iter().map(|(key, value)| (key.clone(), value)).collect(),

@@ -1,4 +1,4 @@
-//! What the section `rollout` means, and what is told about it.
+//! Tests of the section `rollout`: what it means, and which problems are told.
 
 use super::*;
 use crate::rollout::guard::{Guard, Hold};
@@ -17,7 +17,7 @@ fn hours(hours: u64) -> Option<Duration> {
     Some(Duration::from_secs(hours * 3600))
 }
 
-/// Without the section every event goes everywhere and nothing is watched.
+/// Without the section every event goes to every endpoint, and nothing is watched.
 #[test]
 fn without_rollout_events_go_everywhere_unwatched() {
     let rollout = good(&minimal()).rollout;
