@@ -1,12 +1,12 @@
 //! Deliberate bugs: each breaks one promise, and must be caught by the check of that promise.
 //!
-//! A bug is put in where the filter meets its host, not into its sources, so that none of it depends on how the filter is
-//! written. Either the host does not do what the filter asks it for: a write that is lost is one that the filter forgot,
-//! a read that is answered from memory is one that it did not make. Or the filter is given another configuration than
-//! the checks know of, and does something else than it was told.
+//! A bug is put in where the filter meets its host, not into the filter's sources, so that no bug depends on how the
+//! filter is written. Either the host does not do what the filter asks for: a write that is lost is one that the filter
+//! forgot, a read that is answered from memory is one that the filter did not make. Or the filter is given another
+//! configuration than the checks know of, and does something else than the checks expect.
 //!
-//! `cargo test` plays each until it is caught; [`hunt`](crate::hunt) shows what else sees it. That the core's own tests notice a change
-//! of any of its lines is for `cargo mutants` (`.ci/nightly`).
+//! `cargo test` plays each bug until it is caught; [`hunt`](crate::hunt) shows which other checks see it. That the
+//! core's own tests notice a change of any of its lines is for `cargo mutants` (`.ci/nightly`).
 
 use host_tests::{Effect, Point, Rule};
 use serde_json::Value;
@@ -16,27 +16,27 @@ use crate::checks::Invariant;
 /// A deliberate bug.
 #[derive(Clone, Copy, Debug)]
 pub struct Bug {
-    /// A few words.
+    /// The name of the bug, a few words.
     pub name: &'static str,
-    /// What the filter does with it.
+    /// What the filter does wrong.
     pub what: &'static str,
-    /// The promise that it breaks.
+    /// The promise that the bug breaks.
     pub breaks: Invariant,
-    /// How it comes about.
+    /// How the bug comes about.
     pub how: How,
 }
 
 /// How a bug comes about.
 #[derive(Clone, Copy, Debug)]
 pub enum How {
-    /// The host does this there.
+    /// By the host, which has this effect at this point.
     Host(Point, Effect),
-    /// This is changed in each endpoint's entry.
+    /// By the configuration: this function changes the entry of each endpoint.
     Endpoint(fn(&mut Value)),
 }
 
 impl Bug {
-    /// What the host does.
+    /// The rule for the host, if the bug comes about by it.
     pub(crate) fn rule(&self) -> Option<Rule> {
         match self.how {
             How::Host(point, effect) => Some(Rule::new(point, effect)),
@@ -54,14 +54,14 @@ impl Bug {
     }
 }
 
-/// Changes what is at this pointer, if something is.
+/// Changes the value at this pointer, if there is one.
 fn change(entry: &mut Value, pointer: &str, change: impl FnOnce(&Value) -> Value) {
     if let Some(value) = entry.pointer_mut(pointer) {
         *value = change(value);
     }
 }
 
-/// All of them.
+/// All bugs.
 pub const ALL: &[Bug] = &[
     Bug {
         name: "answered before it is kept",

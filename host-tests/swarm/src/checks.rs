@@ -1,7 +1,7 @@
-//! What must hold after every step, judged from outside: from the calls that left, the answers that came, and each write
-//! to shared data.
+//! The checks: what must hold after every step, judged from outside, by the calls that left, the answers that came, and
+//! each write to shared data.
 //!
-//! | module | watches |
+//! | module | checks |
 //! |---|---|
 //! | [`invariant`] | the names of all that must hold |
 //! | `facts` | what is known of each event and delivery |
@@ -9,7 +9,7 @@
 //! | `breakers` | how breakers move, and what leaves through them |
 //! | `ledger` | partitions, leases and slots |
 //! | `ring` | dead letters |
-//! | `orders` | what operators have said |
+//! | `orders` | what operators have ordered |
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -41,56 +41,59 @@ use ledger::Ledger;
 use orders::Orders;
 use ring::Ring;
 
-/// The bytes of an idempotency key: about 80, and the answer, which is about 120 and 45 for each of three deliveries.
+/// The largest size of an idempotency key's entry, in bytes: about 80, and the answer, which is about 120 and 45 for
+/// each of three deliveries.
 const IDEMPOTENCY_KEY: usize = 400;
 
-/// The bytes of what one worker counts of one endpoint: 35 cells, each with at most a time of every eighth of an octave.
+/// The largest size of one worker's counts of one endpoint, in bytes: 35 cells, each with at most a duration in every
+/// eighth of an octave.
 const COUNTS: usize = 10 * 1024;
 
-/// The bytes of how far a rollout has come: 1001 times at which the breaker opened, and a little.
+/// The largest size of the progress of an endpoint's rollout, in bytes: 1001 times at which the breaker opened, and a
+/// little.
 const ROLLOUT: usize = 12 * 1024;
 
-/// The bytes of what happened to an endpoint in an hour.
+/// The largest size of the counts of an endpoint in an hour, in bytes.
 const HOUR: usize = 480;
 
-/// The bytes of what a worker says is pending.
+/// The largest size of the backlog of a worker, in bytes.
 const STANDING: usize = 256;
 
-/// The bytes of a bucket of messages that were seen: a head of 3 bytes, and 64 entries.
+/// The largest size of a bucket of the replay table, in bytes: a head of 3 bytes, and 64 entries.
 const REPLAY_BUCKET: usize = 3 + 64 * 16;
 
-/// The bytes of an event that ended, in the history.
+/// The largest size of an event in the history, in bytes.
 const HISTORY_EVENT: usize = 1024;
 
-/// Watches a run.
+/// The checks of a run.
 pub struct Checks {
     plan: Rc<Plan>,
     receivers: Rc<RefCell<Receivers>>,
-    /// How many writes were looked at.
+    /// The number of writes that were looked at.
     seen: usize,
-    /// What is known.
+    /// What is known of events and deliveries.
     pub facts: Facts,
-    /// Shared data.
+    /// A copy of shared data.
     pub store: Mirror,
-    /// Partitions.
+    /// The checks of partitions and slots.
     pub ledger: Ledger,
-    /// Breakers.
+    /// The checks of breakers.
     pub breakers: Breakers,
-    /// Dead letters.
+    /// The checks of dead letters.
     pub ring: Ring,
-    /// What operators have said.
+    /// The checks of operators' orders.
     pub orders: Orders,
     attempts: Attempts,
     /// The fingerprint of each configuration that has sent.
     fingerprints: BTreeMap<String, u64>,
     /// An operator's request is under way.
     pub is_operating: bool,
-    /// VMs that die of an attempt they have just made, with its event.
+    /// The VMs that die of an attempt that they have just made, each with the id of the event.
     pub victims: Vec<(Thread, String)>,
 }
 
 impl Checks {
-    /// For a run of this plan.
+    /// The checks for a run of this plan.
     pub fn new(plan: &Rc<Plan>, receivers: &Rc<RefCell<Receivers>>) -> Self {
         Self {
             plan: Rc::clone(plan),
@@ -109,14 +112,14 @@ impl Checks {
         }
     }
 
-    /// The process has ended and begun again: nothing of what was in its memory is left.
+    /// Forgets what was in the memory of the process, which has ended and begun again.
     pub fn restarted(&mut self) {
         (self.store, self.ledger, self.ring) = (Mirror::default(), Ledger::default(), Ring::default());
         (self.breakers, self.attempts, self.orders) = (Breakers::default(), Attempts::default(), Orders::default());
         self.facts.kept.clear();
     }
 
-    /// Looks at what was written and at what has left since the last time, after each callback.
+    /// Checks what was written and what has left since the last call; to be called after each callback.
     pub fn check(&mut self, process: &Process) -> Result<(), Broken> {
         let plan = Rc::clone(&self.plan);
         let writes = process.writes();
@@ -125,7 +128,7 @@ impl Checks {
         self.seen = process.writes().len();
         let received = std::mem::take(&mut self.receivers.borrow_mut().received);
         for got in &received {
-            // What one callback writes it writes at one moment, and what it sends is judged by all of that.
+            // All writes of a callback are at one moment, and its attempts are judged by all of them.
             while let Some(write) = writes.next_if(|write| write.at <= got.call.at) {
                 self.write(&plan, write)?;
             }
@@ -161,11 +164,11 @@ impl Checks {
             }
             ("dead", _) => self.ring.slot(plan, facts, name, write)?,
             ("rate" | "generation" | "control" | "about", _) => {}
-            // A bucket of 16 keys each.
+            // The buckets hold 16 keys each.
             ("idempotency", _) => {
                 numbered(write, name, plan.limits.idempotency_keys.div_ceil(16), 16 * IDEMPOTENCY_KEY)?;
             }
-            // A bucket of 64 entries, half of which are for two marks of each message.
+            // The buckets hold 64 entries each: half of them are used by so many messages of two marks each.
             ("replay", _) => {
                 let number = name.strip_prefix(PARTNER).and_then(|name| name.strip_prefix('/')).unwrap_or_default();
                 numbered(write, number, (2 * REPLAYS).div_ceil(32), REPLAY_BUCKET)?;
@@ -211,7 +214,7 @@ impl Checks {
         self.attempts.check(plan, &mut self.facts, endpoint, got)
     }
 
-    /// Only the newest configuration starts attempts, to endpoints that it has.
+    /// Checks that only the newest configuration starts attempts, to endpoints that it has.
     fn generation(&mut self, plan: &Plan, config: &Config, got: &Received) -> Result<(), Broken> {
         let (call, agent) = (&got.call, &config.agent);
         let record = call.shared.iter().find(|(key, _)| key == "gatepost/generation").map(|(_, value)| value);
@@ -228,13 +231,14 @@ impl Checks {
         Ok(())
     }
 
-    /// The arithmetic of the limits, as envoy/docs/config.md has it, for the partitions that were ever used.
+    /// Checks the size of shared data by the arithmetic of the limits, as envoy/docs/config.md has it, for the
+    /// partitions that were ever used.
     fn bounded(&self) -> Result<(), Broken> {
         let (plan, limits) = (&self.plan, &self.plan.limits);
-        // Those that may wait to be adopted, and a few for each worker, configuration, death and stall.
+        // Partitions that may wait to be adopted, and a few for each worker and each disruption.
         let most = 32 + 4 * (plan.workers + self.facts.disruptions as usize);
         let partitions = self.ledger.partitions();
-        // What an operator redelivers comes from the ring, whole.
+        // An operator may redeliver the whole ring, into one partition.
         let slots = limits.pending.max(limits.dead_letters);
         let bodies = limits.pending_bytes.max(limits.dead_letter_bytes);
         let pending = partitions.saturating_mul(bodies + slots.saturating_mul(700));
@@ -253,7 +257,7 @@ impl Checks {
         Ok(())
     }
 
-    /// Did every one of these deliveries come to its end?
+    /// Checks that these deliveries of an event have ended; returns how many are dead letters.
     pub fn have_ended(&self, id: &str, endpoints: &[String]) -> Result<usize, Broken> {
         let mut dead = 0;
         for endpoint in endpoints {
@@ -271,7 +275,7 @@ impl Checks {
     }
 }
 
-/// A write of one of so many numbered keys, of so many bytes at the most.
+/// Checks a write of one of so many numbered keys, of so many bytes at the most.
 fn numbered(write: &Write, number: &str, keys: usize, bytes: usize) -> Result<(), Broken> {
     if !number.parse().is_ok_and(|number: usize| number < keys) {
         return broken(Invariant::KeysBounded, &write.key);
@@ -279,7 +283,7 @@ fn numbered(write: &Write, number: &str, keys: usize, bytes: usize) -> Result<()
     sized(write, bytes)
 }
 
-/// A write of so many bytes at the most.
+/// Checks a write of so many bytes at the most.
 fn sized(write: &Write, bytes: usize) -> Result<(), Broken> {
     if write.value.len() > bytes {
         return broken(Invariant::BytesBounded, format!("{}: {} bytes", write.key, write.value.len()));

@@ -12,17 +12,17 @@ use crate::play::{cores, survey};
 /// Seeds that are played for a bug.
 const SEEDS: u64 = 200;
 
-/// What became of a bug.
+/// A deliberate bug that was caught.
 pub struct Caught {
     /// The lowest seed in which something broke.
     pub seed: u64,
-    /// What broke there.
+    /// The invariant that broke there.
     pub first: Broken,
     /// In how many of the seeds each invariant was the first to break.
     pub by: BTreeMap<Invariant, usize>,
 }
 
-/// Plays these seeds with a bug; `None`: nothing sees it.
+/// Plays these seeds with a bug; `None`: no check catches it.
 pub fn caught(filter: &Filter, bug: &Bug, seeds: u64) -> Option<Caught> {
     let found = survey(filter, 0..seeds, cores(), Some(bug));
     let mut by = BTreeMap::new();
@@ -30,8 +30,8 @@ pub fn caught(filter: &Filter, bug: &Bug, seeds: u64) -> Option<Caught> {
     found.into_iter().next().map(|(seed, first)| Caught { seed, first, by })
 }
 
-/// Plays every bug whose name holds one of these texts, all if there are none; prints a line for each. Says whether all
-/// were caught by the check of the promise that they break.
+/// Plays every bug whose name holds one of these texts, or all bugs if there are no texts; prints a line for each.
+/// Returns whether each was caught by the check of the promise that it breaks.
 ///
 /// # Errors
 /// The filter cannot be built or loaded.

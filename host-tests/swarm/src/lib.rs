@@ -1,12 +1,12 @@
 //! Gatepost in a simulated Envoy, under load and faults that a seed decides, checked after every step.
 //!
-//! A run is `seed -> configurations, load, faults`: [`run`] plays it and gives back what it came to, or the first
-//! invariant that broke with the trace that led there. The same seed gives the same trace, byte for byte.
+//! A run is `seed -> configurations, load, faults`: [`run`] plays it and returns its outcome, or the first invariant
+//! that broke with the trace that led there. The same seed gives the same trace, byte for byte.
 //!
 //! - [`plan`]: what a seed decides beforehand.
-//! - [`receivers`]: the other side, in its moods.
-//! - `run`: the steps (producers, operators, faults), and the end, where everything is healed and each accepted delivery
-//!   must have come to its own.
+//! - [`receivers`]: the receivers of the events, and how they behave.
+//! - `run`: the steps (producers, operators, faults), and the end, where everything is healed and each accepted
+//!   delivery must have ended.
 //! - [`checks`]: the invariants.
 //! - [`play`]: many seeds, on all cores.
 //! - [`bugs`]: deliberate bugs; [`hunt`] plays them to see that each is caught.

@@ -16,7 +16,7 @@ struct Options {
     /// How many seeds to play
     #[arg(long, default_value_t = 1000)]
     seeds: u64,
-    /// The first of them
+    /// The first seed to play
     #[arg(long, default_value_t = 0)]
     first_seed: u64,
     /// Print the whole trace, not only its end
@@ -25,11 +25,11 @@ struct Options {
     /// Play this build of the filter instead of the workspace's, to see that a defect is caught
     #[arg(long, value_name = "FILE")]
     filter: Option<PathBuf>,
-    /// Play with a deliberate bug after the other instead, to see that all are caught; only those whose names hold one of
-    /// these texts, if there are any
+    /// Play with one deliberate bug after the other instead, to see that all are caught. With texts, only the bugs
+    /// whose names hold one of them
     #[arg(long, value_name = "NAME", num_args = 0.., conflicts_with = "filter")]
     bugs: Option<Vec<String>>,
-    /// Threads; one for each core unless it is said
+    /// The number of threads; by default one for each core
     #[arg(long)]
     threads: Option<usize>,
 }
@@ -50,7 +50,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Plays all seeds; says whether all held.
+/// Plays all seeds; returns whether all invariants held.
 fn run(options: &Options) -> Result<bool, Box<dyn std::error::Error>> {
     let wasm = options.filter.clone().map_or_else(|| gatepost_kit::artifact::wasm("gatepost"), Ok)?;
     let filter = Filter::load(&wasm)?;

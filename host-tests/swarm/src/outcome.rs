@@ -1,27 +1,27 @@
-//! What a run came to.
+//! The outcome of a run.
 
 use crate::checks::Broken;
 
-/// What a run came to.
+/// The outcome of a run in which every invariant held.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Summary {
-    /// Events that were accepted.
+    /// The number of events that were accepted.
     pub accepted: usize,
-    /// Deliveries that reached their receiver.
+    /// The number of deliveries that reached their receiver.
     pub delivered: usize,
-    /// Deliveries that became dead letters.
+    /// The number of deliveries that became dead letters.
     pub dead: usize,
-    /// Things done to the process.
+    /// The number of faults, each of which is done to the process.
     pub disruptions: u32,
 }
 
-/// A run that broke an invariant.
+/// The outcome of a run that broke an invariant.
 #[derive(Clone, Debug)]
 pub struct Violation {
-    /// The seed that repeats it.
+    /// The seed of the run, which repeats it.
     pub seed: u64,
-    /// What broke.
+    /// The invariant that broke.
     pub broken: Broken,
-    /// Everything that happened, in order.
+    /// The trace of the run: everything that happened, in order.
     pub trace: String,
 }

@@ -1,4 +1,5 @@
-//! What a seed decides before a run begins: the configurations, the load, and which faults there are.
+//! The plan of a run, which its seed decides before the run begins: the configurations, the load, and which faults
+//! there are.
 
 use std::fmt;
 use std::time::Duration;
@@ -13,50 +14,50 @@ pub use endpoint::{Endpoint, Rate};
 /// The token of the operator.
 pub const TOKEN: &str = "an-operators-token";
 
-/// The inbound rule of every configuration.
+/// The name of the inbound rule, which every configuration has.
 pub const PARTNER: &str = "partner";
 
-/// What it verifies with.
+/// The secret of the inbound rule.
 pub const PARTNERS_SECRET: &str = "a-partners-secret";
 
-/// How many messages it remembers, which is more than a run has.
+/// The number of messages that the inbound rule remembers, which is more than a run has.
 pub const REPLAYS: usize = 1000;
 
 /// A configuration that a run may load.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// What tells its attempts from those of others: its `user_agent`.
+    /// The `user_agent`, which tells the attempts of this configuration from those of others.
     pub agent: String,
-    /// Is it on?
+    /// Whether the filter is on.
     pub enabled: bool,
-    /// The names of its endpoints.
+    /// The names of the endpoints.
     pub endpoints: Vec<String>,
-    /// As the filter reads it.
+    /// The configuration as the filter reads it: JSON.
     pub text: String,
 }
 
-/// What may be kept.
+/// The limits of what may be kept.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// They are small: some of them are reached.
+    /// Whether the limits are small: some of them are reached.
     pub are_small: bool,
-    /// Bytes of a body.
+    /// The largest size of a body, in bytes.
     pub body: usize,
-    /// Deliveries waiting in one worker.
+    /// The largest number of deliveries that wait in one worker.
     pub pending: usize,
-    /// Bytes of the bodies that wait in one worker.
+    /// The largest size of the bodies that wait in one worker, together, in bytes.
     pub pending_bytes: usize,
-    /// Letters in the ring.
+    /// The largest number of letters in the ring.
     pub dead_letters: usize,
-    /// Their bytes.
+    /// The largest size of the letters in the ring, together, in bytes.
     pub dead_letter_bytes: usize,
-    /// Idempotency keys remembered.
+    /// The number of idempotency keys that are remembered.
     pub idempotency_keys: usize,
-    /// Events that ended, remembered.
+    /// The number of events that the history remembers.
     pub history: usize,
 }
 
-/// How often what happens, out of 1000 steps.
+/// The frequencies of faults and of other changes: how often each happens, out of 1000 steps.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Faults {
     /// A VM is lost.
@@ -81,26 +82,26 @@ pub struct Faults {
     pub receiver: u32,
     /// An operator does something.
     pub operator: u32,
-    /// A worker stalls in the middle of accepting.
+    /// A worker stalls in the middle of accepting an event.
     pub freeze: u32,
 }
 
-/// Everything that is decided beforehand.
+/// The plan of a run: everything that is decided beforehand.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// Worker threads.
+    /// The number of worker threads.
     pub workers: usize,
     /// All endpoints that any configuration has.
     pub endpoints: Vec<Endpoint>,
     /// The configurations; the first is loaded at the start, and is on.
     pub configs: Vec<Config>,
-    /// What may be kept, by all of them.
+    /// The limits of all configurations.
     pub limits: Limits,
     /// `ack_timeout` of the route that waits.
     pub ack_timeout: Duration,
-    /// Steps before everything is healed.
+    /// The number of steps before everything is healed.
     pub steps: u32,
-    /// What goes wrong.
+    /// The faults: what goes wrong.
     pub faults: Faults,
 }
 
@@ -115,16 +116,16 @@ impl Plan {
         let configs = (0..4).map(|number| config(number, &endpoints, ack_timeout, &limits)).collect();
         let (workers, steps) = (rng.usize(1..=3), rng.u32(60..160));
         let mut plan = Self { workers, endpoints, configs, limits, ack_timeout, steps, faults };
-        // Only where something goes wrong already. What happens meanwhile is looked at afterwards, when a VM that should
-        // have died of an event cannot be told any more, nor which write failed.
+        // A freeze only where something goes wrong already. What happens during a freeze is checked only afterwards:
+        // too late to let a VM die of an event, or to know which write failed. So a freeze comes with neither.
         if !plan.is_calm() && faults.poison + faults.store == 0 {
-            // Drawn by a dice of its own: all else falls as it did without it.
+            // Drawn by a copy of the generator: all else of the seed is the same as without it.
             plan.faults.freeze = rng.clone().u32(0..40);
         }
         plan
     }
 
-    /// Does nothing go wrong but receivers and clocks?
+    /// Whether nothing goes wrong but receivers and clocks.
     pub fn is_calm(&self) -> bool {
         let faults = self.faults;
         let Faults { kill, trap, stall, lost_end, store, config, restart, poison, freeze, .. } = faults;
@@ -142,7 +143,7 @@ impl Plan {
     }
 }
 
-/// For whoever reads a trace: what the run was.
+/// Prints the plan for the readers of a trace.
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} workers, {} steps, {:?}", self.workers, self.steps, self.limits)?;
@@ -151,12 +152,12 @@ impl fmt::Display for Plan {
     }
 }
 
-/// What leaves for an event of the route that wraps it.
+/// The body that leaves for an event of the route `wrap`.
 pub fn wrapped(event: &str, body: &str) -> String {
     format!(r#"{{"event":"{event}","data":{body},"metadata":{{"source":"swarm"}}}}"#)
 }
 
-/// The first two have all endpoints, the third lacks the last one, and the fourth is off.
+/// Makes a configuration: the first two have all endpoints, the third lacks the last endpoint, and the fourth is off.
 fn config(number: usize, endpoints: &[Endpoint], ack_timeout: Duration, limits: &Limits) -> Config {
     let enabled = number < 3;
     let kept = if number == 2 && endpoints.len() > 1 { endpoints.len() - 1 } else { endpoints.len() };
@@ -192,7 +193,7 @@ fn config(number: usize, endpoints: &[Endpoint], ack_timeout: Duration, limits: 
     Config { agent, enabled, endpoints, text: text.to_string() }
 }
 
-/// Those of a third of the runs are so small that they are reached.
+/// Draws the limits; those of a third of the runs are so small that they are reached.
 fn limits(rng: &mut Rng) -> Limits {
     let body = rng.usize(2_000..4_000);
     if rng.u8(0..3) > 0 {
@@ -222,7 +223,8 @@ fn limits(rng: &mut Rng) -> Limits {
     }
 }
 
-/// A quarter of the runs is calm, the others have a few kinds of faults each. Operators act in half of either.
+/// Draws the faults. A quarter of the runs is calm, the others have a few kinds of faults each. Operators act in half
+/// of either.
 fn faults(rng: &mut Rng) -> Faults {
     let calm = rng.u8(0..4) == 0;
     let mut some = |most: u32| if calm || rng.bool() { 0 } else { rng.u32(1..=most) };

@@ -1,4 +1,4 @@
-//! Many seeds, on all cores.
+//! Plays many seeds, on all cores.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -13,22 +13,22 @@ use crate::checks::Broken;
 use crate::outcome::{Summary, Violation};
 use crate::run::played;
 
-/// What many runs came to.
+/// The outcome of many runs.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Total {
-    /// Runs that held.
+    /// The number of runs in which every invariant held.
     pub seeds: u64,
-    /// Their sum.
+    /// The sum of their outcomes.
     pub sum: Summary,
 }
 
-/// One thread for each core.
+/// The number of threads to play on: one for each core.
 pub fn cores() -> usize {
     thread::available_parallelism().map_or(1, Into::into)
 }
 
-/// Plays these seeds in their order on so many threads, with a deliberate bug if there is one, and hands over what each
-/// came to. Once that returns false no further seed is begun.
+/// Plays these seeds in their order on so many threads, with a deliberate bug if there is one, and hands the outcome of
+/// each to `take`. Once `take` returns false no further seed is begun.
 pub fn each(
     filter: &Filter,
     seeds: Range<u64>,
@@ -54,8 +54,8 @@ pub fn each(
 /// Plays these seeds until one breaks an invariant; `progress` is told the total after each run.
 ///
 /// # Errors
-/// The violation of the lowest seed that has one, whatever the number of threads: when one is found those below it are
-/// done or under way.
+/// The violation of the lowest seed that has one, whatever the number of threads: when a violation is found the seeds
+/// below are done or under way.
 pub fn play(
     filter: &Filter,
     seeds: Range<u64>,
@@ -84,7 +84,8 @@ pub fn play(
     }
 }
 
-/// Plays all of these seeds, with a deliberate bug if there is one; what each broke, if it broke something.
+/// Plays all of these seeds, with a deliberate bug if there is one; returns what broke in each seed in which something
+/// did.
 pub fn survey(filter: &Filter, seeds: Range<u64>, threads: usize, bug: Option<&Bug>) -> BTreeMap<u64, Broken> {
     let found = Mutex::new(BTreeMap::new());
     each(filter, seeds, threads, bug, |seed, played| {

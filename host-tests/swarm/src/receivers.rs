@@ -8,58 +8,58 @@ use std::time::Duration;
 use fastrand::Rng;
 use host_tests::{Call, Reply, Upstream};
 
-/// What the body of an event holds whose attempts kill their VM.
+/// The text in the body of an event whose attempts kill their VM.
 pub const POISON: &[u8] = b"poison";
 
 /// The cluster of all sinks.
 pub const SINK: &str = "sink";
 
-/// How a receiver answers.
+/// The mood of a receiver: how it answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mood {
-    /// 200.
+    /// The receiver answers 200.
     Healthy,
-    /// This status.
+    /// The receiver answers this status.
     Fails(u16),
-    /// This status, with so many seconds.
+    /// The receiver answers this status, and `retry-after` with so many seconds.
     RetryAfter(u16, u32),
-    /// Never.
+    /// The receiver never answers.
     Hangs,
     /// The connection breaks in the middle of the answer.
     Resets,
-    /// It breaks before the answer.
+    /// The connection breaks before the answer.
     Disconnects,
-    /// There is none.
+    /// No connection can be made.
     Unreachable,
-    /// Envoy does not send.
+    /// Envoy refuses to send.
     Refused,
-    /// Each attempt is drawn anew.
+    /// The mood is drawn anew for each attempt.
     Flaky,
 }
 
-/// How an attempt ended for its receiver.
+/// The end of an attempt.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct End {
-    /// When the gateway learned of it, if nothing kept that from it.
+    /// When the gateway learned of the end, if no fault prevented that.
     pub at: Duration,
-    /// The status; `None` when there was none in time.
+    /// The status; `None`: there was none in time.
     pub status: Option<u16>,
-    /// The wait it asked for.
+    /// The wait that the receiver asked for.
     pub retry_after: Duration,
 }
 
 impl End {
-    /// Did the receiver take the event?
+    /// Whether the receiver took the event.
     pub fn is_success(&self) -> bool {
         self.status.is_some_and(|status| (200..300).contains(&status))
     }
 
-    /// Is it a sign of trouble to a breaker?
+    /// Whether the end is a sign of trouble to a breaker.
     pub fn is_failure(&self) -> bool {
         self.status.is_none_or(|status| status >= 500)
     }
 
-    /// Is it an answer that is not asked for again?
+    /// Whether no further attempt follows: a status below 500, but not 408 or 429.
     pub fn is_final(&self) -> bool {
         self.status.is_some_and(|status| status < 500 && status != 408 && status != 429)
     }
@@ -70,9 +70,9 @@ impl End {
 pub struct Received {
     /// The call.
     pub call: Call,
-    /// How it ended, or will.
+    /// How the attempt ended, or will end.
     pub end: End,
-    /// The VM that made it dies of it.
+    /// The VM that made the attempt dies of it.
     pub kills: bool,
 }
 
@@ -81,30 +81,30 @@ pub struct Received {
 pub struct Receivers {
     rng: Rng,
     moods: BTreeMap<String, Mood>,
-    /// What has come since somebody last looked, in order.
+    /// The attempts that have come since the checks last took them, in order.
     pub received: Vec<Received>,
 }
 
 impl Receivers {
-    /// Healthy ones.
+    /// Receivers that are all healthy.
     pub fn new(rng: Rng) -> Rc<RefCell<Self>> {
         Rc::new(RefCell::new(Self { rng, moods: BTreeMap::new(), received: Vec::new() }))
     }
 
-    /// The script of a cluster.
+    /// The upstream of a cluster, which answers as the receiver does.
     pub fn upstream(receivers: &Rc<RefCell<Self>>, cluster: &str) -> Upstream {
         let (receivers, cluster) = (Rc::clone(receivers), cluster.to_owned());
         Upstream::by(move |call| receivers.borrow_mut().receive(&cluster, call))
     }
 
-    /// Changes how one of them behaves.
+    /// Draws a new mood for one of the receivers, and returns it.
     pub fn change(&mut self, cluster: &str) -> Mood {
         let mood = self.mood();
         self.moods.insert(cluster.to_owned(), mood);
         mood
     }
 
-    /// From now on all are healthy.
+    /// Makes all receivers healthy, from now on.
     pub fn heal(&mut self) {
         self.moods.clear();
     }
@@ -151,7 +151,7 @@ impl Receivers {
         let late = mood == Mood::Hangs || latency >= call.timeout;
         let end = End {
             at: call.at + if late { call.timeout } else { latency },
-            // What came after the timeout was taken all the same, for all the receiver knows.
+            // An answer after the timeout does not count, although the receiver has taken the event for all it knows.
             status: status.filter(|_| !late),
             retry_after: Duration::from_secs(if late { 0 } else { retry_after.into() }),
         };

@@ -15,10 +15,10 @@ pub(crate) struct Open {
     pub at: Duration,
     pub path: &'static str,
     pub event: String,
-    /// What leaves for it.
+    /// The body that leaves for the event.
     pub body: Vec<u8>,
     pub key: Option<String>,
-    /// The number of the configuration that has it; `None` on a connection that was kept alive.
+    /// The number of the configuration that has the request; `None`: not known, on a connection that was kept alive.
     pub config: Option<usize>,
 }
 
@@ -32,8 +32,8 @@ pub(crate) struct Keyed {
     pub first: Option<(String, Vec<u8>)>,
 }
 
-/// The application: what comes to the inbound path it takes, refuses, or does not answer. It has a dice of its own, as
-/// the sender has: events fall as they did without them.
+/// The application: a request on the inbound path is taken, refused, or not answered. The application has a random
+/// generator of its own, as the sender has, so that the events of a seed are the same as without the two.
 pub(crate) fn application(seed: u64) -> Application {
     let mut rng = Rng::with_seed(seed ^ 0x0a11);
     Application::by(move |request| {
@@ -54,18 +54,18 @@ pub(crate) fn application(seed: u64) -> Application {
     })
 }
 
-/// A message, known by its number.
+/// What is known of a message.
 #[derive(Debug, Default)]
 pub(crate) struct Message {
-    /// Requests of it that are with the application, since when.
+    /// The requests with the message that are with the application, and since when.
     pub with_application: Vec<(StreamId, Duration)>,
-    /// When the one came that the application took.
+    /// When the request came that the application took.
     pub taken: Option<Duration>,
-    /// A client left: how it stands now only the gateway knows.
+    /// A client left before its answer: only the gateway knows how the message stands now.
     pub is_unsure: bool,
 }
 
-/// The sender.
+/// The sender of messages, each known by its number.
 pub(crate) struct Sender {
     pub rng: Rng,
     pub messages: BTreeMap<u32, Message>,
@@ -77,7 +77,7 @@ impl Sender {
         Self { rng: Rng::with_seed(seed ^ 0x5e9d), messages: BTreeMap::new(), next: 0 }
     }
 
-    /// The process has ended: what it had seen may come again.
+    /// Forgets all messages: the process has ended, and those that it had seen may come again.
     pub fn forget(&mut self) {
         self.messages.clear();
     }

@@ -33,7 +33,7 @@ pub fn run(filter: &Filter, seed: u64) -> Result<Summary, Box<Violation>> {
     traced(filter, seed).map(|(summary, _)| summary)
 }
 
-/// The same, with the trace of a run that held.
+/// Plays the run of a seed; returns the trace, too, of a run that held.
 ///
 /// # Errors
 /// The first invariant that breaks.
@@ -41,7 +41,7 @@ pub fn traced(filter: &Filter, seed: u64) -> Result<(Summary, String), Box<Viola
     played(filter, seed, None)
 }
 
-/// The same, with a deliberate bug.
+/// Plays the run of a seed with a deliberate bug, if there is one; returns the trace, too, of a run that held.
 ///
 /// # Errors
 /// The first invariant that breaks.
@@ -56,7 +56,7 @@ pub fn played(filter: &Filter, seed: u64, bug: Option<&Bug>) -> Result<(Summary,
 
 /// A run under way.
 struct Run {
-    /// What is broken on purpose.
+    /// The deliberate bug, if there is one.
     bug: Option<Bug>,
     rng: Rng,
     plan: Rc<Plan>,
@@ -70,12 +70,12 @@ struct Run {
     drains: Vec<(StreamId, Duration)>,
     /// Connections that may be used again.
     connections: Vec<StreamId>,
-    /// What was accepted: its id, and the endpoints that were promised it.
+    /// The accepted events, by id, with the endpoints that their receipts name.
     accepted: BTreeMap<String, Vec<String>>,
     keys: BTreeMap<String, Keyed>,
     current: usize,
     events: u32,
-    /// Events that were accepted before the process ended.
+    /// The number of events that were accepted before the process ended.
     lost: usize,
 }
 
@@ -111,12 +111,12 @@ impl Run {
         })
     }
 
-    /// What the run was, and everything that happened.
+    /// The trace of the run: its plan, and everything that happened.
     pub fn trace(&self) -> String {
         format!("{}{}", self.plan, self.process.trace())
     }
 
-    /// All steps, then the end.
+    /// Plays all steps, then the end.
     pub fn play(&mut self) -> Result<Summary, Broken> {
         for _ in 0..self.plan.steps {
             self.step()?;
@@ -194,13 +194,13 @@ impl Run {
         }
     }
 
-    /// A worker stalls in the middle of accepting an event, until its lease has lapsed and somebody may have taken its
-    /// partition over and found it empty; but not until they look again.
+    /// Stalls a worker in the middle of accepting an event, until its lease has lapsed, so that another worker may have
+    /// adopted its partition and found it empty; but not until that worker looks again.
     fn freeze(&mut self) -> Result<(), Broken> {
         let Some(worker) = self.worker() else { return Ok(()) };
         let thread = Thread::Worker(worker);
         let now = self.process.clock().elapsed();
-        // Which of several partitions it accepts into is not known here.
+        // Of several partitions it is not known here which one the worker accepts into.
         let leases: Vec<Duration> = self.checks.ledger.heartbeats(thread).collect();
         let heartbeat = match leases.as_slice() {
             [_, _, ..] => return Ok(()),
@@ -217,7 +217,7 @@ impl Run {
         sent
     }
 
-    /// Lets some time go by; everything is looked at after each thing that happens.
+    /// Lets some time go by; everything is checked after each thing that happens.
     fn pass(&mut self, wait: Duration) -> Result<(), Broken> {
         let until = self.process.clock().elapsed() + wait;
         loop {
@@ -239,10 +239,10 @@ impl Run {
         }
     }
 
-    /// Ends the VMs that do not survive the attempt they have made.
+    /// Ends the VMs that do not survive the attempt that they have made.
     fn bury_victims(&mut self) -> Result<(), Broken> {
         let mut victims = std::mem::take(&mut self.checks.victims);
-        // One that several of its deliveries killed died once.
+        // A VM that was killed by several deliveries of an event died once.
         victims.sort();
         victims.dedup();
         for (thread, id) in victims {
@@ -254,7 +254,7 @@ impl Run {
             let times = facts.kept.get(&id).map_or(0, |kept| kept.times);
             let again = self.plan.endpoints.iter().filter_map(|endpoint| facts.delivery(&id, &endpoint.name));
             let again = again.map(|delivery| delivery.redelivered).sum::<u32>();
-            // The letter of one on its way to the sink kills another, which ends it.
+            // The letter of the event, on its way to the sink, kills another VM, which ends the event.
             let most = 3 + u32::from(self.plan.endpoints.iter().any(|endpoint| endpoint.has_sink));
             if facts.deaths.get(&id).is_some_and(|deaths| *deaths > most * (times + again)) {
                 return broken(Invariant::Poison, format!("{id}, {:?}", facts.deaths));
@@ -268,7 +268,7 @@ impl Run {
         if number == self.plan.workers { Thread::Main } else { Thread::Worker(number) }
     }
 
-    /// A worker that does something at the moment, if the one that is drawn does.
+    /// Draws a worker; `None`: the worker is stalled at the moment.
     fn worker(&mut self) -> Option<usize> {
         let worker = self.rng.usize(0..self.plan.workers);
         let now = self.process.clock().elapsed();
@@ -299,7 +299,7 @@ impl Run {
         let text = self.bug.map_or_else(|| config.text.clone(), |bug| bug.config(&config.text));
         match self.process.update_config(text) {
             Ok(()) => {}
-            // A trap in the canary: Envoy keeps what it has, and is told again.
+            // A trap in the canary: Envoy keeps the configuration that it has, and is told the new one again.
             Err(StartError::Fault(fault)) if fault.killed => return self.load(number),
             Err(error) => return broken(Invariant::Starts, error.to_string()),
         }
@@ -309,7 +309,7 @@ impl Run {
         self.look()
     }
 
-    /// The process ends and begins again. What it had accepted may be lost, and nothing else.
+    /// Ends the process and begins it again. What the process had accepted may be lost, and nothing else.
     fn restart(&mut self) -> Result<(), Broken> {
         self.process.restart().or_else(|error| broken(Invariant::Starts, error.to_string()))?;
         self.checks.facts.disruptions += 1;
@@ -325,13 +325,13 @@ impl Run {
     }
 }
 
-/// The process of a run.
+/// The builder of a run's process.
 fn builder(filter: &Filter, seed: u64, plan: &Plan, receivers: &Rc<RefCell<Receivers>>) -> Builder {
     let mut builder = Process::builder(filter).name("gatepost").vm_id("gatepost").workers(plan.workers).seed(seed);
     for cluster in plan.endpoints.iter().map(|endpoint| endpoint.name.as_str()).chain([SINK]) {
         builder = builder.cluster(cluster, Receivers::upstream(receivers, cluster));
     }
-    // One run in four comes to where Envoy's counter of writes wraps.
+    // In one run of four Envoy's counter of writes comes to where it wraps.
     let first_cas = if seed % 4 == 3 { u32::MAX - (seed % 400) as u32 } else { 1 };
     builder.first_cas(first_cas).watch("gatepost/breaker/").watch("gatepost/generation").record_writes()
 }

@@ -1,20 +1,21 @@
-//! Requests that are verified before the application sees them: who signed it, when, and was it seen before.
+//! The verification of requests before the application sees them: who signed a request, when, and whether it was seen
+//! before.
 //!
-//! | what | answer | `result` |
+//! | request | answer | `result` |
 //! |---|---|---|
 //! | signed, and new | the application's | `verified` |
 //! | the same message again, once the application has taken it | 200, or 409 where the rule says so | `duplicate` |
-//! | the same, while it is with the application | 409 + `retry-after` | `in_progress` |
+//! | the same message, while it is with the application | 409 + `retry-after` | `in_progress` |
 //! | no signature · none that fits · no secret is valid | 401 | `unsigned` · `signature` · `no_secret` |
 //! | signed too long ago · too far ahead | 401 | `stale` · `early` |
 //! | a header of the scheme cannot be read | 400 | `malformed` |
 //! | another method | 405 + `allow` | `method` |
 //! | over `limits.body` | 413 | `too_large` |
-//! | no room to remember it | 503 + `retry-after`, or the application's where the rule says so | `full` · `unremembered` |
-//! | shared data cannot be read or written, or the body not be had | 503 + `retry-after` | `unavailable` |
+//! | no room to remember it | 503 + `retry-after`, or the application's if the rule says so | `full` · `unremembered` |
+//! | shared data cannot be read or written, or the body not be read | 503 + `retry-after` | `unavailable` |
 //!
-//! It fails closed: whatever is not known to be verified does not go on. `enabled` and what operators switch is about
-//! what is sent, and opens nothing here.
+//! The verification fails closed: a request that is not known to be verified does not go on. `enabled` and the switches
+//! of operators are about deliveries, and open nothing here.
 
 use std::ops::Deref;
 
@@ -22,7 +23,8 @@ use crate::answer::Answer;
 use crate::headers::Headers;
 use crate::ids::RuleId;
 use crate::index::insert_ascending;
-use crate::path::{PathPattern, Router, readings};
+use crate::path::readings::{Spelling, spelling};
+use crate::path::{PathPattern, Router};
 use crate::signature::{Fault, Marks, Signature, Tolerance};
 use crate::store::keys::Keys;
 use crate::store::{SharedStore, StoreError};
@@ -34,9 +36,9 @@ pub mod replay;
 /// A rule that says which requests are verified before the application sees them, and how.
 #[derive(Debug)]
 pub struct Rule {
-    /// The label in metrics, the name of its replay table, and what the application is told.
+    /// The name of the rule: its label in metrics, the name of its replay table, and what the application is told.
     pub name: String,
-    /// The methods that may be used there, upper case.
+    /// The methods that may be used on the rule's path, upper case.
     pub methods: Vec<String>,
     /// How a request may be signed: in one scheme, or in two while its sender moves from one to the other.
     pub signatures: Vec<Signature>,
@@ -44,22 +46,23 @@ pub struct Rule {
     pub tolerance: Tolerance,
     /// What happens to a message that comes again.
     pub replay: replay::Policy,
-    /// Tells the application which rule has verified a request, lower case; removed from what clients send.
+    /// The header that tells the application which rule has verified a request, lower case; it is removed from what
+    /// clients send.
     pub header: String,
 }
 
 /// The rules of a configuration.
 #[derive(Debug, Default)]
 pub struct Rules {
-    /// In the order of the config.
+    /// The rules, in the order of the config.
     list: Vec<Rule>,
-    /// The headers of all of them, each once.
+    /// The headers of all rules, each once.
     headers: Vec<String>,
-    /// Finds the rule for a path, see [`readings`].
+    /// The router, which finds the rule for a path, see [`readings`](crate::path::readings).
     router: Router,
 }
 
-/// All of them, in the order of the config.
+/// Gives all rules, in the order of the config.
 impl Deref for Rules {
     type Target = [Rule];
 
@@ -78,7 +81,7 @@ impl Rules {
         Self { list, headers, router }
     }
 
-    /// All of them, without what finds them.
+    /// All rules, without the router.
     pub fn into_vec(self) -> Vec<Rule> {
         self.list
     }
@@ -88,61 +91,67 @@ impl Rules {
         &self.headers
     }
 
-    /// What a request's `:path` is to the rules, in whatever spelling.
+    /// Finds the rule for a request's `:path`, in whatever spelling the path comes.
     pub fn path(&self, path: &[u8]) -> Path {
-        match readings(path) {
-            Some(readings) => self.router.find(&readings).map_or(Path::Free, |number| Path::Of(RuleId(number))),
-            None => Path::Unclear,
+        match spelling(path) {
+            Spelling::Plain { path, without_extension } => match self.router.find(&path) {
+                Some(number) => Path::Of(RuleId(number)),
+                None if without_extension.is_some_and(|path| self.router.find(&path).is_some()) => Path::Unclear,
+                None => Path::Free,
+            },
+            Spelling::Other(readings) if readings.iter().all(|path| self.router.find(path).is_none()) => Path::Free,
+            Spelling::Other(_) | Spelling::Unreadable => Path::Unclear,
         }
     }
 }
 
-/// What a path is to the rules.
+/// The result of a search for the rule of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Path {
-    /// None of theirs.
+    /// No rule has the path.
     Free,
-    /// This one's.
+    /// This rule has the path.
     Of(RuleId),
-    /// It may be read in more ways than are known.
+    /// The path is not in its plain form, and some server may take it for a rule's: see
+    /// [`readings`](crate::path::readings).
     Unclear,
 }
 
-/// What became of a request on an inbound path; the label `result` of `gatepost_inbound_total`. See [`crate::inbound`].
+/// The result of a request on an inbound path; the label `result` of `gatepost_inbound_total`. See [`crate::inbound`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum InboundResult {
-    /// It went on to the application, for the first time.
+    /// The request went on to the application, for the first time.
     Verified,
-    /// It went on, and may come again: there was no room to remember it.
+    /// The request went on, and may come again: there was no room to remember it.
     Unremembered,
-    /// The application has taken it before.
+    /// The application has taken the message before.
     Duplicate,
-    /// It is with the application.
+    /// The message is with the application.
     InProgress,
-    /// It has no signature.
+    /// The request has no signature.
     Unsigned,
-    /// Its signature fits no valid secret.
+    /// The signature fits no valid secret.
     Signature,
-    /// It was signed too long ago.
+    /// The request was signed too long ago.
     Stale,
-    /// It was signed too far ahead.
+    /// The request was signed too far ahead.
     Early,
     /// No secret is valid now.
     NoSecret,
-    /// A header of its scheme cannot be read.
+    /// A header of the scheme cannot be read.
     Malformed,
-    /// Its method is another.
+    /// The method is not one of the rule's.
     Method,
-    /// It is over `limits.body`.
+    /// The body is over `limits.body`.
     TooLarge,
-    /// There was no room to remember it.
+    /// There was no room to remember the message.
     Full,
-    /// It could not be verified now.
+    /// The request could not be verified now.
     Unavailable,
 }
 
 impl InboundResult {
-    /// All of them, with the label's values.
+    /// All results, with the label's values.
     pub const ALL: [(Self, &'static str); 14] = [
         (Self::Verified, "verified"),
         (Self::Unremembered, "unremembered"),
@@ -166,22 +175,23 @@ impl InboundResult {
     }
 }
 
-/// The rules with what they have seen.
+/// The verifier: the replay tables of the rules, in the order of the config.
 #[derive(Debug)]
 pub struct Verifier {
     tables: Vec<ReplayTable>,
 }
 
-/// What becomes of a request.
+/// The verdict on a request.
 #[derive(Debug)]
 pub struct Verdict {
-    /// What is counted.
+    /// The result that is counted.
     pub result: InboundResult,
-    /// It goes on, and this ends with the application's answer; or it is answered.
+    /// The request goes on, with the ticket of its message, which ends with the application's answer; or it is
+    /// answered. There is no ticket for a message that is not remembered.
     pub pass: Result<Option<Ticket>, Box<Answer>>,
 }
 
-/// A message that is with the application.
+/// The ticket of a message that is with the application.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ticket {
     rule: RuleId,
@@ -189,7 +199,7 @@ pub struct Ticket {
 }
 
 impl Verifier {
-    /// The tables of a configuration's rules.
+    /// The verifier of a configuration's rules.
     pub fn new(rules: &Rules, keys: &Keys) -> Self {
         let table = |rule: &Rule| {
             let marks = rule.signatures.iter().map(|signature| signature.marks_max()).sum();
@@ -198,7 +208,7 @@ impl Verifier {
         Self { tables: rules.list.iter().map(table).collect() }
     }
 
-    /// Verifies a request, all of which is here, and claims it.
+    /// Verifies a request, all of which is here, and claims its message.
     pub fn verify(
         &self,
         rules: &Rules,
@@ -233,7 +243,7 @@ impl Verifier {
         }
     }
 
-    /// The application has answered, or never will: `taken` says whether by a 2xx.
+    /// Ends the ticket of a message: the application has answered, or never will. `taken`: it has answered 2xx.
     ///
     /// # Errors
     /// The store's; the message then counts as one in progress until its claim ends.
@@ -251,18 +261,18 @@ impl Verdict {
         Self { result, pass: Ok(ticket) }
     }
 
-    /// Answered, and counted as this.
+    /// The verdict that answers a request, and counts it as this.
     pub fn answer(result: InboundResult, answer: Answer) -> Self {
         Self { result, pass: Err(Box::new(answer)) }
     }
 
-    /// It could not be verified now.
+    /// The verdict on a request that cannot be verified now: 503.
     pub fn unavailable() -> Self {
         Self::answer(InboundResult::Unavailable, unavailable())
     }
 }
 
-/// The answer to what cannot be verified now.
+/// The answer to a request that cannot be verified now: 503.
 pub fn unavailable() -> Answer {
     Answer::unavailable(1, "the request cannot be verified now")
 }
@@ -284,8 +294,8 @@ impl From<Fault<'_>> for Verdict {
     }
 }
 
-/// What the message is known by. Every scheme in which it claims to be signed has to hold, and all are remembered: the
-/// same message must not come again with the headers of one of them alone.
+/// The marks that a message is known by. Every scheme in which the message claims to be signed has to hold, and the
+/// marks of all are remembered: the same message must not come again with the headers of one scheme alone.
 fn marks<'a>(rule: &'a Rule, headers: &Headers, body: &[u8], now: WallTime) -> Result<Marks, Fault<'a>> {
     let (mut marks, mut unsigned) = (Marks::new(), None);
     for signature in &rule.signatures {

@@ -1,4 +1,4 @@
-//! A request becomes an event, or an answer.
+//! From a request to an event or an answer: routes, templates, the payload guard, idempotency keys, receipts.
 
 pub mod event;
 pub mod idempotency;

@@ -8,12 +8,13 @@
 //! A look-up takes two steps, so that a request that matches nothing costs a look at its path and nothing else:
 //! [`Router::lookup`] with the path, then [`Router::with_headers`] for each pattern that this found.
 
-use percent_encoding::{percent_decode, percent_decode_str};
+use percent_encoding::percent_decode_str;
 
 use crate::headers::Headers;
 use crate::index::{Index, insert_ascending};
 
 mod pattern;
+pub mod readings;
 
 use pattern::Segment;
 pub use pattern::{PathPattern, SEGMENTS_MAX};
@@ -80,11 +81,11 @@ impl Router {
         candidates
     }
 
-    /// The first route that matches one of these [`readings`] of a path, where routes ask for no headers. The readings
-    /// are tried in their order, each from the most specific pattern on.
-    pub fn find(&self, readings: &[String]) -> Option<usize> {
-        let mut candidates = readings.iter().flat_map(|path| self.candidates(path));
-        candidates.find_map(|candidate| self.with_headers(&candidate, &Headers::default()).first().copied())
+    /// The first route that matches a [reading](readings) of a path, where routes ask for no headers: that of the most
+    /// specific pattern.
+    pub fn find(&self, reading: &str) -> Option<usize> {
+        let candidates = self.candidates(reading).into_iter();
+        candidates.flat_map(|candidate| self.with_headers(&candidate, &Headers::default())).next()
     }
 
     /// The candidate's routes whose headers all equal the request's, in the order of the config.
@@ -189,77 +190,6 @@ impl Group {
         }
         Some(key)
     }
-}
-
-/// The readings of a path: the paths that applications may take it for. A rule that guards a path has to guard each of
-/// them. `None` for a path with a `..`: which segment the `..` removes depends on what an application takes for a
-/// segment.
-///
-/// A reading has no query, its letters are in lower case, and a U+FFFD stands for each byte that is not ASCII. A path
-/// that begins with `/` and has no `%`, `;`, `\`, `.` segment or empty segment has one reading, the path as it came.
-/// Any other path has four:
-/// - percent-decoded, then split into segments at `/` and `\`;
-/// - the same, without a query that was percent-encoded;
-/// - split into segments at `/`, then percent-decoded, with a U+FFFD for each `/` within a segment, so that a capture
-///   takes such a segment whole;
-/// - the path as it came.
-///
-/// The first three are without `.` segments, empty segments and `;parameters`.
-pub fn readings(path: &[u8]) -> Option<Vec<String>> {
-    let raw = path.split(|byte| b"?#".contains(byte)).next().unwrap_or_default();
-    let mut as_it_came = String::with_capacity(raw.len());
-    push_plain(&mut as_it_came, raw);
-    if is_plain(raw) {
-        return Some(vec![as_it_came]);
-    }
-    let decoded: Vec<u8> = percent_decode(raw).collect();
-    let separates = |byte: &u8| b"/\\".contains(byte);
-    if decoded.split(separates).any(|segment| bare(segment) == b"..") {
-        return None;
-    }
-    let decoded_first = joined(decoded.split(separates).map(bare));
-    // A query may have been encoded too.
-    let before_query = decoded.split(|byte| b"?#".contains(byte)).next().unwrap_or_default();
-    let without_query = joined(before_query.split(separates).map(bare));
-    let segments: Vec<Vec<u8>> = raw.split(|byte| *byte == b'/').map(|raw| percent_decode(raw).collect()).collect();
-    let split_first = joined(segments.iter().map(|segment| match bare(segment) {
-        b"" => segment.as_slice(),
-        bare => bare,
-    }));
-    Some(vec![decoded_first, without_query, split_first, as_it_came])
-}
-
-/// Whether this path has but one reading.
-fn is_plain(path: &[u8]) -> bool {
-    let segments = path.strip_prefix(b"/").map(|path| path.split(|byte| *byte == b'/'));
-    segments.is_some_and(|mut segments| segments.all(|segment| !matches!(segment, b"" | b"." | b"..")))
-        && !path.iter().any(|byte| matches!(byte, b'%' | b';' | b'\\'))
-}
-
-/// A segment without its `;parameters`.
-fn bare(segment: &[u8]) -> &[u8] {
-    segment.split(|byte| *byte == b';').next().unwrap_or_default()
-}
-
-fn joined<'a>(segments: impl Iterator<Item = &'a [u8]>) -> String {
-    let mut path = String::new();
-    for segment in segments.filter(|segment| !matches!(*segment, b"" | b".")) {
-        path.push('/');
-        // A separator within a segment is a character like any other.
-        segment.split(|byte| *byte == b'/').enumerate().for_each(|(number, part)| {
-            path.extend((number > 0).then_some('\u{fffd}'));
-            push_plain(&mut path, part);
-        });
-    }
-    if path.is_empty() {
-        path.push('/');
-    }
-    path
-}
-
-fn push_plain(text: &mut String, bytes: &[u8]) {
-    let plain = |byte: &u8| if byte.is_ascii() { char::from(byte.to_ascii_lowercase()) } else { '\u{fffd}' };
-    text.extend(bytes.iter().map(plain));
 }
 
 /// Percent-decodes a part of a path or of a query; a part whose decoded bytes are not UTF-8 stays as it came.

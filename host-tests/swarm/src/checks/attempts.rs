@@ -1,4 +1,5 @@
-//! What receivers get: the event that was sent, signed now, as often and as soon as the schedule says.
+//! The checks of attempts: receivers get the event that was sent, signed at the moment of the attempt, as often and as
+//! soon as the schedule says.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -10,20 +11,21 @@ use super::invariant::{Broken, Invariant, broken};
 use crate::plan::{Endpoint, Plan, Rate};
 use crate::receivers::Received;
 
-/// What is due by the millisecond may be a hair off where the filter counts in fractions of a second.
+/// The tolerance of the check of rates, in tokens: an attempt that is due by the millisecond may be a hair early where
+/// the filter counts in fractions of a second.
 const HAIR: f64 = 1e-3;
 
 /// The checks of attempts.
 #[derive(Debug, Default)]
 pub struct Attempts {
-    /// For each endpoint with a rate: how full its bucket is of attempts, and when it was.
+    /// The leaky bucket of each endpoint with a rate: its level, in attempts, and the time of that level.
     buckets: BTreeMap<String, (f64, Duration)>,
-    /// When the attempts under way end.
+    /// When the attempts under way end, by thread and endpoint.
     in_flight: BTreeMap<(Thread, String), VecDeque<Duration>>,
 }
 
 impl Attempts {
-    /// Looks at an attempt of a delivery.
+    /// Checks an attempt of a delivery.
     pub fn check(&mut self, plan: &Plan, facts: &mut Facts, endpoint: &Endpoint, got: &Received) -> Result<(), Broken> {
         let call = &got.call;
         signed(endpoint, call)?;
@@ -42,7 +44,7 @@ impl Attempts {
         schedule(plan, facts, endpoint, got, &id)
     }
 
-    /// Looks at a letter on its way to the sink.
+    /// Checks an attempt of a letter at the sink.
     pub fn sink(&self, plan: &Plan, facts: &mut Facts, got: &Received) -> Result<(), Broken> {
         let call = &got.call;
         let name = call.header("x-webhook-endpoint").to_owned();
@@ -71,7 +73,7 @@ impl Attempts {
         Ok(())
     }
 
-    /// A leaky bucket that holds `burst`, and leaks `per_second`.
+    /// Checks the rate by a leaky bucket that holds `burst`, and leaks `per_second`.
     fn rate(&mut self, endpoint: &Endpoint, call: &Call) -> Result<(), Broken> {
         let Some(Rate { per_second, burst }) = endpoint.rate else { return Ok(()) };
         let (level, at) = self.buckets.get(&endpoint.name).copied().unwrap_or_default();
@@ -97,7 +99,7 @@ impl Attempts {
     }
 }
 
-/// The event of a call; its id.
+/// Checks that a call carries an event that was sent; returns the event's id.
 fn event(facts: &mut Facts, call: &Call) -> Result<String, Broken> {
     let Some(sent) = facts.sent.get(&call.body).cloned() else {
         return broken(Invariant::Body, String::from_utf8_lossy(&call.body));
@@ -111,7 +113,7 @@ fn event(facts: &mut Facts, call: &Call) -> Result<String, Broken> {
     Ok(id)
 }
 
-/// Never more attempts than the schedule has, never sooner than it says.
+/// Checks that there are never more attempts than the schedule has, and none sooner than the schedule says.
 fn schedule(plan: &Plan, facts: &mut Facts, endpoint: &Endpoint, got: &Received, id: &str) -> Result<(), Broken> {
     let Received { call, end, .. } = got;
     let (schedule, calm) = (endpoint.delays.len() as u32, facts.is_calm(plan, id));
@@ -132,7 +134,7 @@ fn schedule(plan: &Plan, facts: &mut Facts, endpoint: &Endpoint, got: &Received,
     }
     if let Some(last) = delivery.last.filter(|last| alone && number == last.number + 1) {
         let delay = endpoint.delays.get(number as usize - 1).copied().unwrap_or_default();
-        // An end that was lost, or that another VM was told, has no `Retry-After`.
+        // A VM does not know the `Retry-After` of an end that was lost, or that another VM was told.
         let wait = if calm { delay.max(last.end.retry_after) } else { delay };
         if call.at < last.end.at + wait {
             let seen = format!("{place}, after {:?} to {:?} and a wait of {wait:?}", last.at, last.end.at);
@@ -150,12 +152,12 @@ fn schedule(plan: &Plan, facts: &mut Facts, endpoint: &Endpoint, got: &Received,
     Ok(())
 }
 
-/// HMAC-SHA256 in lower-case digits.
+/// The HMAC-SHA256 (RFC 2104) in lower-case hexadecimal digits.
 pub fn mac(signed: &[u8], secret: &str) -> String {
     hmac_sha256::HMAC::mac(signed, secret).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The signatures are valid, and were made at this moment.
+/// Checks that the signatures are valid, and were made at this moment.
 fn signed(endpoint: &Endpoint, call: &Call) -> Result<(), Broken> {
     let timestamp = call.header("x-webhook-timestamp");
     if timestamp != call.wall_millis.to_string() {

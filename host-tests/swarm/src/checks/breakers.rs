@@ -1,4 +1,5 @@
-//! The breakers: every write moves one along its arrows, for a reason; no attempt leaves through an open one.
+//! The checks of breakers: every write moves a breaker along its arrows, for a reason; no attempt leaves through an
+//! open breaker.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,11 +18,11 @@ use crate::receivers::{End, Received};
 struct Watched {
     position: Position,
     epoch: u32,
-    /// When it moved there.
+    /// When the breaker moved to the position.
     since: Duration,
-    /// Attempts that were admitted in this epoch: how they end, in the order in which they do.
+    /// The ends of the attempts that were admitted in this epoch, in the order of their times.
     ends: Vec<End>,
-    /// When the claim of the probe lapses that was sent last.
+    /// When the claim of the last probe lapses.
     probe: Option<Duration>,
 }
 
@@ -32,13 +33,13 @@ impl Default for Watched {
 }
 
 impl Watched {
-    /// The attempts that had ended by then, or before it.
+    /// The ends of the attempts that had ended by this time.
     fn ended(&self, by: Duration) -> impl Iterator<Item = &End> {
         self.ends.iter().take_while(move |end| end.at <= by)
     }
 
-    /// When the failures in a row, without a success between them, ended: a success takes one back, so there are as
-    /// many at least. At one time a success counts last.
+    /// When the failures ended that came in a row, without a success between them. The breaker counts at least as many,
+    /// since a success takes back only one failure. Of the ends at one time a success counts last.
     fn row(&self, before: Duration) -> Vec<Duration> {
         let mut row = Vec::new();
         for end in self.ends.iter().take_while(|end| end.at < before) {
@@ -59,7 +60,7 @@ pub struct Breakers {
 }
 
 impl Breakers {
-    /// A write of the record of an endpoint. `is_forced`: an operator's request is under way.
+    /// Checks a write of an endpoint's record. `is_forced`: an operator's request is under way.
     pub fn write(&mut self, plan: &Plan, endpoint: &Endpoint, write: &Write, is_forced: bool) -> Result<(), Broken> {
         let Ok((EndpointRecord { breaker, .. }, _)) = EndpointRecord::decode(&write.value) else {
             return broken(Invariant::BreakerMoves, format!("{} is no record", write.key));
@@ -90,13 +91,13 @@ impl Breakers {
         Ok(())
     }
 
-    /// An attempt: none while the breaker is open, one in each half-open.
+    /// Checks an attempt: none may leave while the breaker is open, and one each time it is half-open.
     pub fn attempt(&mut self, endpoint: &Endpoint, got: &Received) -> Result<(), Broken> {
         let key = format!("gatepost/breaker/{}", endpoint.name);
         let call = &got.call;
         let record = call.shared.iter().find(|(other, _)| *other == key).map(|(_, value)| value);
         let breaker = match record.map(|record| EndpointRecord::decode(record)) {
-            // None yet: it is closed.
+            // There is no record yet: the breaker is closed.
             None => None,
             Some(Ok((EndpointRecord { breaker, .. }, _))) => Some(breaker),
             Some(Err(_)) => return broken(Invariant::BreakerMoves, format!("{key} is no record")),
@@ -122,7 +123,8 @@ impl Breakers {
         Ok(())
     }
 
-    /// Time has come this far: a breaker whose failures were in a row is open by now, where nothing goes wrong.
+    /// Checks that by this time a breaker is open if enough failures came in a row within its window. Only for runs in
+    /// which nothing goes wrong.
     pub fn passed(&self, plan: &Plan, now: Duration) -> Result<(), Broken> {
         for endpoint in plan.endpoints.iter().filter(|endpoint| !endpoint.counts_deliveries) {
             let Some(watched) = self.watched.get(&endpoint.name) else { continue };
@@ -142,16 +144,17 @@ impl Breakers {
         Ok(())
     }
 
-    /// Where the breaker of an endpoint stands.
+    /// The position of an endpoint's breaker.
     pub fn position(&self, endpoint: &str) -> Position {
         self.watched.get(endpoint).map_or(Position::Closed, |watched| watched.position)
     }
 }
 
-/// It opens: by as many failures as its policy says, that ended since it was closed and are not too old.
+/// Checks that a breaker opens by as many failures as its policy says, which ended since it was closed and are not too
+/// old.
 fn opens(plan: &Plan, endpoint: &Endpoint, watched: &Watched, at: Duration, place: &str) -> Result<(), Broken> {
     let calm = plan.is_calm();
-    // Where ends are lost or late, an attempt is taken for failed that was not, later than it ended.
+    // Where ends are lost or late, an attempt that succeeded may be taken for failed, and later than it ended.
     let counts = |end: &&End| !calm || (end.is_failure() && end.at + endpoint.window > at);
     let failures = watched.ended(at).filter(counts).count();
     if failures < endpoint.failures {
@@ -160,7 +163,7 @@ fn opens(plan: &Plan, endpoint: &Endpoint, watched: &Watched, at: Duration, plac
     Ok(())
 }
 
-/// Half-open ends by the probe: where nothing goes wrong, as the probe did.
+/// Checks that half-open ends by the probe and, where nothing goes wrong, as the probe did.
 fn decides(plan: &Plan, watched: &Watched, at: Duration, to: Position, place: &str) -> Result<(), Broken> {
     let Some(probe) = watched.ends.last() else {
         return broken(Invariant::BreakerMoves, format!("{place}, without a probe"));

@@ -1,4 +1,4 @@
-//! What is known of each event and each delivery, by what was sent, kept and received.
+//! The facts: what is known of each event and each delivery, by what was sent, kept and received.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -12,73 +12,75 @@ use crate::receivers::End;
 /// An event that was sent.
 #[derive(Clone, Debug)]
 pub struct Sent {
-    /// Its type.
+    /// The type of the event.
     pub event: String,
-    /// How often. Under one idempotency key an event whose first answer was lost may be kept twice, with one id.
+    /// How often the event was sent. Under one idempotency key an event whose first answer was lost may be kept twice,
+    /// with one id.
     pub times: u32,
 }
 
 /// An event that stands, or stood, in shared data.
 #[derive(Clone, Debug, Default)]
 pub struct Kept {
-    /// How often it was accepted from a producer.
+    /// How often the event was accepted from a producer.
     pub times: u32,
-    /// How often its producer was told that it had failed, after which the same key tries again.
+    /// How often the producer was told that the event had failed, after which the same key tries again.
     pub failures: u32,
-    /// The endpoints it is for.
+    /// The names of the endpoints that the event goes to.
     pub endpoints: BTreeSet<String>,
 }
 
 /// An attempt that was received.
 #[derive(Clone, Copy, Debug)]
 pub struct Attempt {
-    /// Its number.
+    /// The number of the attempt, from 1.
     pub number: u32,
-    /// When.
+    /// When the attempt left.
     pub at: Duration,
-    /// How it ended.
+    /// How the attempt ended.
     pub end: End,
 }
 
-/// One delivery, as its receiver sees it.
+/// What is known of a delivery.
 #[derive(Clone, Debug, Default)]
 pub struct Delivery {
-    /// When it was accepted for the first and for the last time, by a producer's request or by an operator's redelivery.
+    /// When the delivery was accepted for the first and for the last time, by a producer's request or by an operator's
+    /// redelivery.
     pub accepted: Option<(Duration, Duration)>,
-    /// The last attempt, since it was last redelivered.
+    /// The last attempt since the last redelivery.
     pub last: Option<Attempt>,
-    /// Attempts, since it was last redelivered.
+    /// The number of attempts since the last redelivery.
     pub sends: u32,
-    /// When the gateway could first know that it was taken; since it was last redelivered.
+    /// When the gateway could first know that the receiver took the delivery; since the last redelivery.
     pub taken: Option<Duration>,
-    /// It was taken at some time.
+    /// The receiver took the delivery at some time.
     pub was_taken: bool,
-    /// Letters that were written for it.
+    /// The number of letters that were written for the delivery since the last redelivery.
     pub letters: u32,
-    /// Attempts at the sink.
+    /// The number of attempts at the sink.
     pub sink_sends: u32,
-    /// How often an operator had it delivered again.
+    /// How often an operator had the delivery made again.
     pub redelivered: u32,
 }
 
-/// See the module.
+/// All that is known of a run's events and deliveries.
 #[derive(Debug, Default)]
 pub struct Facts {
-    /// Events by the bodies that leave for them: each has one of its own.
+    /// The events that were sent, by the bodies that leave for them: each event has a body of its own.
     pub sent: BTreeMap<Vec<u8>, Sent>,
     bodies: BTreeMap<String, Vec<u8>>,
     ids: BTreeMap<Vec<u8>, String>,
-    /// Events by id.
+    /// The events that were kept, by id.
     pub kept: BTreeMap<String, Kept>,
     deliveries: BTreeMap<(String, String), Delivery>,
-    /// VMs that were lost to attempts of an event.
+    /// The number of VMs that were lost to attempts of an event, by the event's id.
     pub deaths: BTreeMap<String, u32>,
-    /// Things done to the process, each of which may cost a delivery one attempt more.
+    /// The number of things done to the process, each of which may cost a delivery one attempt more.
     pub disruptions: u32,
 }
 
 impl Facts {
-    /// An id belongs to one event, and an event has one id.
+    /// Notes the id of an event, and checks that an id belongs to one event, and that an event has one id.
     pub fn identify(&mut self, id: &str, body: &[u8]) -> Result<(), Broken> {
         match (self.bodies.get(id), self.ids.get(body)) {
             (Some(other), _) if other != body => broken(Invariant::OneId, format!("{id} names two events")),
@@ -94,44 +96,44 @@ impl Facts {
         }
     }
 
-    /// The producer of an event was told that it has failed, or may have been.
+    /// Notes that the producer of an event was told, or may have been told, that the event has failed.
     pub fn failed(&mut self, body: &[u8]) {
         let kept = self.ids.get(body).and_then(|id| self.kept.get_mut(id));
         kept.into_iter().for_each(|kept| kept.failures += 1);
     }
 
-    /// Does nothing go wrong with this event, nor was it sent again, which it may be after it had failed?
+    /// Whether nothing goes wrong with this event, and it was not sent again, as it may be after it had failed.
     pub fn is_calm(&self, plan: &Plan, id: &str) -> bool {
         let sent = self.bodies.get(id).and_then(|body| self.sent.get(body));
         plan.is_calm() && sent.is_none_or(|sent| sent.times <= 1)
     }
 
-    /// A delivery.
+    /// What is known of a delivery.
     pub fn delivery(&self, id: &str, endpoint: &str) -> Option<&Delivery> {
         self.deliveries.get(&(id.to_owned(), endpoint.to_owned()))
     }
 
-    /// The same, to change it.
+    /// What is known of a delivery, to be changed.
     pub fn delivery_mut(&mut self, id: &str, endpoint: &str) -> &mut Delivery {
         self.deliveries.entry((id.to_owned(), endpoint.to_owned())).or_default()
     }
 
-    /// Deliveries that reached their receiver.
+    /// The number of deliveries that reached their receiver.
     pub fn delivered(&self) -> usize {
         self.deliveries.values().filter(|delivery| delivery.was_taken).count()
     }
 
-    /// Did the receiver take this delivery, as far as the gateway can know at this time?
+    /// Whether the receiver took this delivery, as far as the gateway can know at this time.
     pub fn is_delivered(&self, id: &str, endpoint: &str, at: Duration) -> bool {
         self.delivery(id, endpoint).is_some_and(|delivery| delivery.taken.is_some_and(|taken| taken <= at))
     }
 
-    /// Was a letter written for this delivery?
+    /// Whether a letter was written for this delivery.
     pub fn is_dead(&self, id: &str, endpoint: &str) -> bool {
         self.delivery(id, endpoint).is_some_and(|delivery| delivery.letters > 0)
     }
 
-    /// An operator has it delivered again: its schedule begins anew.
+    /// Notes that an operator has a delivery made again: its schedule begins anew.
     pub fn redelivered(&mut self, id: &str, endpoint: &str) {
         let delivery = self.delivery_mut(id, endpoint);
         delivery.redelivered += 1;
@@ -139,21 +141,21 @@ impl Facts {
     }
 }
 
-/// Shared data as it was written, for the readers of records. It cannot be changed through them.
+/// A copy of shared data, as it was written, for functions that read records. The copy cannot be changed through them.
 #[derive(Debug, Default)]
 pub struct Mirror {
     values: BTreeMap<String, Vec<u8>>,
-    /// Bytes of all keys and values.
+    /// The size of all keys and values, in bytes.
     pub bytes: usize,
 }
 
 impl Mirror {
-    /// A value.
+    /// The value of a key.
     pub fn value(&self, key: &str) -> Option<&[u8]> {
         self.values.get(key).map(Vec::as_slice)
     }
 
-    /// Takes over a write.
+    /// Puts a value that was written into the copy.
     pub fn put(&mut self, key: &str, value: &[u8]) {
         match self.values.get_mut(key) {
             Some(old) => {

@@ -1,21 +1,21 @@
-//! The names of what must hold.
+//! The invariants: what must hold in every run.
 
 use std::fmt;
 
 /// Declares the invariants with their sentences, in one place.
 macro_rules! invariants {
     ($($(#[doc = $doc:literal])* $name:ident = $sentence:literal,)*) => {
-        /// What must hold.
+        /// An invariant: what must hold in every run.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Invariant {
             $($(#[doc = $doc])* $name,)*
         }
 
         impl Invariant {
-            /// All of them.
+            /// All invariants.
             pub const ALL: &[Self] = &[$(Self::$name,)*];
 
-            /// In a few words that stay the same.
+            /// The invariant in a few words, which stay the same.
             pub fn sentence(self) -> &'static str {
                 match self {
                     $(Self::$name => $sentence,)*
@@ -26,112 +26,114 @@ macro_rules! invariants {
 }
 
 invariants! {
-    /// It starts, and takes every good configuration.
+    /// The filter starts, and takes every good configuration.
     Starts = "a good configuration is taken",
-    /// Whatever its host does.
+    /// The filter does not trap, whatever its host does.
     NoTrap = "the filter never traps",
-    /// Statuses and their bodies.
+    /// An answer has a status and a body as the contract says.
     Answers = "a request is answered as the contract says",
-    /// Before its answer leaves, an event stands in shared data.
+    /// An accepted event stands in shared data before its answer leaves.
     Kept = "an accepted event is kept before its answer leaves",
     /// An event has one id, and an id one event.
     OneId = "one id an event",
-    /// The same key gives the same answer.
+    /// The same idempotency key gives the same answer.
     OneEventAKey = "one event an idempotency key",
-    /// `ack: delivered` says what is so.
+    /// The answer of a route with `ack: delivered` says how the event has ended.
     Waited = "200 says that all is delivered, 502 that one has failed",
-    /// Nobody waits for ever.
+    /// No producer and no operator waits for ever.
     AnsweredInTime = "a producer that waits is answered in time",
-    /// Byte for byte.
+    /// An attempt carries the body of its event, byte for byte.
     Body = "a body is the one that was sent",
-    /// Type, content type.
+    /// An attempt carries the type and the content type of its event.
     Headers = "an attempt carries its event's type and content type",
-    /// Over the bytes that are sent, by each secret.
+    /// An attempt is signed over the bytes that are sent, by each secret.
     Signature = "every attempt is signed by every secret",
-    /// That of the attempt.
+    /// An attempt is signed with the time at which it leaves.
     Timestamp = "a timestamp is that of its attempt",
-    /// Of a delivery.
+    /// A delivery has no more attempts than its schedule.
     AttemptsAtMost = "attempts never above the schedule",
-    /// 1, 2, 3.
+    /// The attempts of a delivery are numbered 1, 2, 3.
     AttemptsCount = "attempts count up",
-    /// And `Retry-After`.
+    /// No attempt leaves sooner than the schedule and `Retry-After` say.
     Delays = "delays never below the schedule or Retry-After",
-    /// `max_age`.
+    /// No delivery older than `max_age` is attempted.
     MaxAge = "no attempt past max_age",
-    /// Where nothing goes wrong.
+    /// A receiver takes a delivery once, where nothing goes wrong.
     Once = "delivered once where nothing goes wrong",
-    /// Open: none.
+    /// No attempt leaves while its breaker is open.
     WhileOpen = "no attempt while a breaker is open",
-    /// Half-open: one.
+    /// One attempt leaves while its breaker is half-open.
     OneProbe = "one probe in half-open",
-    /// By one at a time, along the arrows.
+    /// A breaker moves by one transition at a time, along the arrows.
     BreakerMoves = "a breaker moves along its arrows, one epoch at a time",
-    /// It opens by its failures, no sooner and no later.
+    /// A breaker opens by its failures, no sooner and no later.
     BreakerOpens = "a breaker opens by its failures",
-    /// `open`.
+    /// An open breaker stays open for the time `open` of its policy.
     BreakerStaysOpen = "an open breaker stays open for its time",
-    /// From every VM.
+    /// The admin surface shows the same from every VM, and what is so.
     SameFromEveryVm = "every VM shows the same, and what is so",
-    /// Of the newest configuration.
+    /// Attempts are those of the newest configuration.
     Generation = "only the newest configuration sends",
-    /// Paused, disabled.
+    /// Nothing leaves while the filter is paused or disabled.
     Stopped = "nothing leaves a second after it was stopped",
-    /// By an operator or a 410.
+    /// Nothing leaves for an endpoint that an operator or a 410 has disabled.
     EndpointDisabled = "nothing leaves for an endpoint a second after it was disabled",
-    /// Disabled, paused, draining.
+    /// The answers of a filter that is disabled, paused or draining say so.
     StoppedAnswers = "a gateway that is off, paused or draining says so",
-    /// By its letter.
+    /// The letter of a redelivered delivery leaves the ring.
     Redelivered = "a letter that is redelivered leaves the ring, with its id",
-    /// `rate`.
+    /// Attempts stay within the endpoint's `rate`.
     Rate = "never above the rate and its burst",
-    /// `max_in_flight`.
+    /// Attempts under way stay within the endpoint's `max_in_flight`.
     InFlight = "never more attempts in flight than max_in_flight",
-    /// The holder of its lease.
+    /// Only the holder of its lease writes a partition.
     OneWriter = "only its holder writes a partition",
-    /// A lease changes hands only when it may.
+    /// A lease changes hands only when its holder has given it up, or has not renewed it in time.
     Lease = "no living worker loses its partition",
-    /// What is given up as empty is empty.
+    /// A partition that is given up as empty is empty.
     FreedEmpty = "a partition that is freed is empty",
-    /// Until its deliveries have ended.
+    /// The slot of an event is not touched until the event's deliveries have ended.
     SlotInUse = "the slot of a live event is not touched",
-    /// By an answer or a letter.
+    /// A delivery ends by a 2xx or with a letter.
     Settled = "a delivery ends by a 2xx or with a letter",
-    /// By why it says it died.
+    /// A letter says why its delivery failed.
     LetterReason = "a dead letter died of what it says",
-    /// Its bytes.
+    /// A letter holds the bytes of its event.
     LetterWhole = "a dead letter holds its event",
-    /// But by the limits and by operators.
+    /// A letter leaves the ring only by the limits and by operators.
     LetterStays = "a letter goes only for a newer one or by an operator",
-    /// `limits.dead_letters`, `limits.dead_letter_bytes`.
+    /// Letters stay within `limits.dead_letters` and `limits.dead_letter_bytes`.
     RingBounded = "dead letters stay within their limits",
-    /// `limits.pending`, `limits.pending_bytes`, `pending`.
+    /// Pending deliveries stay within `limits.pending`, `limits.pending_bytes` and the endpoint's `pending`.
     PendingBounded = "what is pending stays within its limits",
-    /// Lowest first, and given back.
+    /// Slots are used from the lowest free one on, and given back.
     KeysBounded = "the lowest free slot is used, and a freed one holds a byte",
-    /// All together.
+    /// All of shared data together stays within the arithmetic of the limits.
     BytesBounded = "shared data stays within the arithmetic of the limits",
-    /// Three VMs.
+    /// An event that kills VMs is given up after three VMs.
     Poison = "an event that kills VMs is given up after three",
-    /// `dead_letter`.
+    /// The sink of an endpoint, its `dead_letter`, gets letters, which are signed and sent as the schedule says.
     Sink = "a sink gets letters, signed and within the schedule",
-    /// Not even what says that it was.
+    /// No unverified message reaches the application, and no client's claim that a request was verified.
     Verified = "nothing unverified reaches the application",
-    /// Two requests of one message.
+    /// Of two requests with one message one at a time is with the application.
     OneAtATime = "a message is with the application once at a time",
-    /// Within `ttl`.
+    /// A message that the application has taken does not reach it again within `ttl`.
     TakenOnce = "a message that the application has taken it does not get again",
-    /// Where nothing goes wrong.
+    /// A message that was not taken reaches the application, and a sender is answered as its message stands, where
+    /// nothing goes wrong.
     Acknowledged = "a message that it has not taken it gets, and its sender hears how it stands",
-    /// In the end.
+    /// In the end no event is pending, and nobody waits for an answer.
     Ends = "all that is accepted comes to an end",
-    /// In the end.
+    /// In the end each accepted delivery was taken or is a letter.
     NothingVanishes = "no accepted delivery vanishes",
-    /// Ours.
+    /// The swarm itself works.
     Harness = "the harness itself",
 }
 
 impl Invariant {
-    /// No defect of the filter alone breaks these: a build that does not start, and the swarm's own mistakes.
+    /// Whether the invariant is broken by a build that does not start or by the swarm's own mistakes, and never by a
+    /// defect of the filter alone.
     pub fn is_ours(self) -> bool {
         matches!(self, Self::Starts | Self::Harness)
     }
@@ -146,7 +148,7 @@ impl fmt::Display for Invariant {
 /// An invariant that was broken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Broken {
-    /// Which.
+    /// The invariant.
     pub invariant: Invariant,
     /// What was seen.
     pub seen: String,
@@ -155,7 +157,7 @@ pub struct Broken {
 /// Makes the error of a broken invariant.
 ///
 /// # Errors
-/// Always that.
+/// Always the broken invariant.
 pub fn broken<T>(invariant: Invariant, seen: impl Into<String>) -> Result<T, Broken> {
     Err(Broken { invariant, seen: seen.into() })
 }

@@ -1,4 +1,5 @@
-//! Partitions and slots: one writer each, taken over only from the dead, freed only when all is done, lowest first.
+//! The checks of partitions and slots: each has one writer, is taken over only from a dead worker, and is freed only
+//! when all is done; the lowest free one is used first.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -16,7 +17,7 @@ use crate::plan::Plan;
 type State = StateRecord<String>;
 type Slot = (u32, u32);
 
-/// Who holds a partition.
+/// The lease of a partition: who holds the partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Lease {
     Freed,
@@ -24,28 +25,29 @@ enum Lease {
     Held { thread: Thread, nonce: u64, heartbeat: Duration },
 }
 
-/// What a slot's body holds.
+/// The body in a slot.
 #[derive(Clone, Debug)]
 struct Body {
     id: String,
     bytes: usize,
 }
 
-/// The checks of what is kept.
+/// The checks of partitions and slots.
 #[derive(Debug, Default)]
 pub struct Ledger {
     leases: BTreeMap<u32, Lease>,
-    /// Of live events only.
+    /// The states of live events only.
     states: BTreeMap<Slot, State>,
     bodies: BTreeMap<Slot, Option<Body>>,
-    /// Deliveries whose letter an operator took before their own record, a failed write behind, could say that they died.
+    /// Deliveries whose letter was redelivered by an operator while their own record, because a write failed, still
+    /// says that they wait.
     overtaken: BTreeSet<(Slot, String)>,
-    /// What an operator's request has put back: events and their endpoints.
+    /// The deliveries that an operator's request has put back: ids of events, and names of endpoints.
     pub redelivered: Vec<(String, String)>,
 }
 
 impl Ledger {
-    /// Partitions that were ever used.
+    /// The number of partitions that were ever used.
     pub fn partitions(&self) -> usize {
         self.leases.len()
     }
@@ -58,18 +60,18 @@ impl Ledger {
         })
     }
 
-    /// Records of events that are not freed.
+    /// The states of the events that are not freed, with their slots.
     pub fn live(&self) -> impl Iterator<Item = (&Slot, &State)> {
         self.states.iter()
     }
 
-    /// Deliveries of an endpoint that have not ended.
+    /// The number of deliveries of an endpoint that have not ended.
     pub fn pending(&self, endpoint: &str) -> usize {
         let deliveries = self.states.values().flat_map(|state| &state.deliveries);
         deliveries.filter(|delivery| delivery.endpoint == endpoint && !delivery.stage.is_settled()).count()
     }
 
-    /// A write of a lease.
+    /// Checks a write of a lease.
     pub fn lease(&mut self, plan: &Plan, number: &str, write: &Write) -> Result<(), Broken> {
         let Ok(number) = number.parse() else { return broken(Invariant::KeysBounded, &write.key) };
         let old = self.leases.get(&number).copied().unwrap_or(Lease::Freed);
@@ -106,7 +108,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// A write of what the holder of a partition counts of an endpoint, or of all of them.
+    /// Checks a write of the counts that the holder of a partition keeps for an endpoint, or for the process.
     pub fn counts(&self, plan: &Plan, name: &str, write: &Write) -> Result<(), Broken> {
         let (number, endpoint) = name.split_once('/').unwrap_or((name, name));
         let lease = number.parse().ok().and_then(|number: u32| self.leases.get(&number));
@@ -119,7 +121,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// A write of an event's body.
+    /// Checks a write of an event's body.
     pub fn body(&mut self, facts: &mut Facts, name: &str, write: &Write) -> Result<(), Broken> {
         let slot = self.written(name, write)?;
         let place = || format!("{} by {} at {:?}", write.key, write.thread, write.at);
@@ -145,7 +147,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// A write of how an event stands. `is_operating`: an operator's request is under way.
+    /// Checks a write of an event's state. `is_operating`: an operator's request is under way.
     pub fn state(
         &mut self,
         plan: &Plan,
@@ -169,7 +171,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// An event comes into a slot.
+    /// Checks an event that comes into a slot.
     fn accepted(
         &mut self,
         plan: &Plan,
@@ -188,7 +190,7 @@ impl Ledger {
         if plan.faults.store == 0 && slot.1 as usize > live && !write.has_waited {
             return broken(Invariant::KeysBounded, format!("{place}, with {live} in use"));
         }
-        // Its age counts from the callback that accepted it, which may have stalled before it wrote.
+        // The age of an event counts from the callback that accepted it, which may have stalled before it wrote.
         let accepted = Clock::elapsed_at(new.accepted.as_nanos()).min(write.at);
         for delivery in &new.deliveries {
             let known = facts.delivery_mut(&id, &delivery.endpoint);
@@ -214,7 +216,7 @@ impl Ledger {
         if plan.faults.store == 0 { self.pending_bounded(plan, slot, new, &place) } else { Ok(()) }
     }
 
-    /// What a worker accepts into its partition stays within its limits, and within each endpoint's share.
+    /// Checks that what a worker accepts into its partition stays within its limits, and within each endpoint's share.
     fn pending_bounded(&self, plan: &Plan, slot: Slot, new: &State, place: &str) -> Result<(), Broken> {
         let limits = &plan.limits;
         let here = || self.of(slot.0).chain([new]);
@@ -237,14 +239,14 @@ impl Ledger {
         Ok(())
     }
 
-    /// The slot of a key that was written, by the holder of its partition.
+    /// The slot of a key that was written; checks that the writer holds the partition.
     fn written(&self, name: &str, write: &Write) -> Result<Slot, Broken> {
         let slot =
             name.split_once('/').and_then(|(partition, slot)| Some((partition.parse().ok()?, slot.parse().ok()?)));
         let Some(slot): Option<Slot> = slot else { return broken(Invariant::KeysBounded, &write.key) };
         match self.leases.get(&slot.0) {
             Some(Lease::Held { thread, .. }) if *thread == write.thread => Ok(slot),
-            // It began as the holder.
+            // The writer held the partition when its callback began.
             _ if write.has_waited => Ok(slot),
             other => {
                 let seen = format!("{} by {} at {:?}, held by {other:?}", write.key, write.thread, write.at);
@@ -258,7 +260,8 @@ impl Ledger {
         self.states.range((partition, 0)..(partition + 1, 0)).map(|(_, state)| state)
     }
 
-    /// A letter is about to be redelivered. Records that still have its delivery wait will say that it died.
+    /// Notes that a letter is about to be redelivered, for records that still have its delivery wait: they will say
+    /// later that the delivery died.
     fn overtake(&mut self, id: &str, endpoint: &str) {
         let waits = |state: &State| {
             let one = state.deliveries.iter().find(|delivery| delivery.endpoint == endpoint);
@@ -268,7 +271,7 @@ impl Ledger {
         self.overtaken.extend(behind.map(|(slot, _)| (*slot, endpoint.to_owned())));
     }
 
-    /// Each delivery that has ended with this write was taken, or has its letter.
+    /// Checks that each delivery that has ended with this write was taken, or has its letter.
     fn settled(
         &self,
         facts: &Facts,
@@ -287,7 +290,7 @@ impl Ledger {
                 Some(Some(Stage::Waiting { .. })) => true,
                 Some(Some(Stage::Delivered)) => facts.is_delivered(&id, endpoint, at),
                 Some(Some(Stage::Sinking { .. } | Stage::Dead) | None) => is_dead(),
-                // Freed: by either.
+                // The slot was freed: the delivery has ended in either way.
                 None => facts.is_delivered(&id, endpoint, at) || is_dead(),
             };
             if !holds {

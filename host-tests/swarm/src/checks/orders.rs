@@ -1,4 +1,4 @@
-//! What operators have said, and that it is so a second later.
+//! The checks of operators' orders: what operators have ordered is in force a second later.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,38 +10,39 @@ use super::invariant::{Broken, Invariant, broken};
 use crate::plan::{Config, Endpoint, Plan};
 use crate::receivers::Received;
 
-/// When an order is in force on all workers.
+/// The time after which an order is in force on all workers.
 const IN_FORCE: Duration = Duration::from_secs(1);
 
-/// The state that an operator put over that of the config.
+/// The state that an operator put over the config's `enabled`.
 #[derive(Clone, Copy, Debug)]
 struct Stated {
     state: FilterState,
     /// The config's `enabled` at that time.
     over: bool,
-    /// Since when nothing leaves, if nothing does.
+    /// Since when nothing leaves, if the state stops attempts.
     since: Duration,
-    /// A configuration with another `enabled` has been loaded since: if it has delivered for a while, the order is forgotten.
+    /// A configuration with another `enabled` has been loaded since: the order is forgotten if that configuration has
+    /// delivered for a while.
     may_be_forgotten: bool,
 }
 
-/// See the module.
+/// What operators have ordered.
 #[derive(Debug, Default)]
 pub struct Orders {
     stated: Option<Stated>,
     /// An order was given and its answer was lost.
     is_unknown: bool,
-    /// When one was given for the last time.
+    /// When an order was given or a configuration loaded for the last time.
     changed: Duration,
     draining: Option<Duration>,
     /// Endpoints that an operator disabled, since when.
     disabled: BTreeMap<String, Duration>,
-    /// Endpoints that answered 410, when the gateway learned of it.
+    /// Endpoints that answered 410, and when the gateway learned of that.
     gone: BTreeMap<String, Duration>,
 }
 
 impl Orders {
-    /// An operator put this state over the config's `over`.
+    /// Notes that an operator put this state over the config's `enabled`, which is `over`.
     pub fn state(&mut self, at: Duration, state: FilterState, over: bool) {
         let stopped = self.stated.filter(|stated| stated.over == over && stated.state != FilterState::Enabled);
         let since = stopped.filter(|_| !self.is_unknown).map_or(at, |stopped| stopped.since);
@@ -49,14 +50,14 @@ impl Orders {
         (self.is_unknown, self.changed, self.draining) = (false, at, None);
     }
 
-    /// All overrides were taken back.
+    /// Notes that all overrides were taken back.
     pub fn overrides_deleted(&mut self, at: Duration) {
         (self.stated, self.is_unknown, self.changed, self.draining) = (None, false, at, None);
         self.disabled.clear();
     }
 
-    /// Another configuration was loaded: an order that was put over another `enabled` is in force no more, and is
-    /// forgotten when this one has delivered for a while.
+    /// Notes that another configuration was loaded: an order that was put over another `enabled` is in force no more,
+    /// and is forgotten when the new configuration has delivered for a while.
     pub fn reconfigured(&mut self, at: Duration, enabled: bool) {
         self.changed = at;
         if let Some(stated) = &mut self.stated {
@@ -64,12 +65,12 @@ impl Orders {
         }
     }
 
-    /// A drain has begun.
+    /// Notes that a drain has begun.
     pub fn drain(&mut self, at: Duration) {
         self.draining.get_or_insert(at);
     }
 
-    /// An endpoint was disabled or enabled.
+    /// Notes that an endpoint was disabled or enabled.
     pub fn endpoint(&mut self, at: Duration, name: &str, disabled: bool) {
         self.gone.retain(|other, gone| other != name || *gone > at);
         if disabled {
@@ -79,13 +80,13 @@ impl Orders {
         }
     }
 
-    /// An order was given, and nobody knows whether it is in force.
+    /// Notes that an order was given, and that nobody knows whether it is in force.
     pub fn lost(&mut self, at: Duration) {
         (self.is_unknown, self.changed, self.draining) = (true, at, None);
         self.disabled.clear();
     }
 
-    /// Is everything on, as far as anybody knows?
+    /// Whether everything is on, as far as anybody knows.
     pub fn are_none(&self) -> bool {
         self.stated.is_none_or(|stated| stated.state == FilterState::Enabled)
             && !self.is_unknown
@@ -94,17 +95,17 @@ impl Orders {
             && self.gone.is_empty()
     }
 
-    /// Does a drain go on?
+    /// Whether a drain goes on.
     pub fn is_draining(&self) -> bool {
         self.draining.is_some()
     }
 
-    /// May new events be refused, for a drain that goes on or was ended just now?
+    /// Whether new events may be refused: a drain goes on, or was ended just now.
     pub fn may_refuse(&self, at: Duration) -> bool {
         self.is_unknown || self.is_draining() || at < self.changed + IN_FORCE
     }
 
-    /// An attempt of this configuration: to an endpoint, or to a sink.
+    /// Checks an attempt of this configuration: to an endpoint or, if that is `None`, to a sink.
     pub fn attempt(
         &mut self,
         plan: &Plan,
@@ -137,7 +138,7 @@ impl Orders {
         Ok(())
     }
 
-    /// What a producer was told at once, by a root of this configuration.
+    /// Checks what a producer was told at once, by a root of this configuration.
     pub fn answer(&self, at: Duration, config: &Config, status: u16, receipt: &Value) -> Result<(), Broken> {
         if self.is_unknown || at < self.changed + IN_FORCE {
             return Ok(());
@@ -159,7 +160,7 @@ impl Orders {
     }
 }
 
-/// Does every delivery wait, or had it no room?
+/// Whether every delivery waits, or had no room.
 fn are_held(receipt: &Value) -> bool {
     let deliveries = receipt.get("deliveries").and_then(Value::as_array);
     deliveries

@@ -1,4 +1,4 @@
-//! Dead letters: each holds its event and died of what it says; none goes without a reason.
+//! The checks of dead letters: each holds its event and died of what it says; none goes without a reason.
 
 use std::time::Duration;
 
@@ -18,12 +18,12 @@ use crate::receivers::End;
 #[derive(Debug, Default)]
 pub struct Ring {
     listed: Vec<Listed>,
-    /// Something was written in this callback.
+    /// The ring was written in this callback.
     is_changed: bool,
 }
 
 impl Ring {
-    /// The index was written, and stands in `store`. `is_operating`: an operator's request is under way.
+    /// Checks a write of the index, which stands in `store`. `is_operating`: an operator's request is under way.
     pub fn index(&mut self, plan: &Plan, store: &mut Mirror, at: Duration, is_operating: bool) -> Result<(), Broken> {
         let Ok(listed) = dead_letter::list(store, &Keys::new("gatepost")) else {
             return broken(Invariant::LetterWhole, format!("the index is no record at {at:?}"));
@@ -46,7 +46,7 @@ impl Ring {
         broken(Invariant::LetterStays, format!("{} of {} letters went at {at:?}", gone.len(), before.len()))
     }
 
-    /// A slot of the ring was written.
+    /// Checks a write of a slot of the ring.
     pub fn slot(&mut self, plan: &Plan, facts: &mut Facts, slot: &str, write: &Write) -> Result<(), Broken> {
         self.is_changed = true;
         let place = format!("{} at {:?}", write.key, write.at);
@@ -80,7 +80,8 @@ impl Ring {
         Ok(())
     }
 
-    /// The callback is over. What is listed is there, unless shared data or the VM failed it.
+    /// Checks, when a callback is over, that each letter that is listed is there, unless failed writes or lost VMs may
+    /// have prevented that.
     pub fn passed(&mut self, plan: &Plan, store: &mut Mirror) -> Result<(), Broken> {
         if !std::mem::take(&mut self.is_changed) || plan.faults.store + plan.faults.trap > 0 {
             return Ok(());
@@ -93,7 +94,7 @@ impl Ring {
         Ok(())
     }
 
-    /// The letters in the ring: events and their endpoints.
+    /// The letters in the ring: the ids of their events, and the names of their endpoints.
     pub fn letters(&self, store: &mut Mirror) -> Vec<(String, String)> {
         let opened = self
             .listed
@@ -102,13 +103,13 @@ impl Ring {
         opened.map(|(letter, _)| (letter.meta.id.to_string(), letter.endpoint)).collect()
     }
 
-    /// How many letters there are.
+    /// The number of letters that are listed.
     pub fn count(&self) -> usize {
         self.listed.len()
     }
 }
 
-/// Did the delivery end as its letter says?
+/// Whether a delivery ended as its letter says.
 fn died_of(plan: &Plan, facts: &Facts, endpoint: &Endpoint, letter: &Letter, at: Duration) -> bool {
     let id = letter.meta.id.to_string();
     let delivery = facts.delivery(&id, &endpoint.name);
@@ -132,7 +133,7 @@ fn died_of(plan: &Plan, facts: &Facts, endpoint: &Endpoint, letter: &Letter, at:
         Reason::EndpointRemoved => {
             plan.faults.config > 0 && plan.configs.iter().any(|config| !config.endpoints.contains(&endpoint.name))
         }
-        // That of the worker that took it, and those of two attempts since.
+        // Three VMs were lost: that of the worker that took the event, and those of two attempts since.
         Reason::Poison => facts.disruptions >= 3,
     }
 }

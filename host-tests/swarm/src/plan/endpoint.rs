@@ -7,51 +7,51 @@ use serde_json::{Value, json};
 
 use super::Limits;
 
-/// A token bucket.
+/// The token bucket of an endpoint.
 #[derive(Clone, Copy, Debug)]
 pub struct Rate {
-    /// Tokens a second.
+    /// The rate at which the bucket fills, in tokens a second.
     pub per_second: u32,
-    /// The bucket's size.
+    /// The size of the bucket, in tokens.
     pub burst: u32,
 }
 
 /// An endpoint, as the checks need it.
 #[derive(Clone, Debug)]
 pub struct Endpoint {
-    /// Its name, which is its cluster's too.
+    /// The name of the endpoint, which is also that of its cluster.
     pub name: String,
-    /// Its secrets: two while they rotate.
+    /// The secrets: two while they rotate.
     pub secrets: Vec<String>,
     /// The wait before each attempt.
     pub delays: Vec<Duration>,
     /// How long an attempt may take.
     pub timeout: Duration,
-    /// Older deliveries are not attempted.
+    /// The largest age of a delivery: older ones are not attempted.
     pub max_age: Duration,
-    /// So many failures open its breaker.
+    /// The number of failures that open the breaker.
     pub failures: usize,
-    /// Older failures are forgotten.
+    /// The window in which failures count: older ones are forgotten.
     pub window: Duration,
-    /// How long its breaker stays open.
+    /// How long the breaker stays open.
     pub open: Duration,
-    /// Only a delivery that has failed for good is a failure to its breaker.
+    /// The breaker counts a delivery that has failed for good, not each failed attempt.
     pub counts_deliveries: bool,
-    /// Its `rate`.
+    /// The limit of attempts, if there is one.
     pub rate: Option<Rate>,
-    /// Attempts under way in one worker.
+    /// The largest number of attempts under way in one worker.
     pub max_in_flight: usize,
-    /// Deliveries that may wait in one worker.
+    /// The largest number of deliveries that may wait in one worker.
     pub pending: usize,
-    /// What does not fit is a dead letter.
+    /// A delivery that does not fit is a dead letter.
     pub overflows: bool,
-    /// It has a sink.
+    /// The endpoint has a sink.
     pub has_sink: bool,
-    /// A 410 disables it.
+    /// A 410 disables the endpoint.
     pub ends_by_gone: bool,
-    /// It wants some events only.
+    /// The endpoint wants some events only.
     pub is_choosy: bool,
-    /// Its entry in the configuration.
+    /// The entry of the endpoint in the configuration.
     pub entry: Value,
 }
 
@@ -84,7 +84,7 @@ impl Endpoint {
         };
         let has_share = rng.u8(0..if limits.are_small { 2 } else { 6 }) == 0;
         if has_share {
-            // Where each may take all there is, it is all of them together that do not fit.
+            // Where each endpoint may take the whole limit, only the endpoints together exceed it.
             let takes_all = limits.are_small && rng.bool();
             endpoint.pending = if takes_all { limits.pending } else { rng.usize(2..12).min(limits.pending) };
         }
@@ -93,7 +93,7 @@ impl Endpoint {
         endpoint
     }
 
-    /// Does it want events of this type?
+    /// Whether the endpoint wants events of this type.
     pub fn wants(&self, event: &str) -> bool {
         !self.is_choosy || event == "paid" || event.starts_with("refund.")
     }

@@ -1,4 +1,4 @@
-//! The end of a run: everything is healed, and each accepted delivery must come to its own.
+//! The end of a run: everything is healed, and each accepted delivery must have ended.
 
 use std::time::Duration;
 
@@ -13,11 +13,11 @@ use crate::outcome::Summary;
 /// and a whole schedule, several times over.
 const HEALING: Duration = Duration::from_secs(600);
 
-/// How often it is looked whether an endpoint has become disabled by an answer that was under way.
+/// How often the endpoints are enabled again: an answer that was under way may have disabled one.
 const LOOK: Duration = Duration::from_secs(20);
 
 impl Run {
-    /// Ends all faults, and lets everything come to its end.
+    /// Ends all faults, and waits until every event has ended.
     pub(super) fn heal(&mut self) -> Result<(), Broken> {
         self.process.clear_rules();
         self.break_again();
@@ -48,7 +48,7 @@ impl Run {
         Ok(())
     }
 
-    /// The first new stream rebuilds a VM that was lost.
+    /// Rebuilds the VMs that were lost, by a new stream for each.
     fn revive(&mut self) -> Result<(), Broken> {
         for worker in 0..self.plan.workers {
             if !self.process.has_vm(Thread::Worker(worker)) {
@@ -59,7 +59,7 @@ impl Run {
         self.look()
     }
 
-    /// Operators take back what they have ordered; says whether all of that was answered.
+    /// Takes back what operators have ordered; returns whether all of that was answered.
     fn switch_on(&mut self) -> Result<bool, Broken> {
         if self.plan.faults.operator == 0 && self.plan.endpoints.iter().all(|endpoint| !endpoint.ends_by_gone) {
             return Ok(true);
@@ -77,7 +77,7 @@ impl Run {
         broken(Invariant::Ends, format!("{left:?} are left, {waiting:?} wait"))
     }
 
-    /// Every accepted delivery was delivered or is a dead letter.
+    /// Checks that every accepted delivery was delivered or is a dead letter.
     pub(super) fn judge(&mut self) -> Result<Summary, Broken> {
         let mut dead = 0;
         for (id, endpoints) in &self.accepted {

@@ -12,11 +12,11 @@ use crate::checks::invariant::broken;
 use crate::checks::{Broken, Invariant};
 use crate::plan::TOKEN;
 
-/// How long a drain is waited for, and a little.
+/// How long an operator may wait for the end of a drain: 60 s, and a little.
 const DRAIN: Duration = Duration::from_millis(62_000);
 
 impl Run {
-    /// An operator does something. Where something is off it is soon on again, or nothing would happen in most runs.
+    /// Lets an operator do something. What is off is soon on again, or nothing would happen in most runs.
     pub(super) fn operate(&mut self) -> Result<(), Broken> {
         let dice = self.rng.u8(0..16);
         if !self.checks.orders.are_none() && self.rng.bool() {
@@ -40,7 +40,7 @@ impl Run {
         }
     }
 
-    /// A request of the operator's to a worker that is awake; its answer, when there is one at once.
+    /// Sends a request of the operator's to a worker that is not stalled; returns the answer, if there is one at once.
     fn order(&mut self, method: &str, path: &str, body: &Value) -> Result<Option<Answer>, Broken> {
         let Some(worker) = self.worker() else { return Ok(None) };
         self.order_on(worker, method, path, body)
@@ -62,14 +62,14 @@ impl Run {
         }
         let answer = self.process.answer(stream).cloned();
         match answer.as_ref().map(Answer::status) {
-            // The VM is lost, shared data failed it, or the letter or endpoint is not there (any more).
+            // 404: the letter or endpoint is not there (any more). 503: the VM is lost, or shared data failed.
             Some(200 | 404) => Ok(answer),
             Some(503) if !self.plan.is_calm() || !self.has_begun() => Ok(None),
             status => broken(Invariant::Answers, format!("{status:?} to {method} {path}")),
         }
     }
 
-    /// Has a configuration begun to deliver, so that somebody answers for it?
+    /// Whether a configuration has begun to deliver, so that there is a worker that answers for it.
     fn has_begun(&self) -> bool {
         self.checks.store.value("gatepost/about").is_some()
     }
@@ -89,7 +89,7 @@ impl Run {
         Ok(())
     }
 
-    /// Takes all overrides back; says whether that was answered.
+    /// Takes all overrides back; returns whether that was answered.
     pub(super) fn delete_overrides(&mut self) -> Result<bool, Broken> {
         let answer = self.order("DELETE", "overrides", &Value::Null)?;
         let now = self.process.clock().elapsed();
@@ -106,11 +106,12 @@ impl Run {
         self.order_endpoint(&name, disabled).map(|_| ())
     }
 
-    /// Disables or enables an endpoint; says whether that was answered.
+    /// Disables or enables an endpoint; returns whether that was answered.
     pub(super) fn order_endpoint(&mut self, name: &str, disabled: bool) -> Result<bool, Broken> {
         let answer = self.order("PATCH", &format!("endpoints/{name}"), &json!({"disabled": disabled}))?;
         let now = self.process.clock().elapsed();
-        // If it was lost, nothing is known of this endpoint; not to be disabled promises nothing.
+        // If the answer was lost, nothing is known of this endpoint. It is then noted as not disabled, which promises
+        // nothing.
         self.checks.orders.endpoint(now, name, disabled && receipt(answer.as_ref()).is_some());
         Ok(answer.is_some())
     }
@@ -138,7 +139,7 @@ impl Run {
         Ok(())
     }
 
-    /// Those that wait for the end of a drain.
+    /// Checks the answers of the operators that wait for the end of a drain.
     pub(super) fn look_at_drains(&mut self) -> Result<(), Broken> {
         let now = self.process.clock().elapsed();
         for (stream, since) in std::mem::take(&mut self.drains) {
@@ -150,7 +151,7 @@ impl Run {
                 continue;
             };
             let pending = self.checks.ledger.live().count();
-            // Between the answer and this look something may have been accepted: not while it drains.
+            // Events may have been accepted between the answer and this check, but not while the drain goes on.
             if answer.status() == 200 && pending > 0 && self.plan.is_calm() && self.checks.orders.is_draining() {
                 return broken(Invariant::Answers, format!("drained, and {pending} events are pending at {now:?}"));
             }
@@ -196,7 +197,7 @@ impl Run {
         Ok(())
     }
 
-    /// A letter, by the list.
+    /// Draws a letter from the list of the admin surface; returns the name of its delivery.
     fn letter(&mut self) -> Result<Option<String>, Broken> {
         let answer = self.order("GET", "dead-letters", &Value::Null)?;
         let Some(list) = receipt(answer.as_ref()) else { return Ok(None) };
@@ -214,7 +215,7 @@ impl Run {
         self.plan.endpoints.get(number).map(|endpoint| endpoint.name.clone()).unwrap_or_default()
     }
 
-    /// Every worker's VM shows the same at the same time, and it is what shared data holds.
+    /// Checks that every worker's VM shows the same at the same time, and that this is what shared data holds.
     fn compare(&mut self) -> Result<(), Broken> {
         let mut first: Option<Value> = None;
         for worker in 0..self.plan.workers {
@@ -224,7 +225,7 @@ impl Run {
             }
             let answer = self.order_on(worker, "GET", "status", &Value::Null)?;
             let Some(mut status) = receipt(answer.as_ref()) else { continue };
-            // The time of day is the thread's.
+            // Each thread has a wall clock of its own.
             status.as_object_mut().map(|status| status.remove("now"));
             self.is_true(&status)?;
             match &first {
@@ -259,7 +260,7 @@ impl Run {
     }
 }
 
-/// The body of an answer that says that it is done.
+/// The body of an answer with status 200.
 fn receipt(answer: Option<&Answer>) -> Option<Value> {
     let answer = answer.filter(|answer| answer.status() == 200)?;
     serde_json::from_slice(&answer.body).ok()

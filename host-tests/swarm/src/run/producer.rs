@@ -13,7 +13,7 @@ use crate::receivers::POISON;
 use crate::requests::{Keyed, Open};
 use gatepost_core::egress::breaker::Position;
 
-/// How much later than its `ack_timeout` a producer may be answered: the idle tick, and a little.
+/// How much later than its `ack_timeout` a producer may be answered: by the idle tick, and a little.
 const LATE: Duration = Duration::from_millis(1_100);
 
 impl Run {
@@ -23,11 +23,12 @@ impl Run {
         self.send_to(worker, poison, true)
     }
 
-    /// The same to a certain worker, unless it may come over an earlier connection.
+    /// Sends an event to a certain worker, as [`send`](Self::send) does. `may_reuse`: it may come over an earlier
+    /// connection.
     pub(super) fn send_to(&mut self, worker: usize, poison: bool, may_reuse: bool) -> Result<(), Broken> {
         let at = self.process.clock().elapsed();
         let dice = if poison { u8::MAX } else { self.rng.u8(0..12) };
-        // Where few keys are remembered one may be forgotten early.
+        // Where few keys are remembered, a key may be forgotten early.
         let known = self.rng.choice(&self.keys).map(|(key, keyed)| (key.clone(), keyed.clone()));
         let (key, keyed) = match known.filter(|_| dice == 0 && !self.plan.limits.are_small) {
             Some((key, keyed)) => (Some(key), keyed),
@@ -35,7 +36,7 @@ impl Run {
         };
         let Keyed { path, event, body, .. } = keyed.clone();
         let leaves = if path == "wrap" { wrapped(&event, &body).into_bytes() } else { body.clone().into_bytes() };
-        // One that is sent again may be accepted only now.
+        // An event that is sent again may be accepted only now.
         let sent = self.checks.facts.sent.entry(leaves.clone()).or_insert(Sent { event: event.clone(), times: 0 });
         sent.times += 1;
         let mut request = self.framed(&format!("/{path}/{event}"), body);
@@ -64,7 +65,7 @@ impl Run {
     fn draw(&mut self, poison: bool, dice: u8) -> (Option<String>, Keyed) {
         self.events += 1;
         let number = self.events;
-        // Text that comes out differently when it is read and written again.
+        // The body is text that comes out differently when it is read and written again.
         let is_large = self.rng.u8(0..if self.plan.limits.are_small { 2 } else { 6 }) == 0;
         let padding = "x".repeat(if is_large { self.rng.usize(0..1500) } else { 0 });
         let kind = if poison { String::from_utf8_lossy(POISON).into_owned() } else { "caf\\u00e9".to_owned() };
@@ -81,7 +82,7 @@ impl Run {
         (key, Keyed { path, event, body, first: None })
     }
 
-    /// The same bytes come in several ways.
+    /// Makes the request for a body, whose bytes may come in several ways.
     fn framed(&mut self, path: &str, body: String) -> Request {
         let request = Request::post(path).header("content-type", "application/json");
         let pieces = |body: &str| -> Vec<Vec<u8>> { body.as_bytes().chunks(700).map(<[u8]>::to_vec).collect() };
@@ -94,7 +95,7 @@ impl Run {
         }
     }
 
-    /// Looks at the calls that left and the answers that came.
+    /// Checks the calls that left and the answers that came.
     pub(super) fn look(&mut self) -> Result<(), Broken> {
         self.checks.check(&self.process)?;
         self.bury_victims()?;
@@ -109,7 +110,7 @@ impl Run {
                     }
                     self.open.push(open);
                 }
-                // Its client has left, and does not learn how it ends.
+                // The client has left, and does not learn how the event ends.
                 None => self.checks.facts.failed(&open.body),
             }
         }
@@ -143,7 +144,7 @@ impl Run {
         let deliveries = receipt.get("deliveries").and_then(Value::as_array);
         let deliveries: Vec<&Value> = deliveries.into_iter().flatten().collect();
         let endpoints: Vec<String> = deliveries.iter().copied().filter_map(named).collect();
-        // What found no room has failed, and what stands in shared data for that is looked at in the end.
+        // A delivery that found no room has failed; its letter is looked at in the end.
         let has_failed = |delivery: &&Value| delivery.get("status").and_then(Value::as_str) == Some("failed");
         let pending: Vec<String> =
             deliveries.iter().copied().filter(|delivery| !has_failed(delivery)).filter_map(named).collect();
@@ -160,7 +161,7 @@ impl Run {
                 Some((first, _)) if first != id => {
                     return broken(Invariant::OneEventAKey, format!("{first} and {id}"));
                 }
-                // Where a write is lost the event may be taken again, and that answer kept.
+                // Where a write is lost, the event may be taken again, and the later answer is remembered.
                 Some((_, body)) if is_replay && self.plan.is_calm() && *body != answer.body => {
                     return broken(Invariant::OneEventAKey, format!("another answer than the first: {receipt}"));
                 }
@@ -173,7 +174,7 @@ impl Run {
         Ok(())
     }
 
-    /// The event goes to those that want it.
+    /// Checks that the event goes to the endpoints that want it.
     fn are_wanted(&self, config: &Config, event: &str, endpoints: &[String]) -> Result<(), Broken> {
         let wanted = config.endpoints.iter().filter_map(|name| self.plan.endpoint(name));
         let wanted: Vec<&str> = wanted.filter(|one| one.wants(event)).map(|one| one.name.as_str()).collect();
@@ -183,7 +184,7 @@ impl Run {
         broken(Invariant::Answers, format!("{event} is for {endpoints:?}, and {wanted:?} want it"))
     }
 
-    /// What the answer promises stands in shared data, or did.
+    /// Checks that what the answer promises stands, or stood, in shared data.
     fn is_kept(&self, id: &str, endpoints: &[String]) -> Result<(), Broken> {
         let kept = self.checks.facts.kept.get(id);
         let is_kept = |endpoint: &&String| kept.is_some_and(|kept| kept.endpoints.contains(*endpoint));
@@ -195,7 +196,7 @@ impl Run {
         }
     }
 
-    /// An answer to a producer that waited is how its event has ended.
+    /// Checks that the answer to a producer that waited says how the event has ended.
     fn is_so(&self, open: &Open, status: u16, id: &str, endpoints: &[String]) -> Result<(), Broken> {
         let (facts, now) = (&self.checks.facts, self.process.clock().elapsed());
         let all = || endpoints.iter().all(|endpoint| facts.is_delivered(id, endpoint, now));
@@ -212,7 +213,7 @@ impl Run {
         broken(Invariant::Waited, format!("{} {id} at {now:?}: {status}", open.stream))
     }
 
-    /// Is there a reason not to take an event now?
+    /// Whether there is a reason not to take an event now.
     fn may_refuse(&self, open: &Open) -> bool {
         let plan = &self.plan;
         let mut endpoints = plan.endpoints.iter();

@@ -1,5 +1,5 @@
-//! Who sends signed messages to the inbound path, again and again and forged ones too, and what the application makes of
-//! them.
+//! The sender of signed messages to the inbound path, who repeats some and forges others, and what the application
+//! makes of them.
 
 use std::time::Duration;
 
@@ -13,11 +13,13 @@ use crate::plan::{PARTNER, PARTNERS_SECRET};
 use crate::requests::PATH;
 
 const VERIFIED: &str = "x-gatepost-verified";
-/// How long a claim holds, and how long a message that was taken is remembered.
+/// How long a claim holds.
 const CLAIM: Duration = Duration::from_secs(300);
+/// How long a message that was taken is remembered.
 const TTL: Duration = Duration::from_secs(900);
 
-/// A message: attempt 0 as it came first, 1 without its id, 2 with another body under the same id.
+/// The request with a message: attempt 0 as the message came first, 1 without its id, 2 with another body under the
+/// same id.
 fn request(number: u32, attempt: u8, secret: &str) -> Request {
     let body = format!("{{\"message\": {number}, \"attempt\": {}}}", attempt / 2);
     let signature = mac(body.as_bytes(), secret);
@@ -27,7 +29,7 @@ fn request(number: u32, attempt: u8, secret: &str) -> Request {
 }
 
 impl Run {
-    /// Now and then some messages, new and old, and what is none.
+    /// Sends, now and then, some messages, new and old, and forged ones.
     pub(super) fn send_messages(&mut self) -> Result<(), Broken> {
         if self.sender.rng.u8(0..3) > 0 {
             return Ok(());
@@ -46,7 +48,8 @@ impl Run {
         Ok(())
     }
 
-    /// What is not signed, or by another, and says that it is verified: on the path and on another one.
+    /// Sends a request that is not signed, or not with the partner's secret, and that says that it is verified: on the
+    /// inbound path and on another one.
     fn forge(&mut self, worker: usize) -> Result<(), Broken> {
         let number = self.sender.rng.u32(0..=self.sender.next);
         let request = match self.sender.rng.u8(0..3) {
@@ -62,14 +65,15 @@ impl Run {
         }
     }
 
-    /// A message that is new, or one that came before: the same, under another id, or another body under its id.
+    /// Sends a message that is new, or one that came before: as it was, without its id, or with another body under its
+    /// id.
     fn send_message(&mut self, worker: usize) -> Result<(), Broken> {
         self.look_at_messages()?;
         let rng = &mut self.sender.rng;
         let is_new = self.sender.next == 0 || rng.bool();
         self.sender.next += u32::from(is_new);
         let number = if is_new { self.sender.next } else { self.sender.next - rng.u32(0..self.sender.next.min(8)) };
-        // An odd one is always known by its id, an even one by its body.
+        // A message with an odd number is always known by its id, one with an even number by its body.
         let attempt = if rng.bool() { 0 } else { 1 + (number % 2) as u8 };
         let leaves = rng.u8(0..10) == 0;
         let now = self.process.clock().elapsed();
@@ -83,13 +87,13 @@ impl Run {
         self.look_at_messages()
     }
 
-    /// Was it right that this request of a message went on, or did not?
+    /// Checks that it was right that this request with a message went on, or did not.
     fn judge_message(&mut self, number: u32, stream: StreamId, now: Duration) -> Result<(), Broken> {
         let (is_calm, has_faulty_store) = (self.plan.is_calm(), self.plan.faults.store > 0);
         let message = self.sender.messages.entry(number).or_default();
         let seen = format!("{stream} of message {number} at {now:?}: {message:?}");
         let with_application = message.with_application.iter().any(|(_, since)| now < *since + CLAIM);
-        // A commit that could not be written is known for as long as its claim.
+        // A message whose commit could not be written is known for as long as its claim.
         let remembered = if has_faulty_store { CLAIM } else { TTL };
         let is_taken = message.taken.is_some_and(|taken| now < taken + remembered);
         if let Some(gone) = self.process.forwarded(stream) {
@@ -113,7 +117,7 @@ impl Run {
         Ok(())
     }
 
-    /// Looks at what the application has answered.
+    /// Notes what the application has answered.
     pub(super) fn look_at_messages(&mut self) -> Result<(), Broken> {
         for message in self.sender.messages.values_mut() {
             let (process, taken, is_unsure) = (&self.process, &mut message.taken, &mut message.is_unsure);

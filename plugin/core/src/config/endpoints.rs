@@ -42,7 +42,7 @@ pub(super) fn endpoints(nodes: &[Node<'_>], limits: &Limits) -> Option<Vec<Endpo
     all(nodes, |node| entry(node, limits))
 }
 
-/// Reads an entry. Long, for it is one table: a key of the config each.
+/// Reads an entry of the list. The function is long because it reads every key of an endpoint.
 fn entry(node: &Node<'_>, limits: &Limits) -> Option<EndpointEntry> {
     let keys = [
         "name",

@@ -84,13 +84,13 @@ fn matching(node: &Node<'_>) -> Option<(PathPattern, Vec<String>)> {
 
 const PATH: &str = "a path such as \"/webhooks/inbound\"";
 
-/// Reads the pattern of a path, and takes the first of its [`readings`]: the pattern is compared with the readings of a
-/// request's path, whatever the spelling of the two.
+/// Reads the pattern of a path, and takes its [reading](readings::of_pattern): the paths of requests are compared in
+/// lower case.
 fn path(node: &Node<'_>) -> Option<PathPattern> {
     let text = node.text(PATH)?;
     path_pattern(node, text)?;
-    let spelling = readings(text.as_bytes()).and_then(|readings| readings.into_iter().next());
-    path_pattern(node, &spelling.or_else(|| node.problem("has a '..' in it", PATH))?)
+    let reading = readings::of_pattern(text);
+    path_pattern(node, &reading.or_else(|| node.problem("is not in its plain form", PATH))?)
 }
 
 fn tolerance(node: &Node<'_>) -> Option<Tolerance> {

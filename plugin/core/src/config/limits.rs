@@ -28,8 +28,8 @@ const BODY_MAX: u64 = 16 << 20;
 const PENDING_MAX: u32 = 100_000;
 /// The largest `pending_bytes`: in shared data, counted in full, 1 GiB a worker.
 const PENDING_BYTES_MAX: u64 = 1 << 30;
-/// The largest `dead_letters`. A dead letter takes a key of 200 B and about 300 B besides its body: 100,000 x 0.5 KiB =
-/// 50 MiB.
+/// The largest `dead_letters`: 100,000 x 0.5 KiB = 50 MiB. A dead letter takes a key of 200 B and about 300 B besides
+/// its body.
 const DEAD_LETTERS_MAX: u32 = 100_000;
 /// The largest `dead_letter_bytes`: in shared data, counted in full, 1 GiB.
 const DEAD_LETTER_BYTES_MAX: u64 = 1 << 30;

@@ -190,7 +190,7 @@ impl Number {
     }
 }
 
-/// Prints a number with six decimals at the most. A fraction of more than 12 digits is not printed.
+/// Prints a number with six decimals at the most. A [`Number::Other`] of more than 12 digits is described instead.
 impl fmt::Display for Number {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,24 +1,27 @@
-//! Messages that were seen, so that the same one again does not reach the application: a bounded table in shared data.
+//! The replay table: the messages that were seen, so that no message reaches the application again. A bounded table in
+//! shared data.
 //!
-//! A message is known by its [`Marks`]. It is claimed when it arrives, under all workers by one alone; committed when the
-//! application has answered 2xx; and released when it has not, so that its sender's next try gets through. Until then it is
-//! [`InProgress`](Seen::InProgress), afterwards [`Done`](Seen::Done) for the `ttl`.
+//! A message is known by its [`Marks`]. It is claimed when it arrives, by one worker alone; committed when the
+//! application has answered 2xx; and released when the application has not, so that the sender's next try gets through.
+//! A message that is claimed is [`InProgress`](Seen::InProgress); one that is committed is [`Done`](Seen::Done) for the
+//! `ttl`.
 //!
 //! # Layout
-//! Each mark has an entry in the bucket its hash names, `<name>/replay/<rule>/<b>`: the mark, what it is to the message, and
-//! the id of the claim that the message was given. The first mark's entry says where the message stands, those of further
-//! marks only lead to it, so that a commit is one write. A bucket is claimed in by compare-and-swap, the first mark's before
-//! the others': of two workers with the same message, or with two messages of one id, one finds the other's entry.
+//! Each mark has an entry in the bucket that its hash names, `<name>/replay/<rule>/<b>`: the mark, the kind of the
+//! entry, and the id of the message's claim. The entry of the first mark says where the message stands; those of
+//! further marks only lead to it, so that a commit is one write. Entries are written by compare-and-swap of their
+//! bucket, the first mark's before the others': of two workers with the same message, or with two messages of one id,
+//! one finds the other's entry.
 //!
 //! # Size
-//! An entry takes 16 bytes, and a message one or two of them, and one more for each further secret while secrets
-//! rotate. A bucket has room for [`SLOTS`], twice of what it gets when the table holds `capacity` messages of two marks
-//! each. Chance fills some buckets before others: with room for twice the mean of 32, one of ten million is full at
-//! `capacity`. So up to `capacity` nothing is refused, and at twice of that everything is. A table for 32 messages or fewer
-//! is one bucket, and exact. Memory at the worst: `capacity` x 4 x 16 bytes, and 200 for the key of each 16 messages: 77
-//! bytes a message, 7.7 MB for 100,000.
+//! An entry takes 16 bytes, and a message has one entry or two, and one more for each further secret while secrets
+//! rotate. A bucket has room for [`SLOTS`] entries, twice as many as it gets on average when the table holds `capacity`
+//! messages of two marks each. Chance fills some buckets before others: with room for twice the mean of 32, one of ten
+//! million is full at `capacity`. So up to `capacity` messages nothing is refused, and at twice as many everything is.
+//! A table for 32 messages or fewer is one bucket, and exact. Memory at the worst: `capacity` x 4 x 16 bytes, and 200
+//! for the key of each 16 messages: 77 bytes a message, 7.7 MB for 100,000.
 //!
-//! The number of buckets follows from `capacity`: changing it in a config forgets what was seen.
+//! The number of buckets follows from `capacity`: after a change of `capacity` in the config the table is empty.
 
 use std::time::Duration;
 
@@ -31,50 +34,51 @@ mod bucket;
 
 use bucket::{EntryKind, Id, MARK, ReplayBucket, ReplayEntry};
 
-/// How long a message may be under way to the application before its claim is taken for abandoned, its worker for dead:
-/// Envoy itself gives a stream up that was silent for as long (`stream_idle_timeout`).
+/// How long a claim holds while its message is with the application; after that the worker is taken for dead. Envoy
+/// itself gives up a stream that was silent for as long (`stream_idle_timeout`).
 pub const CLAIM: Duration = Duration::from_secs(300);
 
-/// Entries of a bucket.
+/// The number of entries that a bucket has room for.
 pub const SLOTS: usize = 64;
 
-/// So many messages are remembered at most, in 77 MB: the number of a bucket has 16 bits.
+/// The largest `capacity`, in messages, which takes 77 MB: the number of a bucket has 16 bits.
 pub const CAPACITY_MAX: u32 = 1_000_000;
 
-/// A table for so many messages or fewer is one bucket.
+/// The largest `capacity` of a table that is one bucket.
 const SMALL: u32 = SLOTS as u32 / 2;
 
-/// What happens to a message that comes again.
+/// The replay policy of a rule: how many messages are remembered, for how long, and what happens to one that comes
+/// again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// How long a message is remembered, from when it came; at least as long as its signature is good.
+    /// How long a message is remembered, from its arrival; at least as long as its signature is good.
     pub ttl: Duration,
-    /// How many are.
+    /// The number of messages that are remembered.
     pub capacity: u32,
-    /// What the sender of one that was seen is answered.
+    /// The answer to a message that was seen before.
     pub duplicate: Duplicate,
-    /// What happens to a new one when there is no room.
+    /// What happens to a new message when there is no room.
     pub when_full: WhenFull,
 }
 
 impl Default for Policy {
     fn default() -> Self {
         Self {
-            // Three times what a signature is good for by default.
+            // Three times the age that a signature may have by default.
             ttl: Duration::from_secs(900),
-            // A hundred a second for a quarter of an hour, and a tenth more.
+            // A hundred messages a second for a quarter of an hour, and a tenth more.
             capacity: 100_000,
-            // A sender that tries again has not heard that it had arrived, and would go on.
+            // A sender that tries again has not learned that its message had arrived, and would go on.
             duplicate: Duplicate::Acknowledge,
             when_full: WhenFull::Refuse,
         }
     }
 }
 
-/// What the sender of a message that was seen is answered.
+/// The answer to a message that was seen before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Duplicate {
-    /// 200, so that it stops.
+    /// 200, so that the sender stops.
     Acknowledge,
     /// 409.
     Reject,
@@ -83,69 +87,69 @@ pub enum Duplicate {
 /// What happens to a new message when there is no room to remember it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WhenFull {
-    /// It is refused, for now.
+    /// The message is refused, for now.
     Refuse,
-    /// It goes to the application, and may do so again.
+    /// The message goes to the application, and may do so again.
     Allow,
 }
 
-/// What a message is to the table.
+/// How a message stands in the table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Seen {
-    /// New: it is claimed now.
+    /// The message is new, and claimed now.
     Never(MessageClaim),
-    /// Claimed by a request that the application has not answered.
+    /// The message is claimed by a request that the application has not answered.
     InProgress,
-    /// The application has taken it.
+    /// The application has taken the message.
     Done,
-    /// New, and there is no room.
+    /// The message is new, and there is no room.
     Full,
 }
 
-/// A claim, to be committed or released.
+/// The claim of a message, to be committed or released.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MessageClaim {
     marks: Marks,
-    /// Nobody's, until the first mark has its entry.
+    /// The id of the claim; the default until the first mark has its entry.
     id: Id,
 }
 
 impl MessageClaim {
-    /// What the entry of one of its marks is.
+    /// The kind of the entry for one of the claim's marks.
     fn kind(&self, mark: u64) -> EntryKind {
         if self.marks.first() == Some(&mark) { EntryKind::Claimed } else { EntryKind::See }
     }
 }
 
-/// In a second.
+/// Nanoseconds in a second.
 const NANOS: u64 = 1_000_000_000;
 
-/// The last full second.
+/// The number of full seconds on the monotonic clock.
 fn second(now: Instant) -> u64 {
     now.as_nanos() / NANOS
 }
 
-/// The table of one rule.
+/// The replay table of one rule.
 #[derive(Debug)]
 pub struct ReplayTable {
-    /// `<name>/replay/<rule>/`.
+    /// The keys of the buckets, `<name>/replay/<rule>/<b>`.
     keys: KeyRow<ReplayBucket>,
-    /// For so many seconds a message is remembered that the application has taken.
+    /// How long a message that the application has taken is remembered, in seconds.
     ttl: u64,
     buckets: u32,
     slots: usize,
 }
 
 impl ReplayTable {
-    /// The table of the inbound rule `rule` whose messages have at most so many marks each.
+    /// The table of the inbound rule `rule`, whose messages have at most `marks` marks each.
     pub fn new(keys: &Keys, rule: &str, policy: Policy, marks: usize) -> Self {
-        // How many buckets there are follows from the capacity alone: marks must be found where they were left, whatever
-        // the signatures of the config become.
+        // The number of buckets follows from the capacity alone: marks must be found where they were left, whatever the
+        // signatures of the config become.
         let (buckets, slots) = match policy.capacity {
             ..=SMALL => (1, usize::try_from(policy.capacity).unwrap_or_default() * marks),
             _ => (policy.capacity.div_ceil(SMALL / 2), SLOTS),
         };
-        // Never too short.
+        // The time is rounded up to a second: it is never too short.
         let ttl = policy.ttl.as_secs() + u64::from(policy.ttl.subsec_nanos() > 0);
         Self { keys: keys.row_of(rule), ttl, buckets, slots }
     }
@@ -153,7 +157,7 @@ impl ReplayTable {
     /// Claims a message that is new, or says where it stands.
     ///
     /// # Errors
-    /// The store's; the claim, as far as it was made, ends at its time.
+    /// The store's; the entries of the claim that were made end with its time.
     pub fn claim(&self, store: &mut dyn SharedStore, now: Instant, marks: &Marks) -> Result<Seen, StoreError> {
         let mut claim = MessageClaim { marks: Marks::new(), id: Id::default() };
         for mark in marks.iter().map(|mark| mark & MARK) {
@@ -163,8 +167,9 @@ impl ReplayTable {
             claim.marks.push(mark);
             let Some((seen, other)) = self.enter(store, now, mark, &mut claim)? else { continue };
             claim.marks.pop();
-            // It comes again under a mark of its own, as when it was signed afresh: by that it is the other one from now on.
-            // The first one last: what leads to it must not find it gone.
+            // The message is an earlier one that comes again with further marks, as when it was signed afresh. The
+            // marks that were entered just now lead to the earlier one from now on, or are removed if there is no room.
+            // The first goes last: the entries that lead to it must not find it gone.
             for mark in claim.marks.iter().rev() {
                 self.end(store, &claim, *mark, other.map(|id| (EntryKind::See, id)))?;
             }
@@ -173,7 +178,7 @@ impl ReplayTable {
         Ok(if claim.marks.is_empty() { Seen::Full } else { Seen::Never(claim) })
     }
 
-    /// The application has taken the message: it is not to see it again.
+    /// Commits a claim: the application has taken the message, and is not to get it again.
     ///
     /// # Errors
     /// The store's; the message then counts as one in progress until its claim ends.
@@ -182,7 +187,7 @@ impl ReplayTable {
         self.end(store, claim, *first, Some((EntryKind::Done, claim.id)))
     }
 
-    /// The application has not taken the message: it may come again.
+    /// Releases a claim: the application has not taken the message, which may come again.
     ///
     /// # Errors
     /// The store's; the message may then come again when its claim ends.
@@ -190,7 +195,7 @@ impl ReplayTable {
         claim.marks.iter().try_for_each(|mark| self.end(store, claim, *mark, None))
     }
 
-    /// Makes of the entry that a claim made for a mark another one, or none.
+    /// Replaces the entry that a claim made for a mark by another one, or removes it.
     fn end(
         &self,
         store: &mut dyn SharedStore,
@@ -198,7 +203,7 @@ impl ReplayTable {
         mark: u64,
         left: Option<(EntryKind, Id)>,
     ) -> Result<(), StoreError> {
-        // Whoever took over an old claim has made another one.
+        // A worker that took over an old claim has made another entry: that one is left alone.
         let own = ReplayEntry { mark, kind: claim.kind(mark), id: claim.id };
         self.change(store, mark, &mut |_, bucket| {
             let Some((place, _)) = bucket.find(|entry| entry == own) else { return Ok(false) };
@@ -208,8 +213,9 @@ impl ReplayTable {
         })
     }
 
-    /// Writes the entry of a claim's mark; with its first one the claim gets its id. Unless there is an entry that counts, of
-    /// another message: then says where that stands, and the id of its claim. Or there is no room.
+    /// Writes the entry of a mark for a claim; with the first entry the claim gets its id. Nothing is written if the
+    /// mark has an entry of another message that counts: then returns where that message stands, and the id of its
+    /// claim. Nor if there is no room: then returns [`Seen::Full`].
     fn enter(
         &self,
         store: &mut dyn SharedStore,
@@ -233,7 +239,7 @@ impl ReplayTable {
             if seen.is_none() {
                 let kind = claim.kind(mark);
                 if kind == EntryKind::Claimed {
-                    // It counts from the next full second: a bit longer does no harm.
+                    // The claim counts from the next full second: a bit longer does no harm.
                     let second = now.as_nanos().div_ceil(NANOS);
                     id = Id::new(second, self.bucket(mark), bucket.next_number());
                 }
@@ -241,12 +247,12 @@ impl ReplayTable {
             }
             Ok(seen.is_none())
         })?;
-        // Not before: whoever was first after all may have taken the same number.
+        // Not before the write: another worker that was first after all may have taken the same number.
         claim.id = id;
         Ok(seen)
     }
 
-    /// Where the message of an entry stands; `None`: nowhere, or it is this claim's own.
+    /// How the message of an entry stands; `None`: the entry does not count any more, or is this claim's own.
     fn standing(
         &self,
         store: &mut dyn SharedStore,
@@ -271,13 +277,13 @@ impl ReplayTable {
         })
     }
 
-    /// Is this entry to be forgotten? One that is not done lasts as long as its claim may.
+    /// Whether an entry is to be forgotten. An entry that is not done lasts at least as long as its claim may.
     fn is_over(&self, entry: ReplayEntry, now: Instant) -> bool {
         let lasts = if entry.kind == EntryKind::Done { self.ttl } else { self.ttl.max(CLAIM.as_secs()) };
         entry.id.second() + lasts <= second(now)
     }
 
-    /// Changes the bucket of a mark, if `change` says that it has.
+    /// Changes the bucket of a mark; nothing is written if `change` returns false.
     fn change(
         &self,
         store: &mut dyn SharedStore,

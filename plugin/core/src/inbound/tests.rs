@@ -1,4 +1,4 @@
-//! What becomes of a request, as one decision.
+//! Tests of the verdict on a request.
 
 use serde_json::json;
 
@@ -59,7 +59,7 @@ fn hmac_of(key: &[u8], body: &[u8]) -> [u8; 32] {
     hmac.finalize().into_bytes().into()
 }
 
-/// What is counted, and the status of the answer; 0: it goes on.
+/// The result that is counted, and the status of the answer; 0: the request goes on.
 fn told(verdict: Verdict) -> (InboundResult, u16) {
     (verdict.result, verdict.pass.map_or_else(|answer| answer.status, |_| 0))
 }
@@ -78,7 +78,7 @@ fn a_message_goes_on_once_and_is_told_apart_from_one_under_way() {
         assert_eq!(told(case.verify(&message("a", b"{}"), b"{}")), (InboundResult::Duplicate, status));
         assert_eq!(told(case.verify(&message("b", b"{}"), b"{}")), (InboundResult::Duplicate, status), "another id");
         assert_eq!(told(case.verify(&message("a", b"[]"), b"[]")), (InboundResult::Duplicate, status), "another body");
-        // That one was signed afresh, and is known by that signature as well.
+        // The message with the body `[]` was signed afresh, and is known by that signature as well.
         assert_eq!(told(case.verify(&message("b", b"[]"), b"[]")), (InboundResult::Duplicate, status));
         assert_eq!(told(case.verify(&message("b", b"1"), b"1")), (InboundResult::Verified, 0));
     }
@@ -141,7 +141,7 @@ fn message_is_the_same_under_each_rotating_secret() {
     let mut second = case.config.inbound.list[0].signatures[0].keys[0].clone();
     second.key = crate::secret::Key::Shared(Secret::new(b"t".to_vec()).unwrap());
     case.config.inbound.list[0].signatures[0].keys.push(second);
-    // Whoever stands between takes one of the two signatures and the id away.
+    // An attacker takes one of the two signatures away, and changes the id.
     let under = |secret: &[u8], id: &str| {
         let mut headers = message(id, b"{}");
         headers[2].1 = sign(&Secret::new(secret.to_vec()).unwrap(), AT, b"{}");
@@ -152,7 +152,7 @@ fn message_is_the_same_under_each_rotating_secret() {
     assert_eq!(told(case.verify(&under(b"t", "b"), b"{}")), (InboundResult::Duplicate, 200));
 }
 
-/// Of two schemes each that is claimed has to hold and either alone is the same message.
+/// Of two schemes each that a message claims has to hold, and a message with either alone is the same message.
 #[test]
 fn every_claimed_scheme_must_hold_and_either_identifies() {
     let mut case = Case::new(json!({}), json!([{"scheme": "timestamped"}, {"scheme": "github"}]));

@@ -1,4 +1,4 @@
-//! From a request to an event.
+//! Events of producers, and how a request becomes one.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,11 +11,11 @@ use crate::ingress::route::{MetadataValue, Payload, Route};
 use crate::ingress::template::{Absent, Source};
 use crate::json::{self, BodyFault, quoted};
 
-/// A header taken over from the producer has at most this many bytes: it is kept with the event. Far above any media
-/// type, and twice what W3C Trace Context asks to carry of a `tracestate`.
+/// The largest size of a header that is taken over from the producer, in bytes: the header is kept with the event. Far
+/// above any media type, and twice what W3C Trace Context asks to carry of a `tracestate`.
 pub const CARRIED_HEADER_MAX: usize = 1024;
 
-/// What is kept of a request that is an event. Fields that are headers hold only bytes that may be sent.
+/// An event: what is kept of its request. Fields that are headers hold only bytes that may be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
     /// The event type.
@@ -30,28 +30,28 @@ pub struct Event {
     pub tracestate: Option<Vec<u8>>,
 }
 
-/// A request that is an event.
+/// An event that a producer offers, with what else its request says.
 #[derive(Debug)]
 pub struct Offer {
-    /// The stream of its producer.
+    /// The stream of the producer's request.
     pub stream: u32,
-    /// The route it came by.
+    /// The route that the request matched.
     pub route: RouteId,
     /// The event.
     pub event: Event,
-    /// Its idempotency key, if it has one.
+    /// The idempotency key of the request, if it has one.
     pub key: Option<IdempotencyKey>,
-    /// What decides whether it is in a rollout, where that is not its id.
+    /// The rollout key, which decides whether the event is in a rollout; `None`: the event's id decides.
     pub rollout_key: Option<String>,
 }
 
-/// Why a request on an event's path is no event: the producer's 400. Printed, it is one sentence that quotes nothing the
-/// producer sent.
+/// Why a request on an event route is no event: the producer is answered 400. Printed, a rejection is one sentence that
+/// quotes nothing the producer sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rejection {
-    /// The route needs JSON and the body is none.
+    /// The route needs JSON, and the body is not JSON or is nested too deep.
     Body(BodyFault),
-    /// What should give the event type is not there.
+    /// The part of the request that gives the event type is absent.
     NoEventType(Absent),
     /// The event type has no characters.
     EmptyEventType,
@@ -114,7 +114,7 @@ fn event_type(route: &Route, source: &Source<'_>) -> Result<String, Rejection> {
     }
 }
 
-/// `{"event":..,"data":<body>,"metadata":{..}}`, with the body's own bytes in the middle.
+/// The envelope of an event, `{"event":..,"data":<body>,"metadata":{..}}`, with the body's own bytes in the middle.
 fn envelope(event_type: &str, metadata: &[(String, MetadataValue)], source: &Source<'_>) -> Result<Vec<u8>, Rejection> {
     let data = json::check(source.body).map_err(Rejection::Body)?;
     let members = metadata.iter().map(|(name, value)| {
@@ -137,13 +137,14 @@ fn carried(headers: &Headers, name: &str) -> Option<Vec<u8>> {
     headers.single(name).filter(|value| may_be_carried(value)).map(<[u8]>::to_vec)
 }
 
-/// The same for a header that may come in several lines.
+/// A header of the producer that goes on to receivers, if it may be sent. The header may come in several lines, which
+/// are joined.
 fn joined(headers: &Headers, name: &str) -> Option<Vec<u8>> {
     headers.get(name).filter(|value| may_be_carried(value)).map(Cow::into_owned)
 }
 
-/// Envoy refuses a call whose headers hold control characters: such a header must never be kept. One that is no text
-/// helps no receiver.
+/// Whether the value of a header may be kept and sent. Envoy refuses a call whose headers hold control characters: such
+/// a header must never be kept. A value that is not UTF-8 helps no receiver.
 fn may_be_carried(value: &[u8]) -> bool {
     !value.is_empty()
         && value.len() <= CARRIED_HEADER_MAX
@@ -151,27 +152,27 @@ fn may_be_carried(value: &[u8]) -> bool {
         && std::str::from_utf8(value).is_ok()
 }
 
-/// What became of a request on an event route; the label `result` of `gatepost_events_total`.
+/// The result of a request on an event route; the label `result` of `gatepost_events_total`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum EventResult {
-    /// Kept.
+    /// The event is kept.
     Accepted,
     /// The filter is off.
     Disabled,
-    /// No endpoint wants it.
+    /// No endpoint wants the event.
     NoSubscriber,
-    /// It is outside of the rollout of every endpoint that wants it.
+    /// The event is outside of the rollout of every endpoint that wants it.
     NotSampled,
-    /// An idempotency key's answer, given again.
+    /// The answer of an idempotency key was given again.
     Replayed,
     /// 400, 409, 413 or 422: the request cannot be taken. A 405 belongs to no route, and is not counted.
     Invalid,
-    /// 503: it may be tried again.
+    /// 503: the request may be tried again.
     Unavailable,
 }
 
 impl EventResult {
-    /// All of them.
+    /// All results.
     pub const ALL: [Self; 7] = [
         Self::Accepted,
         Self::Disabled,

@@ -1,13 +1,13 @@
 //! `Idempotency-Key`: the same key gives the same answer, and one event.
 //!
-//! A fixed table of buckets in shared data, `<name>/idempotency/<b>`, so that workers cannot both take the same key:
-//! the claim is a compare-and-swap of its bucket. A key is remembered for [`REMEMBERED`]. Its entry holds hashes, not
-//! the key or the body, and the first 2xx answer as it was given.
+//! The keys are in a fixed table of buckets in shared data, `<name>/idempotency/<b>`. A key is claimed by a
+//! compare-and-swap of its bucket, so that no two workers both take it, and is remembered for [`REMEMBERED`]. The entry
+//! of a key holds hashes of the key and of the body, and the first 2xx answer as it was given.
 //!
-//! A bucket holds [`BUCKET`] entries, and the table one bucket for every [`BUCKET`] keys of
-//! `limits.idempotency_keys`. When a bucket is full its oldest finished entry goes: chance fills some buckets before
-//! others, so the limit should be about twice the keys expected in [`REMEMBERED`]. Memory at the worst: keys x (about
-//! 80 bytes + the answer, about 120 bytes + 45 for each delivery).
+//! A bucket holds [`BUCKET`] entries, and the table one bucket for every [`BUCKET`] keys of `limits.idempotency_keys`.
+//! When a bucket is full its oldest finished entry goes: chance fills some buckets before others, so the limit should
+//! be about twice the keys expected in [`REMEMBERED`]. Memory at the worst: keys x (about 80 bytes + the answer, about
+//! 120 bytes + 45 for each delivery).
 
 use std::time::Duration;
 
@@ -25,13 +25,13 @@ pub const REMEMBERED: Duration = Duration::from_secs(600);
 /// How long a worker may take to answer before its claim is taken for abandoned, beyond any `ack_timeout`.
 pub const CLAIM: Duration = Duration::from_secs(10);
 
-/// Entries of a bucket.
+/// The number of entries that a bucket has room for.
 pub const BUCKET: usize = 16;
 
-/// The longest key taken, bytes.
+/// The longest key that is taken, in bytes.
 pub const KEY_LEN_MAX: usize = 256;
 
-/// A request's key, in its route and scope, with what it was used for.
+/// The key of a request, in its route and scope, with the body that the key was used for; both hashed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IdempotencyKey {
     name: [u8; 16],
@@ -56,34 +56,35 @@ impl IdempotencyKey {
     }
 }
 
-/// Half of a SHA-256: chance collisions at 2^64 keys are out of reach.
+/// Half of a SHA-256, 128 bits: chance collisions are out of reach below 2^64 keys.
 fn half(hash: &[u8]) -> [u8; 16] {
     hash.first_chunk().copied().unwrap_or_default()
 }
 
-/// What a key stands for.
+/// The result of a claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeyClaim {
-    /// This request is the first, or the first after a failure: go on, with this id, and [`KeyTable::finish`].
+    /// This request is the first, or the first after a failure: it goes on, with this event id, and ends the claim by
+    /// [`KeyTable::finish`].
     Granted(EventId),
-    /// It was answered: answer the same.
+    /// An earlier request was answered: the same answer is given again.
     Replay(Finished),
-    /// Another request is on it.
+    /// Another request with the key is in progress.
     InProgress,
-    /// It was used for another body.
+    /// The key was used for another body.
     OtherBody,
-    /// No room: every entry of its bucket is in progress.
+    /// There is no room: every entry of the key's bucket is in progress.
     Full,
 }
 
-/// The first 2xx answer.
+/// The first 2xx answer to a request with a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finished {
     /// The event's id.
     pub id: EventId,
-    /// 200 or 202.
+    /// The status: 200 or 202.
     pub status: u16,
-    /// The JSON.
+    /// The body: JSON.
     pub body: Vec<u8>,
 }
 
@@ -98,11 +99,11 @@ struct KeyEntry {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum KeyProgress {
-    /// Somebody is on it, until then.
+    /// A request is in progress, and its claim holds until then.
     Claimed { until: Instant },
-    /// It failed: the next request tries again with the same id.
+    /// The request failed: the next one tries again with the same event id.
     Failed,
-    /// It was answered.
+    /// The request was answered.
     Answered { status: u16, body: Vec<u8> },
 }
 
@@ -154,7 +155,7 @@ impl KeyEntry {
             }
             KeyProgress::Claimed { .. } | KeyProgress::Failed => {
                 self.progress = KeyProgress::Claimed { until };
-                // It must not be forgotten while somebody is on it.
+                // The entry must not be forgotten while its request is in progress.
                 self.expires = self.expires.max(until);
                 KeyClaim::Granted(self.id)
             }
@@ -162,7 +163,7 @@ impl KeyEntry {
     }
 }
 
-/// The table, as the config sizes it.
+/// The table of idempotency keys, as large as the config says.
 #[derive(Debug)]
 pub struct KeyTable {
     buckets: KeyRow<KeyBucket>,
@@ -175,7 +176,7 @@ impl KeyTable {
         Self { buckets: keys.row(), capacity }
     }
 
-    /// Takes a key for the event `fresh`, or says what it already stands for. The claim holds for `hold`, and for
+    /// Claims a key for the event `fresh`, or says what the key already stands for. The claim holds for `hold`, and for
     /// [`CLAIM`] beyond.
     ///
     /// # Errors
@@ -199,7 +200,7 @@ impl KeyTable {
     /// Ends a claim: with the answer to give from now on, or without one, so that the next request tries again.
     ///
     /// # Errors
-    /// The store's; the claim then ends at its time.
+    /// The store's; the claim then ends when its time is over.
     pub fn finish(
         &self,
         store: &mut dyn SharedStore,
@@ -264,7 +265,7 @@ mod tests {
         }
     }
 
-    /// The first request goes on and the next gets its answer for ten minutes.
+    /// The first request goes on, and later ones get its answer for ten minutes.
     #[test]
     fn repeated_request_gets_its_answer_for_ten_minutes() {
         let mut case = Case::new(100);
@@ -303,7 +304,7 @@ mod tests {
         assert_eq!(case.claim(40, &key("a"), 2), KeyClaim::Granted(id(1)));
     }
 
-    /// Another body under the same key is refused and another scope or route is another key.
+    /// Another body under the same key is refused; in another scope or route the key is another key.
     #[test]
     fn key_is_bound_to_its_body_scope_and_route() {
         let mut case = Case::new(100);
@@ -315,7 +316,7 @@ mod tests {
         assert_eq!(case.claim(1, &named("other", None, b"{}"), 4), KeyClaim::Granted(id(4)));
     }
 
-    /// A full bucket gives up its oldest finished key and never one in progress.
+    /// A full bucket gives up its oldest finished key, and never one in progress.
     #[test]
     fn full_bucket_evicts_its_oldest_finished_key() {
         let mut case = Case::new(1);

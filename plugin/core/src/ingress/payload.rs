@@ -1,19 +1,19 @@
 //! The payload guard: personal data is found before an event is kept or sent.
 //!
-//! Three rules look at a payload. A key of `deny_keys` may not stand in it, at any depth, whatever it holds. A string may
-//! hold nothing that a detector finds ([`detect`]), and neither may a key. With `ids_only` a string may stand only
-//! under a key of `allow`; that exempts it from nothing else. Numbers, booleans and null are never looked at but for
-//! their key: ids and amounts are numbers, and any long one could be somebody's card.
+//! Three rules look at a payload. A key of `deny_keys` may not stand in the payload, at any depth, whatever its value.
+//! A string may hold nothing that a detector finds ([`detect`]), and neither may a key. With `ids_only` a string may
+//! stand only under a key of `allow`, which exempts the string from neither of the other rules. Numbers, booleans and
+//! null are never looked at but for their key: ids and amounts are numbers, and any long one could be somebody's card.
 //!
-//! What is not JSON is text: one string under no key. A string that holds JSON is a string.
+//! A payload that is not JSON is text: one string under no key. A string that holds JSON is a string.
 //!
 //! # Bounds
-//! The work is linear in a payload of n bytes, however it is nested: two passes over n bytes see that it is JSON and not
-//! too deep, one finds the parts of an envelope, one walks through all values, one unescapes keys and strings, and one
-//! of the detectors looks at them. The walk recurses once a level, at most [`DEPTH_MAX`](crate::json::DEPTH_MAX) times.
-//! It keeps the keys on the way to where it is, and no more than n bytes of them are unescaped copies. Of what is found,
-//! [`FINDINGS_MAX`] pointers of [`POINTER_BYTES_MAX`] bytes are kept, 8 KiB, and the rest is counted. What is redacted
-//! grows at most by 3.25 (`"a",` to `"[redacted]",`).
+//! The work is linear in a payload of n bytes, however it is nested: two passes over n bytes see that it is JSON and
+//! not too deep, one finds the parts of an envelope, one walks through all values, one unescapes keys and strings, and
+//! in one the detectors look at them. The walk recurses once a level, at most [`DEPTH_MAX`](crate::json::DEPTH_MAX)
+//! times. It keeps the keys on the way to the current value; of these, no more than n bytes are unescaped copies. Of
+//! the findings, [`FINDINGS_MAX`] pointers of [`POINTER_BYTES_MAX`] bytes are kept, 8 KiB, and the rest is counted.
+//! Redaction makes a payload at most 3.25 times as long (`"a",` becomes `"[redacted]",`).
 
 use crate::index::Index;
 
@@ -25,34 +25,36 @@ pub use detect::DataKind;
 use detect::DataKinds;
 pub use scan::inspect;
 
-/// So many findings of an event are told; all are counted.
+/// The largest number of findings of an event that are told; all are counted.
 pub const FINDINGS_MAX: usize = 32;
-/// A pointer that would be longer ends at an earlier token: it names a value around the one that was found.
+/// The longest pointer of a finding, in bytes. A pointer that would be longer ends at an earlier token: it names a
+/// value around the one that was found.
 pub const POINTER_BYTES_MAX: usize = 256;
-/// A denied key has at most this many letters and digits.
+/// The longest denied key, in bytes besides `_` and `-`.
 pub const KEY_BYTES_MAX: usize = 64;
-/// An allowed key has at most this many bytes.
+/// The longest pattern of an allowed key, and the longest key that is allowed, in bytes.
 pub const ALLOWED_BYTES_MAX: usize = 128;
-/// What stands where something was.
+/// The text in the place of what was redacted.
 pub const REDACTED: &str = "[redacted]";
 
-/// What may not be in a payload, and what follows when it is. The section `payload_guard` of a configuration.
+/// The rules of the payload guard: what may not be in a payload, and what follows when it is. The section
+/// `payload_guard` of a configuration.
 #[derive(Debug)]
 pub struct GuardRules {
-    /// Strings only under keys of `allow`.
+    /// Strings may stand only under keys of `allow`.
     pub ids_only: bool,
-    /// See `ids_only`.
+    /// The patterns of the keys under which strings may stand with `ids_only`.
     pub allow: Vec<KeyPattern>,
-    /// Keys that may not be there.
+    /// The keys that may not be in a payload.
     pub deny_keys: DeniedKeys,
-    /// What is looked for in strings and keys.
+    /// The kinds of data that are looked for in strings and keys.
     pub detect: DataKinds,
-    /// What follows.
+    /// What follows when something was found.
     pub action: GuardAction,
 }
 
 impl GuardRules {
-    /// May strings stand under this key? A key longer than any pattern's sense is no id.
+    /// Whether strings may stand under this key. A key that is longer than any pattern is no id.
     fn allows(&self, key: &[u8]) -> bool {
         key.len() <= ALLOWED_BYTES_MAX && self.allow.iter().any(|pattern| pattern.matches(key))
     }
@@ -61,16 +63,16 @@ impl GuardRules {
 /// What follows when personal data was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GuardAction {
-    /// 422, and nothing is sent.
+    /// The producer is answered 422, and nothing is sent.
     Reject,
-    /// It is replaced and the rest delivered.
+    /// The data is replaced, and the rest is delivered.
     Redact,
-    /// It is delivered as it is.
+    /// The payload is delivered as it is.
     Report,
 }
 
 impl GuardAction {
-    /// Its word in the log.
+    /// The word for the action in the log.
     pub fn label(self) -> &'static str {
         match self {
             Self::Reject => "rejected",
@@ -80,31 +82,33 @@ impl GuardAction {
     }
 }
 
-/// The keys that may not be in a payload. Upper and lower case, `_` and `-` make no difference: `ip_address` is `IP-Address`
-/// and `ipAddress`.
+/// The keys that may not be in a payload. Upper and lower case, `_` and `-` make no difference: `ip_address` is
+/// `IP-Address` and `ipAddress`.
 #[derive(Debug, Default)]
 pub struct DeniedKeys(Index);
 
 impl DeniedKeys {
-    /// Adds a key, unless it has nothing but `_` and `-`, or more than [`KEY_BYTES_MAX`] besides: then false.
+    /// Adds a key. Returns false, and adds nothing, if the key has no byte besides `_` and `-`, or more than
+    /// [`KEY_BYTES_MAX`] of them.
     pub fn add(&mut self, key: &str) -> bool {
         let plain = plain(key.as_bytes());
         let number = self.0.len();
         plain.is_some_and(|plain| self.0.get_or_insert(&plain, number) <= number)
     }
 
-    /// Is none denied?
+    /// Whether no key is denied.
     pub fn is_empty(&self) -> bool {
         self.0.len() == 0
     }
 
-    /// Is it one of them?
+    /// Whether this key is denied.
     pub fn has(&self, key: &[u8]) -> bool {
         plain(key).is_some_and(|plain| self.0.get(&plain).is_some())
     }
 }
 
-/// A key as it is compared.
+/// The form in which keys are compared: lower case, without `_` and `-`. `None`: nothing is left, or more than
+/// [`KEY_BYTES_MAX`] bytes.
 fn plain(key: &[u8]) -> Option<Vec<u8>> {
     let mut plain = Vec::new();
     for byte in key.iter().filter(|byte| !b"_-".contains(byte)) {
@@ -121,11 +125,13 @@ fn plain(key: &[u8]) -> Option<Vec<u8>> {
 pub struct KeyPattern(pub String);
 
 impl KeyPattern {
-    /// Does the key match? At most pattern times key in comparisons: the first is bounded by the config.
+    /// Whether a key matches. This takes at most as many comparisons as pattern times key has bytes: the config bounds
+    /// the pattern.
     pub fn matches(&self, key: &[u8]) -> bool {
         let pattern = self.0.as_bytes();
         let (mut at, mut read) = (0, 0);
-        // Where to go on if what follows the last star does not match: that star, and how much of the key it took.
+        // Where to go on if the pattern behind the last star does not match: the place of that star, and the end of the
+        // part of the key that it took.
         let mut star = None;
         while let Some(byte) = key.get(read) {
             match (pattern.get(at), star) {
@@ -145,7 +151,7 @@ impl KeyPattern {
     }
 }
 
-/// Does a key say that its value is a version? Then `1.2.3.4` there is one.
+/// Whether a key says that its value is a version: then `1.2.3.4` there is a version too, and no IP address.
 fn is_version_key(key: &[u8]) -> bool {
     let version = b"version";
     key.len()
@@ -154,38 +160,38 @@ fn is_version_key(key: &[u8]) -> bool {
         .is_some_and(|end| end.eq_ignore_ascii_case(version))
 }
 
-/// Where something was found. It holds no value, and of keys none that is itself personal data.
+/// A finding: where it is, and of which kind. A finding holds no value, and of keys none that is itself personal data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// In an envelope's metadata, and not in the producer's body?
+    /// The finding is in an envelope's metadata, and not in the producer's body.
     pub in_metadata: bool,
-    /// From there, RFC 6901.
+    /// The JSON pointer (RFC 6901) to the finding, from the root of the metadata or of the body.
     pub pointer: String,
-    /// What.
+    /// The kind of data.
     pub kind: DataKind,
 }
 
-/// What was found in a payload.
+/// The findings in a payload.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Findings {
-    /// The first of them, in the order of the payload.
+    /// The first [`FINDINGS_MAX`] findings, in the order of the payload.
     pub list: Vec<Finding>,
-    /// How many there are of each of [`DataKind::ALL`].
+    /// The number of findings of each of [`DataKind::ALL`].
     pub counts: [u32; DataKind::ALL.len()],
 }
 
 impl Findings {
-    /// How many there are.
+    /// The number of all findings.
     pub fn total(&self) -> u32 {
         self.counts.iter().sum()
     }
 
-    /// Each kind there is, and how often.
+    /// The kinds that were found, each with the number of its findings.
     pub fn by_kind(&self) -> impl Iterator<Item = (DataKind, u32)> {
         DataKind::ALL.into_iter().zip(self.counts).filter(|(_, count)| *count > 0)
     }
 
-    /// The first of them in words, `email at /user/email`, as many as `max`, and how many more there are.
+    /// The first findings in words, `email at /user/email`, as many as `max`, and the number of the others.
     pub fn summary(&self, max: usize) -> String {
         let mut summary = String::new();
         for finding in self.list.iter().take(max) {
@@ -210,12 +216,12 @@ impl Findings {
     }
 }
 
-/// A payload, looked through.
+/// The result of looking through a payload.
 #[derive(Debug)]
 pub struct Inspected {
-    /// What was found.
+    /// The findings.
     pub findings: Findings,
-    /// The payload without it, if there is something to redact and it is to be.
+    /// The payload without the findings; `None`: there is nothing to redact, or the action is another one.
     pub redacted: Option<Vec<u8>>,
 }
 

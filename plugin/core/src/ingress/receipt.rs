@@ -1,4 +1,4 @@
-//! What a producer is told of its event.
+//! Receipts: the answers that tell a producer what became of its event.
 
 use std::fmt::Display;
 
@@ -15,29 +15,30 @@ pub const ID_HEADER: &str = "x-webhook-id";
 /// The header that marks an answer given before.
 pub const REPLAYED_HEADER: &str = "idempotent-replayed";
 
-/// What became of an event, or of a delivery in it.
+/// The status of an event, or of a delivery of it, in a receipt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EventStatus {
-    /// Kept; its deliveries go on.
+    /// The event is kept; its deliveries go on.
     Accepted,
-    /// Waits for its next attempt, or is being attempted.
+    /// A delivery waits for its next attempt, or is being attempted; or the event has such a delivery when its
+    /// producer, who has waited, is answered.
     Pending,
-    /// Waits until its endpoint is enabled.
+    /// The delivery is held back for an operator: its endpoint or the filter is off.
     Held,
-    /// The receiver has it.
+    /// The receiver has the delivery; of an event, all receivers have theirs.
     Delivered,
-    /// Failed for good; kept as a dead letter.
+    /// The delivery, or one of the event, has failed for good; it is kept as a dead letter.
     Failed,
     /// The filter is off: nothing is kept or sent.
     Disabled,
-    /// No endpoint wants it: nothing is kept or sent.
+    /// No endpoint wants the event: nothing is kept or sent.
     NoSubscriber,
-    /// It is outside of the rollout: nothing is kept or sent.
+    /// The event is outside of the rollout: nothing is kept or sent.
     NotSampled,
 }
 
-/// An event, as its producer sees it.
+/// The receipt of an event: how the event stands, for its producer.
 #[derive(Clone, Debug, Serialize)]
 pub struct Receipt<'a> {
     /// The event's id.
@@ -45,23 +46,23 @@ pub struct Receipt<'a> {
     pub id: EventId,
     /// The event's type.
     pub event: &'a str,
-    /// What became of it.
+    /// The status of the event.
     pub status: EventStatus,
-    /// One for each endpoint.
+    /// The deliveries, one for each endpoint.
     pub deliveries: Vec<DeliveryReceipt<'a>>,
 }
 
-/// A delivery, as its producer sees it.
+/// The receipt of a delivery: how the delivery stands, for the producer of its event.
 #[derive(Clone, Debug, Serialize)]
 pub struct DeliveryReceipt<'a> {
     /// The endpoint's name.
     pub endpoint: &'a str,
-    /// Where it stands.
+    /// The status of the delivery.
     pub status: EventStatus,
-    /// Attempts made (`ack: delivered`).
+    /// The number of attempts made; only with `ack: delivered`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attempts: Option<u32>,
-    /// The status of the last answered attempt (`ack: delivered`).
+    /// The status of the last attempt that was answered; only with `ack: delivered`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub response_status: Option<u16>,
 }
@@ -108,7 +109,7 @@ impl Answer {
         Self::problem(422, "Unprocessable Content", "this Idempotency-Key was used with another body")
     }
 
-    /// 422: there is personal data in the payload. Says where, never what.
+    /// 422: there is personal data in the payload. The answer says where, never what.
     pub fn personal_data(findings: &Findings) -> Self {
         let detail = "the event holds personal data; nothing of it was kept or sent";
         let problem = Problem::new(422, "Unprocessable Content", detail);

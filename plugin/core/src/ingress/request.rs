@@ -1,12 +1,13 @@
 //! A request on its way through the gateway: a state machine over its headers, its body, its trailers and its end.
 //!
-//! It decides what a request is, in this order: one to the admin surface, one that is to be verified, an event, or none
-//! of these, which goes on untouched. A request that was verified may still be an event. What takes a body is collected
-//! whole, up to a limit; what it is then is [`Work`] for the engine, whose answer comes back here.
+//! The state machine decides what a request is, in this order: a command to the admin surface, a message that is to be
+//! verified, an event, or none of these; such a request goes on untouched. A message that was verified may still be an
+//! event. The body of a command, a message or an event is collected whole, up to a limit. The request is then [`Work`]
+//! for the engine, whose answer comes back here.
 //!
 //! One file, though a long one: the steps and the states are one idea.
 //!
-//! It touches no host: each of its `handle_…` returns the [`Step`] that is to be taken next.
+//! The state machine touches no host: each `handle_…` returns the [`Step`] that is to be taken next.
 
 use crate::answer::Answer;
 use crate::headers::Headers;
@@ -18,60 +19,60 @@ use crate::ingress::route::{Route, Routes, Selection};
 use crate::ingress::template::{Source, Template};
 use crate::ledger::Place;
 
-/// The largest body of a request to the admin surface, in bytes: it is a command of a line.
+/// The largest body of a command to the admin surface, in bytes: a command is a line.
 pub const COMMAND_MAX: usize = 16 * 1024;
 
-/// What a configuration says of requests.
+/// The parts of a configuration that decide about requests.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestRules<'a> {
-    /// What the paths of the admin surface begin with, if there is one.
+    /// The prefix of the admin surface's paths; `None`: there is no admin surface.
     pub admin: Option<&'a str>,
-    /// Which requests are verified.
+    /// The inbound rules: which requests are verified.
     pub inbound: &'a Rules,
-    /// Which requests are events.
+    /// The routes: which requests are events.
     pub routes: &'a Routes,
-    /// What decides whether an event is in a rollout, where that is not its id.
+    /// The template of the rollout key; `None`: the event's id decides whether an event is in a rollout.
     pub rollout_key: Option<&'a Template>,
     /// The largest body of a message or an event, in bytes.
     pub body_max: usize,
 }
 
-/// What is to be done with a request next.
+/// The next step of a request.
 #[derive(Debug)]
 pub enum Step {
-    /// It goes on as it is, and is counted as this.
+    /// Let the request go on as it is, and count it as this.
     Continue(Option<RequestResult>),
-    /// It is held where it is: more of it is to come, or its answer is.
+    /// Hold the request: more of it is to come, or its answer.
     Pause,
-    /// Its body, so many bytes, is to be read and handed to [`Request::handle_body`].
+    /// Read the body, so many bytes, and hand it to [`Request::handle_body`].
     ReadBody(usize),
-    /// It is answered, and counted as this.
+    /// Answer the request, and count it as this.
     Reply(Answer, Option<RequestResult>),
-    /// Its headers are to be changed; [`Request::handle_changed`] says what follows.
+    /// Change the headers; [`Request::handle_changed`] says what follows.
     Change(Changes),
-    /// The engine is to decide.
+    /// Let the engine decide.
     Work(Work),
 }
 
-/// What only the engine can do for a request.
+/// The work that a request is for the engine.
 #[derive(Debug)]
 pub enum Work {
     /// Carry out a request to the admin surface.
     Command {
-        /// Its headers.
+        /// The headers of the request.
         headers: Box<Headers>,
-        /// Its body.
+        /// The body of the request.
         body: Vec<u8>,
     },
     /// Answer a request to the admin surface whose body is larger than [`COMMAND_MAX`].
     RefuseCommand,
     /// Verify a message.
     Verify {
-        /// The rule of its path.
+        /// The rule of the message's path.
         rule: RuleId,
-        /// Its headers.
+        /// The headers of the message.
         headers: Box<Headers>,
-        /// Its body.
+        /// The body of the message.
         body: Vec<u8>,
     },
     /// Take an event.
@@ -87,54 +88,54 @@ pub struct Changes {
     pub set: Option<(String, String)>,
 }
 
-/// What a request is counted as.
+/// The result of a request, as it is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RequestResult {
-    /// On an event route.
+    /// The result of a request on an event route.
     Event(RouteId, EventResult),
-    /// On an inbound path.
+    /// The result of a request on an inbound path.
     Inbound(RuleId, InboundResult),
 }
 
-/// What follows from the end of a request's stream.
+/// Who waited for an answer when the stream of a request ended.
 #[derive(Debug, PartialEq, Eq)]
 pub enum End {
-    /// Its producer waits for the event at this place no longer.
+    /// A producer, who waited for the end of the event at this place.
     Producer(Place),
-    /// Its operator waits for the end of a drain no longer.
+    /// An operator, who waited for the end of a drain.
     Operator,
 }
 
-/// A request. See the module.
+/// The state machine of a request. See the module.
 #[derive(Debug)]
 pub struct Request {
     stream: u32,
     state: RequestState,
-    /// Headers of the client's that say what only the gateway may say: that the request was verified.
+    /// The names of the client's headers that say what only the gateway may say: that the request was verified.
     claims: Vec<String>,
-    /// It was verified, and is with the application.
+    /// The ticket of a verified message that is with the application.
     ticket: Option<Ticket>,
 }
 
 #[derive(Debug)]
 enum RequestState {
-    /// Not looked at yet, or let on.
+    /// The request was not looked at yet, or was let on.
     Passing,
-    /// Its body is coming; so many bytes of it are here.
+    /// The body is coming: `size` bytes of it are here.
     Collecting { kind: Collected, headers: Box<Headers>, size: usize },
-    /// Its headers are being changed; it is counted as this once they are.
+    /// The headers are being changed; once they are, the request is counted as this.
     Changing(Option<(RuleId, InboundResult)>),
-    /// The engine has it.
+    /// The engine has the request.
     Working,
     /// An operator waits for the end of a drain.
     Draining,
-    /// Its producer waits for the end of the event at this place.
+    /// The producer waits for the end of the event at this place.
     Waiting(Place),
-    /// It was answered.
+    /// The request was answered.
     Answered,
 }
 
-/// What a request is whose body is coming.
+/// The kind of a request whose body is coming.
 #[derive(Debug)]
 enum Collected {
     Command,
@@ -143,17 +144,17 @@ enum Collected {
 }
 
 impl Request {
-    /// A request on this stream that nothing is known of.
+    /// A new request on this stream.
     pub fn new(stream: u32) -> Self {
         Self { stream, state: RequestState::Passing, claims: Vec::new(), ticket: None }
     }
 
-    /// Its stream.
+    /// The stream of the request.
     pub fn stream(&self) -> u32 {
         self.stream
     }
 
-    /// Its headers are here; `is_end`: that is all of it.
+    /// Handles the headers; `is_end`: the request has nothing behind them.
     pub fn handle_headers(&mut self, rules: &RequestRules<'_>, mut headers: Headers, is_end: bool) -> Step {
         if rules.admin.is_some_and(|admin| below(admin, headers.text(":path")).is_some()) {
             return self.collect(rules, Collected::Command, headers, is_end);
@@ -161,7 +162,7 @@ impl Request {
         if rules.inbound.is_empty() {
             return self.sort(rules, headers, None, is_end);
         }
-        // Every request has a method: its headers could not be read, and its path may be an inbound one.
+        // Every request has a method: without one the headers could not be read, and the path may be an inbound one.
         if headers.get(":method").is_none() {
             return self.reply(unavailable(), None);
         }
@@ -172,13 +173,14 @@ impl Request {
             Path::Free => self.sort(rules, headers, None, is_end),
             Path::Of(rule) => self.guard(rules, rule, headers, is_end),
             Path::Unclear => {
-                let detail = "a path with '..' in it may be one of those that are guarded";
+                let detail =
+                    "the path may be read as one that is guarded; expected its plain form, such as /webhooks/partner";
                 self.reply(Answer::bad_request(detail), None)
             }
         }
     }
 
-    /// More of its body is here: `size` bytes in all; `is_end`: that is all of it.
+    /// Handles more of the body: `size` bytes of it are here in all; `is_end`: that is the whole body.
     pub fn handle_data(&mut self, rules: &RequestRules<'_>, size: usize, is_end: bool) -> Step {
         let RequestState::Collecting { kind, size: known, .. } = &mut self.state else { return self.rest() };
         *known = size;
@@ -189,7 +191,7 @@ impl Request {
         if is_end { Step::ReadBody(size) } else { Step::Pause }
     }
 
-    /// Its trailers are here: over HTTP/2 nothing else ends a body that has some.
+    /// Handles the trailers: over HTTP/2 nothing else ends a body that has some.
     pub fn handle_trailers(&mut self) -> Step {
         match self.state {
             RequestState::Collecting { size, .. } => Step::ReadBody(size),
@@ -197,14 +199,14 @@ impl Request {
         }
     }
 
-    /// Its body was read; `None`: it could not be.
+    /// Handles the body that was read; `None`: it could not be read.
     pub fn handle_body(&mut self, rules: &RequestRules<'_>, body: Option<Vec<u8>>) -> Step {
         let RequestState::Collecting { kind, headers, .. } = std::mem::replace(&mut self.state, RequestState::Working)
         else {
             return self.reply(unavailable(), None);
         };
         match (kind, body) {
-            // What cannot be read is no command.
+            // A body that could not be read counts as empty.
             (Collected::Command, body) => Step::Work(Work::Command { headers, body: body.unwrap_or_default() }),
             (Collected::Message(rule), Some(body)) => Step::Work(Work::Verify { rule, headers, body }),
             (Collected::Message(rule), None) => {
@@ -218,7 +220,7 @@ impl Request {
         }
     }
 
-    /// A message was verified, or not. One that was goes on, or is an event.
+    /// Handles the verdict on a message. A message that was verified goes on, or is an event; any other is answered.
     pub fn handle_verdict(
         &mut self,
         rules: &RequestRules<'_>,
@@ -237,7 +239,7 @@ impl Request {
         self.sort(rules, headers, Some((id, verdict.result, body)), true)
     }
 
-    /// The engine has taken an event, or not: the answer, or the place of the event whose end brings it.
+    /// Handles the engine's reply to an event: the answer, or the place of the event whose end brings the answer.
     pub fn handle_reply(&mut self, answer: Result<Answer, Place>) -> Step {
         match answer {
             Ok(answer) => self.reply(answer, None),
@@ -248,7 +250,7 @@ impl Request {
         }
     }
 
-    /// The engine has carried out a command: its answer; `None`: that comes later.
+    /// Handles the engine's answer to a command; `None`: the answer comes at the end of a drain.
     pub fn handle_command_done(&mut self, answer: Option<Answer>) -> Step {
         match answer {
             Some(answer) => self.reply(answer, None),
@@ -259,7 +261,8 @@ impl Request {
         }
     }
 
-    /// Its headers were changed, or could not be: then it does not go on.
+    /// Handles the end of a change of the headers: if they could not be changed (`is_done` is false), the request does
+    /// not go on.
     pub fn handle_changed(&mut self, is_done: bool) -> Step {
         let RequestState::Changing(verified) = self.state else { return self.rest() };
         if is_done {
@@ -269,20 +272,22 @@ impl Request {
         self.reply(unavailable(), verified.map(|(rule, _)| RequestResult::Inbound(rule, InboundResult::Unavailable)))
     }
 
-    /// The application has answered with this status, or the gateway has: what ends with it, and whether the message is
-    /// taken.
+    /// Handles the status of the response, from the application or from the gateway. Returns the ticket of the message,
+    /// which ends, and whether the application has taken the message: by a 2xx.
     pub fn handle_response(&mut self, status: u16) -> Option<(Ticket, bool)> {
         self.ticket.take().map(|ticket| (ticket, (200..300).contains(&status)))
     }
 
-    /// Is a response's status worth reading ([`handle_response`](Self::handle_response))?
+    /// Whether a response's status is worth reading, for [`handle_response`](Self::handle_response).
     pub fn wants_response(&self) -> bool {
         self.ticket.is_some()
     }
 
-    /// Its stream is over, answered or left by its client: what ends with it, as of [`handle_response`](Self::handle_response).
+    /// Handles the end of the stream, which was answered or left by its client. Returns the ticket of the message,
+    /// which ends, with whether the message is taken, as [`handle_response`](Self::handle_response) does; and who
+    /// waited for an answer.
     pub fn handle_end(&mut self) -> (Option<(Ticket, bool)>, Option<End>) {
-        // An event that was kept goes on without its sender.
+        // A message that became an event, which is kept, is taken: the event goes on without its sender.
         let is_taken = matches!(self.state, RequestState::Waiting(_));
         let end = match self.state {
             RequestState::Waiting(place) => Some(End::Producer(place)),
@@ -292,7 +297,7 @@ impl Request {
         (self.ticket.take().map(|ticket| (ticket, is_taken)), end)
     }
 
-    /// Its path is one of this rule's.
+    /// Guards a request on a path of this rule: collects it, unless its method is not one of the rule's.
     fn guard(&mut self, rules: &RequestRules<'_>, id: RuleId, headers: Headers, is_end: bool) -> Step {
         let Some(rule) = rules.inbound.get(id.0) else { return self.reply(unavailable(), None) };
         let method = headers.text(":method");
@@ -303,7 +308,8 @@ impl Request {
         self.collect(rules, Collected::Message(id), headers, is_end)
     }
 
-    /// Is it an event? One that was verified has its body, and what it is counted as if it goes on.
+    /// Decides whether a request is an event. `verified` is of a message that was verified: its rule, the result that
+    /// is counted if it goes on, and its body.
     fn sort(
         &mut self,
         rules: &RequestRules<'_>,
@@ -321,7 +327,8 @@ impl Request {
         }
     }
 
-    /// It goes on, without what only the gateway may say, and with what the gateway says.
+    /// Lets a request go on: without the client's headers that say that it was verified, and with the gateway's header,
+    /// if it was.
     fn let_on(&mut self, rules: &RequestRules<'_>, verified: Option<(RuleId, InboundResult)>) -> Step {
         let rule = verified.and_then(|(rule, _)| rules.inbound.get(rule.0));
         let set = rule.map(|rule| (rule.header.clone(), rule.name.clone()));
@@ -333,7 +340,7 @@ impl Request {
         Step::Change(Changes { remove, set })
     }
 
-    /// Waits for its body, unless that is announced as too large or there is none.
+    /// Waits for the body, unless it is announced as too large or there is none.
     fn collect(&mut self, rules: &RequestRules<'_>, kind: Collected, headers: Headers, is_end: bool) -> Step {
         let announced: Option<u64> = headers.text("content-length").parse().ok();
         let is_command = matches!(kind, Collected::Command);
@@ -356,7 +363,7 @@ impl Request {
         self.reply(Answer::too_large(limit), Some(count))
     }
 
-    /// All of an event is here.
+    /// Takes an event, all of which is here.
     fn take(
         &mut self,
         rules: &RequestRules<'_>,
@@ -371,7 +378,7 @@ impl Request {
             Ok(key) => key,
             Err(detail) => return self.reply(Answer::bad_request(detail), refused),
         };
-        // Where it is absent the event's id decides: an event without the header is sampled too.
+        // Where the rollout key is absent the event's id decides: an event without the header is sampled too.
         let source = Source { captures, headers, body: &body };
         let rollout_key = rules.rollout_key.and_then(|key| key.render(&source).ok());
         match event(route, captures, headers, body) {
@@ -388,13 +395,14 @@ impl Request {
         Step::Reply(answer, count)
     }
 
-    /// What changes nothing.
+    /// The step that changes nothing: a request that is let on continues, any other is held.
     fn rest(&self) -> Step {
         if matches!(self.state, RequestState::Passing) { Step::Continue(None) } else { Step::Pause }
     }
 }
 
-/// Splits a path at the admin surface's: what follows it, and the query; `None` where it is another's.
+/// Splits a path at the prefix of the admin surface: what follows the prefix, and the query; `None` where the path is
+/// not one of the admin surface's.
 pub fn below<'a>(admin: &str, path: &'a str) -> Option<(&'a str, &'a str)> {
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
     let rest = path.strip_prefix(admin)?;

@@ -1,4 +1,4 @@
-//! The routes: which requests are events, and what is made of them.
+//! The routes: which requests are events, and how an event is made of a request.
 
 use std::ops::Deref;
 use std::time::Duration;
@@ -11,15 +11,15 @@ use crate::path::{PathPattern, Router};
 /// A rule that says which requests are events (mode `dispatch`).
 #[derive(Debug)]
 pub struct Route {
-    /// The label in metrics and the scope of idempotency keys.
+    /// The name of the route: its label in metrics, and a part of the scope of idempotency keys.
     pub name: String,
     /// The methods that make an event, upper case.
     pub methods: Vec<String>,
     /// Headers that must all equal these values; names in lower case.
     pub headers: Vec<(String, String)>,
-    /// Gives the event type.
+    /// The template of the event type.
     pub event: Template,
-    /// What is sent.
+    /// The payload: what is sent.
     pub payload: Payload,
     /// When the producer is answered.
     pub ack: Ack,
@@ -29,14 +29,14 @@ pub struct Route {
     pub idempotency_scope: Option<String>,
 }
 
-/// What of an event is sent.
+/// The payload of an event: what is sent of its request.
 #[derive(Debug)]
 pub enum Payload {
     /// The exact bytes received.
     Raw,
-    /// `{"event":..,"data":<body>,"metadata":{..}}`.
+    /// An envelope, `{"event":..,"data":<body>,"metadata":{..}}`.
     Envelope {
-        /// Sorted by name, so that the same event always gives the same bytes.
+        /// The metadata, sorted by name, so that the same event always gives the same bytes.
         metadata: Vec<(String, MetadataValue)>,
     },
 }
@@ -57,24 +57,24 @@ pub enum Ack {
     Accepted,
     /// When every delivery has ended, or after `timeout`.
     Delivered {
-        /// After this the answer is 202 with `pending`; delivery goes on.
+        /// The time after which the answer is 202 with `pending`; delivery goes on.
         timeout: Duration,
     },
 }
 
-/// What a request is to the routes.
+/// The result of a search for the route of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Selection {
-    /// No event: it passes through untouched.
+    /// No route matches: the request passes through untouched.
     NoRoute,
-    /// Path and headers are those of an event, the method is not.
+    /// Routes match by path and headers, and none of them by method.
     MethodNotAllowed {
-        /// The methods that would be, in the order of the config.
+        /// The methods of these routes, in the order in which the routes are looked at.
         allow: Vec<String>,
     },
-    /// An event.
+    /// A route matches: the request is an event.
     Event {
-        /// Its route.
+        /// The route.
         route: RouteId,
         /// What the captures of the route's path matched, percent-decoded, in the order of the path.
         captures: Vec<String>,
@@ -84,13 +84,13 @@ pub enum Selection {
 /// The routes of a configuration.
 #[derive(Debug, Default)]
 pub struct Routes {
-    /// In the order of the config.
+    /// The routes, in the order of the config.
     list: Vec<Route>,
-    /// Finds the routes of a path.
+    /// The router, which finds the routes of a path.
     router: Router,
 }
 
-/// All of them, in the order of the config.
+/// Gives all routes, in the order of the config.
 impl Deref for Routes {
     type Target = [Route];
 
@@ -106,7 +106,8 @@ impl Routes {
         Self { list: routes.into_iter().map(|(route, _)| route).collect(), router }
     }
 
-    /// The first route, of the most specific pattern that matches the path, whose headers and method the request has.
+    /// Selects the route of a request: the first whose path, headers and method match. Routes with a more specific
+    /// pattern go first; routes with one pattern go in the order of the config.
     pub fn select(&self, path: &str, method: &str, headers: &Headers) -> Selection {
         let mut allow: Vec<String> = Vec::new();
         for candidate in self.router.lookup(path) {

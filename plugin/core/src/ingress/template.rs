@@ -1,11 +1,12 @@
-//! Text with placeholders that a request fills: `order.{event}`, `{header:x-tenant-id}`, `{body:/event}`.
+//! Templates: text with placeholders that a request fills, such as `order.{event}`, `{header:x-tenant-id}` and
+//! `{body:/event}`.
 
 use std::fmt;
 
 use crate::headers::{self, Headers};
 use crate::json::{BodyFault, PointedAt, Pointer, quoted};
 
-/// Text with placeholders.
+/// A template: text with placeholders.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template(Vec<TemplatePart>);
 
@@ -19,7 +20,7 @@ enum TemplatePart {
     Body(Pointer),
 }
 
-/// What fills a template.
+/// The parts of a request that fill a template.
 #[derive(Clone, Copy, Debug)]
 pub struct Source<'a> {
     /// What the captures of the route's path matched, in the order of the path.
@@ -63,8 +64,8 @@ impl fmt::Display for Absent {
 }
 
 impl Template {
-    /// Parses a template for a route whose path has these captures. The error says what is wrong and quotes at most
-    /// the placeholder.
+    /// Parses a template for a route whose path has these captures. The error says what is wrong, and quotes no more of
+    /// the text than a placeholder.
     pub fn parse(text: &str, captures: &[String]) -> Result<Self, String> {
         let mut parts = Vec::new();
         let mut rest = text;

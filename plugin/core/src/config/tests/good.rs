@@ -125,7 +125,7 @@ fn every_limit_has_its_effect() {
     assert_eq!(good(&full()).limits, expected);
 }
 
-/// An event goes to the endpoints that subscribe and that its route feeds.
+/// An event goes to the endpoints that subscribe to its type and that its route feeds.
 #[test]
 fn event_goes_to_subscribed_endpoints_its_route_feeds() {
     let mut config = full();

@@ -1,65 +1,65 @@
-//! A bucket of the table, as it stands in shared data: a head, and entries of 16 bytes, packed by hand. Unlike the
-//! [records](crate::store::Record) it is not taken apart for every request: an entry is found and changed in place, and its
-//! fixed size bounds the memory of the table.
+//! A bucket of the replay table, as it stands in shared data: a head, and entries of 16 bytes, packed by hand. Unlike
+//! the [records](crate::store::Record) a bucket is not taken apart for every request: an entry is found and changed in
+//! place, and its fixed size bounds the memory of the table.
 
 use crate::store::StoreError;
 use crate::store::keys::Stored;
 
-/// Bytes of an entry.
+/// The size of an entry, in bytes.
 pub const ENTRY: usize = 16;
 
-/// Bytes before the entries: [`VERSION`], and the number of the last claim that began in the bucket.
+/// The size of the head, in bytes: [`VERSION`], and the number of the last claim that began in the bucket.
 const HEAD: usize = 3;
 
-/// The format of a bucket, its first byte.
+/// The version of the format, the first byte of a bucket.
 pub const VERSION: u8 = 1;
 
-/// Tells a claim from all others, in 64 bits: the second from which it counts, the bucket of its first mark, and its number
-/// there, which comes again after 65,536 claims in that bucket.
+/// The id of a claim, which tells it from all others, in 64 bits: the second from which the claim counts, the bucket of
+/// its first mark, and its number in that bucket, which comes again after 65,536 claims there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Id(u64);
 
 impl Id {
-    /// An id of these three.
+    /// The id of these three parts.
     pub fn new(second: u64, bucket: u32, number: u16) -> Self {
         Self(second << 32 | u64::from(bucket) << 16 | u64::from(number))
     }
 
-    /// The second from which it counts.
+    /// The second from which the claim counts.
     pub fn second(self) -> u64 {
         self.0 >> 32
     }
 
-    /// The bucket of its first mark.
+    /// The number of the bucket of the claim's first mark.
     pub fn bucket(self) -> u32 {
         self.0 as u32 >> 16
     }
 }
 
-/// What an entry is to the message of its claim.
+/// The kind of an entry: what it says of the message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EntryKind {
-    /// The application has taken it.
+    /// The application has taken the message.
     Done = 0,
-    /// It is with the application.
+    /// The message is with the application.
     Claimed = 1,
-    /// It leads to the one entry with the same id, in the bucket that this names, that is `Done` or `Claimed`.
+    /// The entry leads to the one with the same id that is `Done` or `Claimed`, in the bucket that the id names.
     See = 2,
 }
 
-/// An entry has its kind in the two highest bits of the number that holds its mark.
+/// The place of an entry's kind: the two highest bits of the number that holds its mark.
 const KIND: u32 = 62;
 /// The bits of a mark that are kept.
 pub const MARK: u64 = u64::MAX >> (u64::BITS - KIND);
 
-/// What a bucket holds of a mark.
+/// An entry: what a bucket holds of a mark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReplayEntry {
     /// The mark.
     pub mark: u64,
-    /// What it is to the message.
+    /// The kind of the entry.
     pub kind: EntryKind,
-    /// The claim that the message was given.
+    /// The id of the message's claim.
     pub id: Id,
 }
 
@@ -85,8 +85,8 @@ impl ReplayEntry {
     }
 }
 
-/// A bucket as it is stored: its head, and its entries, in no order. They are looked through and changed in place: to take
-/// them apart would cost more than all else.
+/// A bucket as it is stored: a head, and entries in no order. The entries are looked through and changed in place: to
+/// take them apart would cost more than all else.
 pub struct ReplayBucket(Vec<u8>);
 
 impl Stored for ReplayBucket {
@@ -94,7 +94,7 @@ impl Stored for ReplayBucket {
 }
 
 impl ReplayBucket {
-    /// The bucket in these bytes; one that was never written is empty.
+    /// The bucket in these bytes; a bucket that was never written is empty.
     ///
     /// # Errors
     /// [`StoreError::UnknownFormat`] for what another version wrote.
@@ -111,7 +111,7 @@ impl ReplayBucket {
         self.0
     }
 
-    /// The number of its entries.
+    /// The number of the bucket's entries.
     pub fn len(&self) -> usize {
         self.entries().len()
     }
@@ -120,7 +120,7 @@ impl ReplayBucket {
         self.0.get(HEAD..).unwrap_or_default().as_chunks().0
     }
 
-    /// The number of the next claim that begins in it.
+    /// Counts a claim that begins in the bucket, and returns its number.
     pub fn next_number(&mut self) -> u16 {
         let Some([_, number @ ..]) = self.0.first_chunk_mut::<HEAD>() else { return 0 };
         let next = u16::from_le_bytes(*number).wrapping_add(1);
@@ -133,7 +133,7 @@ impl ReplayBucket {
         self.0.extend(entry.written());
     }
 
-    /// Puts the last entry in the place of this one.
+    /// Removes the entry at this place, which the last entry takes.
     pub fn remove(&mut self, place: usize) {
         let entries = self.0.get_mut(HEAD..).unwrap_or_default().as_chunks_mut::<ENTRY>().0;
         if place < entries.len() {
@@ -143,9 +143,9 @@ impl ReplayBucket {
         }
     }
 
-    /// Removes those that this is true of.
+    /// Removes the entries that `is_over` holds for.
     pub fn forget(&mut self, is_over: impl Fn(ReplayEntry) -> bool) {
-        // From the end: what takes the place of a removed one was looked at.
+        // From the end: the entry that takes the place of a removed one was looked at already.
         for place in (0..self.len()).rev() {
             if self.entries().get(place).is_some_and(|entry| is_over(ReplayEntry::read(entry))) {
                 self.remove(place);
@@ -153,7 +153,7 @@ impl ReplayBucket {
         }
     }
 
-    /// The entry that this is true of, and its place.
+    /// The first entry that `is_it` holds for, and its place.
     pub fn find(&self, mut is_it: impl FnMut(ReplayEntry) -> bool) -> Option<(usize, ReplayEntry)> {
         self.entries().iter().map(ReplayEntry::read).enumerate().find(|(_, entry)| is_it(*entry))
     }

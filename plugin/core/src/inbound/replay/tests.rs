@@ -1,4 +1,4 @@
-//! A message is seen once, whoever claims it when.
+//! Tests of the replay table: a message is seen once, whoever claims it, and whenever.
 
 use std::collections::BTreeSet;
 
@@ -54,7 +54,7 @@ impl Case {
     }
 }
 
-/// A message is in progress until it is done and then so for its time.
+/// A message is in progress until it is done, and then done for its time.
 #[test]
 fn message_is_in_progress_then_done_for_its_time() {
     let mut case = Case::new(1000);
@@ -90,7 +90,7 @@ fn either_mark_alone_is_the_message() {
     }
 }
 
-/// A message that was signed afresh and told apart by its id is known by that signature too.
+/// A message that was signed afresh, and recognised by its id, is known by the new signature too.
 #[test]
 fn new_signature_of_a_known_id_is_remembered_too() {
     let mut case = Case::new(1000);
@@ -102,7 +102,7 @@ fn new_signature_of_a_known_id_is_remembered_too() {
     for again in [[2, 7], [3, 7]] {
         assert_eq!(case.claim(4, &again), Seen::Done);
     }
-    // What the other one was not taken for is free with it.
+    // When the other message is not taken, the marks that lead to it are free as well.
     let claim = case.granted(5, &[11, 19]);
     assert_eq!(case.claim(6, &[12, 19]), Seen::InProgress);
     case.release(claim);
@@ -130,10 +130,10 @@ fn a_mark_that_pointed_to_a_message_that_was_not_taken_is_free() {
     assert_eq!(case.claim(3, &[1]), Seen::Done);
 }
 
-/// A mark that pointed to a message that was not taken does not point to the next one.
+/// A mark that led to a message that was not taken does not lead to the next one.
 #[test]
 fn mark_of_a_released_message_is_not_the_next_ones() {
-    // One bucket, and all in one second.
+    // The table is one bucket, and all happens in one second.
     let mut case = Case::new(30);
     let claim = case.granted(0, &[1, 9]);
     assert_eq!(case.claim(0, &[2, 9]), Seen::InProgress);
@@ -145,7 +145,7 @@ fn mark_of_a_released_message_is_not_the_next_ones() {
     assert_eq!(case.claim(0, &[2]), Seen::Done);
 }
 
-/// A claim whose worker died lapses and its late end changes nothing.
+/// A claim whose worker died lapses, and its late end changes nothing.
 #[test]
 fn dead_workers_claim_lapses_and_its_late_end_is_ignored() {
     let mut case = Case::new(1000);
@@ -190,7 +190,7 @@ fn each_bucket_of_the_largest_table_has_a_number_of_its_own() {
     assert!(table(CAPACITY_MAX).buckets <= u32::from(u16::MAX) + 1);
 }
 
-/// A small table holds as many as it says and frees what is forgotten.
+/// A small table holds as many messages as it says, and frees the room of those that are forgotten.
 #[test]
 fn small_table_holds_its_capacity_and_frees_the_forgotten() {
     let mut case = Case::new(3);
@@ -228,7 +228,7 @@ fn a_table_of_another_version_is_left_alone_and_nothing_passes() {
     assert_eq!(case.table.claim(&mut case.store, at(0), &vec![1]), Err(StoreError::Host(10)));
 }
 
-/// A number as a hash would give it: whoever signs does not choose its bits (the finaliser of SplitMix64).
+/// A number such as a hash gives, whose bits no signer chooses: the finaliser of SplitMix64.
 fn mixed(number: u64) -> u64 {
     let number = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let number = (number ^ number >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -236,7 +236,8 @@ fn mixed(number: u64) -> u64 {
     number ^ number >> 31
 }
 
-/// 250,000 messages of a signature and an id, as many a second as make 100,000 at any time. Prints what the table took.
+/// 250,000 messages of a signature and an id, in such a pace that 100,000 are remembered at any time. Prints what the
+/// table took.
 #[test]
 fn large_table_forgets_no_message_too_early() {
     const MESSAGES: u64 = 250_000;
@@ -247,11 +248,11 @@ fn large_table_forgets_no_message_too_early() {
     for n in 0..MESSAGES {
         let claim = case.granted(second(n), &marks(n));
         case.commit(claim);
-        // One that came at any time before, by its signature or by its id.
+        // A message that came at any time before is known by its signature or by its id.
         let earlier = (n * 7919) % (n + 1);
         if second(n) - second(earlier) < 900 {
             let [signature, id] = marks(earlier);
-            // Now and then with another id or signature, which takes an entry of its own.
+            // Now and then it comes with another id or signature, which takes an entry of its own.
             let other = mixed(!n);
             let again = match n % 256 {
                 0 => vec![signature, other],
@@ -274,19 +275,19 @@ fn large_table_forgets_no_message_too_early() {
     }
 }
 
-/// Of two workers that begin in one bucket at once neither takes the others claim for its own.
+/// Of two workers that begin in one bucket at once neither takes the other's claim for its own.
 #[test]
 fn racing_claims_in_one_bucket_are_not_confused() {
     let table = table(30);
     let mut meddle = |store: &mut MemoryStore| {
         assert!(matches!(table.claim(store, at(1), &vec![1, 9]), Ok(Seen::Never(_))));
     };
-    // Between its read and its write.
+    // The other worker acts between the read and the write of this one.
     let mut meddled = Meddled { store: MemoryStore::default(), calls_left: 1, meddle: Some(&mut meddle) };
     assert_eq!(table.claim(&mut meddled, at(1), &vec![9]), Ok(Seen::InProgress));
 }
 
-/// Shared data in which another worker acts just before the call of a number.
+/// Shared data in which another worker acts once, just before a certain call.
 struct Meddled<'a> {
     store: MemoryStore,
     calls_left: u32,
@@ -317,8 +318,8 @@ impl SharedStore for Meddled<'_> {
 }
 
 proptest! {
-    /// One worker's claim falls at any moment of another's; either may have the whole of the message or a mark of it, and
-    /// before them a third one may have given the message back or not.
+    /// One worker's claim falls at any moment of another's. Either worker may have the whole message or one mark of it,
+    /// and a third worker may have claimed and released the message before them.
     #[test]
     fn of_two_workers_with_one_message_one_gets_it(
         moment in 0u32..12, mine in 0usize..6, theirs in 0usize..6, before in prop::option::of(0usize..6),
@@ -367,7 +368,7 @@ proptest! {
                 }
                 seen => {
                     prop_assert!(known && seen == Seen::Done, "{:?}", seen);
-                    // The message of the id is known by this signature from now on.
+                    // The message with that id is known by this signature, too, from now on.
                     let other = done.iter_mut().find(|(_, other)| other.contains(&(100 + id)));
                     if let (Some((_, other)), false) = (other, is_signature_known) {
                         other.insert(signature);

@@ -1,6 +1,6 @@
 //! A hundred thousand changed requests: none goes on unless it is the same message.
 //!
-//! **The same message** is one whose parts that are signed are those of one that a sender signed and the application has
+//! **The same message** is one whose signed parts are those of a message that a sender signed and the application has
 //! not taken: the body, byte for byte; the timestamp, digit for digit, in every scheme but `github`; and the id in
 //! `standard`. `host-tests/tests/it/mutations.rs` sends some through the built filter.
 
@@ -23,10 +23,10 @@ const ASYMMETRIC: &str = "asymmetric";
 const SHARED: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const PRIVATE: &str = "whsk_6Xb/dCcHpPea21PS1N9VY/NZW723CEc77N4rJCubMbfVKIDij2HKpMKkioLlX0dRqSKJp4AJ6p9lMicMFs6Kvg==";
 const PUBLIC: &str = "whpk_1SiA4o9hyqTCpIqC5V9HUakiiaeACeqfZTInDBbOir4=";
-/// Of each scheme: some that the application has taken, and as many that it has not.
+/// The number of messages of each scheme: the application has taken half of them, and not the others.
 const MESSAGES: usize = 6;
 
-/// The rule, then id, timestamp and body as far as they are signed.
+/// The signed parts of a message: the rule, then id, timestamp and body, as far as they are signed.
 type Signed = (usize, Vec<u8>, Vec<u8>, Vec<u8>);
 
 #[derive(Clone, Debug)]
@@ -84,7 +84,7 @@ fn config() -> Config {
     config::parse(config.to_string().as_bytes(), &|_| None).unwrap()
 }
 
-/// Signed requests, by rule; no two of a rule at the same second.
+/// Signed requests, by rule; no two requests of a rule were signed at the same second.
 fn requests(config: &Config) -> Vec<Vec<Request>> {
     let signed = |rule: usize, number: usize| {
         let body = json!({"id": format!("evt_{number}"), "amount": 42}).to_string().into_bytes();
@@ -101,7 +101,7 @@ fn requests(config: &Config) -> Vec<Vec<Request>> {
         };
         let headers = attempt_headers(&config.endpoints[rule], "agent", &attempt);
         let headers = headers.into_iter().map(|(name, value)| (name.to_owned(), Cow::into_owned(value)));
-        // A change of the others changes nothing.
+        // Only the headers that a scheme reads: a change of any other changes nothing.
         let of_scheme = |(name, _): &(String, Vec<u8>)| {
             ["signature", "timestamp", "delivery", "webhook-id"].iter().any(|part| name.contains(part))
         };
@@ -110,7 +110,7 @@ fn requests(config: &Config) -> Vec<Vec<Request>> {
     (0..SCHEMES.len()).map(|rule| (0..MESSAGES).map(|number| signed(rule, number)).collect()).collect()
 }
 
-/// Changes one thing of a request, with another one of any scheme at hand.
+/// Changes one thing of a request, for which parts of another request, of any scheme, may be used.
 fn change(request: &mut Request, other: &Request, rng: &mut Rng) {
     let taken = rng.usize(..other.headers.len());
     let (name, value) = other.headers[taken].clone();
@@ -131,7 +131,7 @@ fn change(request: &mut Request, other: &Request, rng: &mut Rng) {
     }
 }
 
-/// Changes some bytes, with others at hand.
+/// Changes some bytes, for which other bytes may be used.
 fn edit(bytes: &mut Vec<u8>, other: &[u8], rng: &mut Rng) {
     let at = rng.usize(..=bytes.len());
     let separator: &[u8] = if rng.bool() { b"," } else { b" " };
@@ -172,7 +172,7 @@ fn changed_request_passes_only_as_the_same_message() {
     let mut rng = Rng::with_seed(15);
     let (mut the_same, mut duplicates) = (0, 0);
     for _ in 0..MUTANTS {
-        // What costs most is tried least.
+        // The last scheme, whose signatures cost most, is tried least.
         let rule = if rng.u8(..20) == 0 { SCHEMES.len() - 1 } else { rng.usize(..SCHEMES.len() - 1) };
         let others = if rng.bool() { rule } else { rng.usize(..SCHEMES.len()) };
         let other = rng.choice(&requests[others]).unwrap();
@@ -187,6 +187,6 @@ fn changed_request_passes_only_as_the_same_message() {
         the_same += usize::from(goes_on);
         assert!(!goes_on || request.signed().is_some_and(|signed| open.contains(&signed)), "{request:?}");
     }
-    // Otherwise it would show little: some changes leave the message what it was.
+    // Otherwise the test would show little: some changes leave the message what it was.
     assert!(the_same > MUTANTS / 100 && duplicates > MUTANTS / 100, "{the_same}, {duplicates}");
 }

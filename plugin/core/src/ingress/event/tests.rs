@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::config::{Config, parse};
 
-/// One route whose path is `/events/{event}`, with these keys more.
+/// A configuration with one route, whose path is `/events/{event}`; `route` are further keys of it.
 fn config(route: Value) -> Config {
     let mut whole = json!({
         "routes": [{"name": "r", "match": {"path": "/events/{event}"}, "event": "{event}"}],
@@ -80,7 +80,7 @@ fn an_event_type_that_is_none_is_refused_without_being_shown() {
     assert!(make(json!({}), &"x".repeat(128), &[], b"").is_ok());
 }
 
-/// A trace context is carried and what Envoy would refuse is not.
+/// A trace context is carried, unless Envoy would refuse the headers.
 #[test]
 fn trace_context_is_carried_unless_envoy_would_refuse_it() {
     let headers = |event: Event| (event.content_type, event.traceparent, event.tracestate);

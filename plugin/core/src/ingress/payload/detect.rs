@@ -1,11 +1,11 @@
-//! Personal data in text: e-mail addresses, IP addresses, phone numbers, payment cards.
+//! The detectors of personal data in text: e-mail addresses, IP addresses, phone numbers, payment cards.
 //!
-//! One pass over bytes, without tables or expressions: each byte that can begin or divide a finding (`@`, `:`, `+`, `(`, a
-//! digit) asks the detector for it. A detector looks at a bounded stretch around that byte (an e-mail address 512 bytes,
-//! the others less than 64), so the work is linear in the text. Bytes that are not UTF-8 are no part of a finding, or
-//! stand for letters in an e-mail address.
+//! One pass over bytes, without tables or expressions: at each byte that can begin or divide a finding (`@`, `:`, `+`,
+//! `(`, a digit) the detector for that byte is asked. A detector looks at a bounded stretch around the byte (an e-mail
+//! address 512 bytes, the others less than 64), so the work is linear in the text. Bytes that are not ASCII are no part
+//! of a finding, but for an e-mail address, where they stand for letters.
 //!
-//! What is found must be worth refusing an event for. So each detector asks for a form that ids, versions, times, hashes
+//! A finding must be worth refusing an event for. So each detector asks for a form that ids, versions, times, hashes
 //! and amounts do not have, and for ends that are no part of a longer word. What that leaves out on purpose: numbers
 //! without `+` or separators are no phone numbers, card numbers begin as those of an issuer do, `1.2.3.4` behind `v`,
 //! `version` or `Product/` is a version.
@@ -16,7 +16,7 @@ mod email;
 mod ip;
 mod number;
 
-/// What was found.
+/// The kind of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum DataKind {
@@ -37,10 +37,10 @@ pub enum DataKind {
 }
 
 impl DataKind {
-    /// All of them.
+    /// All kinds.
     pub const ALL: [Self; 7] = [Self::Email, Self::Ipv4, Self::Ipv6, Self::Phone, Self::Card, Self::Key, Self::String];
 
-    /// The label `kind` of `gatepost_payload_findings_total`.
+    /// The value of the label `kind` of `gatepost_payload_findings_total`.
     pub fn label(self) -> &'static str {
         match self {
             Self::Email => "email",
@@ -54,27 +54,27 @@ impl DataKind {
     }
 }
 
-/// Which of the detectors are used: a bit for each kind.
+/// A set of kinds, a bit for each: which detectors are used, or what they found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DataKinds(u8);
 
 impl DataKinds {
-    /// None.
+    /// The empty set.
     pub const NONE: Self = Self(0);
 
-    /// These and one more.
+    /// The set and one kind more.
     #[must_use]
     pub fn with(self, kind: DataKind) -> Self {
         Self(self.0 | 1 << kind as u8)
     }
 
-    /// These without one.
+    /// The set without a kind.
     #[must_use]
     pub fn without(self, kind: DataKind) -> Self {
         Self(self.0 & !(1 << kind as u8))
     }
 
-    /// Is it one of them?
+    /// Whether a kind is in the set.
     pub fn has(self, kind: DataKind) -> bool {
         self.0 & 1 << kind as u8 != 0
     }
@@ -107,7 +107,7 @@ pub fn kinds(text: &[u8], wanted: DataKinds) -> DataKinds {
     found
 }
 
-/// What is looked at: nothing before `from` is seen again, as it is part of a finding.
+/// The text that is looked at. Nothing before `from` is seen again, as it is part of an earlier finding.
 struct Text<'a> {
     bytes: &'a [u8],
     from: usize,
@@ -120,7 +120,7 @@ impl Text<'_> {
         };
         match self.at(at) {
             b'@' => ask(DataKind::Email, |text, at| text.email(at, 1)),
-            // `@` and `+` in a URL or a form.
+            // `@` and `+`, percent-encoded as in a URL or a form.
             b'%' => match (self.at(at + 1), self.at(at + 2)) {
                 (b'4', b'0') => ask(DataKind::Email, |text, at| text.email(at, 3)),
                 (b'2', b'b' | b'B') => ask(DataKind::Phone, |text, at| text.international(at, 3)),
@@ -141,23 +141,23 @@ impl Text<'_> {
         self.bytes.get(at).copied().unwrap_or(0)
     }
 
-    /// The byte before; 0 at the beginning.
+    /// The byte before this place; 0 at the beginning.
     fn before(&self, at: usize) -> u8 {
         if at > self.from { self.at(at - 1) } else { 0 }
     }
 
-    /// How many bytes from here are so, up to `max`.
+    /// The number of bytes from this place on, up to `max`, for which `is` holds without a break.
     fn run(&self, from: usize, max: usize, is: fn(&u8) -> bool) -> usize {
         self.bytes.iter().skip(from).take(max).take_while(|byte| is(byte)).count()
     }
 
-    /// How many bytes before this one are so, up to `max`.
+    /// The number of bytes before this place, up to `max`, for which `is` holds without a break.
     fn run_back(&self, from: usize, max: usize, is: fn(&u8) -> bool) -> usize {
         let before = self.bytes.get(self.from..from).unwrap_or_default();
         before.iter().rev().take(max).take_while(|byte| is(byte)).count()
     }
 
-    /// Is what begins here the rest of a longer word, such as `ORD-4155552671` or `1.5`?
+    /// Whether the word that begins here is the rest of a longer one, such as `ORD-4155552671` or `1.5`.
     fn is_continued(&self, start: usize) -> bool {
         match self.before(start) {
             b'-' | b'.' => is_word(self.before(start - 1)),
@@ -166,7 +166,7 @@ impl Text<'_> {
     }
 }
 
-/// A byte that makes what stands beside it part of a longer word.
+/// Whether a byte belongs to a word: a finding beside such a byte would be part of a longer word.
 fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_'
 }

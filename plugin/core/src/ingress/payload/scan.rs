@@ -1,9 +1,9 @@
 //! The walk over a JSON payload: a visitor of serde_json that enters every object and array ([`NextValue`]).
 //!
-//! Keys, strings and the values of denied keys are taken as they are written ([`RawValue`]), since what is redacted is
-//! replaced in place. serde_json does not say where in the payload it is, nor what kind of value comes next. Both can be
-//! seen in the payload: behind what was read last come only white space and punctuation, and then the next key or value
-//! ([`Walk::next`]).
+//! Keys, strings and the values of denied keys are taken as they are written ([`RawValue`]), since redaction replaces
+//! them in place. serde_json does not say where in the payload it is, nor what kind of value comes next. Both can be
+//! seen in the payload: behind the key or value that was read last come only white space and punctuation, and then the
+//! next key or value ([`Walk::next`]).
 
 use std::borrow::Cow;
 use std::fmt;
@@ -18,11 +18,11 @@ use super::text::{redacted, text_of};
 use super::{DataKind, Findings, GuardAction, GuardRules, Inspected, POINTER_BYTES_MAX, REDACTED, is_version_key};
 use crate::json::{self, BodyFault, POINTER_TOKENS_MAX};
 
-/// Looks through a payload. `is_envelope`: it is one of ours, with the producer's body under `data` and its metadata
-/// beside it; the event type is a name, and not looked at.
+/// Looks through a payload. `is_envelope`: the payload is an envelope of the gateway's, with the producer's body under
+/// `data` and the metadata beside it; the event type is a name, and not looked at.
 ///
 /// # Errors
-/// It is JSON that is nested too deep to be looked through.
+/// The payload is JSON that is nested too deep to be looked through.
 pub fn inspect(rules: &GuardRules, payload: &[u8], is_envelope: bool) -> Result<Inspected, BodyFault> {
     let walk = Walk::new(rules, payload);
     if is_envelope {
@@ -47,7 +47,8 @@ fn inspect_text(rules: &GuardRules, payload: &[u8]) -> Inspected {
     Inspected { findings, redacted }
 }
 
-/// Notes what was found in a string: once each kind, and that it may not be there if nothing else is wrong with it.
+/// Notes the kinds of data that were found in a string, each once. `is_misplaced`: the string may not stand here, which
+/// is noted if nothing else was found. Returns whether anything was noted.
 fn note_string(
     findings: &mut Findings,
     kinds: DataKinds,
@@ -64,7 +65,7 @@ fn note_string(
     kinds != DataKinds::NONE
 }
 
-/// An empty string tells nothing, and neither does what was redacted already.
+/// Whether a text tells anything: an empty text does not, nor does one that was redacted already.
 fn is_something(text: &[u8]) -> bool {
     !text.is_empty() && text != REDACTED.as_bytes()
 }
@@ -72,9 +73,9 @@ fn is_something(text: &[u8]) -> bool {
 /// What the nearest key says of a value.
 #[derive(Clone, Copy, Default)]
 struct Context {
-    /// It is one of `allow`: strings may stand here.
+    /// The key is one of `allow`: strings may stand here.
     is_allowed: bool,
-    /// The value is a version.
+    /// The key says that the value is a version.
     is_version: bool,
 }
 
@@ -86,7 +87,7 @@ enum PathToken<'a> {
     Masked,
 }
 
-/// An envelope's parts that are looked through.
+/// The parts of an envelope that are looked through.
 #[derive(Deserialize)]
 struct Envelope<'a> {
     #[serde(borrow)]
@@ -98,13 +99,13 @@ struct Envelope<'a> {
 struct Walk<'a> {
     rules: &'a GuardRules,
     payload: &'a [u8],
-    /// How far it was read.
+    /// The number of bytes of the payload that were read.
     at: usize,
     in_metadata: bool,
-    /// From the payload, or the part of an envelope, to the value that is read.
+    /// The path to the value that is read, from the root of the payload or of the envelope's part.
     path: Vec<PathToken<'a>>,
     findings: Findings,
-    /// What was written so far, in place of `payload[..copied]`.
+    /// The redacted payload so far, in place of `payload[..copied]`.
     out: Vec<u8>,
     copied: usize,
     masked_keys: u32,
@@ -125,7 +126,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Each part may be as deep as a body: the envelope itself does not count.
+    /// Looks through the parts of an envelope. Each part may be as deep as a body: the envelope itself does not count.
     fn envelope(mut self) -> serde_json::Result<Inspected> {
         let Envelope { data, metadata } = serde_json::from_slice(self.payload)?;
         self.part(data.get())?;
@@ -134,7 +135,7 @@ impl<'a> Walk<'a> {
         Ok(self.finish())
     }
 
-    /// `json`: the payload, without its byte order mark.
+    /// Looks through a payload that is JSON; `json`: the payload without its byte order mark.
     fn document(mut self, json: &'a str) -> serde_json::Result<Inspected> {
         self.part(json)?;
         Ok(self.finish())
@@ -155,7 +156,7 @@ impl<'a> Walk<'a> {
         NextValue { walk: self, context: Context::default() }.deserialize(&mut serde_json::Deserializer::from_str(json))
     }
 
-    /// Goes to the token that comes next, and gives its first byte.
+    /// Goes to the next key or value, and returns its first byte.
     fn next(&mut self) -> Option<u8> {
         let rest = self.payload.get(self.at..).unwrap_or_default();
         let between = rest.iter().take_while(|byte| b" \t\r\n,:]}".contains(byte)).count();
@@ -163,7 +164,7 @@ impl<'a> Walk<'a> {
         rest.get(between).copied()
     }
 
-    /// Goes past what serde_json has just read, and gives its place in the payload.
+    /// Goes past the key or value that serde_json has just read, and gives its place in the payload.
     fn pass(&mut self, read: &RawValue) -> Range<usize> {
         self.next();
         let start = self.at;
@@ -171,7 +172,7 @@ impl<'a> Walk<'a> {
         start..self.at
     }
 
-    /// Looks at a key. What it says of its value; none, if the value is denied.
+    /// Looks at a key. Returns what the key says of its value; `None`: the key is denied.
     fn key(&mut self, key: Cow<'a, [u8]>, place: Range<usize>) -> Option<Context> {
         let found = kinds(&key, self.rules.detect);
         let is_masked = found != DataKinds::NONE;
@@ -184,7 +185,7 @@ impl<'a> Walk<'a> {
         if is_masked {
             self.note(found, false);
             self.masked_keys += 1;
-            // Two keys that are the same would be one to a receiver.
+            // The replaced keys are numbered: two keys that are the same would be one to a receiver.
             let masked = match self.masked_keys {
                 1 => format!("\"{REDACTED}\""),
                 number => format!("\"{REDACTED} {number}\""),
@@ -194,7 +195,7 @@ impl<'a> Walk<'a> {
         (!is_denied).then_some(context)
     }
 
-    /// The value of a denied key.
+    /// Looks at the value of a denied key.
     fn denied(&mut self, value: &RawValue) {
         let place = self.pass(value);
         if value.get() != QUOTED {
@@ -203,7 +204,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// A string that is a value.
+    /// Looks at a string that is a value.
     fn string(&mut self, text: &[u8], place: Range<usize>, context: Context) {
         let wanted = if context.is_version { self.rules.detect.without(DataKind::Ipv4) } else { self.rules.detect };
         let is_misplaced = self.rules.ids_only && !context.is_allowed && is_something(text);
@@ -226,7 +227,7 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// The value that comes next, and what its nearest key says of it.
+/// The visitor of the value that comes next, with what its nearest key says of it.
 struct NextValue<'w, 'a> {
     walk: &'w mut Walk<'a>,
     context: Context,
@@ -287,7 +288,7 @@ impl<'a> Visitor<'a> for NextValue<'_, 'a> {
     }
 }
 
-/// The JSON pointer along a path, as far as it may be told.
+/// The JSON pointer along a path, cut where it would have too many tokens or bytes.
 fn pointer(path: &[PathToken<'_>]) -> String {
     let mut pointer = String::new();
     for token in path.iter().take(POINTER_TOKENS_MAX) {
@@ -308,5 +309,5 @@ fn pointer(path: &[PathToken<'_>]) -> String {
     pointer
 }
 
-/// What stands where a value was.
+/// The JSON string in the place of a value that was redacted.
 const QUOTED: &str = "\"[redacted]\"";

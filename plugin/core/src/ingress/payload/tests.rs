@@ -1,4 +1,5 @@
-//! What is personal data and what is not, and what becomes of a payload that holds some.
+//! Tests of the detectors and of the payload guard: what is personal data, and what becomes of a payload that holds
+//! some.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -26,12 +27,12 @@ pub(super) fn rules(section: Value) -> GuardRules {
     config.unwrap_or_else(|problems| panic!("{problems:?}")).payload_guard.expect("the section")
 }
 
-/// A payload that can be looked through.
+/// The result for a payload that can be looked through.
 pub(super) fn looked_through(rules: &GuardRules, payload: &[u8], is_envelope: bool) -> Inspected {
     inspect(rules, payload, is_envelope).unwrap_or_else(|fault| panic!("{fault}"))
 }
 
-/// What is found, each as `kind pointer`.
+/// The findings in a body, each as `kind pointer`.
 pub(super) fn found(rules: &GuardRules, body: &str) -> Vec<String> {
     let findings = looked_through(rules, body.as_bytes(), false).findings;
     findings.list.iter().map(|finding| format!("{} {}", finding.kind.label(), finding.pointer)).collect()

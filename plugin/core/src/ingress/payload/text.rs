@@ -1,4 +1,4 @@
-//! The bytes of a JSON string as text, and text that is no JSON.
+//! The text in a payload: what JSON strings stand for, and the redaction of text that is not JSON.
 
 use std::borrow::Cow;
 
@@ -8,8 +8,8 @@ use serde_json::value::RawValue;
 use super::REDACTED;
 use super::detect::{DataKinds, find, kinds};
 
-/// What a JSON string stands for. It is bytes and not text, as a lone surrogate (`\ud83d`) has no UTF-8: serde_json gives
-/// three bytes for it, which no detector takes for a letter.
+/// The text that a JSON string stands for. It is bytes and not `str`, as a lone surrogate (`\ud83d`) has no UTF-8:
+/// serde_json gives three bytes for it, which are not UTF-8.
 pub(super) fn text_of(string: &RawValue) -> serde_json::Result<Cow<'_, [u8]>> {
     #[derive(Deserialize)]
     struct Bytes<'a>(#[serde(borrow)] Cow<'a, [u8]>);
@@ -17,8 +17,9 @@ pub(super) fn text_of(string: &RawValue) -> serde_json::Result<Cow<'_, [u8]>> {
     serde_json::from_str(string.get()).map(|Bytes(bytes)| bytes)
 }
 
-/// Text in which every finding is replaced. What stood beside one may be found only then; that a third pass finds
-/// something takes text that was made for it, and all of that goes.
+/// Replaces every finding in a text. What stands beside a finding may be found only when that is replaced, so the text
+/// is gone through up to three times. Only a text that was made for that purpose has findings even then: it is replaced
+/// as a whole.
 pub(super) fn redacted(text: &[u8], wanted: DataKinds) -> Vec<u8> {
     let mut text = Cow::Borrowed(text);
     for _ in 0..3 {

@@ -5,8 +5,8 @@ use crate::config::{self, Config};
 use crate::ids::EventId;
 use crate::ingress::receipt::{EventStatus, Receipt};
 
-/// An admin surface, two inbound rules, of which the second's path is an event's too, and a route that takes no body above
-/// 1 KiB.
+/// A configuration with an admin surface, two inbound rules, of which the second's path is an event's too, and routes
+/// that take no body above 1 KiB.
 fn config() -> Config {
     let rule =
         |name: &str| json!({"name": name, "match": {"path": format!("/in/{name}")}, "secrets": [{"value": "s"}]});
@@ -35,7 +35,7 @@ fn begun(config: &Config, path: &str, more: &[(&str, &str)]) -> (Request, Step) 
     (request, step)
 }
 
-/// A request that is collected, and its body.
+/// A request whose body was collected and read.
 fn whole(config: &Config, path: &str, more: &[(&str, &str)], body: &[u8]) -> (Request, Step) {
     let (mut request, step) = begun(config, path, more);
     assert!(matches!(step, Step::Pause), "{step:?}");
@@ -70,7 +70,7 @@ fn what_no_rule_names_goes_on_untouched() {
     assert_eq!(request.handle_end(), (None, None));
 }
 
-/// Whoever claims to be verified loses the claim, in either spelling, and goes on.
+/// A request that claims to be verified loses the claim, in either spelling, and goes on.
 #[test]
 fn a_claim_to_be_verified_is_removed() {
     let (mut request, step) = begun(&config(), "/other", &[("x-gatepost-verified", "a"), ("x_gatepost_verified", "b")]);
@@ -141,7 +141,7 @@ fn a_message_by_another_method_is_refused() {
     assert_eq!(replied(&step), (405, Some(RequestResult::Inbound(PARTNER, InboundResult::Method))));
 }
 
-/// By its announced length, and by what has come of it.
+/// A message is refused by its announced length, and by the bytes that have come.
 #[test]
 fn a_message_that_is_too_large_is_refused() {
     let (config, too_large) = (config(), (413, Some(RequestResult::Inbound(PARTNER, InboundResult::TooLarge))));
@@ -158,7 +158,7 @@ fn a_message_whose_body_cannot_be_read_is_refused() {
     assert_eq!(replied(&step), (503, Some(RequestResult::Inbound(PARTNER, InboundResult::Unavailable))));
 }
 
-/// It is counted once it is marked; if it cannot be marked it does not go on.
+/// A verified message is counted once its mark is set; if the mark cannot be set the message does not go on.
 #[test]
 fn a_verified_message_goes_on_marked() {
     let config = config();
@@ -220,7 +220,7 @@ fn a_producer_may_wait_for_the_end_of_its_event() {
     assert_eq!(request.handle_end(), (None, Some(End::Producer(place))));
 }
 
-/// Headers that end the stream, and trailers behind a body.
+/// The headers may end the stream, and so may trailers behind a body.
 #[test]
 fn an_event_may_end_with_its_headers_or_its_trailers() {
     let config = config();

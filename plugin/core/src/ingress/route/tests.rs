@@ -38,7 +38,7 @@ impl Table {
         self.0.select(path, method, &Headers::new(&headers))
     }
 
-    /// The pattern a POST to this path meets, with its captures.
+    /// The pattern that a POST to this path matches, with its captures.
     fn post(&self, path: &str) -> Option<(&str, Vec<String>)> {
         match self.select("POST", path, &[]) {
             Selection::Event { route, captures } => Some((&self.0[route.0].name, captures)),
@@ -87,7 +87,7 @@ fn what_follows_two_stars_may_be_nothing() {
     }
 }
 
-/// A capture is one segment with something in it percent decoded.
+/// A capture is one segment that is not empty, percent-decoded.
 #[test]
 fn capture_is_one_nonempty_decoded_segment() {
     let table = Table::paths(&["/events/{event}", "/{kind}/{id}/end"]);
@@ -98,7 +98,7 @@ fn capture_is_one_nonempty_decoded_segment() {
     assert_eq!(table.post("/events/a/b"), None);
 }
 
-/// Of routes on one path the first whose headers and method fit is taken.
+/// Of the routes on one path the first whose headers and method fit is taken.
 #[test]
 fn first_route_with_fitting_headers_and_method_is_taken() {
     let table = Table::new(&[
@@ -133,7 +133,7 @@ fn wrong_method_is_told_methods_of_fitting_routes() {
     assert_eq!(table.select("post", "/e", &[]), allow(&["PATCH", "PUT"]));
 }
 
-/// A request without the headers of any route is no event whatever its method.
+/// A request without the headers of any route is no event, whatever its method.
 #[test]
 fn request_without_any_routes_headers_is_no_event() {
     let table = Table::new(&[("/e", &["POST"], &[("x-tenant", "acme")])]);
@@ -142,7 +142,7 @@ fn request_without_any_routes_headers_is_no_event() {
     assert_eq!(table.select("GET", "/e", &[("x-tenant", "other")]), Selection::NoRoute);
 }
 
-/// What the specific pattern cannot serve is left to the less specific one.
+/// A request that the specific pattern cannot serve is left to the less specific one.
 #[test]
 fn specific_pattern_that_cannot_serve_falls_back() {
     let table = Table::new(&[("/e/a", &["PUT"], &[]), ("/e/{x}", &["POST"], &[])]);
@@ -152,7 +152,7 @@ fn specific_pattern_that_cannot_serve_falls_back() {
     );
 }
 
-/// Does the pattern match, segment by segment?
+/// Whether the pattern matches, segment by segment.
 fn naive(pattern: &str, path: &str) -> bool {
     let (pattern, rest) = pattern.strip_suffix("/**").map_or((pattern, false), |pattern| (pattern, true));
     let wanted: Vec<&str> = pattern.split('/').collect();
@@ -164,7 +164,7 @@ fn naive(pattern: &str, path: &str) -> bool {
             .all(|(wanted, found)| wanted == found || wanted.starts_with('{') && !found.is_empty())
 }
 
-/// More specific patterns sort first: by segment, a literal, a capture, an end, any rest.
+/// The rank of a pattern, where more specific patterns sort first: by segment, a literal, a capture, an end, any rest.
 fn rank(pattern: &str) -> Vec<u8> {
     let segments = pattern.split('/').skip(1).map(|segment| match segment.as_bytes() {
         b"**" => 3,

@@ -4,9 +4,9 @@ use std::ops::Range;
 
 use super::Text;
 
-/// RFC 5321 allows 64 bytes; a percent-encoded one takes three times as many.
+/// The longest local part, in bytes. RFC 5321 allows 64; a percent-encoded byte takes three.
 const LOCAL_MAX: usize = 192;
-/// RFC 1035.
+/// The longest domain, in bytes (RFC 1035).
 const DOMAIN_MAX: usize = 255;
 
 impl Text<'_> {
@@ -17,13 +17,13 @@ impl Text<'_> {
         Some(start..end)
     }
 
-    /// Where the local part begins.
+    /// The beginning of the local part in front of this `@`.
     fn local(&self, sign: usize) -> Option<usize> {
         let mut start = sign - self.run_back(sign, LOCAL_MAX, is_local);
         // A quote or a list's dash before an address is not part of it.
         start += self.run(start, sign - start, |byte| b".'-&".contains(byte));
         match self.bytes.get(start..sign).unwrap_or_default() {
-            // The user of every repository.
+            // The user in the addresses of Git repositories.
             b"git" => None,
             b"" if self.before(sign) == b'"' => {
                 let quoted = self.run_back(sign - 1, LOCAL_MAX, |byte| *byte != b'"');
@@ -35,7 +35,7 @@ impl Text<'_> {
         }
     }
 
-    /// Where the domain that begins here ends: behind the last label that may be a top-level domain.
+    /// The end of the domain that begins here: behind the last label that may be a top-level domain.
     fn domain(&self, start: usize) -> Option<usize> {
         let first = self.label(start);
         let mut at = start + first.len();
@@ -57,7 +57,8 @@ impl Text<'_> {
         end.filter(|_| !first.is_empty() && !self.is_version(first, start + first.len() + 1))
     }
 
-    /// `package@4.17.21`, `action@v4.x`, `icon@2x.png`: the second label begins at `second`.
+    /// Whether what stands behind the `@` is a version or a size: `package@4.17.21`, `action@v4.x`, `icon@2x.png`.
+    /// `first` is the first label; the second label begins at `second`.
     fn is_version(&self, first: &[u8], second: usize) -> bool {
         let digits = first.strip_prefix(b"v").unwrap_or(first);
         let is_number = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
@@ -71,7 +72,8 @@ impl Text<'_> {
     }
 }
 
-/// What may stand in a local part and is not more often what stands before it.
+/// Whether a byte may stand in a local part. A byte such as `=` or `/` may not, although RFC 5322 allows it: more often
+/// it belongs to what stands before the address.
 fn is_local(byte: &u8) -> bool {
     byte.is_ascii_alphanumeric() || b"._%+-&'~".contains(byte) || !byte.is_ascii()
 }

@@ -5,7 +5,8 @@ use std::ops::Range;
 use super::{Text, is_word};
 
 impl Text<'_> {
-    /// Four numbers up to 255. A fifth one, a leading zero or a suffix as versions have it makes it none.
+    /// An IPv4 address that begins here: four numbers up to 255. With a fifth number, a leading zero, or a suffix such
+    /// as versions have, it is no address.
     pub(super) fn ipv4(&self, start: usize) -> Option<Range<usize>> {
         let end = self.quad(start)?;
         let next = self.at(end + 1);
@@ -17,7 +18,7 @@ impl Text<'_> {
         (ends && !self.is_continued(start) && !self.is_of_version(start)).then_some(start..end)
     }
 
-    /// Where four numbers end that begin here.
+    /// The end of the four numbers that begin here, with dots between them.
     fn quad(&self, start: usize) -> Option<usize> {
         let mut at = start;
         for part in 0..4 {
@@ -38,8 +39,8 @@ impl Text<'_> {
         Some(at)
     }
 
-    /// Does what stands before say that this is a version: `Chrome/`, `version: `, `v `? In a path (`/hosts/`) and behind
-    /// a host (`example.com/`) it is an address.
+    /// Whether what stands before says that this is a version: `Chrome/`, `version: `, `v `. In a path (`/hosts/`) and
+    /// behind a host (`example.com/`) it is an address.
     fn is_of_version(&self, start: usize) -> bool {
         if self.before(start) == b'/' {
             let product = self.run_back(start - 1, 32, |byte| is_word(*byte) || *byte == b'-');
@@ -54,7 +55,7 @@ impl Text<'_> {
                 .any(|known| known.eq_ignore_ascii_case(word))
     }
 
-    /// An address that this colon is the first of.
+    /// An IPv6 address whose first colon is this one.
     pub(super) fn ipv6(&self, colon: usize) -> Option<Range<usize>> {
         let first = self.run_back(colon, 5, u8::is_ascii_hexdigit);
         let before = self.before(colon - first);
@@ -64,12 +65,12 @@ impl Text<'_> {
             // `client:2001:db8::1`; but `std::abs` is no address.
             colon + 1
         };
-        // What begins with one colon is what follows it.
+        // A single colon at the beginning is no part of the address.
         let start = if self.at(start) == b':' && self.at(start + 1) != b':' { start + 1 } else { start };
         if start > colon && !self.at(start).is_ascii_hexdigit() || b":.".contains(&before) {
             return None;
         }
-        // `list[::1]` in a program.
+        // `list[::1]` is a slice in a program.
         if before == b'[' && is_word(self.before(colon - first - 1)) {
             return None;
         }
@@ -85,9 +86,9 @@ impl Text<'_> {
         Some(start..end + zone)
     }
 
-    /// Where the groups end that begin here, if they are an address: eight of them, or `::` behind a first group as long
-    /// as in every network that is in use. A time has fewer, a MAC address or fingerprint has two digits in each, and
-    /// the names of a program have no digit.
+    /// The end of the groups that begin here, if they are an address: eight groups, or `::` behind a first group as
+    /// long as in every network that is in use, or at the beginning. A time has fewer groups, a MAC address or
+    /// fingerprint has two digits in each, and the names of a program have no digit.
     fn groups(&self, start: usize) -> Option<usize> {
         let (mut at, mut count, mut is_mapped) = (start, 0, false);
         let (mut has_gap, mut are_pairs) = (false, true);
@@ -117,7 +118,7 @@ impl Text<'_> {
         let first = self.run(start, 5, u8::is_ascii_hexdigit);
         let is_address = match (has_gap, first) {
             (false, _) => count == 8 && !are_pairs,
-            // `::1` and what maps to IPv4; `::30` is a time.
+            // `::1`, two groups or more, and a mapped IPv4 address; `::30` is a time.
             (true, 0) => whole == b"::1" || is_mapped || (2..8).contains(&count),
             (true, _) => {
                 count < 8 && (first == 4 || whole.get(..8).is_some_and(|begin| begin.eq_ignore_ascii_case(b"64:ff9b:")))

@@ -4,11 +4,11 @@ use std::ops::Range;
 
 use super::{Text, is_word};
 
-/// E.164.
+/// The largest number of digits of a phone number (E.164).
 const PHONE_DIGITS_MAX: usize = 15;
 
-/// What issuers' numbers begin with, by their first four digits, and how many digits they have (ISO/IEC 7812; a bit for
-/// each length from 14). A number of 13 digits is left to the articles of shops (EAN).
+/// The card numbers of issuers (ISO/IEC 7812): their first four digits, from and to, and how many digits they have, a
+/// bit for each length from 14. A number of 13 digits is left to the articles of shops (EAN).
 const ISSUERS: [(u16, u16, u8); 14] = [
     (2200, 2204, L16),       // Mir
     (2221, 2720, L16),       // Mastercard
@@ -48,7 +48,7 @@ impl Text<'_> {
         })
     }
 
-    /// Where groups of these lengths end that begin here.
+    /// The end of the groups of digits of these lengths that begin here.
     fn shape(&self, start: usize, lengths: &[usize], separator: u8) -> Option<usize> {
         let mut at = start;
         for (number, length) in lengths.iter().enumerate() {
@@ -66,15 +66,15 @@ impl Text<'_> {
         Some(at)
     }
 
-    /// Does a number end here, and not go on behind a dot or its separator?
+    /// Whether a number ends here, and does not go on behind a dot, a dash or its separator.
     fn ends_number(&self, end: usize, separator: u8) -> bool {
         let byte = self.at(end);
         let goes_on = (byte == separator || byte == b'.' || byte == b'-') && is_word(self.at(end + 1));
         !goes_on && !is_word(byte) && byte != b'@'
     }
 
-    /// A phone number as E.164 has it: `+`, `width` bytes wide, and 8 to 15 digits, with or without separators. The zones
-    /// 1 and 7 have eleven.
+    /// A phone number as E.164 has it, which begins at its `+`, `width` bytes wide: 8 to 15 digits, with or without
+    /// separators. Numbers with the country codes 1 and 7 have eleven digits.
     pub(super) fn international(&self, plus: usize, width: usize) -> Option<Range<usize>> {
         if is_word(self.before(plus)) || !(b'1'..=b'9').contains(&self.at(plus + width)) {
             return None;
@@ -90,7 +90,7 @@ impl Text<'_> {
                 }
                 let fits =
                     if matches!(zone, b'1' | b'7') { digits == 11 } else { digits > 8 || digits == 8 && gaps > 0 };
-                // One dot and nothing else divides a sum.
+                // A number with one dot and no other separator is a sum of money.
                 let is_sum = dots == 1 && gaps == 1;
                 if fits && !is_sum && !self.at(at + 1).is_ascii_digit() && self.ends_number(at + 1, b'_') {
                     end = Some(at + 1);
@@ -105,7 +105,7 @@ impl Text<'_> {
         Some(plus..end?)
     }
 
-    /// `(415) 555-2671`, `(11) 91234-5678`, `(020) 7946 0958`.
+    /// A phone number with its area code in parentheses: `(415) 555-2671`, `(11) 91234-5678`, `(020) 7946 0958`.
     pub(super) fn area_in_parentheses(&self, open: usize) -> Option<Range<usize>> {
         let area = self.run(open + 1, 6, u8::is_ascii_digit);
         let mut rest = open + area + 2;
@@ -132,7 +132,8 @@ impl Text<'_> {
         None
     }
 
-    /// A number without a zone: three groups as in North America, or a trunk prefix 0. Digits alone are an id.
+    /// A phone number without a country code, which begins here: three groups as in North America, or a trunk prefix 0.
+    /// Digits alone are an id.
     pub(super) fn national(&self, start: usize) -> Option<Range<usize>> {
         let is_row = self.before(start) == b' ' && self.before(start - 1).is_ascii_digit();
         if self.is_continued(start) || b"/#$+".contains(&self.before(start)) {
@@ -153,7 +154,8 @@ impl Text<'_> {
         Some(start..end)
     }
 
-    /// Area and exchange begin with 2 to 9. Behind another number and a space, more spaces divide a row of numbers.
+    /// The end of a North American phone number that begins here. Area and exchange begin with 2 to 9. `is_row`:
+    /// another number and a space stand before, so that further spaces divide a row of numbers.
     fn north_american(&self, start: usize, is_row: bool) -> Option<usize> {
         let (first, second) = (self.at(start + 3), self.at(start + 7));
         let are_separators = b" -.".contains(&first) && (second == first || (first, second) == (b' ', b'-'));
@@ -168,8 +170,9 @@ impl Text<'_> {
         self.ends_number(end, second).then_some(end)
     }
 
-    /// Where a number ends whose area code with its trunk prefix begins here, `area` digits of it, and whose other groups
-    /// begin at `rest`: 9 to 12 digits in all. `05.12.2024 …` is a date, and a number of six digits no area.
+    /// The end of a phone number with a trunk prefix, whose area code of `area` digits, prefix included, begins here,
+    /// and whose other groups begin at `rest`: 9 to 12 digits in all. `05.12.2024 …` is a date, and a number of six
+    /// digits no area.
     fn trunk(&self, start: usize, area: usize, rest: usize) -> Option<usize> {
         if !(2..6).contains(&area) || self.at(start + 1) == b'0' {
             return None;
@@ -206,14 +209,16 @@ impl Text<'_> {
     }
 }
 
-/// Has it an issuer's beginning and length, and the right check digit (Luhn)? What is no digit does not count.
+/// Whether a number has an issuer's beginning and length, and the right check digit (Luhn). Bytes that are no digits do
+/// not count.
 fn is_card(text: &[u8]) -> bool {
     let (mut length, mut first, mut sum, mut other) = (0u32, 0u16, 0u16, 0u16);
     for digit in text.iter().filter(|byte| byte.is_ascii_digit()).map(|digit| u16::from(digit - b'0')) {
         if length < 4 {
             first = first * 10 + digit;
         }
-        // Every second digit from the last one is doubled: the two sums change places with each that follows.
+        // Luhn doubles every second digit from the last one on: the two sums change places with each digit that
+        // follows.
         (sum, other) = (other + digit, sum + digit * 2 / 10 + digit * 2 % 10);
         length += 1;
     }

@@ -1,4 +1,4 @@
-//! Keys and strings of a JSON body, and where they are said to stand.
+//! Tests of the walk over JSON: which keys and strings are found, and where they are said to stand.
 
 use super::*;
 
@@ -91,7 +91,7 @@ fn what_is_no_json_is_text() {
     }
 }
 
-/// In an envelope findings stand in the producers body or the metadata.
+/// In an envelope findings stand in the producer's body or in the metadata.
 #[test]
 fn envelope_findings_point_into_body_or_metadata() {
     let payload = r#"{"event":"x.1.2.3.4","data":{"user":{"email":"bob@example.com"},"event":["1.2.3.4"]},"metadata":{"to":"amy@example.com","data":1}}"#;
@@ -116,7 +116,7 @@ fn a_pointer_ends_where_it_would_be_too_long() {
     assert_eq!(found(&default(), &long), ["email /a"]);
 }
 
-/// JSON nested too deep to be looked through is refused and no text is.
+/// JSON that is nested too deep to be looked through is refused; text is not, however deep it seems.
 #[test]
 fn too_deep_json_is_refused_but_deep_text_is_not() {
     let deep = |levels: usize| format!("{}\"x\"{}", "[".repeat(levels), "]".repeat(levels));
