@@ -6,38 +6,40 @@ use serde_json::json;
 use crate::sender::{Message, counted, passes, receiver, rule, stopped, verifying};
 use crate::support::{config, endpoint, start, with};
 
-/// What applications, their frameworks and their servers take for `/webhooks/github`.
-const SPELLINGS: [&str; 31] = [
+/// Plain spellings of `/webhooks/github`, which all servers read alike.
+const SPELLINGS: [&str; 7] = [
     "/webhooks/github",
-    "//webhooks/github",
-    "/webhooks//github",
     "/webhooks/github/",
-    "/webhooks/github//",
-    "/./webhooks/github",
-    "/webhooks/./github/.",
-    "/webhooks/%67ithub",
-    "/webhooks/g%69thub",
-    "/webhooks%2Fgithub",
-    "/webhooks%2fgithub",
-    "/%77%65%62%68%6f%6f%6b%73/github",
-    "/webhooks/%2e/github",
     "/WEBHOOKS/GITHUB",
     "/webhooks/GitHub",
-    "/webhooks/%47ithub",
-    "/webhooks/github;x",
-    "/webhooks/github;x=1;y=2",
-    "/webhooks;x/github",
-    "/webhooks/;/github",
-    "/webhooks/github;/",
-    "\\webhooks\\github",
-    "/webhooks\\github",
-    "/webhooks%5Cgithub",
     "/webhooks/github?",
     "/webhooks/github?x=1&y=/../",
-    "/webhooks/github#x",
     "/webhooks/github/?x",
-    "/webhooks/github%3B",
+];
+
+/// What some server takes for `/webhooks/github`: an example of each way; the core's tests have all.
+const AMBIGUOUS: [&str; 22] = [
+    "//webhooks/github",
+    "//x/webhooks/github",
+    "/\\x/webhooks/github",
+    "http://x/webhooks/github",
+    "/webhooks//github",
+    "/./webhooks/github",
+    "/webhooks/%67ithub",
+    "/webhooks/%2567ithub",
+    "/webhooks/%u0067ithub",
+    "/webhooks%2Fgithub",
+    "/webhooks%c0%afgithub",
+    "/webhooks/github;x",
+    "/webhooks/;/github",
+    "\\webhooks\\github",
+    "/webhooks%5Cgithub",
+    "/webhooks/github#x",
     "/webhooks/github%3Fx",
+    "/webhooks/github%20",
+    "/webhooks/github%00",
+    "/webhooks/github.",
+    "/webhooks/github.json",
     "webhooks/github",
 ];
 
@@ -75,12 +77,15 @@ fn every_spelling_of_an_inbound_path_is_verified() {
     }
 }
 
-/// A path that may be read as an inbound one is refused and counts for no rule.
+/// A path that may be read as an inbound one is refused, signed or not.
 #[test]
 fn ambiguous_inbound_path_is_refused() {
     let mut process = receiver();
-    for path in READINGS.iter().chain(&["/other/../else"]) {
+    for path in READINGS.iter().chain(&AMBIGUOUS).chain(&["/other/../else"]) {
         assert_eq!(stopped(&mut process, Request::post(path).body("{}")).status(), 400, "{path}");
+        let mut signed = Message::new(&process, "github", "evt_1").request();
+        signed = signed.path(path.as_bytes().to_vec());
+        assert_eq!(stopped(&mut process, signed).status(), 400, "{path}");
     }
     // Where nothing is guarded nothing need be refused.
     let mut process = start(&config([endpoint("billing")]));
@@ -90,11 +95,11 @@ fn ambiguous_inbound_path_is_refused() {
 #[test]
 fn a_query_that_is_no_text_hides_no_path() {
     let mut process = receiver();
-    for query in [&b"?\xff\xfe"[..], b"?%ff", b"?x=\xc3\x28&y", b";\xff"] {
+    for query in [&b"?\xff\xfe"[..], b"?%ff", b"?x=\xc3\x28&y"] {
         let path = [b"/webhooks/github", query].concat();
         assert_eq!(stopped(&mut process, Request::post("/").path(path).body("{}")).status(), 401, "{query:?}");
     }
-    assert_eq!(counted(&process, "github", "unsigned"), 4);
+    assert_eq!(counted(&process, "github", "unsigned"), 3);
 }
 
 #[test]
@@ -106,7 +111,7 @@ fn other_paths_pass_untouched() {
         "/webhooks/github/x",
         "/webhooks/githu",
         "/x/webhooks/github",
-        "/webhooks/github%20",
+        "/webhooks//other;x",
         "/webhooks?/github",
     ];
     for other in others {
@@ -120,7 +125,7 @@ fn other_paths_pass_untouched() {
 fn rule_may_cover_many_paths_in_any_spelling() {
     let many = with(rule("github"), json!({"match": {"path": "/Webhooks//{Tenant}/**", "methods": ["post", "PUT"]}}));
     let mut process = start(&verifying([many]));
-    for path in ["/webhooks/acme/x", "/WEBHOOKS/Acme/x/y", "/webhooks/acme;v=1/x/z"] {
+    for path in ["/webhooks/acme/x", "/WEBHOOKS/Acme/x/y", "/webhooks/a%20b/x/z"] {
         assert_eq!(stopped(&mut process, Request::post(path).body("{}")).status(), 401, "{path}");
         assert_eq!(stopped(&mut process, Request::new("PUT", path)).status(), 401, "{path}");
         let other = stopped(&mut process, Request::new("PATCH", path));
@@ -134,8 +139,8 @@ fn event_route_on_an_inbound_path_requires_verification() {
     let mut config = config([endpoint("billing")]);
     config["inbound"] = json!([with(rule("github"), json!({"match": {"path": "/events/paid"}}))]);
     let mut process = start(&config);
-    for path in ["/events/paid", "/events/%70aid", "/events/paid/"] {
-        assert_eq!(stopped(&mut process, Request::post(path).body("{}")).status(), 401, "{path}");
+    for (path, status) in [("/events/paid", 401), ("/events/%70aid", 400), ("/events/paid/", 401)] {
+        assert_eq!(stopped(&mut process, Request::post(path).body("{}")).status(), status, "{path}");
     }
     assert_eq!(stopped(&mut process, Request::post("/events/refund").body("{}")).status(), 202);
 }

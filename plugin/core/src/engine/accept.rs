@@ -117,7 +117,7 @@ impl Engine {
             Ok(KeyClaim::Granted(id)) => return Ok(id),
             Ok(KeyClaim::Replay(first)) => reply(Answer::replayed(first), EventResult::Replayed),
             Ok(KeyClaim::InProgress) => reply(Answer::in_progress(), EventResult::Invalid),
-            Ok(KeyClaim::OtherBody) => reply(Answer::other_body(), EventResult::Invalid),
+            Ok(KeyClaim::OtherEvent) => reply(Answer::other_event(), EventResult::Invalid),
             Ok(KeyClaim::Full) => refuse(&Refusal { seconds: 1, detail: "too many Idempotency-Keys are in progress" }),
             Err(error) => {
                 self.output.note(Notice::Store { doing: "claiming an idempotency key", error });

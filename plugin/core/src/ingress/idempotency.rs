@@ -31,22 +31,20 @@ pub const BUCKET: usize = 16;
 /// The longest key that is taken, in bytes.
 pub const KEY_LEN_MAX: usize = 256;
 
-/// The key of a request, in its route and scope, with the body that the key was used for; both hashed.
+/// The key of a request, in its route and scope, with the event that the key was used for; both hashed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IdempotencyKey {
     name: [u8; 16],
-    body: [u8; 16],
+    event: [u8; 16],
 }
 
 impl IdempotencyKey {
-    /// The key `key` of `route` and, where the route has one, `scope`, used for `body`.
-    pub fn new(route: &str, scope: Option<&[u8]>, key: &[u8], body: &[u8]) -> Self {
-        let mut name = Sha256::new();
-        for part in [route.as_bytes(), scope.unwrap_or_default(), key] {
-            name.update((part.len() as u64).to_le_bytes());
-            name.update(part);
-        }
-        Self { name: half(&name.finalize()), body: half(&Sha256::digest(body)) }
+    /// The key `key` of `route` and, where the route has one, `scope`, used for an event that these parts shape. A scope
+    /// that is absent is another one than an empty scope.
+    pub fn new(route: &str, scope: Option<&[u8]>, key: &[u8], event: &[&[u8]]) -> Self {
+        let has_scope = [u8::from(scope.is_some())];
+        let name = [route.as_bytes(), &has_scope, scope.unwrap_or_default(), key];
+        Self { name: fingerprint(&name), event: fingerprint(event) }
     }
 
     /// The bucket of the key in a table for `keys` keys.
@@ -56,9 +54,14 @@ impl IdempotencyKey {
     }
 }
 
-/// Half of a SHA-256, 128 bits: chance collisions are out of reach below 2^64 keys.
-fn half(hash: &[u8]) -> [u8; 16] {
-    hash.first_chunk().copied().unwrap_or_default()
+/// Half of a SHA-256 over parts and their lengths, 128 bits: chance collisions are out of reach below 2^64 keys.
+fn fingerprint(parts: &[&[u8]]) -> [u8; 16] {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update((part.len() as u64).to_le_bytes());
+        hash.update(part);
+    }
+    hash.finalize().first_chunk().copied().unwrap_or_default()
 }
 
 /// The result of a claim.
@@ -71,8 +74,8 @@ pub enum KeyClaim {
     Replay(Finished),
     /// Another request with the key is in progress.
     InProgress,
-    /// The key was used for another body.
-    OtherBody,
+    /// The key was used for another event.
+    OtherEvent,
     /// There is no room: every entry of the key's bucket is in progress.
     Full,
 }
@@ -91,7 +94,7 @@ pub struct Finished {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct KeyEntry {
     name: [u8; 16],
-    body: [u8; 16],
+    event: [u8; 16],
     id: EventId,
     expires: Instant,
     progress: KeyProgress,
@@ -134,7 +137,7 @@ impl KeyBucket {
         }
         self.entries.push(KeyEntry {
             name: key.name,
-            body: key.body,
+            event: key.event,
             id: fresh,
             expires: now.plus(REMEMBERED).max(until),
             progress: KeyProgress::Claimed { until },
@@ -145,8 +148,8 @@ impl KeyBucket {
 
 impl KeyEntry {
     fn claim(&mut self, now: Instant, key: &IdempotencyKey, until: Instant) -> KeyClaim {
-        if self.body != key.body {
-            return KeyClaim::OtherBody;
+        if self.event != key.event {
+            return KeyClaim::OtherEvent;
         }
         match &self.progress {
             KeyProgress::Claimed { until } if *until > now => KeyClaim::InProgress,
@@ -243,7 +246,7 @@ mod tests {
     }
 
     fn key(name: &str) -> IdempotencyKey {
-        IdempotencyKey::new("ingest", None, name.as_bytes(), b"{}")
+        IdempotencyKey::new("ingest", None, name.as_bytes(), &[b"paid", b"{}"])
     }
 
     struct Case {
@@ -304,16 +307,19 @@ mod tests {
         assert_eq!(case.claim(40, &key("a"), 2), KeyClaim::Granted(id(1)));
     }
 
-    /// Another body under the same key is refused; in another scope or route the key is another key.
+    /// Another event under the same key is refused; in another scope or route the key is another key.
     #[test]
-    fn key_is_bound_to_its_body_scope_and_route() {
+    fn key_is_bound_to_its_event_scope_and_route() {
         let mut case = Case::new(100);
         case.claim(0, &key("a"), 1);
         case.finish(&key("a"), Some((202, b"")));
-        let named = |route, scope, body| IdempotencyKey::new(route, scope, b"a", body);
-        assert_eq!(case.claim(1, &named("ingest", None, b"[]"), 2), KeyClaim::OtherBody);
-        assert_eq!(case.claim(1, &named("ingest", Some(b"acme"), b"{}"), 3), KeyClaim::Granted(id(3)));
-        assert_eq!(case.claim(1, &named("other", None, b"{}"), 4), KeyClaim::Granted(id(4)));
+        let named = |route, scope, event: [&[u8]; 2]| IdempotencyKey::new(route, scope, b"a", &event);
+        let same: [&[u8]; 2] = [b"paid", b"{}"];
+        assert_eq!(case.claim(1, &named("ingest", None, [b"paid", b"[]"]), 2), KeyClaim::OtherEvent);
+        assert_eq!(case.claim(1, &named("ingest", None, [b"refunded", b"{}"]), 2), KeyClaim::OtherEvent);
+        assert_eq!(case.claim(1, &named("ingest", Some(b"acme"), same), 3), KeyClaim::Granted(id(3)));
+        assert_eq!(case.claim(1, &named("ingest", Some(b""), same), 5), KeyClaim::Granted(id(5)));
+        assert_eq!(case.claim(1, &named("other", None, same), 4), KeyClaim::Granted(id(4)));
     }
 
     /// A full bucket gives up its oldest finished key, and never one in progress.
@@ -333,8 +339,8 @@ mod tests {
         #[test]
         fn parts_that_join_alike_are_different_keys(route in "[a-c]{0,3}", scope in "[a-c]{0,3}", name in "[a-c]{0,3}",
             other in ("[a-c]{0,3}", "[a-c]{0,3}", "[a-c]{0,3}")) {
-            let one = IdempotencyKey::new(&route, Some(scope.as_bytes()), name.as_bytes(), b"");
-            let two = IdempotencyKey::new(&other.0, Some(other.1.as_bytes()), other.2.as_bytes(), b"");
+            let one = IdempotencyKey::new(&route, Some(scope.as_bytes()), name.as_bytes(), &[]);
+            let two = IdempotencyKey::new(&other.0, Some(other.1.as_bytes()), other.2.as_bytes(), &[]);
             prop_assert_eq!(one == two, (route, scope, name) == other);
         }
 
@@ -354,7 +360,7 @@ mod tests {
     fn bucket_format_matches_previous_release() {
         let answered = |body: &[u8]| KeyProgress::Answered { status: 202, body: body.to_vec() };
         let all = [KeyProgress::Claimed { until: at(30) }, KeyProgress::Failed, answered(b"{\"id\":1}"), answered(b"")];
-        let entry = |progress| KeyEntry { name: [1; 16], body: [0xfe; 16], id: id(3), expires: at(600), progress };
+        let entry = |progress| KeyEntry { name: [1; 16], event: [0xfe; 16], id: id(3), expires: at(600), progress };
         assert_recorded("idempotency", &KeyBucket { entries: all.map(entry).into() });
         assert_recorded("idempotency empty", &KeyBucket::default());
     }

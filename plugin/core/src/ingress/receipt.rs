@@ -104,9 +104,9 @@ impl Answer {
             .with("retry-after", "1")
     }
 
-    /// 422: the idempotency key was used for another body.
-    pub fn other_body() -> Self {
-        Self::problem(422, "Unprocessable Content", "this Idempotency-Key was used with another body")
+    /// 422: the idempotency key was used for another event.
+    pub fn other_event() -> Self {
+        Self::problem(422, "Unprocessable Content", "this Idempotency-Key was used for another event")
     }
 
     /// 422: there is personal data in the payload. The answer says where, never what.

@@ -13,7 +13,7 @@ use crate::answer::Answer;
 use crate::headers::Headers;
 use crate::ids::{RouteId, RuleId};
 use crate::inbound::{InboundResult, Path, Rules, Ticket, Verdict, unavailable};
-use crate::ingress::event::{EventResult, Offer, event};
+use crate::ingress::event::{Event, EventResult, Offer, event};
 use crate::ingress::idempotency::{IdempotencyKey, KEY_LEN_MAX};
 use crate::ingress::route::{Route, Routes, Selection};
 use crate::ingress::template::{Source, Template};
@@ -374,15 +374,16 @@ impl Request {
     ) -> Step {
         let Some(route) = rules.routes.get(id.0) else { return self.reply(unavailable(), None) };
         let refused = Some(RequestResult::Event(id, EventResult::Invalid));
-        let key = match idempotency_key(route, headers, &body) {
-            Ok(key) => key,
-            Err(detail) => return self.reply(Answer::bad_request(detail), refused),
-        };
+        let key = headers.get("idempotency-key");
+        if key.as_ref().is_some_and(|key| key.is_empty() || key.len() > KEY_LEN_MAX) {
+            return self.reply(Answer::bad_request("Idempotency-Key must have 1 to 256 bytes"), refused);
+        }
         // Where the rollout key is absent the event's id decides: an event without the header is sampled too.
         let source = Source { captures, headers, body: &body };
         let rollout_key = rules.rollout_key.and_then(|key| key.render(&source).ok());
         match event(route, captures, headers, body) {
             Ok(event) => {
+                let key = key.map(|key| idempotency_key(route, captures, headers, &key, &event));
                 self.state = RequestState::Working;
                 Step::Work(Work::Take(Box::new(Offer { stream: self.stream, route: id, event, key, rollout_key })))
             }
@@ -409,14 +410,14 @@ pub fn below<'a>(admin: &str, path: &'a str) -> Option<(&'a str, &'a str)> {
     (rest.is_empty() || rest.starts_with('/')).then_some((rest, query))
 }
 
-/// The request's idempotency key in its scope.
-fn idempotency_key(route: &Route, headers: &Headers, body: &[u8]) -> Result<Option<IdempotencyKey>, &'static str> {
-    let Some(key) = headers.get("idempotency-key") else { return Ok(None) };
-    if key.is_empty() || key.len() > KEY_LEN_MAX {
-        return Err("Idempotency-Key must have 1 to 256 bytes");
-    }
+/// The request's idempotency key in its scope, for all that shapes the event. Trace headers do not: a producer that tries
+/// again does so in a span of its own.
+fn idempotency_key(route: &Route, captures: &[String], headers: &Headers, key: &[u8], event: &Event) -> IdempotencyKey {
     let scope = route.idempotency_scope.as_deref().and_then(|name| headers.get(name));
-    Ok(Some(IdempotencyKey::new(&route.name, scope.as_deref(), &key, body)))
+    let content_type = event.content_type.as_deref().unwrap_or_default();
+    let mut parts = vec![event.event_type.as_bytes(), content_type, &event.payload];
+    parts.extend(captures.iter().map(String::as_bytes));
+    IdempotencyKey::new(&route.name, scope.as_deref(), key, &parts)
 }
 
 #[cfg(test)]

@@ -152,10 +152,13 @@ pub fn of_pattern(pattern: &str) -> Option<String> {
     Some(joined(segments.iter().map(Vec::as_slice)))
 }
 
+/// What a server keeps of a segment.
+type Way = fn(&[u8]) -> &[u8];
+
 /// Adds the readings of a path that is split at these separators.
 fn read(path: &[u8], separators: &[u8], found: &mut BTreeSet<String>) {
     let segments: Vec<Vec<u8>> = path.split(|byte| separators.contains(byte)).map(decode_all).collect();
-    let ways: [fn(&[u8]) -> &[u8]; 4] = [
+    let ways: [Way; 4] = [
         |segment| segment,
         bare,
         |segment| trimmed(bare(segment)),

@@ -105,7 +105,7 @@ fn offer_with_key(process: &mut Process, worker: usize, stream: u32, body: &[u8]
         traceparent: None,
         tracestate: None,
     };
-    let key = Some(IdempotencyKey::new("ingest", None, b"order-1", body));
+    let key = Some(IdempotencyKey::new("ingest", None, b"order-1", &[body]));
     let offer = Offer { stream, route: crate::ids::RouteId(0), event, key, rollout_key: None };
     process.run(worker, |engine, world| engine.handle_event(world, offer))
 }
