@@ -24,16 +24,19 @@ pub fn all() -> Vec<Scenario> {
                 let first = send(gateway, &keyed().over(0))?;
                 let again = send(gateway, &keyed().over(1))?;
                 let other = send(gateway, &keyed().body("{}").over(1))?;
+                let renamed = Request::event("/events/refunded", BODY).header("idempotency-key", "order-1");
+                let renamed = send(gateway, &renamed.over(1))?;
                 wait_for(gateway, "billing", 1)?;
                 pass(gateway, 1000)?;
                 let same = if first.id() == again.id() { "one id" } else { "two ids" };
-                let answers = [first.line(), again.line(), same.to_owned(), other.line()];
+                let answers = [first.line(), again.line(), same.to_owned(), other.line(), renamed.line()];
                 Ok(answers.into_iter().chain([in_all(gateway, "billing")?]).collect())
             },
             expected: &[
                 "answered 202 accepted",
                 "answered 202 accepted, replayed",
                 "one id",
+                "answered 422 Unprocessable Content",
                 "answered 422 Unprocessable Content",
                 "1 attempts in all",
             ],

@@ -199,12 +199,16 @@ impl<'a> Node<'a> {
         if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
             return self.problem("is not the name of a variable", "letters, digits and '_'");
         }
-        (self.reader.env)(name).or_else(|| {
-            self.problem(
-                &format!("{name} is not set"),
-                "an environment variable that Envoy's environment_variables.host_env_keys passes on",
-            )
-        })
+        let Some(value) = (self.reader.env)(name) else {
+            let expected = "an environment variable that Envoy's environment_variables.host_env_keys passes on";
+            return self.problem(&format!("{name} is not set"), expected);
+        };
+        // The line end of a file that a secret was read from would be part of the secret. A blank value has its own word.
+        let trimmed = value.trim();
+        if !trimmed.is_empty() && trimmed != value {
+            return self.problem(&format!("{name} begins or ends with white space"), "the value without it");
+        }
+        Some(value)
     }
 
     fn child(&self, key: &'a str, value: &'a Value) -> Node<'a> {

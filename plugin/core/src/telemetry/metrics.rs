@@ -238,6 +238,9 @@ mod tests {
     use super::*;
     use crate::outcome::Ending;
 
+    /// The number of series of the process, a route, an endpoint and an inbound rule.
+    const SERIES: [usize; 4] = [12, 7, 24, 14];
+
     fn changed(notice: &Notice) -> Vec<(Subject, &'static str, &'static str, Change)> {
         let mut changed = Vec::new();
         changes(notice, &mut |subject, series, change| {
@@ -298,6 +301,10 @@ mod tests {
             assert_eq!(series.len(), all, "{subject:?}");
             all
         };
-        assert_eq!(subjects.each_ref().map(count), [12, 7, 24, 14]);
+        assert_eq!(
+            subjects.each_ref().map(count),
+            SERIES,
+            "SERIES, the first lines of this file and the guide tell it"
+        );
     }
 }

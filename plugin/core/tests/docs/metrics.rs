@@ -35,5 +35,25 @@ fn every_metric_has_a_line() {
     let guide = read("envoy/docs/metrics-and-logs.md");
     let lines = guide.lines().filter(|line| line.starts_with("| `gatepost_"));
     let told = lines.map(|line| spans(line).next().unwrap().split('{').next().unwrap().to_owned());
-    assert_eq!(told.collect::<BTreeSet<_>>(), defined);
+    let told: BTreeSet<String> = told.collect();
+    let (missing, unknown): (Vec<_>, Vec<_>) =
+        (defined.difference(&told).collect(), told.difference(&defined).collect());
+    assert!(
+        missing.is_empty() && unknown.is_empty(),
+        "envoy/docs/metrics-and-logs.md lacks a line of {missing:?}, and has one of {unknown:?}"
+    );
+}
+
+/// The guide says how many series there are.
+#[test]
+fn the_numbers_of_series_are_told() {
+    let code = read("plugin/core/src/telemetry/metrics.rs");
+    let counts =
+        code.lines().find_map(|line| line.trim().strip_prefix("const SERIES: [usize; 4] = [")?.strip_suffix("];"));
+    let counts: Vec<&str> = counts.expect("the test in metrics.rs has SERIES").split(", ").collect();
+    let [process, route, endpoint, rule] = counts[..] else { panic!("{counts:?}") };
+    let sentence = format!(
+        "{endpoint} series for each endpoint, {route} for each route, {rule} for each inbound rule, {process} besides."
+    );
+    assert!(read("envoy/docs/metrics-and-logs.md").contains(&sentence), "envoy/docs/metrics-and-logs.md: {sentence}");
 }

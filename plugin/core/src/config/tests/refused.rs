@@ -63,6 +63,30 @@ fn a_line_says_where_what_and_what_was_expected() {
     );
 }
 
+/// White space at the ends of a variable is the end of a file that it was read from: it would be part of the secret.
+#[test]
+fn white_space_around_a_variable_is_refused() {
+    let config = json!({
+        "routes": [{"name": "r", "match": {"path": "/e"}, "event": "paid"}],
+        "endpoints": [{
+            "name": "e", "cluster": "c", "url": "http://h", "secrets": [{"env": "SECRET"}],
+            "headers": {"authorization": {"env": "HEADER"}},
+        }],
+        "admin": {"path": "/gatepost", "tokens": [{"env": "TOKEN", "role": "read"}]},
+    });
+    for padded in ["hunter2\n", "hunter2\r\n", " hunter2", "\thunter2", "hunter2\u{a0}"] {
+        let problems = parse(config.to_string().as_bytes(), &|_| Some(padded.repeat(3))).unwrap_err();
+        let told = lines(&problems);
+        let expected = [
+            "endpoints[0].secrets[0].env: SECRET begins or ends with white space; expected the value without it",
+            "endpoints[0].headers.authorization.env: HEADER begins or ends with white space; expected the value without it",
+            "admin.tokens[0].env: TOKEN begins or ends with white space; expected the value without it",
+        ];
+        assert!(expected.iter().all(|line| told.iter().any(|told| told == line)), "{told:#?}");
+        assert!(!told.concat().contains("hunter2"));
+    }
+}
+
 /// An unknown key is refused at every level, and the known key that it resembles is suggested.
 #[test]
 fn unknown_key_is_refused_with_a_suggestion() {

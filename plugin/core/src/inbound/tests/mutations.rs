@@ -17,6 +17,7 @@ use crate::signature::Attempt;
 use crate::store::keys::Keys;
 
 const MUTANTS: usize = 100_000;
+/// All schemes, and what else changes how a message is signed.
 const SCHEMES: [&str; 6] = ["timestamped", "standard", "github", "stripe", "slack", ASYMMETRIC];
 /// Scheme `standard` under a key pair.
 const ASYMMETRIC: &str = "asymmetric";
