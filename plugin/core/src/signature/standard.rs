@@ -9,7 +9,7 @@ use base64ct::{Base64, Encoding};
 
 use super::attempt::Attempt;
 use super::fault::Fault;
-use super::tags::{Presented, Tag, few, mac, single, timestamp};
+use super::tags::{Presented, Tag, mac, single, some, timestamp};
 use crate::headers::{CallHeaders, Headers};
 use crate::secret::Key;
 
@@ -58,14 +58,8 @@ pub(super) fn read(headers: &Headers) -> Result<Presented, Fault<'static>> {
         header: SIGNATURE,
         expected: "v1,<base64> or v1a,<base64>, several with spaces between them",
     };
-    let mut tags = Vec::new();
-    for text in single(headers, SIGNATURE)?.split(|byte| *byte == b' ').filter(|text| !text.is_empty()) {
-        // Signatures of versions to come are passed over.
-        if text.starts_with(V1.as_bytes()) || text.starts_with(V1A.as_bytes()) {
-            tags.push(tag(text).ok_or(malformed)?);
-        }
-    }
-    let tags = few(tags, malformed)?;
+    let tags = single(headers, SIGNATURE)?.split(|byte| *byte == b' ').filter_map(tag).collect();
+    let tags = some(tags, malformed)?;
     let id = single(headers, ID)?;
     let digits = single(headers, TIMESTAMP)?;
     let at = timestamp(digits, 1000, TIMESTAMP)?;
@@ -82,6 +76,7 @@ pub(super) fn read(headers: &Headers) -> Result<Presented, Fault<'static>> {
     })
 }
 
+/// Parses a signature; `None` for one of another version, and for what is none.
 fn tag(text: &[u8]) -> Option<Tag> {
     let mut bytes = [0; 64];
     match (text.strip_prefix(V1.as_bytes()), text.strip_prefix(V1A.as_bytes())) {

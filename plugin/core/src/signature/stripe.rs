@@ -4,7 +4,7 @@
 
 use super::attempt::Attempt;
 use super::fault::Fault;
-use super::tags::{Presented, few, hex_of, secrets, single, tag_of_hex, timestamp};
+use super::tags::{Presented, hex_of, secrets, single, some, tag_of_hex, timestamp};
 use crate::headers::{CallHeaders, Headers};
 use crate::json::id_at;
 use crate::secret::Key;
@@ -31,11 +31,11 @@ pub(super) fn read(headers: &Headers, body: &[u8]) -> Result<Presented, Fault<'s
                 return Err(malformed);
             }
         } else if let Some(tag) = field.strip_prefix(b"v1=") {
-            tags.push(tag_of_hex(tag).ok_or(malformed)?);
+            tags.extend(tag_of_hex(tag));
         }
         // Other fields are passed over: `v0` is of test mode only, and versions to come are unknown.
     }
-    let (tags, digits) = (few(tags, malformed)?, digits.ok_or(malformed)?);
+    let (tags, digits) = (some(tags, malformed)?, digits.ok_or(malformed)?);
     let at = timestamp(digits, 1000, SIGNATURE)?;
     let id = id_at(body, "id", ("object", "event"));
     Ok(Presented { prefix: [digits, b"."].concat(), at: Some(at), id, is_id_signed: true, tags })
