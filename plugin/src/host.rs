@@ -147,6 +147,16 @@ pub fn request_headers() -> Headers {
     hostcalls::get_map_bytes(MapType::HttpRequestHeaders).unwrap_or_default().into()
 }
 
+/// The trailers of the request of the current context.
+pub fn request_trailers() -> Headers {
+    hostcalls::get_map_bytes(MapType::HttpRequestTrailers).unwrap_or_default().into()
+}
+
+/// Removes trailers of the request of the current context; returns whether all were removed.
+pub fn remove_request_trailers(names: &[String]) -> bool {
+    names.iter().all(|name| careful::remove(MapType::HttpRequestTrailers, name).is_ok())
+}
+
 /// The first `len` bytes of the body of the request of the current context, if it can be read.
 pub fn request_body(len: usize) -> Option<Vec<u8>> {
     let body = if len == 0 { Vec::new() } else { buffer(BufferType::HttpRequestBody, len)? };
@@ -155,7 +165,7 @@ pub fn request_body(len: usize) -> Option<Vec<u8>> {
 
 /// Changes the headers of the request of the current context; returns whether every change was made.
 pub fn change_request(changes: &Changes) -> bool {
-    changes.remove.iter().all(|name| careful::remove_request_header(name).is_ok())
+    changes.remove.iter().all(|name| careful::remove(MapType::HttpRequestHeaders, name).is_ok())
         && changes.set.iter().all(|(name, value)| careful::set_request_header(name, value).is_ok())
 }
 

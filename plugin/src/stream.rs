@@ -46,6 +46,9 @@ impl Stream {
                 Step::ReadBody(size) => {
                     self.request.handle_body(&worker.config.request_rules(), host::request_body(size))
                 }
+                Step::RemoveTrailers(names) => {
+                    self.request.handle_trailers_removed(host::remove_request_trailers(&names))
+                }
                 Step::Change(changes) => self.request.handle_changed(host::change_request(&changes)),
                 Step::Work(work) => worker.work(&mut self.request, work),
             }
@@ -89,7 +92,9 @@ impl HttpContext for Stream {
 
     /// Tells the request that its body has ended: before trailers, HTTP/2 marks no data as the last.
     fn on_http_request_trailers(&mut self, _count: usize) -> Action {
-        self.handle(|request, _| request.handle_trailers())
+        self.handle(|request, worker| {
+            request.handle_trailers(&worker.config.request_rules(), &host::request_trailers())
+        })
     }
 
     /// Ends a verified message by the status of the response, whether the application or the gateway made it.

@@ -36,12 +36,15 @@ fn client_sent_verification_headers_are_always_removed() {
     let mut process = start(&config);
     let claims = |request: Request| {
         let request = request.header(VERIFIED, "from-github").header("X-Gatepost-Verified", "too");
-        request.header("x_gatepost_verified", "me").header("X-Gatepost_Verified", "me").header("x-checked-by", "me")
+        let request = request.header("x_gatepost_verified", "me").header("X-Gatepost_Verified", "me");
+        let request = request.header("x.gatepost.verified", "me").header("x~gatepost~verified", "me");
+        request.header("x-checked-by", "me").trailers([("X-Gatepost-Verified", "me"), ("x-sum", "7")])
     };
-    // To CGI, and what descends from it, `_` is `-`.
-    let is_claim = |name: &str| [VERIFIED, "x-checked-by"].contains(&name.replace('_', "-").as_str());
+    // To CGI, and what descends from it, each of these is `-`.
+    let is_claim = |name: &str| [VERIFIED, "x-checked-by"].contains(&name.replace(['_', '.', '~'], "-").as_str());
     let gone = passes(&mut process, claims(Request::new("GET", "/orders")));
     assert!(gone.headers.iter().all(|(name, _)| !is_claim(name)), "{:?}", gone.headers);
+    assert_eq!(gone.trailers.iter().map(|(name, _)| name).collect::<Vec<_>>(), ["x-sum"]);
     for (scheme, header) in [("github", VERIFIED), ("slack", "x-checked-by")] {
         let message = Message::new(&process, scheme, "evt_1");
         let gone = passes(&mut process, claims(message.request()));

@@ -84,7 +84,7 @@ fn ambiguous_inbound_path_is_refused() {
     for path in READINGS.iter().chain(&AMBIGUOUS).chain(&["/other/../else"]) {
         assert_eq!(stopped(&mut process, Request::post(path).body("{}")).status(), 400, "{path}");
         let mut signed = Message::new(&process, "github", "evt_1").request();
-        signed = signed.path(path.as_bytes().to_vec());
+        signed = signed.path(path.as_bytes());
         assert_eq!(stopped(&mut process, signed).status(), 400, "{path}");
     }
     // Where nothing is guarded nothing need be refused.

@@ -42,9 +42,9 @@ impl Headers {
     }
 
     /// The names among these headers that a server behind the gateway may take for `name`, which is in lower case: CGI,
-    /// and what descends from it, makes no difference between `_` and `-`.
+    /// and what descends from it, writes `_` for each byte that is no letter or digit.
     pub fn spellings_of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        let plain = |byte: u8| if byte == b'_' { b'-' } else { byte };
+        let plain = |byte: u8| if byte.is_ascii_alphanumeric() { byte } else { b'-' };
         let names = self.0.iter().map(|(name, _)| name.as_str());
         names.filter(move |other| other.bytes().map(plain).eq(name.bytes().map(plain)))
     }
@@ -112,6 +112,16 @@ const OF_THE_GATEWAY: [&str; 14] = [
 
 /// The headers of a call, pseudo-headers first.
 pub type CallHeaders<'a> = Vec<(&'a str, Cow<'a, [u8]>)>;
+
+/// The value of a configured header, kept out of logs.
+#[derive(Clone, PartialEq, Eq)]
+pub struct HeaderValue(pub String);
+
+impl std::fmt::Debug for HeaderValue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
 
 #[cfg(test)]
 mod tests {

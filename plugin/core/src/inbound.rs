@@ -20,7 +20,7 @@
 use std::ops::Deref;
 
 use crate::answer::Answer;
-use crate::headers::Headers;
+use crate::headers::{HeaderValue, Headers};
 use crate::ids::RuleId;
 use crate::index::insert_ascending;
 use crate::path::readings::{Spelling, spelling};
@@ -49,6 +49,8 @@ pub struct Rule {
     /// The header that tells the application which rule has verified a request, lower case; it is removed from what
     /// clients send.
     pub header: String,
+    /// The value of that header, a secret that proves it; `None`: the rule's name.
+    pub header_value: Option<HeaderValue>,
 }
 
 /// The rules of a configuration.
@@ -89,6 +91,11 @@ impl Rules {
     /// The headers by which the application is told that a request was verified, each once.
     pub fn headers(&self) -> &[String] {
         &self.headers
+    }
+
+    /// The names among these headers or trailers by which a client says that it was verified, in any spelling.
+    pub fn claims(&self, headers: &Headers) -> Vec<String> {
+        self.headers.iter().flat_map(|name| headers.spellings_of(name)).map(str::to_owned).collect()
     }
 
     /// Finds the rule for a request's `:path`, in whatever spelling the path comes.

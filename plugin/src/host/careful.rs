@@ -100,12 +100,12 @@ pub fn set_request_header(name: &str, value: &str) -> Result<(), Status> {
     done(unsafe { proxy_replace_header_map_value(map, name.as_ptr(), name.len(), value.as_ptr(), value.len()) })
 }
 
-/// Removes every header of this name from the current request.
+/// Removes every header or trailer of this name from the current request.
 ///
-/// Reason: as for [`set_request_header`]. A request whose header claims that it was verified must not go on with it.
-pub fn remove_request_header(name: &str) -> Result<(), Status> {
+/// Reason: as for [`set_request_header`]. A request that claims that it was verified must not go on with the claim.
+pub fn remove(map: MapType, name: &str) -> Result<(), Status> {
     // SAFETY: see the top of the file.
-    done(unsafe { proxy_remove_header_map_value(MapType::HttpRequestHeaders, name.as_ptr(), name.len()) })
+    done(unsafe { proxy_remove_header_map_value(map, name.as_ptr(), name.len()) })
 }
 
 /// Answers the current request. `headers` is a header map as [`serialise`] writes it.

@@ -7,12 +7,12 @@ use super::Limits;
 use super::delivery::{breaker, rate, retry};
 use super::reader::{Node, Object, all};
 use super::signature::{Use, is_taken, signatures};
-use super::values::{choice, cluster, literal_or_env, name, url};
-use crate::egress::endpoint::{Endpoint, HeaderValue, OnGone, Overflow, Sink};
+use super::values::{choice, cluster, header_value, name, url};
+use crate::egress::endpoint::{Endpoint, OnGone, Overflow, Sink};
 use crate::egress::operational::NewsKinds;
 use crate::egress::subscription::EventPattern;
 use crate::event_type::OPERATIONAL_PREFIX;
-use crate::headers;
+use crate::headers::{self, HeaderValue};
 use crate::signature::Signature;
 use crate::time::shown_duration;
 
@@ -157,18 +157,13 @@ fn extra_headers(node: &Node<'_>, signatures: &[Signature]) -> Option<Vec<(Strin
 }
 
 fn extra_header(name: String, node: &Node<'_>, signatures: &[Signature]) -> Option<(String, HeaderValue)> {
-    const EXPECTED: &str = "a string or {env: NAME}, without control characters";
     if !headers::is_name(&name) {
         return node.problem("is not the name of a header", "a header name such as x-api-key");
     }
     if is_taken(&name, signatures) {
         return node.problem("is a header that the gateway sets itself", "another header");
     }
-    let value = literal_or_env(node, EXPECTED)?;
-    if value.is_empty() || value.trim() != value || !headers::is_value(value.as_bytes()) {
-        return node.problem("is empty, or holds what no header may, or space at an end", EXPECTED);
-    }
-    Some((name, HeaderValue(value)))
+    Some((name, header_value(node)?))
 }
 
 fn sink(node: &Node<'_>) -> Option<Sink> {

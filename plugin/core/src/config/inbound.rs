@@ -6,7 +6,7 @@ use super::error::shown;
 use super::reader::{Node, Object, all};
 use super::routes::{method, path_pattern};
 use super::signature::{Use, is_taken, signatures};
-use super::values::{choice, header_name, name, names};
+use super::values::{choice, header_name, header_value, name, names};
 use crate::inbound::Rule;
 use crate::inbound::replay::{CAPACITY_MAX, Duplicate, Policy, WhenFull};
 use crate::index::Index;
@@ -47,7 +47,8 @@ pub(super) fn inbound(node: &Node<'_>) -> Option<Vec<InboundEntry>> {
 }
 
 fn entry(node: &Node<'_>) -> Option<InboundEntry> {
-    let object = node.object(&["name", "match", "secrets", "signature", "tolerance", "replay", "header"], &[])?;
+    let object =
+        node.object(&["name", "match", "secrets", "signature", "tolerance", "replay", "header", "header_value"], &[])?;
     let name = object.required("name", "a name, unique among the inbound rules", name);
     let matching = object.required("match", "an object with path", matching);
     let signatures = signatures(&object, Use::Verify);
@@ -55,6 +56,7 @@ fn entry(node: &Node<'_>) -> Option<InboundEntry> {
     let replay = object.or("replay", Policy::default(), replay);
     let header = object
         .or("header", "x-gatepost-verified".to_owned(), |node| header(node, signatures.as_deref().unwrap_or_default()));
+    let header_value = object.optional("header_value", header_value)?;
     let (pattern, methods) = matching?;
     let rule = Rule {
         name: name?.to_owned(),
@@ -63,6 +65,7 @@ fn entry(node: &Node<'_>) -> Option<InboundEntry> {
         tolerance: tolerance?,
         replay: replay?,
         header: header?,
+        header_value,
     };
     outlasts_the_tolerance(&object, &rule)?;
     Some(InboundEntry { rule, pattern })

@@ -6,7 +6,7 @@ use super::error::shown;
 use super::reader::{Node, Object, all};
 use super::tree::Value;
 use crate::egress::endpoint::Url;
-use crate::headers;
+use crate::headers::{self, HeaderValue};
 use crate::index::Index;
 use crate::outcome::StatusSet;
 use crate::time::{WallTime, shown_duration};
@@ -205,6 +205,16 @@ fn is_authority(authority: &str) -> bool {
 }
 
 /// A string, or the value of the environment variable in `{env: NAME}`. Problems do not show the value.
+/// Reads the value of a header, which may be a secret.
+pub(super) fn header_value(node: &Node<'_>) -> Option<HeaderValue> {
+    const EXPECTED: &str = "a string or {env: NAME}, without control characters";
+    let value = literal_or_env(node, EXPECTED)?;
+    if value.is_empty() || value.trim() != value || !headers::is_value(value.as_bytes()) {
+        return node.problem("is empty, or holds what no header may, or space at an end", EXPECTED);
+    }
+    Some(HeaderValue(value))
+}
+
 pub(super) fn literal_or_env(node: &Node<'_>, expected: &str) -> Option<String> {
     match node.value() {
         Value::Text(text) => Some(text.clone()),

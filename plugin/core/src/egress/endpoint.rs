@@ -6,6 +6,7 @@ use crate::egress::breaker::BreakerPolicy;
 use crate::egress::operational::NewsKinds;
 use crate::egress::rate::Rate;
 use crate::egress::retry::RetryPolicy;
+use crate::headers::HeaderValue;
 use crate::signature::Signature;
 
 /// An endpoint: a receiver of events.
@@ -48,16 +49,6 @@ pub struct Endpoint {
     /// The digest of the endpoint's entry in the config: a 410 disables the endpoint for as long as the digest stays
     /// the same.
     pub digest: u64,
-}
-
-/// The value of a configured header, kept out of logs.
-#[derive(Clone, PartialEq, Eq)]
-pub struct HeaderValue(pub String);
-
-impl std::fmt::Debug for HeaderValue {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("[redacted]")
-    }
 }
 
 /// An absolute URL, split as Envoy wants it.

@@ -12,7 +12,7 @@
 use crate::answer::Answer;
 use crate::headers::Headers;
 use crate::ids::{RouteId, RuleId};
-use crate::inbound::{InboundResult, Path, Rules, Ticket, Verdict, unavailable};
+use crate::inbound::{InboundResult, Path, Rule, Rules, Ticket, Verdict, unavailable};
 use crate::ingress::event::{Event, EventResult, Offer, event};
 use crate::ingress::idempotency::{IdempotencyKey, KEY_LEN_MAX};
 use crate::ingress::route::{Route, Routes, Selection};
@@ -50,6 +50,8 @@ pub enum Step {
     Reply(Answer, Option<RequestResult>),
     /// Change the headers; [`Request::handle_changed`] says what follows.
     Change(Changes),
+    /// Remove the trailers of these names; [`Request::handle_trailers_removed`] says what follows.
+    RemoveTrailers(Vec<String>),
     /// Let the engine decide.
     Work(Work),
 }
@@ -166,8 +168,7 @@ impl Request {
         if headers.get(":method").is_none() {
             return self.reply(unavailable(), None);
         }
-        let spellings = rules.inbound.headers().iter().flat_map(|name| headers.spellings_of(name));
-        self.claims = spellings.map(str::to_owned).collect();
+        self.claims = rules.inbound.claims(&headers);
         headers.remove(&self.claims);
         match rules.inbound.path(&headers.get(":path").unwrap_or_default()) {
             Path::Free => self.sort(rules, headers, None, is_end),
@@ -191,9 +192,16 @@ impl Request {
         if is_end { Step::ReadBody(size) } else { Step::Pause }
     }
 
-    /// Handles the trailers: over HTTP/2 nothing else ends a body that has some.
-    pub fn handle_trailers(&mut self) -> Step {
+    /// Handles the trailers: over HTTP/2 nothing else ends a body that has some. Some servers read a trailer as a header.
+    pub fn handle_trailers(&mut self, rules: &RequestRules<'_>, trailers: &Headers) -> Step {
+        let claims = rules.inbound.claims(trailers);
+        if claims.is_empty() { self.handle_trailers_removed(true) } else { Step::RemoveTrailers(claims) }
+    }
+
+    /// Handles the end of [`Step::RemoveTrailers`]: whether all of them were removed.
+    pub fn handle_trailers_removed(&mut self, is_done: bool) -> Step {
         match self.state {
+            _ if !is_done => self.reply(unavailable(), None),
             RequestState::Collecting { size, .. } => Step::ReadBody(size),
             _ => self.rest(),
         }
@@ -331,7 +339,8 @@ impl Request {
     /// if it was.
     fn let_on(&mut self, rules: &RequestRules<'_>, verified: Option<(RuleId, InboundResult)>) -> Step {
         let rule = verified.and_then(|(rule, _)| rules.inbound.get(rule.0));
-        let set = rule.map(|rule| (rule.header.clone(), rule.name.clone()));
+        let value = |rule: &Rule| rule.header_value.as_ref().map_or_else(|| rule.name.clone(), |value| value.0.clone());
+        let set = rule.map(|rule| (rule.header.clone(), value(rule)));
         let remove = std::mem::take(&mut self.claims);
         if remove.is_empty() && set.is_none() {
             return self.rest();

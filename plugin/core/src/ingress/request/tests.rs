@@ -60,13 +60,41 @@ const PARTNER: RuleId = RuleId(0);
 const BOTH: RuleId = RuleId(1);
 const PAID: RouteId = RouteId(0);
 
+/// A client's claim to be verified is removed from the trailers too; a request on which that fails does not go on.
+#[test]
+fn claims_in_trailers_are_removed() {
+    let config = config();
+    let trailers = Headers::new(&[("x.gatepost_verified", b"both".as_slice()), ("x-sum", b"7")]);
+    let (mut request, _) = begun(&config, "/other", &[]);
+    let step = request.handle_trailers(&config.request_rules(), &trailers);
+    assert!(matches!(&step, Step::RemoveTrailers(names) if *names == ["x.gatepost_verified"]), "{step:?}");
+    assert!(matches!(request.handle_trailers_removed(true), Step::Continue(None)));
+    assert_eq!(replied(&request.handle_trailers_removed(false)).0, 503);
+}
+
+/// The application is told a configured secret, or the rule's name.
+#[test]
+fn application_is_told_the_configured_value() {
+    let rule = json!({
+        "name": "partner", "match": {"path": "/in"}, "secrets": [{"value": "s"}], "header_value": {"env": "PROOF"},
+    });
+    let text = json!({"inbound": [rule]}).to_string();
+    let config = config::parse(text.as_bytes(), &|_| Some("s3cret".to_owned())).unwrap();
+    let (mut request, _) = whole(&config, "/in", &[], b"{}");
+    let step =
+        request.handle_verdict(&config.request_rules(), PARTNER, verified(), headers("/in", &[]), b"{}".to_vec());
+    let Step::Change(changes) = step else { panic!("{step:?}") };
+    assert_eq!(changes.set, Some(("x-gatepost-verified".to_owned(), "s3cret".to_owned())));
+    assert!(!format!("{config:?}").contains("s3cret"));
+}
+
 #[test]
 fn what_no_rule_names_goes_on_untouched() {
     let config = config();
     let (mut request, step) = begun(&config, "/other", &[]);
     assert!(matches!(step, Step::Continue(None)), "{step:?}");
     assert!(matches!(request.handle_data(&config.request_rules(), 9, true), Step::Continue(None)));
-    assert!(matches!(request.handle_trailers(), Step::Continue(None)));
+    assert!(matches!(request.handle_trailers(&config.request_rules(), &Headers::default()), Step::Continue(None)));
     assert_eq!(request.handle_end(), (None, None));
 }
 
@@ -229,7 +257,7 @@ fn an_event_may_end_with_its_headers_or_its_trailers() {
     assert!(matches!(step, Step::ReadBody(0)), "{step:?}");
     let (mut request, _) = begun(&config, "/events/paid", &[]);
     assert!(matches!(request.handle_data(&config.request_rules(), 3, false), Step::Pause));
-    assert!(matches!(request.handle_trailers(), Step::ReadBody(3)));
+    assert!(matches!(request.handle_trailers(&config.request_rules(), &Headers::default()), Step::ReadBody(3)));
 }
 
 #[test]
@@ -252,7 +280,7 @@ fn what_was_answered_stays_answered() {
     let config = config();
     let (mut request, _) = begun(&config, "/events/paid", &[("content-length", "1025")]);
     assert!(matches!(request.handle_data(&config.request_rules(), 9, true), Step::Pause));
-    assert!(matches!(request.handle_trailers(), Step::Pause));
+    assert!(matches!(request.handle_trailers(&config.request_rules(), &Headers::default()), Step::Pause));
     assert!(matches!(request.handle_changed(true), Step::Pause));
     assert!(!request.wants_response());
     assert_eq!(request.handle_response(200), None);

@@ -44,7 +44,7 @@ pub fn samples() -> [Value; 2] {
             "secrets": secrets("2027-01-01T00:00:00Z"), "signature": signature(),
             "tolerance": {"past": "60s", "future": "0s"},
             "replay": {"ttl": "1h", "capacity": 7, "duplicate": "reject", "when_full": "allow"},
-            "header": "x-verified",
+            "header": "x-verified", "header_value": "proof",
         }],
         "limits": {
             "body": "64KiB", "pending": 100, "pending_bytes": "1MiB", "dead_letters": 7, "dead_letter_bytes": "1MiB",
