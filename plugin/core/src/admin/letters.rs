@@ -86,7 +86,14 @@ impl Surface<'_, '_> {
         let mut partition = self.partition()?;
         let (mut kept, mut skipped, mut failed) = (Vec::new(), 0, None);
         for listed in letters {
-            let Some((letter, payload)) = dead_letter::open(self.world.store, self.keys, *listed)? else { continue };
+            let (letter, payload) = match dead_letter::open(self.world.store, self.keys, *listed) {
+                Ok(Some(opened)) => opened,
+                Ok(None) => continue,
+                Err(error) => {
+                    failed = Some(error);
+                    break;
+                }
+            };
             if !filter.wants(&letter) {
                 continue;
             }
@@ -105,13 +112,13 @@ impl Surface<'_, '_> {
             };
             match partition.accept(self.world.store, &letter.meta, &payload, &state) {
                 Ok(_) => kept.push(*listed),
-                // The letters kept as events so far are delivered; the others stay dead letters.
                 Err(error) => {
                     failed = Some(error);
                     break;
                 }
             }
         }
+        // After a failure, too, the letters kept as events so far are delivered, and the others stay dead letters.
         let discarded = dead_letter::discard(self.world.store, self.keys, &kept);
         partition.release(self.world.store, kept.is_empty())?;
         discarded?;

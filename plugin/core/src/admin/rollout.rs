@@ -155,8 +155,9 @@ fn counters(totals: &Totals) -> Counters {
 }
 
 fn window(about: &About, counts: &Counts) -> WindowView {
-    // In hundredths of a percent, rounded down: the unit of all shares.
-    let success = counts.success().map(|share| Percent((share * 10_000.0) as u32));
+    // In hundredths of a percent, rounded down: the unit of all shares. In whole numbers, for 57 of 100 is 57 %.
+    let (delivered, ended) = (u64::from(counts.delivered), u64::from(counts.delivered) + u64::from(counts.failed));
+    let success = (delivered * 10_000).checked_div(ended).map(|share| Percent(share as u32));
     WindowView {
         seconds: about.window.as_secs(),
         delivered: counts.delivered.into(),

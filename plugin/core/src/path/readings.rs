@@ -20,7 +20,7 @@
 //! | `.json` at the end is a format | Rails, Spring before 5.3 |
 //!
 //! `..` is not resolved: which segment it removes depends on what a server takes for a segment. Neither is a path that
-//! is longer than [`LONGEST`] and not plain, or one that can still be decoded after [`ROUNDS`] times.
+//! is longer than [`LONGEST`] and not plain, or one that can still be decoded after three times.
 
 use std::collections::BTreeSet;
 

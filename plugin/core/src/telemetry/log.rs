@@ -73,10 +73,11 @@ impl Log {
             self.buckets.push(LineBucket { event, endpoint, left: BURST, since: now, left_out: 0 });
         }
         let bucket = self.buckets.get_mut(place)?;
-        let refilled = now.since(bucket.since).as_secs() / REFILL.as_secs();
+        let passed = now.since(bucket.since);
+        let refilled = passed.as_secs() / REFILL.as_secs();
         if refilled > 0 {
             bucket.left = bucket.left.saturating_add(u32::try_from(refilled).unwrap_or(BURST)).min(BURST);
-            bucket.since = now;
+            bucket.since = now.minus(Duration::from_secs(passed.as_secs() % REFILL.as_secs()));
         }
         if bucket.left == 0 {
             bucket.left_out = bucket.left_out.saturating_add(1);
@@ -259,6 +260,15 @@ mod tests {
         assert!(written[11..].iter().all(|line| line.ends_with("left_out=99")), "{written:#?}");
         // The lines of another endpoint are not limited by that.
         assert!(log.line(&config, &letter("audit"), at(59)).is_some());
+    }
+
+    /// A line each ten seconds is written on average, whenever the notices come.
+    #[test]
+    fn refill_keeps_the_rest_of_its_time() {
+        let (config, mut log) = (config(), Log::default());
+        let mut written = |second| log.line(&config, &letter("billing"), at(second)).is_some();
+        assert_eq!((0..10).filter(|_| written(0)).count(), 10);
+        assert_eq!((1..=100).filter(|step| written(7 * step)).count(), 70);
     }
 
     #[test]
