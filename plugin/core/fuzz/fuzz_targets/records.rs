@@ -89,7 +89,7 @@ fuzz_target!(|bytes: &[u8]| {
             traceparent: None,
             tracestate: None,
         };
-        let key = (second % 2 == 0).then(|| IdempotencyKey::new("r", None, b"key", b"{}"));
+        let key = (second % 2 == 0).then(|| IdempotencyKey::new("r", None, b"key", &[b"{}"]));
         engine.handle_connection(&mut world, second);
         engine.handle_event(&mut world, Offer { stream: 1, route: RouteId(0), event, key, rollout_key: None });
         let mut actions = 0;
