@@ -125,6 +125,7 @@ fn verified() -> Vec<Scenario> {
             ],
         },
         Scenario {
+            // Spellings that Envoy's `normalize_path` and `merge_slashes` leave as they are.
             name: "inbound: the path is verified, its other spellings are refused, and claims are removed on other paths",
             start: || receiving(json!({})),
             play: |gateway| {
@@ -133,15 +134,10 @@ fn verified() -> Vec<Scenario> {
                     "/hooks/Partner",
                     "/hooks/partner/",
                     "/hooks/partner?x",
-                    "/hooks//partner",
-                    "/hooks/./partner",
-                    "/hooks/%70artner",
                     "/hooks/%2570artner",
                     "/hooks/partner;x",
                     "/hooks/partner%20",
-                    "//x/hooks/partner",
-                    "//x:80/hooks/partner",
-                    "/\\x/hooks/partner",
+                    "/hooks/partner.json",
                 ] {
                     observed.push(told(gateway, &Request::event(path, BODY))?);
                 }
@@ -155,11 +151,6 @@ fn verified() -> Vec<Scenario> {
                 "401 the request is not signed: it has no header x-webhook-signature",
                 "401 the request is not signed: it has no header x-webhook-signature",
                 "401 the request is not signed: it has no header x-webhook-signature",
-                "400 the path may be read as one that is guarded; expected its plain form, such as /webhooks/partner",
-                "400 the path may be read as one that is guarded; expected its plain form, such as /webhooks/partner",
-                "400 the path may be read as one that is guarded; expected its plain form, such as /webhooks/partner",
-                "400 the path may be read as one that is guarded; expected its plain form, such as /webhooks/partner",
-                "400 the path may be read as one that is guarded; expected its plain form, such as /webhooks/partner",
                 "400 the path may be read as one that is guarded; expected its plain form, such as /webhooks/partner",
                 "400 the path may be read as one that is guarded; expected its plain form, such as /webhooks/partner",
                 "400 the path may be read as one that is guarded; expected its plain form, such as /webhooks/partner",
