@@ -94,7 +94,7 @@ pub const KINDS: [&str; 38] = [
     "two digits of the signature exchanged",
     "an empty signature",
     "a wrong signature before the right one",
-    "the right signature after too many",
+    "the right signature after many",
     "a bit of the timestamp",
     "another fresh timestamp",
     "the timestamp spelt otherwise",
@@ -113,7 +113,8 @@ pub const KINDS: [&str; 38] = [
 ];
 
 /// Those that may leave the same message; what all others make of it is another one.
-pub const MAY_BE_THE_SAME: [&str; 12] = [
+pub const MAY_BE_THE_SAME: [&str; 13] = [
+    "the right signature after many",
     "nothing",
     "the body in pieces",
     // The case of a hex digit is a bit.
@@ -235,7 +236,7 @@ fn change_tag(kind: &str, pair: &Pair<'_>, tag: &mut Vec<u8>, rng: &mut Rng) -> 
         "a wrong signature before the right one" if is_standard || draft.scheme == "stripe" => {
             *tag = [&other.tag[..], separator, tag].concat();
         }
-        "the right signature after too many" if is_standard || draft.scheme == "stripe" => {
+        "the right signature after many" if is_standard || draft.scheme == "stripe" => {
             *tag = [[&other.tag[..], separator].concat().repeat(rng.usize(16..40)), tag.clone()].concat();
         }
         _ => return None,
