@@ -92,9 +92,7 @@ impl HttpContext for Stream {
 
     /// Tells the request that its body has ended: before trailers, HTTP/2 marks no data as the last.
     fn on_http_request_trailers(&mut self, _count: usize) -> Action {
-        self.handle(|request, worker| {
-            request.handle_trailers(&worker.config.request_rules(), &host::request_trailers())
-        })
+        self.handle(|request, worker| request.handle_trailers(&worker.config.request_rules(), host::request_trailers))
     }
 
     /// Ends a verified message by the status of the response, whether the application or the gateway made it.

@@ -23,7 +23,7 @@ use crate::answer::Answer;
 use crate::headers::{HeaderValue, Headers};
 use crate::ids::RuleId;
 use crate::index::insert_ascending;
-use crate::path::readings::{Spelling, spelling};
+use crate::path::readings::{Spelling, spelling, without_extension};
 use crate::path::{PathPattern, Router};
 use crate::signature::{Fault, Marks, Signature, Tolerance};
 use crate::store::keys::Keys;
@@ -101,9 +101,9 @@ impl Rules {
     /// Finds the rule for a request's `:path`, in whatever spelling the path comes.
     pub fn path(&self, path: &[u8]) -> Path {
         match spelling(path) {
-            Spelling::Plain { path, without_extension } => match self.router.find(&path) {
+            Spelling::Plain(path) => match self.router.find(&path) {
                 Some(number) => Path::Of(RuleId(number)),
-                None if without_extension.is_some_and(|path| self.router.find(&path).is_some()) => Path::Unclear,
+                None if without_extension(&path).is_some_and(|path| self.router.find(path).is_some()) => Path::Unclear,
                 None => Path::Free,
             },
             Spelling::Other(readings) if readings.iter().all(|path| self.router.find(path).is_none()) => Path::Free,

@@ -20,7 +20,7 @@
 //! | [`rollout`] | which share of the events an endpoint gets: the plan, its progress, the guard that ends it |
 //! | [`journal`] | what outlives the process: nothing yet |
 //! | [`ledger`] | what outlives a VM: partitions, leases, slots, generations |
-//! | [`store`] | data that all VMs share: records, their versions, changes by compare-and-swap |
+//! | [`store`] | data that all VMs share: typed keys, records, their versions, changes by compare-and-swap |
 //! | [`signature`] | an attempt is signed, a request's signature verified: one scheme a file |
 //! | ground | [`ids`], [`event_type`], [`outcome`], [`answer`], [`headers`], [`path`], [`json`], [`secret`], [`time`] |
 //!

@@ -19,8 +19,9 @@
 //! | `%3f` and `%23` begin a query and a fragment | a proxy and an application that both decode |
 //! | `.json` at the end is a format | Rails, Spring before 5.3 |
 //!
-//! `..` is not resolved: which segment it removes depends on what a server takes for a segment. Neither is a path that
-//! is longer than [`LONGEST`] and not plain, or one that can still be decoded after three times.
+//! `..` is not resolved: which segment it removes depends on what a server takes for a segment. A path with `..` is
+//! [unreadable](Spelling::Unreadable), and so is a path that is not plain and is longer than [`LONGEST`] or can still be
+//! decoded after three times.
 
 use std::collections::BTreeSet;
 
@@ -37,12 +38,8 @@ const ROUNDS: usize = 3;
 pub enum Spelling {
     /// In its plain form: segments of letters, digits and punctuation that means nothing, `/` before each and perhaps
     /// behind the last. A byte that could not stand there by itself may be percent-encoded. All servers read it alike.
-    Plain {
-        /// The path, decoded, in lower case; a U+FFFD stands for each byte that is not ASCII.
-        path: String,
-        /// The path without an extension of its last segment.
-        without_extension: Option<String>,
-    },
+    /// This is the path, decoded, in lower case; a U+FFFD stands for each byte that is not ASCII.
+    Plain(String),
     /// In another form: the paths that servers may take it for.
     Other(BTreeSet<String>),
     /// It holds a `..`, is too long or is encoded too often.
@@ -53,10 +50,7 @@ pub enum Spelling {
 pub fn spelling(path: &[u8]) -> Spelling {
     let path = path.split(|byte| *byte == b'?').next().unwrap_or_default();
     if let Some(path) = plain(path) {
-        let last = path.rfind('/').map_or(0, |slash| slash + 1);
-        let dot = path.rfind('.').filter(|dot| *dot > last);
-        let without_extension = dot.and_then(|dot| path.get(..dot)).map(str::to_owned);
-        return Spelling::Plain { path, without_extension };
+        return Spelling::Plain(path);
     }
     if path.len() > LONGEST {
         return Spelling::Unreadable;
@@ -64,14 +58,20 @@ pub fn spelling(path: &[u8]) -> Spelling {
     all(path).map_or(Spelling::Unreadable, Spelling::Other)
 }
 
+/// A plain path without the extension of its last segment: `/hooks/pay` of `/hooks/pay.json`.
+pub fn without_extension(path: &str) -> Option<&str> {
+    let (stem, extension) = path.rsplit_once('.')?;
+    (!extension.contains('/') && !stem.ends_with('/')).then_some(stem)
+}
+
 /// The path as a reading, if it is in its plain form.
 fn plain(path: &[u8]) -> Option<String> {
-    let mut reading = String::with_capacity(path.len());
     let behind = path.strip_prefix(b"/")?;
-    let segments = behind.strip_suffix(b"/").unwrap_or(behind);
     if behind.is_empty() {
         return Some("/".to_owned());
     }
+    let segments = behind.strip_suffix(b"/").unwrap_or(behind);
+    let mut reading = String::with_capacity(path.len());
     for segment in segments.split(|byte| *byte == b'/') {
         reading.push('/');
         push(&mut reading, &plain_segment(segment).filter(|segment| !segment.is_empty())?);
@@ -166,9 +166,9 @@ fn read(path: &[u8], separators: &[u8], found: &mut BTreeSet<String>) {
         |segment| Some(trimmed(bare(segment))).filter(|left| !left.is_empty()).unwrap_or(segment),
     ];
     for way in ways {
-        let read = || segments.iter().map(|segment| way(segment));
-        found.insert(joined(read().filter(|segment| !matches!(*segment, b"" | b"."))));
-        found.insert(joined(read().skip_while(|segment| segment.is_empty())));
+        let kept = || segments.iter().map(|segment| way(segment));
+        found.insert(joined(kept().filter(|segment| !matches!(*segment, b"" | b"."))));
+        found.insert(joined(kept().skip_while(|segment| segment.is_empty())));
     }
 }
 
@@ -184,7 +184,7 @@ fn behind_host(path: &[u8]) -> Option<&[u8]> {
 
 /// Decodes `%61`, `%u0061`, overlong UTF-8 of ASCII, and full-width forms of ASCII.
 fn decode(bytes: &[u8]) -> Vec<u8> {
-    let decoded: Vec<u8> = percent_decode(&without_wide(bytes)).collect();
+    let decoded: Vec<u8> = percent_decode(&without_u_escapes(bytes)).collect();
     let mut plain = Vec::with_capacity(decoded.len());
     let mut rest = decoded.as_slice();
     while let Some((first, behind)) = rest.split_first() {
@@ -220,8 +220,8 @@ fn decode_all(bytes: &[u8]) -> Vec<u8> {
     (0..ROUNDS).fold(bytes.to_vec(), |bytes, _| decode(&bytes))
 }
 
-/// Writes `%u0061` as `%61`, and any other `%uXXXX` as bytes of UTF-8.
-fn without_wide(bytes: &[u8]) -> Vec<u8> {
+/// Writes each `%uXXXX` as the bytes of UTF-8 that it stands for.
+fn without_u_escapes(bytes: &[u8]) -> Vec<u8> {
     let mut plain = Vec::with_capacity(bytes.len());
     let mut rest = bytes;
     while let Some((first, behind)) = rest.split_first() {
