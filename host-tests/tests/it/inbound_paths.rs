@@ -17,8 +17,20 @@ const SPELLINGS: [&str; 7] = [
     "/webhooks/github/?x",
 ];
 
-/// What some server takes for `/webhooks/github`: an example of each way; the core's tests have all.
-const AMBIGUOUS: [&str; 22] = [
+/// What some server takes for `/webhooks/github`. The core's tests have more.
+const AMBIGUOUS: [&str; 34] = [
+    "/webhooks/github//",
+    "/webhooks/./github/.",
+    "/webhooks/g%69thub",
+    "/webhooks%2fgithub",
+    "/%77%65%62%68%6f%6f%6b%73/github",
+    "/webhooks/%2e/github",
+    "/webhooks/%47ithub",
+    "/webhooks/github;x=1;y=2",
+    "/webhooks;x/github",
+    "/webhooks/github;/",
+    "/webhooks\\github",
+    "/webhooks/github%3B",
     "//webhooks/github",
     "//x/webhooks/github",
     "/\\x/webhooks/github",
@@ -100,6 +112,8 @@ fn a_query_that_is_no_text_hides_no_path() {
         assert_eq!(stopped(&mut process, Request::post("/").path(path).body("{}")).status(), 401, "{query:?}");
     }
     assert_eq!(counted(&process, "github", "unsigned"), 3);
+    let parameter = Request::post("/").path(b"/webhooks/github;\xff").body("{}");
+    assert_eq!(stopped(&mut process, parameter).status(), 400);
 }
 
 #[test]
@@ -131,6 +145,7 @@ fn rule_may_cover_many_paths_in_any_spelling() {
         let other = stopped(&mut process, Request::new("PATCH", path));
         assert_eq!((other.status(), other.header("allow")), (405, "POST, PUT"));
     }
+    assert_eq!(stopped(&mut process, Request::post("/webhooks/acme;v=1/x/z").body("{}")).status(), 400);
 }
 
 /// An event route of the same path in another spelling is behind verification.
