@@ -46,6 +46,9 @@ def main():
         if not ready:
             pid, code = os.waitpid(child, os.WNOHANG)
             status = os.waitstatus_to_exitcode(code) if pid else None
+    # What it wrote between the last look and its end.
+    while select.select([master], [], [], 0)[0]:
+        written += os.read(master, 65536)
     restored = termios.tcgetattr(slave) == before
     print(json.dumps({"code": status, "restored": restored, "written": written.decode("utf-8", "replace")}))
 
