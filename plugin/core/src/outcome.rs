@@ -58,7 +58,8 @@ pub enum Ending {
     Status(u16),
     /// No answer within the endpoint's `timeout`.
     Timeout,
-    /// The connection broke after the request had begun, or the answer was too large to hold.
+    /// The connection broke after the request had begun, the answer was no HTTP, or it was too large to hold. The
+    /// receiver may have taken the message.
     Reset,
     /// No connection could be made.
     Connect,
@@ -146,14 +147,21 @@ impl CallEnd {
     /// Tells a receiver's answer from one that Envoy made up: `status` is `None` when there were no headers, and
     /// `from_upstream` says that the answer carried `x-envoy-upstream-service-time`, which Envoy's own never do. `text`
     /// is the beginning of the body, which names the reason (source/common/router/router.cc of Envoy).
+    ///
+    /// An interim answer (1xx) as the last word is a reset: after a 101 the connection speaks another protocol, and
+    /// nobody has answered the request. A status above 599 is a 500, as RFC 9110, section 15, has it.
     pub fn of(status: Option<u16>, from_upstream: bool, text: &[u8]) -> Self {
         let says = |words: &str| text.windows(words.len()).any(|window| window == words.as_bytes());
+        let refusals =
+            ["no healthy upstream", "reset reason: overflow", "maintenance mode", "drop overload"];
         let Some(status) = status else { return Self::Ended(Ending::Reset) };
         Self::Ended(match status {
-            _ if from_upstream => Ending::Status(status),
-            503 if says("no healthy upstream") || says("reset reason: overflow") => return Self::NotSent,
+            ..200 => Ending::Reset,
+            _ if from_upstream => Ending::Status(if status < 600 { status } else { 500 }),
+            503 if refusals.into_iter().any(says) => return Self::NotSent,
             503 if says("connection failure") || says("connection timeout") => Ending::Connect,
-            503 if says("upstream connect error or disconnect/reset before headers") => Ending::Reset,
+            // 503 as a rule; 502 where the peer speaks no HTTP.
+            500.. if says("upstream connect error or disconnect/reset before headers") => Ending::Reset,
             504 if says("upstream request timeout") => Ending::Timeout,
             _ => Ending::Status(status),
         })
@@ -268,9 +276,30 @@ mod tests {
             (Some(503), false, &format!("{before}reset reason: connection timeout"), CallEnd::Ended(Ending::Connect)),
             (Some(503), false, &format!("{before}reset reason: connection termination"), CallEnd::Ended(Ending::Reset)),
             (Some(504), false, "upstream request timeout", CallEnd::Ended(Ending::Timeout)),
+            (Some(502), false, &format!("{before}reset reason: protocol error"), CallEnd::Ended(Ending::Reset)),
+            (Some(503), false, "maintenance mode", CallEnd::NotSent),
+            (Some(503), false, "unconditional drop overload", CallEnd::NotSent),
+            (Some(502), true, &format!("{before}reset reason: protocol error"), CallEnd::Ended(Ending::Status(502))),
             (Some(403), false, "RBAC: access denied", CallEnd::Ended(Ending::Status(403))),
         ] {
             assert_eq!(CallEnd::of(status, from_upstream, text.as_bytes()), expected, "{status:?} {text}");
+        }
+    }
+
+    /// What is no final answer is none, whoever gave it; what no class has is the server's fault.
+    #[test]
+    fn interim_and_unknown_statuses_are_no_success() {
+        for (status, ending) in [
+            (0, Ending::Reset),
+            (100, Ending::Reset),
+            (101, Ending::Reset),
+            (103, Ending::Reset),
+            (199, Ending::Reset),
+            (599, Ending::Status(599)),
+            (600, Ending::Status(500)),
+            (999, Ending::Status(500)),
+        ] {
+            assert_eq!(CallEnd::of(Some(status), true, b""), CallEnd::Ended(ending), "{status}");
         }
     }
 
