@@ -43,8 +43,9 @@ impl Stream {
                     host::answer(&answer);
                     return Action::Pause;
                 }
-                Step::ReadBody(size) => {
-                    self.request.handle_body(&worker.config.request_rules(), host::request_body(size))
+                Step::Read { body, headers } => {
+                    let headers = headers.then(host::request_headers);
+                    self.request.handle_read(&worker.config.request_rules(), headers, host::request_body(body))
                 }
                 Step::RemoveTrailers(names) => {
                     self.request.handle_trailers_removed(host::remove_request_trailers(&names))
@@ -81,7 +82,7 @@ impl HttpContext for Stream {
             if headers.get("x-gatepost-trap").is_some() {
                 std::process::abort();
             }
-            request.handle_headers(&worker.config.request_rules(), headers, end_of_stream)
+            request.handle_headers(&worker.config.request_rules(), &worker.budgets, headers, end_of_stream)
         })
     }
 

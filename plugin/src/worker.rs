@@ -6,7 +6,8 @@ use std::rc::Rc;
 use gatepost_core::config::Config;
 use gatepost_core::engine::Engine;
 use gatepost_core::inbound::Ticket;
-use gatepost_core::ingress::request::{Request, RequestResult, Step, Work};
+use gatepost_core::ingress::request::{COMMAND_MAX, Request, RequestResult, Step, Work};
+use gatepost_core::ingress::waiting::Budgets;
 use gatepost_core::store::World;
 use gatepost_core::telemetry::log::Log;
 use gatepost_core::telemetry::notice::Notice;
@@ -21,6 +22,8 @@ pub struct Worker {
     pub config: Rc<Config>,
     /// The plugin's name.
     pub name: String,
+    /// The budgets of the requests whose body is coming.
+    pub budgets: Budgets,
     engine: RefCell<Engine>,
     randomness: RefCell<Randomness>,
     /// The metrics; never borrowed across a host call that could re-enter the worker.
@@ -41,6 +44,7 @@ impl Worker {
             randomness: RefCell::default(),
             metrics: RefCell::default(),
             log: RefCell::default(),
+            budgets: Budgets::new(COMMAND_MAX, config.limits.body),
             config,
             name,
             queue: Cell::new(None),

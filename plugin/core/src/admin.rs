@@ -5,7 +5,6 @@
 //! and is one line of the log.
 
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 
 use crate::admin::about::{About, AboutEndpoint};
 use crate::admin::control::{Control, StateOverride};
@@ -13,10 +12,12 @@ use crate::answer::{Answer, Problem, json};
 use crate::config::{Admin, Problems, Role};
 use crate::egress::operational::{News, NewsKind};
 use crate::egress::state::EndpointKeys;
+use crate::ingress::request::AdminRefusal;
 use crate::json::quoted;
 use crate::store::keys::Keys;
 use crate::store::{SharedStore, StoreError, World};
 use answers::{Drained, Health, Process};
+use token::{Bearer, Throttle};
 
 pub mod about;
 pub mod answers;
@@ -30,6 +31,7 @@ mod query;
 mod rollout;
 mod status;
 mod tell;
+pub mod token;
 
 /// A request to the admin surface.
 #[derive(Clone, Copy, Debug)]
@@ -54,6 +56,8 @@ pub enum Outcome {
     /// Something was changed: the answer, a line for the log, and the names of the endpoints that the request rolled
     /// back.
     Changed(Answer, String, Vec<String>),
+    /// The request was refused for this reason: the answer.
+    Refused(Answer, AdminRefusal),
     /// A drain has begun: a line for the log. The answer comes once nothing is pending any more.
     Drain(String),
 }
@@ -78,15 +82,23 @@ pub fn handle(world: &mut World<'_>, keys: &Keys, admin: &Admin, request: &Admin
         holder: String::new(),
         is_untold: false,
         rolled_back: Vec::new(),
+        refused: None,
     };
     let outcome = surface.route();
+    let refused = surface.refused;
     let (holder, untold) = (&surface.holder, if surface.is_untold { " operational_event=dropped" } else { "" });
     let line = |what: String| format!("{what} token={holder}{untold}");
     match outcome {
         Ok(Outcome::Changed(answer, what, names)) => Outcome::Changed(answer, line(what), names),
         Ok(Outcome::Drain(what)) => Outcome::Drain(line(what)),
-        Ok(Outcome::Answer(answer)) => Outcome::Answer(answer),
-        Err(refusal) => Outcome::Answer(named(world.store, keys, *refusal)),
+        Ok(outcome) => outcome,
+        Err(problem) => {
+            let answer = named(world.store, keys, *problem);
+            match refused {
+                Some(refusal) => Outcome::Refused(answer, refusal),
+                None => Outcome::Answer(answer),
+            }
+        }
     }
 }
 
@@ -109,6 +121,8 @@ struct Surface<'a, 'w> {
     is_untold: bool,
     /// The endpoints that the request rolled back.
     rolled_back: Vec<String>,
+    /// Why the request was refused, if it was for its token.
+    refused: Option<AdminRefusal>,
 }
 
 impl Surface<'_, '_> {
@@ -172,24 +186,31 @@ impl Surface<'_, '_> {
         Err(Box::new(refusal.with("allow", method)))
     }
 
-    /// The role of the request's token. The token's digest is compared with the digest of every configured token, in
-    /// full, so that the time taken tells nothing of the tokens.
+    /// The role of the request's token.
     fn role(&mut self) -> Result<Role> {
-        const SCHEME: &[u8] = b"Bearer ";
-        let token = self.request.authorization.and_then(|value| value.split_at_checked(SCHEME.len()));
-        let token =
-            token.filter(|(scheme, _)| scheme.eq_ignore_ascii_case(SCHEME)).map_or(&b""[..], |(_, token)| token);
-        let digest: [u8; 32] = Sha256::digest(token).into();
-        let mut found = None;
-        for token in &self.admin.tokens {
-            let difference = token.digest.iter().zip(digest).fold(0, |sum, (a, b)| sum | (a ^ b));
-            found = if std::hint::black_box(difference) == 0 { found.max(Some(token.role)) } else { found };
+        let Bearer { role, holder, has_token } = Bearer::read(self.admin, self.request.authorization);
+        self.holder = holder;
+        if let Some(role) = role {
+            // Whether the store could write that says nothing about the token.
+            let _ = Throttle::forgive(self.world.store, self.keys);
+            return Ok(role);
         }
-        self.holder = hex::encode(digest.get(..4).unwrap_or_default());
-        found.ok_or_else(|| {
-            let detail = "the admin surface wants a token: Authorization: Bearer ...";
-            Box::new(Problem::new(401, "Unauthorized", detail).with("www-authenticate", "Bearer"))
-        })
+        let wait = match has_token {
+            true => Throttle::refuse(self.world.store, self.keys, self.world.now.mono).unwrap_or_default(),
+            false => None,
+        };
+        self.refused = has_token.then_some(wait.map_or(AdminRefusal::Token, |_| AdminRefusal::Throttled));
+        Err(Box::new(match wait {
+            None => {
+                let detail = "the admin surface wants a token: Authorization: Bearer ...";
+                Problem::new(401, "Unauthorized", detail).with("www-authenticate", "Bearer")
+            }
+            Some(wait) => {
+                let detail = "too many wrong tokens came in a row; a right one is still taken";
+                let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+                Problem::new(429, "Too Many Requests", detail).with("retry-after", seconds.to_string())
+            }
+        }))
     }
 
     /// The description of the gateway that this surface answers for.

@@ -54,6 +54,11 @@ impl Headers {
         self.single(name).and_then(|value| std::str::from_utf8(value).ok()).unwrap_or_default()
     }
 
+    /// The size of the headers in bytes, as HTTP/2 counts it (RFC 9113, section 10.5.1): names, values, and 32 for each.
+    pub fn size(&self) -> usize {
+        self.0.iter().map(|(name, value)| name.len() + value.len() + 32).sum()
+    }
+
     /// Removes all headers of these lower-case names.
     pub fn remove(&mut self, names: &[String]) {
         self.0.retain(|(name, _)| !names.contains(name));

@@ -13,6 +13,7 @@
 //! | over `limits.body` | 413 | `too_large` |
 //! | no room to remember it | 503 + `retry-after`, or the application's if the rule says so | `full` · `unremembered` |
 //! | shared data cannot be read or written, or the body not be read | 503 + `retry-after` | `unavailable` |
+//! | the bodies of too many others are waited for | 503 + `retry-after` | `overloaded` |
 //!
 //! The verification fails closed: a request that is not known to be verified does not go on. `enabled` and the switches
 //! of operators are about deliveries, and open nothing here.
@@ -155,11 +156,13 @@ pub enum InboundResult {
     Full,
     /// The request could not be verified now.
     Unavailable,
+    /// Too many other requests were waited for.
+    Overloaded,
 }
 
 impl InboundResult {
     /// All results, with the label's values.
-    pub const ALL: [(Self, &'static str); 14] = [
+    pub const ALL: [(Self, &'static str); 15] = [
         (Self::Verified, "verified"),
         (Self::Unremembered, "unremembered"),
         (Self::Duplicate, "duplicate"),
@@ -174,6 +177,7 @@ impl InboundResult {
         (Self::TooLarge, "too_large"),
         (Self::Full, "full"),
         (Self::Unavailable, "unavailable"),
+        (Self::Overloaded, "overloaded"),
     ];
 
     /// The label's value.

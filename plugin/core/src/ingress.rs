@@ -7,3 +7,4 @@ pub mod receipt;
 pub mod request;
 pub mod route;
 pub mod template;
+pub mod waiting;

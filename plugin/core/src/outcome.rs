@@ -152,8 +152,7 @@ impl CallEnd {
     /// nobody has answered the request. A status above 599 is a 500, as RFC 9110, section 15, has it.
     pub fn of(status: Option<u16>, from_upstream: bool, text: &[u8]) -> Self {
         let says = |words: &str| text.windows(words.len()).any(|window| window == words.as_bytes());
-        let refusals =
-            ["no healthy upstream", "reset reason: overflow", "maintenance mode", "drop overload"];
+        let refusals = ["no healthy upstream", "reset reason: overflow", "maintenance mode", "drop overload"];
         let Some(status) = status else { return Self::Ended(Ending::Reset) };
         Self::Ended(match status {
             ..200 => Ending::Reset,

@@ -10,7 +10,7 @@ use crate::admin::about::About;
 use crate::admin::control::Cached;
 use crate::admin::{self, AdminRequest, Outcome};
 use crate::answer::{Answer, Problem};
-use crate::ingress::request::COMMAND_MAX;
+use crate::ingress::request::{COMMAND_MAX, RequestResult};
 use crate::ledger::Partition;
 use crate::store::{StoreError, World};
 use crate::telemetry::notice::Notice;
@@ -39,6 +39,10 @@ impl Engine {
         let config = Rc::clone(&self.config);
         let (answer, line) = match admin::handle(world, &self.keys, config.admin.as_ref()?, request) {
             Outcome::Answer(answer) => return Some(answer),
+            Outcome::Refused(answer, refusal) => {
+                self.output.note(Notice::Request(RequestResult::Admin(refusal)));
+                return Some(answer);
+            }
             Outcome::Changed(answer, line, rolled_back) => {
                 rolled_back
                     .into_iter()

@@ -169,11 +169,13 @@ pub enum EventResult {
     Invalid,
     /// 503: the request may be tried again.
     Unavailable,
+    /// 503: too many other requests were waited for.
+    Overloaded,
 }
 
 impl EventResult {
     /// All results.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Accepted,
         Self::Disabled,
         Self::NoSubscriber,
@@ -181,6 +183,7 @@ impl EventResult {
         Self::Replayed,
         Self::Invalid,
         Self::Unavailable,
+        Self::Overloaded,
     ];
 
     /// The label's value.
@@ -193,6 +196,7 @@ impl EventResult {
             Self::Replayed => "replayed",
             Self::Invalid => "invalid",
             Self::Unavailable => "unavailable",
+            Self::Overloaded => "overloaded",
         }
     }
 }

@@ -5,7 +5,7 @@
 //! event. The body of a command, a message or an event is collected whole, up to a limit. The request is then [`Work`]
 //! for the engine, whose answer comes back here.
 //!
-//! One file, though a long one: the steps and the states are one idea.
+//! One file, though a long one: the states and the moves between them are one idea.
 //!
 //! The state machine touches no host: each `handle_…` returns the [`Step`] that is to be taken next.
 
@@ -17,10 +17,16 @@ use crate::ingress::event::{Event, EventResult, Offer, event};
 use crate::ingress::idempotency::{IdempotencyKey, KEY_LEN_MAX};
 use crate::ingress::route::{Route, Routes, Selection};
 use crate::ingress::template::{Source, Template};
+use crate::ingress::waiting::{Budgets, HEADERS_KEPT, Reservation};
 use crate::ledger::Place;
+pub use collected::COMMAND_MAX;
+use collected::Collected;
+pub use result::{AdminRefusal, RequestResult};
+pub use step::{Changes, End, Step, Work};
 
-/// The largest body of a command to the admin surface, in bytes: a command is a line.
-pub const COMMAND_MAX: usize = 16 * 1024;
+mod collected;
+mod result;
+mod step;
 
 /// The parts of a configuration that decide about requests.
 #[derive(Clone, Copy, Debug)]
@@ -37,84 +43,11 @@ pub struct RequestRules<'a> {
     pub body_max: usize,
 }
 
-/// The next step of a request.
-#[derive(Debug)]
-pub enum Step {
-    /// Let the request go on as it is, and count it as this.
-    Continue(Option<RequestResult>),
-    /// Hold the request: more of it is to come, or its answer.
-    Pause,
-    /// Read the body, so many bytes, and hand it to [`Request::handle_body`].
-    ReadBody(usize),
-    /// Answer the request, and count it as this.
-    Reply(Answer, Option<RequestResult>),
-    /// Change the headers; [`Request::handle_changed`] says what follows.
-    Change(Changes),
-    /// Remove the trailers of these names; [`Request::handle_trailers_removed`] says what follows.
-    RemoveTrailers(Vec<String>),
-    /// Let the engine decide.
-    Work(Work),
-}
-
-/// The work that a request is for the engine.
-#[derive(Debug)]
-pub enum Work {
-    /// Carry out a request to the admin surface.
-    Command {
-        /// The headers of the request.
-        headers: Box<Headers>,
-        /// The body of the request.
-        body: Vec<u8>,
-    },
-    /// Answer a request to the admin surface whose body is larger than [`COMMAND_MAX`].
-    RefuseCommand,
-    /// Verify a message.
-    Verify {
-        /// The rule of the message's path.
-        rule: RuleId,
-        /// The headers of the message.
-        headers: Box<Headers>,
-        /// The body of the message.
-        body: Vec<u8>,
-    },
-    /// Take an event.
-    Take(Box<Offer>),
-}
-
-/// Changes to the headers of a request before it goes on.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Changes {
-    /// The names of headers to remove.
-    pub remove: Vec<String>,
-    /// A header to set, its name and its value.
-    pub set: Option<(String, String)>,
-}
-
-/// The result of a request, as it is counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RequestResult {
-    /// The result of a request on an event route.
-    Event(RouteId, EventResult),
-    /// The result of a request on an inbound path.
-    Inbound(RuleId, InboundResult),
-}
-
-/// Who waited for an answer when the stream of a request ended.
-#[derive(Debug, PartialEq, Eq)]
-pub enum End {
-    /// A producer, who waited for the end of the event at this place.
-    Producer(Place),
-    /// An operator, who waited for the end of a drain.
-    Operator,
-}
-
 /// The state machine of a request. See the module.
 #[derive(Debug)]
 pub struct Request {
     stream: u32,
     state: RequestState,
-    /// The names of the client's headers that say what only the gateway may say: that the request was verified.
-    claims: Vec<String>,
     /// The ticket of a verified message that is with the application.
     ticket: Option<Ticket>,
 }
@@ -123,8 +56,8 @@ pub struct Request {
 enum RequestState {
     /// The request was not looked at yet, or was let on.
     Passing,
-    /// The body is coming: `size` bytes of it are here.
-    Collecting { kind: Collected, headers: Box<Headers>, size: usize },
+    /// The body is coming: `size` bytes of it are here. `headers` are kept if they are small.
+    Collecting { kind: Collected, headers: Option<Box<Headers>>, size: usize, held: Reservation },
     /// The headers are being changed; once they are, the request is counted as this.
     Changing(Option<(RuleId, InboundResult)>),
     /// The engine has the request.
@@ -137,18 +70,10 @@ enum RequestState {
     Answered,
 }
 
-/// The kind of a request whose body is coming.
-#[derive(Debug)]
-enum Collected {
-    Command,
-    Message(RuleId),
-    Event { route: RouteId, captures: Vec<String> },
-}
-
 impl Request {
     /// A new request on this stream.
     pub fn new(stream: u32) -> Self {
-        Self { stream, state: RequestState::Passing, claims: Vec::new(), ticket: None }
+        Self { stream, state: RequestState::Passing, ticket: None }
     }
 
     /// The stream of the request.
@@ -156,40 +81,61 @@ impl Request {
         self.stream
     }
 
-    /// Handles the headers; `is_end`: the request has nothing behind them.
-    pub fn handle_headers(&mut self, rules: &RequestRules<'_>, mut headers: Headers, is_end: bool) -> Step {
+    /// Handles the headers; `is_end`: the request has nothing behind them. `budgets` are those of the worker.
+    pub fn handle_headers(
+        &mut self,
+        rules: &RequestRules<'_>,
+        budgets: &Budgets,
+        mut headers: Headers,
+        is_end: bool,
+    ) -> Step {
         if rules.admin.is_some_and(|admin| below(admin, headers.text(":path")).is_some()) {
-            return self.collect(rules, Collected::Command, headers, is_end);
+            return self.collect(rules, budgets, Collected::Command, headers, is_end);
         }
-        if rules.inbound.is_empty() {
-            return self.sort(rules, headers, None, is_end);
-        }
-        // Every request has a method: without one the headers could not be read, and the path may be an inbound one.
-        if headers.get(":method").is_none() {
-            return self.reply(unavailable(), None);
-        }
-        self.claims = rules.inbound.claims(&headers);
-        headers.remove(&self.claims);
-        match rules.inbound.path(&headers.get(":path").unwrap_or_default()) {
-            Path::Free => self.sort(rules, headers, None, is_end),
-            Path::Of(rule) => self.guard(rules, rule, headers, is_end),
-            Path::Unclear => {
-                let detail =
-                    "the path may be read as one that is guarded; expected its plain form, such as /webhooks/partner";
-                self.reply(Answer::bad_request(detail), None)
+        let claims = rules.inbound.claims(&headers);
+        if !rules.inbound.is_empty() {
+            // Every request has a method: without one the headers could not be read, and the path may be an inbound one.
+            if headers.get(":method").is_none() {
+                return self.reply(unavailable(), None);
+            }
+            match rules.inbound.path(&headers.get(":path").unwrap_or_default()) {
+                Path::Free => headers.remove(&claims),
+                Path::Of(rule) => return self.guard(rules, budgets, rule, headers, is_end),
+                Path::Unclear => return self.reply(Answer::bad_request(UNCLEAR), None),
             }
         }
+        match select(rules, &headers) {
+            Selection::NoRoute => self.let_on(rules, claims, None),
+            Selection::MethodNotAllowed { allow } => self.reply(Answer::method_not_allowed(&allow), None),
+            Selection::Event { route, .. } => self.collect(rules, budgets, Collected::Event(route), headers, is_end),
+        }
+    }
+
+    /// Handles a request to the admin surface whose token is right: its body is waited for.
+    pub fn handle_operator(&mut self, with: Box<Headers>) -> Step {
+        if let RequestState::Collecting { headers, .. } = &mut self.state
+            && with.size() <= HEADERS_KEPT
+        {
+            *headers = Some(with);
+        }
+        self.rest()
     }
 
     /// Handles more of the body: `size` bytes of it are here in all; `is_end`: that is the whole body.
     pub fn handle_data(&mut self, rules: &RequestRules<'_>, size: usize, is_end: bool) -> Step {
-        let RequestState::Collecting { kind, size: known, .. } = &mut self.state else { return self.rest() };
+        let RequestState::Collecting { kind, headers, size: known, held } = &mut self.state else {
+            return self.rest();
+        };
+        let (kind, headers) = (*kind, headers.as_ref().map_or(0, |headers| headers.size()));
         *known = size;
-        let limit = if matches!(kind, Collected::Command) { COMMAND_MAX } else { rules.body_max };
+        let limit = kind.body_max(rules.body_max);
         if size > limit {
-            return self.too_large(limit);
+            return self.too_large(kind, limit);
         }
-        if is_end { Step::ReadBody(size) } else { Step::Pause }
+        if !held.resize(headers + size) {
+            return self.overloaded(kind);
+        }
+        if is_end { self.read() } else { Step::Pause }
     }
 
     /// Handles the trailers: over HTTP/2 nothing else ends a body that has some. Some servers read a trailer as a header.
@@ -201,31 +147,20 @@ impl Request {
 
     /// Handles the end of [`Step::RemoveTrailers`]: whether all of them were removed.
     pub fn handle_trailers_removed(&mut self, is_done: bool) -> Step {
-        match self.state {
-            _ if !is_done => self.reply(unavailable(), None),
-            RequestState::Collecting { size, .. } => Step::ReadBody(size),
-            _ => self.rest(),
-        }
+        if is_done { self.read() } else { self.reply(unavailable(), None) }
     }
 
-    /// Handles the body that was read; `None`: it could not be read.
-    pub fn handle_body(&mut self, rules: &RequestRules<'_>, body: Option<Vec<u8>>) -> Step {
+    /// Handles what was read: the headers, if they were asked for, and the body; `None`: the body could not be read.
+    pub fn handle_read(&mut self, rules: &RequestRules<'_>, read: Option<Headers>, body: Option<Vec<u8>>) -> Step {
         let RequestState::Collecting { kind, headers, .. } = std::mem::replace(&mut self.state, RequestState::Working)
         else {
             return self.reply(unavailable(), None);
         };
-        match (kind, body) {
-            // A body that could not be read counts as empty.
-            (Collected::Command, body) => Step::Work(Work::Command { headers, body: body.unwrap_or_default() }),
-            (Collected::Message(rule), Some(body)) => Step::Work(Work::Verify { rule, headers, body }),
-            (Collected::Message(rule), None) => {
-                self.reply(unavailable(), Some(RequestResult::Inbound(rule, InboundResult::Unavailable)))
-            }
-            (Collected::Event { route, captures }, Some(body)) => self.take(rules, route, &captures, &headers, body),
-            (Collected::Event { route, .. }, None) => {
-                let answer = Answer::unavailable(1, "the body could not be read");
-                self.reply(answer, Some(RequestResult::Event(route, EventResult::Unavailable)))
-            }
+        // Every request has a method: without one the headers could not be read.
+        let headers = headers.or_else(|| read.map(Box::new)).filter(|headers| headers.get(":method").is_some());
+        match headers.zip(body) {
+            Some((headers, body)) => self.handle_whole(rules, kind, headers, body),
+            None => self.reply(Answer::unavailable(1, "the request could not be read"), kind.unavailable()),
         }
     }
 
@@ -244,8 +179,14 @@ impl Request {
             Err(answer) => return self.reply(*answer, Some(count)),
         };
         let Some(rule) = rules.inbound.get(id.0) else { return self.reply(unavailable(), None) };
+        let claims = rules.inbound.claims(&headers);
+        headers.remove(&claims);
         headers.set(&rule.header, rule.name.as_bytes());
-        self.sort(rules, headers, Some((id, verdict.result, body)), true)
+        match select(rules, &headers) {
+            Selection::NoRoute => self.let_on(rules, claims, Some((id, verdict.result))),
+            Selection::MethodNotAllowed { allow } => self.reply(Answer::method_not_allowed(&allow), None),
+            Selection::Event { route, captures } => self.take(rules, route, &captures, &headers, body),
+        }
     }
 
     /// Handles the engine's reply to an event: the answer, or the place of the event whose end brings the answer.
@@ -307,70 +248,115 @@ impl Request {
     }
 
     /// Guards a request on a path of this rule: collects it, unless its method is not one of the rule's.
-    fn guard(&mut self, rules: &RequestRules<'_>, id: RuleId, headers: Headers, is_end: bool) -> Step {
+    fn guard(
+        &mut self,
+        rules: &RequestRules<'_>,
+        budgets: &Budgets,
+        id: RuleId,
+        headers: Headers,
+        is_end: bool,
+    ) -> Step {
         let Some(rule) = rules.inbound.get(id.0) else { return self.reply(unavailable(), None) };
         let method = headers.text(":method");
         if !rule.methods.iter().any(|allowed| allowed == method) {
             let count = RequestResult::Inbound(id, InboundResult::Method);
             return self.reply(Answer::method_not_allowed(&rule.methods), Some(count));
         }
-        self.collect(rules, Collected::Message(id), headers, is_end)
+        self.collect(rules, budgets, Collected::Message(id), headers, is_end)
     }
 
-    /// Decides whether a request is an event. `verified` is of a message that was verified: its rule, the result that
-    /// is counted if it goes on, and its body.
-    fn sort(
+    /// Lets a request go on: without the client's headers that claim that it was verified, and with the gateway's
+    /// header, if it was.
+    fn let_on(
         &mut self,
         rules: &RequestRules<'_>,
-        headers: Headers,
-        verified: Option<(RuleId, InboundResult, Vec<u8>)>,
-        is_end: bool,
+        claims: Vec<String>,
+        verified: Option<(RuleId, InboundResult)>,
     ) -> Step {
-        match rules.routes.select(headers.text(":path"), headers.text(":method"), &headers) {
-            Selection::NoRoute => self.let_on(rules, verified.map(|(rule, result, _)| (rule, result))),
-            Selection::MethodNotAllowed { allow } => self.reply(Answer::method_not_allowed(&allow), None),
-            Selection::Event { route, captures } => match verified {
-                Some((_, _, body)) => self.take(rules, route, &captures, &headers, body),
-                None => self.collect(rules, Collected::Event { route, captures }, headers, is_end),
-            },
-        }
-    }
-
-    /// Lets a request go on: without the client's headers that say that it was verified, and with the gateway's header,
-    /// if it was.
-    fn let_on(&mut self, rules: &RequestRules<'_>, verified: Option<(RuleId, InboundResult)>) -> Step {
         let rule = verified.and_then(|(rule, _)| rules.inbound.get(rule.0));
         let value = |rule: &Rule| rule.header_value.as_ref().map_or_else(|| rule.name.clone(), |value| value.0.clone());
         let set = rule.map(|rule| (rule.header.clone(), value(rule)));
-        let remove = std::mem::take(&mut self.claims);
-        if remove.is_empty() && set.is_none() {
+        if claims.is_empty() && set.is_none() {
             return self.rest();
         }
         self.state = RequestState::Changing(verified);
-        Step::Change(Changes { remove, set })
+        Step::Change(Changes { remove: claims, set })
     }
 
-    /// Waits for the body, unless it is announced as too large or there is none.
-    fn collect(&mut self, rules: &RequestRules<'_>, kind: Collected, headers: Headers, is_end: bool) -> Step {
+    /// Waits for the body, unless there is none, it is announced as too large, or there is no room for the request.
+    fn collect(
+        &mut self,
+        rules: &RequestRules<'_>,
+        budgets: &Budgets,
+        kind: Collected,
+        headers: Headers,
+        is_end: bool,
+    ) -> Step {
+        if is_end {
+            return self.handle_whole(rules, kind, Box::new(headers), Vec::new());
+        }
         let announced: Option<u64> = headers.text("content-length").parse().ok();
         let is_command = matches!(kind, Collected::Command);
-        self.state = RequestState::Collecting { kind, headers: Box::new(headers), size: 0 };
         if !is_command && announced.is_some_and(|len| len > rules.body_max as u64) {
-            return self.too_large(rules.body_max);
+            return self.too_large(kind, rules.body_max);
         }
-        if is_end { Step::ReadBody(0) } else { Step::Pause }
+        let size = headers.size();
+        let is_kept = size <= HEADERS_KEPT && !is_command;
+        let Some(held) = kind.budget(budgets).reserve(if is_kept { size } else { 0 }) else {
+            return self.overloaded(kind);
+        };
+        let headers = Box::new(headers);
+        let (headers, command) = if is_command { (None, Some(headers)) } else { (is_kept.then_some(headers), None) };
+        self.state = RequestState::Collecting { kind, headers, size: 0, held };
+        command.map_or(Step::Pause, |headers| Step::Work(Work::Authorize { headers }))
     }
 
-    fn too_large(&mut self, limit: usize) -> Step {
-        let RequestState::Collecting { kind, .. } = std::mem::replace(&mut self.state, RequestState::Working) else {
-            return self.rest();
-        };
+    /// Asks for what is to be read of a request, all of which is here.
+    fn read(&self) -> Step {
+        match &self.state {
+            RequestState::Collecting { headers, size, .. } => Step::Read { body: *size, headers: headers.is_none() },
+            _ => self.rest(),
+        }
+    }
+
+    /// Handles a request, all of which is here.
+    fn handle_whole(
+        &mut self,
+        rules: &RequestRules<'_>,
+        kind: Collected,
+        headers: Box<Headers>,
+        body: Vec<u8>,
+    ) -> Step {
+        self.state = RequestState::Working;
+        match kind {
+            Collected::Command => Step::Work(Work::Command { headers, body }),
+            Collected::Message(rule) => Step::Work(Work::Verify { rule, headers, body }),
+            Collected::Event(_) => {
+                let mut headers = headers;
+                headers.remove(&rules.inbound.claims(&headers));
+                match select(rules, &headers) {
+                    Selection::Event { route, captures } => self.take(rules, route, &captures, &headers, body),
+                    // It was an event when it began, and neither rules nor headers have changed.
+                    _ => self.reply(unavailable(), kind.unavailable()),
+                }
+            }
+        }
+    }
+
+    fn too_large(&mut self, kind: Collected, limit: usize) -> Step {
+        self.state = RequestState::Working;
         let count = match kind {
             Collected::Command => return Step::Work(Work::RefuseCommand),
             Collected::Message(rule) => RequestResult::Inbound(rule, InboundResult::TooLarge),
-            Collected::Event { route, .. } => RequestResult::Event(route, EventResult::Invalid),
+            Collected::Event(route) => RequestResult::Event(route, EventResult::Invalid),
         };
         self.reply(Answer::too_large(limit), Some(count))
+    }
+
+    fn overloaded(&mut self, kind: Collected) -> Step {
+        let answer =
+            Answer::unavailable(1, "the gateway waits for the bodies of too many requests to take another one");
+        self.reply(answer, Some(kind.overloaded()))
     }
 
     /// Takes an event, all of which is here.
@@ -410,6 +396,14 @@ impl Request {
     fn rest(&self) -> Step {
         if matches!(self.state, RequestState::Passing) { Step::Continue(None) } else { Step::Pause }
     }
+}
+
+/// What a request is told whose path is not clear.
+const UNCLEAR: &str = "the path may be read as one that is guarded; expected its plain form, such as /webhooks/partner";
+
+/// Selects the route of a request.
+fn select(rules: &RequestRules<'_>, headers: &Headers) -> Selection {
+    rules.routes.select(headers.text(":path"), headers.text(":method"), headers)
 }
 
 /// Splits a path at the prefix of the admin surface: what follows the prefix, and the query; `None` where the path is

@@ -15,6 +15,7 @@ use log::Level;
 use crate::config::Config;
 use crate::egress::breaker::Position;
 use crate::ids::EndpointId;
+use crate::ingress::request::{AdminRefusal, RequestResult};
 use crate::json::quoted;
 use crate::telemetry::notice::Notice;
 use crate::time::Instant;
@@ -91,6 +92,9 @@ impl Log {
 /// The subject of a notice's line; `None`: the notice is worth no line.
 fn subject(config: &Config, notice: &Notice) -> Option<LineSubject> {
     let (level, event, endpoint) = match notice {
+        Notice::Request(RequestResult::Admin(AdminRefusal::Token | AdminRefusal::Throttled)) => {
+            (Level::Warn, "admin_refused", None)
+        }
         Notice::Request(_) | Notice::Attempt { .. } | Notice::Delivery { .. } | Notice::Gauge { .. } => return None,
         // An operator's change is one line, which `line` makes; a removed endpoint is no line.
         Notice::Changed { .. } | Notice::RolledBackByOperator { .. } | Notice::Removed { .. } => return None,
@@ -142,6 +146,7 @@ impl Line {
     /// Adds the keys that only lines about this kind of notice have.
     fn tell(&mut self, config: &Config, notice: &Notice) {
         match notice {
+            Notice::Request(RequestResult::Admin(refusal)) => self.text("reason", refusal.label()),
             Notice::Refused { endpoint, .. } => {
                 self.text("cluster", config.endpoints.get(endpoint.0).map_or("", |endpoint| &endpoint.cluster));
                 let detail = "Envoy will not send: there is no such cluster, it has no host, or its circuit breaker's \

@@ -4,8 +4,8 @@
 //! into labels of `/stats/prometheus`.
 //!
 //! Every series is defined soon after the start, at 0: to Prometheus a counter that appears at 1 has not increased. The
-//! number of series follows from the config: 24 for each endpoint, 7 for each route, 14 for each inbound rule, and a
-//! dozen.
+//! number of series follows from the config: 24 for each endpoint, 8 for each route, 15 for each inbound rule, and 15
+//! besides.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::ids::{EndpointId, RouteId, RuleId};
 use crate::inbound::InboundResult;
 use crate::ingress::event::EventResult;
 use crate::ingress::payload;
-use crate::ingress::request::RequestResult;
+use crate::ingress::request::{AdminRefusal, RequestResult};
 use crate::outcome::DeliveryResult;
 use crate::rollout::guard::Trigger;
 use crate::telemetry::hours::{OUTCOMES, REJECTED};
@@ -32,6 +32,7 @@ const ROLLBACKS: &str = "gatepost_rollbacks_total";
 const FINDINGS: &str = "gatepost_payload_findings_total";
 const EVICTED: &str = "gatepost_dead_letters_evicted_total";
 const ADOPTED: &str = "gatepost_adopted_total";
+const ADMIN_REFUSED: &str = "gatepost_admin_refused_total";
 const DROPPED: &str = "gatepost_operational_dropped_total";
 
 /// The subject of a series, which is its first label.
@@ -134,7 +135,8 @@ pub fn series(subject: &Subject) -> Vec<Series> {
         Subject::Process => {
             let kinds = payload::DataKind::ALL.map(|kind| Series::labelled(FINDINGS, "kind", kind.label()));
             let counters = [EVICTED, ADOPTED, DROPPED].map(Series::counter);
-            counters.into_iter().chain(kinds).chain(Gauge::OF_PROCESS.map(Series::gauge)).collect()
+            let refusals = AdminRefusal::ALL.map(|refusal| Series::labelled(ADMIN_REFUSED, "reason", refusal.label()));
+            counters.into_iter().chain(kinds).chain(refusals).chain(Gauge::OF_PROCESS.map(Series::gauge)).collect()
         }
         Subject::Route(_) => EventResult::ALL.map(|result| Series::labelled(EVENTS, "result", result.label())).into(),
         Subject::Rule(_) => InboundResult::ALL.map(|(_, label)| Series::labelled(INBOUND, "result", label)).into(),
@@ -165,6 +167,9 @@ pub fn changes(notice: &Notice, change: &mut dyn FnMut(&Subject, Series, Change)
         }
         Notice::Request(RequestResult::Inbound(rule, result)) => {
             add(Subject::Rule(*rule), Series::labelled(INBOUND, "result", result.label()));
+        }
+        Notice::Request(RequestResult::Admin(refusal)) => {
+            add(Subject::Process, Series::labelled(ADMIN_REFUSED, "reason", refusal.label()));
         }
         Notice::Attempt { endpoint, ending, took } => {
             let subject = Subject::Endpoint(*endpoint);
@@ -239,7 +244,7 @@ mod tests {
     use crate::outcome::Ending;
 
     /// The number of series of the process, a route, an endpoint and an inbound rule.
-    const SERIES: [usize; 4] = [12, 7, 24, 14];
+    const SERIES: [usize; 4] = [15, 8, 24, 15];
 
     fn changed(notice: &Notice) -> Vec<(Subject, &'static str, &'static str, Change)> {
         let mut changed = Vec::new();
@@ -257,6 +262,7 @@ mod tests {
         let notices = [
             Notice::Request(RequestResult::Event(RouteId(0), EventResult::Accepted)),
             Notice::Request(RequestResult::Inbound(RuleId(0), InboundResult::Full)),
+            Notice::Request(RequestResult::Admin(AdminRefusal::Throttled)),
             Notice::Attempt { endpoint, ending: Ending::Timeout, took },
             Notice::Refused { endpoint, times: 1 },
             Notice::Delivery { endpoint, result: DeliveryResult::Expired, took },

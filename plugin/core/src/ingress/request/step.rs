@@ -1,0 +1,81 @@
+//! The steps of a request: what is to be done next, and for whom.
+
+use super::result::RequestResult;
+use crate::answer::Answer;
+use crate::headers::Headers;
+use crate::ids::RuleId;
+use crate::ingress::event::Offer;
+use crate::ledger::Place;
+
+/// The next step of a request.
+#[derive(Debug)]
+pub enum Step {
+    /// Let the request go on as it is, and count it as this.
+    Continue(Option<RequestResult>),
+    /// Hold the request: more of it is to come, or its answer.
+    Pause,
+    /// Read what is here, and hand it to [`Request::handle_read`].
+    Read {
+        /// The size of the body, in bytes.
+        body: usize,
+        /// The headers are to be read too, once more.
+        headers: bool,
+    },
+    /// Answer the request, and count it as this.
+    Reply(Answer, Option<RequestResult>),
+    /// Change the headers; [`Request::handle_changed`] says what follows.
+    Change(Changes),
+    /// Remove the trailers of these names; [`Request::handle_trailers_removed`] says what follows.
+    RemoveTrailers(Vec<String>),
+    /// Let the engine decide.
+    Work(Work),
+}
+
+/// The work that a request is for the engine.
+#[derive(Debug)]
+pub enum Work {
+    /// See whether a request to the admin surface has the right token, before its body is waited for: see
+    /// [`Request::handle_operator`].
+    Authorize {
+        /// The headers of the request.
+        headers: Box<Headers>,
+    },
+    /// Carry out a request to the admin surface.
+    Command {
+        /// The headers of the request.
+        headers: Box<Headers>,
+        /// The body of the request.
+        body: Vec<u8>,
+    },
+    /// Answer a request to the admin surface whose body is larger than [`COMMAND_MAX`].
+    RefuseCommand,
+    /// Verify a message.
+    Verify {
+        /// The rule of the message's path.
+        rule: RuleId,
+        /// The headers of the message.
+        headers: Box<Headers>,
+        /// The body of the message.
+        body: Vec<u8>,
+    },
+    /// Take an event.
+    Take(Box<Offer>),
+}
+
+/// Changes to the headers of a request before it goes on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// The names of headers to remove.
+    pub remove: Vec<String>,
+    /// A header to set, its name and its value.
+    pub set: Option<(String, String)>,
+}
+
+/// Who waited for an answer when the stream of a request ended.
+#[derive(Debug, PartialEq, Eq)]
+pub enum End {
+    /// A producer, who waited for the end of the event at this place.
+    Producer(Place),
+    /// An operator, who waited for the end of a drain.
+    Operator,
+}
