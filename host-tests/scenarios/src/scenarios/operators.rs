@@ -337,7 +337,37 @@ fn dead_letters() -> Vec<Scenario> {
 }
 
 fn refusals() -> Vec<Scenario> {
-    vec![Scenario {
+    vec![guessing(), wrong_requests()]
+}
+
+fn guessing() -> Scenario {
+    Scenario {
+        name: "after twenty wrong tokens a wrong one has to wait, and a right one does not",
+        start: plain_start,
+        play: |gateway| {
+            begun(gateway)?;
+            wait_for_status(gateway, "/state", "enabled")?;
+            let with = |token: &str| {
+                let request = Request::new("GET", "/gatepost/status");
+                request.header("authorization", &format!("Bearer {token}"))
+            };
+            let mut statuses = Vec::new();
+            for number in 0..24 {
+                statuses.push(send(gateway, &with("guess").over(number % 2))?.status);
+            }
+            let count = |status| statuses.iter().filter(|seen| **seen == status).count();
+            let mut observed = vec![format!("{} x 401, {} x 429", count(401), count(429))];
+            observed.push(format!("none: {}", send(gateway, &Request::new("GET", "/gatepost/status"))?.status));
+            observed.push(format!("right: {}", send(gateway, &with(READ))?.status));
+            observed.push(format!("wrong: {}", send(gateway, &with("guess"))?.status));
+            Ok(observed)
+        },
+        expected: &["20 x 401, 4 x 429", "none: 401", "right: 200", "wrong: 401"],
+    }
+}
+
+fn wrong_requests() -> Scenario {
+    Scenario {
         name: "whoever may not, or asks wrongly, is told so",
         start: plain_start,
         play: |gateway| {
@@ -390,5 +420,5 @@ fn refusals() -> Vec<Scenario> {
             "answered 413 Content Too Large",
             "enabled",
         ],
-    }]
+    }
 }
