@@ -120,5 +120,34 @@ pub fn all() -> Vec<Scenario> {
                 "dead letter: number-3 billing failed, 1 attempts, last answer 400",
             ],
         },
+        Scenario {
+            name: "an endpoint that fails takes no dead letter's place but its own",
+            start: || {
+                let hasty = |events| json!({"retry": {"delays": ["0s"]}, "events": [events]});
+                let endpoints =
+                    [crate::endpoint("billing", hasty("paid")), crate::endpoint("audit", hasty("number-*"))];
+                config(&endpoints).with(json!({"limits": {"dead_letters": 3}}))
+            },
+            play: |gateway| {
+                gateway.script("billing", &[Reply::Status(400)])?;
+                gateway.script("audit", &[Reply::Status(400); 4])?;
+                post(gateway)?;
+                letters(gateway, 1)?;
+                for number in 1..=4 {
+                    send(gateway, &Request::event(&format!("/events/number-{number}"), BODY))?;
+                    until(gateway, "it is kept", |gateway| {
+                        let letters = letters(gateway, 3.min(number + 1))?;
+                        let last = format!("number-{number}");
+                        Ok(letters.iter().any(|letter| letter.contains(&last)).then_some(()))
+                    })?;
+                }
+                letters(gateway, 3)
+            },
+            expected: &[
+                "dead letter: paid billing failed, 1 attempts, last answer 400",
+                "dead letter: number-3 audit failed, 1 attempts, last answer 400",
+                "dead letter: number-4 audit failed, 1 attempts, last answer 400",
+            ],
+        },
     ]
 }

@@ -3,9 +3,14 @@
 //! `<name>/dead/index` lists the used slots, oldest first, each with the size of its letter and a serial number that no
 //! other letter has; `<name>/dead/<i>` holds a letter. The index is changed by compare-and-swap, and only when a
 //! delivery fails for good or letters are taken out, so contention is rare and a few kilobytes a change do not matter.
-//! When one more letter would pass the limits, by number or by bytes, the oldest letters go.
+//! When one more letter would pass the limits, by number or by bytes, a letter goes for it: the oldest one of the endpoint
+//! that has the most. So an endpoint may use the whole ring while the others need none of it, and of two endpoints each
+//! has at least half: one that is dead takes no letter from another's share.
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::ledger::record::{EventMeta, split_payload, with_payload};
 use crate::outcome::Reason;
@@ -56,6 +61,42 @@ pub struct Room {
     pub bytes: u64,
 }
 
+impl Room {
+    /// The endpoint whose share is the largest in what is exceeded, by number or by bytes; of two alike the one with the
+    /// smaller number. `None`: all letters fit.
+    fn exceeded_by(&self, shares: &BTreeMap<u32, Share>) -> Option<u32> {
+        let largest = |of: fn(&Share) -> u64| {
+            let sizes = shares.iter().map(|(endpoint, share)| (of(share), std::cmp::Reverse(*endpoint)));
+            sizes.max().map(|(_, endpoint)| endpoint.0)
+        };
+        let letters: u64 = shares.values().map(|share| share.letters).sum();
+        let bytes: u64 = shares.values().map(|share| share.bytes).sum();
+        if letters > u64::from(self.letters) {
+            return largest(|share| share.letters);
+        }
+        if bytes > self.bytes { largest(|share| share.bytes) } else { None }
+    }
+}
+
+/// The share of an endpoint in the ring.
+#[derive(Clone, Copy, Debug, Default)]
+struct Share {
+    letters: u64,
+    bytes: u64,
+}
+
+impl Share {
+    fn add(&mut self, size: u64) {
+        self.letters += 1;
+        self.bytes = self.bytes.saturating_add(size);
+    }
+
+    fn take(&mut self, size: u64) {
+        self.letters = self.letters.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(size);
+    }
+}
+
 /// The entry of a letter in the index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listed {
@@ -64,6 +105,15 @@ pub struct Listed {
     pub size: u64,
     /// The serial number of the letter, which no other letter has.
     serial: u64,
+    /// The letter's endpoint: [`endpoint_number`] of its name, or 0 if an older filter kept the letter.
+    endpoint: u32,
+}
+
+/// The number of an endpoint in the index: the beginning of the SHA-256 of its name. Two endpoints with one number would
+/// have one share.
+fn endpoint_number(name: &str) -> u32 {
+    let [a, b, c, d, ..]: [u8; 32] = Sha256::digest(name.as_bytes()).into();
+    u32::from_be_bytes([a, b, c, d])
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,22 +129,44 @@ impl Stored for LetterIndex {
 }
 
 impl Record for LetterIndex {
-    const VERSION: u8 = 1;
+    /// 2: a letter's endpoint.
+    const VERSION: u8 = 2;
+
+    fn decode(bytes: &[u8]) -> Result<(Self, &[u8]), StoreError> {
+        let Some((version, fields)) = bytes.split_first() else { return Err(StoreError::UnknownFormat) };
+        let read = match version {
+            1 => postcard::take_from_bytes::<(Vec<(u32, u64, u64)>, u64)>(fields).map(|((letters, serial), rest)| {
+                let listed = |(slot, size, serial)| Listed { slot, size, serial, endpoint: 0 };
+                (Self { letters: letters.into_iter().map(listed).collect(), serial }, rest)
+            }),
+            2 => postcard::take_from_bytes(fields),
+            _ => return Err(StoreError::UnknownFormat),
+        };
+        read.map_err(|_| StoreError::UnknownFormat)
+    }
 }
 
 impl LetterIndex {
     /// Adds a letter; returns its slot, and the slots of the older letters that were evicted for it.
-    fn push(&mut self, size: u64, room: Room) -> (u32, Vec<u32>) {
+    fn push(&mut self, endpoint: u32, size: u64, room: Room) -> (u32, Vec<u32>) {
         let mut evicted = Vec::new();
-        let mut total: u64 = self.letters.iter().map(|letter| letter.size).sum();
-        while !self.letters.is_empty() && (self.letters.len() >= room.letters as usize || total + size > room.bytes) {
-            let oldest = self.letters.remove(0);
-            total -= oldest.size;
+        let mut shares = BTreeMap::from([(endpoint, Share { letters: 1, bytes: size })]);
+        for letter in &self.letters {
+            shares.entry(letter.endpoint).or_insert(Share::default()).add(letter.size);
+        }
+        while let Some(largest) = room.exceeded_by(&shares) {
+            // The new letter alone may be the largest share: then the oldest of all goes for it.
+            let oldest = self.letters.iter().position(|letter| letter.endpoint == largest).unwrap_or_default();
+            if self.letters.is_empty() {
+                break;
+            }
+            let oldest = self.letters.remove(oldest);
+            shares.entry(oldest.endpoint).and_modify(|share| share.take(oldest.size));
             evicted.push(oldest.slot);
         }
         let slot = self.lowest_free();
         self.serial += 1;
-        self.letters.push(Listed { slot, size, serial: self.serial });
+        self.letters.push(Listed { slot, size, serial: self.serial, endpoint });
         (slot, evicted)
     }
 
@@ -121,8 +193,9 @@ pub fn keep(
     room: Room,
 ) -> Result<u32, StoreError> {
     let bytes = with_payload(letter, payload)?;
+    let (endpoint, size) = (endpoint_number(&letter.endpoint), bytes.len() as u64);
     let (slot, mut evicted) =
-        update(store, &keys.single(), |index: &mut LetterIndex| (Write::Yes, index.push(bytes.len() as u64, room)))?;
+        update(store, &keys.single(), |index: &mut LetterIndex| (Write::Yes, index.push(endpoint, size, room)))?;
     store.set(keys.of::<Letter>(slot).as_str(), &bytes, None)?;
     let count = evicted.len() as u32;
     evicted.retain(|old| *old != slot);
@@ -203,7 +276,7 @@ mod tests {
     use super::*;
     use crate::ids::EventId;
     use crate::store::memory::MemoryStore;
-    use crate::store::recorded::assert_recorded;
+    use crate::store::recorded::{assert_old_is_read, assert_recorded};
 
     fn room(letters: u32, bytes: u64) -> Room {
         Room { letters, bytes }
@@ -269,6 +342,23 @@ mod tests {
         assert_eq!(listed(&mut store), vec![(letter(1), b"body".to_vec())]);
     }
 
+    /// A dead endpoint fills the ring, and then only takes its own letters' places; another endpoint's letter stays, and
+    /// is given room when it comes.
+    #[test]
+    fn dead_endpoint_leaves_the_letters_of_others() {
+        let mut store = MemoryStore::default();
+        let of = |endpoint: &str| Letter { endpoint: endpoint.into(), ..letter(1) };
+        let keys = Keys::new("g");
+        let mut keep = |endpoint: &str, room| keep(&mut store, &keys, &of(endpoint), &[0; 100], room).unwrap();
+        keep("quiet", room(1000, 1 << 20));
+        (0..1040).for_each(|_| assert!(keep("dead", room(1000, 1 << 20)) <= 1));
+        assert_eq!(keep("quiet", room(1000, 1 << 20)), 1);
+        // The same by bytes: four letters fit.
+        (0..10).for_each(|_| _ = keep("dead", room(1000, 600)));
+        let kept: Vec<_> = listed(&mut store).into_iter().map(|(letter, _)| letter.endpoint).collect();
+        assert_eq!(kept, ["quiet", "quiet", "dead", "dead"]);
+    }
+
     #[test]
     fn when_the_ring_is_full_the_oldest_goes_and_is_counted() {
         let mut store = MemoryStore::default();
@@ -308,12 +398,19 @@ mod tests {
         assert_recorded("letter unanswered", &Letter { response_status: None, attempts: 1000, ..letter(0) });
     }
 
-    /// The index is read and written as the previous release wrote it.
+    /// The index of the previous release is read, and that of this one is written as it was recorded.
     #[test]
-    fn index_format_matches_previous_release() {
-        let letters =
-            vec![Listed { slot: 0, size: 127, serial: 1 }, Listed { slot: u32::MAX, size: u64::MAX, serial: 128 }];
-        assert_recorded("dead index", &LetterIndex { letters, serial: 300 });
-        assert_recorded("dead index empty", &LetterIndex::default());
+    fn index_of_the_previous_release_is_read() {
+        let index = |endpoint| {
+            let first = Listed { slot: 0, size: 127, serial: 1, endpoint };
+            LetterIndex {
+                letters: vec![first, Listed { slot: u32::MAX, size: u64::MAX, serial: 128, endpoint }],
+                serial: 300,
+            }
+        };
+        assert_recorded("dead index 2", &index(endpoint_number("billing")));
+        assert_recorded("dead index 2 empty", &LetterIndex::default());
+        assert_old_is_read("dead index", &index(0));
+        assert_old_is_read("dead index empty", &LetterIndex::default());
     }
 }

@@ -24,6 +24,15 @@ pub fn assert_recorded<R: Record + Debug + PartialEq>(name: &str, record: &R) {
     assert_garbled_is_refused::<R>(&bytes);
 }
 
+/// Asserts that the bytes of an older version, recorded under `name`, are read as `record`, with nothing left.
+#[track_caller]
+pub fn assert_old_is_read<R: Record + Clone + Debug + PartialEq>(name: &str, record: &R) {
+    let recorded = RECORDED.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(" = "));
+    let bytes = hex::decode(recorded.unwrap_or_else(|| panic!("not recorded: {name}"))).unwrap();
+    assert_eq!(R::decode(&bytes), Ok((record.clone(), &[][..])), "{name}");
+    assert_garbled_is_refused::<R>(&bytes);
+}
+
 /// Asserts that the record's bytes, cut off anywhere, are refused, and with any byte changed are read or refused.
 fn assert_garbled_is_refused<R: Record + Debug + PartialEq>(bytes: &[u8]) {
     for at in 0..bytes.len() {
