@@ -13,7 +13,7 @@ pub const LISTENER: &str = "public";
 /// The listener of the admin surface.
 pub const ADMIN_LISTENER: &str = "admin";
 /// The token of the admin surface, as the value of an `authorization` header (RFC 6750).
-pub const ADMIN_AUTHORIZATION: &str = "Bearer demo-admin";
+pub const ADMIN_AUTHORIZATION: &str = "Bearer demo-admin-demo-admin-demo-admin";
 /// The user and password that a producer is let in with, as `curl -u` takes them.
 pub const USER: &str = "shop:demo";
 /// The same as the value of an `authorization` header (RFC 7617).

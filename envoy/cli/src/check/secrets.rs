@@ -11,7 +11,7 @@ use gatepost_core::time::WallTime;
 use jiff::Timestamp;
 
 use super::document::Node;
-use super::finding::Findings;
+use super::finding::{Findings, Severity};
 use super::model::source::{Source, Variable, signatures};
 
 /// Checks every secret, token and credential of a config, and when the secrets are valid.
@@ -26,6 +26,12 @@ pub fn check(source: &Source<'_>, findings: &mut Findings) {
                     check_one(source, node, &format!("{owner}[{number}].headers.{name}"), &HEADER, findings);
                 }
             }
+        }
+    }
+    for (at, node) in source.tree.list("inbound").iter().enumerate() {
+        // A value in the file is no secret, and `inbound` says so.
+        if let Some(node) = node.get("header_value").filter(|node| node.get("env").is_some()) {
+            check_one(source, node, &format!("inbound[{at}].header_value"), &PROOF, findings);
         }
     }
     for (at, node) in source.tree.list("admin/tokens").iter().enumerate() {
@@ -47,6 +53,8 @@ pub struct SecretKind {
     short: &'static str,
     /// A shorter one is weak.
     pub bytes_min: usize,
+    /// A shorter one is an error, whoever reaches the listeners.
+    is_short_wrong: bool,
     length: fn(&str) -> usize,
     make: &'static str,
 }
@@ -57,15 +65,19 @@ const SECRET: SecretKind = SecretKind {
     literal: "literal-secret",
     short: "secret-short",
     bytes_min: 32,
+    is_short_wrong: false,
     length: str::len,
     make: "`gatepost secret` makes one",
 };
 /// Standard Webhooks has its secrets made of 24 to 64 random bytes.
 const STANDARD_SECRET: SecretKind =
     SecretKind { bytes_min: 24, length: decoded, make: "`gatepost secret --format whsec` makes one", ..SECRET };
-/// 128 bits of hex or base64 have more; what has less was thought up by a person.
+/// Whoever reaches the admin surface may try tokens; one of 128 random bits in hex has 32 bytes. A short one is wrong
+/// wherever it is, for what is an example today is copied tomorrow.
 const TOKEN: SecretKind =
-    SecretKind { name: "token", literal: "literal-token", short: "token-short", bytes_min: 16, ..SECRET };
+    SecretKind { name: "token", literal: "literal-token", short: "token-short", is_short_wrong: true, ..SECRET };
+/// The proof for the application of a verified request. One of 128 random bits in hex has 32 bytes.
+const PROOF: SecretKind = SecretKind { name: "header's value", ..SECRET };
 /// Other people make it: its length is their affair.
 const HEADER: SecretKind = SecretKind { name: "credential", bytes_min: 0, ..SECRET };
 
@@ -127,7 +139,8 @@ fn check_one(source: &Source<'_>, node: &Node, path: &str, kind: &SecretKind, fi
     if let Some(length) = length {
         let SecretKind { name, bytes_min, make, .. } = kind;
         let message = format!("the {name} has {length} bytes; expected at least {bytes_min}: {make}");
-        findings.add(source.exposure, at, kind.short, path, message);
+        let severity = if kind.is_short_wrong { Severity::Error } else { source.exposure };
+        findings.add(severity, at, kind.short, path, message);
     }
 }
 

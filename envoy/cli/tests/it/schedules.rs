@@ -93,7 +93,7 @@ fn each_cron_job_works_against_a_gateway_behind_a_service() -> Result<()> {
                 "GATEPOST_PORT" => admin_port(&site)?,
                 "GATEPOST_SCRIPTS" => scripts.display().to_string(),
                 "GATEPOST_EVIDENCE" => evidence.display().to_string(),
-                "GATEPOST_ADMIN_TOKEN" => "demo-admin".to_owned(),
+                "GATEPOST_ADMIN_TOKEN" => "demo-admin-demo-admin-demo-admin".to_owned(),
                 _ => text_at(variable, "/value").to_owned(),
             };
             command.env(text_at(variable, "/name"), value);
@@ -119,7 +119,7 @@ fn each_service_does_its_work_on_the_machine_of_a_gateway() -> Result<()> {
     let site = healthy()?;
     let directory = tempfile::tempdir()?;
     let path = |name: &str| directory.path().join(name).display().to_string();
-    fs::write(path("admin-token"), "demo-admin\n")?;
+    fs::write(path("admin-token"), "demo-admin-demo-admin-demo-admin\n")?;
     fs::write(path("envoy.log"), site.gateways[0].log()?)?;
     fs::write(path("envoy.yaml"), site.config().to_string())?;
     fs::create_dir_all(path("state/gatepost"))?;

@@ -107,7 +107,10 @@ impl Site {
     /// The same, to be started.
     pub fn command(&self, arguments: &[&str]) -> Result<Command> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_gatepost"));
-        command.args(arguments).env("GATEPOST_GATEWAYS", self.surfaces()?).env("GATEPOST_ADMIN_TOKEN", "demo-admin");
+        command
+            .args(arguments)
+            .env("GATEPOST_GATEWAYS", self.surfaces()?)
+            .env("GATEPOST_ADMIN_TOKEN", "demo-admin-demo-admin-demo-admin");
         Ok(command)
     }
 
@@ -129,7 +132,7 @@ impl Site {
     /// What the gateway of this number answers to a GET.
     pub fn get(&self, number: usize, path: &str) -> Result<Value> {
         let url = format!("{}/{path}", surface(&self.gateways[number])?);
-        let request = http::client().get(url).header("authorization", "Bearer demo-admin");
+        let request = http::client().get(url).header("authorization", "Bearer demo-admin-demo-admin-demo-admin");
         Ok(request.call()?.body_mut().read_json()?)
     }
 

@@ -24,7 +24,7 @@ fn page_refuses_a_wrong_token_and_forgets_a_good_one() -> Result<()> {
     let Some(scene) = Scene::start(&["billing"], &strict(), json!({}))? else { return Ok(()) };
     let browser = &scene.browser;
     assert!(!browser.text("main")?.contains("Endpoints"), "there is nothing to see without a token");
-    browser.enter("#token", "demo-admins")?;
+    browser.enter("#token", "demo-admin-demo-admin-demo-admins")?;
     browser.click("#login button")?;
     browser.wait_for("#refused", "knows no such token")?;
     assert!(browser.errors()?.iter().all(|line| line.contains("401")), "the refusal is all that went wrong");
@@ -32,7 +32,8 @@ fn page_refuses_a_wrong_token_and_forgets_a_good_one() -> Result<()> {
     scene.sign_in()?;
     browser.wait_for("#state", "enabled")?;
     let kept = "return [document.cookie, localStorage.length, sessionStorage.length, \
-                document.documentElement.outerHTML.includes('demo-admin'), document.getElementById('token').value]";
+                document.documentElement.outerHTML.includes('demo-admin-demo-admin-demo-admin'), \
+                document.getElementById('token').value]";
     assert_eq!(browser.run(kept, &json!([]))?, json!(["", 0, 0, false, ""]), "the token is nowhere to be found");
     browser.click("#forget")?;
     browser.wait_for("#login", "Admin token")?;

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::admin::Operator;
 
 pub const DEADLINE: Duration = Duration::from_secs(60);
-pub const TOKEN: &str = "demo-admin";
+pub const TOKEN: &str = "demo-admin-demo-admin-demo-admin";
 
 /// A gateway with its receiver, an operator who asks it directly, and the page in a browser.
 pub struct Scene {
