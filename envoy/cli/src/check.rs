@@ -5,8 +5,8 @@
 //!
 //! - `document`: a file as a tree that knows its lines. `model`: what the checks read in it: listeners, routes, filters.
 //! - `finding`: what is said.
-//! - `surroundings`: a whole Envoy config; `filters`, `listeners`, `routes`, `clusters`, `tls` and `inbound` each check a
-//!   part of it.
+//! - `surroundings`: a whole Envoy config; `filters`, `listeners`, `limits`, `routes`, `clusters`, `tls` and `inbound` each
+//!   check a part of it.
 //! - `plugin`: the filter's own config; `secrets` and `inbound` each check a part of it.
 
 mod clusters;
@@ -14,6 +14,7 @@ pub(crate) mod document;
 mod filters;
 mod finding;
 mod inbound;
+mod limits;
 mod listeners;
 mod model;
 mod plugin;

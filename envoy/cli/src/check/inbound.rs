@@ -20,6 +20,14 @@ pub fn check_rules(config: &Config, tree: &Node, findings: &mut Findings) {
         if rule.signatures.iter().any(|signature| signature.scheme == Scheme::Github) {
             check_untimed(rule, node, &path, findings);
         }
+        if node.at("header_value/env").is_none() {
+            let message = format!(
+                "anybody can know what the application is told in {}, and whoever reaches it in another way can write it \
+                 too; write header_value: {{env: NAME}}, a secret that the application compares",
+                rule.header
+            );
+            findings.note(node.nearest("header_value"), "proof-guessable", &path, message);
+        }
     }
 }
 

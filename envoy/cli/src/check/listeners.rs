@@ -15,8 +15,10 @@ pub fn check(filter: &Filter<'_>, config: Option<&Config>, exposure: Severity, f
         check_body_limit(filter, config, findings);
         check_clear(filter, findings);
     }
-    if filter.delivers() {
+    if filter.delivers() || filter.verifies() {
         check_paths(filter, findings);
+    }
+    if filter.delivers() {
         routes::check(filter, config, exposure, findings);
     }
 }
@@ -74,10 +76,20 @@ fn check_clear(filter: &Filter<'_>, findings: &mut Findings) {
 }
 
 fn check_paths(filter: &Filter<'_>, findings: &mut Findings) {
+    let path = format!("listener {}", filter.listener.name());
     if !filter.manager.is_true("normalize_path") {
-        let path = format!("listener {}", filter.listener.name());
-        let message = "the path names the event, and one path can be spelt in many ways: a rule for one spelling is \
-                       passed by in another; write normalize_path: true";
+        let message = if filter.verifies() {
+            "one path can be spelt in many ways, which the filter refuses, and a route without it does not; write \
+             normalize_path: true"
+        } else {
+            "the path names the event, and one path can be spelt in many ways: a rule for one spelling is passed by in \
+             another; write normalize_path: true"
+        };
         findings.warning(filter.manager.nearest("normalize_path"), "paths-not-normalized", &path, message);
+    }
+    if filter.verifies() && !filter.manager.is_true("merge_slashes") {
+        let message = "a path that begins with // is a host to some servers, and to others the same path; write \
+                       merge_slashes: true";
+        findings.warning(filter.manager.nearest("merge_slashes"), "slashes-not-merged", &path, message);
     }
 }

@@ -4,5 +4,6 @@ pub mod cluster;
 pub mod filter;
 pub mod listener;
 pub mod route;
+pub mod runtime;
 pub mod source;
 pub mod validation;

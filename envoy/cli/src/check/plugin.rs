@@ -1,6 +1,9 @@
 //! The filter's own config, read by the filter's own parser, and what that cannot know: where its variables come from.
 
+use std::time::Duration;
+
 use gatepost_core::config::{self, Config};
+use gatepost_core::time::shown_duration;
 
 use super::document::Node;
 use super::finding::{Finding, Findings, Severity};
@@ -19,6 +22,7 @@ pub fn check(source: &Source<'_>, findings: &mut Findings) -> Option<Config> {
     match config::parse(source.bytes, &lookup) {
         Ok(config) => {
             inbound::check_rules(&config, source.tree, findings);
+            check_waits(&config, source.tree, findings);
             Some(config)
         }
         Err(problems) => {
@@ -28,6 +32,26 @@ pub fn check(source: &Source<'_>, findings: &mut Findings) -> Option<Config> {
                 findings.push(Finding { line, severity: Severity::Error, code: "config", path: problem.path, message });
             }
             None
+        }
+    }
+}
+
+/// The longest wait for an attempt that is not worth a word: a restart that drains first lets it end.
+const WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// What waits for its next attempt is in memory alone.
+fn check_waits(config: &Config, tree: &Node, findings: &mut Findings) {
+    for (number, (endpoint, node)) in config.endpoints.iter().zip(tree.list("endpoints")).enumerate() {
+        let longest = endpoint.retry.delays.iter().max().filter(|wait| **wait > WAIT_MAX);
+        if let Some(wait) = longest {
+            let message = format!(
+                "a delivery waits up to {} for an attempt, in the memory of this Envoy alone: a restart or a crash loses \
+                 what waits; write waits of 60s at most, or drain before each restart and have producers send again \
+                 after a crash",
+                shown_duration(*wait)
+            );
+            let path = format!("endpoints[{number}].retry");
+            findings.warning(node.nearest("retry/delays"), "waits-in-memory", &path, message);
         }
     }
 }

@@ -6,7 +6,7 @@ use super::finding::{Findings, Severity};
 use super::model::filter::Filter;
 use super::model::listener::{Listener, Manager, is_loopback};
 use super::model::source::Circumstances;
-use super::{clusters, filters, inbound, listeners};
+use super::{clusters, filters, inbound, limits, listeners};
 
 /// The labels of the filter's metrics.
 const LABELS: [&str; 6] = ["route", "endpoint", "outcome", "result", "reason", "kind"];
@@ -35,6 +35,7 @@ pub fn check(envoy: &Node, text: &str, circumstances: &Circumstances<'_>, findin
         }
     }
     filters::check_together(&filters, findings);
+    limits::check(envoy, &filters, findings);
     check_process(envoy, findings);
 }
 
@@ -57,17 +58,6 @@ fn check_process(envoy: &Node, findings: &mut Findings) {
         findings.error(address, "envoy-admin-public", "admin.address", message);
     }
     check_tags(envoy, findings);
-    let monitors = envoy.list("overload_manager/resource_monitors");
-    let layers = envoy.list("layered_runtime/layers").iter();
-    let has_runtime_limit = layers.filter_map(|layer| layer.get("static_layer")).any(|layer| {
-        let keys = ["overload.global_downstream_max_connections", "overload/global_downstream_max_connections"];
-        keys.iter().any(|key| layer.at(key).is_some())
-    });
-    if monitors.is_empty() && !has_runtime_limit {
-        let message = "connections cost memory before they are authenticated, and have no limit; write a resource \
-                       monitor envoy.resource_monitors.global_downstream_max_connections";
-        findings.note(envoy.nearest("overload_manager"), "no-connection-limit", "overload_manager", message);
-    }
 }
 
 fn check_tags(envoy: &Node, findings: &mut Findings) {

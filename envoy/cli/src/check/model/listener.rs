@@ -26,11 +26,15 @@ impl<'a> Listener<'a> {
         std::iter::once(self.0.get("address")).chain(others).all(|address| address.is_none_or(is_loopback))
     }
 
+    /// Its filter chains, of which a connection takes one.
+    pub fn filter_chains(&self) -> impl Iterator<Item = &'a Node> {
+        self.0.list("filter_chains").iter().chain(self.0.get("default_filter_chain"))
+    }
+
     /// Its connection managers.
     pub fn managers(&self) -> Vec<Manager<'a>> {
-        let chains = self.0.list("filter_chains").iter().chain(self.0.get("default_filter_chain"));
         let mut managers = Vec::new();
-        for filter_chain in chains {
+        for filter_chain in self.filter_chains() {
             for filter in filter_chain.list("filters") {
                 if filter.type_name().ends_with(".HttpConnectionManager") {
                     managers.extend(filter.get("typed_config").map(|node| Manager { filter_chain, node }));
