@@ -6,10 +6,13 @@
 //! - `document`: a file as a tree that knows its lines. `model`: what the checks read in it: listeners, routes, filters.
 //! - `finding`: what is said.
 //! - `surroundings`: a whole Envoy config; `filters`, `listeners`, `limits`, `routes`, `clusters`, `tls` and `inbound` each
-//!   check a part of it.
+//!   check a part of it. Of a filter that verifies, `around`, `behind` and `copies` look for ways past it.
 //! - `plugin`: the filter's own config; `secrets` and `inbound` each check a part of it.
 
+mod around;
+mod behind;
 mod clusters;
+mod copies;
 pub(crate) mod document;
 mod filters;
 mod finding;

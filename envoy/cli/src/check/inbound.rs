@@ -10,7 +10,9 @@ use gatepost_core::signature::Scheme;
 use super::document::Node;
 use super::finding::Findings;
 use super::model::filter::Filter;
-use super::model::route::{Fit, Route, sample};
+use super::model::listener::tables;
+use super::model::rewrite::Rewrite;
+use super::model::route::{Fit, Route, Target, sample, targets};
 use super::model::source::signatures;
 
 /// Checks what a rule says, whatever is around it.
@@ -54,41 +56,65 @@ fn check_untimed(rule: &Rule, node: &Node, path: &str, findings: &mut Findings) 
 /// A day; the filter remembers for two at most.
 const UNTIMED: Duration = Duration::from_hours(24);
 
-/// Checks that every route of Envoy's that takes a path of the rules has the filter on.
-pub fn check(filter: &Filter<'_>, config: &Config, findings: &mut Findings) {
-    let Some(hosts) = hosts(filter) else {
+/// A path that is verified, and the application it leads to.
+pub struct Guarded {
+    /// As the client sends it.
+    pub path: String,
+    /// As the application gets it; `None` if that is not known.
+    pub sent: Option<String>,
+    /// The names of the clusters.
+    pub clusters: Vec<String>,
+    /// Whether the application is shown a secret that proves it.
+    pub is_proved: bool,
+}
+
+/// Checks that every route of Envoy's that takes a path of the rules has the filter on. Gives the paths on which it is.
+pub fn check(filter: &Filter<'_>, config: &Config, findings: &mut Findings) -> Vec<Guarded> {
+    let mut all = Vec::new();
+    let Some(hosts) = hosts(filter.manager) else {
         let is_off = filter.verifies() && filter.node.is_true("disabled");
         if is_off {
             let message = "it is off where no route switches it on, and the routes are not in this file: see that all of \
                            the inbound paths do, or leave it on everywhere: it lets other paths pass";
             findings.note(filter.node.nearest("disabled"), "inbound-routes-elsewhere", &filter.path(), message);
         }
-        return;
+        return all;
     };
     for (number, node) in filter.tree.list("inbound").iter().enumerate() {
         for host in &hosts {
             let guarded = check_paths(filter, config, number, node, host, findings);
             check_spellings(filter, &guarded, host, findings);
-            check_rewrites(config, number, node, host, findings);
+            all.extend(guarded);
         }
     }
+    all
 }
 
 /// The routes of each virtual host, in their order; `None` where the file has no list of them.
-fn hosts<'a>(filter: &Filter<'a>) -> Option<Vec<Vec<Route<'a>>>> {
-    let table = filter.manager.get("route_config")?;
-    let hosts = table.list("virtual_hosts").iter();
-    let routes = |host: &'a Node| {
-        let listed = host.get("matcher").is_none();
-        listed.then(|| host.list("routes").iter().map(|route| Route([table, host, route])).collect())
-    };
-    hosts.map(routes).collect()
+pub fn hosts(manager: &Node) -> Option<Vec<Vec<Route<'_>>>> {
+    let tables = tables(manager);
+    if tables.is_empty() {
+        return None;
+    }
+    let mut hosts = Vec::new();
+    for table in tables {
+        for host in table.list("virtual_hosts") {
+            hosts.push(host.list("routes").iter().map(|route| Route([table, host, route])).collect());
+            // Those of a matcher have no order: none hides another.
+            let of_matcher = host.get("matcher").map(matched).unwrap_or_default();
+            hosts.extend(of_matcher.into_iter().map(|route| vec![Route([table, host, route])]));
+        }
+    }
+    Some(hosts)
 }
 
-/// A path that is verified, and the application it leads to.
-struct Guarded {
-    path: String,
-    clusters: Vec<String>,
+/// The routes in a matcher.
+fn matched(node: &Node) -> Vec<&Node> {
+    match node.text("@type").rsplit('.').next() {
+        Some("Route") => vec![node],
+        Some("RouteList") => node.list("routes").iter().collect(),
+        _ => node.entries().iter().map(|(_, child)| child).chain(node.items()).flat_map(matched).collect(),
+    }
 }
 
 /// Checks the paths of a rule, as it writes them; gives those on which the filter is on.
@@ -104,13 +130,19 @@ fn check_paths(
     for path in paths(config, number, rule, host) {
         for route in host {
             let fit = Fit::of(route.node().nearest("match"), &path);
-            let clusters = clusters(route.node());
             // Where Envoy answers itself nothing is reached.
-            if fit != Fit::No && !clusters.is_empty() {
-                if route.runs(filter.node) {
-                    guarded.push(Guarded { path: path.clone(), clusters });
-                } else {
+            if fit != Fit::No {
+                let all = targets(route.node()).into_iter();
+                let (on, off): (Vec<_>, Vec<_>) = all.partition(|target| route.runs_to(filter.node, target.entry));
+                let names = |targets: &[Target<'_>]| targets.iter().map(|target| target.name.to_owned()).collect();
+                if !off.is_empty() {
+                    let clusters: Vec<String> = names(&off);
                     tell(filter, route, &path, &clusters, findings);
+                }
+                if !on.is_empty() {
+                    let sent = Rewrite::of(route.node()).apply(&path);
+                    let is_proved = rule.at("header_value/env").is_some();
+                    guarded.push(Guarded { path: path.clone(), sent, clusters: names(&on), is_proved });
                 }
             }
             if fit == Fit::Yes {
@@ -124,9 +156,7 @@ fn check_paths(
 /// The filter is off on a route that takes a path of the rules, or may.
 fn tell(filter: &Filter<'_>, route: &Route<'_>, path: &str, clusters: &[String], findings: &mut Findings) {
     let node = route.node();
-    let is_plain =
-        ["prefix", "path_separated_prefix", "path"].iter().any(|key| node.nearest("match").get(key).is_some());
-    if !is_plain {
+    if Fit::by_path(node.nearest("match"), path).is_none() {
         let message = format!(
             "the filter is off here, and whether {path} comes by this route is not looked at: what does is not verified"
         );
@@ -158,25 +188,16 @@ fn paths(config: &Config, number: usize, rule: &Node, host: &[Route<'_>]) -> Vec
     paths
 }
 
-/// The clusters a route sends to, where it sends anywhere; of one that a header chooses, what names that.
-fn clusters(route: &Node) -> Vec<String> {
-    let Some(action) = route.get("route") else { return Vec::new() };
-    let weighted = action.list("weighted_clusters/clusters").iter().map(|cluster| cluster.text("name"));
-    let names = ["cluster", "cluster_header", "cluster_specifier_plugin"].map(|key| action.text(key));
-    let named = names.into_iter().chain(weighted).filter(|name| !name.is_empty());
-    named.map(str::to_owned).collect()
-}
-
 /// Checks other spellings of paths that are verified: Envoy may send them by another route, and the application may take
 /// them for the same. The filter does, where it is on.
 fn check_spellings(filter: &Filter<'_>, guarded: &[Guarded], host: &[Route<'_>], findings: &mut Findings) {
-    for Guarded { path, clusters: applications } in guarded {
+    for Guarded { path, clusters: applications, .. } in guarded {
         for spelling in spellings(filter.manager, path) {
             let mut taking = host.iter().filter(|route| Fit::of(route.node().nearest("match"), &spelling) == Fit::Yes);
             let Some(route) = taking.next().filter(|route| !route.runs(filter.node)) else { continue };
-            let Some(application) = clusters(route.node()).into_iter().find(|name| applications.contains(name)) else {
-                continue;
-            };
+            let off = targets(route.node()).into_iter().filter(|target| !route.runs_to(filter.node, target.entry));
+            let mut reached = off.map(|target| target.name.to_owned());
+            let Some(application) = reached.find(|name| applications.contains(name)) else { continue };
             let message = format!(
                 "the filter is off here, and {spelling} goes by this route: {application} may take it for {path}, and \
                  would get it unverified; leave the filter on for every route to {application}: it lets other paths pass"
@@ -184,33 +205,6 @@ fn check_spellings(filter: &Filter<'_>, guarded: &[Guarded], host: &[Route<'_>],
             findings.warning(route.node(), "inbound-spelling", &route.path(), message);
             // One is enough to know.
             break;
-        }
-    }
-}
-
-/// Checks paths that become one of the rule's only behind the filter, which compares what the client sent.
-fn check_rewrites(config: &Config, number: usize, rule: &Node, host: &[Route<'_>], findings: &mut Findings) {
-    for path in paths(config, number, rule, host) {
-        for route in host {
-            let matching = route.node().nearest("match");
-            let mut prefixes = ["prefix", "path_separated_prefix", "path"].into_iter().map(|key| matching.text(key));
-            let rewrite = route.node().text("route/prefix_rewrite");
-            let (Some(prefix), Some(rest)) = (prefixes.find(|text| !text.is_empty()), path.strip_prefix(rewrite))
-            else {
-                continue;
-            };
-            let sent = format!("{prefix}{rest}");
-            let first = host.iter().find(|route| Fit::of(route.node().nearest("match"), &sent) == Fit::Yes);
-            let goes_here = first.is_some_and(|first| std::ptr::eq(first.node(), route.node()));
-            if rewrite.is_empty() || !goes_here || config.inbound.path(sent.as_bytes()) != Path::Free {
-                continue;
-            }
-            let message = format!(
-                "{sent} becomes {path} here, behind the filter, which compares what the client sent: it reaches {} \
-                 unverified; give a rule the path {sent}",
-                clusters(route.node()).join(", ")
-            );
-            findings.error(route.node(), "inbound-rewritten", &route.path(), message);
         }
     }
 }

@@ -3,6 +3,9 @@
 pub mod cluster;
 pub mod filter;
 pub mod listener;
+pub mod pattern;
+pub mod places;
+pub mod rewrite;
 pub mod route;
 pub mod runtime;
 pub mod source;

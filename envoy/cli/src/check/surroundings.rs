@@ -1,12 +1,16 @@
 //! A whole Envoy config: finds the filters in it and looks around each, and at the process they run in.
 
+use gatepost_core::config::Config;
+
+use super::around::Around;
 use super::document::Node;
 use super::filters::Settings;
 use super::finding::{Findings, Severity};
+use super::inbound::Guarded;
 use super::model::filter::Filter;
 use super::model::listener::{Listener, Manager, is_loopback};
 use super::model::source::Circumstances;
-use super::{clusters, filters, inbound, limits, listeners};
+use super::{behind, clusters, copies, filters, inbound, limits, listeners};
 
 /// The labels of the filter's metrics.
 const LABELS: [&str; 6] = ["route", "endpoint", "outcome", "result", "reason", "kind"];
@@ -26,17 +30,40 @@ pub fn check(envoy: &Node, text: &str, circumstances: &Circumstances<'_>, findin
     let is_local = listeners.iter().all(Listener::is_loopback);
     let exposure = if is_local { Severity::Warning } else { Severity::Error };
     let settings = Settings { circumstances, exposure };
+    let mut configs = Vec::new();
     for filter in &filters {
         let config = filters::check(filter, &settings, findings);
         listeners::check(filter, config.as_ref(), exposure, findings);
-        if let Some(config) = &config {
-            clusters::check(config, &filter.tree, envoy, findings);
-            inbound::check(filter, config, findings);
+        configs.push(config);
+    }
+    let mut guards = Vec::new();
+    for (filter, config) in filters.iter().zip(&configs) {
+        let Some(config) = config else { continue };
+        clusters::check(config, &filter.tree, envoy, findings);
+        if filter.verifies() {
+            guards.push((filter, config, inbound::check(filter, config, findings)));
         }
     }
+    check_verifying(envoy, guards, &listeners, findings);
     filters::check_together(&filters, findings);
     limits::check(envoy, &filters, findings);
     check_process(envoy, findings);
+}
+
+/// Checks what is around the filters that verify, each with its config and the paths on which it is on.
+fn check_verifying<'a>(
+    envoy: &'a Node,
+    guards: Vec<(&'a Filter<'a>, &'a Config, Vec<Guarded>)>,
+    listeners: &[Listener<'_>],
+    findings: &mut Findings,
+) {
+    for (filter, _, guarded) in &guards {
+        let paths: Vec<&str> = guarded.iter().map(|guarded| guarded.path.as_str()).collect();
+        let clusters: Vec<String> = guarded.iter().flat_map(|guarded| guarded.clusters.clone()).collect();
+        copies::check(filter, &paths, envoy, findings);
+        behind::check(filter, &clusters, envoy, findings);
+    }
+    Around { envoy, guards }.check(listeners, findings);
 }
 
 fn find<'a>(listeners: &'a [Listener<'a>], lines: &[&str]) -> Vec<Filter<'a>> {

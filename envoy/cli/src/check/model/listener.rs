@@ -26,8 +26,13 @@ impl<'a> Listener<'a> {
         std::iter::once(self.0.get("address")).chain(others).all(|address| address.is_none_or(is_loopback))
     }
 
+    /// Whether only Envoy itself reaches it, by a cluster.
+    pub fn is_internal(&self) -> bool {
+        self.0.get("internal_listener").is_some()
+    }
+
     /// Its filter chains, of which a connection takes one.
-    pub fn filter_chains(&self) -> impl Iterator<Item = &'a Node> {
+    pub fn filter_chains(&self) -> impl Iterator<Item = &'a Node> + use<'a> {
         self.0.list("filter_chains").iter().chain(self.0.get("default_filter_chain"))
     }
 
@@ -43,6 +48,13 @@ impl<'a> Listener<'a> {
         }
         managers
     }
+}
+
+/// The route tables of a connection manager that are in the file.
+pub fn tables(manager: &Node) -> Vec<&Node> {
+    let scopes = manager.list("scoped_routes/scoped_route_configurations_list/scoped_route_configurations").iter();
+    let scoped = scopes.filter_map(|scope| scope.get("route_configuration"));
+    manager.get("route_config").into_iter().chain(scoped).collect()
 }
 
 /// Whether an address is of this machine alone. A socket in the file system is.
