@@ -49,6 +49,70 @@ fn shipped_inbound_config_has_no_errors() {
     assert_eq!(codes, ["proof-guessable", "secret-in-key-values", "secret-short", "signs-no-time", "stats-tags"]);
 }
 
+/// Ways past the filter of the shipped inbound config, whose application is shown no secret, are told as what they are.
+#[test]
+fn ways_around_the_shipped_inbound_filter_are_found() {
+    let path = gatepost_kit::workspace::root().unwrap().join("envoy/inbound.yaml");
+    let shipped = fs::read_to_string(path).unwrap();
+    let rest = "                        - match: { prefix: / }\n                          direct_response: { status: 404 }\n";
+    let off = "typed_per_filter_config: { gatepost: { \"@type\": type.googleapis.com/envoy.config.route.v3.FilterConfig, \
+               disabled: true } }";
+    let listeners = "  listeners:\n";
+    let routed = |route: &str| {
+        let route = format!("                        - {route}\n{rest}");
+        shipped.replace(rest, &route)
+    };
+    let beside = |filter: &str| {
+        let chain = format!("filter_chains: [{{ filters: [{{ name: a, typed_config: {{ {filter} }} }}] }}]");
+        shipped.replace(listeners, &format!("{listeners}    - {{ name: b, {chain} }}\n"))
+    };
+    let ways = [
+        // What a rewrite makes of a verified path is a path of the application's.
+        (routed("{ match: { path: /app }, route: { cluster: application } }"), Severity::Error, "inbound-rewritten"),
+        (routed("{ match: { prefix: /a }, route: { cluster: application } }"), Severity::Error, "inbound-rewritten"),
+        (
+            routed(&format!("{{ match: {{ prefix: /app }}, route: {{ cluster: application }}, {off} }}")),
+            Severity::Error,
+            "inbound-around",
+        ),
+        (
+            routed(&format!("{{ match: {{ prefix: /static }}, route: {{ cluster: application }}, {off} }}")),
+            Severity::Warning,
+            "inbound-beside",
+        ),
+        (
+            routed(&format!("{{ match: {{ prefix: /any }}, route: {{ cluster_header: x-to }}, {off} }}")),
+            Severity::Warning,
+            "inbound-beside",
+        ),
+        (
+            beside("\"@type\": a/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy, cluster: application"),
+            Severity::Error,
+            "inbound-tunnel",
+        ),
+        (
+            beside(
+                "\"@type\": a/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager, \
+                 route_config: { virtual_hosts: [{ name: a, routes: [{ match: { prefix: / }, route: { cluster: \
+                 application } }] }] }",
+            ),
+            Severity::Error,
+            "inbound-around",
+        ),
+    ];
+    let before: Vec<_> = codes(&found(&shipped));
+    for (text, severity, code) in ways {
+        assert_ne!(text, shipped);
+        let more: Vec<_> = codes(&found(&text)).into_iter().filter(|told| !before.contains(told)).collect();
+        assert_eq!(more, [(severity, code)], "{text}");
+    }
+}
+
+#[cfg(test)]
+fn codes(findings: &[Finding]) -> Vec<(Severity, &'static str)> {
+    findings.iter().map(|finding| (finding.severity, finding.code)).collect()
+}
+
 #[test]
 fn each_planted_fault_is_found_alone_at_its_line() {
     let of_inbound = fixture("inbound.yaml");
