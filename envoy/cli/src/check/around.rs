@@ -9,9 +9,9 @@ use super::finding::{Findings, Severity};
 use super::inbound::{Guarded, hosts};
 use super::model::filter::Filter;
 use super::model::listener::{Listener, Manager};
-use super::model::places::{Places, named, places};
+use super::model::places::{Places, is_chosen, named, places};
 use super::model::rewrite::Rewrite;
-use super::model::route::{Fit, Route, targets};
+use super::model::route::{Fit, Route, Target, targets};
 
 /// The applications that filters guard, in a whole Envoy config.
 pub struct Around<'a> {
@@ -164,12 +164,13 @@ impl<'a> Around<'a> {
 
     /// A route without the filter whose cluster the request chooses.
     fn check_chosen(&self, way: &Way<'_>, applications: &[Application<'_>], findings: &mut Findings) {
-        let chosen = targets(way.route.node()).into_iter().find(|target| !target.is_cluster);
+        let is_chosen = |target: &Target<'_>| !target.is_cluster || is_chosen(self.envoy, target.name);
+        let chosen = targets(way.route.node()).into_iter().find(is_chosen);
         let open = applications.iter().find(|application| !application.guarded.is_proved);
         if let Some((chosen, application)) = chosen.zip(open) {
             let message = format!(
-                "no filter verifies here, and what a client sends may choose the cluster ({}), {} too, where verified \
-                 requests go; name the clusters, or put the filter on it{}",
+                "no filter verifies here, and what a client sends may choose where it goes ({}), to {} too, where verified \
+                 requests go; name the cluster, or put the filter on it{}",
                 chosen.name,
                 application.name(),
                 proof(application)

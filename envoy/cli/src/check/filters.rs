@@ -42,6 +42,11 @@ fn check_entry(filter: &Filter<'_>, findings: &mut Findings) {
         findings.error(at, "no-stop-iteration", &path, message);
     }
     check_failure_policy(filter, &path, findings);
+    if filter.node.is_true("is_optional") {
+        let message = "an Envoy that was built without wasm leaves the filter out and serves: nothing would be verified or \
+                       delivered, and nobody told; delete it";
+        findings.error(filter.node.nearest("is_optional"), "filter-optional", &path, message);
+    }
     if filter.identity().1.is_empty() {
         let message = "its state is shared with every other filter that has no vm_id; write vm_id: gatepost";
         findings.error(filter.wasm.nearest("vm_config/vm_id"), "no-vm-id", &path, message);

@@ -20,6 +20,7 @@ pub fn check(envoy: &Node, text: &str, circumstances: &Circumstances<'_>, findin
     let lines: Vec<&str> = text.lines().collect();
     let listeners: Vec<_> = envoy.list("static_resources/listeners").iter().map(Listener).collect();
     let filters = find(&listeners, &lines);
+    check_within(&listeners, findings);
     if filters.is_empty() {
         let message = "no listener has a filter of Gatepost: an HTTP filter of the type \
                        envoy.extensions.filters.http.wasm.v3.Wasm whose configuration has routes and endpoints, inbound, or admin";
@@ -85,6 +86,24 @@ fn check_process(envoy: &Node, findings: &mut Findings) {
         findings.error(address, "envoy-admin-public", "admin.address", message);
     }
     check_tags(envoy, findings);
+}
+
+/// Finds filters that verify and stand within another, which decides whether they run.
+fn check_within(listeners: &[Listener<'_>], findings: &mut Findings) {
+    for listener in listeners {
+        let managers = listener.managers();
+        for filter in managers.iter().flat_map(|manager| manager.node.list("http_filters")) {
+            let Some(config) = filter.get("typed_config").filter(|config| verifies_within(config)) else { continue };
+            let message = "a filter that verifies stands within this one, which decides whether it runs: what it skips is \
+                           not verified; write it into http_filters itself, where it lets other paths pass";
+            findings.error(config, "inbound-skipped", &format!("listener {}", listener.name()), message);
+        }
+    }
+}
+
+fn verifies_within(node: &Node) -> bool {
+    let mut children = node.entries().iter().map(|(_, child)| child).chain(node.items());
+    children.any(|child| child.at("config/configuration/value/inbound").is_some() || verifies_within(child))
 }
 
 fn check_tags(envoy: &Node, findings: &mut Findings) {

@@ -54,7 +54,8 @@ fn shipped_inbound_config_has_no_errors() {
 fn ways_around_the_shipped_inbound_filter_are_found() {
     let path = gatepost_kit::workspace::root().unwrap().join("envoy/inbound.yaml");
     let shipped = fs::read_to_string(path).unwrap();
-    let rest = "                        - match: { prefix: / }\n                          direct_response: { status: 404 }\n";
+    let rest =
+        "                        - match: { prefix: / }\n                          direct_response: { status: 404 }\n";
     let off = "typed_per_filter_config: { gatepost: { \"@type\": type.googleapis.com/envoy.config.route.v3.FilterConfig, \
                disabled: true } }";
     let listeners = "  listeners:\n";
@@ -82,6 +83,15 @@ fn ways_around_the_shipped_inbound_filter_are_found() {
         ),
         (
             routed(&format!("{{ match: {{ prefix: /any }}, route: {{ cluster_header: x-to }}, {off} }}")),
+            Severity::Warning,
+            "inbound-beside",
+        ),
+        (
+            routed(&format!("{{ match: {{ prefix: /any }}, route: {{ cluster: any }}, {off} }}")).replace(
+                "  clusters:\n",
+                "  clusters:\n    - { name: any, cluster_type: { name: a, typed_config: { \"@type\": \
+                 a/envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig } } }\n",
+            ),
             Severity::Warning,
             "inbound-beside",
         ),

@@ -69,6 +69,15 @@ fn collect<'a>(node: &'a Node, found: &mut Vec<(&'a str, &'a Node)>) {
     node.items().iter().for_each(|child| collect(child, found));
 }
 
+/// Whether what comes decides where this cluster leads: by its host, or by where it was going.
+pub fn is_chosen(envoy: &Node, name: &str) -> bool {
+    let mut clusters = envoy.list("static_resources/clusters").iter();
+    clusters.find(|cluster| cluster.text("name") == name).is_some_and(|cluster| {
+        cluster.text("type") == "ORIGINAL_DST"
+            || cluster.text("cluster_type/typed_config/@type").contains(".dynamic_forward_proxy.")
+    })
+}
+
 fn shown(address: &Node) -> Option<String> {
     if let Some(pipe) = address.get("pipe") {
         return Some(format!("unix:{}", pipe.text("path")));
