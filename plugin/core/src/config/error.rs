@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde_json::json;
 
+use crate::printable::{printable, printable_json};
+
 /// All problems of a configuration, in the order in which they were found.
 pub type Problems = Vec<ConfigProblem>;
 
@@ -19,10 +21,10 @@ pub struct ConfigProblem {
 }
 
 impl ConfigProblem {
-    /// Makes a problem. Control characters in `what` are replaced, so that a problem stays one line of the log, also
+    /// Makes a problem. What is not printable in `what` is escaped, so that a problem stays one line of the log, also
     /// where it quotes the config.
     pub(super) fn new(path: String, what: &str, expected: &str) -> Self {
-        Self { path, what: what.replace(char::is_control, "\u{fffd}"), expected: expected.to_owned() }
+        Self { path, what: printable(what).into_owned(), expected: expected.to_owned() }
     }
 }
 
@@ -38,7 +40,7 @@ pub(super) fn shown(text: &str) -> String {
     if start.len() < text.len() {
         start.push('…');
     }
-    json!(start).to_string()
+    printable_json(&json!(start).to_string()).into_owned()
 }
 
 /// The path of a field, as users write it: `endpoints[1].url`. `object` is the path of the object that has the field,

@@ -2,7 +2,7 @@
 //! successes.
 //!
 //! A line is `event=<what> key=value …`, the keys in a fixed order; a value that has a space, a quote or a `=` in it is
-//! a JSON string. The words are stable: scripts and alerts read them. No line holds a payload, a secret or an address.
+//! a JSON string, in which all that is not [`printable`](crate::printable) is escaped. The words are stable: scripts and alerts read them. No line holds a payload, a secret or an address.
 //!
 //! The rate of lines is limited, so that a dead endpoint does not fill a disk: of one kind of event about one endpoint
 //! [`BURST`] lines are written, then one every [`REFILL`], which says with `left_out=` how many were suppressed.
@@ -17,6 +17,7 @@ use crate::egress::breaker::Position;
 use crate::ids::EndpointId;
 use crate::ingress::request::{AdminRefusal, RequestResult};
 use crate::json::quoted;
+use crate::printable::printable_json;
 use crate::telemetry::notice::Notice;
 use crate::time::Instant;
 
@@ -50,7 +51,7 @@ impl Log {
     /// The line for a notice; `None`: the notice is worth no line, or the line is suppressed.
     pub fn line(&mut self, config: &Config, notice: &Notice, now: Instant) -> Option<(Level, String)> {
         if let Notice::Changed { line } = notice {
-            return Some((Level::Info, ["event=admin ", line].concat()));
+            return Some((Level::Info, ["event=admin ", &printable_json(line)].concat()));
         }
         let (level, event, endpoint) = subject(config, notice)?;
         let left_out = self.take(event, endpoint, now)?;
@@ -135,7 +136,7 @@ impl Line {
     fn text(&mut self, key: &str, value: &str) {
         let is_plain =
             !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"=\\".contains(&byte));
-        let value = if is_plain { value.to_owned() } else { quoted(value) };
+        let value = if is_plain { value.to_owned() } else { printable_json(&quoted(value)).into_owned() };
         self.0.extend([" ", key, "=", &value]);
     }
 
@@ -248,6 +249,21 @@ mod tests {
         );
         let failed = Notice::Store { doing: "reading an event", error: StoreError::Host(10) };
         assert_eq!(text(&failed), r#"event=store_failed doing="reading an event" error="the host answered status 10""#);
+    }
+
+    /// No character of a value acts on a terminal or ends the line, whoever wrote it.
+    #[test]
+    fn log_line_is_printable_whatever_its_values_hold() {
+        let config = config();
+        let text = |notice: &Notice| Log::default().line(&config, notice, at(0)).unwrap().1;
+        let hostile = "a\u{85}b\u{9b}31mc\u{202e}d\u{2066}\u{200f}\u{61c}\u{2028}\u{7f}\n\u{1b}[2J";
+        let changed = Notice::Changed { line: format!("state=paused reason={} token=0a", quoted(hostile)) };
+        for line in [text(&letter(hostile)), text(&changed)] {
+            assert!(line.chars().all(crate::printable::is_printable), "{line:?}");
+            let from = line.find('"').unwrap();
+            let mut values = serde_json::Deserializer::from_str(&line[from..]).into_iter::<String>();
+            assert_eq!(values.next().unwrap().unwrap(), hostile);
+        }
     }
 
     /// A dead endpoint gets ten lines, then one every ten seconds, each of which says how many were left out.
