@@ -23,6 +23,8 @@ pub mod soak;
 mod start_up;
 mod wrk;
 
+use crate::terminal::say;
+
 use anyhow::{Result, ensure};
 
 pub use options::Options;
@@ -46,16 +48,21 @@ pub fn run(options: &Options) -> Result<()> {
         let loaded = cases.iter().filter(|case| wants(What::Cost) || case.is_basic());
         let loaded = cost::measure(loaded, options, &sink)?;
         if wants(What::Cost) {
-            println!("## Cost\n");
+            say!("## Cost")?;
+            say!("")?;
             cost::print(&loaded, options)?;
         }
         if wants(What::Latency) {
-            println!("\n## Latency\n");
+            say!("")?;
+            say!("## Latency")?;
+            say!("")?;
             latency::run(&loaded, options, &sink)?;
         }
     }
     if wants(What::StartUp) {
-        println!("\n## Start-up\n");
+        say!("")?;
+        say!("## Start-up")?;
+        say!("")?;
         start_up::run(&cases, options, &sink)?;
     }
     Ok(())

@@ -30,7 +30,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::{env, fs};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use serde::Serialize;
 
 use document::Node;
@@ -40,6 +40,8 @@ pub use model::source::Circumstances;
 use model::source::{Environment, Source};
 
 use crate::clock::now;
+use crate::given::Unusable;
+use crate::terminal::{self, say, tell};
 
 /// The arguments of `gatepost check`.
 #[derive(clap::Args)]
@@ -70,27 +72,21 @@ Exit codes: 0 nothing that fails, 1 errors (with --strict warnings too), 2 usage
 /// Checks a file and prints a line for each thing that was found; how many there were goes to stderr.
 ///
 /// # Errors
-/// When what was found cannot be printed.
+/// When the file cannot be read, or what was found cannot be printed.
 pub fn run(options: &Options) -> Result<ExitCode> {
     let name = options.file.display().to_string();
-    let text = match fs::read_to_string(&options.file) {
-        Ok(text) => text,
-        Err(error) => {
-            eprintln!("error: {name} cannot be read: {error}");
-            return Ok(ExitCode::from(2));
-        }
-    };
+    let text = fs::read_to_string(&options.file).with_context(|| Unusable(format!("{name} cannot be read")))?;
     let host = |name: &str| env::var(name).ok();
     let findings = check(&text, &Circumstances { host: &host, is_strict_env: options.strict_env, now: now() });
     if options.json {
         let findings: Vec<_> = findings.iter().map(|finding| InFile { file: &name, finding }).collect();
-        println!("{}", serde_json::to_string_pretty(&findings)?);
+        terminal::say_pretty_json(&findings)?;
     } else {
-        findings.iter().for_each(|finding| println!("{name}:{finding}"));
+        findings.iter().try_for_each(|finding| say!("{name}:{finding}"))?;
     }
     let count = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
     let [errors, warnings, notes] = [Severity::Error, Severity::Warning, Severity::Note].map(count);
-    eprintln!("{name}: {}, {}, {}", counted(errors, "error"), counted(warnings, "warning"), counted(notes, "note"));
+    tell!("{name}: {}, {}, {}", counted(errors, "error"), counted(warnings, "warning"), counted(notes, "note"));
     let fails = errors > 0 || (options.strict && warnings > 0);
     Ok(if fails { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

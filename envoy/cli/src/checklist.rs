@@ -1,11 +1,10 @@
 //! What was checked and what came of it: a table for a person, JSON for a script.
 
-use std::fmt;
-use std::io::Write;
-
 use anstyle::{AnsiColor, Style};
 use anyhow::Result;
 use serde::Serialize;
+
+use crate::terminal::{self, Line};
 
 /// What came of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -75,28 +74,23 @@ impl Checklist {
     /// # Errors
     /// When stdout takes no more.
     pub fn print(&self, subject: &str, json: bool) -> Result<()> {
-        let mut out = anstream::stdout();
         if json {
             let whole = serde_json::json!({"subject": subject, "passed": self.passed(), "checks": self.checks});
-            writeln!(out, "{whole:#}")?;
-        } else {
-            write!(out, "{self}")?;
+            return terminal::say_pretty_json(&whole);
         }
-        Ok(())
+        self.lines().iter().try_for_each(terminal::say_line)
     }
-}
 
-/// The table, and a line that counts.
-impl fmt::Display for Checklist {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// The table, and a line that counts.
+    fn lines(&self) -> Vec<Line> {
+        let mut lines = Vec::new();
         let width = self.checks.iter().map(|check| check.name.chars().count()).max().unwrap_or_default();
         for Check { name, verdict, seen, advice, seconds } in &self.checks {
             let (style, word) = shown(*verdict);
             let seconds = seconds.map(|seconds| format!("  ({seconds:.1} s)")).unwrap_or_default();
-            writeln!(f, "{style}{word}{style:#}  {name:<width$}  {seen}{seconds}")?;
-            if let Some(advice) = advice {
-                writeln!(f, "{:4}  {:width$}  > {advice}", "", "")?;
-            }
+            let told = format!("  {name:<width$}  {seen}{seconds}");
+            lines.push(Line::default().and(style, word).and(Style::new(), told));
+            lines.extend(advice.iter().map(|advice| Line::plain(format!("{:4}  {:width$}  > {advice}", "", ""))));
         }
         let count = |verdict| self.checks.iter().filter(|check| check.verdict == verdict).count();
         let counts = [(Verdict::Pass, "passed"), (Verdict::Warn, "to look at"), (Verdict::Fail, "failed")]
@@ -105,7 +99,8 @@ impl fmt::Display for Checklist {
             .map(|(verdict, word)| (count(verdict), word))
             .filter(|(count, word)| *count > 0 || *word == "passed")
             .map(|(count, word)| format!("{count} {word}"));
-        writeln!(f, "\n{}", counts.collect::<Vec<_>>().join(", "))
+        lines.extend([Line::default(), Line::plain(counts.collect::<Vec<_>>().join(", "))]);
+        lines
     }
 }
 
@@ -141,7 +136,7 @@ mod tests {
             seconds: Some(6.12),
             ..Check::new(Verdict::Fail, "longer", "no answer").advising("start it")
         });
-        let table = anstream::adapter::strip_str(&list.to_string()).to_string();
+        let table: String = list.lines().iter().map(|line| format!("{line}\n")).collect();
         let expected =
             "pass  a       seen\nFAIL  longer  no answer  (6.1 s)\n              > start it\n\n1 passed, 1 failed\n";
         assert_eq!(table, expected);

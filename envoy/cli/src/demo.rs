@@ -1,5 +1,7 @@
 //! `gatepost demo`: the example config in a real Envoy, ten events, and what a receiver verified of them.
 
+use crate::terminal::{say, tell};
+
 use std::convert::Infallible;
 use std::fs;
 use std::time::Duration;
@@ -24,10 +26,10 @@ pub struct Options {
 /// # Errors
 /// When something it needs is missing, or not every delivery was verified.
 pub fn run(options: &Options) -> Result<()> {
-    eprintln!("Building the filter");
+    tell!("Building the filter");
     let mut example = Example::load()?;
     let binary = envoy::find()?;
-    eprintln!("Starting Envoy ({}) and the receiver", binary.display());
+    tell!("Starting Envoy ({}) and the receiver", binary.display());
     let mut secrets = Vec::new();
     for (endpoint, variable) in ENDPOINTS {
         secrets.push((endpoint, example.variable(variable)?));
@@ -79,7 +81,7 @@ fn send_samples(url: &str) -> Result<Vec<SentEvent>> {
         let Accepted { id } = serde_json::from_str(&answer).with_context(|| answer.clone())?;
         sent.push(SentEvent { id, event });
     }
-    println!("{} events accepted at {url}", sent.len());
+    say!("{} events accepted at {url}", sent.len())?;
     Ok(sent)
 }
 
@@ -87,13 +89,14 @@ fn send_samples(url: &str) -> Result<Vec<SentEvent>> {
 fn show(receiver: &Receiver, sent: &[SentEvent]) -> Result<Vec<String>> {
     let mut problems = Vec::new();
     let mut verified = 0;
-    println!("\n{:<18} {:<36} {:<9} {:<8} signature", "event", "id", "endpoint", "attempt");
+    say!("")?;
+    say!("{:<18} {:<36} {:<9} {:<8} signature", "event", "id", "endpoint", "attempt")?;
     for (endpoint, _) in ENDPOINTS {
         let records = receiver.wait_for(endpoint, sent.len(), DELIVERED)?;
         for record in &records {
             let (event, attempt) = (record.header("x-webhook-event"), record.header("x-webhook-attempt"));
             let signature = record.problem.as_deref().unwrap_or("verified");
-            println!("{event:<18} {:<36} {endpoint:<9} {attempt:<8} {signature}", record.id);
+            say!("{event:<18} {:<36} {endpoint:<9} {attempt:<8} {signature}", record.id)?;
         }
         for event in sent {
             match records.iter().find(|record| record.id == event.id) {
@@ -103,20 +106,24 @@ fn show(receiver: &Receiver, sent: &[SentEvent]) -> Result<Vec<String>> {
             }
         }
     }
-    println!("\n{verified} of {} deliveries verified by the receiver", sent.len() * ENDPOINTS.len());
+    say!("")?;
+    say!("{verified} of {} deliveries verified by the receiver", sent.len() * ENDPOINTS.len())?;
     Ok(problems)
 }
 
 fn keep_running(envoy: &Envoy, receiver: &Receiver, url: &str) -> Result<Infallible> {
-    println!("\nevents     {url}/<event type>");
-    println!("page       http://{}/gatepost    (token: {})", envoy.listener(ADMIN_LISTENER)?, token());
-    println!("metrics    http://{}/stats/prometheus", envoy.admin_address()?);
+    say!("")?;
+    say!("events     {url}/<event type>")?;
+    say!("page       http://{}/gatepost    (token: {})", envoy.listener(ADMIN_LISTENER)?, token())?;
+    say!("metrics    http://{}/stats/prometheus", envoy.admin_address()?)?;
     for (endpoint, _) in ENDPOINTS {
-        println!("received   http://{}/-/{endpoint}/records", receiver.address());
+        say!("received   http://{}/-/{endpoint}/records", receiver.address())?;
     }
     let json = "-H 'content-type: application/json' -d '{\"amount\": 42}'";
-    println!("\ncurl -i {url}/payment_verified -u {USER} {json}");
-    println!("\nCtrl-C ends it.");
+    say!("")?;
+    say!("curl -i {url}/payment_verified -u {USER} {json}")?;
+    say!("")?;
+    say!("Ctrl-C ends it.")?;
     let status = wait::until("Envoy ends", Duration::MAX, || envoy.exited())?;
     bail!("Envoy ended with {status}")
 }

@@ -6,12 +6,13 @@
 //! - `hours`, `objectives`: the gateways' hourly counters against the objectives. Pure.
 //! - `records`, `log`, `config`, `personal`: what the files say, without what they may not tell.
 //! - `retries`: examples from the gateways' history. Pure.
-//! - `bundle`, `markdown`, `chart`: all of it, as it is written.
+//! - `bundle`, `markdown`, `chart`: all of it, as it is written; `escape`: text of others in it.
 
 mod attainment;
 mod bundle;
 mod chart;
 mod config;
+pub(crate) mod escape;
 mod hours;
 mod log;
 mod markdown;
@@ -21,19 +22,21 @@ mod records;
 mod retries;
 
 use std::collections::BTreeMap;
-use std::io::Write;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
-use std::{env, fs};
 
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 use gatepost_kit::http;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
+use zeroize::Zeroizing;
 
-use crate::gateway::{self, Deliveries, Gateway, Gateways, HoursView, ListedDelivery, ask_all, query, usage};
+use crate::gateway::{self, Deliveries, Gateway, Gateways, HoursView, ListedDelivery, ask_all, query};
+use crate::given;
+use crate::terminal::{self, say, tell};
 use attainment::Attainment;
 use bundle::{Bundle, EnvoyFacts, GatewayFacts, Retries, Timeline};
 use hours::{HOURS_MAX, Series, grid, lay};
@@ -120,21 +123,21 @@ impl Asserted {
 /// # Errors
 /// When a file that was named cannot be read, or the bundle cannot be written.
 pub fn run(options: &Options) -> Result<ExitCode> {
-    let secrets: Vec<String> = options.secret_env.iter().map(|name| secret(name)).collect();
+    let secret = |name: &String| given::of_variable("--secret-env", name);
+    let secrets = options.secret_env.iter().map(secret).collect::<Result<Vec<_>>>()?;
     let bundle = collect(options, &secrets)?;
     write(&options.out, &bundle)?;
-    let mut out = anstream::stdout().lock();
     if options.json {
-        writeln!(out, "{}", serde_json::to_string_pretty(&bundle)?)?;
+        terminal::say_pretty_json(&bundle)?;
     } else {
         for Objective { objective, endpoint, figure, verdict, .. } in &bundle.objectives {
             let endpoint = endpoint.as_deref().unwrap_or("all");
-            writeln!(out, "{:8} {objective:24} {endpoint:16} {figure}", verdict.word())?;
+            say!("{:8} {objective:24} {endpoint:16} {figure}", verdict.word())?;
         }
-        writeln!(out, "{}", options.out.join("evidence.md").display())?;
+        say!("{}", options.out.join("evidence.md").display())?;
     }
     let problems = bundle.problems();
-    problems.iter().for_each(|problem| eprintln!("not asked: {problem}"));
+    problems.iter().for_each(|problem| tell!("not asked: {problem}"));
     let missed = bundle.objectives.iter().filter(|one| one.verdict == Attainment::Missed);
     let missed: Vec<_> = missed.filter(|one| options.assert.iter().any(|asserted| asserted.covers(one))).collect();
     // Whoever names an objective wants to know; `all` are those that can be told.
@@ -145,30 +148,30 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     for (word, objectives) in told.into_iter().filter(|_| !options.assert.is_empty()) {
         for Objective { objective, endpoint, figure, .. } in objectives {
             let endpoint = endpoint.as_ref().map(|endpoint| format!("{endpoint}: ")).unwrap_or_default();
-            eprintln!("{word}: {endpoint}{objective}: {figure}");
+            tell!("{word}: {endpoint}{objective}: {figure}");
         }
     }
     Ok(if problems.is_empty() && missed.is_empty() && named.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn collect(options: &Options, secrets: &[String]) -> Result<Bundle> {
+fn collect(options: &Options, secrets: &[Zeroizing<Vec<u8>>]) -> Result<Bundle> {
     let until = Timestamp::now();
     let from = until.checked_sub(SignedDuration::try_from(options.stretch)?)?;
     // What does not need a gateway is read first: a slip in a name is said before anything is waited for.
     let config = options.config.as_deref().map(config::read).transpose()?;
     let mut told = LogFacts::default();
     for path in &options.logs {
-        eprintln!("Reading {}", path.display());
+        tell!("Reading {}", path.display());
         log::read(path, from, &mut told)?;
     }
     let mut recorded = records::RecordFacts::default();
     let keys = Keys { prefix: &options.header_prefix, secrets };
     for path in &options.records {
-        eprintln!("Reading {}", path.display());
+        tell!("Reading {}", path.display());
         records::read(path, from, &keys, &mut recorded)?;
     }
     let gateways = options.gateways.resolve();
-    gateways.iter().for_each(|gateway| eprintln!("Asking {}", gateway.url()));
+    gateways.iter().for_each(|gateway| tell!("Asking {}", gateway.url()));
     let (mut facts, mut hours, mut retries) = (Vec::new(), Vec::new(), Retries::default());
     for (gateway, answer) in gateways.iter().zip(ask_all(&gateways, |gateway| ask(gateway, from, until))) {
         match answer {
@@ -279,7 +282,7 @@ fn write(directory: &Path, bundle: &Bundle) -> Result<()> {
     fs::create_dir_all(directory).with_context(|| format!("--out {}", directory.display()))?;
     let files = [
         ("chart.svg", chart::svg(&bundle.hours)?),
-        ("evidence.json", serde_json::to_string_pretty(bundle)? + "\n"),
+        ("evidence.json", terminal::pretty_json(bundle)? + "\n"),
         ("evidence.md", markdown::text(bundle)?),
     ];
     for (name, text) in files {
@@ -288,14 +291,6 @@ fn write(directory: &Path, bundle: &Bundle) -> Result<()> {
         written.with_context(|| format!("writing {}", path.display()))?;
     }
     Ok(())
-}
-
-fn secret(name: &str) -> String {
-    match env::var(name) {
-        Ok(secret) if !secret.is_empty() => secret,
-        // It may be the secret itself that was given in place of a name.
-        _ => usage("--secret-env: the environment has no variable of that name"),
-    }
 }
 
 fn stretch(text: &str) -> Result<Duration, String> {

@@ -7,7 +7,7 @@ mod arguments;
 mod client;
 
 pub use arguments::Gateways;
-pub(crate) use arguments::{duration, since, usage};
+pub(crate) use arguments::{duration, since};
 #[cfg(test)]
 pub(crate) use client::tests;
 pub use client::{Failure, Gateway, Result, ask_all};

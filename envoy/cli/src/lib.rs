@@ -6,7 +6,8 @@
 //! - [`gateway`]: a client of the admin surface of gateways that run.
 //! - [`checklist`]: what was checked and what came of it, as a table or JSON.
 //! - [`signing`]: signs and verifies in each of the filter's schemes.
-//! - [`given`]: secrets as they are given to a command.
+//! - [`given`]: files and secrets as they are given to a command.
+//! - [`terminal`]: all that is printed.
 //! - [`clock`]: the time.
 
 pub mod bench;
@@ -24,5 +25,6 @@ pub mod secret;
 pub mod send;
 pub mod signing;
 pub mod smoke;
+pub mod terminal;
 pub mod verify;
 pub mod watch;

@@ -3,7 +3,9 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use gatepost_cli::{bench, check, demo, evidence, operate, preflight, receive, secret, send, smoke, verify, watch};
+use gatepost_cli::given::Unusable;
+use gatepost_cli::{bench, check, demo, evidence, operate, preflight, receive, secret, send, smoke, terminal};
+use gatepost_cli::{verify, watch};
 
 /// Webhooks delivered by Envoy itself.
 #[derive(Parser)]
@@ -62,7 +64,7 @@ fn main() -> ExitCode {
         Command::Operate(verb) => operate::run(&verb),
     };
     code.unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
-        ExitCode::FAILURE
+        terminal::tell_error(&error);
+        if Unusable::is_in(&error) { ExitCode::from(Unusable::CODE) } else { ExitCode::FAILURE }
     })
 }

@@ -15,7 +15,6 @@ pub mod judge;
 pub mod probe;
 pub mod tls;
 
-use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -30,8 +29,10 @@ use zeroize::Zeroizing;
 use crate::checklist::{Check, Checklist, Verdict};
 use crate::clock::now;
 use crate::gateway::duration;
+use crate::given::{self, Unusable};
 use crate::signing::{self, Secrets};
 use crate::smoke;
+use crate::terminal::tell;
 use config::Expected;
 use forge::{Forgery, untried};
 use judge::FORGERIES;
@@ -122,12 +123,12 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     // What is in a query may be nobody's business.
     let subject = options.url.to_string();
     let subject = subject.split('?').next().unwrap_or_default();
-    eprintln!("asking {subject}");
+    tell!("asking {subject}");
     list.push(tls::check(&options.url, roots.as_deref()));
     list.push(health(&probe, options.health_url.as_ref()));
     let took = ask(&probe, options.scheme, options.within, &mut list);
     if let Some(path) = &options.config {
-        let text = fs::read_to_string(path).with_context(|| path.display().to_string())?;
+        let text = given::text_file("--config", path)?;
         let expected = Expected { url: &options.url, endpoint: &probe.endpoint, took };
         config::check(&text, &expected).into_iter().for_each(|check| list.push(check));
     }
@@ -137,7 +138,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
 
 /// A good ping, the forgeries, a replay; says how long the ping took, if it was accepted.
 fn ask(probe: &Probe, scheme: Scheme, within: Duration, list: &mut Checklist) -> Option<Duration> {
-    eprintln!("a good ping");
+    tell!("a good ping");
     let ping = probe.request(Forgery::None);
     let first = probe.send(&ping);
     let is_accepted = first.is_accepted();
@@ -152,12 +153,12 @@ fn ask(probe: &Probe, scheme: Scheme, within: Duration, list: &mut Checklist) ->
             list.push(Check::new(Verdict::Skip, name, "the ping was not answered"));
             continue;
         }
-        eprintln!("{name}");
+        tell!("{name}");
         let outcome = probe.send(&probe.request(forgery));
         list.push(judge::forged(forgery, name, &outcome, is_accepted));
     }
     let again = is_accepted.then(|| {
-        eprintln!("the good ping again");
+        tell!("the good ping again");
         probe.send(&ping)
     });
     list.push(judge::replay(again.as_ref(), &ping.id));
@@ -187,8 +188,8 @@ impl Options {
             let ping = json!({"type": self.event, "at": now().to_string()});
             return Ok(ping.to_string().into_bytes());
         };
-        let body = fs::read(path).with_context(|| path.display().to_string())?;
-        ensure!(!body.is_empty(), "{}: is empty", path.display());
+        let body = given::file("--body", path)?;
+        ensure!(!body.is_empty(), Unusable(format!("--body {}: is empty", path.display())));
         Ok(body)
     }
 }

@@ -14,7 +14,6 @@ pub mod schemes;
 pub mod server;
 pub mod verify;
 
-use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::mpsc;
@@ -31,6 +30,7 @@ use verify::ReceiverCheck;
 
 use crate::given::{secret_of_file, secret_of_variable};
 use crate::signing::{self, header_prefix};
+use crate::terminal::{self, tell};
 
 /// The arguments of `gatepost receiver`.
 #[derive(clap::Args)]
@@ -108,12 +108,15 @@ pub fn run(options: &Options) -> Result<()> {
         let _ = told.send(record.clone());
     })?;
     let paths = options.path.as_deref().unwrap_or("every path");
-    eprintln!("listening on http://{} ({paths}); Ctrl-C ends it", receiver.address());
+    tell!("listening on http://{} ({paths}); Ctrl-C ends it", receiver.address());
     for record in records {
-        let line = if options.json { serde_json::to_string(&record)? } else { record.line() };
-        match writeln!(anstream::stdout(), "{line}") {
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
-            written => written?,
+        if options.json {
+            terminal::say_json(&record)?
+        } else {
+            terminal::say_line(&record.line())?
+        }
+        if !terminal::is_read() {
+            return Ok(());
         }
     }
     Ok(())
@@ -124,7 +127,7 @@ impl Options {
         let (secrets, other) = match self.scheme {
             Scheme::Timestamped => {
                 let from_env = self.secret_env.iter().map(|name| secret_of_variable("--secret-env", name));
-                let from_files = self.secret_file.iter().map(|path| secret_of_file(path));
+                let from_files = self.secret_file.iter().map(|path| secret_of_file("--secret-file", path));
                 (from_env.chain(from_files).collect::<Result<Vec<_>>>()?, None)
             }
             scheme => {

@@ -1,9 +1,8 @@
 //! `gatepost secret`: makes a secret or a pair of keys, and lets two sides compare one without showing it.
 
-use std::io::{IsTerminal, Read, Write};
+use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::{fs, io};
 
 use anyhow::{Context, Result, ensure};
 use base64::Engine;
@@ -14,7 +13,8 @@ use gatepost_core::signature::standard::{PRIVATE, PUBLIC, SHARED};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-use crate::given::of_variable;
+use crate::given::{self, of_variable, unusable, without_line_end};
+use crate::terminal::{say, tell};
 
 /// The arguments of `gatepost secret`.
 #[derive(Args)]
@@ -59,28 +59,22 @@ struct SecretSource {
     file: Option<PathBuf>,
 }
 
-/// Prints a new secret, or what may be known of one. 2 when there is none to be read.
+/// Prints a new secret, or what may be known of one.
 ///
 /// # Errors
-/// When the system gives no random bytes, or stdout is closed.
+/// When the system gives no random bytes, or there is no secret to be read.
 pub fn run(options: &Options) -> Result<ExitCode> {
     let told = match &options.command {
         None => {
             let mut bits = Zeroizing::new([0u8; 32]);
             getrandom::fill(bits.as_mut()).context("the system gives no random bytes")?;
-            writeln!(io::stdout(), "{}", *written(options.format, &bits).context("no key")?)?;
+            say!("{}", *written(options.format, &bits).context("no key")?)?;
             return Ok(ExitCode::SUCCESS);
         }
-        Some(SecretCommand::Fingerprint(source)) => read(source).map(|secret| fingerprint(trimmed(&secret))),
-        Some(SecretCommand::Public(source)) => read(source).and_then(|secret| public(trimmed(&secret))),
+        Some(SecretCommand::Fingerprint(source)) => read(source).map(|secret| fingerprint(&secret)),
+        Some(SecretCommand::Public(source)) => read(source).and_then(|secret| public(&secret)),
     };
-    match told {
-        Ok(told) => writeln!(io::stdout(), "{told}")?,
-        Err(error) => {
-            anstream::eprintln!("error: {error:#}");
-            return Ok(ExitCode::from(2));
-        }
-    }
+    say!("{}", told.map_err(unusable)?)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -121,31 +115,21 @@ fn fingerprint(secret: &[u8]) -> String {
 const DOMAIN: &str = "gatepost secret fingerprint v1\n";
 
 fn read(source: &SecretSource) -> Result<Zeroizing<Vec<u8>>> {
-    let secret = match (&source.env, &source.file) {
-        (Some(variable), _) => of_variable("--env", variable)?,
-        (None, Some(path)) => Zeroizing::new(fs::read(path).with_context(|| format!("--file {}", path.display()))?),
+    let (source, given) = match (&source.env, &source.file) {
+        (Some(variable), _) => return of_variable("--env", variable),
+        (None, Some(path)) => (path.display().to_string(), Zeroizing::new(given::file("--file", path)?)),
         (None, None) => {
-            let mut stdin = io::stdin();
             let says = "stdin is a terminal, which shows what is typed: expected a pipe, --env NAME or --file FILE";
-            ensure!(!stdin.is_terminal(), says);
-            let mut secret = Zeroizing::new(Vec::new());
-            stdin.read_to_end(&mut secret).context("stdin")?;
-            secret
+            ensure!(!io::stdin().is_terminal(), says);
+            ("stdin".to_owned(), Zeroizing::new(given::stdin()?))
         }
     };
-    ensure!(!trimmed(&secret).is_empty(), "the secret is empty");
-    if trimmed(&secret).len() < secret.len() {
-        anstream::eprintln!("note: the newline at the end was not counted; a receiver that does has another key");
+    let secret = without_line_end(&given);
+    given::check(&source, secret)?;
+    if secret.len() < given.len() {
+        tell!("note: the newline at the end was not counted; a receiver that does has another key");
     }
-    if trimmed(&secret) != trimmed(&secret).trim_ascii() {
-        anstream::eprintln!("note: the secret has white space at its beginning or end, which is counted");
-    }
-    Ok(secret)
-}
-
-/// Without the one newline that an editor or `echo` puts at the end.
-fn trimmed(secret: &[u8]) -> &[u8] {
-    secret.strip_suffix(b"\n").unwrap_or(secret)
+    Ok(Zeroizing::new(secret.to_vec()))
 }
 
 const EXAMPLES: &str = "\
@@ -201,10 +185,5 @@ mod tests {
         assert_eq!(public(whole.as_bytes()).unwrap(), due);
         let half = format!("whsk_{}", STANDARD.encode(&bits));
         assert_eq!(public(half.as_bytes()).unwrap(), due);
-    }
-
-    #[test]
-    fn one_newline_at_the_end_is_not_a_part_of_the_secret() {
-        assert_eq!((trimmed(b"a\n"), trimmed(b"a\n\n"), trimmed(b"a")), (&b"a"[..], &b"a\n"[..], &b"a"[..]));
     }
 }

@@ -2,10 +2,9 @@
 
 mod answer;
 
-use std::io::{ErrorKind, Read, Write};
-use std::path::PathBuf;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::{env, fs, io};
 
 use anyhow::{Context, Result, bail, ensure};
 use base64::Engine;
@@ -27,7 +26,9 @@ use uuid::Uuid;
 use answer::{Answer, SentMessage, show};
 
 use crate::clock::now;
+use crate::given::{self, unusable};
 use crate::signing::{self, header_prefix};
+use crate::terminal::{self, tell};
 
 /// The arguments of `gatepost send`.
 #[derive(Args)]
@@ -105,28 +106,21 @@ fn time(text: &str) -> Result<WallTime, String> {
 /// Sends the events: 0 when all were answered 2xx, 1 when not, 2 when they cannot be made from the arguments.
 ///
 /// # Errors
-/// When stdout is closed.
+/// When they cannot be made from the arguments, or what was answered cannot be written.
 pub fn run(options: &Options) -> Result<ExitCode> {
-    let request = match EventRequest::of(options) {
-        Ok(request) => request,
-        Err(error) => {
-            anstream::eprintln!("error: {error:#}");
-            return Ok(ExitCode::from(2));
-        }
-    };
+    let request = EventRequest::of(options).map_err(unusable)?;
     let client = http::client();
     let (mut accepted, mut answers) = (0, 0);
     for _ in 0..options.count {
         let answer = request.send(&client, &options.signed);
         match &answer {
-            Ok(answer) if options.json => writeln!(io::stdout(), "{}", serde_json::to_string(answer)?)?,
+            Ok(answer) if options.json => terminal::say_json(answer)?,
             Ok(answer) => show(answer)?,
             Err(error) => {
                 if options.json {
-                    let line = serde_json::json!({ "error": format!("{error:#}") });
-                    writeln!(io::stdout(), "{line}")?;
+                    terminal::say_json(&serde_json::json!({ "error": format!("{error:#}") }))?;
                 } else {
-                    anstream::eprintln!("error: {error:#}");
+                    terminal::tell_error(error);
                 }
                 // The next one would end the same way.
                 break;
@@ -136,7 +130,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         accepted += u32::from(answer.is_ok_and(|answer| answer.is_success()));
     }
     if options.count > 1 && !options.json {
-        anstream::eprintln!("{accepted} of {} accepted, {answers} answered", options.count);
+        tell!("{accepted} of {} accepted, {answers} answered", options.count);
     }
     Ok(if accepted == options.count { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -274,8 +268,7 @@ fn authorization(options: &Options) -> Result<Option<HeaderValue>> {
             format!("Basic {}", STANDARD.encode(user))
         }
         (None, Some(variable)) => {
-            let token = env::var(variable).ok().filter(|token| !token.is_empty());
-            format!("Bearer {}", token.context("--token-env: the environment has no such variable, or it is empty")?)
+            format!("Bearer {}", *given::text("--token-env", &given::of_variable("--token-env", variable)?)?)
         }
         (None, None) => return Ok(None),
     };
@@ -287,12 +280,8 @@ fn authorization(options: &Options) -> Result<Option<HeaderValue>> {
 fn body(data: &str) -> Result<Vec<u8>> {
     match data.strip_prefix('@') {
         Some("") => bail!("--data @ lacks the name of a file"),
-        Some(path) => fs::read(path).with_context(|| format!("--data @{path}")),
-        None if data == "-" => {
-            let mut bytes = Vec::new();
-            io::stdin().read_to_end(&mut bytes).context("stdin")?;
-            Ok(bytes)
-        }
+        Some(path) => given::file("--data", Path::new(path)),
+        None if data == "-" => given::stdin(),
         None => Ok(data.as_bytes().to_vec()),
     }
 }

@@ -16,7 +16,7 @@ use gatepost_core::time::WallTime;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use crate::given::{of_file, of_variable};
+use crate::given::{Unusable, of_file, of_variable, text};
 
 /// Reads the name of a scheme on the command line.
 pub fn scheme() -> impl TypedValueParser<Value = Scheme> {
@@ -54,15 +54,9 @@ pub type Secrets = Vec<Zeroizing<String>>;
 /// # Errors
 /// When one cannot be read, or is no text.
 pub fn secrets(variables: &[String], files: &[PathBuf]) -> Result<Secrets> {
-    let text = |bytes: &[u8], source: &str| -> Result<Zeroizing<String>> {
-        let text = str::from_utf8(bytes).map_err(|_| anyhow!("{source}: the secret is no text"))?;
-        Ok(Zeroizing::new(text.to_owned()))
-    };
-    let of_variables = variables.iter().map(|name| text(&of_variable("--secret-env", name)?, "--secret-env"));
-    let of_files = files.iter().map(|path| {
-        let bytes = Zeroizing::new(of_file(path)?);
-        text(&bytes, &format!("--secret-file {}", path.display()))
-    });
+    let of_variables = variables.iter().map(|name| text("--secret-env", &of_variable("--secret-env", name)?));
+    let of_files =
+        files.iter().map(|path| text(&format!("--secret-file {}", path.display()), &of_file("--secret-file", path)?));
     of_variables.chain(of_files).collect()
 }
 
@@ -126,7 +120,7 @@ fn read(config: &Value, secrets: &Secrets) -> Result<Config> {
     let lookup = |number: &str| secrets.get(number.parse::<usize>().ok()?).map(|secret| secret.to_string());
     parse(config.to_string().as_bytes(), &lookup).map_err(|problems| {
         let said: Vec<String> = problems.iter().map(said).collect();
-        anyhow!(said.join("; "))
+        anyhow!(Unusable(said.join("; ")))
     })
 }
 

@@ -18,11 +18,12 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 
 use crate::checklist::{Check, Checklist, Verdict};
 use crate::given;
 use crate::receive::Receiver;
+use crate::terminal::tell;
 use target::Target;
 
 /// The arguments of `gatepost smoke`.
@@ -99,7 +100,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
             url.clone()
         }
         None => {
-            eprintln!("starting a gateway");
+            tell!("starting a gateway");
             let own = own::start()?;
             play(&own.target, &own.receiver, &mut list);
             format!("{} (its own)", own.target.events())
@@ -111,7 +112,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
 
 /// Brings the endpoint into its first state, plays the scenarios, cleans up.
 fn play(target: &Target, receiver: &Receiver, list: &mut Checklist) {
-    eprintln!("looking at the gateway");
+    tell!("looking at the gateway");
     let ready = time("gateway", || ready::prepare(target, receiver));
     let is_ready = ready.verdict == Verdict::Pass;
     list.push(if is_ready {
@@ -125,7 +126,7 @@ fn play(target: &Target, receiver: &Receiver, list: &mut Checklist) {
             list.push(Check::new(Verdict::Skip, name, what));
             continue;
         }
-        eprintln!("{name}: {what}");
+        tell!("{name}: {what}");
         // What a scenario left behind is not the next one's.
         let played = time(name, || {
             ready::begin(target, receiver)?;
@@ -153,11 +154,7 @@ impl Options {
     fn target(&self, url: &str) -> Result<Target> {
         let admin = self.admin.clone().unwrap_or_else(|| format!("{url}/gatepost"));
         let name = &self.token_env;
-        let token = std::env::var_os(name).and_then(|token| token.into_string().ok()).unwrap_or_default();
-        ensure!(
-            !token.is_empty(),
-            "the token of the admin surface: the environment has no variable of the name that --token-env has"
-        );
+        let token = given::text("--token-env", &given::of_variable("--token-env", name)?)?;
         let mut headers = self.header.clone();
         if let Some(user) = &self.user {
             headers.push(("authorization".to_owned(), target::basic(user)));

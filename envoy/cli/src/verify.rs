@@ -14,10 +14,8 @@ mod tests;
 mod variants;
 mod verdict;
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::{fs, io};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, ValueEnum};
@@ -28,6 +26,9 @@ use capture::Captured;
 use finding::Code;
 use scheme::Scheme;
 use verdict::{Rules, judge};
+
+use crate::given::{self, unusable};
+use crate::terminal;
 
 /// The arguments of `gatepost verify`.
 #[derive(Args)]
@@ -41,7 +42,7 @@ pub struct Options {
     /// A secret, or a public key of scheme standard, from this environment variable; again for each further one
     #[arg(long, value_name = "NAME", required_unless_present = "secret_file")]
     secret_env: Vec<String>,
-    /// A secret from this file, every byte of it; again for each further one
+    /// A secret from this file; one line end at its end is not part of it; again for each further one
     #[arg(long, value_name = "FILE")]
     secret_file: Vec<PathBuf>,
     /// How it is to be signed
@@ -84,15 +85,9 @@ struct RequestSource {
 /// Checks the request: 0 when it is verified, 1 when not, 2 when it or a secret cannot be read.
 ///
 /// # Errors
-/// When the result cannot be written.
+/// When the request or a secret cannot be read, or the result cannot be written.
 pub fn run(options: &Options) -> Result<ExitCode> {
-    let (request, secrets) = match read(options) {
-        Ok(read) => read,
-        Err(error) => {
-            anstream::eprintln!("error: {error:#}");
-            return Ok(ExitCode::from(2));
-        }
-    };
+    let (request, secrets) = read(options).map_err(unusable)?;
     let rules = Rules {
         scheme: options.scheme,
         prefix: options.header_prefix.clone(),
@@ -105,7 +100,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         verdict.expected.clear();
     }
     if options.json {
-        println!("{}", serde_json::to_string(&verdict)?);
+        terminal::say_json(&verdict)?;
     } else {
         show::verdict(&verdict, &request, &secrets, options.expected)?;
     }
@@ -133,12 +128,7 @@ fn read(options: &Options) -> Result<(Captured, Vec<Candidate>)> {
 }
 
 fn bytes(path: &Path) -> Result<Vec<u8>> {
-    if path.as_os_str() != "-" {
-        return fs::read(path).with_context(|| path.display().to_string());
-    }
-    let mut bytes = Vec::new();
-    io::stdin().read_to_end(&mut bytes).context("stdin")?;
-    Ok(bytes)
+    if path.as_os_str() == "-" { given::stdin() } else { given::file("", path) }
 }
 
 fn time(text: &str) -> Result<i64, String> {

@@ -9,7 +9,7 @@ mod table;
 mod trouble;
 mod view;
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 use std::sync::mpsc;
 use std::thread;
@@ -19,6 +19,7 @@ use anyhow::Result;
 use jiff::Timestamp;
 
 use crate::gateway::{self, Gateway, Gateways, Status, ask_all};
+use crate::terminal;
 use screen::{Input, Screen};
 use view::View;
 
@@ -49,7 +50,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     if options.json && !options.once {
         return stream(&gateways, &mut view, options.interval.unwrap_or(LIVE));
     }
-    if !options.once && io::stdout().is_terminal() && io::stdin().is_terminal() {
+    if !options.once && terminal::is_shown() && io::stdin().is_terminal() {
         live(gateways, view, options.interval.unwrap_or(LIVE))?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -57,14 +58,13 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     read(&gateways, &mut view);
     thread::sleep(options.interval.unwrap_or(ONCE));
     read(&gateways, &mut view);
-    let mut out = anstream::stdout().lock();
     if options.json {
-        writeln!(out, "{}", serde_json::to_string_pretty(&view.report(Timestamp::now()))?)?;
+        terminal::say_pretty_json(&view.report(Timestamp::now()))?;
     } else {
         let width = crossterm::terminal::size().map_or(PLAIN_WIDTH, |(columns, _)| usize::from(columns).max(1));
-        let width = if io::stdout().is_terminal() { width } else { PLAIN_WIDTH };
+        let width = if terminal::is_shown() { width } else { PLAIN_WIDTH };
         for line in table::lines(&view, Instant::now(), Timestamp::now(), width) {
-            writeln!(out, "{}", line.styled(width))?;
+            terminal::say_line(&line)?;
         }
     }
     Ok(if view.all_reached() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -72,13 +72,11 @@ pub fn run(options: &Options) -> Result<ExitCode> {
 
 /// A line of JSON for each reading, until the reader or the operator has enough.
 fn stream(gateways: &[Gateway], view: &mut View, interval: Duration) -> Result<ExitCode> {
-    let mut out = io::stdout().lock();
     loop {
         read(gateways, view);
-        let line = serde_json::to_string(&view.report(Timestamp::now()))?;
-        match writeln!(out, "{line}").and_then(|()| out.flush()) {
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(ExitCode::SUCCESS),
-            written => written?,
+        terminal::say_json(&view.report(Timestamp::now()))?;
+        if !terminal::is_read() {
+            return Ok(ExitCode::SUCCESS);
         }
         thread::sleep(interval);
     }

@@ -3,6 +3,8 @@
 //! Each case is measured from the first request until the receiver has everything: what was accepted but not yet
 //! delivered is not paid for.
 
+use crate::terminal::{say, tell};
+
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
@@ -44,7 +46,7 @@ pub fn measure<'a>(cases: impl Iterator<Item = &'a Case>, options: &Options, sin
     for repetition in 1..=options.repetitions {
         for loaded in &mut all {
             let (rate, cpu_us) = loaded.run(options.seconds, options.connections, sink)?;
-            eprintln!("{repetition}/{} {}: {rate:.0}/s, {cpu_us:.1} µs", options.repetitions, loaded.case);
+            tell!("{repetition}/{} {}: {rate:.0}/s, {cpu_us:.1} µs", options.repetitions, loaded.case);
             loaded.rates.push(rate);
             loaded.cpu_us.push(cpu_us);
         }
@@ -105,15 +107,17 @@ pub fn own<'a>(all: &'a [Loaded], letter: &str) -> Result<&'a Loaded> {
 /// When nothing was measured.
 pub fn print(all: &[Loaded], options: &Options) -> Result<()> {
     let Options { seconds, repetitions, connections, .. } = options;
-    println!("Medians of {repetitions} runs of {seconds} s, interleaved; one worker, {connections} connections,");
-    println!("HTTP/1.1, POSTs of 1 KiB. CPU is that of the whole Envoy process.\n");
-    println!("| | events/s | CPU µs an event | of (a) |\n|---|--:|--:|--:|");
+    say!("Medians of {repetitions} runs of {seconds} s, interleaved; one worker, {connections} connections,")?;
+    say!("HTTP/1.1, POSTs of 1 KiB. CPU is that of the whole Envoy process.")?;
+    say!("")?;
+    say!("| | events/s | CPU µs an event | of (a) |")?;
+    say!("|---|--:|--:|--:|")?;
     let base = own(all, "(a)")?.cpu_us()?;
     for loaded in all {
         let (rate, cpu) = (loaded.rate()?, loaded.cpu_us()?);
-        println!("| {} | {rate:.0} | {cpu:.1} | {:.2} × |", loaded.case.title(), cpu / base);
+        say!("| {} | {rate:.0} | {cpu:.1} | {:.2} × |", loaded.case.title(), cpu / base)?;
     }
-    println!();
+    say!("")?;
     for (letter, floor) in [("(c)", "(m)"), ("(f)", "(e)")] {
         let this = own(all, letter)?;
         let does_the_same = |that: &&Loaded| that.case.letter == letter && that.case.beside.is_some();
@@ -121,7 +125,7 @@ pub fn print(all: &[Loaded], options: &Options) -> Result<()> {
             let ratios: Vec<f64> = this.cpu_us.iter().zip(&that.cpu_us).map(|(this, that)| this / that).collect();
             let (low, high) = (quantile(&ratios, 0.25)?, quantile(&ratios, 0.75)?);
             let ratio = median(&ratios)?;
-            println!("- {letter} costs {ratio:.2} × {}; half of the runs between {low:.2} and {high:.2}", that.case);
+            say!("- {letter} costs {ratio:.2} × {}; half of the runs between {low:.2} and {high:.2}", that.case)?;
         }
     }
     Ok(())

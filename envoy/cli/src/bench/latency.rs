@@ -4,6 +4,8 @@
 //! that sleeps until its next event is due: the timers of an async runtime count in milliseconds, and would send in
 //! bursts. The receiver is a thread of the same process, so both ends of a delivery are told by one clock.
 
+use crate::terminal::{say, tell};
+
 use std::collections::HashMap;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -48,7 +50,7 @@ pub fn run(loaded: &[Loaded], options: &Options, sink: &Sink) -> Result<()> {
         for paced in &mut all {
             paced.run(sink, options, &mut number)?;
         }
-        eprintln!("{repetition}/{} of the latencies", options.repetitions);
+        tell!("{repetition}/{} of the latencies", options.repetitions);
     }
     print(&all, options)
 }
@@ -120,12 +122,11 @@ fn milliseconds(duration: Duration) -> f64 {
 
 fn print(all: &[Paced<'_>], options: &Options) -> Result<()> {
     let Options { seconds, repetitions, connections, .. } = options;
-    println!("{repetitions} runs of {seconds} s, interleaved, taken together; one worker, {connections} connections,");
-    println!("HTTP/1.1, POSTs of 1 KiB, sent evenly whatever is answered.\n");
-    println!(
-        "| | events/s | CPU µs an event | of full load | due to answer, p50 | p99 | answer to receiver, p50 | p99 |"
-    );
-    println!("|---|--:|--:|--:|--:|--:|--:|--:|");
+    say!("{repetitions} runs of {seconds} s, interleaved, taken together; one worker, {connections} connections,")?;
+    say!("HTTP/1.1, POSTs of 1 KiB, sent evenly whatever is answered.")?;
+    say!("")?;
+    say!("| | events/s | CPU µs an event | of full load | due to answer, p50 | p99 | answer to receiver, p50 | p99 |")?;
+    say!("|---|--:|--:|--:|--:|--:|--:|--:|")?;
     for paced in all {
         let cpu = paced.cpu_seconds * 1e6 / paced.events as f64;
         let of = |values: &[f64], share| Ok::<_, anyhow::Error>(format!("{:.2} ms", quantile(values, share)?));
@@ -137,7 +138,7 @@ fn print(all: &[Paced<'_>], options: &Options) -> Result<()> {
         };
         let of_full_load = cpu / paced.loaded.cpu_us()?;
         let (title, rate) = (paced.loaded.case.title(), paced.rate);
-        println!("| {title} | {rate} | {cpu:.1} | {of_full_load:.2} × | {answer} | {delivery} |");
+        say!("| {title} | {rate} | {cpu:.1} | {of_full_load:.2} × | {answer} | {delivery} |")?;
     }
     Ok(())
 }

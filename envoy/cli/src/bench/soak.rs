@@ -3,6 +3,8 @@
 //! The load comes in rounds; at the end of each, when everything is delivered, the process is measured. A few answers in
 //! a hundred are 503, so that retries are part of it. The first tenth is warm-up: caches fill, V8 compiles.
 
+use crate::terminal::{say, tell};
+
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -54,12 +56,12 @@ pub fn run(options: &Options) -> Result<()> {
         let sent = wrk::run(&url, options.seconds, options.connections, wrk::MIXED)?;
         events += case::all_delivered(&envoy, &sink, before, sent)?;
         let sample = MemorySample { events, memory: Memory::of(envoy.pid())? };
-        eprintln!("{events} of {} events, {} KiB resident", options.events, sample.memory.resident);
+        tell!("{events} of {} events, {} KiB resident", options.events, sample.memory.resident);
         samples.push(sample);
     }
     each_came_to_its_end(&envoy, &sink)?;
     let quarters = quarters(&samples, options.events / 10)?;
-    print_table(&quarters);
+    print_table(&quarters)?;
     judge(&quarters)
 }
 
@@ -75,7 +77,8 @@ fn each_came_to_its_end(envoy: &Envoy, sink: &Sink) -> Result<()> {
     })?;
     let (received, unavailable) = (sink.received(), sink.unavailable());
     ensure!(received + dead == accepted, "{accepted} accepted, {received} arrived, {dead} dead letters");
-    println!("{accepted} accepted, {received} arrived once, {dead} dead letters; {unavailable} answers were 503.\n");
+    say!("{accepted} accepted, {received} arrived once, {dead} dead letters; {unavailable} answers were 503.")?;
+    say!("")?;
     Ok(())
 }
 
@@ -92,17 +95,14 @@ fn mean(quarter: &[MemorySample]) -> f64 {
     quarter.iter().map(|sample| sample.memory.resident as f64).sum::<f64>() / quarter.len() as f64
 }
 
-fn print_table(quarters: &[&[MemorySample]]) {
-    println!("| after events | resident memory, mean of a quarter | peak so far |\n|--:|--:|--:|");
+fn print_table(quarters: &[&[MemorySample]]) -> Result<()> {
+    say!("| after events | resident memory, mean of a quarter | peak so far |")?;
+    say!("|--:|--:|--:|")?;
     for quarter in quarters {
         let Some(last) = quarter.last() else { continue };
-        println!(
-            "| {} | {:.1} MiB | {:.1} MiB |",
-            last.events,
-            mean(quarter) / 1024.0,
-            last.memory.peak as f64 / 1024.0
-        );
+        say!("| {} | {:.1} MiB | {:.1} MiB |", last.events, mean(quarter) / 1024.0, last.memory.peak as f64 / 1024.0)?;
     }
+    Ok(())
 }
 
 /// # Errors
@@ -110,7 +110,7 @@ fn print_table(quarters: &[&[MemorySample]]) {
 fn judge(quarters: &[&[MemorySample]]) -> Result<()> {
     let (first, last) = quarters.first().zip(quarters.last()).context("no quarters")?;
     let growth = mean(last) / mean(first) - 1.0;
-    println!("From the first to the last quarter: {:+.2} %.", growth * 100.0);
+    say!("From the first to the last quarter: {:+.2} %.", growth * 100.0)?;
     ensure!(growth <= GROWTH_MAX, "memory grew by more than {:.0} %", GROWTH_MAX * 100.0);
     Ok(())
 }

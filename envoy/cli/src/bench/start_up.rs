@@ -4,6 +4,8 @@
 //! take more than one, less what they take more without a filter, is that of so many VMs. It is counted in CPU time,
 //! which is how long a VM takes where a core is free for it; on the wall clock workers share the cores.
 
+use crate::terminal::{say, tell};
+
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -45,7 +47,7 @@ pub fn run(cases: &[Case], options: &Options, sink: &Sink) -> Result<()> {
         for started in &mut all {
             started.run(sink)?;
         }
-        eprintln!("{repetition}/{repetitions} of the starts");
+        tell!("{repetition}/{repetitions} of the starts");
     }
     print(&all, repetitions)
 }
@@ -74,13 +76,15 @@ impl<'a> Started<'a> {
 }
 
 fn print(all: &[Started<'_>], repetitions: usize) -> Result<()> {
-    println!("Medians of {repetitions} starts, interleaved.\n");
-    println!("| | workers | first answer after | CPU | resident memory |\n|---|--:|--:|--:|--:|");
+    say!("Medians of {repetitions} starts, interleaved.")?;
+    say!("")?;
+    say!("| | workers | first answer after | CPU | resident memory |")?;
+    say!("|---|--:|--:|--:|--:|")?;
     for Started { case, workers, answered, cpu, resident } in all {
         let (answered, cpu, resident) = (median(answered)?, median(cpu)?, median(resident)?);
-        println!("| {} | {workers} | {answered:.0} ms | {cpu:.0} ms | {resident:.1} MiB |", case.title());
+        say!("| {} | {workers} | {answered:.0} ms | {cpu:.0} ms | {resident:.1} MiB |", case.title())?;
     }
-    println!();
+    say!("")?;
     let mut further = Vec::new();
     for pair in all.chunks_exact(2) {
         let [one, several] = pair else { continue };
@@ -93,7 +97,7 @@ fn print(all: &[Started<'_>], repetitions: usize) -> Result<()> {
     for (case, cpu, resident) in with {
         let (cpu, resident) = (cpu - without.1, resident - without.2);
         let cpu = if cpu < CPU_TICK_MS { format!("less than {CPU_TICK_MS} ms") } else { format!("{cpu:.0} ms") };
-        println!("- a worker's VM of {case} is ready after {cpu} of CPU and takes {resident:.1} MiB");
+        say!("- a worker's VM of {case} is ready after {cpu} of CPU and takes {resident:.1} MiB")?;
     }
     Ok(())
 }

@@ -14,6 +14,19 @@ pub(super) fn svg(series: &[Series]) -> askama::Result<String> {
     Chart { height: HEAD + PANEL * series.len(), panels: series.iter().map(Panel::of).collect() }.render()
 }
 
+/// How the template writes text of others.
+mod filters {
+    use askama::{Result, Values, filter_fn};
+
+    use crate::evidence::escape;
+
+    /// Text, before it is escaped as XML.
+    #[filter_fn]
+    pub fn shown(text: &str, _: &dyn Values) -> Result<String> {
+        Ok(escape::svg(text).into_owned())
+    }
+}
+
 #[derive(Template)]
 #[template(path = "chart.svg")]
 struct Chart<'a> {
@@ -145,9 +158,9 @@ mod tests {
         let (from, until) = (at("2026-11-25T08:00:00Z"), at("2026-11-25T12:30:00Z"));
         let told = [hour("2026-11-25T11:00:00Z", 40, 2, 1, Some(120)), hour("2026-11-25T12:00:00Z", 7, 0, 0, Some(90))];
         let rows = lay(&grid(from, until), &told, at("2026-11-25T10:00:00Z"), until);
-        let (gateway, endpoint) = ("http://a/gatepost".to_owned(), "b<illing".to_owned());
+        let (gateway, endpoint) = ("http://a/gatepost".to_owned(), "b<ill\u{1b}ing".to_owned());
         let svg = svg(&[Series { gateway, endpoint, rows }]).unwrap();
-        assert!(svg.contains("b&#60;illing at http://a/gatepost"));
+        assert!(svg.contains("b&#60;ill\\u{1b}ing at http://a/gatepost"));
         assert!(svg.contains("2026-11-25 11:00 UTC: 40 delivered, 2 failed"));
         assert!(svg.contains("breaker opens: 1"));
         // Two hours, and the legend.

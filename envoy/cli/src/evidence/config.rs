@@ -8,6 +8,8 @@ use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use crate::given;
+
 /// A config, by its digest.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Config {
@@ -25,10 +27,9 @@ pub(super) struct Config {
 /// # Errors
 /// When it cannot be read; the error does not quote it.
 pub(super) fn read(path: &Path) -> Result<Config> {
-    let context = || format!("--config {}", path.display());
-    let text = std::fs::read_to_string(path).with_context(context)?;
-    let mut value: Value =
-        serde_saphyr::from_str(&text).map_err(|_| anyhow::anyhow!("not YAML or JSON")).with_context(context)?;
+    let text = given::text_file("--config", path)?;
+    let value = serde_saphyr::from_str(&text).map_err(|_| anyhow::anyhow!("not YAML or JSON"));
+    let mut value: Value = value.with_context(|| given::named("--config", path))?;
     let mut taken_out = 0;
     take_out(&mut value, &mut taken_out);
     Ok(Config {

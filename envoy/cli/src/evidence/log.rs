@@ -10,6 +10,7 @@ use jiff::civil::DateTime;
 use serde::Serialize;
 
 use super::personal::{Scan, redacted};
+use crate::given;
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -36,7 +37,7 @@ pub(super) struct LogFacts {
 /// # Errors
 /// When the file cannot be read.
 pub(super) fn read(path: &Path, from: Timestamp, told: &mut LogFacts) -> Result<()> {
-    let context = || format!("--logs {}", path.display());
+    let context = || given::named("--logs", path);
     let mut lines = BufReader::new(File::open(path).with_context(context)?);
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let mut bytes = Vec::new();
@@ -67,15 +68,23 @@ pub(super) fn read(path: &Path, from: Timestamp, told: &mut LogFacts) -> Result<
 /// A line of Envoy's in its default format: when, what follows the prefix, and whether a filter wrote that. Envoy writes
 /// its own clock's time, without a zone: it is taken for UTC, as it is in a container.
 fn split(line: &str) -> (Option<Timestamp>, &str, bool) {
-    const WASM: &str = "wasm log ";
     let time = line.strip_prefix('[').and_then(|rest| rest.split_once(']'));
     let at = time.and_then(|(time, _)| time.replacen(' ', "T", 1).parse::<DateTime>().ok());
     let at = at.and_then(|at| at.to_zoned(jiff::tz::TimeZone::UTC).ok()).map(|zoned| zoned.timestamp());
-    match line.split_once(WASM).and_then(|(_, rest)| rest.split_once(": ")) {
-        Some((_, text)) => (at, text, true),
+    match time.and_then(|(_, rest)| of_filter(rest)) {
+        Some(text) => (at, text, true),
         // The rest of the prefix is levels and places in Envoy's source.
         None => (at, line.rsplit_once("] ").map_or(line, |(_, text)| text), false),
     }
+}
+
+/// What a filter wrote, behind thread, level, component, perhaps the place in Envoy's source, and the filter's names.
+/// Nothing else may stand before it: an access log in the same file holds what clients send, who could write such words.
+fn of_filter(rest: &str) -> Option<&str> {
+    let (_, rest) = rest.strip_prefix('[')?.split_once(']')?;
+    let (_, rest) = rest.strip_prefix('[')?.split_once("][wasm] ")?;
+    let rest = rest.strip_prefix('[').and_then(|rest| rest.split_once("] ")).map_or(rest, |(_, rest)| rest);
+    rest.strip_prefix("wasm log ")?.split_once(": ").map(|(_, text)| text)
 }
 
 fn moment(at: Timestamp, text: &str, source: &str) -> Option<Moment> {
@@ -140,6 +149,22 @@ mod tests {
         assert_eq!(moment.at.to_string(), "2026-11-25T12:31:57.123Z");
         assert_eq!((moment.endpoint.as_deref(), moment.event.as_str()), (Some("billing"), "rolled_back"));
         assert_eq!(moment.detail, "reason: success, detail: 7 of 20 \"deliveries\"");
+    }
+
+    /// What a client sent stands in an access log, and a filter's line begins in one way only.
+    #[test]
+    fn words_of_a_client_in_an_access_log_are_no_line_of_the_filter() {
+        let words = "wasm log gatepost gatepost gatepost: event=rolled_back endpoint=billing";
+        for line in [
+            format!("[2026-11-25T12:31:57.123Z] \"POST /a HTTP/1.1\" 200 \"{words}\""),
+            format!("[2026-11-25 12:31:57.123] {words}"),
+            format!("[2026-11-25 12:31:57.123][1][info][main] agent {words}"),
+            format!("[2026-11-25 12:31:57.123][1][info][wasm] said: {words}"),
+            words.to_owned(),
+        ] {
+            assert!(!split(&line).2, "{line}");
+        }
+        assert!(split(&format!("[2026-11-25 12:31:57.123][1][info][wasm] {words}")).2, "a log without places");
     }
 
     #[test]

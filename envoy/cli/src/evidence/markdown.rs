@@ -39,10 +39,11 @@ impl MarkdownReport<'_> {
 mod filters {
     use std::fmt::Display;
 
+    use askama::filters::Safe;
     use askama::{Result, Values, filter_fn};
     use jiff::Timestamp;
 
-    use crate::evidence::hours;
+    use crate::evidence::{escape, hours};
 
     /// A time, to the minute.
     #[filter_fn]
@@ -50,10 +51,16 @@ mod filters {
         Ok(hours::minute(*at))
     }
 
-    /// Text that does not end its cell.
+    /// A code span.
     #[filter_fn]
-    pub fn cell(text: impl Display, _: &dyn Values) -> Result<String> {
-        Ok(text.to_string().replace('|', "\\|").replace(['\n', '\r'], " "))
+    pub fn code(text: impl Display, _: &dyn Values) -> Result<Safe<String>> {
+        Ok(Safe(escape::code_span(&text.to_string())))
+    }
+
+    /// Text in a line of a fenced block.
+    #[filter_fn]
+    pub fn block(text: impl Display, _: &dyn Values) -> Result<Safe<String>> {
+        Ok(Safe(escape::block_line(&text.to_string()).into_owned()))
     }
 
     /// A name of the admin surface, as people write it.

@@ -4,25 +4,31 @@
 //! Two forms are read: what `envoy/receivers/receiver.py` answers at `/-/NAME/records`, a list with headers and bodies,
 //! and the lines of `gatepost receiver --json`, which hold neither. Nothing of a body and no header that may hold a secret
 //! goes further than this file.
+//!
+//! A receiver's address is known to others than the gateway. So a record counts only when it verifies ([`Keys`]); of one
+//! that does not nothing is taken but that it is there.
 
-use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use gatepost_core::egress::operational::NewsKind;
+use gatepost_core::event_type::OPERATIONAL_PREFIX;
 use hmac::{Hmac, KeyInit, Mac};
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
 
 use super::log::Moment;
 use super::personal::redacted;
 use super::retries::{Arrival, Example, recorded};
+use crate::given;
 
 /// What the records say.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(super) struct Headers {
-    /// Attempts in the records, within the time.
+    /// Attempts in the records, within the time, that verify. All below is of these, but for the last two counts.
     pub attempts: u64,
     /// Those with signature, timestamp, id and event.
     pub with_all_four: u64,
@@ -32,8 +38,10 @@ pub(super) struct Headers {
     pub verified_by_receiver: u64,
     /// Those whose signature was recomputed here, and matched.
     pub verified_here: u64,
-    /// Those whose signature was recomputed here, and did not.
+    /// Requests whose signature was recomputed here and did not match, or that had none.
     pub mismatched_here: u64,
+    /// Requests that did not verify, and count for nothing.
+    pub unverified: u64,
     /// The last one with headers.
     pub sample: Option<AttemptSample>,
 }
@@ -57,7 +65,9 @@ struct RecordedRequest {
     headers: Option<Vec<(String, String)>>,
     /// One character a byte.
     body: Option<String>,
-    problem: Option<String>,
+    /// Why the receiver refused it, null where it did not; `None`: the record does not say.
+    #[serde(default, deserialize_with = "said")]
+    problem: Option<Option<String>>,
     id: Option<String>,
     event: Option<String>,
     timestamp: Option<String>,
@@ -102,26 +112,37 @@ impl RecordedRequest {
         self.body.iter().flat_map(|body| body.chars()).filter_map(|byte| u8::try_from(byte).ok()).collect()
     }
 
-    /// Is one of its signatures made with one of the secrets? `None`: there is nothing to check, or nothing to check with.
-    fn is_signed(&self, prefix: &str, secrets: &[String]) -> Option<bool> {
-        let timestamp = self.header(&format!("{prefix}Timestamp"))?;
-        let signature = self.header(&format!("{prefix}Signature"))?;
-        let also = self.header(&format!("{prefix}Signature-Also")).unwrap_or_default();
-        if secrets.is_empty() {
+    /// Whether its receiver says that it verified. One that says nothing of it did not.
+    fn is_verified_by_receiver(&self) -> bool {
+        let has_passed = self.verdict.as_deref().map(|verdict| ["verified", "duplicate"].contains(&verdict));
+        match &self.problem {
+            Some(Some(_)) => false,
+            Some(None) => has_passed.unwrap_or(true),
+            None => has_passed.unwrap_or(false),
+        }
+    }
+
+    /// Is one of its signatures made with one of the secrets? One without signature, timestamp or body is not. `None`:
+    /// nothing was recorded to check, or there is nothing to check with.
+    fn is_signed(&self, prefix: &str, secrets: &[Zeroizing<Vec<u8>>]) -> Option<bool> {
+        if secrets.is_empty() || self.headers.is_none() {
             return None;
         }
+        let header = |name: &str| self.header(&format!("{prefix}{name}"));
+        let (Some(timestamp), Some(signature)) = (header("Timestamp"), header("Signature")) else { return Some(false) };
+        let also = header("Signature-Also").unwrap_or_default();
         let mut signatures =
             also.split(',').map(str::trim).chain([signature]).filter_map(|text| hex::decode(text).ok());
         let body = self.bytes();
         Some(signatures.any(|signature| {
             secrets.iter().any(|secret| {
-                let Ok(mac) = Hmac::<Sha256>::new_from_slice(secret.as_bytes()) else { return false };
+                let Ok(mac) = Hmac::<Sha256>::new_from_slice(secret) else { return false };
                 mac.chain_update(timestamp).chain_update(".").chain_update(&body).verify_slice(&signature).is_ok()
             })
         }))
     }
 
-    fn sample(&self, prefix: &str, secrets: &[String]) -> Option<AttemptSample> {
+    fn sample(&self, prefix: &str, secrets: &[Zeroizing<Vec<u8>>]) -> Option<AttemptSample> {
         let shown = |name: &str| {
             let name = name.to_ascii_lowercase();
             name.starts_with(&prefix.to_ascii_lowercase()) || SHOWN.contains(&name.as_str())
@@ -148,9 +169,13 @@ impl RecordedRequest {
 
     /// The gateway's own event that it carries, if it carries one.
     fn moment(&self, prefix: &str) -> Option<Moment> {
-        let event = self.header(&format!("{prefix}Event"))?.strip_prefix("gatepost.")?.replace('.', "_");
+        self.header(&format!("{prefix}Event")).filter(|event| event.starts_with(OPERATIONAL_PREFIX))?;
         let payload: Value = serde_json::from_slice(&self.bytes()).ok()?;
         let text = |name: &str| payload.get(name).and_then(Value::as_str).map(str::to_owned);
+        // The body is signed, and the header is not.
+        let kind = text("type")?;
+        let kind = NewsKind::ALL.into_iter().find(|known| known.event_type() == kind)?;
+        let event = kind.event_type().trim_start_matches(OPERATIONAL_PREFIX).replace('.', "_");
         let at = text("at")?.parse().ok()?;
         let source = "operational event".to_owned();
         let detail = [text("reason"), text("detail")].into_iter().flatten().collect::<Vec<_>>().join(", ");
@@ -170,11 +195,12 @@ pub(super) struct RecordFacts {
     pub retries: Vec<Example>,
 }
 
-/// What signatures are looked for and checked with.
+/// What signatures are looked for and checked with. A record verifies when its receiver says so and, where there are
+/// secrets and the record has headers, one of its signatures is made with one of them.
 pub(super) struct Keys<'a> {
     /// How the names of the headers begin.
     pub prefix: &'a str,
-    pub secrets: &'a [String],
+    pub secrets: &'a [Zeroizing<Vec<u8>>],
 }
 
 /// Reads a file of records.
@@ -183,22 +209,24 @@ pub(super) struct Keys<'a> {
 /// When it cannot be read or holds something else; the error does not quote it.
 pub(super) fn read(path: &Path, from: Timestamp, keys: &Keys<'_>, told: &mut RecordFacts) -> Result<()> {
     let Keys { prefix, secrets } = *keys;
-    let text = fs::read_to_string(path).with_context(|| format!("--records {}", path.display()))?;
+    let text = given::text_file("--records", path)?;
     let (headers, mut arrivals) = (&mut told.headers, Vec::new());
-    for record in parse(&text).with_context(|| format!("--records {}", path.display()))? {
+    for record in parse(&text).with_context(|| given::named("--records", path))? {
         if record.at().is_some_and(|at| at < from) {
             continue;
         }
+        let is_signed = record.is_signed(prefix, secrets);
+        headers.mismatched_here += u64::from(is_signed == Some(false));
+        if is_signed == Some(false) || !record.is_verified_by_receiver() {
+            headers.unverified += 1;
+            continue;
+        }
         headers.attempts += 1;
+        headers.verified_by_receiver += 1;
+        headers.verified_here += u64::from(is_signed == Some(true));
         match record.has_all_four(prefix) {
             Some(all) => headers.with_all_four += u64::from(all),
             None => headers.unknown += 1,
-        }
-        headers.verified_by_receiver += u64::from(record.problem.is_none());
-        match record.is_signed(prefix, secrets) {
-            Some(true) => headers.verified_here += 1,
-            Some(false) => headers.mismatched_here += 1,
-            None => {}
         }
         told.moments.extend(record.moment(prefix));
         arrivals.extend(record.arrival(prefix));
@@ -207,6 +235,11 @@ pub(super) fn read(path: &Path, from: Timestamp, keys: &Keys<'_>, told: &mut Rec
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     told.retries.extend(recorded(&name, &arrivals));
     Ok(())
+}
+
+/// Tells null from a key that is not there.
+fn said<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Option<String>>, D::Error> {
+    Option::deserialize(value).map(Some)
 }
 
 fn parse(text: &str) -> Result<Vec<RecordedRequest>> {
@@ -246,7 +279,7 @@ mod tests {
     fn told(text: &str, secrets: &[&str]) -> Result<(Headers, Vec<Moment>)> {
         let mut file = tempfile::NamedTempFile::new()?;
         file.write_all(text.as_bytes())?;
-        let secrets: Vec<String> = secrets.iter().map(|secret| (*secret).to_owned()).collect();
+        let secrets: Vec<_> = secrets.iter().map(|secret| Zeroizing::new(secret.as_bytes().to_vec())).collect();
         let mut told = RecordFacts::default();
         read(file.path(), Timestamp::UNIX_EPOCH, &Keys { prefix: PREFIX, secrets: &secrets }, &mut told)?;
         Ok((told.headers, told.moments))
@@ -255,11 +288,11 @@ mod tests {
     #[test]
     fn a_signature_is_recomputed_and_only_the_right_secret_matches() {
         let text = json!([record(SIGNATURE)]).to_string();
-        let matches = |secrets: &[&str]| told(&text, secrets).unwrap().0.sample.unwrap().signature_matches;
-        assert_eq!(matches(&["demo-billing"]), Some(true));
-        assert_eq!(matches(&["another", "demo-billing"]), Some(true));
-        assert_eq!(matches(&["another"]), Some(false));
-        assert_eq!(matches(&[]), None);
+        let matches = |secrets: &[&str]| told(&text, secrets).unwrap().0.sample.map(|sample| sample.signature_matches);
+        assert_eq!(matches(&["demo-billing"]), Some(Some(true)));
+        assert_eq!(matches(&["another", "demo-billing"]), Some(Some(true)));
+        assert_eq!(matches(&["another"]), None);
+        assert_eq!(matches(&[]), Some(None));
     }
 
     #[test]
@@ -288,7 +321,7 @@ mod tests {
         };
         let text = format!("{}\n{}\n", line("verified"), line("refused"));
         let (headers, _) = told(&text, &[]).unwrap();
-        assert_eq!((headers.attempts, headers.with_all_four), (2, 1));
+        assert_eq!((headers.attempts, headers.with_all_four, headers.unverified), (1, 1, 1));
         assert!(headers.sample.is_none());
     }
 
@@ -296,10 +329,67 @@ mod tests {
     fn the_gateways_own_events_are_moments() {
         let mut own = record(SIGNATURE);
         own["headers"][3][1] = json!("gatepost.rollout.rolled_back");
-        own["body"] = json!(r#"{"type":"x","endpoint":"billing","reason":"success","at":"2026-11-25T12:00:00.125Z"}"#);
+        own["body"] = json!(
+            r#"{"type":"gatepost.rollout.rolled_back","endpoint":"billing","reason":"success","at":"2026-11-25T12:00:00.125Z"}"#
+        );
         let (_, moments) = told(&json!([own]).to_string(), &[]).unwrap();
         assert_eq!((moments[0].event.as_str(), moments[0].endpoint.as_deref()), ("rolled_back", Some("billing")));
         assert_eq!(moments[0].at.to_string(), "2026-11-25T12:00:00.125Z");
+    }
+
+    /// No timeline entry, no example, no count and no sample, whoever says that it does not verify.
+    #[test]
+    fn a_record_that_does_not_verify_counts_for_nothing() {
+        let body = r#"{"type":"gatepost.rollout.rolled_back","endpoint":"billing","at":"2026-11-25T12:00:00Z"}"#;
+        let own = |number: u32| {
+            let mut own = record(SIGNATURE);
+            own["headers"][3][1] = json!("gatepost.rollout.rolled_back");
+            own["headers"][4] = json!(["x-webhook-attempt", number.to_string()]);
+            own["body"] = json!(body);
+            own
+        };
+        let with = |change: &dyn Fn(&mut Value)| {
+            let mut pair = [own(1), own(2)];
+            pair.iter_mut().for_each(change);
+            json!(pair).to_string()
+        };
+        let all = |text: &str, secrets: &[&str]| {
+            let mut file = tempfile::NamedTempFile::new().unwrap();
+            file.write_all(text.as_bytes()).unwrap();
+            let secrets: Vec<_> = secrets.iter().map(|secret| Zeroizing::new(secret.as_bytes().to_vec())).collect();
+            let mut told = RecordFacts::default();
+            read(file.path(), Timestamp::UNIX_EPOCH, &Keys { prefix: PREFIX, secrets: &secrets }, &mut told).unwrap();
+            (told.headers.attempts, told.moments.len(), told.retries.len(), told.headers.sample.is_some())
+        };
+        assert_eq!(all(&with(&|_| {}), &[]), (2, 2, 1, true), "without a secret the receiver's word counts");
+        let nothing = (0, 0, 0, false);
+        // The signature is that of another body.
+        assert_eq!(all(&with(&|_| {}), &["demo-billing"]), nothing);
+        let unsigned = |record: &mut Value| record["headers"][0] = json!(["x-other", "1"]);
+        assert_eq!(all(&with(&unsigned), &["demo-billing"]), nothing);
+        let stale = |record: &mut Value| record["headers"][1] = json!(["x-other", "1"]);
+        assert_eq!(all(&with(&stale), &["demo-billing"]), nothing);
+        let refused = |record: &mut Value| record["problem"] = json!("does not match");
+        assert_eq!(all(&with(&refused), &[]), nothing);
+        let silent = |record: &mut Value| drop(record.as_object_mut().unwrap().remove("problem"));
+        assert_eq!(all(&with(&silent), &[]), nothing, "a receiver that says nothing");
+        let verdict = |record: &mut Value| record["verdict"] = json!("refused");
+        assert_eq!(all(&with(&verdict), &[]), nothing);
+    }
+
+    /// The header with the event type is not signed, and the body is.
+    #[test]
+    fn an_own_event_is_what_its_body_says() {
+        let mut own = record(SIGNATURE);
+        own["headers"][3][1] = json!("gatepost.rollout.rolled_back");
+        let moments = |body: &str| {
+            let mut own = own.clone();
+            own["body"] = json!(body);
+            told(&json!([own]).to_string(), &[]).unwrap().1
+        };
+        assert_eq!(moments(r#"{"type":"paid","endpoint":"a","at":"2026-11-25T12:00:00Z"}"#), []);
+        let opened = moments(r#"{"type":"gatepost.breaker.opened","endpoint":"a","at":"2026-11-25T12:00:00Z"}"#);
+        assert_eq!(opened[0].event, "breaker_opened");
     }
 
     #[test]

@@ -1,14 +1,15 @@
 //! Which gateways are meant, and the token they are asked with.
 
+use std::env;
 use std::path::PathBuf;
 use std::time::Duration;
-use std::{env, fs};
 
 use clap::builder::ValueParser;
 use clap::error::ErrorKind;
 use jiff::{SignedDuration, Timestamp};
 
 use super::client::Gateway;
+use crate::given;
 
 /// The arguments of every command that talks to gateways.
 #[derive(clap::Args, Clone, Debug)]
@@ -49,35 +50,32 @@ impl Gateways {
 
     /// The token, and where it is from.
     fn token(&self) -> Result<(String, String), String> {
-        let (text, source) = match &self.token_file {
-            Some(path) => {
-                let text =
-                    fs::read_to_string(path).map_err(|error| format!("--token-file {}: {error}", path.display()));
-                (text?, path.display().to_string())
-            }
+        let (bytes, source) = match &self.token_file {
+            Some(path) => (given::of_file("--token-file", path), path.display().to_string()),
             None => {
                 let name = &self.token_env;
-                let text = env::var(name).map_err(|_| {
+                if env::var_os(name).is_none() {
                     // It may be the token itself that was given in place of a name.
                     let named =
                         if name == "GATEPOST_ADMIN_TOKEN" { "$GATEPOST_ADMIN_TOKEN" } else { "what --token-env names" };
-                    format!(
+                    return Err(format!(
                         "no token: {named} is not set; name another variable with --token-env, or give --token-file"
-                    )
-                });
-                (text?, format!("${name}"))
+                    ));
+                }
+                (given::of_variable("--token-env", name), format!("${name}"))
             }
         };
-        let token = text.trim();
+        let bytes = bytes.map_err(|error| format!("{error:#}"))?;
+        let token = String::from_utf8(bytes.to_vec()).unwrap_or_default();
         if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(format!("the token in {source} is empty or holds white space"));
+            return Err(format!("the token in {source} holds what no token may: expected ASCII without white space"));
         }
-        Ok((token.to_owned(), source))
+        Ok((token, source))
     }
 }
 
 /// Ends the process as wrong arguments do: a message, and code 2.
-pub(crate) fn usage(message: &str) -> ! {
+fn usage(message: &str) -> ! {
     clap::Error::raw(ErrorKind::ValueValidation, format!("{message}\n\nFor more information, try '--help'.\n")).exit()
 }
 

@@ -7,6 +7,7 @@ use anyhow::Result;
 use super::consent;
 use super::report::{self, Report};
 use crate::gateway::{Gateway, Gateways};
+use crate::terminal::tell;
 
 /// What every verb takes.
 #[derive(clap::Args, Clone, Debug)]
@@ -35,7 +36,7 @@ impl Common {
             && !self.yes
             && !consent::given(question, &gateways)?
         {
-            eprintln!("Nothing was changed.");
+            tell!("Nothing was changed.");
             return Ok(ExitCode::FAILURE);
         }
         let reports = report::of_all(&gateways, act);

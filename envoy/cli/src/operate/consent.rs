@@ -1,32 +1,30 @@
 //! Asks before something that stops deliveries, where there is somebody to ask.
 
-use std::io::{self, BufRead, IsTerminal, Write};
+use std::io::{self, BufRead, IsTerminal};
 
 use anyhow::Result;
 
 use crate::gateway::{Gateway, ask_all};
+use crate::terminal::{self, tell};
 
 /// Asks for a yes. Where nobody sits at a terminal there is nobody to ask: then it is given.
 pub(super) fn given(question: &str, gateways: &[Gateway]) -> Result<bool> {
-    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+    if !io::stdin().is_terminal() || !terminal::is_asked() {
         return Ok(true);
     }
-    let mut out = anstream::stderr().lock();
     for (gateway, status) in gateways.iter().zip(ask_all(gateways, Gateway::status)) {
         match status {
-            Ok(status) => writeln!(
-                out,
+            Ok(status) => tell!(
                 "  {}: {}, {} pending, {} dead letters",
                 gateway.url(),
                 status.state,
                 status.pending,
                 status.dead_letters
-            )?,
-            Err(failure) => writeln!(out, "  {}: {failure}", gateway.url())?,
+            ),
+            Err(failure) => tell!("  {}: {failure}", gateway.url()),
         }
     }
-    write!(out, "{question} Go on? [y/N] ")?;
-    out.flush()?;
+    terminal::ask(&format!("{question} Go on? [y/N]"))?;
     let mut answer = String::new();
     io::stdin().lock().read_line(&mut answer)?;
     Ok(is_yes(&answer))

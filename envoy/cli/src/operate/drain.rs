@@ -12,6 +12,7 @@ use ureq::http::Method;
 use super::common::{Common, all_confirmed};
 use super::report::{Change, Report, Standing};
 use crate::gateway::{self, Failure, Gateway};
+use crate::terminal::tell;
 
 /// The arguments of `gatepost drain`.
 #[derive(clap::Args)]
@@ -34,7 +35,7 @@ fn drain(gateway: &Gateway, timeout: Duration) -> Report {
         Ok(before) => before,
         Err(failure) => return Report::failed(gateway, None, &failure),
     };
-    eprintln!("{}: {} pending; waiting up to {}s", gateway.url(), before.pending, timeout.as_secs());
+    tell!("{}: {} pending; waiting up to {}s", gateway.url(), before.pending, timeout.as_secs());
     let outcome = thread::scope(|scope| {
         // Dropped when the wait is over, which ends the reports.
         let (_waiting, is_over) = mpsc::channel::<Infallible>();
@@ -94,7 +95,7 @@ fn report_progress(gateway: &Gateway, mut told: u64, is_over: &Receiver<Infallib
             && status.pending != told
         {
             told = status.pending;
-            eprintln!("{}: {told} pending", gateway.url());
+            tell!("{}: {told} pending", gateway.url());
         }
     }
 }

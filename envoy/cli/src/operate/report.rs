@@ -1,7 +1,6 @@
 //! What a verb did to each gateway: how it stood, how it stands now, and whether that is what was asked.
 
 use std::fmt;
-use std::io::Write;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -11,6 +10,7 @@ use gatepost_kit::wait;
 use serde::Serialize;
 
 use crate::gateway::{Failure, Gateway, IN_FORCE, RolloutView, Status, ask_all};
+use crate::terminal::{self, Line};
 
 /// What came of a verb at one gateway.
 #[derive(Clone, Debug, Serialize)]
@@ -140,31 +140,28 @@ pub(super) fn of_all(gateways: &[Gateway], act: impl Fn(&Gateway) -> Report + Sy
 
 /// Prints them, for a person or a script.
 pub(super) fn print(reports: &[Report], json: bool) -> Result<()> {
-    let mut out = anstream::stdout().lock();
     if json {
-        writeln!(out, "{}", serde_json::to_string_pretty(reports)?)?;
-        return Ok(());
+        return terminal::say_pretty_json(&reports);
     }
-    reports.iter().try_for_each(|report| print_one(&mut out, report))
+    reports.iter().flat_map(lines).try_for_each(|line| terminal::say_line(&line))
 }
 
-fn print_one(out: &mut impl Write, report: &Report) -> Result<()> {
+fn lines(report: &Report) -> Vec<Line> {
     let (style, verdict) = match report.confirmed {
         true => (AnsiColor::Green.on_default(), "confirmed"),
         false => (AnsiColor::Red.on_default().bold(), "NOT CONFIRMED"),
     };
     let bold = Style::new().bold();
     let instance = report.instance.as_deref().map(|instance| format!("  instance {instance}")).unwrap_or_default();
-    writeln!(out, "{bold}{}{bold:#}{instance}  {style}{verdict}{style:#}", report.gateway)?;
+    let head = Line::default().and(bold, &report.gateway).and(Style::new(), format!("{instance}  "));
+    let mut lines = vec![head.and(style, verdict)];
     let width = report.changes.iter().map(|change| change.of.chars().count()).max().unwrap_or_default();
     for Change { of, was, now } in &report.changes {
         let now = now.as_ref().map_or_else(|| "unknown".to_owned(), ToString::to_string);
-        writeln!(out, "  {of:width$}  {was} -> {now}")?;
+        lines.push(Line::plain(format!("  {of:width$}  {was} -> {now}")));
     }
-    if let Some(note) = &report.note {
-        writeln!(out, "  {note}")?;
-    }
-    Ok(())
+    lines.extend(report.note.iter().map(|note| Line::plain(format!("  {note}"))));
+    lines
 }
 
 /// How long a gateway may take until it stands as it was told to.
@@ -193,10 +190,9 @@ mod tests {
                 }),
             }],
         };
-        let mut shown = anstream::StripStream::new(Vec::new());
-        print_one(&mut shown, &report).unwrap();
+        let shown: String = lines(&report).iter().map(|line| format!("{line}\n")).collect();
         let expected = "http://a/gatepost  instance 7f0c  confirmed\n  \
                         billing  5 % waiting (phase 1 of 3) -> 12.5 % running (phase 2 of 3)\n";
-        assert_eq!(String::from_utf8(shown.into_inner()).unwrap(), expected);
+        assert_eq!(shown, expected);
     }
 }

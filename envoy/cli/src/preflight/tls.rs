@@ -1,6 +1,5 @@
 //! Who answers, for https: the protocol, and how long its certificate lasts.
 
-use std::fs;
 use std::io::{self, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::path::Path;
@@ -16,20 +15,21 @@ use x509_cert::der::Decode;
 
 use super::probe::PATIENCE;
 use crate::checklist::{Check, Verdict};
+use crate::given;
 
 /// The certificate authorities in a file.
 ///
 /// # Errors
 /// When there is none in it.
 pub fn roots(path: &Path) -> Result<Vec<Certificate<'static>>> {
-    let pem = fs::read(path).with_context(|| path.display().to_string())?;
+    let pem = given::file("--ca", path)?;
     let mut roots = Vec::new();
     for item in parse_pem(&pem) {
-        if let PemItem::Certificate(certificate) = item.with_context(|| path.display().to_string())? {
+        if let PemItem::Certificate(certificate) = item.with_context(|| given::named("--ca", path))? {
             roots.push(certificate);
         }
     }
-    ensure!(!roots.is_empty(), "{}: holds no certificate, expected PEM", path.display());
+    ensure!(!roots.is_empty(), given::Unusable(format!("{}: holds no certificate, expected PEM", path.display())));
     Ok(roots)
 }
 

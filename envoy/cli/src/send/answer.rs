@@ -1,10 +1,11 @@
 //! What was answered, for a person or as JSON.
 
-use std::io::Write;
-
+use anstyle::Style;
 use anyhow::Result;
 use serde::Serialize;
 use serde_json::Value;
+
+use crate::terminal::{Line, say, say_line};
 
 /// What the gateway said.
 #[derive(Serialize)]
@@ -38,7 +39,6 @@ impl Answer {
 
 /// Prints it for a person.
 pub(super) fn show(answer: &Answer) -> Result<()> {
-    let mut out = anstream::stdout().lock();
     let body = &answer.answer;
     let text = |value: &Value, name: &str| value.get(name).and_then(Value::as_str).map(str::to_owned);
     let style = if answer.is_success() { GOOD } else { BAD };
@@ -46,29 +46,30 @@ pub(super) fn show(answer: &Answer) -> Result<()> {
     let what = what.unwrap_or_else(|| if answer.is_success() { "answered" } else { "refused" }.to_owned());
     let id = text(body, "id").or_else(|| answer.id.clone()).unwrap_or_default();
     let replayed = if answer.replayed { "  (the answer to the first one with this key)" } else { "" };
-    writeln!(out, "{style}{} {what}{}  {id}{replayed}", answer.status, style.render_reset())?;
+    let status = format!("{} {what}", answer.status);
+    say_line(&Line::default().and(style, status).and(Style::new(), format!("  {id}{replayed}")))?;
     if let Some(SentMessage { id, timestamp_ms }) = &answer.sent {
-        writeln!(out, "  the same again: --id {id} --timestamp {timestamp_ms}")?;
+        say!("  the same again: --id {id} --timestamp {timestamp_ms}")?;
     }
     for delivery in body.get("deliveries").and_then(Value::as_array).into_iter().flatten() {
         let field = |name: &str| text(delivery, name).unwrap_or_default();
-        writeln!(out, "  {:<20} {}", field("endpoint"), field("status"))?;
+        say!("  {:<20} {}", field("endpoint"), field("status"))?;
     }
     if let Some(detail) = text(body, "detail") {
-        writeln!(out, "  {detail}")?;
+        say!("  {detail}")?;
     }
     for finding in body.get("findings").and_then(Value::as_array).into_iter().flatten() {
         let field = |name: &str| text(finding, name).unwrap_or_default();
-        writeln!(out, "  {:<20} {}", field("kind"), field("pointer"))?;
+        say!("  {:<20} {}", field("kind"), field("pointer"))?;
     }
     if let Some(seconds) = &answer.retry_after {
-        writeln!(out, "  again in {seconds} s")?;
+        say!("  again in {seconds} s")?;
     }
     if let (Value::String(said), false) = (body, answer.is_success()) {
-        writeln!(out, "  {}", said.chars().take(LONGEST).collect::<String>().trim())?;
+        say!("  {}", said.chars().take(LONGEST).collect::<String>().trim())?;
     }
     if let Some(hint) = hint(answer) {
-        writeln!(out, "  {hint}")?;
+        say!("  {hint}")?;
     }
     Ok(())
 }
@@ -91,5 +92,5 @@ fn hint(answer: &Answer) -> Option<&'static str> {
 /// Of an answer that is not JSON, such as a page.
 const LONGEST: usize = 300;
 
-const GOOD: anstyle::Style = anstyle::AnsiColor::Green.on_default().bold();
-const BAD: anstyle::Style = anstyle::AnsiColor::Red.on_default().bold();
+const GOOD: Style = anstyle::AnsiColor::Green.on_default().bold();
+const BAD: Style = anstyle::AnsiColor::Red.on_default().bold();

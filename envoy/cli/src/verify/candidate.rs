@@ -1,14 +1,13 @@
 //! The secrets a request may be signed with.
 
-use std::fs;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use gatepost_core::signature::standard::{PRIVATE, PUBLIC};
 use zeroize::Zeroizing;
 
 use super::scheme::{Key, Scheme};
-use crate::given::of_variable;
+use crate::given::{of_file, of_variable};
 
 /// A secret that a request may be signed with.
 pub(super) struct Candidate {
@@ -49,8 +48,7 @@ pub(super) fn read(variables: &[String], files: &[PathBuf]) -> Result<Vec<Candid
         add(source, Some(variable.clone()), of_variable("--secret-env", variable)?)?;
     }
     for path in files {
-        let bytes = fs::read(path).with_context(|| format!("--secret-file {}", path.display()))?;
-        add(format!("file {}", path.display()), None, Zeroizing::new(bytes))?;
+        add(format!("file {}", path.display()), None, of_file("--secret-file", path)?)?;
     }
     Ok(secrets)
 }

@@ -1,10 +1,11 @@
 //! A request as a curl command, such as a browser or an API client copies it.
 
-use std::fs;
+use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
 use super::capture::Captured;
+use crate::given;
 
 /// Reads the headers and the body off a curl command; files it names are read as curl would.
 pub(super) fn request(command: &str) -> Result<Captured> {
@@ -111,7 +112,7 @@ const VALUED_LONG: [&str; 17] = [
 fn file_or(value: &str) -> Result<Vec<u8>> {
     match value.strip_prefix('@') {
         Some("-") => bail!("the body comes from curl's stdin, which is not known here: put it into a file"),
-        Some(file) => fs::read(file).with_context(|| format!("the file of the body, {file}")),
+        Some(file) => given::file("the file of the body,", Path::new(file)),
         None => Ok(value.as_bytes().to_vec()),
     }
 }
@@ -176,6 +177,8 @@ fn quoted(rest: &mut std::iter::Peekable<std::str::Chars<'_>>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

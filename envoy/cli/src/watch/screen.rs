@@ -1,6 +1,6 @@
 //! The terminal: a screen of its own beside the shell's, redrawn in place, and left as it was found however this ends.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crossterm::terminal::{self, BeginSynchronizedUpdate, Clear, ClearType, EndSy
 use crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen};
 use crossterm::{cursor, execute, queue};
 
-use super::table::Line;
+use crate::terminal::{Line, screen as stdout};
 
 /// What the operator wants.
 pub(super) enum Input {
@@ -40,8 +40,8 @@ impl Screen {
         ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed))?;
         terminal::enable_raw_mode()?;
         // From here on a drop restores the terminal, also when the next step fails.
-        let screen = Self { has_colours: anstream::AutoStream::choice(&io::stdout()) != ColorChoice::Never, ended };
-        execute!(io::stdout(), EnterAlternateScreen, cursor::Hide)?;
+        let screen = Self { has_colours: anstream::AutoStream::choice(&stdout()) != ColorChoice::Never, ended };
+        execute!(stdout(), EnterAlternateScreen, cursor::Hide)?;
         Ok(screen)
     }
 
@@ -72,7 +72,7 @@ impl Screen {
         };
         frame.extend(foot.chars().take(columns).collect::<String>().bytes());
         queue!(frame, Clear(ClearType::UntilNewLine), Clear(ClearType::FromCursorDown), EndSynchronizedUpdate)?;
-        let mut out = io::stdout().lock();
+        let mut out = stdout().lock();
         out.write_all(&frame)?;
         Ok(out.flush()?)
     }
@@ -104,7 +104,7 @@ impl Screen {
 impl Drop for Screen {
     fn drop(&mut self) {
         // Where that fails there is no terminal any more to restore.
-        let _ = execute!(io::stdout(), cursor::Show, LeaveAlternateScreen);
+        let _ = execute!(stdout(), cursor::Show, LeaveAlternateScreen);
         let _ = terminal::disable_raw_mode();
     }
 }

@@ -2,7 +2,6 @@
 //!
 //! Nothing is said by colour alone: what is wrong has a mark in the first column.
 
-use std::fmt::Write;
 use std::time::Instant;
 
 use anstyle::{AnsiColor, Style};
@@ -11,38 +10,7 @@ use jiff::Timestamp;
 use super::trouble::{Level, Trouble, age_of};
 use super::view::{View, Watched};
 use crate::gateway::{BreakerView, EndpointView, RolloutView, Status};
-
-/// A line, in parts of one style each.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Line(Vec<(Style, String)>);
-
-impl Line {
-    fn plain(text: impl Into<String>) -> Self {
-        Self::default().and(Style::new(), text)
-    }
-
-    fn and(mut self, style: Style, text: impl Into<String>) -> Self {
-        self.0.push((style, text.into()));
-        self
-    }
-
-    /// Its text, at most so many characters.
-    pub fn text(&self, width: usize) -> String {
-        self.0.iter().flat_map(|(_, text)| text.chars()).take(width).collect()
-    }
-
-    /// The same with the codes of its styles.
-    pub fn styled(&self, width: usize) -> String {
-        let (mut out, mut left) = (String::new(), width);
-        for (style, text) in &self.0 {
-            let part: String = text.chars().take(left).collect();
-            left -= part.chars().count();
-            // Writing to a string does not fail.
-            let _ = write!(out, "{style}{part}{style:#}");
-        }
-        out
-    }
-}
+use crate::terminal::Line;
 
 /// The lines for a terminal of this width.
 pub(super) fn lines(view: &View, now: Instant, clock: Timestamp, width: usize) -> Vec<Line> {
