@@ -107,11 +107,18 @@ impl<'de> Visitor<'de> for ValueVisitor {
     }
 
     fn visit_i64<E: Error>(self, number: i64) -> Result<Value, E> {
-        Ok(Value::Number(Number::Whole(number)))
+        Ok(Value::Number(if number.unsigned_abs() < EXACT as u64 {
+            Number::Whole(number)
+        } else {
+            Number::Other(number as f64)
+        }))
     }
 
     fn visit_u64<E: Error>(self, number: u64) -> Result<Value, E> {
-        Ok(Value::Number(i64::try_from(number).map_or(Number::Other(number as f64), Number::Whole)))
+        match i64::try_from(number) {
+            Ok(number) => self.visit_i64(number),
+            Err(_) => self.visit_f64(number as f64),
+        }
     }
 
     fn visit_f64<E: Error>(self, number: f64) -> Result<Value, E> {
@@ -154,9 +161,9 @@ impl<'de> Visitor<'de> for ValueVisitor {
 /// number is a double.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Number {
-    /// An integer.
+    /// An integer below 2^53.
     Whole(i64),
-    /// A fraction, or an integer that is too large for `Whole`.
+    /// A fraction, or an integer that a double does not hold exactly.
     Other(f64),
 }
 
