@@ -17,11 +17,15 @@ struct LetterFilter {
     endpoint: Option<String>,
     /// The filter lets no letter through that died before this time.
     since: WallTime,
+    /// The name of the only delivery that is let through.
+    delivery: Option<String>,
 }
 
 impl LetterFilter {
     fn wants(&self, letter: &Letter) -> bool {
-        letter.died >= self.since && self.endpoint.as_ref().is_none_or(|endpoint| *endpoint == letter.endpoint)
+        self.delivery.as_ref().is_none_or(|delivery| *delivery == letter.delivery())
+            && letter.died >= self.since
+            && self.endpoint.as_ref().is_none_or(|endpoint| *endpoint == letter.endpoint)
     }
 }
 
@@ -56,8 +60,9 @@ impl Surface<'_, '_> {
     pub(super) fn redeliver_one(&mut self, about: &About, delivery: &str) -> Result<Outcome> {
         let (listed, letter) = self.find(delivery)?;
         self.endpoint(about, &letter.endpoint)?;
-        let any = LetterFilter { endpoint: None, since: WallTime::default() };
-        self.redeliver(about, &[listed], &any, format!("redeliver={delivery}"))
+        let delivery = Some(delivery.to_owned());
+        let only = LetterFilter { endpoint: None, since: WallTime::default(), delivery };
+        self.redeliver(about, &[listed], &only, format!("redeliver={}", letter.delivery()))
     }
 
     pub(super) fn discard_letter(&mut self, about: &About, delivery: &str) -> Result<Outcome> {
@@ -67,14 +72,20 @@ impl Surface<'_, '_> {
     }
 
     fn filter(&self, about: &About) -> Result<LetterFilter> {
-        Ok(LetterFilter { endpoint: self.named_endpoint(about)?, since: self.since()? })
+        Ok(LetterFilter { endpoint: self.named_endpoint(about)?, since: self.since()?, delivery: None })
     }
 
     /// Finds the dead letter of a delivery by the delivery's name.
     fn find(&mut self, delivery: &str) -> Result<(Listed, Letter)> {
         for listed in dead_letter::list(self.world.store, self.keys)? {
-            let letter = dead_letter::open(self.world.store, self.keys, listed)?.map(|(letter, _)| letter);
-            if let Some(letter) = letter.filter(|letter| letter.delivery() == delivery) {
+            let is_meant = |letter: &Letter| letter.delivery() == delivery;
+            let opened = dead_letter::open(self.world.store, self.keys, listed)?;
+            if !opened.is_some_and(|(letter, _)| is_meant(&letter)) {
+                continue;
+            }
+            // Once more, and only if nobody has put another letter into its slot.
+            let opened = dead_letter::open_listed(self.world.store, self.keys, listed)?;
+            if let Some((letter, _)) = opened.filter(|(letter, _)| is_meant(letter)) {
                 return Ok((listed, letter));
             }
         }
@@ -86,7 +97,7 @@ impl Surface<'_, '_> {
         let mut partition = self.partition()?;
         let (mut kept, mut skipped, mut failed) = (Vec::new(), 0, None);
         for listed in letters {
-            let (letter, payload) = match dead_letter::open(self.world.store, self.keys, *listed) {
+            let (letter, payload) = match dead_letter::open_listed(self.world.store, self.keys, *listed) {
                 Ok(Some(opened)) => opened,
                 Ok(None) => continue,
                 Err(error) => {

@@ -213,16 +213,32 @@ pub fn list(store: &mut dyn SharedStore, keys: &Keys) -> Result<Vec<Listed>, Sto
     Ok(read(store, &keys.single())?.map(|index: LetterIndex| index.letters).unwrap_or_default())
 }
 
-/// Reads the letter in the slot of an entry, with its payload; `None` when the slot was freed meanwhile. Another letter
-/// may have taken the slot since the entry was listed.
+/// Reads the letter in the slot of an entry, with its payload; `None` when the slot was freed meanwhile, or holds a letter
+/// of another size. Another letter of the same size may have taken the slot since the entry was listed: who acts on what
+/// was read takes [`open_listed`].
 ///
 /// # Errors
 /// The store's.
 pub fn open(store: &mut dyn SharedStore, keys: &Keys, letter: Listed) -> Result<Option<(Letter, Vec<u8>)>, StoreError> {
     match store.get(keys.of::<Letter>(letter.slot).as_str())? {
-        Some((bytes, _)) if !is_freed(&bytes) => split_payload(bytes).map(Some),
+        Some((bytes, _)) if !is_freed(&bytes) && bytes.len() as u64 == letter.size => split_payload(bytes).map(Some),
         _ => Ok(None),
     }
+}
+
+/// Reads the letter of an entry like [`open`], if the entry is still in the ring behind it: then what was read is not of a
+/// later letter in the same slot.
+///
+/// # Errors
+/// The store's.
+pub fn open_listed(
+    store: &mut dyn SharedStore,
+    keys: &Keys,
+    letter: Listed,
+) -> Result<Option<(Letter, Vec<u8>)>, StoreError> {
+    let opened = open(store, keys, letter)?;
+    let is_listed = list(store, keys)?.contains(&letter);
+    Ok(opened.filter(|_| is_listed))
 }
 
 /// Takes letters out of the ring. `letters` must be in the order of [`list`]; those that are no longer in the ring are
@@ -333,6 +349,19 @@ mod tests {
         keep(&mut store, &Keys::new("g"), &letter(1), b"", room(1, 10_000)).unwrap();
         discard(&mut store, &Keys::new("g"), &[gone]).unwrap();
         assert_eq!(listed(&mut store), [(letter(1), Vec::new())]);
+    }
+
+    /// An entry that was listed before another letter took its slot does not give that letter.
+    #[test]
+    fn letter_in_a_reused_slot_is_not_the_one_listed() {
+        let (mut store, keys) = (MemoryStore::default(), Keys::new("g"));
+        keep(&mut store, &keys, &letter(0), b"one", room(1, 10_000)).unwrap();
+        let stale = list(&mut store, &keys).unwrap()[0];
+        assert!(open_listed(&mut store, &keys, stale).unwrap().is_some());
+        keep(&mut store, &keys, &letter(1), b"longer", room(1, 10_000)).unwrap();
+        assert_eq!(open(&mut store, &keys, stale), Ok(None));
+        keep(&mut store, &keys, &letter(2), b"two", room(1, 10_000)).unwrap();
+        assert_eq!(open_listed(&mut store, &keys, stale), Ok(None), "of the same size, and not listed");
     }
 
     #[test]
