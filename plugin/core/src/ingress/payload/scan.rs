@@ -83,7 +83,7 @@ struct Context {
 enum PathToken<'a> {
     Item(usize),
     Key(Cow<'a, [u8]>),
-    /// A key that is itself personal data.
+    /// A key that is not shown: it is itself personal data, or could hold what no detector knows, such as a name.
     Masked,
 }
 
@@ -181,7 +181,8 @@ impl<'a> Walk<'a> {
             is_version: is_version_key(&key),
         };
         let is_denied = self.rules.deny_keys.has(&key);
-        self.path.push(if is_masked { PathToken::Masked } else { PathToken::Key(key) });
+        let is_shown = !is_masked && (is_denied || is_identifier(&key));
+        self.path.push(if is_shown { PathToken::Key(key) } else { PathToken::Masked });
         if is_masked {
             self.note(found, false);
             self.masked_keys += 1;
@@ -286,6 +287,14 @@ impl<'a> Visitor<'a> for NextValue<'_, 'a> {
         }
         Ok(())
     }
+}
+
+/// Whether a key looks like a field of a schema: a letter or `_`, then letters, digits, `_` and `-`, 64 at the most. What
+/// else stands in place of a key is data.
+fn is_identifier(key: &[u8]) -> bool {
+    key.len() <= 64
+        && key.first().is_some_and(|first| first.is_ascii_alphabetic() || *first == b'_')
+        && key.iter().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(byte))
 }
 
 /// The JSON pointer along a path, cut where it would have too many tokens or bytes.

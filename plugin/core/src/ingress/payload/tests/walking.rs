@@ -42,11 +42,26 @@ fn of_a_repeated_key_each_is_looked_at() {
 
 #[test]
 fn a_pointer_is_rfc_6901() {
-    let body = r#"{"a/b": {"~": {"": {"é\n": ["bob@example.com"]}}}}"#;
-    let pointer = &looked_through(&default(), body.as_bytes(), false).findings.list[0].pointer;
-    assert_eq!(pointer, "/a~1b/~0//é\n/0");
+    let body = r#"{"data": [{"a/b~é": 1}]}"#;
+    let rules = rules(json!({"deny_keys": ["a/b~é"]}));
+    let pointer = &looked_through(&rules, body.as_bytes(), false).findings.list[0].pointer;
+    assert_eq!(pointer, "/data/0/a~1b~0é");
     let body: Value = serde_json::from_str(body).unwrap();
-    assert_eq!(body.pointer(pointer), Some(&json!("bob@example.com")));
+    assert_eq!(body.pointer(pointer), Some(&json!(1)));
+}
+
+/// A key that is neither denied nor like a field of a schema is data, and is not shown: no detector knows names.
+#[test]
+fn only_keys_that_are_denied_or_identifiers_are_shown() {
+    for key in ["Maria Rossi", "", "39-333-123", "12 Main St", "a.b", "é", "x\u{202e}y", "\u{1b}[2J", &"k".repeat(65)]
+    {
+        let body = json!({"users": {key: {"to": "bob@example.com"}}}).to_string();
+        assert_eq!(found(&default(), &body), ["email /users/[redacted]/to"], "{key:?}");
+    }
+    for key in ["payer_contact", "customerId", "x-id", "_id"] {
+        let body = json!({key: "bob@example.com"}).to_string();
+        assert_eq!(found(&default(), &body), [format!("email /{key}")]);
+    }
 }
 
 #[test]
