@@ -14,5 +14,5 @@ pub use client::{Failure, Gateway, Result, ask_all};
 pub(crate) use client::{IN_FORCE, encoded, query};
 pub use gatepost_core::admin::answers::{
     BreakerView, Counters, Deliveries, DeliveryView, EndpointView, EventDeliveries, HourView, HoursView, LetterView,
-    Letters, ListedDelivery, Outcomes, Redelivered, RolloutView, Status,
+    Letters, ListedDelivery, NO_BREAKER, Outcomes, Redelivered, RolloutView, Status,
 };

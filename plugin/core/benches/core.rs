@@ -82,7 +82,8 @@ fn signing(c: &mut Criterion) {
 /// What an attempt asks of a breaker: may it leave, and what does its end change?
 fn breaking(c: &mut Criterion) {
     let config = config(1);
-    let policy = &config.endpoints.first().expect("an endpoint").breaker;
+    let endpoint = config.endpoints.first().expect("an endpoint");
+    let policy = endpoint.breaker.as_ref().expect("a breaker");
     let now = Instant::from_nanos(1_000_000_000_000);
     let mut group = c.benchmark_group("breaker");
     group.bench_function("healthy", |b| {

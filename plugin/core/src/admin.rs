@@ -255,6 +255,10 @@ impl Surface<'_, '_> {
     fn set_breaker(&mut self, about: &About, name: &str) -> Result<Outcome> {
         let open = commands::breaker_command(self.request.body).map_err(bad_request)?;
         let endpoint = self.endpoint(about, name)?;
+        if !endpoint.has_breaker() {
+            let detail = format!("endpoint {name}: it has no breaker (breaker: null); it can be disabled instead");
+            return Err(problem(409, "Conflict", detail));
+        }
         let (store, now) = (&mut *self.world.store, self.world.now.mono);
         if EndpointKeys::new(self.keys, name).force_breaker(store, now, open.then_some(endpoint.open))?.is_some() {
             let kind = if open { NewsKind::BreakerOpened } else { NewsKind::BreakerClosed };

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::gateway::{EndpointView, Status};
+use crate::gateway::{EndpointView, NO_BREAKER, Status};
 
 /// How wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -63,7 +63,7 @@ fn of_endpoint(endpoint: &EndpointView) -> Vec<Trouble> {
         note(Level::Failure, format!("disabled ({by}); its deliveries wait"));
     }
     match &*endpoint.breaker.state {
-        "closed" => {}
+        "closed" | NO_BREAKER => {}
         "open" => {
             let left = endpoint.breaker.seconds_left.map(|left| format!("; the next probe in {}", age_of(left)));
             note(Level::Failure, format!("breaker open{}", left.unwrap_or_default()));

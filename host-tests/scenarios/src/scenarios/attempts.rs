@@ -52,6 +52,19 @@ fn answers() -> Vec<Scenario> {
             ],
         },
         Scenario {
+            name: "the standard schedule waits five seconds and up to a fifth more",
+            start: || billing(json!({"retry": {"preset": "standard"}})),
+            play: |gateway| {
+                gateway.script("billing", &[Reply::Status(503)])?;
+                let mut observed = vec![post(gateway)?.line()];
+                let seen = wait_for(gateway, "billing", 2)?;
+                let waits = seen.windows(2).map(|pair| pair[1].at.saturating_sub(pair[0].at).as_secs_f64());
+                observed.extend(waits.map(|wait| format!("within its time: {}", (4.9..6.6).contains(&wait))));
+                Ok(observed)
+            },
+            expected: &["answered 202 accepted", "within its time: true"],
+        },
+        Scenario {
             name: "a 400 is final",
             start: patient,
             play: |gateway| one_and_no_more(gateway, &[Reply::Status(400)], 1),

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::steps::{
-    begun, billing, connected, letters, lines, numbers, one, operate, paid, pass, patient, post, send, status,
+    begun, billing, connected, in_all, letters, lines, numbers, one, operate, paid, pass, patient, post, send, status,
     wait_for, wait_for_status, waiting,
 };
 use crate::{Reply, Scenario};
@@ -115,6 +115,30 @@ pub fn all() -> Vec<Scenario> {
                 "billing failed, 1 attempts, last answer 500",
                 "answered 503 Service Unavailable, retry-after within a minute: true",
                 "answered 503 Service Unavailable, retry-after within a minute: true",
+            ],
+        },
+        Scenario {
+            name: "an endpoint without a breaker is never left alone, and says so",
+            start: || billing(json!({"retry": {"delays": ["0s"]}, "breaker": null})),
+            play: |gateway| {
+                begun(gateway)?;
+                gateway.script("billing", &[Reply::Status(500); 8])?;
+                for _ in 0..9 {
+                    post(gateway)?;
+                }
+                wait_for(gateway, "billing", 9)?;
+                let mut observed = vec![in_all(gateway, "billing")?, status(gateway, "/endpoints/0/breaker/state")?];
+                for state in ["open", "closed"] {
+                    let told = operate(gateway, "POST", "endpoints/billing/breaker", &json!({"state": state}))?;
+                    observed.push(format!("{}: {}", told.line(), told.text("detail")));
+                }
+                Ok(observed)
+            },
+            expected: &[
+                "9 attempts in all",
+                "none",
+                "answered 409 Conflict: endpoint billing: it has no breaker (breaker: null); it can be disabled instead",
+                "answered 409 Conflict: endpoint billing: it has no breaker (breaker: null); it can be disabled instead",
             ],
         },
         Scenario {

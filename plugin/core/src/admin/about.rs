@@ -51,7 +51,7 @@ pub struct AboutEndpoint {
     pub disabled: bool,
     /// The digest of the endpoint's entry in the config.
     pub digest: u64,
-    /// How long the endpoint's breaker stays open.
+    /// How long the endpoint's breaker stays open; zero: it has none.
     pub open: Duration,
     /// The kinds of operational events that the endpoint wants.
     pub operational: NewsKinds,
@@ -63,7 +63,7 @@ impl From<&Endpoint> for AboutEndpoint {
             name: endpoint.name.clone(),
             disabled: endpoint.disabled,
             digest: endpoint.digest,
-            open: endpoint.breaker.open,
+            open: endpoint.breaker.as_ref().map_or(Duration::ZERO, |policy| policy.open),
             operational: endpoint.operational,
         }
     }
@@ -91,6 +91,11 @@ impl AboutEndpoint {
     /// Says whether the endpoint is to get this operational event: it asks for the kind, and the event is not about it.
     pub fn wants(&self, news: &News<'_>) -> bool {
         news.is_for(&self.name, self.operational)
+    }
+
+    /// Says whether the endpoint has a circuit breaker. The config takes none that stays open for no time.
+    pub fn has_breaker(&self) -> bool {
+        self.open > Duration::ZERO
     }
 
     /// Says whether the endpoint is disabled or rolled back: its deliveries wait for an operator then.

@@ -20,7 +20,7 @@ pub use events::{
     AttemptView, Deliveries, DeliveryView, EventDeliveries, EventView, LetterView, Letters, ListedDelivery, Redelivered,
 };
 pub use hours::{HourView, HoursView, Outcomes};
-pub use status::{BreakerView, Counters, EndpointView, Part, RolloutView, Status, WindowView};
+pub use status::{BreakerView, Counters, EndpointView, NO_BREAKER, Part, RolloutView, Status, WindowView};
 
 /// The answer to `GET health`.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]

@@ -1,6 +1,6 @@
 //! The status of the gateway, put together for an answer.
 
-use super::answers::{self, BreakerView};
+use super::answers::{self, BreakerView, NO_BREAKER};
 use super::{Outcome, Result, Surface, success};
 use crate::admin::about::{About, AboutEndpoint};
 use crate::admin::control::{Control, FilterState};
@@ -71,11 +71,12 @@ impl Surface<'_, '_> {
             Some(disabled) => disabled.then_some("operator"),
             None => by_itself,
         };
-        let seconds_left = match shared.breaker.admission(now) {
+        let seconds_left = match shared.admission(endpoint.has_breaker(), now) {
             Admission::Wait { until } => Some(until.since(now).as_secs()),
             _ => None,
         };
-        let breaker = BreakerView { state: shared.breaker.position().label().into(), seconds_left };
+        let state = if endpoint.has_breaker() { shared.breaker.position().label() } else { NO_BREAKER };
+        let breaker = BreakerView { state: state.into(), seconds_left };
         let (disabled, disabled_by) = (by.is_some(), by.map(Into::into));
         let name = endpoint.name.clone();
         Ok(answers::EndpointView { name, disabled, disabled_by, breaker, ..self.rollout_status(about, endpoint)? })

@@ -4,10 +4,11 @@
 use std::time::Duration;
 
 use super::reader::{Node, Object, all};
+use super::tree::Value;
 use super::values::{choice, duration, statuses};
 use crate::egress::breaker::{BreakerPolicy, Count};
 use crate::egress::rate::Rate;
-use crate::egress::retry::RetryPolicy;
+use crate::egress::retry::{RetryPolicy, RetryPreset};
 
 /// The largest number of attempts of a delivery. Each is part of the delivery's state: 20 x 16 B.
 const ATTEMPTS_MAX: usize = 20;
@@ -18,22 +19,38 @@ const PER_SECOND_MAX: f64 = 1_000_000.0;
 const PER_SECOND_MIN: f64 = 0.001;
 
 pub(super) fn retry(endpoint: &Object<'_>) -> Option<RetryPolicy> {
-    let default = RetryPolicy::default();
-    endpoint.or("retry", default.clone(), |node| {
-        let object = node.object(&["delays", "jitter", "statuses"], &[])?;
+    endpoint.or("retry", RetryPolicy::default(), |node| {
+        let object = node.object(&["preset", "delays", "jitter", "statuses"], &[])?;
+        let preset = object.or("preset", RetryPreset::Quick, |node| choice(node, &RetryPreset::ALL, &[]));
+        let default = RetryPolicy::from(preset.unwrap_or(RetryPreset::Quick));
+        let is_alone =
+            object.get("preset").is_none() || all(&["delays", "jitter"], |key| beside(&object, key)).is_some();
         let delays = object.or("delays", default.delays, |node| {
             const EXPECTED: &str = "the wait before each attempt, the first included, such as [0s, 2s, 4s]";
             all(&node.some_list(ATTEMPTS_MAX, EXPECTED)?, |node| duration(node, Duration::ZERO, DAY))
         });
         let jitter = object.or("jitter", default.jitter, |node| node.number(0.0..=1.0, "a share from 0 to 1"));
         let statuses = object.or("statuses", default.statuses, statuses);
+        preset.filter(|_| is_alone)?;
         Some(RetryPolicy { delays: delays?, jitter: jitter?, statuses: statuses? })
     })
 }
 
-pub(super) fn breaker(endpoint: &Object<'_>) -> Option<BreakerPolicy> {
+/// Refuses a key that says what a preset says: two schedules beside each other are a slip, whichever was meant.
+fn beside(retry: &Object<'_>, key: &'static str) -> Option<()> {
+    match retry.get(key) {
+        Some(node) => node.problem("stands beside preset, which says it too", "a preset, or delays and jitter"),
+        None => Some(()),
+    }
+}
+
+/// Reads the key `breaker`; null: the endpoint has none.
+pub(super) fn breaker(endpoint: &Object<'_>) -> Option<Option<BreakerPolicy>> {
     let default = BreakerPolicy::default();
-    endpoint.or("breaker", default.clone(), |node| {
+    endpoint.or("breaker", Some(default.clone()), |node| {
+        if *node.value() == Value::Null {
+            return Some(None);
+        }
         let object = node.object(&["failures", "window", "open", "count", "statuses"], &[])?;
         // Each failure's time is kept: 100 x 8 B.
         let failures = object.integer("failures", default.failures, 100);
@@ -43,7 +60,8 @@ pub(super) fn breaker(endpoint: &Object<'_>) -> Option<BreakerPolicy> {
             choice(node, &[("attempts", Count::Attempts), ("deliveries", Count::Deliveries)], &[])
         });
         let statuses = object.or("statuses", default.statuses, statuses);
-        Some(BreakerPolicy { failures: failures?, window: window?, open: open?, count: count?, statuses: statuses? })
+        let (failures, window, open, count, statuses) = (failures?, window?, open?, count?, statuses?);
+        Some(Some(BreakerPolicy { failures, window, open, count, statuses }))
     })
 }
 

@@ -10,6 +10,7 @@ use super::signature::{Use, is_taken, signatures};
 use super::values::{choice, cluster, header_value, name, url};
 use crate::egress::endpoint::{Endpoint, OnGone, Overflow, Sink};
 use crate::egress::operational::NewsKinds;
+use crate::egress::retry::RetryPolicy;
 use crate::egress::subscription::EventPattern;
 use crate::event_type::OPERATIONAL_PREFIX;
 use crate::headers::{self, HeaderValue};
@@ -28,7 +29,8 @@ const HEADERS_MAX: usize = 32;
 const MAX_IN_FLIGHT_MAX: u32 = 1024;
 /// The longest `timeout`: an attempt holds its place in flight for as long.
 const TIMEOUT_MAX: Duration = Duration::from_secs(300);
-/// The longest `max_age`: a month, after which nobody waits for an event any more.
+/// The longest `max_age`: a month, after which nobody waits for an event any more. The longest schedule, 20 waits of a
+/// day, has one and a half times its sum as its default, which is no more.
 const MAX_AGE_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// An endpoint and what it subscribes to.
@@ -75,7 +77,8 @@ fn entry(node: &Node<'_>, limits: &Limits) -> Option<EndpointEntry> {
     let breaker = breaker(&object);
     let rate = object.optional("rate", rate);
     let max_in_flight = object.integer("max_in_flight", 64, MAX_IN_FLIGHT_MAX);
-    let max_age = object.duration("max_age", Duration::from_secs(24 * 3600), Duration::from_secs(1), MAX_AGE_MAX);
+    let max_age = retry.as_ref().map(RetryPolicy::default_max_age).unwrap_or_default();
+    let max_age = object.duration("max_age", max_age, Duration::from_secs(1), MAX_AGE_MAX);
     let pending = object.integer("pending", (limits.pending / 4).max(1), limits.pending);
     let overflow = object.or("overflow", Overflow::Reject, |node| {
         choice(node, &[("reject", Overflow::Reject), ("dead_letter", Overflow::DeadLetter)], &[])

@@ -24,8 +24,8 @@ pub struct Endpoint {
     pub timeout: Duration,
     /// The retry policy: when an attempt is made again.
     pub retry: RetryPolicy,
-    /// The policy of the circuit breaker: when the endpoint is left alone.
-    pub breaker: BreakerPolicy,
+    /// The policy of the circuit breaker: when the endpoint is left alone; `None`: never, it has no breaker.
+    pub breaker: Option<BreakerPolicy>,
     /// The limit of attempts a second, over all workers; `None`: no limit.
     pub rate: Option<Rate>,
     /// The largest number of attempts under way at once in one worker.

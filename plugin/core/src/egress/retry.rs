@@ -15,15 +15,64 @@ pub struct RetryPolicy {
     pub statuses: StatusSet,
 }
 
+/// A schedule by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RetryPreset {
+    /// Three attempts within six seconds: a restart of the receiver is bridged, and an outage is not.
+    Quick,
+    /// Eight attempts within a day and a half, the schedule that Standard Webhooks proposes, and Svix uses: an outage over
+    /// night is bridged.
+    Standard,
+    /// Ten attempts within three days: a weekend is bridged.
+    Patient,
+}
+
+impl RetryPreset {
+    /// The words for the presets in the config.
+    pub const ALL: [(&str, Self); 3] =
+        [("quick", Self::Quick), ("standard", Self::Standard), ("patient", Self::Patient)];
+
+    /// The waits before the attempts.
+    pub fn delays(self) -> Vec<Duration> {
+        const MINUTE: u64 = 60;
+        const HOUR: u64 = 60 * MINUTE;
+        const PATIENT: [u64; 10] =
+            [0, 5, 5 * MINUTE, 30 * MINUTE, 2 * HOUR, 5 * HOUR, 10 * HOUR, 14 * HOUR, 20 * HOUR, 20 * HOUR];
+        let (waits, count): (&[u64], usize) = match self {
+            Self::Quick => (&[0, 2, 4], 3),
+            Self::Standard => (&PATIENT, 8),
+            Self::Patient => (&PATIENT, 10),
+        };
+        waits.iter().take(count).map(|seconds| Duration::from_secs(*seconds)).collect()
+    }
+
+    /// The jitter. Long waits have some, so that what failed in one outage does not come back in one moment.
+    pub fn jitter(self) -> f64 {
+        if self == Self::Quick { 0.0 } else { 0.2 }
+    }
+}
+
+impl From<RetryPreset> for RetryPolicy {
+    /// The statuses are those that say "later" (RFC 9110, RFC 6585).
+    fn from(preset: RetryPreset) -> Self {
+        let statuses = StatusSet::default().with([408, 429]).with_class(5);
+        Self { delays: preset.delays(), jitter: preset.jitter(), statuses }
+    }
+}
+
 impl Default for RetryPolicy {
-    /// The default policy: three attempts within six seconds bridge a restart; the statuses are those that say "later"
-    /// (RFC 9110, RFC 6585).
     fn default() -> Self {
-        Self {
-            delays: [0, 2, 4].map(Duration::from_secs).to_vec(),
-            jitter: 0.0,
-            statuses: StatusSet::default().with([408, 429]).with_class(5),
-        }
+        RetryPreset::Quick.into()
+    }
+}
+
+impl RetryPolicy {
+    /// The `max_age` that goes with the schedule: the longer of a day and one and a half times the sum of the waits, which
+    /// leaves room for jitter, an open breaker and a queue.
+    pub fn default_max_age(&self) -> Duration {
+        const DAY: Duration = Duration::from_secs(24 * 3600);
+        let sum: Duration = self.delays.iter().sum();
+        DAY.max(sum + sum / 2)
     }
 }
 
@@ -53,6 +102,26 @@ mod tests {
         let waits: Vec<_> = (0..5).map(|made| next_wait(&policy(0.0), made, None, 0.9)).collect();
         let seconds = [Some(0), Some(2), Some(4), None, None].map(|wait| wait.map(Duration::from_secs));
         assert_eq!(waits, seconds);
+    }
+
+    /// The presets are the published schedules, and each may live as long as its last attempt needs.
+    #[test]
+    fn presets_are_their_schedules_and_outlived_by_max_age() {
+        let shown = |preset: RetryPreset| {
+            let policy = RetryPolicy::from(preset);
+            let hours = policy.default_max_age().as_secs_f64() / 3600.0;
+            let waits: Vec<u64> = policy.delays.iter().map(Duration::as_secs).collect();
+            (waits, policy.jitter, (hours * 10.0).round() / 10.0)
+        };
+        assert_eq!(shown(RetryPreset::Quick), (vec![0, 2, 4], 0.0, 24.0));
+        let standard = vec![0, 5, 300, 1800, 7200, 18_000, 36_000, 50_400];
+        assert_eq!(shown(RetryPreset::Standard), (standard.clone(), 0.2, 47.4));
+        assert_eq!(shown(RetryPreset::Patient), ([standard, vec![72_000, 72_000]].concat(), 0.2, 107.4));
+        for (_, preset) in RetryPreset::ALL {
+            let policy = RetryPolicy::from(preset);
+            let longest: Duration = policy.delays.iter().map(|wait| wait.mul_f64(1.0 + policy.jitter)).sum();
+            assert!(policy.default_max_age() > longest);
+        }
     }
 
     #[test]

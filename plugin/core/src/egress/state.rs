@@ -52,6 +52,16 @@ impl EndpointRecord {
         self.disabled.filter(|(_, over)| *over == configured).map(|(disabled, _)| disabled)
     }
 
+    /// Whether an attempt may leave now. What the record holds of a breaker is left over from an earlier config, or was
+    /// not used yet, where the endpoint has none.
+    pub fn admission(&self, has_breaker: bool, now: Instant) -> Admission {
+        if has_breaker {
+            self.breaker.admission(now)
+        } else {
+            Admission::Admit(Permit::Closed { epoch: self.breaker.epoch() })
+        }
+    }
+
     /// Whether the deliveries of this endpoint wait.
     pub fn is_disabled(&self, endpoint: &Endpoint) -> bool {
         self.disables(endpoint.disabled, endpoint.digest)
@@ -114,7 +124,7 @@ impl EndpointKeys {
         if shared.is_disabled(endpoint) {
             return Ok((recheck, None));
         }
-        let admission = shared.breaker.admission(now);
+        let admission = shared.admission(endpoint.breaker.is_some(), now);
         if let Admission::Wait { until } = admission {
             let recheck = if shared.breaker.position() == Position::HalfOpen { RECHECK_PROBE } else { RECHECK };
             return Ok((AttemptGate::Shut { until: until.min(now.plus(recheck)) }, None));
@@ -142,7 +152,8 @@ impl EndpointKeys {
         signal: Signal,
         ended: bool,
     ) -> Result<Option<Position>, StoreError> {
-        self.change(store, &mut |breaker| breaker.report(now, permit, signal, ended, &endpoint.breaker))
+        let Some(policy) = &endpoint.breaker else { return Ok(None) };
+        self.change(store, &mut |breaker| breaker.report(now, permit, signal, ended, policy))
     }
 
     /// Gives back a probe that was never sent.

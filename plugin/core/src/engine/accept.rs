@@ -226,7 +226,8 @@ impl Engine {
         let held = is_rolled_back
             || self.leadership.state(self.config.enabled) == FilterState::Paused
             || shared.is_disabled(endpoint);
-        if let (Ack::Delivered { .. }, false, Admission::Wait { until }) = (ack, held, shared.breaker.admission(now)) {
+        let admission = shared.admission(endpoint.breaker.is_some(), now);
+        if let (Ack::Delivered { .. }, false, Admission::Wait { until }) = (ack, held, admission) {
             let seconds = until.since(now).as_secs_f64().ceil().max(1.0) as u64;
             return Err(Refusal { seconds, detail: "an endpoint's circuit breaker is open" });
         }

@@ -246,7 +246,8 @@ impl Engine {
         let Some(permit) = flight.permit else { return };
         self.look_again(flight.lane.endpoint);
         let Some((endpoint, keys)) = self.endpoint(flight.lane.endpoint) else { return };
-        let signal = Signal::of(ending, &endpoint.breaker);
+        let Some(policy) = &endpoint.breaker else { return };
+        let signal = Signal::of(ending, policy);
         match keys.report(world.store, endpoint, world.now.mono, permit, signal, failed) {
             Ok(moved) => {
                 self.note_breaker(world, flight.lane.endpoint, moved);

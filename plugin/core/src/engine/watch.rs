@@ -117,8 +117,9 @@ impl Engine {
         match keys.shared(world.store) {
             Ok(shared) => {
                 let is_disabled = shared.is_disabled(endpoint);
+                let position = endpoint.breaker.as_ref().map_or(Position::Closed, |_| shared.breaker.position());
                 if let Some(state) = self.endpoints.get_mut(id.0) {
-                    (state.is_disabled, state.position) = (is_disabled, shared.breaker.position());
+                    (state.is_disabled, state.position) = (is_disabled, position);
                 }
             }
             Err(error) => self.output.note(Notice::Store { doing: "asking a circuit breaker", error }),

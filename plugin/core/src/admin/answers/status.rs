@@ -86,11 +86,14 @@ pub struct EndpointView {
     pub dead_letters: u64,
 }
 
+/// The word in the place of a position for an endpoint without a circuit breaker.
+pub const NO_BREAKER: &str = "none";
+
 /// The status of a circuit breaker.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(default)]
 pub struct BreakerView {
-    /// The position of the breaker: `closed`, `open` or `half_open`.
+    /// The position of the breaker: `closed`, `open` or `half_open`; [`NO_BREAKER`]: the endpoint has none.
     pub state: Word,
     /// Seconds until the next probe.
     #[serde(skip_serializing_if = "Option::is_none")]

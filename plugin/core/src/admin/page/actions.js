@@ -66,8 +66,8 @@ const endpointActions = ({name, disabled, breaker, rollout, dead_letters}) => {
   return [
     disabled ? flip('Enable', false, 'its deliveries go on.')
       : flip('Disable', true, 'nothing is sent. Its deliveries wait, up to max_age, then become dead letters.'),
-    breaker?.state !== 'closed' && force('Close the breaker', 'closed', 'attempts leave again, at once.'),
-    breaker?.state !== 'open' && force('Open the breaker', 'open',
+    !['closed', 'none'].includes(breaker?.state) && force('Close the breaker', 'closed', 'attempts leave again, at once.'),
+    !['open', 'none'].includes(breaker?.state) && force('Open the breaker', 'open',
       'no attempt leaves until its time is over. Then a probe decides.'),
     dead_letters && redeliver(`All dead letters of ${name}, now ${dead_letters}`, 'redeliver' + query),
     ...rolloutActions(name, query, test => test(rollout ?? {})),

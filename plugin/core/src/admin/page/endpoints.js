@@ -2,7 +2,7 @@
 const TONES = {
   paused: 'warn', disabled: 'bad', draining: 'warn',
   half_open: 'warn', open: 'bad',
-  held: 'warn', waiting: 'warn', overridden: 'warn', scheduled: 'off', rolled_back: 'bad',
+  none: 'off', held: 'warn', waiting: 'warn', overridden: 'warn', scheduled: 'off', rolled_back: 'bad',
   failed: 'bad', expired: 'bad', pending: 'off',
 };
 const state = (label, more = '') => mark(TONES[label] ?? 'ok', words(label) + more);

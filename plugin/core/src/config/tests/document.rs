@@ -44,6 +44,30 @@ fn a_struct_means_what_the_same_json_means() {
     }
 }
 
+/// Null is no breaker, in JSON and in a Struct, which has a null of its own.
+#[test]
+fn breaker_null_is_no_breaker() {
+    let mut tree = minimal();
+    assert!(good(&tree).endpoints[0].breaker.is_some());
+    tree["endpoints"][0]["breaker"] = Value::Null;
+    assert_eq!(good(&tree).endpoints[0].breaker, None);
+    let from_struct = parse(&message(&tree).encode_to_vec(), &env).unwrap();
+    assert_eq!(from_struct.endpoints[0].breaker, None);
+}
+
+/// From 2^53 on a double does not stand for one integer only: both encodings refuse it, with the same words.
+#[test]
+fn integers_beyond_a_double_are_refused_in_both_encodings() {
+    for (number, is_good) in [(262_144_u64, true), ((1 << 53) - 1, false), (1 << 53, false), (u64::MAX, false)] {
+        let mut tree = minimal();
+        tree["limits"] = serde_json::json!({"body": number});
+        let json = parse(tree.to_string().as_bytes(), &env).map_err(|problems| lines(&problems));
+        let from_struct = parse(&message(&tree).encode_to_vec(), &env).map_err(|problems| lines(&problems));
+        assert_eq!(json.is_ok(), is_good, "{number}");
+        assert_eq!(json.as_ref().err(), from_struct.as_ref().err(), "{number}");
+    }
+}
+
 #[test]
 fn a_struct_that_begins_like_json_is_still_a_struct() {
     let agent = |length: usize| {
@@ -121,6 +145,8 @@ fn documents() -> impl Strategy<Value = Value> {
         Just(Value::Null),
         any::<bool>().prop_map(Value::from),
         any::<i32>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<u64>().prop_map(Value::from),
         (-1e300..1e300).prop_map(Value::from),
         "\\PC{0,8}".prop_map(Value::from),
     ];

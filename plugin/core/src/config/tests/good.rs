@@ -21,9 +21,10 @@ fn the_smallest_configuration_gets_the_documented_defaults() {
     assert_eq!(endpoint.retry.delays, [0, 2, 4].map(Duration::from_secs));
     assert_eq!(endpoint.retry.jitter, 0.0);
     assert_eq!(endpoint.retry.statuses, StatusSet::default().with([408, 429]).with(500..=599));
-    assert_eq!((endpoint.breaker.failures, endpoint.breaker.count), (5, Count::Attempts));
-    assert_eq!((endpoint.breaker.window, endpoint.breaker.open), (Duration::from_secs(120), Duration::from_secs(60)));
-    assert_eq!(endpoint.breaker.statuses, StatusSet::default().with(500..=599));
+    let breaker = endpoint.breaker.as_ref().unwrap();
+    assert_eq!((breaker.failures, breaker.count), (5, Count::Attempts));
+    assert_eq!((breaker.window, breaker.open), (Duration::from_secs(120), Duration::from_secs(60)));
+    assert_eq!(breaker.statuses, StatusSet::default().with(500..=599));
     assert_eq!((endpoint.rate, endpoint.max_in_flight, endpoint.pending), (None, 64, 2500));
     assert_eq!(endpoint.max_age, Duration::from_secs(86_400));
     assert_eq!((endpoint.overflow, endpoint.on_gone), (Overflow::Reject, OnGone::Disable));
@@ -82,9 +83,10 @@ fn every_key_of_an_endpoint_has_its_effect() {
     assert_eq!(endpoint.retry.delays, [1, 120, 10_800].map(Duration::from_secs));
     assert_eq!(endpoint.retry.jitter, 0.5);
     assert_eq!(endpoint.retry.statuses, StatusSet::default().with(400..=499).with([503]));
-    assert_eq!((endpoint.breaker.failures, endpoint.breaker.count), (7, Count::Deliveries));
-    assert_eq!((endpoint.breaker.window, endpoint.breaker.open), (Duration::from_secs(30), Duration::from_secs(5)));
-    assert_eq!(endpoint.breaker.statuses, StatusSet::default().with([429]));
+    let breaker = endpoint.breaker.as_ref().unwrap();
+    assert_eq!((breaker.failures, breaker.count), (7, Count::Deliveries));
+    assert_eq!((breaker.window, breaker.open), (Duration::from_secs(30), Duration::from_secs(5)));
+    assert_eq!(breaker.statuses, StatusSet::default().with([429]));
     assert_eq!(endpoint.rate, Some(Rate { per_second: 2.5, burst: 9 }));
     assert_eq!((endpoint.max_in_flight, endpoint.pending), (3, 17));
     assert_eq!(endpoint.max_age, Duration::from_secs(172_800));
@@ -203,6 +205,26 @@ fn nothing_printed_of_a_configuration_holds_a_secret() {
     let printed = format!("{:#?}", good(&full()));
     assert!(printed.contains("[redacted]"));
     assert!(!printed.contains("hunter"));
+}
+
+/// A preset is its schedule, beside it stand only statuses, and `max_age` follows the schedule, as it does from delays.
+#[test]
+fn retry_preset_gives_schedule_jitter_and_max_age() {
+    let read = |retry: Value| {
+        let mut tree = minimal();
+        tree["endpoints"][0]["retry"] = retry;
+        good(&tree).endpoints.remove(0)
+    };
+    let standard = read(json!({"preset": "standard", "statuses": ["5xx"]}));
+    assert_eq!((standard.retry.delays.len(), standard.retry.jitter), (8, 0.2));
+    assert_eq!(standard.retry.statuses, StatusSet::default().with(500..=599));
+    assert_eq!(standard.max_age, Duration::from_millis(170_557_500));
+    let patient = read(json!({"preset": "patient"}));
+    assert_eq!((patient.retry.delays.len(), patient.max_age.as_secs()), (10, 386_557));
+    assert_eq!(read(json!({"preset": "quick"})).retry, read(json!({})).retry);
+    assert_eq!(read(json!({"delays": ["23h", "1h"]})).max_age, Duration::from_secs(36 * 3600));
+    let longest = read(json!({"delays": vec!["24h"; 20]}));
+    assert_eq!(longest.max_age, Duration::from_secs(30 * 24 * 3600), "no more than max_age may be");
 }
 
 /// A fraction may be text, since Envoy hands on the fractions of a YAML file as text.

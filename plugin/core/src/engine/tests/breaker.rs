@@ -1,4 +1,6 @@
 use super::*;
+use crate::egress::state::EndpointKeys;
+use crate::store::keys::Keys;
 
 const QUICK: &str = r#", "retry": {"delays": ["0s"]}, "breaker": {"failures": 5, "open": "60s"}, "timeout": "10s""#;
 
@@ -15,6 +17,25 @@ fn opened() -> Process {
     }
     assert!(process.sent().is_empty());
     process
+}
+
+/// An endpoint without a breaker is never left alone: what a breaker of an earlier config left in its record, such as
+/// that it is open, holds nothing back either.
+#[test]
+fn endpoint_without_a_breaker_is_never_left_alone() {
+    let none = r#", "retry": {"delays": ["0s"]}, "breaker": null, "timeout": "10s""#;
+    let mut process = Process::new(2, &billing(none));
+    let keys = EndpointKeys::new(&Keys::new("g"), "billing");
+    process
+        .run(0, |_, world| keys.force_breaker(world.store, world.now.mono, Some(Duration::from_secs(3600))))
+        .unwrap();
+    for number in 0..40 {
+        process.offer(number % 2, number as u32);
+        let sent = process.only();
+        process.end(&sent, Ending::Status(500));
+    }
+    let record = process.run(0, |_, world| keys.shared(world.store)).unwrap();
+    assert_eq!(record.breaker.epoch(), 1, "nothing was counted");
 }
 
 /// No attempt leaves while the breaker is open, whichever worker counted the failures.

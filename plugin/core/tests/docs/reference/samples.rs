@@ -10,6 +10,7 @@ pub fn samples() -> [Value; 2] {
             "name": "billing", "cluster": "billing", "url": "http://billing", "secrets": [{"env": "SECRET"}],
             // Beside limits.pending at its default.
             "pending": 17,
+            "retry": {"preset": "standard"},
         }],
         "rollout": {"percent": 5},
     });
