@@ -212,7 +212,7 @@ fn wrong_usage_is_told_before_anything_is_asked() -> Result<()> {
     assert_eq!(code, Some(2));
     assert!(text.contains("--secret-env: the environment has no variable of that name"), "{text}");
     let (code, text) = said(&["--logs", "/nonexistent/envoy.log"])?;
-    assert_eq!(code, Some(1));
+    assert_eq!(code, Some(2));
     assert!(text.contains("--logs /nonexistent/envoy.log: No such file"), "{text}");
     Ok(())
 }

@@ -135,7 +135,7 @@ fn without_a_secret_it_does_not_start() {
     let output = gatepost(&["receiver"], &[]);
     assert_eq!(output.status.code(), Some(2), "a mistake in the command line");
     let output = gatepost(&["receiver", "--secret-env", "NO_SUCH_SECRET"], &[]);
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(2));
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(said, "error: --secret-env: the environment has no variable of that name\n");
 }

@@ -1,12 +1,13 @@
 //! `gatepost secret`, and its fingerprint as others make it.
 
+use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
 const SECRET: &str = "a secret's text";
 
 fn secret(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gatepost"));
-    command.arg("secret").args(arguments).env("ONE", SECRET).env("LINE", format!("{SECRET}\n")).env("NONE", "");
+    command.arg("secret").args(arguments).env("ONE", SECRET).env("NONE", "");
     command.stdin(Stdio::null()).output().unwrap()
 }
 
@@ -30,7 +31,7 @@ fn private_key_is_printed_alone_and_yields_the_public_key() {
     let private = text(&secret(&["--format", "whsk"]).stdout);
     assert!(private.starts_with("whsk_") && private.lines().count() == 1 && !private.contains("whpk_"));
     let mut command = Command::new(env!("CARGO_BIN_EXE_gatepost"));
-    let output = command.args(["secret", "public", "--env", "KEY"]).env("KEY", &private).output().unwrap();
+    let output = command.args(["secret", "public", "--env", "KEY"]).env("KEY", private.trim_end()).output().unwrap();
     let public = text(&output.stdout);
     assert!(public.starts_with("whpk_") && public.len() == "whpk_".len() + 44 + 1, "{public}");
     assert!(!text(&output.stderr).contains("whsk_"), "{}", text(&output.stderr));
@@ -52,7 +53,9 @@ fn the_fingerprint_is_that_of_the_commands_in_its_help() {
 
 #[test]
 fn a_newline_at_the_end_does_not_count_and_is_told() {
-    let line = secret(&["fingerprint", "--env", "LINE"]);
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(format!("{SECRET}\n").as_bytes()).unwrap();
+    let line = secret(&["fingerprint", "--file", &file.path().to_string_lossy()]);
     assert_eq!(line.stdout, secret(&["fingerprint", "--env", "ONE"]).stdout);
     assert!(text(&line.stderr).starts_with("note: the newline at the end was not counted"), "{}", text(&line.stderr));
 }
@@ -61,13 +64,13 @@ fn a_newline_at_the_end_does_not_count_and_is_told() {
 #[test]
 fn invalid_secret_exits_2_and_is_not_shown() {
     for (arguments, says) in [
-        (vec!["fingerprint"], "the secret is empty"),
-        (vec!["fingerprint", "--env", "NONE"], "the secret is empty"),
+        (vec!["fingerprint"], "the secret in stdin is empty"),
+        (vec!["fingerprint", "--env", "NONE"], "the secret in $NONE is empty"),
         (vec!["fingerprint", "--env", "NOT_SET_HERE"], "no variable of that name"),
         (vec!["fingerprint", "--env", "hunter-2"], "takes the name of an environment variable"),
         (vec!["fingerprint", "--file", "/nonexistent/file"], "/nonexistent/file: No such file"),
         (vec!["public", "--env", "ONE"], "it does not begin with whsk_: expected a private key"),
-        (vec!["public", "--env", "NONE"], "the secret is empty"),
+        (vec!["public", "--env", "NONE"], "the secret in $NONE is empty"),
     ] {
         let output = secret(&arguments);
         let said = text(&output.stderr);
