@@ -10,7 +10,7 @@ use crate::admin::about::About;
 use crate::admin::control::Cached;
 use crate::admin::{self, AdminRequest, Outcome};
 use crate::answer::{Answer, Problem};
-use crate::ingress::request::{COMMAND_MAX, RequestResult};
+use crate::ingress::request::RequestResult;
 use crate::ledger::Partition;
 use crate::store::{StoreError, World};
 use crate::telemetry::notice::Notice;
@@ -100,8 +100,8 @@ impl Engine {
         Ok((pending, waiting))
     }
 
-    /// The answer to a request to the admin surface whose body is larger than [`COMMAND_MAX`].
-    pub(super) fn refuse_operator(&self, world: &mut World<'_>) -> Answer {
-        admin::named(world.store, &self.keys, Problem::too_large(COMMAND_MAX))
+    /// The answer to a request to the admin surface that is refused before anybody looks at what it wants.
+    pub(super) fn refuse_operator(&self, world: &mut World<'_>, problem: Problem) -> Answer {
+        admin::named(world.store, &self.keys, problem)
     }
 }

@@ -50,7 +50,7 @@ impl Engine {
                 let answer = self.command(world, request.stream(), &headers, &body);
                 request.handle_command_done(answer)
             }
-            Work::RefuseCommand => request.handle_command_done(Some(self.refuse_operator(world))),
+            Work::RefuseCommand(problem) => request.handle_command_done(Some(self.refuse_operator(world, problem))),
         }
     }
 

@@ -9,7 +9,7 @@
 //!
 //! The state machine touches no host: each `handle_…` returns the [`Step`] that is to be taken next.
 
-use crate::answer::Answer;
+use crate::answer::{Answer, Problem};
 use crate::headers::Headers;
 use crate::ids::{RouteId, RuleId};
 use crate::inbound::{InboundResult, Path, Rule, Rules, Ticket, Verdict, unavailable};
@@ -160,7 +160,7 @@ impl Request {
         let headers = headers.or_else(|| read.map(Box::new)).filter(|headers| headers.get(":method").is_some());
         match headers.zip(body) {
             Some((headers, body)) => self.handle_whole(rules, kind, headers, body),
-            None => self.reply(Answer::unavailable(1, "the request could not be read"), kind.unavailable()),
+            None => self.unread(kind),
         }
     }
 
@@ -346,11 +346,19 @@ impl Request {
     fn too_large(&mut self, kind: Collected, limit: usize) -> Step {
         self.state = RequestState::Working;
         let count = match kind {
-            Collected::Command => return Step::Work(Work::RefuseCommand),
+            Collected::Command => return Step::Work(Work::RefuseCommand(Problem::too_large(limit))),
             Collected::Message(rule) => RequestResult::Inbound(rule, InboundResult::TooLarge),
             Collected::Event(route) => RequestResult::Event(route, EventResult::Invalid),
         };
         self.reply(Answer::too_large(limit), Some(count))
+    }
+
+    fn unread(&mut self, kind: Collected) -> Step {
+        const DETAIL: &str = "the request could not be read";
+        match kind {
+            Collected::Command => Step::Work(Work::RefuseCommand(Problem::unavailable(1, DETAIL))),
+            _ => self.reply(Answer::unavailable(1, DETAIL), kind.unavailable()),
+        }
     }
 
     fn overloaded(&mut self, kind: Collected) -> Step {

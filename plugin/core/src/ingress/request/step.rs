@@ -1,7 +1,7 @@
 //! The steps of a request: what is to be done next, and for whom.
 
 use super::result::RequestResult;
-use crate::answer::Answer;
+use crate::answer::{Answer, Problem};
 use crate::headers::Headers;
 use crate::ids::RuleId;
 use crate::ingress::event::Offer;
@@ -47,8 +47,8 @@ pub enum Work {
         /// The body of the request.
         body: Vec<u8>,
     },
-    /// Answer a request to the admin surface whose body is larger than [`COMMAND_MAX`].
-    RefuseCommand,
+    /// Answer a request to the admin surface that is refused before anybody looks at what it wants.
+    RefuseCommand(Problem),
     /// Verify a message.
     Verify {
         /// The rule of the message's path.
