@@ -17,7 +17,8 @@ The control surface, JSON, on the same port:
 
     reply: {"status": 503, "headers": {"retry-after": "3"}, "delay": 0.5, "act": "answer"}
            `delay` is in seconds. `act` is one of: answer; hang (never answers); reset (breaks the connection without
-           an answer); drop (breaks it in the middle of the answer's body). Every part has a default.
+           an answer); drop (breaks it in the middle of the answer's body); babble (says what is no HTTP). Every part has a
+           default.
 
 With `--journal FILE` what was taken is written down before it is answered, and read back at the start: a receiver that
 is killed still knows which ids it has. A line is the endpoint's name, the id, and the Unix time it was signed at.
@@ -41,7 +42,7 @@ PAST_MS = 300_000
 FUTURE_MS = 30_000
 HEAD_LIMIT = 64 * 1024
 BODY_LIMIT = 16 * 1024 * 1024
-ACTS = ("answer", "hang", "reset", "drop")
+ACTS = ("answer", "hang", "reset", "drop", "babble")
 
 
 def verify(secret, headers, body, now_ms):
@@ -247,6 +248,10 @@ class Connection(asyncio.Protocol):
             return
         if act == "drop":
             self.answer(reply.get("status", 200), {"content-length": "1000"}, b"half of")
+            self.transport.close()
+            return
+        if act == "babble":
+            self.transport.write(b"SSH-2.0-OpenSSH_9.6\r\n")
             self.transport.close()
             return
         self.answer(reply.get("status", 200), {"content-length": str(len(body)), **reply.get("headers", {})}, body)

@@ -70,6 +70,12 @@ impl Reply {
         Self::ending(Ending::Local { status: 503, text })
     }
 
+    /// The answer is no HTTP: Envoy answers 502.
+    pub fn protocol_error() -> Self {
+        let text = "upstream connect error or disconnect/reset before headers. reset reason: protocol error";
+        Self::ending(Ending::Local { status: 502, text })
+    }
+
     /// No connection can be made: Envoy answers 503.
     pub fn connect_failure() -> Self {
         let text = "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure, \

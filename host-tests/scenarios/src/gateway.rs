@@ -76,6 +76,8 @@ pub enum Reply {
     Reset,
     /// The connection breaks in the middle of the answer.
     Drop,
+    /// With what is no HTTP.
+    NoHttp,
 }
 
 /// A request to the gateway.

@@ -150,6 +150,7 @@ impl Gateway for Real {
                 Reply::Hang => json!({"act": "hang"}),
                 Reply::Reset => json!({"act": "reset"}),
                 Reply::Drop => json!({"act": "drop"}),
+                Reply::NoHttp => json!({"act": "babble"}),
             })
             .collect();
         self.receiver()?.script(endpoint, &json!({"replies": replies}))

@@ -184,6 +184,7 @@ impl Gateway for Simulated {
             Reply::Hang => host_tests::Reply::hang(),
             Reply::Reset => host_tests::Reply::disconnect(),
             Reply::Drop => host_tests::Reply::reset(),
+            Reply::NoHttp => host_tests::Reply::protocol_error(),
         });
         if endpoint == APPLICATION {
             *self.replies.borrow_mut() = replies.collect();

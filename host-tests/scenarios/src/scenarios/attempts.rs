@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
+use crate::gateway::plain;
 use crate::steps::{
-    BODY, begun, billing, in_all, letters, numbers, one, one_and_no_more, paid, pass, patient, plain_start, post,
-    seconds, send, update, wait_for, wait_for_status,
+    BODY, begun, billing, in_all, letters, numbers, one, one_and_no_more, operate, paid, pass, patient, plain_start,
+    post, seconds, send, until, update, wait_for, wait_for_status,
 };
 use crate::{Reply, Request, Scenario, config, endpoint};
 
@@ -173,6 +174,23 @@ fn connections() -> Vec<Scenario> {
             start: patient,
             play: |gateway| one(gateway, &[Reply::Reset], 2),
             expected: TWICE,
+        },
+        Scenario {
+            name: "an answer that is no HTTP, and a 101 as the last word, are resets",
+            start: || billing(json!({"retry": {"delays": ["0s", "1s", "1s"]}})),
+            play: |gateway| {
+                begun(gateway)?;
+                gateway.script("billing", &[Reply::NoHttp, Reply::Status(101)])?;
+                let id = post(gateway)?.id();
+                wait_for(gateway, "billing", 3)?;
+                let outcomes = until(gateway, "three attempts are told of", |gateway| {
+                    let event = operate(gateway, "GET", &format!("events/{id}"), &Value::Null)?.json;
+                    let outcome = |number| event.pointer(&format!("/deliveries/0/attempts/{number}/outcome"));
+                    Ok(outcome(2).map(|_| (0..3).filter_map(outcome).map(plain).collect::<Vec<_>>().join(", ")))
+                })?;
+                Ok(vec![outcomes])
+            },
+            expected: &["reset, reset, 2xx"],
         },
         Scenario {
             name: "an attempt that times out is made again the delay after it ended",
