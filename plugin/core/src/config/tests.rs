@@ -16,6 +16,7 @@ mod good;
 mod inbound;
 mod payload_guard;
 mod refused;
+mod retry;
 mod rollout;
 
 /// The environment variables of every test here.

@@ -207,26 +207,6 @@ fn nothing_printed_of_a_configuration_holds_a_secret() {
     assert!(!printed.contains("hunter"));
 }
 
-/// A preset is its schedule, beside it stand only statuses, and `max_age` follows the schedule, as it does from delays.
-#[test]
-fn retry_preset_gives_schedule_jitter_and_max_age() {
-    let read = |retry: Value| {
-        let mut tree = minimal();
-        tree["endpoints"][0]["retry"] = retry;
-        good(&tree).endpoints.remove(0)
-    };
-    let standard = read(json!({"preset": "standard", "statuses": ["5xx"]}));
-    assert_eq!((standard.retry.delays.len(), standard.retry.jitter), (8, 0.2));
-    assert_eq!(standard.retry.statuses, StatusSet::default().with(500..=599));
-    assert_eq!(standard.max_age, Duration::from_millis(170_557_500));
-    let patient = read(json!({"preset": "patient"}));
-    assert_eq!((patient.retry.delays.len(), patient.max_age.as_secs()), (10, 386_557));
-    assert_eq!(read(json!({"preset": "quick"})).retry, read(json!({})).retry);
-    assert_eq!(read(json!({"delays": ["23h", "1h"]})).max_age, Duration::from_secs(36 * 3600));
-    let longest = read(json!({"delays": vec!["24h"; 20]}));
-    assert_eq!(longest.max_age, Duration::from_secs(30 * 24 * 3600), "no more than max_age may be");
-}
-
 /// A fraction may be text, since Envoy hands on the fractions of a YAML file as text.
 #[test]
 fn fraction_may_be_given_as_text() {
