@@ -313,6 +313,6 @@ Examples:
   gatepost evidence --out review --records billing.json --secret-env BILLING_WEBHOOK_SECRET
   gatepost evidence --for 1h --out scan --assert=personal-data --logs /var/log/envoy.log
 
-The bundle holds no secret and no payload. Envoy's log must have the default format; its times are taken for UTC.
+The bundle holds no secret and no payload. A record that does not verify counts for nothing. Envoy's log must have the default format; its times are taken for UTC.
 Exit code: 0 the bundle is written, 1 a gateway did not answer or (--assert) an objective is missed or, if it was named, has
-no data; 2 wrong usage.";
+no data; 2 wrong usage, or a file or secret that cannot be read.";

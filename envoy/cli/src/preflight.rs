@@ -89,7 +89,7 @@ best 401 or 400: signed 10 minutes ago or ahead, with another body or timestamp 
 secret, without a signature or a timestamp. The same request twice must be acknowledged twice; that it is processed
 once only the receiver's own log shows, by the id in the table. A 3xx is a failure: the gateway follows none.
 What is no forgery in a scheme is not tried, and the table says so: github signs no time.
-Exit code 0: nothing failed (a warning is none); 1: something did.
+Exit code 0: nothing failed (a warning is none); 1: something did; 2: wrong usage, or a file or secret that cannot be read.
 
 Examples:
   gatepost preflight --url https://api.example.com/webhooks --secret-env BILLING_WEBHOOK_SECRET

@@ -299,5 +299,6 @@ An inbound rule, tried as its sender would; the same message twice is a replay, 
   gatepost send --url http://127.0.0.1:10000/webhooks/partner --scheme standard --secret-env PARTNER_SECRET \\
     --id 0b7e2f3c-5d1a-4c8e-9f60-3a2b1c0d9e8f --timestamp $(date +%s)000 --count 2
 
-Exit codes: 0 when each was answered 2xx, 1 when not or nothing answered, 2 usage.
+Exit codes: 0 when each was answered 2xx, 1 when not or nothing answered, 2 usage, or a file or secret
+that cannot be read.
 A password in --user is in the process list and the shell's history: --token-env is not.";

@@ -65,7 +65,7 @@ pub struct Options {
 const HELP: &str = "\
 The scenarios: an event is delivered, signed; a receiver that answers 503 is tried again after 2 s and 4 s, then
 the event is a dead letter; one that answers 400 is not tried again; one that keeps failing is left alone until
-one probe has succeeded. They take about 15 s. Exit code 0: all passed; 1: not.
+one probe has succeeded. They take about 15 s. Exit code 0: all passed; 1: not; 2: wrong usage.
 
 A gateway that runs needs an endpoint and a route for it, in the filter's config:
 
