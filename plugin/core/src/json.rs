@@ -1,5 +1,8 @@
 //! Request bodies as JSON (RFC 8259), by serde_json: checked, and read by JSON pointer (RFC 6901).
 //!
+//! One byte order mark in front of a body is passed over by every reader here, as RFC 8259, section 8.1, allows: the
+//! mark is no part of the JSON, and a body that is sent on as it came still has the mark.
+//!
 //! # Bounds
 //! To check a body of n bytes, and to read it by one pointer, takes two passes over n bytes, whatever the body:
 //! serde_json parses the body once and keeps only the value that the pointer names, and `too_deep` looks at the
@@ -34,7 +37,7 @@ pub enum BodyFault {
     },
     /// The body's arrays and objects are nested deeper than [`DEPTH_MAX`].
     TooDeep {
-        /// The byte, counted from 0, that opens the first array or object that is too deep.
+        /// The byte, counted from 0 behind the byte order mark, that opens the first array or object that is too deep.
         at: usize,
     },
     /// The body is not JSON.
@@ -55,7 +58,10 @@ impl fmt::Display for BodyFault {
     }
 }
 
-/// Checks that the body is one JSON value; returns the body as text.
+/// The byte order mark, in UTF-8.
+const MARK: &str = "\u{feff}";
+
+/// Checks that the body is one JSON value; returns the body as text, without its byte order mark.
 pub fn check(body: &[u8]) -> Result<&str, BodyFault> {
     let text = text(body)?;
     parse(text, PhantomData::<IgnoredAny>)?;
@@ -155,11 +161,11 @@ pub fn id_at(body: &[u8], key: &str, (kind_key, kind): (&str, &str)) -> Option<V
     if read(kind_key)? == kind { read(key).map(String::into_bytes) } else { None }
 }
 
+/// The body as text, without its byte order mark.
 fn text(body: &[u8]) -> Result<&str, BodyFault> {
-    if body.is_empty() {
-        return Err(BodyFault::Empty);
-    }
-    std::str::from_utf8(body).map_err(|error| BodyFault::NotUtf8 { at: error.valid_up_to() })
+    let text = std::str::from_utf8(body).map_err(|error| BodyFault::NotUtf8 { at: error.valid_up_to() })?;
+    let text = text.strip_prefix(MARK).unwrap_or(text);
+    if text.is_empty() { Err(BodyFault::Empty) } else { Ok(text) }
 }
 
 pub(crate) fn not_json(error: serde_json::Error) -> BodyFault {

@@ -16,10 +16,7 @@ fuzz_target!(|bytes: &[u8]| {
     let Ok(config) = config::parse(config.as_bytes(), &|_| None) else { panic!("the config is good") };
     let Some(rules) = &config.payload_guard else { panic!("the config has the section") };
     let Ok(inspected) = inspect(rules, payload, false) else {
-        assert!(matches!(
-            json::check(payload.strip_prefix(b"\xef\xbb\xbf").unwrap_or(payload)),
-            Err(json::BodyFault::TooDeep { .. })
-        ));
+        assert!(matches!(json::check(payload), Err(json::BodyFault::TooDeep { .. })));
         return;
     };
     assert_eq!(inspected.redacted.is_some(), inspected.findings.total() > 0);

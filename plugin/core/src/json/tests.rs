@@ -50,11 +50,12 @@ fn the_last_of_repeated_keys_counts() {
 
 #[test]
 fn a_body_that_is_not_json_is_refused_even_behind_the_value() {
-    for body in [r#"{"a":1"#, r#"{"a":1} x"#, r#"{"a":1,"b":tru}"#, "\u{feff}{}", "{'a':1}"] {
+    for body in [r#"{"a":1"#, r#"{"a":1} x"#, r#"{"a":1,"b":tru}"#, "\u{feff}\u{feff}{}", " \u{feff}{}", "{'a':1}"] {
         assert!(matches!(read("/a", body), Err(BodyFault::NotJson { .. })), "{body}");
         assert!(matches!(check(body.as_bytes()), Err(BodyFault::NotJson { .. })), "{body}");
     }
     assert_eq!(check(b""), Err(BodyFault::Empty));
+    assert_eq!(check(b"\xef\xbb\xbf"), Err(BodyFault::Empty));
     assert_eq!(check(b"{\"a\":\"\xff\"}"), Err(BodyFault::NotUtf8 { at: 6 }));
 }
 
@@ -102,6 +103,15 @@ fn documents() -> impl Strategy<Value = Value> {
             prop::collection::btree_map("[ab/~]{1,2}", inner, 0..4).prop_map(|map| json!(map)),
         ]
     })
+}
+
+/// One byte order mark in front is passed over by every reader.
+#[test]
+fn byte_order_mark_is_passed_over() {
+    let body = "\u{feff} {\"type\": \"a\", \"id\": \"m-1\"}";
+    assert_eq!(check(body.as_bytes()), Ok(&body[3..]));
+    assert_eq!(read("/id", body), text("m-1"));
+    assert_eq!(id_at(body.as_bytes(), "id", ("type", "a")).as_deref(), Some(&b"m-1"[..]));
 }
 
 proptest! {

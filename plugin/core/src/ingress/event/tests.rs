@@ -51,6 +51,16 @@ fn an_envelope_holds_the_bodys_own_bytes() {
     assert_eq!(event.content_type.as_deref(), Some(&b"application/json"[..]));
 }
 
+/// A byte order mark stays in a raw payload, and has no place in the middle of an envelope.
+#[test]
+fn byte_order_mark_is_sent_as_it_came() {
+    let body = "\u{feff}{\"at\": 7}".as_bytes();
+    let event = make(json!({"event": "e.{body:/at}"}), "", &[], body).unwrap();
+    assert_eq!((event.event_type.as_str(), event.payload.as_slice()), ("e.7", body));
+    let envelope = r#"{"event":"paid","data":{"at": 7},"metadata":{"at":"7","tenant":null}}"#;
+    assert_eq!(envelope_of(body).unwrap().payload, envelope.as_bytes());
+}
+
 #[test]
 fn a_body_that_is_not_json_is_refused_where_json_is_needed() {
     for (body, expected) in [

@@ -28,8 +28,7 @@ pub fn inspect(rules: &GuardRules, payload: &[u8], is_envelope: bool) -> Result<
     if is_envelope {
         return walk.envelope().map_err(json::not_json);
     }
-    // A byte order mark is no JSON, and yet many parsers take it.
-    match json::check(payload.strip_prefix(b"\xef\xbb\xbf").unwrap_or(payload)) {
+    match json::check(payload) {
         Ok(json) => walk.document(json).map_err(json::not_json),
         Err(fault @ BodyFault::TooDeep { .. }) => Err(fault),
         Err(_) => Ok(inspect_text(rules, payload)),
