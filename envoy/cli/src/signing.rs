@@ -97,7 +97,8 @@ pub fn attempt<'a>(
     content_type: Option<&'a [u8]>,
     body: &'a [u8],
 ) -> Attempt<'a> {
-    Attempt { id, number: 1, at, event_type, content_type, traceparent: None, tracestate: None, body }
+    let (content_encoding, traceparent, tracestate) = (None, None, None);
+    Attempt { id, number: 1, at, event_type, content_type, content_encoding, traceparent, tracestate, body }
 }
 
 /// The headers with which an endpoint is sent an attempt, but for those that say where it goes.

@@ -69,6 +69,7 @@ fn signing(c: &mut Criterion) {
             at: WallTime::from_millis(1_700_000_000_000),
             event_type: "t0.payment_made",
             content_type: Some(b"application/json"),
+            content_encoding: None,
             traceparent: None,
             tracestate: None,
             body: &body,

@@ -78,6 +78,7 @@ impl Config {
             routes: &self.routes,
             rollout_key: self.rollout.key.as_ref(),
             body_max: self.limits.body,
+            is_guarded: self.payload_guard.is_some(),
         }
     }
 

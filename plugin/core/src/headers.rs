@@ -98,8 +98,9 @@ pub fn belongs_to_the_gateway(name: &str) -> bool {
 
 /// Headers that belong to the connection (RFC 9110, section 7.6.1) or to the request itself, and those that every
 /// delivery carries.
-const OF_THE_GATEWAY: [&str; 14] = [
+const OF_THE_GATEWAY: [&str; 15] = [
     "connection",
+    "content-encoding",
     "content-length",
     "content-type",
     "host",

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use gatepost_core::ingress::payload::detect::{DataKinds, find};
+use gatepost_core::ingress::payload::detect::{DataKinds, places};
 use gatepost_core::ingress::payload::{DataKind, REDACTED};
 use serde::Serialize;
 
@@ -44,13 +44,11 @@ impl Scan {
     pub fn look(&mut self, file: &str, line: u64, text: &str, is_of_filter: bool) {
         self.lines += 1;
         let wanted = if is_of_filter { all() } else { all().without(DataKind::Ipv4).without(DataKind::Ipv6) };
-        let mut from = 0;
-        while let Some((kind, place)) = find(text.as_bytes(), from, wanted) {
+        for (kind, _) in places(text.as_bytes(), wanted) {
             self.total += 1;
             if self.findings.len() < FINDINGS_MAX {
                 self.findings.push(Sighting { file: file.to_owned(), line, kind: kind.label() });
             }
-            from = place.end;
         }
     }
 }
@@ -58,7 +56,7 @@ impl Scan {
 /// Text without what would be found in it: what a log should not hold must not stand in the bundle either.
 pub(super) fn redacted(text: &str) -> String {
     let (mut out, mut from) = (Vec::new(), 0);
-    while let Some((_, place)) = find(text.as_bytes(), from, all()) {
+    for (_, place) in places(text.as_bytes(), all()) {
         out.extend_from_slice(text.as_bytes().get(from..place.start).unwrap_or_default());
         out.extend_from_slice(REDACTED.as_bytes());
         from = place.end;
@@ -77,7 +75,9 @@ fn all() -> DataKinds {
 impl PersonalData {
     /// What the objective is to be told: the figure, the verdict, and where it comes from.
     pub fn verdict(&self) -> (String, Attainment, String) {
-        let counted: u64 = self.counted.iter().flat_map(BTreeMap::values).sum();
+        // A body that cannot be read was refused: nobody knows of personal data in it.
+        let kinds = self.counted.iter().flatten().filter(|(kind, _)| *kind != DataKind::Unreadable.label());
+        let counted: u64 = kinds.map(|(_, count)| count).sum();
         let mut sources = Vec::new();
         // Without a guard the metric stands at 0 whatever is sent.
         let has_counted = self.counted.is_some() && (self.guard == Some(true) || counted > 0);

@@ -3,7 +3,7 @@
 use super::reader::{Node, Object};
 use super::values::choice;
 use crate::ingress::payload::detect::DataKinds;
-use crate::ingress::payload::{ALLOWED_BYTES_MAX, DataKind, DeniedKeys, GuardAction, GuardRules, KeyPattern};
+use crate::ingress::payload::{ALLOWED_BYTES_MAX, DataKind, DeniedKeys, GuardAction, GuardRules, KeyPattern, NonJson};
 
 /// The largest number of patterns in `allow`: each key of a payload is compared with each pattern.
 const ALLOW_MAX: usize = 64;
@@ -15,14 +15,59 @@ const DETECTORS: &str = "a list of email, ipv4, ipv6, phone, card";
 
 /// The default of `allow`: the keys of a notification.
 const ALLOW: [&str; 5] = ["event", "title", "body", "url", "*_id"];
-/// The default of `deny_keys`: the usual names of personal data, and of what opens an account.
-const DENY_KEYS: [&str; 10] =
-    ["email", "username", "ip_address", "phone", "address", "password", "credit_card", "ssn", "session", "token"];
+/// The default of `deny_keys`: the usual names of personal data, and of what opens an account. Names made of several
+/// words stand whole, since a part of a key denies nothing: `token` leaves a `cart_token` alone.
+const DENY_KEYS: [&str; 44] = [
+    "email",
+    "email_address",
+    "username",
+    "first_name",
+    "middle_name",
+    "last_name",
+    "given_name",
+    "family_name",
+    "maiden_name",
+    "surname",
+    "ip_address",
+    "phone",
+    "phone_number",
+    "mobile_number",
+    "mobile_phone",
+    "national_number",
+    "wa_id",
+    "address",
+    "street_address",
+    "birth_date",
+    "birthday",
+    "date_of_birth",
+    "dob",
+    "iban",
+    "credit_card",
+    "credit_card_number",
+    "card_number",
+    "cvc",
+    "cvv",
+    "ssn",
+    "social_security_number",
+    "national_id",
+    "passport_number",
+    "tax_id",
+    "password",
+    "passwd",
+    "session",
+    "token",
+    "access_token",
+    "refresh_token",
+    "id_token",
+    "auth_token",
+    "client_secret",
+    "private_key",
+];
 const DETECT: [&str; 5] = ["email", "ipv4", "ipv6", "phone", "card"];
 
 /// Reads the section.
 pub(super) fn payload_guard(node: &Node<'_>) -> Option<GuardRules> {
-    let object = node.object(&["ids_only", "allow", "deny_keys", "detect", "action"], &[])?;
+    let object = node.object(&["ids_only", "allow", "deny_keys", "detect", "action", "non_json"], &[])?;
     let ids_only = object.boolean("ids_only", false);
     let mut allow = Vec::new();
     let mut deny_keys = DeniedKeys::default();
@@ -40,8 +85,11 @@ pub(super) fn payload_guard(node: &Node<'_>) -> Option<GuardRules> {
     // The default is the strictest action: what is refused can be sent again, what was sent cannot be taken back.
     let actions = [("reject", GuardAction::Reject), ("redact", GuardAction::Redact), ("report", GuardAction::Report)];
     let action = object.or("action", GuardAction::Reject, |node| choice(node, &actions, &[]));
+    // Text has no keys to look at: whoever sends some has to say so.
+    let readings = [("reject", NonJson::Reject), ("text", NonJson::Text)];
+    let non_json = object.or("non_json", NonJson::Reject, |node| choice(node, &readings, &[]));
     (has_allow && has_keys && has_kinds).then_some(())?;
-    let rules = GuardRules { ids_only: ids_only?, allow, deny_keys, detect, action: action? };
+    let rules = GuardRules { ids_only: ids_only?, allow, deny_keys, detect, action: action?, non_json: non_json? };
     if rules.detect == DataKinds::NONE && rules.deny_keys.is_empty() && !rules.ids_only {
         return node.problem("looks for nothing", "deny_keys, detect or ids_only, or no payload_guard");
     }

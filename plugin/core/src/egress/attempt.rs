@@ -54,6 +54,7 @@ fn signed_headers<'a>(
     headers.extend(pseudo_headers(url));
     let carried = [
         ("content-type", attempt.content_type),
+        ("content-encoding", attempt.content_encoding),
         ("user-agent", Some(user_agent.as_bytes())),
         ("traceparent", attempt.traceparent),
         ("tracestate", attempt.tracestate),

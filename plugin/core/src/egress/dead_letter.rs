@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::ledger::record::{EventMeta, split_payload, with_payload};
+use crate::ledger::record::{EventMeta, decode_coded, encode_coded, split_payload, with_payload};
 use crate::outcome::Reason;
 use crate::store::keys::{Keys, Stored};
 use crate::store::{FREED, Record, SharedStore, StoreError, Write, is_freed, read, update};
@@ -50,6 +50,16 @@ impl Stored for Letter {
 
 impl Record for Letter {
     const VERSION: u8 = 1;
+
+    fn encode(&self) -> Result<Vec<u8>, StoreError> {
+        encode_coded(self, self.meta.content_encoding.as_deref())
+    }
+
+    fn decode(bytes: &[u8]) -> Result<(Self, &[u8]), StoreError> {
+        let (mut letter, coding, rest) = decode_coded::<Self>(bytes)?;
+        letter.meta.content_encoding = coding;
+        Ok((letter, rest))
+    }
 }
 
 /// The limits of the ring: a letter beyond them takes the place of the oldest ones.
@@ -306,6 +316,7 @@ mod tests {
                 content_type: None,
                 traceparent: None,
                 tracestate: None,
+                content_encoding: None,
             },
             endpoint: "billing".into(),
             reason: Reason::Failed,
@@ -425,6 +436,9 @@ mod tests {
             assert_recorded(&format!("letter {}", reason.label()), &Letter { reason, ..letter(7) });
         }
         assert_recorded("letter unanswered", &Letter { response_status: None, attempts: 1000, ..letter(0) });
+        let mut coded = letter(7);
+        coded.meta.content_encoding = Some(b"gzip".to_vec());
+        assert_recorded("letter coded", &coded);
     }
 
     /// The index of the previous release is read, and that of this one is written as it was recorded.

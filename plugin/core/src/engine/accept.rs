@@ -144,7 +144,7 @@ impl Engine {
         wanted: &[EndpointId],
         ack: Ack,
     ) -> Result<Draft, Reply> {
-        let Offer { stream, event, key, rollout_key, route } = offer;
+        let Offer { stream, event, key, rollout_key, route, .. } = offer;
         let selected = self.select(world, wanted, rollout_key.as_ref().map_or(&id.0, |key| key.as_bytes()));
         if selected.is_empty() {
             return Err(nothing_sent(id, &event, EventStatus::NotSampled, EventResult::NotSampled));
@@ -152,10 +152,10 @@ impl Engine {
         let home = self.own(world).map_err(|_| refuse(&STORE_REFUSAL))?;
         let deliveries = self.draft_deliveries(world, &selected, ack, event.payload.len() as u64);
         let deliveries = deliveries.map_err(|refusal| refuse(&refusal))?;
-        let Event { event_type, payload, content_type, traceparent, tracestate } = event;
+        let Event { event_type, payload, content_type, content_encoding, traceparent, tracestate } = event;
         let mut pending = Pending::new(id, event_type.clone(), Some(route), world.now, deliveries);
         pending.bytes = payload.len() as u64;
-        let meta = EventMeta { id, event_type, content_type, traceparent, tracestate };
+        let meta = EventMeta { id, event_type, content_type, traceparent, tracestate, content_encoding };
         Ok(Draft { home, meta, payload, pending, stream, ack, key })
     }
 

@@ -84,6 +84,7 @@ impl Call {
             at: self.at,
             event_type: &self.meta.event_type,
             content_type: self.meta.content_type.as_deref(),
+            content_encoding: self.meta.content_encoding.as_deref(),
             traceparent: self.meta.traceparent.as_deref(),
             tracestate: self.meta.tracestate.as_deref(),
             body: &self.body,

@@ -8,6 +8,7 @@ use crate::admin::token::Bearer;
 use crate::answer::Answer;
 use crate::headers::Headers;
 use crate::inbound::Ticket;
+use crate::ingress::event::EventResult;
 use crate::ingress::request::{End, Request, RequestResult, Step, Work, below};
 use crate::store::World;
 use crate::telemetry::notice::Notice;
@@ -21,6 +22,11 @@ impl Engine {
                 let reply = self.handle_event(world, *offer);
                 self.output.note(Notice::Request(RequestResult::Event(route, reply.result)));
                 request.handle_reply(reply.answer)
+            }
+            Work::RefuseEvent(route, why) => {
+                let answer = self.refuse_unreadable(route, &why);
+                self.output.note(Notice::Request(RequestResult::Event(route, EventResult::Invalid)));
+                request.handle_reply(Ok(answer))
             }
             Work::Verify { rule, headers, body } => {
                 let config = Rc::clone(&self.config);

@@ -77,10 +77,12 @@ impl Process {
             event_type: event_type.into(),
             payload: payload.into(),
             content_type: None,
+            content_encoding: None,
             traceparent: None,
             tracestate: None,
         };
-        let offer = Offer { stream, route: crate::ids::RouteId(0), event, key: None, rollout_key: None };
+        let offer =
+            Offer { stream, route: crate::ids::RouteId(0), event, fillings: Vec::new(), key: None, rollout_key: None };
         self.run(worker, |engine, world| engine.handle_event(world, offer))
     }
 

@@ -11,6 +11,8 @@ use crate::ingress::route::{MetadataValue, Payload, Route};
 use crate::ingress::template::{Absent, Source};
 use crate::json::{self, BodyFault, quoted};
 
+mod trace;
+
 /// The largest size of a header that is taken over from the producer, in bytes: the header is kept with the event. Far
 /// above any media type, and twice what W3C Trace Context asks to carry of a `tracestate`.
 pub const CARRIED_HEADER_MAX: usize = 1024;
@@ -24,6 +26,8 @@ pub struct Event {
     pub payload: Vec<u8>,
     /// The `content-type` of every attempt.
     pub content_type: Option<Vec<u8>>,
+    /// The `content-encoding` of every attempt: the payload is coded as the producer coded it.
+    pub content_encoding: Option<Vec<u8>>,
     /// The producer's `traceparent` (W3C Trace Context).
     pub traceparent: Option<Vec<u8>>,
     /// The producer's `tracestate`; only ever with a `traceparent`.
@@ -39,18 +43,35 @@ pub struct Offer {
     pub route: RouteId,
     /// The event.
     pub event: Event,
+    /// What the path and the headers filled in, for the payload guard; empty if there is none.
+    pub fillings: Vec<Filling>,
     /// The idempotency key of the request, if it has one.
     pub key: Option<IdempotencyKey>,
     /// The rollout key, which decides whether the event is in a rollout; `None`: the event's id decides.
     pub rollout_key: Option<String>,
 }
 
-/// Why a request on an event route is no event: the producer is answered 400. Printed, a rejection is one sentence that
-/// quotes nothing the producer sent.
+/// A text of the request, besides its body, that templates of the route may fill in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Filling {
+    /// The name of the header; `None`: a capture of the path.
+    pub header: Option<String>,
+    /// The text.
+    pub text: Vec<u8>,
+    /// The event type is made of it.
+    pub is_in_event_type: bool,
+}
+
+/// Why a request on an event route is no event: the producer is answered 400, or 415 for a content coding. Printed, a
+/// rejection is one sentence that quotes nothing the producer sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rejection {
     /// The route needs JSON, and the body is not JSON or is nested too deep.
     Body(BodyFault),
+    /// The route needs JSON, and the body has a content coding.
+    Coded,
+    /// The `content-encoding` cannot be passed on: the receiver would get coded bytes that nothing tells of.
+    BadCoding,
     /// The part of the request that gives the event type is absent.
     NoEventType(Absent),
     /// The event type has no characters.
@@ -67,6 +88,15 @@ impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Body(fault) => fault.fmt(f),
+            Self::Coded => f.write_str(
+                "the body has a content coding, and this route reads it as JSON: send it without content-encoding",
+            ),
+            Self::BadCoding => {
+                write!(
+                    f,
+                    "the content-encoding cannot be passed on: expected text of at most {CARRIED_HEADER_MAX} bytes"
+                )
+            }
             Self::NoEventType(absent) => write!(f, "there is no event type: {absent}"),
             Self::EmptyEventType => f.write_str("the event type is empty"),
             Self::LongEventType(bytes) => {
@@ -82,6 +112,11 @@ impl fmt::Display for Rejection {
 
 /// Turns a request of this route into an event; `captures` is what the route's path captured.
 pub fn event(route: &Route, captures: &[String], headers: &Headers, body: Vec<u8>) -> Result<Event, Rejection> {
+    let content_encoding = coding(headers)?;
+    let is_envelope = matches!(route.payload, Payload::Envelope { .. });
+    if content_encoding.is_some() && (is_envelope || route.event.reads_body()) {
+        return Err(Rejection::Coded);
+    }
     let source = Source { captures, headers, body: &body };
     let event_type = event_type(route, &source)?;
     let (payload, content_type) = match &route.payload {
@@ -91,9 +126,48 @@ pub fn event(route: &Route, captures: &[String], headers: &Headers, body: Vec<u8
             (Some(envelope), Some(b"application/json".to_vec()))
         }
     };
-    let traceparent = carried(headers, "traceparent");
+    let traceparent = carried(headers, "traceparent").filter(|value| trace::is_parent(value));
     let tracestate = traceparent.as_ref().and_then(|_| joined(headers, "tracestate"));
-    Ok(Event { event_type, payload: payload.unwrap_or(body), content_type, traceparent, tracestate })
+    let tracestate = tracestate.filter(|value| trace::is_state(value));
+    let payload = payload.unwrap_or(body);
+    Ok(Event { event_type, payload, content_type, content_encoding, traceparent, tracestate })
+}
+
+/// The content coding of a body, as its header has it; `identity` is none.
+fn coding(headers: &Headers) -> Result<Option<Vec<u8>>, Rejection> {
+    let Some(value) = headers.get("content-encoding") else { return Ok(None) };
+    let mut codings = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+    if codings.all(|coding| coding.is_empty() || coding.eq_ignore_ascii_case(b"identity")) {
+        return Ok(None);
+    }
+    if may_be_carried(&value) { Ok(Some(value.into_owned())) } else { Err(Rejection::BadCoding) }
+}
+
+/// What the path and the headers may fill into the event type or the metadata of a route: all captures, and the headers
+/// that its templates name.
+pub fn fillings(route: &Route, captures: &[String], headers: &Headers) -> Vec<Filling> {
+    let mut fillings: Vec<Filling> = Vec::new();
+    for (number, capture) in captures.iter().enumerate() {
+        let is_in_event_type = route.event.captures().any(|used| used == number);
+        fillings.push(Filling { header: None, text: capture.as_bytes().to_vec(), is_in_event_type });
+    }
+    let metadata = match &route.payload {
+        Payload::Envelope { metadata } => metadata.as_slice(),
+        Payload::Raw => &[],
+    };
+    let templates = metadata.iter().filter_map(|(_, value)| match value {
+        MetadataValue::Template(template) => Some((template, false)),
+        MetadataValue::Literal(_) => None,
+    });
+    for (template, is_in_event_type) in std::iter::once((&route.event, true)).chain(templates) {
+        for name in template.headers() {
+            let is_new = !fillings.iter().any(|filling| filling.header.as_deref() == Some(name));
+            if let Some(value) = headers.get(name).filter(|_| is_new) {
+                fillings.push(Filling { header: Some(name.to_owned()), text: value.into_owned(), is_in_event_type });
+            }
+        }
+    }
+    fillings
 }
 
 fn event_type(route: &Route, source: &Source<'_>) -> Result<String, Rejection> {
@@ -165,7 +239,7 @@ pub enum EventResult {
     NotSampled,
     /// The answer of an idempotency key was given again.
     Replayed,
-    /// 400, 409, 413 or 422: the request cannot be taken. A 405 belongs to no route, and is not counted.
+    /// 400, 409, 413, 415 or 422: the request cannot be taken. A 405 belongs to no route, and is not counted.
     Invalid,
     /// 503: the request may be tried again.
     Unavailable,

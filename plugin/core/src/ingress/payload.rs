@@ -1,28 +1,39 @@
 //! The payload guard: personal data is found before an event is kept or sent.
 //!
-//! Three rules look at a payload. A key of `deny_keys` may not stand in the payload, at any depth, whatever its value.
-//! A string may hold nothing that a detector finds ([`detect`]), and neither may a key. With `ids_only` a string may
-//! stand only under a key of `allow`, which exempts the string from neither of the other rules. Numbers, booleans and
-//! null are never looked at but for their key: ids and amounts are numbers, and any long one could be somebody's card.
+//! Three rules look at a payload. A key of `deny_keys` may not stand in the payload, at any depth, with a value that
+//! tells anything. A string may hold nothing that a detector finds ([`detect`]), and neither may a key. With `ids_only` a
+//! string may stand only under a key of `allow`, which exempts the string from neither of the other rules. Numbers,
+//! booleans and null are never looked at but for their key: ids and amounts are numbers, and any long one could be
+//! somebody's card.
 //!
-//! A payload that is not JSON is text: one string under no key. A string that holds JSON is a string.
+//! A form is looked at like an object of strings. Text is one string under no key. A string that holds JSON is looked
+//! into. What cannot be read at all is refused ([`Unreadable`]).
 //!
 //! # Bounds
 //! The work is linear in a payload of n bytes, however it is nested: two passes over n bytes see that it is JSON and
 //! not too deep, one finds the parts of an envelope, one walks through all values, one unescapes keys and strings, and
-//! in one the detectors look at them. The walk recurses once a level, at most [`DEPTH_MAX`](crate::json::DEPTH_MAX)
-//! times. It keeps the keys on the way to the current value; of these, no more than n bytes are unescaped copies. Of
-//! the findings, [`FINDINGS_MAX`] pointers of [`POINTER_BYTES_MAX`] bytes are kept, 8 KiB, and the rest is counted.
-//! Redaction makes a payload at most 3.25 times as long (`"a",` becomes `"[redacted]",`).
-
-use crate::index::Index;
+//! the detectors look at them, in up to four views of a string (its percent-encoding undone once and twice, and both
+//! with a blank for each `+`). The value of a denied key is read up to three times more. JSON within strings adds the same
+//! again for each of two levels, over no more than n bytes each. The walk recurses once a level, at most
+//! [`DEPTH_MAX`](crate::json::DEPTH_MAX) times, and as often again in the JSON of a string, and of a string in it. It
+//! keeps the keys on the way to the current value; of these, no more than n bytes are unescaped copies. A view of a string
+//! is a copy, with a place of 4 bytes for each byte of it where the string is text to redact. Of the findings,
+//! [`FINDINGS_MAX`] pointers of [`POINTER_BYTES_MAX`] bytes are kept, 8 KiB, and the rest is counted. Redaction makes a
+//! payload at most 3.25 times as long (`"a",` becomes `"[redacted]",`), and a form at most 12 times (`a&` becomes
+//! `[redacted]&`, with a number behind it from the second on).
 
 pub mod detect;
+mod form;
+mod keys;
+mod nothing;
+mod read;
 mod scan;
 mod text;
 
 pub use detect::DataKind;
 use detect::DataKinds;
+pub use keys::{DeniedKeys, KeyPattern};
+pub use read::Unreadable;
 pub use scan::inspect;
 
 /// The largest number of findings of an event that are told; all are counted.
@@ -51,6 +62,8 @@ pub struct GuardRules {
     pub detect: DataKinds,
     /// What follows when something was found.
     pub action: GuardAction,
+    /// What is done with a payload that is neither JSON nor a form.
+    pub non_json: NonJson,
 }
 
 impl GuardRules {
@@ -58,6 +71,28 @@ impl GuardRules {
     fn allows(&self, key: &[u8]) -> bool {
         key.len() <= ALLOWED_BYTES_MAX && self.allow.iter().any(|pattern| pattern.matches(key))
     }
+}
+
+/// What is done with a payload that is neither JSON nor a form, and does not say that it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NonJson {
+    /// It is refused: nobody knows what is in it.
+    Reject,
+    /// It is looked at as text.
+    Text,
+}
+
+/// A payload that is to leave, with the headers that say how it is to be read.
+#[derive(Clone, Copy, Debug)]
+pub struct Outgoing<'a> {
+    /// The payload.
+    pub bytes: &'a [u8],
+    /// Its `content-type`.
+    pub content_type: Option<&'a [u8]>,
+    /// Its `content-encoding`.
+    pub content_encoding: Option<&'a [u8]>,
+    /// The payload is an envelope of the gateway's, with the producer's body under `data` and the metadata beside it.
+    pub is_envelope: bool,
 }
 
 /// What follows when personal data was found.
@@ -82,90 +117,46 @@ impl GuardAction {
     }
 }
 
-/// The keys that may not be in a payload. Upper and lower case, `_` and `-` make no difference: `ip_address` is
-/// `IP-Address` and `ipAddress`.
-#[derive(Debug, Default)]
-pub struct DeniedKeys(Index);
-
-impl DeniedKeys {
-    /// Adds a key. Returns false, and adds nothing, if the key has no byte besides `_` and `-`, or more than
-    /// [`KEY_BYTES_MAX`] of them.
-    pub fn add(&mut self, key: &str) -> bool {
-        let plain = plain(key.as_bytes());
-        let number = self.0.len();
-        plain.is_some_and(|plain| self.0.get_or_insert(&plain, number) <= number)
-    }
-
-    /// Whether no key is denied.
-    pub fn is_empty(&self) -> bool {
-        self.0.len() == 0
-    }
-
-    /// Whether this key is denied.
-    pub fn has(&self, key: &[u8]) -> bool {
-        plain(key).is_some_and(|plain| self.0.get(&plain).is_some())
-    }
+/// A part of an event that leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The producer's body.
+    Body,
+    /// An envelope's metadata.
+    Metadata,
+    /// The event type.
+    EventType,
+    /// A capture of the path; the pointer is its number, counted from 0.
+    Path,
+    /// A header that fills a template; the pointer is its name.
+    Header,
+    /// The `content-type` that is passed on.
+    ContentType,
+    /// The `tracestate` that is passed on.
+    TraceState,
 }
 
-/// The form in which keys are compared: lower case, without `_` and `-`. `None`: nothing is left, or more than
-/// [`KEY_BYTES_MAX`] bytes.
-fn plain(key: &[u8]) -> Option<Vec<u8>> {
-    let mut plain = Vec::new();
-    for byte in key.iter().filter(|byte| !b"_-".contains(byte)) {
-        if plain.len() == KEY_BYTES_MAX {
-            return None;
+impl Part {
+    /// The word for the part in an answer and in the log; the body has none.
+    pub fn label(self) -> Option<&'static str> {
+        match self {
+            Self::Body => None,
+            Self::Metadata => Some("metadata"),
+            Self::EventType => Some("event_type"),
+            Self::Path => Some("path"),
+            Self::Header => Some("header"),
+            Self::ContentType => Some("content-type"),
+            Self::TraceState => Some("tracestate"),
         }
-        plain.push(byte.to_ascii_lowercase());
     }
-    (!plain.is_empty()).then_some(plain)
-}
-
-/// A pattern over whole keys: `*` stands for any run of characters, which may be empty. Case counts.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KeyPattern(pub String);
-
-impl KeyPattern {
-    /// Whether a key matches. This takes at most as many comparisons as pattern times key has bytes: the config bounds
-    /// the pattern.
-    pub fn matches(&self, key: &[u8]) -> bool {
-        let pattern = self.0.as_bytes();
-        let (mut at, mut read) = (0, 0);
-        // Where to go on if the pattern behind the last star does not match: the place of that star, and the end of the
-        // part of the key that it took.
-        let mut star = None;
-        while let Some(byte) = key.get(read) {
-            match (pattern.get(at), star) {
-                (Some(b'*'), _) => {
-                    star = Some((at, read));
-                    at += 1;
-                }
-                (Some(wanted), _) if wanted == byte => (at, read) = (at + 1, read + 1),
-                (_, Some((place, taken))) => {
-                    (at, read) = (place + 1, taken + 1);
-                    star = Some((place, taken + 1));
-                }
-                _ => return false,
-            }
-        }
-        pattern.iter().skip(at).all(|byte| *byte == b'*')
-    }
-}
-
-/// Whether a key says that its value is a version: then `1.2.3.4` there is a version too, and no IP address.
-fn is_version_key(key: &[u8]) -> bool {
-    let version = b"version";
-    key.len()
-        .checked_sub(version.len())
-        .and_then(|at| key.get(at..))
-        .is_some_and(|end| end.eq_ignore_ascii_case(version))
 }
 
 /// A finding: where it is, and of which kind. A finding holds no value, and of keys none that is itself personal data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// The finding is in an envelope's metadata, and not in the producer's body.
-    pub in_metadata: bool,
-    /// The JSON pointer (RFC 6901) to the finding, from the root of the metadata or of the body.
+    /// The part of the event.
+    pub part: Part,
+    /// The JSON pointer (RFC 6901) to the finding, from the root of the part.
     pub pointer: String,
     /// The kind of data.
     pub kind: DataKind,
@@ -195,9 +186,14 @@ impl Findings {
     pub fn summary(&self, max: usize) -> String {
         let mut summary = String::new();
         for finding in self.list.iter().take(max) {
-            let place = if finding.in_metadata { " in metadata at " } else { " at " };
-            let pointer = if finding.pointer.is_empty() { "the root" } else { &finding.pointer };
-            summary.extend([if summary.is_empty() { "" } else { ", " }, finding.kind.label(), place, pointer]);
+            summary.extend([if summary.is_empty() { "" } else { ", " }, finding.kind.label()]);
+            let part = finding.part.label();
+            summary.extend(part.into_iter().flat_map(|part| [" in ", part]));
+            match (part, finding.pointer.as_str()) {
+                (_, pointer) if !pointer.is_empty() => summary.extend([" at ", pointer]),
+                (None | Some("metadata"), _) => summary.push_str(" at the root"),
+                _ => {}
+            }
         }
         let more = self.total() as usize - self.list.len().min(max);
         if more > 0 {
@@ -206,18 +202,29 @@ impl Findings {
         summary
     }
 
-    fn note(&mut self, kind: DataKind, in_metadata: bool, pointer: &dyn Fn() -> String) {
+    /// Whether nothing was found.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// The kinds that were found.
+    pub fn kinds(&self) -> DataKinds {
+        self.by_kind().fold(DataKinds::NONE, |kinds, (kind, _)| kinds.with(kind))
+    }
+
+    /// Notes a finding.
+    pub fn note(&mut self, kind: DataKind, part: Part, pointer: &dyn Fn() -> String) {
         if let Some(count) = self.counts.get_mut(kind as usize) {
             *count = count.saturating_add(1);
         }
         if self.list.len() < FINDINGS_MAX {
-            self.list.push(Finding { in_metadata, pointer: pointer(), kind });
+            self.list.push(Finding { part, pointer: pointer(), kind });
         }
     }
 }
 
 /// The result of looking through a payload.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Inspected {
     /// The findings.
     pub findings: Findings,

@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 use crate::answer::{Answer, PersonalData, PersonalDatum, Problem, json};
 use crate::ids::EventId;
 use crate::ingress::idempotency::Finished;
-use crate::ingress::payload::Findings;
+use crate::ingress::payload::{DataKind, Findings, Part};
 
 /// The header that carries an event's id.
 pub const ID_HEADER: &str = "x-webhook-id";
@@ -70,7 +70,7 @@ pub struct DeliveryReceipt<'a> {
 impl From<&Findings> for PersonalData {
     fn from(findings: &Findings) -> Self {
         let found = findings.list.iter().map(|finding| PersonalDatum {
-            place: finding.in_metadata.then_some("metadata".into()),
+            place: finding.part.label().map(Into::into),
             pointer: finding.pointer.clone(),
             kind: finding.kind.label().into(),
         });
@@ -109,11 +109,25 @@ impl Answer {
         Self::problem(422, "Unprocessable Content", "this Idempotency-Key was used for another event")
     }
 
-    /// 422: there is personal data in the payload. The answer says where, never what.
-    pub fn personal_data(findings: &Findings) -> Self {
-        let detail = "the event holds personal data; nothing of it was kept or sent";
+    /// 422: there is personal data in the event. The answer says where, never what. `is_redacting`: elsewhere than in its
+    /// type and its path it would have been redacted.
+    pub fn personal_data(findings: &Findings, is_redacting: bool) -> Self {
+        let detail = if is_redacting {
+            "the event holds personal data where it cannot be redacted; nothing of it was kept or sent"
+        } else {
+            "the event holds personal data; nothing of it was kept or sent"
+        };
         let problem = Problem::new(422, "Unprocessable Content", detail);
         Problem { personal_data: Some(findings.into()), ..problem }.into()
+    }
+
+    /// 422: the payload guard cannot read the body; `reason` says why, and quotes nothing of it.
+    pub fn unreadable(reason: &str) -> Self {
+        let detail = format!("the payload guard cannot read the body, and nothing of it was kept or sent: {reason}");
+        let mut findings = Findings::default();
+        findings.note(DataKind::Unreadable, Part::Body, &String::new);
+        let problem = Problem::new(422, "Unprocessable Content", detail);
+        Problem { personal_data: Some((&findings).into()), ..problem }.into()
     }
 }
 

@@ -13,11 +13,13 @@ use crate::answer::{Answer, Problem};
 use crate::headers::Headers;
 use crate::ids::{RouteId, RuleId};
 use crate::inbound::{InboundResult, Path, Rule, Rules, Ticket, Verdict, unavailable};
-use crate::ingress::event::{Event, EventResult, Offer, event};
+use crate::ingress::event::{Event, EventResult, Offer, Rejection, event, fillings};
 use crate::ingress::idempotency::{IdempotencyKey, KEY_LEN_MAX};
+use crate::ingress::payload::Unreadable;
 use crate::ingress::route::{Route, Routes, Selection};
 use crate::ingress::template::{Source, Template};
 use crate::ingress::waiting::{Budgets, HEADERS_KEPT, Reservation};
+use crate::json::BodyFault;
 use crate::ledger::Place;
 pub use collected::COMMAND_MAX;
 use collected::Collected;
@@ -41,6 +43,8 @@ pub struct RequestRules<'a> {
     pub rollout_key: Option<&'a Template>,
     /// The largest body of a message or an event, in bytes.
     pub body_max: usize,
+    /// There is a payload guard, which looks at all that leaves of an event.
+    pub is_guarded: bool,
 }
 
 /// The state machine of a request. See the module.
@@ -387,11 +391,19 @@ impl Request {
         let rollout_key = rules.rollout_key.and_then(|key| key.render(&source).ok());
         match event(route, captures, headers, body) {
             Ok(event) => {
+                let fillings = if rules.is_guarded { fillings(route, captures, headers) } else { Vec::new() };
                 let key = key.map(|key| idempotency_key(route, captures, headers, &key, &event));
                 self.state = RequestState::Working;
-                Step::Work(Work::Take(Box::new(Offer { stream: self.stream, route: id, event, key, rollout_key })))
+                let offer = Offer { stream: self.stream, route: id, event, fillings, key, rollout_key };
+                Step::Work(Work::Take(Box::new(offer)))
             }
-            Err(rejection) => self.reply(Answer::bad_request(&rejection.to_string()), refused),
+            Err(rejection) => match unreadable(&rejection).filter(|_| rules.is_guarded) {
+                Some(why) => {
+                    self.state = RequestState::Working;
+                    Step::Work(Work::RefuseEvent(id, why))
+                }
+                None => self.reply(rejected(&rejection), refused),
+            },
         }
     }
 
@@ -422,6 +434,28 @@ pub fn below<'a>(admin: &str, path: &'a str) -> Option<(&'a str, &'a str)> {
     (rest.is_empty() || rest.starts_with('/')).then_some((rest, query))
 }
 
+/// Why the payload guard cannot read a body that the route cannot read; `None`: the rejection has another reason, or
+/// there is no body.
+fn unreadable(rejection: &Rejection) -> Option<Unreadable> {
+    match rejection {
+        Rejection::Coded | Rejection::BadCoding => Some(Unreadable::Coded),
+        Rejection::Body(BodyFault::Empty) => None,
+        Rejection::Body(fault) => Some(Unreadable::NotJson(fault.clone())),
+        _ => None,
+    }
+}
+
+/// The answer to a request that is no event. 415 names what would be taken (RFC 9110, section 15.5.16).
+fn rejected(rejection: &Rejection) -> Answer {
+    let detail = rejection.to_string();
+    match rejection {
+        Rejection::Coded | Rejection::BadCoding => {
+            Answer::problem(415, "Unsupported Media Type", &detail).with("accept-encoding", "identity")
+        }
+        _ => Answer::bad_request(&detail),
+    }
+}
+
 /// The request's idempotency key in its scope, for all that shapes the event. Trace headers do not: a producer that tries
 /// again does so in a span of its own.
 fn idempotency_key(route: &Route, captures: &[String], headers: &Headers, key: &[u8], event: &Event) -> IdempotencyKey {
@@ -429,6 +463,8 @@ fn idempotency_key(route: &Route, captures: &[String], headers: &Headers, key: &
     let content_type = event.content_type.as_deref().unwrap_or_default();
     let mut parts = vec![event.event_type.as_bytes(), content_type, &event.payload];
     parts.extend(captures.iter().map(String::as_bytes));
+    // The number of captures is the route's: one part more can only be a coding.
+    parts.extend(event.content_encoding.as_deref());
     IdempotencyKey::new(&route.name, scope.as_deref(), key, &parts)
 }
 

@@ -104,6 +104,27 @@ impl Template {
         Ok(text)
     }
 
+    /// Whether the template reads the body.
+    pub fn reads_body(&self) -> bool {
+        self.0.iter().any(|part| matches!(part, TemplatePart::Body(_)))
+    }
+
+    /// The names of the headers that fill the template.
+    pub fn headers(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter_map(|part| match part {
+            TemplatePart::Header(name) => Some(name.as_str()),
+            TemplatePart::Literal(_) | TemplatePart::Capture(_) | TemplatePart::Body(_) => None,
+        })
+    }
+
+    /// The numbers of the captures that fill the template.
+    pub fn captures(&self) -> impl Iterator<Item = usize> {
+        self.0.iter().filter_map(|part| match part {
+            TemplatePart::Capture(number) => Some(*number),
+            TemplatePart::Literal(_) | TemplatePart::Header(_) | TemplatePart::Body(_) => None,
+        })
+    }
+
     /// The literal parts, in order.
     pub fn literals(&self) -> impl Iterator<Item = &str> {
         self.0.iter().filter_map(|part| match part {

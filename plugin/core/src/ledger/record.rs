@@ -123,13 +123,16 @@ pub struct EventMeta {
     pub traceparent: Option<Vec<u8>>,
     /// The rest of the producer's trace context.
     pub tracestate: Option<Vec<u8>>,
+    /// The `content-encoding` of the payload, when it has one. Not among the fields of version 1: see [`CODED`].
+    #[serde(skip)]
+    pub content_encoding: Option<Vec<u8>>,
 }
 
 impl EventMeta {
     /// The metadata of an event of the gateway's own, whose payload is JSON.
     pub fn json(id: EventId, event_type: String) -> Self {
         let content_type = Some(b"application/json".to_vec());
-        Self { id, event_type, content_type, traceparent: None, tracestate: None }
+        Self { id, event_type, content_type, traceparent: None, tracestate: None, content_encoding: None }
     }
 }
 
@@ -139,6 +142,47 @@ impl Stored for EventMeta {
 
 impl Record for EventMeta {
     const VERSION: u8 = 1;
+
+    fn encode(&self) -> Result<Vec<u8>, StoreError> {
+        encode_coded(self, self.content_encoding.as_deref())
+    }
+
+    fn decode(bytes: &[u8]) -> Result<(Self, &[u8]), StoreError> {
+        let (meta, content_encoding, rest) = decode_coded::<Self>(bytes)?;
+        Ok((Self { content_encoding, ..meta }, rest))
+    }
+}
+
+/// The format version of a record with the metadata of an event whose payload has a content coding: the fields of
+/// version 1, and behind them the `content-encoding`. Without a coding the record is of version 1, so that a gateway of
+/// the release before reads whatever it could have written itself.
+const CODED: u8 = 2;
+
+/// The bytes of a record of version 1 or, with a content coding, of version [`CODED`].
+///
+/// # Errors
+/// [`StoreError::Serialize`].
+pub fn encode_coded<R: Record>(record: &R, content_encoding: Option<&[u8]>) -> Result<Vec<u8>, StoreError> {
+    match content_encoding {
+        None => encoded(R::VERSION, record),
+        Some(coding) => encoded(CODED, &(record, coding)),
+    }
+}
+
+/// Reads a record that [`encode_coded`] wrote, and its content coding; returns them with the bytes behind them.
+///
+/// # Errors
+/// [`StoreError::UnknownFormat`].
+pub fn decode_coded<R: Record>(bytes: &[u8]) -> Result<(R, Option<Vec<u8>>, &[u8]), StoreError> {
+    let read = match bytes.split_first() {
+        Some((version, fields)) if *version == R::VERSION => {
+            postcard::take_from_bytes(fields).map(|(record, rest)| (record, None, rest))
+        }
+        Some((&CODED, fields)) => postcard::take_from_bytes::<(R, Vec<u8>)>(fields)
+            .map(|((record, coding), rest)| (record, Some(coding), rest)),
+        _ => return Err(StoreError::UnknownFormat),
+    };
+    read.map_err(|_| StoreError::UnknownFormat)
 }
 
 /// The bytes of a record with a payload behind it. The payload is copied once instead of passing through the

@@ -16,6 +16,7 @@ fn meta(id: u8) -> EventMeta {
         content_type: None,
         traceparent: None,
         tracestate: None,
+        content_encoding: None,
     }
 }
 

@@ -16,6 +16,8 @@ pub struct Attempt<'a> {
     pub event_type: &'a str,
     /// The `content-type` of the body.
     pub content_type: Option<&'a [u8]>,
+    /// The `content-encoding` of the body.
+    pub content_encoding: Option<&'a [u8]>,
     /// The producer's `traceparent` (W3C Trace Context).
     pub traceparent: Option<&'a [u8]>,
     /// The producer's `tracestate`.

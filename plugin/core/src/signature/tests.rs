@@ -46,6 +46,7 @@ fn attempt(body: &[u8]) -> Attempt<'_> {
         at: AT,
         event_type: "paid",
         content_type: None,
+        content_encoding: None,
         traceparent: None,
         tracestate: None,
         body,

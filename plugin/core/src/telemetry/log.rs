@@ -119,6 +119,7 @@ fn subject(config: &Config, notice: &Notice) -> Option<LineSubject> {
         Notice::PhaseWaits { endpoint, .. } => (Level::Warn, "waiting_for_approval", Some(*endpoint)),
         Notice::PromotionHeld { endpoint, .. } => (Level::Warn, "promotion_held", Some(*endpoint)),
         Notice::Findings { .. } => (Level::Warn, "personal_data", None),
+        Notice::Unreadable { .. } => (Level::Warn, "unreadable", None),
         Notice::Dropped { endpoint, .. } => (Level::Warn, "operational_event_dropped", Some(*endpoint)),
         Notice::Adopted { .. } => (Level::Info, "adopted", None),
         Notice::Lost { .. } => (Level::Warn, "partition_lost", None),
@@ -183,6 +184,10 @@ impl Line {
                 self.text("route", config.routes.get(route.0).map_or("", |route| &route.name));
                 self.text("action", action.label());
                 self.text("found", &findings.summary(findings.list.len()));
+            }
+            Notice::Unreadable { route, reason } => {
+                self.text("route", config.routes.get(route.0).map_or("", |route| &route.name));
+                self.text("reason", reason);
             }
             Notice::Dropped { event_type, .. } => self.text("type", event_type),
             Notice::Adopted { partition, events } => {

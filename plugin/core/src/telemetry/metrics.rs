@@ -4,7 +4,7 @@
 //! into labels of `/stats/prometheus`.
 //!
 //! Every series is defined soon after the start, at 0: to Prometheus a counter that appears at 1 has not increased. The
-//! number of series follows from the config: 24 for each endpoint, 8 for each route, 15 for each inbound rule, and 15
+//! number of series follows from the config: 24 for each endpoint, 8 for each route, 15 for each inbound rule, and 16
 //! besides.
 
 use std::time::Duration;
@@ -221,6 +221,9 @@ pub fn changes(notice: &Notice, change: &mut dyn FnMut(&Subject, Series, Change)
                 change(&Subject::Process, series, Change::Add(count));
             }
         }
+        Notice::Unreadable { .. } => {
+            add(Subject::Process, Series::labelled(FINDINGS, "kind", payload::DataKind::Unreadable.label()));
+        }
         Notice::Dropped { .. } => add(Subject::Process, Series::counter(DROPPED)),
         Notice::Promoted { .. }
         | Notice::PhaseWaits { .. }
@@ -244,7 +247,7 @@ mod tests {
     use crate::outcome::Ending;
 
     /// The number of series of the process, a route, an endpoint and an inbound rule.
-    const SERIES: [usize; 4] = [15, 8, 24, 15];
+    const SERIES: [usize; 4] = [16, 8, 24, 15];
 
     fn changed(notice: &Notice) -> Vec<(Subject, &'static str, &'static str, Change)> {
         let mut changed = Vec::new();
@@ -274,6 +277,7 @@ mod tests {
             Notice::Gauge { endpoint: None, gauge: Gauge::DeadLetters, value: 1 },
             Notice::Gauge { endpoint: Some(endpoint), gauge: Gauge::Pending, value: 1 },
             Notice::Dropped { endpoint, event_type: "gatepost.dead_letter" },
+            Notice::Unreadable { route: RouteId(0), reason: String::new() },
         ];
         for notice in notices {
             let changes = changed(&notice);

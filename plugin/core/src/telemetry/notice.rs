@@ -155,6 +155,13 @@ pub enum Notice {
         /// The findings, without any value from the event.
         findings: Findings,
     },
+    /// An event was refused, since the payload guard cannot read its body.
+    Unreadable {
+        /// The route that took the event.
+        route: RouteId,
+        /// Why, without anything of the body.
+        reason: String,
+    },
     /// An operational event was dropped for an endpoint: there was no room.
     Dropped {
         /// The endpoint that would have got the event.

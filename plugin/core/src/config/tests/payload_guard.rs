@@ -1,7 +1,7 @@
 //! Tests of the section `payload_guard`: what it means, and which problems are told.
 
 use super::*;
-use crate::ingress::payload::{DataKind, GuardAction, GuardRules};
+use crate::ingress::payload::{DataKind, GuardAction, GuardRules, NonJson};
 
 fn guard(value: Value) -> GuardRules {
     good(&with("/payload_guard", value)).payload_guard.unwrap()
@@ -20,12 +20,15 @@ fn empty_section_gets_the_documented_defaults() {
     assert_eq!(guard.action, GuardAction::Reject);
     let allowed: Vec<&str> = guard.allow.iter().map(|pattern| pattern.0.as_str()).collect();
     assert_eq!(allowed, ["event", "title", "body", "url", "*_id"]);
-    for key in
-        ["email", "username", "ip_address", "phone", "address", "password", "credit_card", "ssn", "session", "token"]
-    {
+    assert_eq!(guard.non_json, NonJson::Reject);
+    let denied = "email email_address username first_name last_name ip_address phone phone_number wa_id address birth_date \
+        national_number iban password access_token credit_card ssn session token";
+    for key in denied.split(' ') {
         assert!(guard.deny_keys.has(key.as_bytes()), "{key}");
     }
-    assert!(!guard.deny_keys.has(b"event"));
+    for key in ["event", "cart_token", "version_token", "token_type", "phone_number_id", "session_id", "name"] {
+        assert!(!guard.deny_keys.has(key.as_bytes()), "{key}");
+    }
     for kind in [DataKind::Email, DataKind::Ipv4, DataKind::Ipv6, DataKind::Phone, DataKind::Card] {
         assert!(guard.detect.has(kind), "{kind:?}");
     }
@@ -35,7 +38,9 @@ fn empty_section_gets_the_documented_defaults() {
 fn every_key_can_be_set() {
     let guard = guard(json!({
         "ids_only": true, "allow": ["*_ref"], "deny_keys": ["Geburtstag"], "detect": ["card", "ipv6"], "action": "redact",
+        "non_json": "text",
     }));
+    assert_eq!(guard.non_json, NonJson::Text);
     assert!(guard.ids_only && guard.deny_keys.has(b"geburtstag") && !guard.deny_keys.has(b"email"));
     assert_eq!((guard.allow.len(), guard.action), (1, GuardAction::Redact));
     assert!(guard.detect.has(DataKind::Card) && guard.detect.has(DataKind::Ipv6) && !guard.detect.has(DataKind::Email));
@@ -71,6 +76,10 @@ fn what_cannot_be_meant_is_refused_with_its_place() {
         (
             json!({"action": "mask"}),
             "payload_guard.action: is \"mask\", which is not known; expected reject or redact or",
+        ),
+        (
+            json!({"non_json": "redact"}),
+            "payload_guard.non_json: is \"redact\", which is not known; expected reject or text",
         ),
     ] {
         let told = refused(&with("/payload_guard", value.clone()));

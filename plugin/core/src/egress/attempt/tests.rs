@@ -29,6 +29,7 @@ fn attempt<'a>(content_type: Option<&'a [u8]>, traceparent: Option<&'a [u8]>) ->
         at: WallTime::from_millis(1_700_000_000_000),
         event_type: "paid",
         content_type,
+        content_encoding: None,
         traceparent,
         tracestate: None,
         body: br#"{"event":"test"}"#,

@@ -212,10 +212,18 @@ fn returning_config_delivers_on_its_first_new_connection() {
             event_type: "paid".into(),
             payload: b"{}".into(),
             content_type: None,
+            content_encoding: None,
             traceparent: None,
             tracestate: None,
         };
-        let offer = Offer { stream: 1, route: crate::ids::RouteId(0), event, key: None, rollout_key: None };
+        let offer = Offer {
+            stream: 1,
+            route: crate::ids::RouteId(0),
+            event,
+            fillings: Vec::new(),
+            key: None,
+            rollout_key: None,
+        };
         process.run(worker, |engine, world| {
             engine.handle_connection(world, connection);
             engine.handle_event(world, offer)

@@ -96,6 +96,7 @@ fn requests(config: &Config) -> Vec<Vec<Request>> {
             at,
             event_type: "paid",
             content_type: None,
+            content_encoding: None,
             traceparent: None,
             tracestate: None,
             body: &body,

@@ -94,19 +94,66 @@ fn an_event_type_that_is_none_is_refused_without_being_shown() {
 #[test]
 fn trace_context_is_carried_unless_envoy_would_refuse_it() {
     let headers = |event: Event| (event.content_type, event.traceparent, event.tracestate);
-    let trace: [(&str, &[u8]); 3] = [("traceparent", b"00-1-2-01"), ("tracestate", b"a=1"), ("tracestate", b"b=2")];
+    let parent = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let trace: [(&str, &[u8]); 3] = [("traceparent", parent), ("tracestate", b"a=1"), ("tracestate", b"b=2")];
     let event = make(json!({}), "paid", &trace, b"").unwrap();
-    assert_eq!(headers(event), (None, Some(b"00-1-2-01".to_vec()), Some(b"a=1, b=2".to_vec())));
+    assert_eq!(headers(event), (None, Some(parent.to_vec()), Some(b"a=1, b=2".to_vec())));
+    let other: [(&str, &[u8]); 2] = [("traceparent", parent), ("tracestate", b"mail me")];
+    assert_eq!(headers(make(json!({}), "paid", &other, b"").unwrap()), (None, Some(parent.to_vec()), None));
     let long = vec![b'x'; CARRIED_HEADER_MAX + 1];
-    let refused: [&[(&str, &[u8])]; 4] = [
+    let refused: [&[(&str, &[u8])]; 5] = [
+        &[("traceparent", b"bob@example.com"), ("tracestate", b"a=1")],
         &[("tracestate", b"a=1")],
-        &[("traceparent", b"1"), ("traceparent", b"2"), ("tracestate", b"a=1")],
+        &[("traceparent", parent), ("traceparent", parent), ("tracestate", b"a=1")],
         &[("traceparent", b"a\r\nb: c"), ("content-type", b"text/\0plain")],
         &[("traceparent", &long), ("content-type", b"")],
     ];
     for refused in refused {
         assert_eq!(headers(make(json!({}), "paid", refused, b"").unwrap()), (None, None, None));
     }
+}
+
+/// Coded bytes go on as they came, with their header; where they would be read as JSON they are refused.
+#[test]
+fn content_coding_is_carried_or_refused() {
+    let coded =
+        |route: Value, coding: &str| make(route, "paid", &[("content-encoding", coding.as_bytes())], b"\x1f\x8b");
+    for coding in ["gzip", "GZIP", "br", "zstd", "deflate, gzip", "x-what", "identity, gzip", "compress"] {
+        let event = coded(json!({}), coding).unwrap();
+        assert_eq!(event.content_encoding.as_deref(), Some(coding.as_bytes()));
+        assert_eq!(event.payload, b"\x1f\x8b");
+        for route in [json!({"payload": "envelope"}), json!({"event": "{body:/a}"}), json!({"event": "x.{body:/a}"})] {
+            assert_eq!(coded(route, coding), Err(Rejection::Coded), "{coding}");
+        }
+    }
+    for none in ["", "identity", "Identity", " , identity ,"] {
+        assert_eq!(coded(json!({}), none).unwrap().content_encoding, None, "{none:?}");
+        assert!(matches!(coded(json!({"payload": "envelope"}), none), Err(Rejection::Body(_))), "{none:?}");
+    }
+    assert_eq!(coded(json!({}), &"x".repeat(CARRIED_HEADER_MAX + 1)), Err(Rejection::BadCoding));
+    let twice: [(&str, &[u8]); 2] = [("content-encoding", b"deflate"), ("content-encoding", b"gzip")];
+    let event = make(json!({}), "paid", &twice, b"").unwrap();
+    assert_eq!(event.content_encoding.as_deref(), Some(&b"deflate, gzip"[..]));
+}
+
+/// What templates may fill in: every capture, and the headers that are named.
+#[test]
+fn fillings_are_captures_and_the_headers_of_templates() {
+    let route = json!({
+        "event": "x.{header:x-type}", "payload": "envelope",
+        "metadata": {"t": "{header:x-type}-{event}", "u": "{header:x-user}", "none": "{header:x-none}", "n": 1},
+    });
+    let headers = Headers::new(&[("x-type", b"a"), ("x-user", b"u-1"), ("x-other", b"o")]);
+    let filling = |header: Option<&str>, text: &str, is_in_event_type| Filling {
+        header: header.map(str::to_owned),
+        text: text.into(),
+        is_in_event_type,
+    };
+    assert_eq!(
+        fillings(&config(route).routes[0], &["c".to_owned()], &headers),
+        [filling(None, "c", false), filling(Some("x-type"), "a", true), filling(Some("x-user"), "u-1", false)]
+    );
+    assert_eq!(fillings(&config(json!({})).routes[0], &["c".to_owned()], &headers), [filling(None, "c", true)]);
 }
 
 proptest! {

@@ -4,6 +4,9 @@
 //! them in place. serde_json does not say where in the payload it is, nor what kind of value comes next. Both can be
 //! seen in the payload: behind the key or value that was read last come only white space and punctuation, and then the
 //! next key or value ([`Walk::next`]).
+//!
+//! A string may hold JSON itself, as in the messages of queues and topics: the same walk goes through it, and what it
+//! finds is found in the string ([`kinds_of`]).
 
 use std::borrow::Cow;
 use std::fmt;
@@ -14,32 +17,40 @@ use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visi
 use serde_json::value::RawValue;
 
 use super::detect::{DataKinds, kinds};
+use super::form::inspect_form;
+use super::keys::is_version_key;
+use super::nothing::is_nothing;
+use super::read::{Reading, Unreadable, begin, reading};
 use super::text::{redacted, text_of};
-use super::{DataKind, Findings, GuardAction, GuardRules, Inspected, POINTER_BYTES_MAX, REDACTED, is_version_key};
-use crate::json::{self, BodyFault, POINTER_TOKENS_MAX};
+use super::{DataKind, Findings, GuardAction, GuardRules, Inspected, Outgoing, POINTER_BYTES_MAX, Part, REDACTED};
+use crate::json::{self, POINTER_TOKENS_MAX};
 
-/// Looks through a payload. `is_envelope`: the payload is an envelope of the gateway's, with the producer's body under
-/// `data` and the metadata beside it; the event type is a name, and not looked at.
+/// The number of levels of JSON within strings that are looked into; a string below them is text.
+pub(super) const LEVELS_MAX: usize = 2;
+
+/// Looks through a payload.
 ///
 /// # Errors
-/// The payload is JSON that is nested too deep to be looked through.
-pub fn inspect(rules: &GuardRules, payload: &[u8], is_envelope: bool) -> Result<Inspected, BodyFault> {
-    let walk = Walk::new(rules, payload);
-    if is_envelope {
-        return walk.envelope().map_err(json::not_json);
+/// The payload cannot be read, and must not be sent.
+pub fn inspect(rules: &GuardRules, outgoing: &Outgoing<'_>) -> Result<Inspected, Unreadable> {
+    let payload = outgoing.bytes;
+    let not_json = |error| Unreadable::NotJson(json::not_json(error));
+    if outgoing.is_envelope && outgoing.content_encoding.is_none() {
+        return Walk::new(rules, payload).envelope().map_err(not_json);
     }
-    match json::check(payload) {
-        Ok(json) => walk.document(json).map_err(json::not_json),
-        Err(fault @ BodyFault::TooDeep { .. }) => Err(fault),
-        Err(_) => Ok(inspect_text(rules, payload)),
+    match reading(rules.non_json, outgoing)? {
+        Reading::Nothing => Ok(Inspected::default()),
+        Reading::Json(json) => Walk::new(rules, payload).document(json).map_err(not_json),
+        Reading::Form => Ok(inspect_form(rules, payload)),
+        Reading::Text => Ok(inspect_text(rules, payload)),
     }
 }
 
-/// Looks through a payload that is not JSON: one string, which stands under no key.
+/// Looks through a payload that is text: one string, which stands under no key.
 fn inspect_text(rules: &GuardRules, payload: &[u8]) -> Inspected {
     let mut findings = Findings::default();
     let kinds = kinds(payload, rules.detect);
-    note_string(&mut findings, kinds, rules.ids_only && is_something(payload), false, &String::new);
+    note_string(&mut findings, kinds, rules.ids_only && is_something(payload), Part::Body, &String::new);
     let is_redacted = rules.action == GuardAction::Redact && findings.total() > 0;
     let redacted = is_redacted
         .then(|| if rules.ids_only { REDACTED.as_bytes().to_vec() } else { redacted(payload, rules.detect) });
@@ -48,38 +59,52 @@ fn inspect_text(rules: &GuardRules, payload: &[u8]) -> Inspected {
 
 /// Notes the kinds of data that were found in a string, each once. `is_misplaced`: the string may not stand here, which
 /// is noted if nothing else was found. Returns whether anything was noted.
-fn note_string(
+pub(super) fn note_string(
     findings: &mut Findings,
     kinds: DataKinds,
     is_misplaced: bool,
-    in_metadata: bool,
+    part: Part,
     pointer: &dyn Fn() -> String,
 ) -> bool {
     let kinds = if is_misplaced && kinds == DataKinds::NONE { DataKinds::NONE.with(DataKind::String) } else { kinds };
     for kind in DataKind::ALL {
         if kinds.has(kind) {
-            findings.note(kind, in_metadata, pointer);
+            findings.note(kind, part, pointer);
         }
     }
     kinds != DataKinds::NONE
 }
 
-/// Whether a text tells anything: an empty text does not, nor does one that was redacted already.
-fn is_something(text: &[u8]) -> bool {
-    !text.is_empty() && text != REDACTED.as_bytes()
+/// Whether a text tells anything: a blank text does not, nor does one that was redacted already.
+pub(super) fn is_something(text: &[u8]) -> bool {
+    !text.trim_ascii().is_empty() && text != REDACTED.as_bytes()
+}
+
+/// The kinds of what a string holds. A string that is JSON is looked into, up to `levels` deep, by the rules that hold for
+/// the payload; any other is text.
+pub(super) fn kinds_of(rules: &GuardRules, text: &[u8], context: Context, levels: usize) -> DataKinds {
+    let may_be_json = levels > 0 && matches!(begin(text), [b'{' | b'[' | b'"', ..]);
+    let Some(json) = may_be_json.then(|| json::check(text).ok()).flatten() else {
+        return kinds(text, if context.is_version { rules.detect.without(DataKind::Ipv4) } else { rules.detect });
+    };
+    let walk = Walk { context, levels: levels - 1, is_redacting: false, ..Walk::new(rules, text) };
+    // It is JSON, so that the walk comes to its end.
+    walk.document(json).map_or(DataKinds::NONE, |inspected| inspected.findings.kinds())
 }
 
 /// What the nearest key says of a value.
 #[derive(Clone, Copy, Default)]
-struct Context {
+pub(super) struct Context {
     /// The key is one of `allow`: strings may stand here.
-    is_allowed: bool,
+    pub is_allowed: bool,
     /// The key says that the value is a version.
-    is_version: bool,
+    pub is_version: bool,
+    /// The value tells nothing, and so does all in it: no key in it is denied.
+    pub is_nothing: bool,
 }
 
 /// A reference token of a JSON pointer: one step from a value to one in it.
-enum PathToken<'a> {
+pub(super) enum PathToken<'a> {
     Item(usize),
     Key(Cow<'a, [u8]>),
     /// A key that is not shown: it is itself personal data, or could hold what no detector knows, such as a name.
@@ -100,7 +125,13 @@ struct Walk<'a> {
     payload: &'a [u8],
     /// The number of bytes of the payload that were read.
     at: usize,
-    in_metadata: bool,
+    /// The part of the event that is walked through.
+    part: Part,
+    /// What is known of the value at the root.
+    context: Context,
+    /// So many levels of JSON within strings are looked into.
+    levels: usize,
+    is_redacting: bool,
     /// The path to the value that is read, from the root of the payload or of the envelope's part.
     path: Vec<PathToken<'a>>,
     findings: Findings,
@@ -116,7 +147,10 @@ impl<'a> Walk<'a> {
             rules,
             payload,
             at: 0,
-            in_metadata: false,
+            part: Part::Body,
+            context: Context::default(),
+            levels: LEVELS_MAX,
+            is_redacting: rules.action == GuardAction::Redact,
             path: Vec::new(),
             findings: Findings::default(),
             out: Vec::new(),
@@ -128,15 +162,15 @@ impl<'a> Walk<'a> {
     /// Looks through the parts of an envelope. Each part may be as deep as a body: the envelope itself does not count.
     fn envelope(mut self) -> serde_json::Result<Inspected> {
         let Envelope { data, metadata } = serde_json::from_slice(self.payload)?;
-        self.part(data.get())?;
-        self.in_metadata = true;
-        self.part(metadata.get())?;
+        self.value(data.get())?;
+        self.part = Part::Metadata;
+        self.value(metadata.get())?;
         Ok(self.finish())
     }
 
     /// Looks through a payload that is JSON; `json`: the payload without its byte order mark.
     fn document(mut self, json: &'a str) -> serde_json::Result<Inspected> {
-        self.part(json)?;
+        self.value(json)?;
         Ok(self.finish())
     }
 
@@ -149,10 +183,11 @@ impl<'a> Walk<'a> {
     }
 
     /// Looks through a part of the payload that is one value.
-    fn part(&mut self, json: &'a str) -> serde_json::Result<()> {
+    fn value(&mut self, json: &'a str) -> serde_json::Result<()> {
         // The part is a slice of the payload.
         self.at = json.as_ptr().addr().saturating_sub(self.payload.as_ptr().addr());
-        NextValue { walk: self, context: Context::default() }.deserialize(&mut serde_json::Deserializer::from_str(json))
+        let context = self.context;
+        NextValue { walk: self, context }.deserialize(&mut serde_json::Deserializer::from_str(json))
     }
 
     /// Goes to the next key or value, and returns its first byte.
@@ -171,15 +206,17 @@ impl<'a> Walk<'a> {
         start..self.at
     }
 
-    /// Looks at a key. Returns what the key says of its value; `None`: the key is denied.
-    fn key(&mut self, key: Cow<'a, [u8]>, place: Range<usize>) -> Option<Context> {
+    /// Looks at a key; `is_nothing`: of a value that tells nothing. Returns what the key says of its own value; `None`:
+    /// the key is denied.
+    fn key(&mut self, key: Cow<'a, [u8]>, place: Range<usize>, is_nothing: bool) -> Option<Context> {
         let found = kinds(&key, self.rules.detect);
         let is_masked = found != DataKinds::NONE;
         let context = Context {
             is_allowed: self.rules.ids_only && !is_masked && self.rules.allows(&key),
             is_version: is_version_key(&key),
+            is_nothing,
         };
-        let is_denied = self.rules.deny_keys.has(&key);
+        let is_denied = !is_nothing && self.rules.deny_keys.has(&key);
         let is_shown = !is_masked && (is_denied || is_identifier(&key));
         self.path.push(if is_shown { PathToken::Key(key) } else { PathToken::Masked });
         if is_masked {
@@ -195,31 +232,35 @@ impl<'a> Walk<'a> {
         (!is_denied).then_some(context)
     }
 
-    /// Looks at the value of a denied key.
-    fn denied(&mut self, value: &RawValue) {
-        let place = self.pass(value);
-        if value.get() != QUOTED {
-            self.note(DataKinds::NONE.with(DataKind::Key), false);
-            self.replace(place, QUOTED);
+    /// Looks at the value of a denied key. In a value that tells nothing only the keys are looked at.
+    fn denied(&mut self, value: &'a RawValue) -> serde_json::Result<()> {
+        if is_nothing(value) {
+            let context = Context { is_nothing: true, ..Context::default() };
+            let seed = NextValue { walk: self, context };
+            return seed.deserialize(&mut serde_json::Deserializer::from_str(value.get()));
         }
+        let place = self.pass(value);
+        self.note(DataKinds::NONE.with(DataKind::Key), false);
+        self.replace(place, QUOTED);
+        Ok(())
     }
 
     /// Looks at a string that is a value.
     fn string(&mut self, text: &[u8], place: Range<usize>, context: Context) {
-        let wanted = if context.is_version { self.rules.detect.without(DataKind::Ipv4) } else { self.rules.detect };
         let is_misplaced = self.rules.ids_only && !context.is_allowed && is_something(text);
-        if self.note(kinds(text, wanted), is_misplaced) {
+        let kinds = kinds_of(self.rules, text, context, self.levels);
+        if self.note(kinds, is_misplaced) {
             self.replace(place, QUOTED);
         }
     }
 
     fn note(&mut self, kinds: DataKinds, is_misplaced: bool) -> bool {
-        let Self { findings, path, in_metadata, .. } = self;
-        note_string(findings, kinds, is_misplaced, *in_metadata, &|| pointer(path))
+        let Self { findings, path, part, .. } = self;
+        note_string(findings, kinds, is_misplaced, *part, &|| pointer(path))
     }
 
     fn replace(&mut self, place: Range<usize>, with: &str) {
-        if self.rules.action == GuardAction::Redact {
+        if self.is_redacting {
             self.out.extend_from_slice(self.payload.get(self.copied..place.start).unwrap_or_default());
             self.out.extend_from_slice(with.as_bytes());
             self.copied = place.end;
@@ -261,13 +302,13 @@ impl<'a> Visitor<'a> for NextValue<'_, 'a> {
     }
 
     fn visit_map<A: MapAccess<'a>>(self, mut members: A) -> Result<(), A::Error> {
-        let Self { walk, .. } = self;
+        let Self { walk, context: Context { is_nothing, .. } } = self;
         walk.at += 1;
         while let Some(key) = members.next_key::<&RawValue>()? {
             let place = walk.pass(key);
-            match walk.key(text_of(key).map_err(A::Error::custom)?, place) {
+            match walk.key(text_of(key).map_err(A::Error::custom)?, place, is_nothing) {
                 Some(context) => members.next_value_seed(NextValue { walk, context })?,
-                None => walk.denied(members.next_value()?),
+                None => walk.denied(members.next_value()?).map_err(A::Error::custom)?,
             }
             walk.path.pop();
         }
@@ -297,7 +338,7 @@ fn is_identifier(key: &[u8]) -> bool {
 }
 
 /// The JSON pointer along a path, cut where it would have too many tokens or bytes.
-fn pointer(path: &[PathToken<'_>]) -> String {
+pub(super) fn pointer(path: &[PathToken<'_>]) -> String {
     let mut pointer = String::new();
     for token in path.iter().take(POINTER_TOKENS_MAX) {
         let length = pointer.len();

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::REDACTED;
-use super::detect::{DataKinds, find, kinds};
+use super::detect::{DataKinds, kinds, places};
 
 /// The text that a JSON string stands for. It is bytes and not `str`, as a lone surrogate (`\ud83d`) has no UTF-8:
 /// serde_json gives three bytes for it, which are not UTF-8.
@@ -24,7 +24,7 @@ pub(super) fn redacted(text: &[u8], wanted: DataKinds) -> Vec<u8> {
     let mut text = Cow::Borrowed(text);
     for _ in 0..3 {
         let (mut out, mut from) = (Vec::with_capacity(text.len()), 0);
-        while let Some((_, place)) = find(&text, from, wanted) {
+        for (_, place) in places(&text, wanted) {
             out.extend_from_slice(text.get(from..place.start).unwrap_or_default());
             out.extend_from_slice(REDACTED.as_bytes());
             from = place.end;

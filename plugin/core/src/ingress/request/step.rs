@@ -3,8 +3,9 @@
 use super::result::RequestResult;
 use crate::answer::{Answer, Problem};
 use crate::headers::Headers;
-use crate::ids::RuleId;
+use crate::ids::{RouteId, RuleId};
 use crate::ingress::event::Offer;
+use crate::ingress::payload::Unreadable;
 use crate::ledger::Place;
 
 /// The next step of a request.
@@ -60,6 +61,8 @@ pub enum Work {
     },
     /// Take an event.
     Take(Box<Offer>),
+    /// Refuse an event on this route, whose body the payload guard cannot read, and nor can the route.
+    RefuseEvent(RouteId, Unreadable),
 }
 
 /// Changes to the headers of a request before it goes on.

@@ -72,6 +72,7 @@ proptest! {
             content_type: Some(b"text/plain".to_vec()),
             traceparent: None,
             tracestate: None,
+            content_encoding: None,
         };
         prop_assert_eq!(split_payload(with_payload(&meta, &payload).unwrap()), Ok((meta, payload)));
     }
@@ -91,6 +92,7 @@ fn a_record_of_another_version_is_left_alone() {
         content_type: None,
         traceparent: None,
         tracestate: None,
+        content_encoding: None,
     };
     let mut bytes = meta.encode().unwrap();
     bytes[0] = 200;
@@ -178,6 +180,7 @@ fn event_meta_format_matches_previous_release() {
         content_type: None,
         traceparent: None,
         tracestate: None,
+        content_encoding: None,
     };
     assert_recorded("meta bare", &bare);
     let full = EventMeta {
@@ -186,8 +189,10 @@ fn event_meta_format_matches_previous_release() {
         content_type: Some(b"text/plain".to_vec()),
         traceparent: Some((0..=255).collect()),
         tracestate: Some(Vec::new()),
+        content_encoding: None,
     };
     assert_recorded("meta full", &full);
+    assert_recorded("meta coded", &EventMeta { content_encoding: Some(b"gzip".to_vec()), ..bare });
 }
 
 #[test]

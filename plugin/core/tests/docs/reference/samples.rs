@@ -38,6 +38,7 @@ pub fn samples() -> [Value; 2] {
         },
         "payload_guard": {
             "ids_only": true, "allow": ["*_ref"], "deny_keys": ["birthday"], "detect": ["card"], "action": "redact",
+            "non_json": "text",
         },
         "inbound": [{
             "name": "partner",

@@ -2,7 +2,35 @@
 
 use std::ops::Range;
 
+use super::super::keys::is_version_key;
 use super::{Text, is_word};
+
+/// Words that a version follows, besides those that end in `version`.
+const VERSIONS: &str = "build firmware kernel rel release rev revision section tag v ver";
+/// Names of products that are told with their version.
+const PRODUCTS: &str = "android applewebkit chrome chromium edg edge edga electron firefox headlesschrome ios macos msie \
+    node nodejs opera opr safari samsungbrowser trident vivaldi webkit windows yabrowser";
+/// Steps of a path behind which the name of a release stands.
+const RELEASES: &str = "branches download heads release releases tag tags v version versions";
+/// Words that an address follows, and no version.
+const ADDRESSED: &str = "addr address bind by client clients dest destination dns dst for from gateway guest host hosts \
+    inet ip ipaddr ipaddress ips ipv4 listen local login nameserver node origin peer proxy remote server sip source src to \
+    user via visitor x";
+
+/// Whether an IPv6 address begins as those do that are in use: of hosts anywhere (`2000::/3`), of a site (`fc00::/7`), of
+/// a link (`fe80::/10`), of groups (`ff00::/8`). `Cafe::A1` and `dead::beef` are names.
+fn is_in_use(address: &[u8]) -> bool {
+    match address.to_ascii_lowercase().as_slice() {
+        [b'2' | b'3', ..] | [b'f', b'c' | b'd' | b'f', ..] => true,
+        [b'f', b'e', third, ..] => matches!(third, b'8' | b'9' | b'a' | b'b'),
+        _ => false,
+    }
+}
+
+/// Whether a word is one of these, which blanks divide, in any case.
+fn is_one_of(word: &[u8], words: &str) -> bool {
+    words.split_ascii_whitespace().any(|known| known.as_bytes().eq_ignore_ascii_case(word))
+}
 
 impl Text<'_> {
     /// An IPv4 address that begins here: four numbers up to 255. With a fifth number, a leading zero, or a suffix such
@@ -15,7 +43,7 @@ impl Text<'_> {
             b'-' | b'+' => !next.is_ascii_alphabetic(),
             byte => !is_word(byte) && byte != b'@',
         };
-        (ends && !self.is_continued(start) && !self.is_of_version(start)).then_some(start..end)
+        (ends && !self.is_continued(start) && !self.is_of_version(start, end)).then_some(start..end)
     }
 
     /// The end of the four numbers that begin here, with dots between them.
@@ -39,20 +67,58 @@ impl Text<'_> {
         Some(at)
     }
 
-    /// Whether what stands before says that this is a version: `Chrome/`, `version: `, `v `. In a path (`/hosts/`) and
-    /// behind a host (`example.com/`) it is an address.
-    fn is_of_version(&self, start: usize) -> bool {
-        if self.before(start) == b'/' {
-            let product = self.run_back(start - 1, 32, |byte| is_word(*byte) || *byte == b'-');
-            return product > 0 && !b"/.@:".contains(&self.before(start - 1 - product));
+    /// Whether what stands around says that this is a version: `Chrome/`, `version: `, `v `, `app:`, `>=`. In a path
+    /// (`/hosts/`) and behind a host (`example.com/`) it is an address.
+    fn is_of_version(&self, start: usize, end: usize) -> bool {
+        // No host has such an address. With a mask it is a network's.
+        if self.bytes.get(start..end).is_some_and(|quad| quad.ends_with(b".0.0")) && self.at(end) != b'/' {
+            return true;
         }
-        let gap = self.run_back(start, 4, |byte| b" :=.\"'\\".contains(byte));
+        match self.before(start) {
+            b'/' => self.is_behind_product(start - 1),
+            b':' if is_word(self.before(start - 1)) => self.is_tag(start),
+            b'@' => self.is_in_package_url(start),
+            b'^' | b'~' => true,
+            b'=' if b"=<>~!".contains(&self.before(start - 1)) => true,
+            b' ' if self.before(start - 1) == b'>' && b"~=".contains(&self.before(start - 2)) => true,
+            _ => self.is_behind_version_word(start),
+        }
+    }
+
+    /// Whether a product or the word for a version stands before this slash: `Chrome/1.2.3.4`, `refs/tags/1.2.3.4`.
+    fn is_behind_product(&self, slash: usize) -> bool {
+        let product = self.run_back(slash, 32, |byte| is_word(*byte) || *byte == b'-');
+        let word = self.bytes.get(slash - product..slash).unwrap_or_default();
+        product > 0 && (!b"/.@:".contains(&self.before(slash - product)) || is_one_of(word, RELEASES))
+    }
+
+    /// Whether this is the tag of an image or the version of a package, `app:1.2.3.4`: it is behind a path, or the word is
+    /// none of those that an address follows and the number is as small as those of versions.
+    fn is_tag(&self, start: usize) -> bool {
+        let name = self.run_back(start - 1, 32, |byte| is_word(*byte) || *byte == b'-');
+        let word = self.bytes.get(start - 1 - name..start - 1).unwrap_or_default();
+        let last = word.rsplit(|byte| b"-_".contains(byte)).next().unwrap_or_default();
+        if self.is_behind_version_word(start) || is_one_of(word, PRODUCTS) {
+            return true;
+        }
+        let number = self.run(start, 3, u8::is_ascii_digit);
+        let is_small =
+            self.bytes.get(start..start + number).is_some_and(|first| first.len() < 3 || first < &b"150"[..]);
+        is_small && !is_one_of(last, ADDRESSED) && self.before(start - 1 - name) != b'"'
+    }
+
+    /// Whether this is the version in a package URL: `pkg:nuget/Example.Json@13.0.1.0`.
+    fn is_in_package_url(&self, start: usize) -> bool {
+        let length = self.run_back(start, 128, |byte| *byte > b' ');
+        let url = self.bytes.get(start - length..start).unwrap_or_default();
+        url.windows(4).any(|window| window == b"pkg:")
+    }
+
+    fn is_behind_version_word(&self, start: usize) -> bool {
+        let gap = self.run_back(start, 4, |byte| b" :=.\"'\\(".contains(byte));
         let letters = self.run_back(start - gap, 12, u8::is_ascii_alphabetic);
         let word = self.bytes.get(start - gap - letters..start - gap).unwrap_or_default();
-        super::super::is_version_key(word)
-            || [b"v".as_slice(), b"ver", b"rev", b"build", b"release", b"section"]
-                .iter()
-                .any(|known| known.eq_ignore_ascii_case(word))
+        is_version_key(word) || is_one_of(word, VERSIONS) || is_one_of(word, PRODUCTS)
     }
 
     /// An IPv6 address whose first colon is this one.
@@ -121,7 +187,8 @@ impl Text<'_> {
             // `::1`, two groups or more, and a mapped IPv4 address; `::30` is a time.
             (true, 0) => whole == b"::1" || is_mapped || (2..8).contains(&count),
             (true, _) => {
-                count < 8 && (first == 4 || whole.get(..8).is_some_and(|begin| begin.eq_ignore_ascii_case(b"64:ff9b:")))
+                let is_translated = whole.get(..8).is_some_and(|begin| begin.eq_ignore_ascii_case(b"64:ff9b:"));
+                count < 8 && (first == 4 && is_in_use(whole) || is_translated)
             }
         };
         (is_address && whole.iter().any(u8::is_ascii_digit)).then_some(at)

@@ -73,14 +73,38 @@ impl Text<'_> {
         !goes_on && !is_word(byte) && byte != b'@'
     }
 
-    /// A phone number as E.164 has it, which begins at its `+`, `width` bytes wide: 8 to 15 digits, with or without
-    /// separators. Numbers with the country codes 1 and 7 have eleven digits.
-    pub(super) fn international(&self, plus: usize, width: usize) -> Option<Range<usize>> {
-        if is_word(self.before(plus)) || !(b'1'..=b'9').contains(&self.at(plus + width)) {
+    /// A phone number as E.164 has it, which begins at this `+`: 8 to 15 digits, with or without separators.
+    pub(super) fn international(&self, plus: usize) -> Option<Range<usize>> {
+        if is_word(self.before(plus)) {
             return None;
         }
-        let zone = self.at(plus + width);
-        let (mut at, mut digits, mut gap, mut gaps, mut dots, mut end) = (plus + width, 0, 0, 0, 0, None);
+        let (end, _) = self.of_country(plus + 1)?;
+        Some(plus..end)
+    }
+
+    /// A phone number with `00` for the `+`, which begins here: `0049 30 123456`. Without separators it has ten digits or
+    /// more behind the `00`, and is no article of a shop: their numbers (GTIN) are filled up with zeros in front.
+    pub(super) fn with_exit_code(&self, start: usize) -> Option<Range<usize>> {
+        let is_exit_code = self.at(start) == b'0' && self.at(start + 1) == b'0';
+        // Another number and a blank before: a row of groups, as of an IBAN.
+        let is_row = self.before(start) == b' ' && self.before(start - 1).is_ascii_digit();
+        if !is_exit_code || is_row || self.is_continued(start) || b"/#$+".contains(&self.before(start)) {
+            return None;
+        }
+        let (end, gaps) = self.of_country(start + 2)?;
+        let number = self.bytes.get(start..end)?;
+        let is_plain = gaps == 0;
+        (!is_plain || number.len() >= 12 && !is_article(number)).then_some(start..end)
+    }
+
+    /// The end of a phone number whose country code begins here, and how many separators it has. Numbers with the country
+    /// codes 1 and 7 have eleven digits.
+    fn of_country(&self, start: usize) -> Option<(usize, usize)> {
+        if !(b'1'..=b'9').contains(&self.at(start)) {
+            return None;
+        }
+        let zone = self.at(start);
+        let (mut at, mut digits, mut gap, mut gaps, mut dots, mut end) = (start, 0, 0, 0, 0, None);
         loop {
             let byte = self.at(at);
             if byte.is_ascii_digit() {
@@ -93,7 +117,7 @@ impl Text<'_> {
                 // A number with one dot and no other separator is a sum of money.
                 let is_sum = dots == 1 && gaps == 1;
                 if fits && !is_sum && !self.at(at + 1).is_ascii_digit() && self.ends_number(at + 1, b'_') {
-                    end = Some(at + 1);
+                    end = Some((at + 1, gaps));
                 }
             } else if gap < 2 && b" -.()/".contains(&byte) {
                 (gap, gaps, dots) = (gap + 1, gaps + 1, dots + usize::from(byte == b'.'));
@@ -102,7 +126,7 @@ impl Text<'_> {
             }
             at += 1;
         }
-        Some(plus..end?)
+        end
     }
 
     /// A phone number with its area code in parentheses: `(415) 555-2671`, `(11) 91234-5678`, `(020) 7946 0958`.
@@ -207,6 +231,14 @@ impl Text<'_> {
         }
         end
     }
+}
+
+/// Whether a number has the length and the check digit of an article's (GTIN-13 and GTIN-14), whose digits are weighed 3
+/// and 1 in turn from the last but one on.
+fn is_article(number: &[u8]) -> bool {
+    let digits = number.iter().rev().map(|digit| u32::from(digit.saturating_sub(b'0')));
+    let sum: u32 = digits.enumerate().map(|(at, digit)| if at % 2 == 1 { digit * 3 } else { digit }).sum();
+    matches!(number.len(), 13 | 14) && sum.is_multiple_of(10) && !matches!(number.get(2), Some(b'2'..=b'5'))
 }
 
 /// Whether a number has an issuer's beginning and length, and the right check digit (Luhn). Bytes that are no digits do

