@@ -96,7 +96,7 @@ fn every_series_is_there_at_zero_before_anything_happens() {
         let metric = format!("route=.=ingest;.;result=.={result};.;gatepost_events_total");
         assert_eq!(process.metric(&metric), Some(0), "{result}");
     }
-    for kind in ["email", "ipv4", "ipv6", "phone", "card", "key", "string"] {
+    for kind in ["email", "ipv4", "ipv6", "phone", "card", "key", "string", "unreadable"] {
         assert_eq!(process.metric(&format!("kind=.={kind};.;gatepost_payload_findings_total")), Some(0), "{kind}");
     }
     for metric in [

@@ -151,16 +151,96 @@ fn in_an_envelope_the_body_and_the_metadata_are_looked_at() {
     assert_eq!(sent, json!({"event": "a", "data": {"list": ["[redacted]"]}, "metadata": {"tenant": "[redacted]"}}));
 }
 
+/// A post of an event whose body is of this type.
+fn typed(content_type: &str, body: impl Into<Vec<u8>>) -> Request {
+    Request::post("/events/a").header("content-type", content_type).body(body.into())
+}
+
 #[test]
-fn a_body_that_is_no_json_is_looked_at_as_text() {
-    let mut process = start(&guarded(json!({"action": "redact"})));
-    let form = event("a").header("content-type", "application/x-www-form-urlencoded");
-    accept(&mut process, 0, form.body("to=bob%40example.com&card=4111111111111111&n=1"));
-    accept(&mut process, 0, event("a").body(b"\xff\x00 bob@example.com \xfe".to_vec()));
+fn forms_are_parsed_and_the_rest_is_text_if_the_config_says_so() {
+    let mut process = start(&guarded(json!({"action": "redact", "non_json": "text"})));
+    let form = "to=bob%40example.com&card=4111111111111111&password=hunter2&n=1";
+    accept(&mut process, 0, typed("application/x-www-form-urlencoded", form.replace("&password=hunter2", "")));
+    accept(&mut process, 0, typed("application/octet-stream", b"\xff\x00 bob@example.com \xfe".to_vec()));
     advance(&mut process, seconds(1));
     let bodies: Vec<Vec<u8>> = attempts(&process, "billing").into_iter().map(|attempt| attempt.body).collect();
     assert_eq!(bodies, [b"to=[redacted]&card=[redacted]&n=1".to_vec(), b"\xff\x00 [redacted] \xfe".to_vec()]);
     assert_untold(&process, &[], false);
+}
+
+/// What cannot be read is refused whatever the action, counted and told, and no endpoint is rolled back for it.
+#[test]
+fn what_cannot_be_read_is_refused_whatever_the_action() {
+    let bodies: [(&str, &[u8]); 8] = [
+        ("application/json", b"{\"email\": NaN}"),
+        ("application/json", b"{\"amount\": 42,}"),
+        ("text/plain", b"{\"a\": 1} {\"password\": \"hunter2\"}"),
+        ("application/json", b"{\"a\": \"caf\xe9\"}"),
+        ("application/json; charset=utf-16", b"{}"),
+        ("multipart/form-data; boundary=x", b"--x--"),
+        ("text/plain", b"hunter2"),
+        ("", b"hunter2"),
+    ];
+    for action in ["reject", "redact", "report"] {
+        let mut process = start(&with(guarded(json!({"action": action})), json!({"rollout": {"guard": {}}})));
+        for (content_type, body) in bodies {
+            let refused = answer(&mut process, 0, typed(content_type, body));
+            let problem = self::body(&refused);
+            assert_eq!(refused.status(), 422, "{action}: {content_type}");
+            assert_eq!(problem["findings"], json!([{"pointer": "", "kind": "unreadable"}]));
+            assert_untold(&process, &[&refused], false);
+        }
+        accept(&mut process, 0, event("a").body("{}"));
+        advance(&mut process, seconds(1));
+        assert_eq!(attempts(&process, "billing").len(), 1, "it is not rolled back");
+        assert_eq!((findings(&process, "unreadable"), told(&process).len()), (8, 0));
+        assert_eq!(process.metric("route=.=ingest;.;result=.=invalid;.;gatepost_events_total"), Some(8));
+        let lines: Vec<_> = process.log().iter().filter(|line| line.message.starts_with("event=unreadable ")).collect();
+        assert_eq!(lines.len(), 8);
+        let first = "event=unreadable route=ingest reason=\"it should be strict JSON, but the body is not JSON: expected \
+                     value at line 1 column 11\"";
+        assert_eq!(lines[0].message, first);
+    }
+}
+
+/// Where the route needs JSON too, the guard is the one that refuses.
+#[test]
+fn under_the_guard_a_coding_is_unreadable_on_every_route() {
+    for more in [json!({}), json!({"payload": "envelope"}), json!({"event": "{body:/a}"})] {
+        let mut config = guarded(json!({"action": "report"}));
+        config["routes"][0] = with(config["routes"][0].clone(), more.clone());
+        let mut process = start(&config);
+        for coded in [&b"\x1f\x8b"[..], b"{\"a\": \"x\"}"] {
+            let refused = answer(&mut process, 0, event("a").header("content-encoding", "gzip").body(coded.to_vec()));
+            assert_eq!(
+                (refused.status(), &body(&refused)["findings"][0]["kind"]),
+                (422, &json!("unreadable")),
+                "{more}"
+            );
+        }
+        let identity = event("a").header("content-encoding", "identity").body("{\"a\": \"x\"}");
+        accept(&mut process, 0, identity);
+        assert_eq!(findings(&process, "unreadable"), 2);
+    }
+}
+
+/// The event type, the path and the headers that are passed on leave too.
+#[test]
+fn what_leaves_besides_the_body_is_looked_at() {
+    let mut process = start(&guarded(json!({})));
+    let by_type = answer(&mut process, 0, event("2001:db8::1"));
+    assert_eq!(body(&by_type)["findings"], json!([{"in": "event_type", "pointer": "", "kind": "ipv6"}]));
+    let by_header = answer(&mut process, 0, typed("application/json; name=bob@example.com", "{}"));
+    assert_eq!(body(&by_header)["findings"], json!([{"in": "content-type", "pointer": "", "kind": "email"}]));
+    let mut config = guarded(json!({"action": "redact"}));
+    config["routes"][0]["match"]["path"] = json!("/events/{event}/{user}");
+    config["routes"][0]["event"] = json!("{event}");
+    let mut process = start(&config);
+    let by_path = answer(&mut process, 0, Request::post("/events/a/bob@example.com").body("{}"));
+    assert_eq!(body(&by_path)["findings"], json!([{"in": "path", "pointer": "/1", "kind": "email"}]));
+    let detail = "the event holds personal data where it cannot be redacted; nothing of it was kept or sent";
+    assert_eq!(body(&by_path)["detail"], detail);
+    assert_untold(&process, &[&by_type, &by_header, &by_path], false);
 }
 
 #[test]
@@ -217,10 +297,16 @@ fn depth_and_size_do_no_harm() {
     accept(&mut process, 0, event("a").body(deep(127)));
     for levels in [128, 120_000] {
         let refused = answer(&mut process, 0, event("a").body(deep(levels)));
-        assert_eq!((refused.status(), refused.header("content-type")), (400, "application/problem+json"));
+        assert_eq!((refused.status(), refused.header("content-type")), (422, "application/problem+json"));
     }
+    let refused = answer(&mut process, 0, event("a").body("{\"email\":1,".repeat(20_000)));
+    assert_eq!(refused.status(), 422);
     accept(&mut process, 0, event("a").body(format!("\"{}\"", "1:%40@+(".repeat(30_000))));
-    accept(&mut process, 0, event("a").body("{\"email\":1,".repeat(20_000)));
+    // The deepest JSON, in a string of the deepest JSON, in a string of the deepest JSON.
+    let inner = |text: String| format!("{}{}{}", "[".repeat(127), Value::from(text), "]".repeat(127));
+    accept(&mut process, 0, event("a").body(inner(inner(deep(127).replace("bob@example.com", "x")))));
+    let nulls = format!("{}null{}", "{\"email\":".repeat(127), "}".repeat(127));
+    accept(&mut process, 0, event("a").body(nulls));
     advance(&mut process, seconds(1));
     let expected = deep(127).replace("bob@example.com", "[redacted]");
     assert_eq!(attempts(&process, "billing")[0].body, expected.as_bytes());

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use crate::steps::{BODY, billing, paid, plain_start, post, route, send, wait_for};
+use crate::steps::{BODY, billing, letters, operate, paid, patient, plain_start, post, route, send, wait_for};
 use crate::{Gateway, Reply, Request, Scenario, Start, VARIABLE, secret};
 
 fn with_route(more: Value) -> Start {
@@ -129,6 +129,100 @@ pub fn all() -> Vec<Scenario> {
                 "paid as , verified: true",
                 "x",
             ],
+        },
+        Scenario {
+            name: "a coded body goes on as it came, with its coding, in each attempt and redelivery",
+            start: patient,
+            play: |gateway| {
+                gateway.script("billing", &[Reply::Status(503); 3])?;
+                let coded = b"\x1f\x8b\x08\x00no gzip at all\x00".to_vec();
+                let request =
+                    Request::event("/events/paid", coded.clone()).header("content-encoding", "deflate, x-odd");
+                let mut observed = vec![send(gateway, &request)?.line()];
+                letters(gateway, 1)?;
+                operate(gateway, "POST", "dead-letters/redeliver", &Value::Null)?;
+                for seen in wait_for(gateway, "billing", 4)? {
+                    let (coding, is_whole) = (seen.header("content-encoding"), seen.body == coded);
+                    observed.push(format!("as {coding}, verified: {}, whole: {is_whole}", seen.verified));
+                }
+                Ok(observed)
+            },
+            expected: &[
+                "answered 202 accepted",
+                "as deflate, x-odd, verified: true, whole: true",
+                "as deflate, x-odd, verified: true, whole: true",
+                "as deflate, x-odd, verified: true, whole: true",
+                "as deflate, x-odd, verified: true, whole: true",
+            ],
+        },
+        Scenario {
+            name: "a coded body is refused where JSON is needed",
+            start: || {
+                let routes = [
+                    route("e", "/envelope/{event}", json!({"payload": "envelope"})),
+                    json!({"name": "b", "match": {"path": "/by-body"}, "event": "order.{body:/type}"}),
+                ];
+                plain_start().with(json!({"routes": routes}))
+            },
+            play: |gateway| {
+                let mut observed = Vec::new();
+                for (path, coding) in [("/envelope/paid", "gzip"), ("/by-body", "br"), ("/by-body", "identity")] {
+                    let request = Request::event(path, r#"{"type": "paid"}"#).header("content-encoding", coding);
+                    let answer = send(gateway, &request)?;
+                    observed.push(format!("{}, accept {:?}", answer.line(), answer.header("accept-encoding")));
+                    observed.extend(Some(answer.text("detail")).filter(|detail| detail.len() > 1));
+                }
+                Ok(observed)
+            },
+            expected: &[
+                "answered 415 Unsupported Media Type, accept \"identity\"",
+                "the body has a content coding, and this route reads it as JSON: send it without content-encoding",
+                "answered 415 Unsupported Media Type, accept \"identity\"",
+                "the body has a content coding, and this route reads it as JSON: send it without content-encoding",
+                "answered 202 accepted, accept \"\"",
+            ],
+        },
+        Scenario {
+            name: "a byte order mark is passed over by every reader, and sent as it came",
+            start: || {
+                let routes = [
+                    json!({"name": "b", "match": {"path": "/by-body"}, "event": "{body:/type}"}),
+                    route("e", "/envelope/{event}", json!({"payload": "envelope"})),
+                ];
+                plain_start().with(json!({"routes": routes, "payload_guard": {}}))
+            },
+            play: |gateway| {
+                let body = "\u{feff}{\"type\": \"paid\"}";
+                let mut observed = arrival(gateway, &Request::event("/by-body", body))?;
+                observed.extend(arrival(gateway, &Request::event("/envelope/paid", body))?);
+                Ok(observed)
+            },
+            expected: &[
+                "answered 202 accepted",
+                "paid as application/json, verified: true",
+                "\u{feff}{\"type\": \"paid\"}",
+                "answered 202 accepted",
+                "paid as application/json, verified: true",
+                "{\"event\":\"paid\",\"data\":{\"type\": \"paid\"},\"metadata\":{}}",
+            ],
+        },
+        Scenario {
+            name: "a trace context without the syntax of W3C is not passed on",
+            start: plain_start,
+            play: |gateway| {
+                let good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+                let pairs = [(good, "acme=mail me=1"), ("bob@example.com", "acme=1"), (&good[3..], "acme=1")];
+                for (parent, state) in pairs {
+                    send(gateway, &paid().header("traceparent", parent).header("tracestate", state).over(0))?;
+                }
+                let seen = wait_for(gateway, "billing", 3)?;
+                let trace =
+                    |seen: &crate::Seen| format!("{:?} {:?}", seen.header("traceparent"), seen.header("tracestate"));
+                let mut lines: Vec<String> = seen.iter().map(trace).collect();
+                lines.sort_unstable();
+                Ok(lines)
+            },
+            expected: &["\"\" \"\"", "\"\" \"\"", "\"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\" \"\""],
         },
         Scenario {
             name: "while secrets rotate a receiver that knows either one verifies",

@@ -9,7 +9,119 @@ use crate::{Gateway, Request, Scenario, Start, config, endpoint};
 const ADDRESS: &str = "maria@example.com";
 
 pub fn all() -> Vec<Scenario> {
-    vec![refused(), redacted(), reported()]
+    vec![refused(), redacted(), reported(), unreadable(), besides(), forms_and_strings()]
+}
+
+/// The answer to a request: its line, and each finding as `kind pointer`, with its part.
+fn verdict(gateway: &mut dyn Gateway, request: &Request) -> Result<String> {
+    let answer = send(gateway, request)?;
+    let mut verdict = answer.line();
+    let findings = answer.json.get("findings").and_then(Value::as_array);
+    for finding in findings.into_iter().flatten() {
+        let part = |key| finding.get(key).map_or(String::new(), |value| format!(" {}", crate::gateway::plain(value)));
+        verdict.extend([";", &part("kind"), &part("in"), &part("pointer")]);
+    }
+    Ok(verdict.trim_end().to_owned())
+}
+
+fn typed(content_type: &str, body: &str) -> Request {
+    Request::new("POST", "/events/paid").header("content-type", content_type).body(body)
+}
+
+fn unreadable() -> Scenario {
+    Scenario {
+        name: "what the guard cannot read is refused whatever its action, and rolls nothing back",
+        start: || guarded("report", json!({"guard": {"personal_data": true}})),
+        play: |gateway| {
+            begun(gateway)?;
+            let bodies =
+                ["{\"a\": NaN}", "[1,]", "{} {}", "{\"a\": 1}\n{\"a\": 2}", "\u{feff}\u{feff}{}", "{\"a\": \"\u{1}\"}"];
+            let mut refused: Vec<Request> = bodies.iter().map(|body| typed("text/plain", body)).collect();
+            refused.push(typed("application/json", "email=x"));
+            refused.push(typed("application/json", "{}").header("content-encoding", "x-odd"));
+            refused.push(typed("multipart/form-data; boundary=x", "--x--"));
+            refused.push(typed("text/csv", "a,b"));
+            let mut observed = Vec::new();
+            for request in &refused {
+                observed.push(verdict(gateway, request)?);
+            }
+            observed.dedup();
+            observed.push(post(gateway)?.line());
+            wait_for(gateway, "billing", 1)?;
+            observed.push(in_all(gateway, "billing")?);
+            Ok(observed)
+        },
+        expected: &["answered 422 Unprocessable Content; unreadable", "answered 202 accepted", "1 attempts in all"],
+    }
+}
+
+fn besides() -> Scenario {
+    Scenario {
+        name: "what leaves besides the body is looked at: the type, the path, headers, metadata",
+        start: || {
+            let envelope = json!({"payload": "envelope", "metadata": {"who": "{header:x-who}", "at": "from-{event}"}});
+            let routes = [
+                crate::steps::route("ingest", "/events/{event}", json!({})),
+                crate::steps::route("told", "/told/{event}/{tenant}", envelope),
+            ];
+            guarded("reject", json!({})).with(json!({"routes": routes}))
+        },
+        play: |gateway| {
+            begun(gateway)?;
+            let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+            let requests = [
+                Request::event("/events/order:203.0.113.7", "{}"),
+                typed("application/json; by=\"maria@example.com\"", "{}"),
+                Request::event("/events/paid", "{}")
+                    .header("traceparent", trace)
+                    .header("tracestate", "a=maria@example.com"),
+                Request::event("/told/paid/maria@example.com", "{}"),
+                Request::event("/told/203.0.113.7/acme", "{}"),
+                Request::event("/told/paid/acme", "{}").header("x-who", "+1 415 555 0123"),
+                Request::event("/told/paid/acme", "{}").header("x-who", "u-1"),
+            ];
+            requests.iter().map(|request| verdict(gateway, request)).collect()
+        },
+        expected: &[
+            "answered 422 Unprocessable Content; ipv4 event_type",
+            "answered 422 Unprocessable Content; email content-type",
+            "answered 422 Unprocessable Content; email tracestate",
+            "answered 422 Unprocessable Content; email path /1",
+            "answered 422 Unprocessable Content; ipv4 event_type",
+            "answered 422 Unprocessable Content; phone metadata /who",
+            "answered 202 accepted",
+        ],
+    }
+}
+
+fn forms_and_strings() -> Scenario {
+    Scenario {
+        name: "forms and the JSON of strings are looked into, and a key without a value is none",
+        start: || guarded("reject", json!({})),
+        play: |gateway| {
+            begun(gateway)?;
+            let form = |body: &str| typed("application/x-www-form-urlencoded", body);
+            let json = |body: Value| Request::event("/events/paid", body.to_string());
+            let inner = json!({"user": {"password": "x"}}).to_string();
+            let requests = [
+                form("From=%2B14155550123&user%5Bemail%5D=x&n=1"),
+                form("cart_token=1&email="),
+                json(json!({"Message": inner})),
+                json(json!({"body": json!({"Message": inner}).to_string()})),
+                json(json!({"email": null, "address": {"city": null}, "image": "app:1.2.3.4", "cart_token": "a"})),
+                json(json!({"user.password": "x", "tel": "0049\u{202f}30\u{a0}123456", "to": "maria＠example.com"})),
+            ];
+            requests.iter().map(|request| verdict(gateway, request)).collect()
+        },
+        expected: &[
+            "answered 422 Unprocessable Content; phone /From; key /user[email]",
+            "answered 202 accepted",
+            "answered 422 Unprocessable Content; key /Message",
+            "answered 422 Unprocessable Content; key /body",
+            "answered 202 accepted",
+            "answered 422 Unprocessable Content; phone /tel; email /to; key /user.password",
+        ],
+    }
 }
 
 fn guarded(action: &str, rollout: Value) -> Start {

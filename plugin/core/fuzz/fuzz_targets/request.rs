@@ -34,6 +34,7 @@ fuzz_target!(|bytes: &[u8]| {
         if let Ok(event) = event::event(route, &captures, &headers, body.clone()) {
             assert!(headers::is_value(event.event_type.as_bytes()) && !event.event_type.is_empty());
             assert!(event.content_type.as_deref().is_none_or(headers::is_value));
+            assert!(event.content_encoding.as_deref().is_none_or(headers::is_value));
             assert!(event.traceparent.as_deref().is_none_or(headers::is_value));
         }
     }
