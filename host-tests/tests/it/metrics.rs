@@ -109,7 +109,7 @@ fn every_series_is_there_at_zero_before_anything_happens() {
         assert_eq!(process.metric(metric), Some(0), "{metric}");
     }
     // So many that a gateway pays for them, and no more.
-    assert_eq!(process.metrics().filter(|name| name.contains("gatepost_")).count(), 12 + 7 + 24);
+    assert_eq!(process.metrics().filter(|name| name.contains("gatepost_")).count(), 13 + 7 + 24);
 }
 
 /// A hundred endpoints have all their series within half a minute.

@@ -159,14 +159,16 @@ pub fn all() -> Vec<Scenario> {
             name: "a coded body is refused where JSON is needed",
             start: || {
                 let routes = [
-                    route("e", "/envelope/{event}", json!({"payload": "envelope"})),
-                    json!({"name": "b", "match": {"path": "/by-body"}, "event": "order.{body:/type}"}),
+                    route("e", "/events/envelope/{event}", json!({"payload": "envelope"})),
+                    json!({"name": "b", "match": {"path": "/events/by-body"}, "event": "order.{body:/type}"}),
                 ];
                 plain_start().with(json!({"routes": routes}))
             },
             play: |gateway| {
                 let mut observed = Vec::new();
-                for (path, coding) in [("/envelope/paid", "gzip"), ("/by-body", "br"), ("/by-body", "identity")] {
+                for (path, coding) in
+                    [("/events/envelope/paid", "gzip"), ("/events/by-body", "br"), ("/events/by-body", "identity")]
+                {
                     let request = Request::event(path, r#"{"type": "paid"}"#).header("content-encoding", coding);
                     let answer = send(gateway, &request)?;
                     observed.push(format!("{}, accept {:?}", answer.line(), answer.header("accept-encoding")));
@@ -186,15 +188,15 @@ pub fn all() -> Vec<Scenario> {
             name: "a byte order mark is passed over by every reader, and sent as it came",
             start: || {
                 let routes = [
-                    json!({"name": "b", "match": {"path": "/by-body"}, "event": "{body:/type}"}),
-                    route("e", "/envelope/{event}", json!({"payload": "envelope"})),
+                    json!({"name": "b", "match": {"path": "/events/by-body"}, "event": "{body:/type}"}),
+                    route("e", "/events/envelope/{event}", json!({"payload": "envelope"})),
                 ];
                 plain_start().with(json!({"routes": routes, "payload_guard": {}}))
             },
             play: |gateway| {
                 let body = "\u{feff}{\"type\": \"paid\"}";
-                let mut observed = arrival(gateway, &Request::event("/by-body", body))?;
-                observed.extend(arrival(gateway, &Request::event("/envelope/paid", body))?);
+                let mut observed = arrival(gateway, &Request::event("/events/by-body", body))?;
+                observed.extend(arrival(gateway, &Request::event("/events/envelope/paid", body))?);
                 Ok(observed)
             },
             expected: &[

@@ -62,7 +62,7 @@ fn besides() -> Scenario {
             let envelope = json!({"payload": "envelope", "metadata": {"who": "{header:x-who}", "at": "from-{event}"}});
             let routes = [
                 crate::steps::route("ingest", "/events/{event}", json!({})),
-                crate::steps::route("told", "/told/{event}/{tenant}", envelope),
+                crate::steps::route("told", "/events/told/{event}/{tenant}", envelope),
             ];
             guarded("reject", json!({})).with(json!({"routes": routes}))
         },
@@ -75,10 +75,10 @@ fn besides() -> Scenario {
                 Request::event("/events/paid", "{}")
                     .header("traceparent", trace)
                     .header("tracestate", "a=maria@example.com"),
-                Request::event("/told/paid/maria@example.com", "{}"),
-                Request::event("/told/203.0.113.7/acme", "{}"),
-                Request::event("/told/paid/acme", "{}").header("x-who", "+1 415 555 0123"),
-                Request::event("/told/paid/acme", "{}").header("x-who", "u-1"),
+                Request::event("/events/told/paid/maria@example.com", "{}"),
+                Request::event("/events/told/203.0.113.7/acme", "{}"),
+                Request::event("/events/told/paid/acme", "{}").header("x-who", "+1 415 555 0123"),
+                Request::event("/events/told/paid/acme", "{}").header("x-who", "u-1"),
             ];
             requests.iter().map(|request| verdict(gateway, request)).collect()
         },
