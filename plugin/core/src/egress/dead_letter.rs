@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::ledger::record::{EventMeta, decode_coded, encode_coded, split_payload, with_payload};
+use crate::ledger::record::{CodedRecord, EventMeta, decode_coded, encode_coded, split_payload, with_payload};
 use crate::outcome::Reason;
 use crate::store::keys::{Keys, Stored};
 use crate::store::{FREED, Record, SharedStore, StoreError, Write, is_freed, read, update};
@@ -56,8 +56,8 @@ impl Record for Letter {
     }
 
     fn decode(bytes: &[u8]) -> Result<(Self, &[u8]), StoreError> {
-        let (mut letter, coding, rest) = decode_coded::<Self>(bytes)?;
-        letter.meta.content_encoding = coding;
+        let (CodedRecord { record: mut letter, content_encoding }, rest) = decode_coded::<Self>(bytes)?;
+        letter.meta.content_encoding = content_encoding;
         Ok((letter, rest))
     }
 }

@@ -24,6 +24,7 @@
 
 pub mod detect;
 mod form;
+mod inspect;
 mod keys;
 mod nothing;
 mod read;
@@ -32,9 +33,9 @@ mod text;
 
 pub use detect::DataKind;
 use detect::DataKinds;
+pub use inspect::inspect;
 pub use keys::{DeniedKeys, KeyPattern};
 pub use read::Unreadable;
-pub use scan::inspect;
 
 /// The largest number of findings of an event that are told; all are counted.
 pub const FINDINGS_MAX: usize = 32;

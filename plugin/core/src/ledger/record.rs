@@ -148,8 +148,8 @@ impl Record for EventMeta {
     }
 
     fn decode(bytes: &[u8]) -> Result<(Self, &[u8]), StoreError> {
-        let (meta, content_encoding, rest) = decode_coded::<Self>(bytes)?;
-        Ok((Self { content_encoding, ..meta }, rest))
+        let (CodedRecord { record, content_encoding }, rest) = decode_coded::<Self>(bytes)?;
+        Ok((Self { content_encoding, ..record }, rest))
     }
 }
 
@@ -169,11 +169,20 @@ pub fn encode_coded<R: Record>(record: &R, content_encoding: Option<&[u8]>) -> R
     }
 }
 
-/// Reads a record that [`encode_coded`] wrote, and its content coding; returns them with the bytes behind them.
+/// A record that [`encode_coded`] wrote.
+#[derive(Debug)]
+pub struct CodedRecord<R> {
+    /// The record, without the content coding.
+    pub record: R,
+    /// The content coding of the payload, when it has one.
+    pub content_encoding: Option<Vec<u8>>,
+}
+
+/// Reads a record that [`encode_coded`] wrote; returns it with the bytes behind it.
 ///
 /// # Errors
 /// [`StoreError::UnknownFormat`].
-pub fn decode_coded<R: Record>(bytes: &[u8]) -> Result<(R, Option<Vec<u8>>, &[u8]), StoreError> {
+pub fn decode_coded<R: Record>(bytes: &[u8]) -> Result<(CodedRecord<R>, &[u8]), StoreError> {
     let read = match bytes.split_first() {
         Some((version, fields)) if *version == R::VERSION => {
             postcard::take_from_bytes(fields).map(|(record, rest)| (record, None, rest))
@@ -182,7 +191,8 @@ pub fn decode_coded<R: Record>(bytes: &[u8]) -> Result<(R, Option<Vec<u8>>, &[u8
             .map(|((record, coding), rest)| (record, Some(coding), rest)),
         _ => return Err(StoreError::UnknownFormat),
     };
-    read.map_err(|_| StoreError::UnknownFormat)
+    let (record, content_encoding, rest) = read.map_err(|_| StoreError::UnknownFormat)?;
+    Ok((CodedRecord { record, content_encoding }, rest))
 }
 
 /// The bytes of a record with a payload behind it. The payload is copied once instead of passing through the

@@ -7,7 +7,8 @@ use std::ops::Range;
 
 use super::detect::{DataKinds, kinds};
 use super::keys::is_version_key;
-use super::scan::{Context, LEVELS_MAX, PathToken, is_something, kinds_of, note_string, pointer};
+use super::scan::{Context, LEVELS_MAX, PathToken, kinds_of, note_string, pointer};
+use super::text::is_something;
 use super::{DataKind, Findings, GuardAction, GuardRules, Inspected, Part, REDACTED};
 
 /// Looks through a form.

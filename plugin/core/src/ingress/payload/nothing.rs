@@ -5,7 +5,7 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::scan::is_something;
+use super::text::is_something;
 
 /// Whether a value of JSON tells nothing.
 pub(super) fn is_nothing(value: &RawValue) -> bool {

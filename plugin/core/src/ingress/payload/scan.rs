@@ -17,44 +17,34 @@ use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visi
 use serde_json::value::RawValue;
 
 use super::detect::{DataKinds, kinds};
-use super::form::inspect_form;
 use super::keys::is_version_key;
 use super::nothing::is_nothing;
-use super::read::{Reading, Unreadable, begin, reading};
-use super::text::{redacted, text_of};
-use super::{DataKind, Findings, GuardAction, GuardRules, Inspected, Outgoing, POINTER_BYTES_MAX, Part, REDACTED};
+use super::read::begin;
+use super::text::{is_something, text_of};
+use super::{DataKind, Findings, GuardAction, GuardRules, Inspected, POINTER_BYTES_MAX, Part, REDACTED};
 use crate::json::{self, POINTER_TOKENS_MAX};
 
 /// The number of levels of JSON within strings that are looked into; a string below them is text.
 pub(super) const LEVELS_MAX: usize = 2;
 
-/// Looks through a payload.
+/// Looks through a payload that is an envelope of the gateway's.
 ///
 /// # Errors
-/// The payload cannot be read, and must not be sent.
-pub fn inspect(rules: &GuardRules, outgoing: &Outgoing<'_>) -> Result<Inspected, Unreadable> {
-    let payload = outgoing.bytes;
-    let not_json = |error| Unreadable::NotJson(json::not_json(error));
-    if outgoing.is_envelope && outgoing.content_encoding.is_none() {
-        return Walk::new(rules, payload).envelope().map_err(not_json);
-    }
-    match reading(rules.non_json, outgoing)? {
-        Reading::Nothing => Ok(Inspected::default()),
-        Reading::Json(json) => Walk::new(rules, payload).document(json).map_err(not_json),
-        Reading::Form => Ok(inspect_form(rules, payload)),
-        Reading::Text => Ok(inspect_text(rules, payload)),
-    }
+/// The payload is no envelope.
+pub(super) fn inspect_envelope(rules: &GuardRules, payload: &[u8]) -> serde_json::Result<Inspected> {
+    Walk::new(rules, payload).envelope()
 }
 
-/// Looks through a payload that is text: one string, which stands under no key.
-fn inspect_text(rules: &GuardRules, payload: &[u8]) -> Inspected {
-    let mut findings = Findings::default();
-    let kinds = kinds(payload, rules.detect);
-    note_string(&mut findings, kinds, rules.ids_only && is_something(payload), Part::Body, &String::new);
-    let is_redacted = rules.action == GuardAction::Redact && findings.total() > 0;
-    let redacted = is_redacted
-        .then(|| if rules.ids_only { REDACTED.as_bytes().to_vec() } else { redacted(payload, rules.detect) });
-    Inspected { findings, redacted }
+/// Looks through a payload that is JSON; `json`: its slice behind the byte order mark.
+///
+/// # Errors
+/// The payload is no JSON.
+pub(super) fn inspect_json<'a>(
+    rules: &'a GuardRules,
+    payload: &'a [u8],
+    json: &'a str,
+) -> serde_json::Result<Inspected> {
+    Walk::new(rules, payload).document(json)
 }
 
 /// Notes the kinds of data that were found in a string, each once. `is_misplaced`: the string may not stand here, which
@@ -73,11 +63,6 @@ pub(super) fn note_string(
         }
     }
     kinds != DataKinds::NONE
-}
-
-/// Whether a text tells anything: a blank text does not, nor does one that was redacted already.
-pub(super) fn is_something(text: &[u8]) -> bool {
-    !text.trim_ascii().is_empty() && text != REDACTED.as_bytes()
 }
 
 /// The kinds of what a string holds. A string that is JSON is looked into, up to `levels` deep, by the rules that hold for

@@ -17,6 +17,11 @@ pub(super) fn text_of(string: &RawValue) -> serde_json::Result<Cow<'_, [u8]>> {
     serde_json::from_str(string.get()).map(|Bytes(bytes)| bytes)
 }
 
+/// Whether a text tells anything: a blank text does not, nor does one that was redacted already.
+pub(super) fn is_something(text: &[u8]) -> bool {
+    !text.trim_ascii().is_empty() && text != REDACTED.as_bytes()
+}
+
 /// Replaces every finding in a text. What stands beside a finding may be found only when that is replaced, so the text
 /// is gone through up to three times. Only a text that was made for that purpose has findings even then: it is replaced
 /// as a whole.
