@@ -29,6 +29,7 @@ use crate::path::{PathPattern, Router};
 use crate::signature::{Fault, Marks, Signature, Tolerance};
 use crate::store::keys::Keys;
 use crate::store::{SharedStore, StoreError};
+use crate::template::{Source, Template};
 use crate::time::{Now, WallTime};
 use replay::{Duplicate, MessageClaim, ReplayTable, Seen, WhenFull};
 
@@ -47,6 +48,9 @@ pub struct Rule {
     pub tolerance: Tolerance,
     /// What happens to a message that comes again.
     pub replay: replay::Policy,
+    /// The template of a message's id, of what is signed; `None`, or where a message does not fill it: the id is the
+    /// scheme's.
+    pub replay_id: Option<Template>,
     /// The header that tells the application which rule has verified a request, lower case; it is removed from what
     /// clients send.
     pub header: String,
@@ -308,9 +312,12 @@ impl From<Fault<'_>> for Verdict {
 /// The marks that a message is known by. Every scheme in which the message claims to be signed has to hold, and the
 /// marks of all are remembered: the same message must not come again with the headers of one scheme alone.
 fn marks<'a>(rule: &'a Rule, headers: &Headers, body: &[u8], now: WallTime) -> Result<Marks, Fault<'a>> {
+    let source = Source { captures: &[], headers, body };
+    let named = rule.replay_id.as_ref().and_then(|id| id.render(&source).ok()).filter(|id| !id.is_empty());
+    let named = named.as_ref().map(String::as_bytes);
     let (mut marks, mut unsigned) = (Marks::new(), None);
     for signature in &rule.signatures {
-        match signature.verify(headers, body, now, rule.tolerance) {
+        match signature.verify_named(headers, body, now, rule.tolerance, named) {
             Ok(found) => marks.extend(found),
             Err(fault @ Fault::Unsigned { .. }) => unsigned = unsigned.or(Some(fault)),
             Err(fault) => return Err(fault),

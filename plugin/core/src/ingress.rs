@@ -7,5 +7,6 @@ pub mod payload;
 pub mod receipt;
 pub mod request;
 pub mod route;
-pub mod template;
 pub mod waiting;
+
+pub use crate::template;

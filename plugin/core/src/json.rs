@@ -151,14 +151,20 @@ pub fn quoted(text: &str) -> String {
     Value::from(text).to_string()
 }
 
-/// The value of `key` in a JSON body whose `kind_key` has the value `kind`; `None` for a body of another kind, whose
-/// ids do not name messages.
-pub fn id_at(body: &[u8], key: &str, (kind_key, kind): (&str, &str)) -> Option<Vec<u8>> {
-    let read = |key: &str| match Pointer::parse(&format!("/{key}")).ok()?.read(body).ok()? {
-        PointedAt::Scalar(text) => Some(text),
-        PointedAt::Nothing | PointedAt::Composite => None,
-    };
-    if read(kind_key)? == kind { read(key).map(String::into_bytes) } else { None }
+/// The value of `key` in a JSON body whose `kind_key` has one of the values `kinds`; `None` for a body of another kind,
+/// whose ids do not name messages.
+pub fn id_at(body: &[u8], key: &str, (kind_key, kinds): (&str, &[&str])) -> Option<Vec<u8>> {
+    let kind = top_level(body, kind_key)?;
+    if kinds.contains(&kind.as_str()) { top_level(body, key).map(String::into_bytes) } else { None }
+}
+
+/// The scalar under `key` of a JSON body, if it is there and not empty.
+pub fn top_level(body: &[u8], key: &str) -> Option<String> {
+    let pointer = Pointer { text: String::new(), tokens: vec![key.to_owned()] };
+    match pointer.read(body).ok()? {
+        PointedAt::Scalar(text) if !text.is_empty() => Some(text),
+        PointedAt::Scalar(_) | PointedAt::Nothing | PointedAt::Composite => None,
+    }
 }
 
 /// The body as text, without its byte order mark.

@@ -22,7 +22,7 @@
 //! | [`ledger`] | what outlives a VM: partitions, leases, slots, generations |
 //! | [`store`] | data that all VMs share: typed keys, records, their versions, changes by compare-and-swap |
 //! | [`signature`] | an attempt is signed, a request's signature verified: one scheme a file |
-//! | ground | [`ids`], [`event_type`], [`outcome`], [`answer`], [`headers`], [`path`], [`json`], [`printable`], [`secret`], [`time`] |
+//! | ground | [`ids`], [`event_type`], [`outcome`], [`answer`], [`headers`], [`path`], [`json`], [`printable`], [`template`], [`secret`], [`time`] |
 //!
 //! The config stands above what it configures: the type of a policy stands beside the code that applies it, and the
 //! config makes its values.
@@ -57,4 +57,5 @@ pub mod secret;
 pub mod signature;
 pub mod store;
 pub mod telemetry;
+pub mod template;
 pub mod time;

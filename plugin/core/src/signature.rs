@@ -116,9 +116,8 @@ impl Signature {
     /// The largest number of [`Marks`] that a message has.
     pub fn marks_max(&self) -> usize {
         match self.scheme {
-            Scheme::Timestamped | Scheme::Github => self.keys.len() + 1,
-            Scheme::Standard => 1,
-            Scheme::Stripe | Scheme::Slack => self.keys.len(),
+            Scheme::Timestamped | Scheme::Github => 2 * self.keys.len(),
+            Scheme::Standard | Scheme::Stripe | Scheme::Slack => self.keys.len(),
         }
     }
 
@@ -151,6 +150,14 @@ impl Signature {
         }
     }
 
+    /// The name of the header that carries the event's id, where it is signed.
+    pub fn signed_id(&self) -> Option<&str> {
+        match self.scheme {
+            Scheme::Standard => Some(standard::ID),
+            Scheme::Timestamped | Scheme::Github | Scheme::Stripe | Scheme::Slack => None,
+        }
+    }
+
     /// Verifies the signature of a request: it must fit a key that was live at the signed time, and that time must be
     /// within the tolerance. Where the scheme signs no time, the time is `now`. Returns the marks of the message.
     ///
@@ -164,11 +171,26 @@ impl Signature {
         now: WallTime,
         tolerance: Tolerance,
     ) -> Result<Marks, Fault<'_>> {
+        self.verify_named(headers, body, now, tolerance, None)
+    }
+
+    /// [Verifies](Self::verify) a request whose id is `named`, where something else than the scheme says so.
+    ///
+    /// # Errors
+    /// Those of [`verify`](Self::verify).
+    pub fn verify_named(
+        &self,
+        headers: &Headers,
+        body: &[u8],
+        now: WallTime,
+        tolerance: Tolerance,
+        named: Option<&[u8]>,
+    ) -> Result<Marks, Fault<'_>> {
         if headers.get(self.header()).is_none() {
             return Err(Fault::Unsigned { header: self.header() });
         }
         let presented = match self.scheme {
-            Scheme::Timestamped => timestamped::read(&self.names, headers),
+            Scheme::Timestamped => timestamped::read(&self.names, headers, body),
             Scheme::Standard => standard::read(headers),
             Scheme::Github => github::read(headers),
             Scheme::Stripe => stripe::read(headers, body),
@@ -189,9 +211,9 @@ impl Signature {
             return Err(Fault::NoSecret);
         }
         // Every key is tried, so that the time of the check does not tell which of them fits.
-        let (mut ours, tries) = (Vec::new(), ED25519_TRIES / self.keys.len().max(1));
-        let fits = live.fold(false, |fits, key| fits | presented.is_signed_by(&key.key, body, tries, &mut ours));
-        if fits { Ok(presented.marks(ours)) } else { Err(Fault::Mismatch) }
+        let tries = ED25519_TRIES / self.keys.len().max(1);
+        let tried: Vec<_> = live.map(|key| (&key.key, presented.signed_by(&key.key, body, tries))).collect();
+        if tried.iter().any(|(_, (fits, _))| *fits) { Ok(presented.marks(&tried, named)) } else { Err(Fault::Mismatch) }
     }
 }
 

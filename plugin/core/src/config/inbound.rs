@@ -12,6 +12,7 @@ use crate::inbound::replay::{CAPACITY_MAX, Duplicate, Policy, WhenFull};
 use crate::index::Index;
 use crate::path::{PathPattern, readings};
 use crate::signature::{Signature, Tolerance};
+use crate::template::Template;
 use crate::time::shown_duration;
 
 /// The largest number of rules. One takes about 1 KiB in each VM: 1024 x 1 KiB = 1 MiB.
@@ -53,7 +54,9 @@ fn entry(node: &Node<'_>) -> Option<InboundEntry> {
     let matching = object.required("match", "an object with path", matching);
     let signatures = signatures(&object, Use::Verify);
     let tolerance = object.or("tolerance", TOLERANCE, tolerance);
-    let replay = object.or("replay", Policy::default(), replay);
+    let (policy, id) = object
+        .or("replay", (Policy::default(), None), |node| replay(node, signatures.as_deref().unwrap_or_default()))
+        .unzip();
     let header = object
         .or("header", "x-gatepost-verified".to_owned(), |node| header(node, signatures.as_deref().unwrap_or_default()));
     let header_value = object.optional("header_value", header_value)?;
@@ -63,7 +66,8 @@ fn entry(node: &Node<'_>) -> Option<InboundEntry> {
         methods,
         signatures: signatures?,
         tolerance: tolerance?,
-        replay: replay?,
+        replay: policy?,
+        replay_id: id?,
         header: header?,
         header_value,
     };
@@ -103,8 +107,9 @@ fn tolerance(node: &Node<'_>) -> Option<Tolerance> {
     Some(Tolerance { past: past?, future: future? })
 }
 
-fn replay(node: &Node<'_>) -> Option<Policy> {
-    let object = node.object(&["ttl", "capacity", "duplicate", "when_full"], &[])?;
+/// Reads the key `replay`: the policy, and the template of a message's id.
+fn replay(node: &Node<'_>, signatures: &[Signature]) -> Option<(Policy, Option<Template>)> {
+    let object = node.object(&["ttl", "capacity", "duplicate", "when_full", "id"], &[])?;
     let default = Policy::default();
     let ttl = object.duration("ttl", default.ttl, Duration::from_secs(1), TTL_MAX);
     let capacity = object.integer("capacity", default.capacity, CAPACITY_MAX);
@@ -114,7 +119,25 @@ fn replay(node: &Node<'_>) -> Option<Policy> {
     let when_full = object.or("when_full", default.when_full, |node| {
         choice(node, &[("refuse", WhenFull::Refuse), ("allow", WhenFull::Allow)], &[])
     });
-    Some(Policy { ttl: ttl?, capacity: capacity?, duplicate: duplicate?, when_full: when_full? })
+    let id = object.optional("id", |node| replay_id(node, signatures));
+    let policy = Policy { ttl: ttl?, capacity: capacity?, duplicate: duplicate?, when_full: when_full? };
+    Some((policy, id?))
+}
+
+/// Reads the template of a message's id. All of it must be signed: who repeats a message could change the rest.
+fn replay_id(node: &Node<'_>, signatures: &[Signature]) -> Option<Template> {
+    const EXPECTED: &str = "a part of what is signed, such as \"{body:/id}\"";
+    let template =
+        Template::parse(node.text(EXPECTED)?, &[]).map_err(|reason| node.problem::<()>(&reason, EXPECTED)).ok()?;
+    if template.is_literal() {
+        return node.problem("is the same for all messages", EXPECTED);
+    }
+    let is_signed = |header: &&str| signatures.iter().all(|signature| signature.signed_id() == Some(*header));
+    if let Some(header) = template.headers().find(|header| !is_signed(header)) {
+        let what = format!("reads the header {}, which is not signed: anyone could change it", shown(header));
+        return node.problem(&what, EXPECTED);
+    }
+    Some(template)
 }
 
 /// Checks that messages are remembered for as long as their signatures are valid: a message that is forgotten earlier

@@ -134,6 +134,24 @@ fn each_fault_has_a_status_and_a_word() {
     assert!(case.store.values.is_empty(), "what is refused is not remembered");
 }
 
+/// The id that a rule names makes one message of what is signed afresh; without it the scheme says what the id is.
+#[test]
+fn named_id_makes_one_message_of_what_is_signed_afresh() {
+    let mut case = Case::new(json!({"id": "{body:/order/id}"}), json!({}));
+    let [first, again, other, without] =
+        [&br#"{"order":{"id":7},"n":1}"#[..], br#"{"order":{"id":7},"n":2}"#, br#"{"order":{"id":8}}"#, b"[]"];
+    let ticket = case.verify(&message("a", first), first).pass.unwrap().unwrap();
+    case.gate.end(&mut case.store, &ticket, true).unwrap();
+    for (id, body, expected) in [
+        ("b", again, (InboundResult::Duplicate, 200)),
+        ("a", other, (InboundResult::Verified, 0)),
+        ("a", without, (InboundResult::Verified, 0)),
+        ("a", b"{}", (InboundResult::InProgress, 409)),
+    ] {
+        assert_eq!(told(case.verify(&message(id, body), body)), expected, "{id}");
+    }
+}
+
 /// While secrets rotate a message is the same under each of them.
 #[test]
 fn message_is_the_same_under_each_rotating_secret() {

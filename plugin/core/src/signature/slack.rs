@@ -7,7 +7,7 @@
 
 use super::attempt::Attempt;
 use super::fault::Fault;
-use super::tags::{Presented, first_and_also, hex_of, read_first_and_also, secrets, single, timestamp};
+use super::tags::{Presented, first_and_also, hex_of, id_of, read_first_and_also, secrets, single, timestamp};
 use crate::headers::{CallHeaders, Headers};
 use crate::json::id_at;
 use crate::secret::Key;
@@ -37,6 +37,6 @@ pub(super) fn read(headers: &Headers, body: &[u8]) -> Result<Presented, Fault<'s
     let tags = read_first_and_also(headers, (SIGNATURE, SIGNATURE_ALSO), signature)?;
     let digits = single(headers, TIMESTAMP)?;
     let at = timestamp(digits, 1000, TIMESTAMP)?;
-    let id = id_at(body, "event_id", ("type", "event_callback"));
+    let id = id_at(body, "event_id", ("type", &["event_callback"])).or_else(|| id_of(body));
     Ok(Presented { prefix: [b"v0:", digits, b":"].concat(), at: Some(at), id, is_id_signed: true, tags })
 }

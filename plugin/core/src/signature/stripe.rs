@@ -1,10 +1,11 @@
 //! The scheme `stripe`: [what Stripe signs](https://docs.stripe.com/webhooks#verify-manually), HMAC-SHA256 over
 //! `timestamp.body`, as `t=<seconds>,v1=<hex>`, with a `v1` for each live secret. The key is all of the secret's text,
-//! its `whsec_` included. The event's id is the `id` of the body, where the body is an `event` object.
+//! its `whsec_` included. The event's id is the `id` of the body, where the body is an event of
+//! [either version](https://docs.stripe.com/api/v2/core/events/object) of Stripe's API.
 
 use super::attempt::Attempt;
 use super::fault::Fault;
-use super::tags::{Presented, hex_of, secrets, single, some, tag_of_hex, timestamp};
+use super::tags::{Presented, hex_of, id_of, secrets, single, some, tag_of_hex, timestamp};
 use crate::headers::{CallHeaders, Headers};
 use crate::json::id_at;
 use crate::secret::Key;
@@ -37,6 +38,6 @@ pub(super) fn read(headers: &Headers, body: &[u8]) -> Result<Presented, Fault<'s
     }
     let (tags, digits) = (some(tags, malformed)?, digits.ok_or(malformed)?);
     let at = timestamp(digits, 1000, SIGNATURE)?;
-    let id = id_at(body, "id", ("object", "event"));
+    let id = id_at(body, "id", ("object", &["event", "v2.core.event"])).or_else(|| id_of(body));
     Ok(Presented { prefix: [digits, b"."].concat(), at: Some(at), id, is_id_signed: true, tags })
 }

@@ -6,6 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::fault::Fault;
 use crate::headers::{CallHeaders, Headers};
+use crate::json;
 use crate::secret::{Key, Secret};
 use crate::time::WallTime;
 
@@ -17,12 +18,15 @@ pub const SECRETS_MAX: usize = 8;
 /// one that is made once for each secret, so their number is bounded by the size of Envoy's headers alone.
 pub(super) const ED25519_TRIES: usize = 64;
 
-/// The marks of a verified message, by which it is known should it come again: 64 bits of each of its signatures and of
-/// its id.
+/// The marks of a verified message, by which it is known should it come again: 64 bits of each of its signatures, and of
+/// its id under each secret that verified it. The secret is in the mark, so that of two senders with a secret each, one's
+/// `msg_2` is not the other's. A secret is told by what it is, not by its place in the config, which changes.
 ///
 /// The signatures are those that the message has under live secrets, and the first [`SECRETS_MAX`] others it came with,
-/// perhaps under secrets that are not ours yet: the message must not come again with another of its signatures. Where the id is signed, the id is the
-/// only mark: a message that its sender signs afresh for every attempt is known again by the id.
+/// perhaps under secrets that are not ours yet: the message must not come again with another of its signatures. Where no
+/// time is signed, two senders may well have the same to say: there the live secrets count that verified the message.
+/// Where the id is signed, the id is the only mark: a message that its sender signs afresh for every attempt is known
+/// again by the id.
 pub type Marks = Vec<u64>;
 
 /// What the headers of a request say of its signature.
@@ -41,44 +45,71 @@ pub(super) struct Presented {
 }
 
 impl Presented {
-    /// Whether one of the signatures is under this key, of those of Ed25519 one of the first `tries`. The right signature
-    /// under a shared secret is added to `all`.
-    pub(super) fn is_signed_by(&self, key: &Key, body: &[u8], tries: usize, all: &mut Vec<Tag>) -> bool {
+    /// Whether one of the signatures is under this key, of those of Ed25519 one of the first `tries`; and the right
+    /// signature, where the key makes one.
+    pub(super) fn signed_by(&self, key: &Key, body: &[u8], tries: usize) -> (bool, Option<Tag>) {
         match key {
             Key::Shared(secret) => {
                 let ours = mac(secret, &[&self.prefix, body]);
-                all.push(Tag::Mac(ours.bytes()));
-                self.tags.iter().fold(false, |fits, tag| match tag {
+                let fits = self.tags.iter().fold(false, |fits, tag| match tag {
                     Tag::Mac(theirs) => fits | ours.is(theirs),
                     Tag::Ed25519(_) => fits,
-                })
+                });
+                (fits, Some(Tag::Mac(ours.bytes())))
             }
             Key::Public(key) => {
                 let tags = self.tags.iter().filter_map(|tag| match tag {
                     Tag::Ed25519(tag) => Some(tag),
                     Tag::Mac(_) => None,
                 });
-                tags.take(tries).any(|tag| key.verifies(&[&self.prefix, body], tag))
+                (tags.take(tries).any(|tag| key.verifies(&[&self.prefix, body], tag)), None)
             }
             // The config lets no verifier have a private key.
-            Key::Private(_) => false,
+            Key::Private(_) => (false, None),
         }
     }
 
-    /// The marks of the message; `tags` are its signatures under our secrets.
-    pub(super) fn marks(&self, mut tags: Vec<Tag>) -> Marks {
-        let id = self.id.as_ref().map(|id| beginning(&Sha256::digest(id)));
-        if let (Some(id), true) = (id, self.is_id_signed) {
-            return vec![id];
+    /// The marks of the message; `tried` are the live keys, each with what [`signed_by`](Self::signed_by) said. `named`
+    /// is the id where the rule says what it is.
+    pub(super) fn marks(&self, tried: &[(&Key, (bool, Option<Tag>))], named: Option<&[u8]>) -> Marks {
+        let (id, is_id_signed) = match named {
+            Some(_) => (named, true),
+            None => (self.id.as_deref(), self.is_id_signed),
+        };
+        let fitting = || tried.iter().filter(|(_, (fits, _))| *fits);
+        let ids = id.into_iter().flat_map(|id| fitting().map(move |(key, _)| beginning(&id_under(key, id))));
+        if id.is_some() && is_id_signed {
+            return ids.collect();
         }
+        let counts = |fits: bool| fits || self.at.is_some();
+        let mut tags: Vec<Tag> = tried.iter().filter_map(|(_, (fits, tag))| tag.filter(|_| counts(*fits))).collect();
         let most = tags.len() + SECRETS_MAX;
         for tag in &self.tags {
             if tags.len() < most && !tags.contains(tag) {
                 tags.push(*tag);
             }
         }
-        tags.iter().map(|tag| beginning(tag.bytes())).chain(id).collect()
+        tags.iter().map(|tag| beginning(tag.bytes())).chain(ids).collect()
     }
+}
+
+/// A hash of an id for the messages that one key verified.
+fn id_under(key: &Key, id: &[u8]) -> [u8; 32] {
+    const PURPOSE: &[u8] = b"gatepost replay id\0";
+    match key {
+        Key::Shared(secret) => mac(secret, &[PURPOSE, id]).bytes(),
+        Key::Public(key) => {
+            Sha256::new().chain_update(PURPOSE).chain_update(key.as_bytes()).chain_update(id).finalize().into()
+        }
+        // The config lets no verifier have a private key.
+        Key::Private(_) => Sha256::digest(id).into(),
+    }
+}
+
+/// The id of a body that is signed, and whose scheme names no id: a hash of the body, where that is JSON with an `id` at
+/// its top. Signed afresh it is the same message. The `id` alone may be that of an order, of which two events tell.
+pub(super) fn id_of(body: &[u8]) -> Option<Vec<u8>> {
+    json::top_level(body, "id").map(|_| Sha256::digest(body).to_vec())
 }
 
 /// A tag: a signature as bytes.

@@ -4,7 +4,7 @@
 
 use super::attempt::Attempt;
 use super::fault::Fault;
-use super::tags::{Presented, first_and_also, hex_of, read_first_and_also, secrets, single, timestamp};
+use super::tags::{Presented, first_and_also, hex_of, id_of, read_first_and_also, secrets, single, timestamp};
 use crate::headers::{CallHeaders, Headers};
 use crate::secret::{Key, Secret};
 use crate::time::WallTime;
@@ -82,15 +82,17 @@ pub(super) fn headers<'a>(
     headers.push((&names.timestamp, timestamp.into()));
 }
 
-pub(super) fn read<'n>(names: &'n Timestamped, headers: &Headers) -> Result<Presented, Fault<'n>> {
+pub(super) fn read<'n>(names: &'n Timestamped, headers: &Headers, body: &[u8]) -> Result<Presented, Fault<'n>> {
     let signature = ("", "64 hex digits");
     let tags = read_first_and_also(headers, (&names.signature, &names.signature_also), signature)?;
     let digits = single(headers, &names.timestamp)?;
     let at = timestamp(digits, 1, &names.timestamp)?;
+    let id = headers.single(&names.id).filter(|id| !id.is_empty()).map(<[u8]>::to_vec);
     Ok(Presented {
         prefix: [digits, b"."].concat(),
         at: Some(at),
-        id: headers.single(&names.id).filter(|id| !id.is_empty()).map(<[u8]>::to_vec),
+        id: id.or_else(|| id_of(body)),
+        // Also where the id is of the body: who takes the header away must not change what the message is known by.
         is_id_signed: false,
         tags,
     })

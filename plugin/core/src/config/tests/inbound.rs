@@ -113,6 +113,33 @@ fn a_rule_that_could_be_passed_by_is_refused() {
     refused_once(&twice, "inbound[1]: can never match: rule \"partner\" has the same paths");
 }
 
+/// The id of a message is a part of what is signed.
+#[test]
+fn replay_id_is_of_what_is_signed() {
+    let id = |id: &str, signature: Value| {
+        verifying(json!({"replay": {"id": id}, "signature": signature, "secrets": [{"value": SHARED}]}))
+    };
+    for (text, signature) in [
+        ("{body:/id}", json!({})),
+        ("{body:/a/id}-{body:/type}", json!([{}, {"scheme": "github"}])),
+        ("{header:Webhook-Id}:{body:/n}", json!({"scheme": "standard"})),
+    ] {
+        assert!(good(&id(text, signature)).inbound[0].replay_id.is_some());
+    }
+    let header = "reads the header \"webhook-id\", which is not signed: anyone could change it; expected a part of";
+    for (text, signature, what) in [
+        ("{header:webhook-id}", json!([{"scheme": "standard"}, {"scheme": "github"}]), header),
+        ("{header:webhook-id}", json!({}), header),
+        ("evt", json!({}), "is the same for all messages; expected a part of what is signed, such as \"{body:/id}\""),
+        ("", json!({}), "is the same for all messages"),
+        ("{body:id}", json!({}), "has {body:id}, but a JSON pointer begins with '/'"),
+        ("{id}", json!({}), "uses {id}, which is not a segment of the route's path"),
+        ("{body:/id", json!({}), "has a '{' that is not closed"),
+    ] {
+        refused_once(&id(text, signature), &format!("inbound[0].replay.id: {what}"));
+    }
+}
+
 #[test]
 fn a_secret_is_read_as_its_scheme_has_it() {
     for (scheme, secret) in [("timestamped", SHARED), ("stripe", SHARED), ("standard", SHARED), ("github", "plain")] {

@@ -45,7 +45,7 @@ pub fn samples() -> [Value; 2] {
             "match": {"path": "/in", "methods": ["PUT"]},
             "secrets": secrets("2027-01-01T00:00:00Z"), "signature": signature(),
             "tolerance": {"past": "60s", "future": "0s"},
-            "replay": {"ttl": "1h", "capacity": 7, "duplicate": "reject", "when_full": "allow"},
+            "replay": {"ttl": "1h", "capacity": 7, "duplicate": "reject", "when_full": "allow", "id": "{body:/id}"},
             "header": "x-verified", "header_value": "proof",
         }],
         "limits": {

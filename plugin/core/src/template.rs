@@ -109,7 +109,7 @@ impl Template {
         self.0.iter().any(|part| matches!(part, TemplatePart::Body(_)))
     }
 
-    /// The names of the headers that fill the template.
+    /// The names of the headers that fill the template, in lower case.
     pub fn headers(&self) -> impl Iterator<Item = &str> {
         self.0.iter().filter_map(|part| match part {
             TemplatePart::Header(name) => Some(name.as_str()),
@@ -123,6 +123,11 @@ impl Template {
             TemplatePart::Capture(number) => Some(*number),
             TemplatePart::Literal(_) | TemplatePart::Header(_) | TemplatePart::Body(_) => None,
         })
+    }
+
+    /// Whether the template is the same text for all requests.
+    pub fn is_literal(&self) -> bool {
+        self.0.iter().all(|part| matches!(part, TemplatePart::Literal(_)))
     }
 
     /// The literal parts, in order.
