@@ -17,6 +17,7 @@ use crate::rollout::Plan;
 use crate::rollout::guard::Guard;
 
 mod admin;
+mod custom;
 mod delivery;
 mod document;
 mod endpoints;

@@ -295,7 +295,7 @@ pub fn unavailable() -> Answer {
 impl From<Fault<'_>> for Verdict {
     fn from(fault: Fault<'_>) -> Self {
         let result = match fault {
-            Fault::Malformed { .. } => {
+            Fault::Malformed { .. } | Fault::BodyTime { .. } => {
                 return Self::answer(InboundResult::Malformed, Answer::bad_request(&fault.to_string()));
             }
             Fault::Unsigned { .. } => InboundResult::Unsigned,

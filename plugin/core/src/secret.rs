@@ -4,8 +4,9 @@
 use std::fmt;
 
 use ed25519_dalek::{Signer, SigningKey, VerifyingKey};
-use hmac::{Hmac, KeyInit};
-use sha2::Sha256;
+use hmac::digest::CtOutput;
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::{Sha256, Sha512};
 use zeroize::Zeroizing;
 
 use crate::time::WallTime;
@@ -109,25 +110,75 @@ impl PublicKey {
     }
 }
 
-/// A shared secret, as the state of HMAC-SHA256 (RFC 2104) after the key went in: prepared once, copied for each
-/// signature, so that signing never hashes the key again. The key itself is not kept.
+/// The HMAC of a shared secret (RFC 2104).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Algorithm {
+    /// HMAC-SHA256.
+    Sha256,
+    /// HMAC-SHA512.
+    Sha512,
+}
+
+/// A shared secret, as the state of an HMAC (RFC 2104) after the key went in: prepared once, copied for each signature,
+/// so that signing never hashes the key again. The key itself is not kept.
 #[derive(Clone)]
-pub struct Secret(Hmac<Sha256>);
+pub struct Secret(Keyed);
+
+#[derive(Clone)]
+enum Keyed {
+    Sha256(Hmac<Sha256>),
+    Sha512(Hmac<Sha512>),
+}
 
 impl Secret {
-    /// Prepares a key from its bytes, which are wiped; `None` for an empty one, which would sign nothing.
+    /// Prepares a key for HMAC-SHA256, see [`of`](Self::of).
     pub fn new(bytes: Vec<u8>) -> Option<Self> {
+        Self::of(Algorithm::Sha256, bytes)
+    }
+
+    /// Prepares a key from its bytes, which are wiped; `None` for an empty one, which would sign nothing.
+    pub fn of(algorithm: Algorithm, bytes: Vec<u8>) -> Option<Self> {
         let bytes = Zeroizing::new(bytes);
         if bytes.is_empty() {
             return None;
         }
         // HMAC takes keys of any length; were it to refuse one, there would be no secret rather than a weak one.
-        Hmac::new_from_slice(&bytes).ok().map(Self)
+        let keyed = match algorithm {
+            Algorithm::Sha256 => Keyed::Sha256(Hmac::new_from_slice(&bytes).ok()?),
+            Algorithm::Sha512 => Keyed::Sha512(Hmac::new_from_slice(&bytes).ok()?),
+        };
+        Some(Self(keyed))
     }
 
-    /// An HMAC-SHA256 under this key, with no message yet.
-    pub fn hmac(&self) -> Hmac<Sha256> {
-        self.0.clone()
+    /// The HMAC of these parts, one behind the other.
+    pub fn mac(&self, parts: &[&[u8]]) -> Hash {
+        fn of<M: Mac + Clone>(keyed: &M, parts: &[&[u8]]) -> CtOutput<M> {
+            let mut mac = keyed.clone();
+            parts.iter().for_each(|part| mac.update(part));
+            mac.finalize()
+        }
+        match &self.0 {
+            Keyed::Sha256(keyed) => Hash::Sha256(of(keyed, parts)),
+            Keyed::Sha512(keyed) => Hash::Sha512(of(keyed, parts)),
+        }
+    }
+}
+
+/// An HMAC under one of our secrets. A comparison takes the same time wherever the first difference is.
+pub enum Hash {
+    /// HMAC-SHA256.
+    Sha256(CtOutput<Hmac<Sha256>>),
+    /// HMAC-SHA512.
+    Sha512(CtOutput<Hmac<Sha512>>),
+}
+
+impl Hash {
+    /// The bytes.
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Sha256(hash) => hash.as_bytes(),
+            Self::Sha512(hash) => hash.as_bytes(),
+        }
     }
 }
 
@@ -139,14 +190,31 @@ impl fmt::Debug for Secret {
 
 #[cfg(test)]
 mod tests {
-    use hmac::Mac;
-
     use super::*;
 
     fn hmac(key: &[u8], data: &[u8]) -> String {
-        let mut hmac = Secret::new(key.to_vec()).unwrap().hmac();
-        hmac.update(data);
-        hex::encode(hmac.finalize().into_bytes())
+        hex::encode(Secret::new(key.to_vec()).unwrap().mac(&[data]).bytes())
+    }
+
+    /// Test cases 1 and 2 of RFC 4231 for HMAC-SHA512.
+    #[test]
+    fn the_vectors_of_hmac_sha512_hold() {
+        let cases: [(&[u8], &[u8], &str); 2] = [
+            (
+                &[0x0b; 20],
+                b"Hi There",
+                "87aa7cdea5ef619d4ff0b4241a1d6cb02379f4e2ce4ec2787ad0b30545e17cdedaa833b7d6b8a702038b274eaea3f4e4be9d914eeb61f1702e696c203a126854",
+            ),
+            (
+                b"Jefe",
+                b"what do ya want for nothing?",
+                "164b7a7bfcf819e2e395fbe73b56e0a387bd64222e831fd610270cd7ea2505549758bf75c05a994a6d034f65f8f0e6fdcaeab1a34d4a6b4b636e070a38bce737",
+            ),
+        ];
+        for (key, data, expected) in cases {
+            let secret = Secret::of(Algorithm::Sha512, key.to_vec()).unwrap();
+            assert_eq!(hex::encode(secret.mac(&[data]).bytes()), expected);
+        }
     }
 
     /// The test vectors of RFC 4231, sections 4.2 to 4.8; test case 5 truncates its output.

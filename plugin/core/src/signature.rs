@@ -7,6 +7,7 @@
 //! | [`github`] | `body` | `X-Hub-Signature-256` | `X-GitHub-Delivery`, not signed |
 //! | [`stripe`] | `timestamp.body` | `Stripe-Signature` | the body's `/id`, signed |
 //! | [`slack`] | `v0:timestamp:body` | `X-Slack-Signature`, `-Request-Timestamp` | the body's `/event_id`, signed |
+//! | [`custom`] and the [`presets`] | as their table says | as it says | as it says |
 //!
 //! A scheme reads the headers of a request, and writes tags (signatures as bytes) into headers. Which keys are live,
 //! how tags are compared and which signatures are too old is the same for all schemes, and stands here and in `tags`.
@@ -20,8 +21,10 @@ use crate::secret::LiveKey;
 use crate::time::WallTime;
 
 mod attempt;
+pub mod custom;
 mod fault;
 pub mod github;
+pub mod presets;
 pub mod slack;
 pub mod standard;
 pub mod stripe;
@@ -29,6 +32,7 @@ mod tags;
 pub mod timestamped;
 
 pub use attempt::Attempt;
+use custom::SignatureTable;
 pub use fault::Fault;
 use tags::ED25519_TRIES;
 pub use tags::{Marks, SECRETS_MAX};
@@ -47,17 +51,32 @@ pub enum Scheme {
     Stripe,
     /// Slack's.
     Slack,
+    /// Another sender's, by the name of its table among the [`presets`].
+    Preset(&'static str),
+    /// One that a table in the config describes.
+    Custom,
 }
 
 impl Scheme {
-    /// All schemes, as the config names them.
-    pub const ALL: [(&'static str, Self); 5] = [
+    /// All schemes that are known by name, as the config names them. One more, [`Custom`](Self::Custom), needs a table.
+    pub const ALL: [(&'static str, Self); 13] = [
         ("timestamped", Self::Timestamped),
         ("standard", Self::Standard),
         ("github", Self::Github),
         ("stripe", Self::Stripe),
         ("slack", Self::Slack),
+        ("svix", Self::Preset("svix")),
+        ("shopify", Self::Preset("shopify")),
+        ("linear", Self::Preset("linear")),
+        ("sentry", Self::Preset("sentry")),
+        ("bitbucket", Self::Preset("bitbucket")),
+        ("zoom", Self::Preset("zoom")),
+        ("paddle", Self::Preset("paddle")),
+        ("pagerduty", Self::Preset("pagerduty")),
     ];
+
+    /// The name of scheme [`Custom`](Self::Custom).
+    pub const CUSTOM: &'static str = "custom";
 }
 
 /// The number of headers of an attempt that tell of the event, in every scheme.
@@ -70,6 +89,8 @@ pub struct Signature {
     pub scheme: Scheme,
     /// The names of the headers that tell of the event in every scheme, and of those of [`timestamped`].
     pub names: Timestamped,
+    /// The table of a preset or of scheme `custom`.
+    pub table: Option<SignatureTable>,
     /// The keys, in the order of the config: the first that is live is the current one. If they sign, one of them is
     /// live at any time: the config takes care of that.
     pub keys: Vec<LiveKey>,
@@ -88,12 +109,17 @@ impl Signature {
     /// Appends the headers that sign an attempt, with every key that is live at the time of the attempt.
     pub fn sign<'a>(&'a self, attempt: &Attempt<'a>, headers: &mut CallHeaders<'a>) {
         let keys = self.keys.iter().filter(|key| key.window.is_live(attempt.at)).map(|key| &key.key);
+        if let Some(table) = &self.table {
+            return custom::headers((table, &self.names.id), keys, attempt, headers);
+        }
         match self.scheme {
             Scheme::Timestamped => timestamped::headers(&self.names, keys, attempt, headers),
             Scheme::Standard => standard::headers(keys, attempt, headers),
             Scheme::Github => github::headers(keys, attempt, headers),
             Scheme::Stripe => stripe::headers(keys, attempt, headers),
             Scheme::Slack => slack::headers(keys, attempt, headers),
+            // Their table is above.
+            Scheme::Preset(_) | Scheme::Custom => {}
         }
     }
 
@@ -109,6 +135,10 @@ impl Signature {
             Scheme::Github => all.extend(github::NAMES),
             Scheme::Stripe => all.push(stripe::SIGNATURE),
             Scheme::Slack => all.extend(slack::NAMES),
+            Scheme::Preset(_) | Scheme::Custom => {
+                let of_table = self.table.iter().flat_map(SignatureTable::header_names);
+                all.extend(of_table.filter(|name| *name != names.id));
+            }
         }
         all
     }
@@ -116,7 +146,7 @@ impl Signature {
     /// The largest number of [`Marks`] that a message has.
     pub fn marks_max(&self) -> usize {
         match self.scheme {
-            Scheme::Timestamped | Scheme::Github => 2 * self.keys.len(),
+            Scheme::Timestamped | Scheme::Github | Scheme::Preset(_) | Scheme::Custom => 2 * self.keys.len(),
             Scheme::Standard | Scheme::Stripe | Scheme::Slack => self.keys.len(),
         }
     }
@@ -137,6 +167,7 @@ impl Signature {
             Scheme::Github => github::SIGNATURE,
             Scheme::Stripe => stripe::SIGNATURE,
             Scheme::Slack => slack::SIGNATURE,
+            Scheme::Preset(_) | Scheme::Custom => self.table.as_ref().map_or("", |table| &table.header),
         }
     }
 
@@ -146,6 +177,7 @@ impl Signature {
             Scheme::Timestamped => Some(&self.names.timestamp),
             Scheme::Standard => Some(standard::TIMESTAMP),
             Scheme::Slack => Some(slack::TIMESTAMP),
+            Scheme::Preset(_) | Scheme::Custom => self.table.as_ref()?.timestamp_header(),
             Scheme::Github | Scheme::Stripe => None,
         }
     }
@@ -155,6 +187,7 @@ impl Signature {
         match self.scheme {
             Scheme::Standard => Some(standard::ID),
             Scheme::Timestamped | Scheme::Github | Scheme::Stripe | Scheme::Slack => None,
+            Scheme::Preset(_) | Scheme::Custom => self.table.as_ref().filter(|table| table.signs_id())?.id_header(),
         }
     }
 
@@ -189,12 +222,15 @@ impl Signature {
         if headers.get(self.header()).is_none() {
             return Err(Fault::Unsigned { header: self.header() });
         }
-        let presented = match self.scheme {
-            Scheme::Timestamped => timestamped::read(&self.names, headers, body),
-            Scheme::Standard => standard::read(headers),
-            Scheme::Github => github::read(headers),
-            Scheme::Stripe => stripe::read(headers, body),
-            Scheme::Slack => slack::read(headers, body),
+        let presented = match (self.scheme, &self.table) {
+            (_, Some(table)) => custom::read(table, headers, body),
+            (Scheme::Timestamped, _) => timestamped::read(&self.names, headers, body),
+            (Scheme::Standard, _) => standard::read(headers),
+            (Scheme::Github, _) => github::read(headers),
+            (Scheme::Stripe, _) => stripe::read(headers, body),
+            (Scheme::Slack, _) => slack::read(headers, body),
+            // The config gives each a table.
+            (Scheme::Preset(_) | Scheme::Custom, None) => Err(Fault::NoSecret),
         }?;
         if let Some(at) = presented.at {
             if at.plus(tolerance.past) < now {

@@ -3,11 +3,13 @@
 use base64ct::{Base64, Encoding};
 use zeroize::Zeroizing;
 
+use super::custom;
 use super::reader::{Node, Object, all};
 use super::tree::Value;
 use super::values::{choice, date};
 use crate::headers;
 use crate::secret::{Key, LiveKey, PrivateKey, PublicKey, Secret, Window};
+use crate::signature::custom::{SecretForm, SignatureTable};
 use crate::signature::standard::{PRIVATE, PUBLIC, SHARED};
 use crate::signature::timestamped::{DEFAULT_PREFIX, Timestamped};
 use crate::signature::{SECRETS_MAX, Scheme, Signature};
@@ -51,7 +53,8 @@ pub(super) fn signatures(object: &Object<'_>, usage: Use) -> Option<Vec<Signatur
     };
     if nodes.is_empty() {
         let (node, names) = (*object.node(), Timestamped::default());
-        return Some(vec![signature(&node, Scheme::Timestamped, names, &secrets?, usage)?]);
+        let style = Style { scheme: Scheme::Timestamped, names, table: None };
+        return Some(vec![signature(&node, style, &secrets?, usage)?]);
     }
     let signatures = all(&nodes, |node| entry(node, secrets.as_deref(), usage))?;
     if let [first, second] = signatures.as_slice()
@@ -65,17 +68,40 @@ pub(super) fn signatures(object: &Object<'_>, usage: Use) -> Option<Vec<Signatur
 /// Reads one entry of `signature`; `inherited` are the secrets beside `signature`, for an entry that has none of its
 /// own.
 fn entry<'a>(node: &Node<'a>, inherited: Option<&[Raw<'a>]>, usage: Use) -> Option<Signature> {
-    let object = node.object(&["scheme", "header_prefix", "secrets"], &[])?;
-    let scheme = object.or("scheme", Scheme::Timestamped, |node| choice(node, &Scheme::ALL, &[]));
+    let keys = [&["scheme", "header_prefix", "secrets"][..], &custom::KEYS].concat();
+    let object = node.object(&keys, &[])?;
+    let scheme = object.or("scheme", Scheme::Timestamped, |node| {
+        choice(node, &[&Scheme::ALL[..], &[(Scheme::CUSTOM, Scheme::Custom)]].concat(), &[])
+    });
     let prefix = object.or("header_prefix", DEFAULT_PREFIX, header_prefix);
     let own = object.optional("secrets", secrets);
-    if let (Some(scheme), Some(node)) = (scheme, object.get("header_prefix"))
-        && scheme != Scheme::Timestamped
-    {
+    let scheme = scheme?;
+    if let Some(node) = object.get("header_prefix").filter(|_| scheme != Scheme::Timestamped) {
         return node.problem("has no place beside a scheme whose header names are fixed", "it to be left out");
     }
-    let (scheme, names, own) = (scheme?, Timestamped::new(prefix?), own?);
-    signature(node, scheme, names, own.as_deref().or(inherited)?, usage)
+    let table = match scheme {
+        Scheme::Custom => Some(custom::table(&object)?),
+        _ => {
+            let mut of_custom = custom::KEYS.iter().filter_map(|key| object.get(key));
+            if let Some(node) = of_custom.next() {
+                return node
+                    .problem("has no place beside a scheme that is known by its name", "scheme: custom beside it");
+            }
+            match scheme {
+                Scheme::Preset(name) => Some(custom::preset(node, name)?),
+                _ => None,
+            }
+        }
+    };
+    let (style, own) = (Style { scheme, names: Timestamped::new(prefix?), table }, own?);
+    signature(node, style, own.as_deref().or(inherited)?, usage)
+}
+
+/// A signature without its keys.
+struct Style {
+    scheme: Scheme,
+    names: Timestamped,
+    table: Option<SignatureTable>,
 }
 
 /// Whether a lower-case header has a meaning already: to the gateway, to Envoy, or in one of these signatures.
@@ -120,15 +146,9 @@ fn secret<'a>(node: &Node<'a>) -> Option<Raw<'a>> {
 
 /// Makes the signature of a scheme from the secrets that the scheme can use. An endpoint needs one that is valid at any
 /// time.
-fn signature(
-    node: &Node<'_>,
-    scheme: Scheme,
-    names: Timestamped,
-    secrets: &[Raw<'_>],
-    usage: Use,
-) -> Option<Signature> {
+fn signature(node: &Node<'_>, style: Style, secrets: &[Raw<'_>], usage: Use) -> Option<Signature> {
     let keys =
-        all(secrets, |raw| key(raw, scheme, usage).map(|key| key.map(|key| LiveKey { key, window: raw.window })))?;
+        all(secrets, |raw| key(raw, &style, usage).map(|key| key.map(|key| LiveKey { key, window: raw.window })))?;
     let keys: Vec<LiveKey> = keys.into_iter().flatten().collect();
     if keys.is_empty() {
         return node.problem("has only Ed25519 keys, which are for scheme standard", "a shared secret");
@@ -138,15 +158,18 @@ fn signature(
             &format!("has no valid secret at {from}: what is sent then could not be signed"),
             "secrets that leave no gap: one without not_before, one without not_after",
         ),
-        _ => Some(Signature { scheme, names, keys }),
+        _ => Some(Signature { scheme: style.scheme, names: style.names, table: style.table, keys }),
     }
 }
 
 /// Reads a secret as a key of a scheme; `Some(None)`: the secret is an Ed25519 key, and meant for scheme `standard`.
-fn key(raw: &Raw<'_>, scheme: Scheme, usage: Use) -> Option<Option<Key>> {
+fn key(raw: &Raw<'_>, style: &Style, usage: Use) -> Option<Option<Key>> {
     let (node, text) = (&raw.node, raw.text.as_str());
     let (private, public) = (text.strip_prefix(PRIVATE), text.strip_prefix(PUBLIC));
-    let key = match (scheme, private, public) {
+    if let (Some(table), None, None) = (&style.table, private, public) {
+        return of_table(table, node, text).map(|secret| Some(Key::Shared(secret)));
+    }
+    let key = match (style.scheme, private, public) {
         (Scheme::Standard, Some(private), _) if usage == Use::Sign => {
             bytes(private).and_then(|bytes| PrivateKey::new(&bytes)).map(Key::Private)
         }
@@ -164,6 +187,17 @@ fn key(raw: &Raw<'_>, scheme: Scheme, usage: Use) -> Option<Option<Key>> {
     const EXPECTED: &str =
         "whsec_<base64>, or an Ed25519 key: whsk_<base64 of 32 or 64 bytes>, whpk_<base64 of 32 bytes>";
     if key.is_none() { node.problem("is no key of scheme standard", EXPECTED) } else { Some(key) }
+}
+
+/// Reads a secret as a table has it.
+fn of_table(table: &SignatureTable, node: &Node<'_>, text: &str) -> Option<Secret> {
+    let secret = custom::secret_bytes(table.secret, text).and_then(|bytes| table.secret(bytes.to_vec()));
+    let (what, expected) = match table.secret {
+        SecretForm::Text => ("is empty", "a secret that is not empty"),
+        SecretForm::Hex => ("is no hex", "the hex digits of the secret's bytes, as secret: hex says"),
+        SecretForm::Base64 => ("is no base64", "the base64 of the secret's bytes, perhaps behind whsec_"),
+    };
+    secret.or_else(|| node.problem(what, expected))
 }
 
 fn bytes(base64: &str) -> Option<Zeroizing<Vec<u8>>> {

@@ -11,6 +11,7 @@ use crate::egress::rate::Rate;
 use crate::ids::RouteId;
 use crate::ingress::route::{Ack, Payload};
 
+mod custom;
 mod document;
 mod good;
 mod inbound;
@@ -67,6 +68,12 @@ fn put(config: &mut Value, pointer: &str, value: Value) {
         Value::Array(items) => items.push(value),
         _ => panic!("{pointer} has no parent"),
     }
+}
+
+/// Lays the fields of an object over those of another.
+fn merge(object: &mut Value, more: Value) {
+    let (Value::Object(fields), Value::Object(more)) = (object, more) else { panic!("two objects") };
+    fields.extend(more);
 }
 
 /// The minimal configuration without what is at a JSON pointer.

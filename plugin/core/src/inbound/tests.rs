@@ -53,10 +53,7 @@ fn github(id: &str, body: &[u8]) -> Vec<(&'static str, String)> {
 }
 
 fn hmac_of(key: &[u8], body: &[u8]) -> [u8; 32] {
-    use hmac::Mac;
-    let mut hmac = Secret::new(key.to_vec()).unwrap().hmac();
-    hmac.update(body);
-    hmac.finalize().into_bytes().into()
+    Secret::new(key.to_vec()).unwrap().mac(&[body]).bytes().try_into().unwrap()
 }
 
 /// The result that is counted, and the status of the answer; 0: the request goes on.

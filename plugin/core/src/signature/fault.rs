@@ -19,7 +19,12 @@ pub enum Fault<'a> {
         /// The name of the header.
         header: &'a str,
         /// What the header should be.
-        expected: &'static str,
+        expected: &'a str,
+    },
+    /// The timestamp in the body is not what it should be.
+    BodyTime {
+        /// What the timestamp should be.
+        expected: &'a str,
     },
     /// The request was signed too long ago.
     Stale {
@@ -42,6 +47,7 @@ impl fmt::Display for Fault<'_> {
         match self {
             Self::Unsigned { header } => write!(f, "the request is not signed: it has no header {header}"),
             Self::Malformed { header, expected } => write!(f, "the header {header} is not {expected}"),
+            Self::BodyTime { expected } => write!(f, "the timestamp in the body is not {expected}"),
             Self::Stale { past } => {
                 write!(f, "the timestamp is more than {} in the past", shown_duration(*past))
             }

@@ -36,5 +36,5 @@ pub(super) fn read(headers: &Headers) -> Result<Presented, Fault<'static>> {
     let signature = (VERSION, "sha256=<64 hex digits>");
     let tags = read_first_and_also(headers, (SIGNATURE, SIGNATURE_ALSO), signature)?;
     let id = headers.single(ID).filter(|id| !id.is_empty()).map(<[u8]>::to_vec);
-    Ok(Presented { prefix: Vec::new(), at: None, id, is_id_signed: false, tags })
+    Ok(Presented { prefix: Vec::new(), suffix: Vec::new(), at: None, id, is_id_signed: false, tags })
 }

@@ -38,5 +38,12 @@ pub(super) fn read(headers: &Headers, body: &[u8]) -> Result<Presented, Fault<'s
     let digits = single(headers, TIMESTAMP)?;
     let at = timestamp(digits, 1000, TIMESTAMP)?;
     let id = id_at(body, "event_id", ("type", &["event_callback"])).or_else(|| id_of(body));
-    Ok(Presented { prefix: [b"v0:", digits, b":"].concat(), at: Some(at), id, is_id_signed: true, tags })
+    Ok(Presented {
+        prefix: [b"v0:", digits, b":"].concat(),
+        suffix: Vec::new(),
+        at: Some(at),
+        id,
+        is_id_signed: true,
+        tags,
+    })
 }

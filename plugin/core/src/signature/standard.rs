@@ -69,6 +69,7 @@ pub(super) fn read(headers: &Headers) -> Result<Presented, Fault<'static>> {
     }
     Ok(Presented {
         prefix: [id, b".", digits, b"."].concat(),
+        suffix: Vec::new(),
         at: Some(at),
         id: Some(id.to_vec()),
         is_id_signed: true,

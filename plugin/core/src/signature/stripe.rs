@@ -39,5 +39,5 @@ pub(super) fn read(headers: &Headers, body: &[u8]) -> Result<Presented, Fault<'s
     let (tags, digits) = (some(tags, malformed)?, digits.ok_or(malformed)?);
     let at = timestamp(digits, 1000, SIGNATURE)?;
     let id = id_at(body, "id", ("object", &["event", "v2.core.event"])).or_else(|| id_of(body));
-    Ok(Presented { prefix: [digits, b"."].concat(), at: Some(at), id, is_id_signed: true, tags })
+    Ok(Presented { prefix: [digits, b"."].concat(), suffix: Vec::new(), at: Some(at), id, is_id_signed: true, tags })
 }

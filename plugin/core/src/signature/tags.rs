@@ -1,13 +1,13 @@
 //! What the schemes have in common: what a request presents, and how tags (signatures as bytes) are made and compared,
 //! written and read.
 
-use hmac::Mac;
+use hmac::digest::CtOutput;
 use sha2::{Digest, Sha256};
 
 use super::fault::Fault;
 use crate::headers::{CallHeaders, Headers};
 use crate::json;
-use crate::secret::{Key, Secret};
+use crate::secret::{Hash, Key, Secret};
 use crate::time::WallTime;
 
 /// The largest number of secrets of an endpoint or a rule. Every attempt signs the body once for each secret, and every
@@ -34,6 +34,8 @@ pub type Marks = Vec<u64>;
 pub(super) struct Presented {
     /// The bytes that are signed before the body.
     pub(super) prefix: Vec<u8>,
+    /// The bytes that are signed behind the body.
+    pub(super) suffix: Vec<u8>,
     /// The time at which the request was signed, where the scheme signs a time.
     pub(super) at: Option<WallTime>,
     /// The id of the message, where there is one.
@@ -50,19 +52,16 @@ impl Presented {
     pub(super) fn signed_by(&self, key: &Key, body: &[u8], tries: usize) -> (bool, Option<Tag>) {
         match key {
             Key::Shared(secret) => {
-                let ours = mac(secret, &[&self.prefix, body]);
-                let fits = self.tags.iter().fold(false, |fits, tag| match tag {
-                    Tag::Mac(theirs) => fits | ours.is(theirs),
-                    Tag::Ed25519(_) => fits,
-                });
-                (fits, Some(Tag::Mac(ours.bytes())))
+                let ours = mac(secret, &[&self.prefix, body, &self.suffix]);
+                let fits = self.tags.iter().fold(false, |fits, tag| fits | is(&ours, tag));
+                (fits, Some(tag_of(&ours)))
             }
             Key::Public(key) => {
                 let tags = self.tags.iter().filter_map(|tag| match tag {
                     Tag::Ed25519(tag) => Some(tag),
-                    Tag::Mac(_) => None,
+                    Tag::Mac(_) | Tag::Mac512(_) => None,
                 });
-                (tags.take(tries).any(|tag| key.verifies(&[&self.prefix, body], tag)), None)
+                (tags.take(tries).any(|tag| key.verifies(&[&self.prefix, body, &self.suffix], tag)), None)
             }
             // The config lets no verifier have a private key.
             Key::Private(_) => (false, None),
@@ -77,7 +76,7 @@ impl Presented {
             None => (self.id.as_deref(), self.is_id_signed),
         };
         let fitting = || tried.iter().filter(|(_, (fits, _))| *fits);
-        let ids = id.into_iter().flat_map(|id| fitting().map(move |(key, _)| beginning(&id_under(key, id))));
+        let ids = id.into_iter().flat_map(|id| fitting().map(move |(key, _)| id_under(key, id)));
         if id.is_some() && is_id_signed {
             return ids.collect();
         }
@@ -93,16 +92,14 @@ impl Presented {
     }
 }
 
-/// A hash of an id for the messages that one key verified.
-fn id_under(key: &Key, id: &[u8]) -> [u8; 32] {
+/// The mark of an id for the messages that one key verified.
+fn id_under(key: &Key, id: &[u8]) -> u64 {
     const PURPOSE: &[u8] = b"gatepost replay id\0";
     match key {
-        Key::Shared(secret) => mac(secret, &[PURPOSE, id]).bytes(),
-        Key::Public(key) => {
-            Sha256::new().chain_update(PURPOSE).chain_update(key.as_bytes()).chain_update(id).finalize().into()
-        }
+        Key::Shared(secret) => beginning(mac(secret, &[PURPOSE, id]).bytes()),
+        Key::Public(key) => beginning(&Sha256::digest([PURPOSE, key.as_bytes(), id].concat())),
         // The config lets no verifier have a private key.
-        Key::Private(_) => Sha256::digest(id).into(),
+        Key::Private(_) => beginning(&Sha256::digest(id)),
     }
 }
 
@@ -117,6 +114,8 @@ pub(super) fn id_of(body: &[u8]) -> Option<Vec<u8>> {
 pub(super) enum Tag {
     /// HMAC-SHA256.
     Mac([u8; 32]),
+    /// HMAC-SHA512.
+    Mac512([u8; 64]),
     /// Ed25519 (RFC 8032).
     Ed25519([u8; 64]),
 }
@@ -125,7 +124,7 @@ impl Tag {
     pub(super) fn bytes(&self) -> &[u8] {
         match self {
             Self::Mac(bytes) => bytes,
-            Self::Ed25519(bytes) => bytes,
+            Self::Mac512(bytes) | Self::Ed25519(bytes) => bytes,
         }
     }
 }
@@ -135,23 +134,26 @@ fn beginning(hash: &[u8]) -> u64 {
     hash.first_chunk().copied().map_or(0, u64::from_le_bytes)
 }
 
-/// An HMAC-SHA256 under one of our secrets. A comparison takes the same time wherever the first difference is.
-pub(super) struct Ours(hmac::digest::CtOutput<hmac::Hmac<sha2::Sha256>>);
+/// The HMAC of these parts under a secret.
+pub(super) fn mac(secret: &Secret, parts: &[&[u8]]) -> Hash {
+    secret.mac(parts)
+}
 
-impl Ours {
-    pub(super) fn is(&self, theirs: &[u8; 32]) -> bool {
-        self.0 == hmac::digest::CtOutput::new((*theirs).into())
-    }
-
-    pub(super) fn bytes(&self) -> [u8; 32] {
-        (*self.0.as_bytes()).into()
+/// Whether an HMAC of ours is this signature, in constant time.
+fn is(ours: &Hash, theirs: &Tag) -> bool {
+    match (ours, theirs) {
+        (Hash::Sha256(ours), Tag::Mac(theirs)) => *ours == CtOutput::new((*theirs).into()),
+        (Hash::Sha512(ours), Tag::Mac512(theirs)) => *ours == CtOutput::new((*theirs).into()),
+        (Hash::Sha256(_) | Hash::Sha512(_), Tag::Mac(_) | Tag::Mac512(_) | Tag::Ed25519(_)) => false,
     }
 }
 
-pub(super) fn mac(secret: &Secret, parts: &[&[u8]]) -> Ours {
-    let mut hmac = secret.hmac();
-    parts.iter().for_each(|part| hmac.update(part));
-    Ours(hmac.finalize())
+/// An HMAC of ours as a signature.
+fn tag_of(ours: &Hash) -> Tag {
+    match ours {
+        Hash::Sha256(ours) => Tag::Mac((*ours.as_bytes()).into()),
+        Hash::Sha512(ours) => Tag::Mac512((*ours.as_bytes()).into()),
+    }
 }
 
 /// An HMAC-SHA256 in 64 lower-case hex digits.
@@ -192,7 +194,7 @@ pub(super) fn first_and_also<'a>(
 pub(super) fn read_first_and_also<'n>(
     headers: &Headers,
     (name, also): (&'n str, &str),
-    (version, expected): (&str, &'static str),
+    (version, expected): (&str, &'n str),
 ) -> Result<Vec<Tag>, Fault<'n>> {
     let malformed = Fault::Malformed { header: name, expected };
     let first = single(headers, name)?;

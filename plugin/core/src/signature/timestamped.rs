@@ -90,6 +90,7 @@ pub(super) fn read<'n>(names: &'n Timestamped, headers: &Headers, body: &[u8]) -
     let id = headers.single(&names.id).filter(|id| !id.is_empty()).map(<[u8]>::to_vec);
     Ok(Presented {
         prefix: [digits, b"."].concat(),
+        suffix: Vec::new(),
         at: Some(at),
         id: id.or_else(|| id_of(body)),
         // Also where the id is of the body: who takes the header away must not change what the message is known by.

@@ -13,7 +13,7 @@ const PRIVATE: &str = "whsk_6Xb/dCcHpPea21PS1N9VY/NZW723CEc77N4rJCubMbfVKIDij2HK
 const PUBLIC: &str = "whpk_1SiA4o9hyqTCpIqC5V9HUakiiaeACeqfZTInDBbOir4=";
 
 /// A configuration with one inbound rule and nothing else; `more` are further keys of the rule.
-fn verifying(more: Value) -> Value {
+pub(super) fn verifying(more: Value) -> Value {
     let mut rule = json!({"name": "partner", "match": {"path": "/in"}, "secrets": [{"value": "s"}]});
     for (key, value) in more.as_object().unwrap() {
         rule[key] = value.clone();
@@ -22,7 +22,7 @@ fn verifying(more: Value) -> Value {
 }
 
 /// The minimal configuration whose endpoint has these secrets and this signature.
-fn signing(secrets: Value, signature: Value) -> Value {
+pub(super) fn signing(secrets: Value, signature: Value) -> Value {
     let mut config = with("/endpoints/0/secrets", secrets);
     put(&mut config, "/endpoints/0/signature", signature);
     config
@@ -30,7 +30,7 @@ fn signing(secrets: Value, signature: Value) -> Value {
 
 /// Asserts that a configuration is refused with one line, which begins like this.
 #[track_caller]
-fn refused_once(config: &Value, expected: &str) {
+pub(super) fn refused_once(config: &Value, expected: &str) {
     let lines = refused(config);
     assert!(lines.len() == 1 && lines[0].starts_with(expected), "{lines:#?}\nand not {expected}");
 }
