@@ -126,7 +126,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     tell!("asking {subject}");
     list.push(tls::check(&options.url, roots.as_deref()));
     list.push(health(&probe, options.health_url.as_ref()));
-    let took = ask(&probe, options.scheme, options.within, &mut list);
+    let took = ask(&probe, options.within, &mut list);
     if let Some(path) = &options.config {
         let text = given::text_file("--config", path)?;
         let expected = Expected { url: &options.url, endpoint: &probe.endpoint, took };
@@ -137,7 +137,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
 }
 
 /// A good ping, the forgeries, a replay; says how long the ping took, if it was accepted.
-fn ask(probe: &Probe, scheme: Scheme, within: Duration, list: &mut Checklist) -> Option<Duration> {
+fn ask(probe: &Probe, within: Duration, list: &mut Checklist) -> Option<Duration> {
     tell!("a good ping");
     let ping = probe.request(Forgery::None);
     let first = probe.send(&ping);
@@ -145,7 +145,8 @@ fn ask(probe: &Probe, scheme: Scheme, within: Duration, list: &mut Checklist) ->
     list.push(judge::ping(&first, within));
     list.push(judge::redirect(&first));
     for (forgery, name) in FORGERIES {
-        if let Some(check) = untried(scheme, forgery, name) {
+        let signature = probe.endpoint.signatures.first();
+        if let Some(check) = signature.and_then(|signature| untried(signature, forgery, name)) {
             list.push(check);
             continue;
         }
@@ -185,7 +186,11 @@ impl Options {
 
     fn payload(&self) -> Result<Vec<u8>> {
         let Some(path) = &self.body else {
-            let ping = json!({"type": self.event, "at": now().to_string()});
+            let mut ping = json!({"type": self.event, "at": now().to_string()});
+            if self.scheme == Scheme::Preset("linear") {
+                // It is what Linear signs the time by.
+                ping["webhookTimestamp"] = json!(now().as_millis());
+            }
             return Ok(ping.to_string().into_bytes());
         };
         let body = given::file("--body", path)?;

@@ -12,6 +12,7 @@
 //! | another method | 405 + `allow` | `method` |
 //! | over `limits.body` | 413 | `too_large` |
 //! | no room to remember it | 503 + `retry-after`, or the application's if the rule says so | `full` · `unremembered` |
+//! | a sender's challenge, in good order · not | 200 · 403 or 400, see [`challenge`] | `challenge` · `challenge_refused` |
 //! | shared data cannot be read or written, or the body not be read | 503 + `retry-after` | `unavailable` |
 //! | the bodies of too many others are waited for | 503 + `retry-after` | `overloaded` |
 //!
@@ -31,8 +32,10 @@ use crate::store::keys::Keys;
 use crate::store::{SharedStore, StoreError};
 use crate::template::{Source, Template};
 use crate::time::{Now, WallTime};
+use challenge::Challenge;
 use replay::{Duplicate, MessageClaim, ReplayTable, Seen, WhenFull};
 
+pub mod challenge;
 pub mod replay;
 
 /// A rule that says which requests are verified before the application sees them, and how.
@@ -51,6 +54,8 @@ pub struct Rule {
     /// The template of a message's id, of what is signed; `None`, or where a message does not fill it: the id is the
     /// scheme's.
     pub replay_id: Option<Template>,
+    /// The challenge that is answered here, before the first event.
+    pub challenge: Option<Challenge>,
     /// The header that tells the application which rule has verified a request, lower case; it is removed from what
     /// clients send.
     pub header: String,
@@ -67,6 +72,13 @@ pub struct Rules {
     headers: Vec<String>,
     /// The router, which finds the rule for a path, see [`readings`](crate::path::readings).
     router: Router,
+}
+
+impl Rule {
+    /// The verdict on a request that is not signed, and needs not be: a challenge. `None`: it is none.
+    pub fn unsigned_challenge(&self, method: &str, path: &str) -> Option<Verdict> {
+        challenge::unsigned(self, method, path)
+    }
 }
 
 /// Gives all rules, in the order of the config.
@@ -162,11 +174,15 @@ pub enum InboundResult {
     Unavailable,
     /// Too many other requests were waited for.
     Overloaded,
+    /// The request was a challenge of the sender's, and was answered.
+    Challenge,
+    /// The request was a challenge, by none who has the token, or none that may be echoed.
+    ChallengeRefused,
 }
 
 impl InboundResult {
     /// All results, with the label's values.
-    pub const ALL: [(Self, &'static str); 15] = [
+    pub const ALL: [(Self, &'static str); 17] = [
         (Self::Verified, "verified"),
         (Self::Unremembered, "unremembered"),
         (Self::Duplicate, "duplicate"),
@@ -182,6 +198,8 @@ impl InboundResult {
         (Self::Full, "full"),
         (Self::Unavailable, "unavailable"),
         (Self::Overloaded, "overloaded"),
+        (Self::Challenge, "challenge"),
+        (Self::ChallengeRefused, "challenge_refused"),
     ];
 
     /// The label's value.
@@ -240,6 +258,9 @@ impl Verifier {
             Ok(marks) => marks,
             Err(fault) => return fault.into(),
         };
+        if let Some(verdict) = challenge::signed(rule, headers, body, now.wall) {
+            return verdict;
+        }
         match table.claim(store, now.mono, &marks) {
             Ok(Seen::Never(claim)) => Verdict::pass(InboundResult::Verified, Some(Ticket { rule: id, claim })),
             Ok(Seen::InProgress) => {

@@ -17,7 +17,7 @@
 use std::time::Duration;
 
 use crate::headers::{CallHeaders, Headers};
-use crate::secret::LiveKey;
+use crate::secret::{Key, LiveKey, Secret};
 use crate::time::WallTime;
 
 mod attempt;
@@ -34,7 +34,7 @@ pub mod timestamped;
 pub use attempt::Attempt;
 use custom::SignatureTable;
 pub use fault::Fault;
-use tags::ED25519_TRIES;
+use tags::{ED25519_TRIES, Presented, Trial};
 pub use tags::{Marks, SECRETS_MAX};
 use timestamped::Timestamped;
 
@@ -219,6 +219,27 @@ impl Signature {
         tolerance: Tolerance,
         named: Option<&[u8]>,
     ) -> Result<Marks, Fault<'_>> {
+        let (presented, tried) = self.tried(headers, body, now, tolerance)?;
+        if tried.iter().any(|(_, (fits, _))| *fits) { Ok(presented.marks(&tried, named)) } else { Err(Fault::Mismatch) }
+    }
+
+    /// The secret under which a request is signed, if it is by a shared one.
+    pub fn signer(&self, headers: &Headers, body: &[u8], now: WallTime, tolerance: Tolerance) -> Option<&Secret> {
+        let (_, tried) = self.tried(headers, body, now, tolerance).ok()?;
+        tried.into_iter().find_map(|(key, (fits, _))| match key {
+            Key::Shared(secret) if fits => Some(secret),
+            Key::Shared(_) | Key::Private(_) | Key::Public(_) => None,
+        })
+    }
+
+    /// Reads what a request presents and tries all live keys on it.
+    fn tried<'s>(
+        &'s self,
+        headers: &Headers,
+        body: &[u8],
+        now: WallTime,
+        tolerance: Tolerance,
+    ) -> Result<(Presented, Vec<(&'s Key, Trial)>), Fault<'s>> {
         if headers.get(self.header()).is_none() {
             return Err(Fault::Unsigned { header: self.header() });
         }
@@ -249,7 +270,7 @@ impl Signature {
         // Every key is tried, so that the time of the check does not tell which of them fits.
         let tries = ED25519_TRIES / self.keys.len().max(1);
         let tried: Vec<_> = live.map(|key| (&key.key, presented.signed_by(&key.key, body, tries))).collect();
-        if tried.iter().any(|(_, (fits, _))| *fits) { Ok(presented.marks(&tried, named)) } else { Err(Fault::Mismatch) }
+        Ok((presented, tried))
     }
 }
 

@@ -19,8 +19,14 @@ use super::model::source::signatures;
 pub fn check_rules(config: &Config, tree: &Node, findings: &mut Findings) {
     for (number, (rule, node)) in config.inbound.iter().zip(tree.list("inbound")).enumerate() {
         let path = format!("inbound[{number}]");
-        if rule.signatures.iter().any(|signature| signature.scheme == Scheme::Github) {
-            check_untimed(rule, node, &path, findings);
+        for (signature, (path, entry)) in rule.signatures.iter().zip(signatures(node, &path)) {
+            let untimed = match &signature.table {
+                Some(table) => table.timestamp.is_none(),
+                None => signature.scheme == Scheme::Github,
+            };
+            if untimed {
+                check_untimed(rule, entry, &path, findings);
+            }
         }
         if node.at("header_value/env").is_none() {
             let message = format!(
@@ -34,22 +40,22 @@ pub fn check_rules(config: &Config, tree: &Node, findings: &mut Findings) {
 }
 
 /// Signatures without a time are good for ever: what was recorded is kept out only for as long as it is remembered.
-fn check_untimed(rule: &Rule, node: &Node, path: &str, findings: &mut Findings) {
-    let entries = signatures(node, path);
-    let (path, entry) = entries.into_iter().find(|(_, entry)| entry.text("scheme") == "github").unzip();
-    let (path, at) = (path.unwrap_or_default(), entry.map_or(node, |entry| entry.nearest("scheme")));
+fn check_untimed(rule: &Rule, entry: &Node, path: &str, findings: &mut Findings) {
+    let at = entry.nearest("scheme");
     let remembered = rule.replay.ttl;
     let hours = remembered.as_secs_f64() / 3600.0;
+    let scheme = entry.text("scheme");
     let says = format!(
-        "scheme github signs no time: a request that somebody has recorded is good again {hours} h after it came, when \
+        "scheme {scheme} signs no time: a request that somebody has recorded is good again {hours} h after it came, when \
          it is forgotten"
     );
     if remembered < UNTIMED {
         let message = format!("{says}; write replay: {{ttl: 48h}}, with a capacity for all that come in that time");
-        findings.warning(at, "signs-no-time", &path, message);
+        findings.warning(at, "signs-no-time", path, message);
     } else {
-        let message = format!("{says}; let the application remember the id, X-GitHub-Delivery, for longer");
-        findings.note(at, "signs-no-time", &path, message);
+        let id = if scheme == "github" { ", X-GitHub-Delivery," } else { "" };
+        let message = format!("{says}; let the application remember the id{id} for longer");
+        findings.note(at, "signs-no-time", path, message);
     }
 }
 

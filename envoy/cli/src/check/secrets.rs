@@ -104,7 +104,7 @@ fn lists<'a>(owner: &'a Node, path: &str) -> Vec<List<'a>> {
 
 /// What is expected of a secret of these schemes.
 pub fn kind(schemes: &[&str]) -> &'static SecretKind {
-    if schemes.contains(&"standard") { &STANDARD_SECRET } else { &SECRET }
+    if schemes.contains(&"standard") || schemes.contains(&"svix") { &STANDARD_SECRET } else { &SECRET }
 }
 
 fn is_credential(header: &str) -> bool {

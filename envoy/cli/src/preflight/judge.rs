@@ -28,7 +28,7 @@ pub fn secret(scheme: Scheme, text: &str) -> Check {
     if scheme == Scheme::Standard && text.starts_with(PRIVATE) {
         return Check::new(Verdict::Pass, "secret", "a private key");
     }
-    let bytes = if scheme == Scheme::Standard { decoded(text) } else { text.len() };
+    let bytes = if matches!(scheme, Scheme::Standard | Scheme::Preset("svix")) { decoded(text) } else { text.len() };
     let min = kind(&[signing::name(scheme)]).bytes_min;
     if bytes >= min {
         return Check::new(Verdict::Pass, "secret", format!("{bytes} bytes"));

@@ -70,17 +70,23 @@ fn a_good_receiver_passes_and_sees_one_ping_and_its_repetition() {
 
 #[test]
 fn each_scheme_is_tried_with_what_is_a_forgery_in_it() {
-    let untimed = ["stale", "future", "tampered timestamp", "no timestamp"]
-        .map(|name| format!("warn {name}: not tried: scheme github signs no time"));
+    let of_time = |why: &str| {
+        ["stale", "future", "tampered timestamp", "no timestamp"].map(|name| format!("warn {name}: not tried: {why}"))
+    };
+    let unsigned_id = "warn no id: accepted: 200".to_owned();
     for (name, scheme) in Scheme::ALL {
         let secret = vec![Zeroizing::new(SECRET.to_owned())];
         let other = signing::verifier(scheme, "X-Webhook-", &secret).unwrap();
         let (_receiver, url) = start(Setup { other: Some(other), ..setup() });
         let expected = match scheme {
-            Scheme::Github => [&untimed[..], &["warn no id: accepted: 200".to_owned()]].concat(),
-            Scheme::Stripe | Scheme::Slack | Scheme::Standard => vec![],
+            Scheme::Preset("linear") => [&of_time("the timestamp is in the body")[..], &[unsigned_id.clone()]].concat(),
+            Scheme::Preset("pagerduty") => of_time("scheme pagerduty signs no time").to_vec(),
+            Scheme::Github | Scheme::Preset("shopify" | "sentry" | "bitbucket") => {
+                [&of_time(&format!("scheme {name} signs no time"))[..], &[unsigned_id.clone()]].concat()
+            }
+            Scheme::Stripe | Scheme::Slack | Scheme::Standard | Scheme::Preset(_) | Scheme::Custom => vec![],
             // That the filter takes a request without an id is told: it is not signed there.
-            Scheme::Timestamped => vec!["warn no id: accepted: 200".to_owned()],
+            Scheme::Timestamped => vec![unsigned_id.clone()],
         };
         assert_eq!(preflight(&url, &["--scheme", name]), (Some(0), expected), "{name}");
     }

@@ -6,12 +6,15 @@ use super::error::shown;
 use super::reader::{Node, Object, all};
 use super::routes::{method, path_pattern};
 use super::signature::{Use, is_taken, signatures};
-use super::values::{choice, header_name, header_value, name, names};
+use super::tree::Value;
+use super::values::{choice, header_name, header_value, literal_or_env, name, names};
 use crate::inbound::Rule;
+use crate::inbound::challenge::{Challenge, VerifyToken};
 use crate::inbound::replay::{CAPACITY_MAX, Duplicate, Policy, WhenFull};
 use crate::index::Index;
 use crate::path::{PathPattern, readings};
-use crate::signature::{Signature, Tolerance};
+use crate::secret::Algorithm;
+use crate::signature::{Scheme, Signature, Tolerance};
 use crate::template::Template;
 use crate::time::shown_duration;
 
@@ -48,8 +51,8 @@ pub(super) fn inbound(node: &Node<'_>) -> Option<Vec<InboundEntry>> {
 }
 
 fn entry(node: &Node<'_>) -> Option<InboundEntry> {
-    let object =
-        node.object(&["name", "match", "secrets", "signature", "tolerance", "replay", "header", "header_value"], &[])?;
+    let keys = ["name", "match", "secrets", "signature", "tolerance", "replay", "header", "header_value", "challenge"];
+    let object = node.object(&keys, &[])?;
     let name = object.required("name", "a name, unique among the inbound rules", name);
     let matching = object.required("match", "an object with path", matching);
     let signatures = signatures(&object, Use::Verify);
@@ -59,7 +62,9 @@ fn entry(node: &Node<'_>) -> Option<InboundEntry> {
         .unzip();
     let header = object
         .or("header", "x-gatepost-verified".to_owned(), |node| header(node, signatures.as_deref().unwrap_or_default()));
-    let header_value = object.optional("header_value", header_value)?;
+    let header_value = object.optional("header_value", header_value);
+    let challenge = object.optional("challenge", |node| challenge(node, signatures.as_deref().unwrap_or_default()));
+    let (header_value, challenge) = (header_value?, challenge?);
     let (pattern, methods) = matching?;
     let rule = Rule {
         name: name?.to_owned(),
@@ -68,6 +73,7 @@ fn entry(node: &Node<'_>) -> Option<InboundEntry> {
         tolerance: tolerance?,
         replay: policy?,
         replay_id: id?,
+        challenge,
         header: header?,
         header_value,
     };
@@ -152,6 +158,37 @@ fn outlasts_the_tolerance(object: &Object<'_>, rule: &Rule) -> Option<()> {
         &format!("ttl is {}, and a signature is good for longer", shown_duration(rule.replay.ttl)),
         &format!("at least tolerance.past + tolerance.future, {}", shown_duration(good)),
     )
+}
+
+/// Reads the key `challenge`. Slack's and Zoom's are answered only to who has signed them, as they do.
+fn challenge(node: &Node<'_>, signatures: &[Signature]) -> Option<Challenge> {
+    const EXPECTED: &str = "slack or zoom or {meta: {verify_token: {env: NAME}}}";
+    if let Value::Object(_) = node.value() {
+        let meta = node.object(&["meta"], &[])?.required("meta", EXPECTED, |node| {
+            node.object(&["verify_token"], &[])?.required("verify_token", "{env: NAME}", verify_token)
+        });
+        return meta.map(Challenge::Meta);
+    }
+    let (scheme, challenge) = match node.text(EXPECTED)? {
+        "slack" => (Scheme::Slack, Challenge::Slack),
+        "zoom" => (Scheme::Preset("zoom"), Challenge::Zoom),
+        _ => return node.unfit(EXPECTED),
+    };
+    // A table of one's own may be the same scheme under other names.
+    let is_signed = |signature: &Signature| match &signature.table {
+        Some(table) if signature.scheme == Scheme::Custom => table.algorithm == Algorithm::Sha256,
+        Some(_) | None => signature.scheme == scheme,
+    };
+    if !signatures.is_empty() && !signatures.iter().any(is_signed) {
+        return node.problem("is of a sender that signs in another scheme", "signature: {scheme: ..} of that sender");
+    }
+    Some(challenge)
+}
+
+fn verify_token(node: &Node<'_>) -> Option<VerifyToken> {
+    const EXPECTED: &str = "{env: NAME}, or a string that is not empty";
+    let token = literal_or_env(node, EXPECTED)?;
+    if token.trim().is_empty() { node.problem("is empty", EXPECTED) } else { Some(VerifyToken::new(&token)) }
 }
 
 fn header(node: &Node<'_>, signatures: &[Signature]) -> Option<String> {

@@ -6,7 +6,7 @@ use super::error::shown;
 use super::reader::{Node, Object, all};
 use super::tree::{Number, Value};
 use super::values::{choice, header_name, name, names};
-use crate::event_type::{EVENT_TYPE_MAX, is_event_type_byte};
+use crate::event_type::{EVENT_TYPE_MAX, EventTypeMap, is_event_type_byte};
 use crate::headers;
 use crate::ids::EndpointId;
 use crate::index::{Index, insert_ascending};
@@ -20,6 +20,8 @@ const ROUTES_MAX: usize = 4096;
 const HEADERS_MAX: usize = 16;
 /// The largest number of fields in `metadata`: the name and value of each are written into every envelope of the route.
 const METADATA_MAX: usize = 64;
+/// The largest number of characters of an event type that something else stands for.
+const MAP_MAX: usize = 64;
 /// The longest `ack_timeout`: a producer's connection is held for as long.
 const ACK_TIMEOUT_MAX: Duration = Duration::from_secs(300);
 /// The default `ack_timeout`: longer than the first two attempts at an endpoint that answers slowly, shorter than most
@@ -70,6 +72,7 @@ fn entry(node: &Node<'_>, endpoints: &Index) -> Option<RouteEntry> {
         "mode",
         "match",
         "event",
+        "event_type",
         "payload",
         "metadata",
         "ack",
@@ -83,9 +86,10 @@ fn entry(node: &Node<'_>, endpoints: &Index) -> Option<RouteEntry> {
     let matching = object.required("match", "an object with path", matching);
     // Without a good path the captures are not known: the templates are then not looked at.
     let pattern = matching.as_ref().and_then(|matching| matching.pattern.as_ref());
+    let event_type = object.or("event_type", EventTypeMap::default(), event_type_map);
     let event = pattern.and_then(|pattern| {
         object.required("event", "the event type: a literal or a template such as \"{event}\"", |node| {
-            event(node, pattern)
+            event(node, pattern, event_type.as_ref())
         })
     });
     let payload = pattern.and_then(|pattern| payload(&object, pattern));
@@ -99,6 +103,7 @@ fn entry(node: &Node<'_>, endpoints: &Index) -> Option<RouteEntry> {
         methods: methods?,
         headers: headers?,
         event: event?,
+        event_type: event_type?,
         payload: payload?,
         ack: ack?,
         endpoints: endpoints?,
@@ -176,14 +181,38 @@ fn template(node: &Node<'_>, pattern: &PathPattern) -> Option<Template> {
         .ok()
 }
 
-fn event(node: &Node<'_>, pattern: &PathPattern) -> Option<Template> {
+fn event(node: &Node<'_>, pattern: &PathPattern, map: Option<&EventTypeMap>) -> Option<Template> {
     let template = template(node, pattern)?;
     let literals: String = template.literals().collect();
+    let literals = map.map_or_else(|| literals.clone(), |map| map.apply(literals.clone()));
     let fits = literals.len() <= EVENT_TYPE_MAX && literals.bytes().all(is_event_type_byte);
     if !fits || node.value().as_text() == Some("") {
-        return node.problem("can never be an event type", "1 to 128 characters of A-Z a-z 0-9 _ . : -");
+        const EXPECTED: &str = "1 to 128 characters of A-Z a-z 0-9 _ . : -, or event_type: {map: ..} for others";
+        return node.problem("can never be an event type", EXPECTED);
     }
     Some(template)
+}
+
+/// Reads the key `event_type`: what stands for characters that no event type holds.
+fn event_type_map(node: &Node<'_>) -> Option<EventTypeMap> {
+    let object = node.object(&["map"], &[])?;
+    object.required("map", "an object such as {\"/\": \".\", \" \": \"_\"}", |node| {
+        let entries = node.entries(MAP_MAX, "an object of characters, and what stands for each")?;
+        let entries = all(&entries, |(from, to)| {
+            let mut characters = from.chars();
+            let (Some(character), None) = (characters.next(), characters.next()) else {
+                return to.problem("is not for one character", "one character that an event type cannot hold");
+            };
+            if u8::try_from(character).is_ok_and(is_event_type_byte) {
+                return to.problem("is for a character that event types hold", "one that an event type cannot hold");
+            }
+            const EXPECTED: &str = "up to 16 characters of A-Z a-z 0-9 _ . : -";
+            let text = to.text(EXPECTED)?;
+            let fits = text.len() <= 16 && text.bytes().all(is_event_type_byte);
+            if fits { Some((character, text.to_owned())) } else { to.unfit(EXPECTED) }
+        })?;
+        Some(EventTypeMap(entries))
+    })
 }
 
 fn payload(object: &Object<'_>, pattern: &PathPattern) -> Option<Payload> {

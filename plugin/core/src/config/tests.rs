@@ -19,6 +19,7 @@ mod payload_guard;
 mod refused;
 mod retry;
 mod rollout;
+mod routes;
 
 /// The environment variables of every test here.
 fn env(name: &str) -> Option<String> {

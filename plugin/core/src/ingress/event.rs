@@ -103,7 +103,11 @@ impl fmt::Display for Rejection {
                 write!(f, "the event type has {bytes} bytes, more than {EVENT_TYPE_MAX}")
             }
             Self::BadEventType(at) => {
-                write!(f, "byte {at} of the event type is not one of A-Z a-z 0-9 _ . : -")
+                write!(
+                    f,
+                    "byte {at} of the event type is not one of A-Z a-z 0-9 _ . : -; the route's option event_type: {{map: \
+                     {{\"/\": \".\"}}}} says what stands for such a character"
+                )
             }
             Self::Reserved => f.write_str("event types that begin with gatepost. are the gateway's own"),
         }
@@ -175,6 +179,8 @@ fn event_type(route: &Route, source: &Source<'_>) -> Result<String, Rejection> {
         Absent::Body(fault) => Rejection::Body(fault),
         absent => Rejection::NoEventType(absent),
     })?;
+    // A longer text is refused below; the map makes each byte up to 16.
+    let text = if text.len() > 4 * EVENT_TYPE_MAX { text } else { route.event_type.apply(text) };
     if text.is_empty() {
         return Err(Rejection::EmptyEventType);
     }

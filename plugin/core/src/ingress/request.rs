@@ -262,6 +262,9 @@ impl Request {
     ) -> Step {
         let Some(rule) = rules.inbound.get(id.0) else { return self.reply(unavailable(), None) };
         let method = headers.text(":method");
+        if let Some(Verdict { result, pass: Err(answer) }) = rule.unsigned_challenge(method, headers.text(":path")) {
+            return self.reply(*answer, Some(RequestResult::Inbound(id, result)));
+        }
         if !rule.methods.iter().any(|allowed| allowed == method) {
             let count = RequestResult::Inbound(id, InboundResult::Method);
             return self.reply(Answer::method_not_allowed(&rule.methods), Some(count));

@@ -3,6 +3,7 @@
 use std::ops::Deref;
 use std::time::Duration;
 
+use crate::event_type::EventTypeMap;
 use crate::headers::Headers;
 use crate::ids::{EndpointId, RouteId};
 use crate::ingress::template::Template;
@@ -19,6 +20,8 @@ pub struct Route {
     pub headers: Vec<(String, String)>,
     /// The template of the event type.
     pub event: Template,
+    /// What stands in the event type for characters that it may not hold.
+    pub event_type: EventTypeMap,
     /// The payload: what is sent.
     pub payload: Payload,
     /// When the producer is answered.

@@ -29,6 +29,9 @@ pub(super) const ED25519_TRIES: usize = 64;
 /// again by the id.
 pub type Marks = Vec<u64>;
 
+/// What a key says of a request: whether it fits, and the signature under it where the key makes one.
+pub(super) type Trial = (bool, Option<Tag>);
+
 /// What the headers of a request say of its signature.
 #[derive(Debug, Default)]
 pub(super) struct Presented {
@@ -49,7 +52,7 @@ pub(super) struct Presented {
 impl Presented {
     /// Whether one of the signatures is under this key, of those of Ed25519 one of the first `tries`; and the right
     /// signature, where the key makes one.
-    pub(super) fn signed_by(&self, key: &Key, body: &[u8], tries: usize) -> (bool, Option<Tag>) {
+    pub(super) fn signed_by(&self, key: &Key, body: &[u8], tries: usize) -> Trial {
         match key {
             Key::Shared(secret) => {
                 let ours = mac(secret, &[&self.prefix, body, &self.suffix]);
@@ -70,7 +73,7 @@ impl Presented {
 
     /// The marks of the message; `tried` are the live keys, each with what [`signed_by`](Self::signed_by) said. `named`
     /// is the id where the rule says what it is.
-    pub(super) fn marks(&self, tried: &[(&Key, (bool, Option<Tag>))], named: Option<&[u8]>) -> Marks {
+    pub(super) fn marks(&self, tried: &[(&Key, Trial)], named: Option<&[u8]>) -> Marks {
         let (id, is_id_signed) = match named {
             Some(_) => (named, true),
             None => (self.id.as_deref(), self.is_id_signed),

@@ -106,6 +106,8 @@ fn computed(name: &str) -> Option<(&'static str, Option<Value>)> {
         "pending" => ("¼ of `limits.pending`", Some(json!(2500))),
         "rate.burst" => ("`per_second`, rounded up", Some(json!(3))),
         "secrets" if name.starts_with("signature") => ("those beside `signature`", None),
+        "timestamp.header" | "timestamp.key" | "timestamp.body" => ("one of the three", None),
+        "id.header" | "id.body" => ("one of the two", None),
         "secrets[].env" | "secrets[].value" | "admin.tokens[].env" | "admin.tokens[].value" => ("one of the two", None),
         _ => return None,
     })

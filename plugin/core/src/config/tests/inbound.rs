@@ -140,6 +140,54 @@ fn replay_id_is_of_what_is_signed() {
     }
 }
 
+/// A challenge is one of a sender whose signature the rule verifies.
+#[test]
+fn challenge_is_of_a_sender_that_the_rule_verifies() {
+    let with = |challenge: &Value, signature: Value| {
+        verifying(json!({"challenge": challenge, "signature": signature, "secrets": [{"value": "s"}]}))
+    };
+    let custom = json!({"scheme": "custom", "header": "x-zm-signature-2"});
+    let meta = json!({"meta": {"verify_token": {"env": "API_KEY"}}});
+    for (challenge, signature) in [
+        (json!("slack"), json!({"scheme": "slack"})),
+        (json!("zoom"), json!([{"scheme": "zoom"}, {"scheme": "github"}])),
+        (json!("zoom"), custom.clone()),
+        (meta.clone(), json!({"scheme": "github"})),
+    ] {
+        assert!(good(&with(&challenge, signature)).inbound[0].challenge.is_some());
+    }
+    let mut long = custom;
+    long["algorithm"] = json!("hmac-sha512");
+    let other =
+        "challenge: is of a sender that signs in another scheme; expected signature: {scheme: ..} of that sender";
+    for (challenge, signature, expected) in [
+        (json!("slack"), json!({}), other),
+        (json!("zoom"), json!({"scheme": "slack"}), other),
+        (json!("zoom"), long, other),
+        (
+            json!("github"),
+            json!({}),
+            "challenge: is \"github\"; expected slack or zoom or {meta: {verify_token: {env: NAME}}}",
+        ),
+        (json!(true), json!({}), "challenge: is a boolean; expected slack or zoom or {meta"),
+        (json!({"meta": {}}), json!({}), "challenge.meta.verify_token: is missing; expected {env: NAME}"),
+        (
+            json!({"meta": {"verify_token": {"env": "NONE"}}}),
+            json!({}),
+            "challenge.meta.verify_token.env: NONE is not set",
+        ),
+        (
+            json!({"meta": {"verify_token": ""}}),
+            json!({}),
+            "challenge.meta.verify_token: is empty; expected {env: NAME}",
+        ),
+        (json!({"graph": {}}), json!({}), "challenge.graph: is not a known key"),
+    ] {
+        let lines = refused(&with(&challenge, signature));
+        assert!(lines[0].starts_with(&format!("inbound[0].{expected}")), "{lines:?}");
+    }
+}
+
 #[test]
 fn a_secret_is_read_as_its_scheme_has_it() {
     for (scheme, secret) in [("timestamped", SHARED), ("stripe", SHARED), ("standard", SHARED), ("github", "plain")] {

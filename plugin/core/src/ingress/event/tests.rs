@@ -74,13 +74,38 @@ fn a_body_that_is_not_json_is_refused_where_json_is_needed() {
     }
 }
 
+const BAD: &str = "byte 1 of the event type is not one of A-Z a-z 0-9 _ . : -; the route's option event_type: {map: \
+                   {\"/\": \".\"}} says what stands for such a character";
+
+/// Event types of other systems are taken as the route's map has them.
+#[test]
+fn event_type_of_another_system_is_mapped() {
+    let map = json!({"map": {"/": ".", " ": "_", "é": "e", "!": ""}});
+    for (event_type, expected) in [
+        ("orders/create", "orders.create"),
+        ("Push Hook", "Push_Hook"),
+        ("a//é !b", "a..e_b"),
+        (&"!".repeat(512), ""),
+        ("paid", "paid"),
+        ("gatepost/x", ""),
+        (&"/".repeat(200), ""),
+        (&"!".repeat(513), ""),
+        ("a\nb", ""),
+    ] {
+        let made = make(json!({"event_type": map}), event_type, &[], b"").map(|event| event.event_type);
+        assert_eq!(made.as_deref().unwrap_or_default(), expected, "{event_type:.20}");
+    }
+    let literal = make(json!({"event": "shop/{event}", "event_type": map}), "a b", &[], b"").unwrap();
+    assert_eq!(literal.event_type, "shop.a_b");
+}
+
 #[test]
 fn an_event_type_that_is_none_is_refused_without_being_shown() {
     let long = "x".repeat(10_000);
     for (event_type, expected) in [
         ("", "the event type is empty"),
-        ("a\r\nx-injected: 1", "byte 1 of the event type is not one of A-Z a-z 0-9 _ . : -"),
-        ("päid", "byte 1 of the event type is not one of A-Z a-z 0-9 _ . : -"),
+        ("a\r\nx-injected: 1", BAD),
+        ("päid", BAD),
         (&long, "the event type has 10000 bytes, more than 128"),
     ] {
         assert_eq!(make(json!({}), event_type, &[], b"").unwrap_err().to_string(), expected);

@@ -18,6 +18,7 @@ impl Table {
                 methods: methods.iter().map(|method| (*method).to_owned()).collect(),
                 headers: pairs(headers),
                 event: Template::parse("event", &[]).unwrap(),
+                event_type: EventTypeMap::default(),
                 payload: Payload::Raw,
                 ack: Ack::Accepted,
                 endpoints: None,

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 /// The samples; each is valid, and stays so without any one of its keys that may be left out.
-pub fn samples() -> [Value; 2] {
+pub fn samples() -> [Value; 5] {
     let percent = json!({
         "routes": [{"name": "ingest", "match": {"path": "/events/{event}"}, "event": "{event}"}],
         "endpoints": [{
@@ -20,7 +20,7 @@ pub fn samples() -> [Value; 2] {
         "routes": [{
             "name": "ingest", "mode": "dispatch",
             "match": {"path": "/events/{event}", "methods": ["PUT"], "headers": {"x-tenant": "acme"}},
-            "event": "{event}",
+            "event": "{event}", "event_type": {"map": {"/": "."}},
             "payload": "envelope", "metadata": {"tenant": "acme"},
             "ack": "delivered", "ack_timeout": "1s",
             "endpoints": ["billing"],
@@ -54,7 +54,40 @@ pub fn samples() -> [Value; 2] {
         },
         "admin": {"path": "/admin", "tokens": [{"env": "TOKEN", "role": "operate"}, {"value": "t"}]},
     });
-    [most, percent]
+    let [body, header, key] = tables();
+    [most, percent, body, header, key]
+}
+
+/// Schemes as tables, with a timestamp at each place.
+fn tables() -> [Value; 3] {
+    let with = |signature: Value, challenge: Value| {
+        let secrets = json!([{"value": "c2VjcmV0"}]);
+        let mut sample = json!({
+            "routes": [{"name": "ingest", "match": {"path": "/events/{event}"}, "event": "{event}"}],
+            "endpoints": [{
+                "name": "e", "cluster": "c", "url": "http://e", "secrets": secrets, "signature": [signature],
+            }],
+            "inbound": [{"name": "i", "match": {"path": "/in"}, "secrets": secrets, "signature": [signature]}],
+        });
+        if !challenge.is_null() {
+            sample["inbound"][0]["challenge"] = challenge;
+        }
+        sample
+    };
+    let body = json!({
+        "scheme": "custom", "header": "x-signature", "prefix": "v1:", "encoding": "base64", "algorithm": "hmac-sha512",
+        "signed": "acme:{body}", "timestamp": {"body": "/time", "unit": "ms"}, "id": {"body": "/id"},
+        "entries": {"separator": ";", "key": "v1"}, "secret": "base64",
+    });
+    let header = json!({
+        "scheme": "custom", "header": "x-signature", "signed": "{id}.{timestamp}.{body}",
+        "timestamp": {"header": "x-time"}, "id": {"header": "x-id"},
+    });
+    let key = json!({
+        "scheme": "custom", "header": "x-signature", "signed": "{timestamp}.{body}", "timestamp": {"key": "t"},
+        "entries": {"key": "v1"},
+    });
+    [with(body, Value::Null), with(header, json!("zoom")), with(key, Value::Null)]
 }
 
 fn endpoint() -> Value {

@@ -1,0 +1,141 @@
+//! Challenges: what some senders ask before the first event, to see that a receiver knows of them.
+//!
+//! | sender | asks | is answered |
+//! |---|---|---|
+//! | [Slack](https://docs.slack.dev/reference/events/url_verification) | a signed `url_verification` | its `challenge` |
+//! | [Zoom](https://developers.zoom.us/docs/api/webhooks/#validate-your-webhook-endpoint) | a signed `endpoint.url_validation` | its `plainToken`, and that signed |
+//! | [Meta](https://developers.facebook.com/docs/graph-api/webhooks/getting-started) | a GET with the verify token | its `hub.challenge` |
+//!
+//! A challenge is no message: it does not reach the application, and is not remembered, since the answer to one that comes
+//! again tells nothing new. What is echoed is short, of harmless characters, and plain text. Of a `plainToken` it could
+//! not be that its HMAC is the signature of a message: what Zoom signs begins with `v0:`, and no token holds a `:`.
+
+use percent_encoding::percent_decode_str;
+use sha2::{Digest, Sha256};
+
+use super::{InboundResult, Rule, Verdict};
+use crate::answer::Answer;
+use crate::headers::Headers;
+use crate::json::{self, PointedAt, Pointer};
+use crate::time::WallTime;
+
+/// The challenges that a rule answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Challenge {
+    /// Slack's.
+    Slack,
+    /// Zoom's.
+    Zoom,
+    /// Meta's: of WhatsApp, Instagram, Messenger and others.
+    Meta(VerifyToken),
+}
+
+/// The token by which Meta shows that it is Meta. The token itself is not kept.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct VerifyToken([u8; 32]);
+
+impl std::fmt::Debug for VerifyToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
+impl VerifyToken {
+    /// Keeps a digest of this token.
+    pub fn new(token: &str) -> Self {
+        Self(Sha256::digest(token).into())
+    }
+
+    /// Whether this is the token, in a time that does not tell how far it agrees.
+    fn is(&self, token: &[u8]) -> bool {
+        let digest: [u8; 32] = Sha256::digest(token).into();
+        self.0.iter().zip(digest).fold(0, |sum, (a, b)| sum | (a ^ b)) == 0
+    }
+}
+
+/// The longest text that is echoed, in bytes: Slack's have 52, Zoom's 22, Meta's 10.
+const ECHO_MAX: usize = 256;
+
+/// The verdict on a request that was verified and is a challenge; `None`: it is a message.
+pub(super) fn signed(rule: &Rule, headers: &Headers, body: &[u8], now: WallTime) -> Option<Verdict> {
+    let is = |key: &str, kind: &str| json::top_level(body, key).as_deref() == Some(kind);
+    match rule.challenge.as_ref()? {
+        Challenge::Slack if is("type", "url_verification") => {
+            let challenge = json::top_level(body, "challenge").unwrap_or_default();
+            Some(echo(challenge.as_bytes(), "the body's challenge"))
+        }
+        Challenge::Zoom if is("event", "endpoint.url_validation") => Some(zoom(rule, headers, body, now)),
+        Challenge::Slack | Challenge::Zoom | Challenge::Meta(_) => None,
+    }
+}
+
+fn zoom(rule: &Rule, headers: &Headers, body: &[u8], now: WallTime) -> Verdict {
+    let pointer = Pointer::parse("/payload/plainToken");
+    let token = match pointer.map(|pointer| pointer.read(body)) {
+        Ok(Ok(PointedAt::Scalar(text))) => text,
+        _ => String::new(),
+    };
+    if !may_be_echoed(token.as_bytes()) {
+        return refused("the body's payload.plainToken");
+    }
+    let signer = rule.signatures.iter().find_map(|signature| signature.signer(headers, body, now, rule.tolerance));
+    let Some(secret) = signer else { return Verdict::unavailable() };
+    let encrypted = hex::encode(secret.mac(&[token.as_bytes()]).bytes());
+    // No character of either needs escaping.
+    let answer = format!(r#"{{"plainToken":"{token}","encryptedToken":"{encrypted}"}}"#);
+    answered("application/json", answer.into_bytes())
+}
+
+/// The verdict on a request that is Meta's challenge; `None`: it is none.
+pub(super) fn unsigned(rule: &Rule, method: &str, path: &str) -> Option<Verdict> {
+    let Some(Challenge::Meta(token)) = &rule.challenge else { return None };
+    let (_, query) = path.split_once('?').filter(|_| method == "GET")?;
+    let values = |name: &str| {
+        let pairs = query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+        let named = pairs.filter(|(key, _)| decoded(key) == name.as_bytes());
+        named.map(|(_, value)| decoded(value)).collect::<Vec<_>>()
+    };
+    let modes = values("hub.mode");
+    if modes.is_empty() {
+        return None;
+    }
+    let is_subscription = matches!(modes.as_slice(), [mode] if mode == b"subscribe");
+    let is_token = matches!(values("hub.verify_token").as_slice(), [theirs] if token.is(theirs));
+    if !(is_subscription && is_token) {
+        let detail = "this is no subscription with the verify token that is expected here";
+        let answer = Answer::problem(403, "Forbidden", detail);
+        return Some(Verdict::answer(InboundResult::ChallengeRefused, answer));
+    }
+    match values("hub.challenge").as_slice() {
+        [challenge] => Some(echo(challenge, "hub.challenge")),
+        _ => Some(refused("hub.challenge")),
+    }
+}
+
+/// Decodes a part of a query as of a form.
+fn decoded(text: &str) -> Vec<u8> {
+    percent_decode_str(&text.replace('+', " ")).collect()
+}
+
+fn may_be_echoed(text: &[u8]) -> bool {
+    let is_harmless = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.~+/=".contains(byte);
+    (1..=ECHO_MAX).contains(&text.len()) && text.iter().all(is_harmless)
+}
+
+fn echo(text: &[u8], place: &str) -> Verdict {
+    if may_be_echoed(text) { answered("text/plain; charset=utf-8", text.to_vec()) } else { refused(place) }
+}
+
+fn answered(content_type: &str, body: Vec<u8>) -> Verdict {
+    let answer = Answer { status: 200, headers: vec![("content-type", content_type.to_owned())], body };
+    let answer = answer.with("x-content-type-options", "nosniff").with("cache-control", "no-store");
+    Verdict::answer(InboundResult::Challenge, answer)
+}
+
+fn refused(place: &str) -> Verdict {
+    let detail = format!("{place} is not 1 to {ECHO_MAX} characters of A-Z a-z 0-9 - _ . ~ + / =");
+    Verdict::answer(InboundResult::ChallengeRefused, Answer::bad_request(&detail))
+}
+
+#[cfg(test)]
+mod tests;
