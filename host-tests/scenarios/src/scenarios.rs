@@ -19,6 +19,7 @@ mod payloads;
 mod producers;
 mod replays;
 mod rollouts;
+mod senders;
 mod updates;
 
 /// All scenarios.
@@ -32,6 +33,7 @@ pub fn all() -> Vec<Scenario> {
         idempotency::all(),
         inbound::all(),
         replays::all(),
+        senders::all(),
         messages::all(),
         operators::all(),
         rollouts::all(),

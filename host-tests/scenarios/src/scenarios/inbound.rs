@@ -16,7 +16,7 @@ pub fn receiving(more: Value) -> Start {
 }
 
 /// A message with this id, signed with this secret at a time that is `away` milliseconds from now.
-fn signed_at(gateway: &dyn Gateway, path: &str, id: &str, secret: &str, away: i64) -> Result<Request> {
+pub fn signed_at(gateway: &dyn Gateway, path: &str, id: &str, secret: &str, away: i64) -> Result<Request> {
     let timestamp = u64::try_from(gateway.now().as_millis())?.saturating_add_signed(away).to_string();
     let signature = signature(secret, &timestamp, BODY.as_bytes());
     let request = Request::event(path, BODY).header("x-webhook-id", id).header("x-webhook-event", "paid");

@@ -12,9 +12,10 @@ use gatepost_core::store::{Cas, SharedStore, StoreError};
 use gatepost_core::time::{Instant, Now, WallTime};
 use libfuzzer_sys::fuzz_target;
 
-const SCHEMES: [&str; 5] = ["timestamped", "standard", "github", "stripe", "slack"];
+const SCHEMES: [&str; 9] =
+    ["timestamped", "standard", "github", "stripe", "slack", "svix", "paddle", "linear", "pagerduty"];
 /// Those of all schemes; a part of the input is the value of each.
-const NAMES: [&str; 14] = [
+const NAMES: [&str; 20] = [
     "x-webhook-signature",
     "x-webhook-signature-also",
     "x-webhook-timestamp",
@@ -29,6 +30,12 @@ const NAMES: [&str; 14] = [
     "x-slack-signature",
     "x-slack-signature-also",
     "x-slack-request-timestamp",
+    "svix-signature",
+    "svix-id",
+    "svix-timestamp",
+    "paddle-signature",
+    "linear-signature",
+    "x-pagerduty-signature",
 ];
 
 /// Every key holds the same.
@@ -47,7 +54,11 @@ impl SharedStore for Store {
 fuzz_target!(|bytes: &[u8]| {
     let Some((first, rest)) = bytes.split_first() else { return };
     let scheme = SCHEMES[usize::from(*first) % SCHEMES.len()];
-    let key = if scheme == "standard" { "whpk_1SiA4o9hyqTCpIqC5V9HUakiiaeACeqfZTInDBbOir4=" } else { "s" };
+    let key = match scheme {
+        "standard" => "whpk_1SiA4o9hyqTCpIqC5V9HUakiiaeACeqfZTInDBbOir4=",
+        "svix" => "whsec_c2VjcmV0",
+        _ => "s",
+    };
     let config = format!(
         r#"{{"inbound": [{{"name": "i", "match": {{"path": "/i"}}, "secrets": [{{"value": "{key}"}}, {{"value": "bW9yZQ=="}}],
             "signature": {{"scheme": "{scheme}"}}}}]}}"#

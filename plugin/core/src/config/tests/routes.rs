@@ -13,7 +13,10 @@ fn event_type_map_is_of_single_characters() {
         ),
         (json!({"map": {"": "."}}), format!("{map}.\"\": is not for one character")),
         (json!({"map": {"a": "."}}), format!("{map}.a: is for a character that event types hold")),
-        (json!({"map": {"/": "/"}}), format!("{map}.\"/\": is \"/\"; expected up to 16 characters of A-Z a-z 0-9 _ . : -")),
+        (
+            json!({"map": {"/": "/"}}),
+            format!("{map}.\"/\": is \"/\"; expected up to 16 characters of A-Z a-z 0-9 _ . : -"),
+        ),
         (json!({"map": {"/": 5}}), format!("{map}.\"/\": is a number")),
         (json!({"map": []}), format!("{map}: is a list; expected an object of characters")),
         (json!({}), format!("{map}: is missing; expected an object such as")),
