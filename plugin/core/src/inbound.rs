@@ -32,7 +32,7 @@ use crate::store::keys::Keys;
 use crate::store::{SharedStore, StoreError};
 use crate::template::{Source, Template};
 use crate::time::{Now, WallTime};
-use challenge::Challenge;
+use challenge::{Challenge, ChallengeAnswer, VerifiedRequest};
 use replay::{Duplicate, MessageClaim, ReplayTable, Seen, WhenFull};
 
 pub mod challenge;
@@ -77,7 +77,7 @@ pub struct Rules {
 impl Rule {
     /// The verdict on a request that is not signed, and needs not be: a challenge. `None`: it is none.
     pub fn unsigned_challenge(&self, method: &str, path: &str) -> Option<Verdict> {
-        challenge::unsigned(self, method, path)
+        self.challenge.as_ref()?.unsigned(method, path).map(Verdict::from)
     }
 }
 
@@ -258,8 +258,10 @@ impl Verifier {
             Ok(marks) => marks,
             Err(fault) => return fault.into(),
         };
-        if let Some(verdict) = challenge::signed(rule, headers, body, now.wall) {
-            return verdict;
+        let request =
+            VerifiedRequest { signatures: &rule.signatures, tolerance: rule.tolerance, headers, body, now: now.wall };
+        if let Some(answer) = rule.challenge.as_ref().and_then(|challenge| challenge.signed(&request)) {
+            return answer.into();
         }
         match table.claim(store, now.mono, &marks) {
             Ok(Seen::Never(claim)) => Verdict::pass(InboundResult::Verified, Some(Ticket { rule: id, claim })),
@@ -311,6 +313,13 @@ impl Verdict {
 /// The answer to a request that cannot be verified now: 503.
 pub fn unavailable() -> Answer {
     Answer::unavailable(1, "the request cannot be verified now")
+}
+
+impl From<ChallengeAnswer> for Verdict {
+    fn from(challenge: ChallengeAnswer) -> Self {
+        let result = if challenge.is_given { InboundResult::Challenge } else { InboundResult::ChallengeRefused };
+        Self::answer(result, challenge.answer)
+    }
 }
 
 impl From<Fault<'_>> for Verdict {

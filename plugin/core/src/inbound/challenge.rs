@@ -13,10 +13,10 @@
 use percent_encoding::percent_decode_str;
 use sha2::{Digest, Sha256};
 
-use super::{InboundResult, Rule, Verdict};
 use crate::answer::Answer;
 use crate::headers::Headers;
 use crate::json::{self, PointedAt, Pointer};
+use crate::signature::{Signature, Tolerance};
 use crate::time::WallTime;
 
 /// The challenges that a rule answers.
@@ -53,63 +53,88 @@ impl VerifyToken {
     }
 }
 
+/// What is answered to a challenge.
+#[derive(Debug)]
+pub struct ChallengeAnswer {
+    /// The answer.
+    pub answer: Answer,
+    /// Whether the sender hears what it asked for.
+    pub is_given: bool,
+}
+
+/// A request that was verified, and how.
+#[derive(Clone, Copy, Debug)]
+pub struct VerifiedRequest<'a> {
+    /// The signatures of its rule.
+    pub signatures: &'a [Signature],
+    /// How old or early a signature may be.
+    pub tolerance: Tolerance,
+    /// The headers of the request.
+    pub headers: &'a Headers,
+    /// The body of the request.
+    pub body: &'a [u8],
+    /// When the request was verified.
+    pub now: WallTime,
+}
+
 /// The longest text that is echoed, in bytes: Slack's have 52, Zoom's 22, Meta's 10.
 const ECHO_MAX: usize = 256;
 
-/// The verdict on a request that was verified and is a challenge; `None`: it is a message.
-pub(super) fn signed(rule: &Rule, headers: &Headers, body: &[u8], now: WallTime) -> Option<Verdict> {
-    let is = |key: &str, kind: &str| json::top_level(body, key).as_deref() == Some(kind);
-    match rule.challenge.as_ref()? {
-        Challenge::Slack if is("type", "url_verification") => {
-            let challenge = json::top_level(body, "challenge").unwrap_or_default();
-            Some(echo(challenge.as_bytes(), "the body's challenge"))
+impl Challenge {
+    /// The answer to a request that was verified, if it is a challenge; `None`: it is a message.
+    pub fn signed(&self, request: &VerifiedRequest<'_>) -> Option<ChallengeAnswer> {
+        let is = |key: &str, kind: &str| json::top_level(request.body, key).as_deref() == Some(kind);
+        match self {
+            Self::Slack if is("type", "url_verification") => {
+                let challenge = json::top_level(request.body, "challenge").unwrap_or_default();
+                Some(echo(challenge.as_bytes(), "the body's challenge"))
+            }
+            Self::Zoom if is("event", "endpoint.url_validation") => Some(zoom(request)),
+            Self::Slack | Self::Zoom | Self::Meta(_) => None,
         }
-        Challenge::Zoom if is("event", "endpoint.url_validation") => Some(zoom(rule, headers, body, now)),
-        Challenge::Slack | Challenge::Zoom | Challenge::Meta(_) => None,
+    }
+
+    /// The answer to a request that is Meta's challenge; `None`: it is none.
+    pub fn unsigned(&self, method: &str, path: &str) -> Option<ChallengeAnswer> {
+        let Self::Meta(token) = self else { return None };
+        let (_, query) = path.split_once('?').filter(|_| method == "GET")?;
+        let values = |name: &str| {
+            let pairs = query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+            let named = pairs.filter(|(key, _)| decoded(key) == name.as_bytes());
+            named.map(|(_, value)| decoded(value)).collect::<Vec<_>>()
+        };
+        let modes = values("hub.mode");
+        if modes.is_empty() {
+            return None;
+        }
+        let is_subscription = matches!(modes.as_slice(), [mode] if mode == b"subscribe");
+        let is_token = matches!(values("hub.verify_token").as_slice(), [theirs] if token.is(theirs));
+        if !(is_subscription && is_token) {
+            let detail = "this is no subscription with the verify token that is expected here";
+            return Some(ChallengeAnswer { answer: Answer::problem(403, "Forbidden", detail), is_given: false });
+        }
+        match values("hub.challenge").as_slice() {
+            [challenge] => Some(echo(challenge, "hub.challenge")),
+            _ => Some(refused("hub.challenge")),
+        }
     }
 }
 
-fn zoom(rule: &Rule, headers: &Headers, body: &[u8], now: WallTime) -> Verdict {
-    let pointer = Pointer::parse("/payload/plainToken");
-    let token = match pointer.map(|pointer| pointer.read(body)) {
+fn zoom(request: &VerifiedRequest<'_>) -> ChallengeAnswer {
+    let VerifiedRequest { signatures, tolerance, headers, body, now } = *request;
+    let token = match Pointer::parse("/payload/plainToken").map(|pointer| pointer.read(body)) {
         Ok(Ok(PointedAt::Scalar(text))) => text,
         _ => String::new(),
     };
-    if !may_be_echoed(token.as_bytes()) {
+    let signer = signatures.iter().find_map(|signature| signature.signer(headers, body, now, tolerance));
+    // One has signed it: the request was verified.
+    let Some(secret) = signer.filter(|_| may_be_echoed(token.as_bytes())) else {
         return refused("the body's payload.plainToken");
-    }
-    let signer = rule.signatures.iter().find_map(|signature| signature.signer(headers, body, now, rule.tolerance));
-    let Some(secret) = signer else { return Verdict::unavailable() };
+    };
     let encrypted = hex::encode(secret.mac(&[token.as_bytes()]).bytes());
     // No character of either needs escaping.
     let answer = format!(r#"{{"plainToken":"{token}","encryptedToken":"{encrypted}"}}"#);
-    answered("application/json", answer.into_bytes())
-}
-
-/// The verdict on a request that is Meta's challenge; `None`: it is none.
-pub(super) fn unsigned(rule: &Rule, method: &str, path: &str) -> Option<Verdict> {
-    let Some(Challenge::Meta(token)) = &rule.challenge else { return None };
-    let (_, query) = path.split_once('?').filter(|_| method == "GET")?;
-    let values = |name: &str| {
-        let pairs = query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
-        let named = pairs.filter(|(key, _)| decoded(key) == name.as_bytes());
-        named.map(|(_, value)| decoded(value)).collect::<Vec<_>>()
-    };
-    let modes = values("hub.mode");
-    if modes.is_empty() {
-        return None;
-    }
-    let is_subscription = matches!(modes.as_slice(), [mode] if mode == b"subscribe");
-    let is_token = matches!(values("hub.verify_token").as_slice(), [theirs] if token.is(theirs));
-    if !(is_subscription && is_token) {
-        let detail = "this is no subscription with the verify token that is expected here";
-        let answer = Answer::problem(403, "Forbidden", detail);
-        return Some(Verdict::answer(InboundResult::ChallengeRefused, answer));
-    }
-    match values("hub.challenge").as_slice() {
-        [challenge] => Some(echo(challenge, "hub.challenge")),
-        _ => Some(refused("hub.challenge")),
-    }
+    given("application/json", answer.into_bytes())
 }
 
 /// Decodes a part of a query as of a form.
@@ -122,19 +147,19 @@ fn may_be_echoed(text: &[u8]) -> bool {
     (1..=ECHO_MAX).contains(&text.len()) && text.iter().all(is_harmless)
 }
 
-fn echo(text: &[u8], place: &str) -> Verdict {
-    if may_be_echoed(text) { answered("text/plain; charset=utf-8", text.to_vec()) } else { refused(place) }
+fn echo(text: &[u8], place: &str) -> ChallengeAnswer {
+    if may_be_echoed(text) { given("text/plain; charset=utf-8", text.to_vec()) } else { refused(place) }
 }
 
-fn answered(content_type: &str, body: Vec<u8>) -> Verdict {
+fn given(content_type: &str, body: Vec<u8>) -> ChallengeAnswer {
     let answer = Answer { status: 200, headers: vec![("content-type", content_type.to_owned())], body };
     let answer = answer.with("x-content-type-options", "nosniff").with("cache-control", "no-store");
-    Verdict::answer(InboundResult::Challenge, answer)
+    ChallengeAnswer { answer, is_given: true }
 }
 
-fn refused(place: &str) -> Verdict {
+fn refused(place: &str) -> ChallengeAnswer {
     let detail = format!("{place} is not 1 to {ECHO_MAX} characters of A-Z a-z 0-9 - _ . ~ + / =");
-    Verdict::answer(InboundResult::ChallengeRefused, Answer::bad_request(&detail))
+    ChallengeAnswer { answer: Answer::bad_request(&detail), is_given: false }
 }
 
 #[cfg(test)]

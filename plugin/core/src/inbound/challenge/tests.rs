@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::config::{self, Config};
 use crate::ids::RuleId;
-use crate::inbound::Verifier;
+use crate::inbound::{InboundResult, Verdict, Verifier};
 use crate::secret::Secret;
 use crate::store::keys::Keys;
 use crate::store::memory::MemoryStore;
@@ -91,7 +91,7 @@ fn zooms_token_is_signed_under_the_secret_that_verified() {
 fn metas_challenge_is_echoed_to_who_has_the_token() {
     let config = config("github", json!({"meta": {"verify_token": "meaty+ham"}}));
     let told = |method: &str, query: &str| {
-        unsigned(&config.inbound[0], method, &format!("/in{query}")).map(|verdict| {
+        config.inbound[0].unsigned_challenge(method, &format!("/in{query}")).map(|verdict| {
             let (result, status, _, body) = shown(verdict);
             (result, status, if status == 200 { body } else { String::new() })
         })
