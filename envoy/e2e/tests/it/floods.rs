@@ -26,12 +26,12 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::isolation::one_load_at_a_time;
 
-/// The flood: so many connections, each with so many requests.
-const CONNECTIONS: usize = 20;
-const REQUESTS: usize = 200;
-/// The headers of a request: one that fits HPACK's table, as often as Envoy's limit of 60 KiB allows.
-const HEADERS: usize = 18;
+/// A header that fits HPACK's table, in bytes.
 const VALUE: usize = 3000;
+/// A flood as large as the examples let in: 1,200 requests at a time, each with 15 KB of headers.
+const WITHIN_LIMITS: Size = Size { connections: 120, requests: 20, headers: 5 };
+/// A flood of requests with as many headers as Envoy takes by default, 60 KiB.
+const LARGEST: Size = Size { connections: 20, requests: 200, headers: 18 };
 /// The requests of one kind that a worker waits for at most.
 const HELD: u64 = 1024;
 /// The memory that a flood may cost a gateway with the example's limits.
@@ -63,6 +63,20 @@ fn inbound(is_bare: bool) -> Result<Launch> {
     Ok(Launch { config, workers: 1, env: Vec::new(), arguments: Vec::new() })
 }
 
+/// The size of a flood: so many connections, each with so many requests of so many headers.
+#[derive(Clone, Copy)]
+struct Size {
+    connections: usize,
+    requests: usize,
+    headers: usize,
+}
+
+impl Size {
+    fn all(self) -> u64 {
+        (self.connections * self.requests) as u64
+    }
+}
+
 /// The flood's connections; they end when this is dropped.
 struct Flood {
     _runtime: Runtime,
@@ -70,10 +84,10 @@ struct Flood {
 
 impl Flood {
     /// Begins all requests that the gateway lets in, to this path.
-    fn begin(address: &str, path: &'static str) -> Result<Self> {
+    fn begin(address: &str, path: &'static str, size: Size) -> Result<Self> {
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let address: Arc<str> = address.into();
-        for _ in 0..CONNECTIONS {
+        for _ in 0..size.connections {
             let address = Arc::clone(&address);
             let filler = HeaderValue::try_from("x".repeat(VALUE))?;
             let mut sender = runtime.block_on(async {
@@ -83,9 +97,9 @@ impl Flood {
                 anyhow::Ok(sender)
             })?;
             runtime.spawn(async move {
-                for _ in 0..REQUESTS {
+                for _ in 0..size.requests {
                     sender.ready().await?;
-                    let answer = sender.send_request(endless(&address, path, &filler)?);
+                    let answer = sender.send_request(endless(&address, path, &filler, size.headers)?);
                     tokio::spawn(answer);
                 }
                 // The connection is kept.
@@ -99,9 +113,9 @@ impl Flood {
 type Endless = StreamBody<futures_util::stream::Pending<Result<Frame<Bytes>, Infallible>>>;
 
 /// A request whose body never ends.
-fn endless(address: &str, path: &str, filler: &HeaderValue) -> Result<Request<Endless>> {
+fn endless(address: &str, path: &str, filler: &HeaderValue, headers: usize) -> Result<Request<Endless>> {
     let mut request = Request::post(format!("http://{address}{path}")).header("authorization", AUTHORIZATION);
-    for _ in 0..HEADERS {
+    for _ in 0..headers {
         request = request.header("x-filler", filler.clone());
     }
     Ok(request.body(StreamBody::new(futures_util::stream::pending()))?)
@@ -122,12 +136,12 @@ fn traps(envoy: &Envoy) -> Result<u64> {
 
 /// Floods a gateway twice, until a worker holds all that it will and has seen `all` requests; returns by how many MiB
 /// its memory has grown at most.
-fn flood_twice(envoy: &Envoy, path: &'static str, all: u64) -> Result<u64> {
+fn flood_twice(envoy: &Envoy, path: &'static str, size: Size, all: u64) -> Result<u64> {
     let (address, before) = (envoy.listener(LISTENER)?, resident(envoy.pid())?);
     let mut most = 0;
     for _ in 0..2 {
         let seen = envoy.stat("http.public.downstream_rq_total")?;
-        let flood = Flood::begin(&address, path)?;
+        let flood = Flood::begin(&address, path, size)?;
         wait::until("the worker holds all that it will", DEADLINE, || {
             let held = envoy.stat("http.public.downstream_rq_active")?;
             let new = envoy.stat("http.public.downstream_rq_total")? - seen;
@@ -163,7 +177,7 @@ fn flood_of_the_example_harms_no_delivery() -> Result<()> {
     // The first attempt fails; the second one is due while the flood is on.
     receiver.script("billing", &json!({"replies": [{"status": 503}]}))?;
     assert_eq!(send(&envoy)?, 202);
-    assert!(flood_twice(&envoy, "/events/payment_verified", HELD)? < MEMORY_MIB);
+    assert!(flood_twice(&envoy, "/events/payment_verified", WITHIN_LIMITS, HELD)? < MEMORY_MIB);
     receiver.wait_for("billing", 2, DEADLINE)?;
     wait::until("a new event is taken", DEADLINE, || Ok((send(&envoy)? == 202).then_some(())))?;
     receiver.wait_for("billing", 3, DEADLINE)?;
@@ -182,7 +196,7 @@ fn send(envoy: &Envoy) -> Result<u16> {
 fn flood_of_the_inbound_example_is_bounded() -> Result<()> {
     let _alone = one_load_at_a_time();
     let envoy = Envoy::start(&inbound(false)?)?;
-    assert!(flood_twice(&envoy, "/webhooks/partner", HELD)? < MEMORY_MIB);
+    assert!(flood_twice(&envoy, "/webhooks/partner", WITHIN_LIMITS, HELD)? < MEMORY_MIB);
     Ok(())
 }
 
@@ -191,8 +205,8 @@ fn flood_of_the_inbound_example_is_bounded() -> Result<()> {
 fn flood_of_a_bare_gateway_does_not_trap() -> Result<()> {
     let _alone = one_load_at_a_time();
     let envoy = Envoy::start(&inbound(true)?)?;
-    flood_twice(&envoy, "/webhooks/partner", (CONNECTIONS * REQUESTS) as u64)?;
+    flood_twice(&envoy, "/webhooks/partner", LARGEST, LARGEST.all())?;
     let refused = envoy.stat("wasmcustom.route=.=partner;.;result=.=overloaded;.;gatepost_inbound_total")?;
-    assert_eq!(refused, 2 * (CONNECTIONS * REQUESTS) as u64 - 2 * HELD);
+    assert_eq!(refused, 2 * LARGEST.all() - 2 * HELD);
     Ok(())
 }
