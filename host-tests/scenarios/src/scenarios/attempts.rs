@@ -59,7 +59,8 @@ fn answers() -> Vec<Scenario> {
                 gateway.script("billing", &[Reply::Status(503)])?;
                 let mut observed = vec![post(gateway)?.line()];
                 let seen = wait_for(gateway, "billing", 2)?;
-                let waits = seen.windows(2).map(|pair| pair[1].at.saturating_sub(pair[0].at).as_secs_f64());
+                let (times, later) = (seen.iter().map(|seen| seen.at), seen.iter().skip(1).map(|seen| seen.at));
+                let waits = later.zip(times).map(|(later, at)| later.saturating_sub(at).as_secs_f64());
                 observed.extend(waits.map(|wait| format!("within its time: {}", (4.9..6.6).contains(&wait))));
                 Ok(observed)
             },
