@@ -117,7 +117,7 @@ fn prefix(node: &Node<'_>) -> Option<String> {
 fn entries(node: &Node<'_>) -> Option<Entries> {
     let object = node.object(&["separator", "key"], &[])?;
     let separator = object.or("separator", ',', |node| {
-        const EXPECTED: &str = "one character that is no part of a signature: , ; | & or a space";
+        const EXPECTED: &str = "one character that is no part of a signature: comma, semicolon, bar, & or space";
         let text = node.text(EXPECTED)?;
         let one = text.chars().next().filter(|first| text.len() == 1 && ",;|& ".contains(*first));
         one.or_else(|| node.unfit(EXPECTED))
