@@ -108,6 +108,8 @@ fn computed(name: &str) -> Option<(&'static str, Option<Value>)> {
         "secrets" if name.starts_with("signature") => ("those beside `signature`", None),
         "timestamp.header" | "timestamp.key" | "timestamp.body" => ("one of the three", None),
         "id.header" | "id.body" => ("one of the two", None),
+        // Without entries further signatures have a header of their own.
+        "entries" => ("none", None),
         "secrets[].env" | "secrets[].value" | "admin.tokens[].env" | "admin.tokens[].value" => ("one of the two", None),
         _ => return None,
     })
