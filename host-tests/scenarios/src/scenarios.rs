@@ -17,6 +17,7 @@ mod messages;
 mod operators;
 mod payloads;
 mod producers;
+mod refusals;
 mod replays;
 mod rollouts;
 mod senders;
@@ -36,6 +37,7 @@ pub fn all() -> Vec<Scenario> {
         senders::all(),
         messages::all(),
         operators::all(),
+        refusals::all(),
         rollouts::all(),
         payloads::all(),
         updates::all(),

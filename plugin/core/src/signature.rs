@@ -34,7 +34,7 @@ pub mod timestamped;
 pub use attempt::Attempt;
 use custom::SignatureTable;
 pub use fault::Fault;
-use tags::{ED25519_TRIES, Presented, Trial};
+use tags::{ED25519_TRIES, Presented, Trials};
 pub use tags::{Marks, SECRETS_MAX};
 use timestamped::Timestamped;
 
@@ -239,7 +239,7 @@ impl Signature {
         body: &[u8],
         now: WallTime,
         tolerance: Tolerance,
-    ) -> Result<(Presented, Vec<(&'s Key, Trial)>), Fault<'s>> {
+    ) -> Result<(Presented, Trials<'s>), Fault<'s>> {
         if headers.get(self.header()).is_none() {
             return Err(Fault::Unsigned { header: self.header() });
         }

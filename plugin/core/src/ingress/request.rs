@@ -5,47 +5,29 @@
 //! event. The body of a command, a message or an event is collected whole, up to a limit. The request is then [`Work`]
 //! for the engine, whose answer comes back here.
 //!
-//! One file, though a long one: the states and the moves between them are one idea.
-//!
 //! The state machine touches no host: each `handle_…` returns the [`Step`] that is to be taken next.
 
 use crate::answer::{Answer, Problem};
 use crate::headers::Headers;
 use crate::ids::{RouteId, RuleId};
-use crate::inbound::{InboundResult, Path, Rule, Rules, Ticket, Verdict, unavailable};
-use crate::ingress::event::{Event, EventResult, Offer, Rejection, event, fillings};
-use crate::ingress::idempotency::{IdempotencyKey, KEY_LEN_MAX};
-use crate::ingress::payload::Unreadable;
-use crate::ingress::route::{Route, Routes, Selection};
-use crate::ingress::template::{Source, Template};
+use crate::inbound::{InboundResult, Path, Rule, Ticket, Verdict, unavailable};
+use crate::ingress::event::EventResult;
+use crate::ingress::route::Selection;
 use crate::ingress::waiting::{Budgets, HEADERS_KEPT, Reservation};
-use crate::json::BodyFault;
 use crate::ledger::Place;
 pub use collected::COMMAND_MAX;
 use collected::Collected;
 pub use result::{AdminRefusal, RequestResult};
+use rules::select;
+pub use rules::{RequestRules, below};
 pub use step::{Changes, End, Step, Work};
+use take::take;
 
 mod collected;
 mod result;
+mod rules;
 mod step;
-
-/// The parts of a configuration that decide about requests.
-#[derive(Clone, Copy, Debug)]
-pub struct RequestRules<'a> {
-    /// The prefix of the admin surface's paths; `None`: there is no admin surface.
-    pub admin: Option<&'a str>,
-    /// The inbound rules: which requests are verified.
-    pub inbound: &'a Rules,
-    /// The routes: which requests are events.
-    pub routes: &'a Routes,
-    /// The template of the rollout key; `None`: the event's id decides whether an event is in a rollout.
-    pub rollout_key: Option<&'a Template>,
-    /// The largest body of a message or an event, in bytes.
-    pub body_max: usize,
-    /// There is a payload guard, which looks at all that leaves of an event.
-    pub is_guarded: bool,
-}
+mod take;
 
 /// The state machine of a request. See the module.
 #[derive(Debug)]
@@ -383,30 +365,12 @@ impl Request {
         headers: &Headers,
         body: Vec<u8>,
     ) -> Step {
-        let Some(route) = rules.routes.get(id.0) else { return self.reply(unavailable(), None) };
-        let refused = Some(RequestResult::Event(id, EventResult::Invalid));
-        let key = headers.get("idempotency-key");
-        if key.as_ref().is_some_and(|key| key.is_empty() || key.len() > KEY_LEN_MAX) {
-            return self.reply(Answer::bad_request("Idempotency-Key must have 1 to 256 bytes"), refused);
-        }
-        // Where the rollout key is absent the event's id decides: an event without the header is sampled too.
-        let source = Source { captures, headers, body: &body };
-        let rollout_key = rules.rollout_key.and_then(|key| key.render(&source).ok());
-        match event(route, captures, headers, body) {
-            Ok(event) => {
-                let fillings = if rules.is_guarded { fillings(route, captures, headers) } else { Vec::new() };
-                let key = key.map(|key| idempotency_key(route, captures, headers, &key, &event));
+        match take(rules, self.stream, id, captures, headers, body) {
+            Ok(work) => {
                 self.state = RequestState::Working;
-                let offer = Offer { stream: self.stream, route: id, event, fillings, key, rollout_key };
-                Step::Work(Work::Take(Box::new(offer)))
+                Step::Work(work)
             }
-            Err(rejection) => match unreadable(&rejection).filter(|_| rules.is_guarded) {
-                Some(why) => {
-                    self.state = RequestState::Working;
-                    Step::Work(Work::RefuseEvent(id, why))
-                }
-                None => self.reply(rejected(&rejection), refused),
-            },
+            Err(answer) => self.reply(*answer, Some(RequestResult::Event(id, EventResult::Invalid))),
         }
     }
 
@@ -423,53 +387,6 @@ impl Request {
 
 /// What a request is told whose path is not clear.
 const UNCLEAR: &str = "the path may be read as one that is guarded; expected its plain form, such as /webhooks/partner";
-
-/// Selects the route of a request.
-fn select(rules: &RequestRules<'_>, headers: &Headers) -> Selection {
-    rules.routes.select(headers.text(":path"), headers.text(":method"), headers)
-}
-
-/// Splits a path at the prefix of the admin surface: what follows the prefix, and the query; `None` where the path is
-/// not one of the admin surface's.
-pub fn below<'a>(admin: &str, path: &'a str) -> Option<(&'a str, &'a str)> {
-    let (path, query) = path.split_once('?').unwrap_or((path, ""));
-    let rest = path.strip_prefix(admin)?;
-    (rest.is_empty() || rest.starts_with('/')).then_some((rest, query))
-}
-
-/// Why the payload guard cannot read a body that the route cannot read; `None`: the rejection has another reason, or
-/// there is no body.
-fn unreadable(rejection: &Rejection) -> Option<Unreadable> {
-    match rejection {
-        Rejection::Coded | Rejection::BadCoding => Some(Unreadable::Coded),
-        Rejection::Body(BodyFault::Empty) => None,
-        Rejection::Body(fault) => Some(Unreadable::NotJson(fault.clone())),
-        _ => None,
-    }
-}
-
-/// The answer to a request that is no event. 415 names what would be taken (RFC 9110, section 15.5.16).
-fn rejected(rejection: &Rejection) -> Answer {
-    let detail = rejection.to_string();
-    match rejection {
-        Rejection::Coded | Rejection::BadCoding => {
-            Answer::problem(415, "Unsupported Media Type", &detail).with("accept-encoding", "identity")
-        }
-        _ => Answer::bad_request(&detail),
-    }
-}
-
-/// The request's idempotency key in its scope, for all that shapes the event. Trace headers do not: a producer that tries
-/// again does so in a span of its own.
-fn idempotency_key(route: &Route, captures: &[String], headers: &Headers, key: &[u8], event: &Event) -> IdempotencyKey {
-    let scope = route.idempotency_scope.as_deref().and_then(|name| headers.get(name));
-    let content_type = event.content_type.as_deref().unwrap_or_default();
-    let mut parts = vec![event.event_type.as_bytes(), content_type, &event.payload];
-    parts.extend(captures.iter().map(String::as_bytes));
-    // The number of captures is the route's: one part more can only be a coding.
-    parts.extend(event.content_encoding.as_deref());
-    IdempotencyKey::new(&route.name, scope.as_deref(), key, &parts)
-}
 
 #[cfg(test)]
 mod tests;

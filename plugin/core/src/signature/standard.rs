@@ -47,7 +47,7 @@ pub(super) fn headers<'a>(keys: impl Iterator<Item = &'a Key>, attempt: &Attempt
 
 fn sign(key: &Key, signed: &[&[u8]]) -> Option<String> {
     match key {
-        Key::Shared(secret) => Some([V1, &Base64::encode_string(&mac(secret, signed).bytes())].concat()),
+        Key::Shared(secret) => Some([V1, &Base64::encode_string(mac(secret, signed).bytes())].concat()),
         Key::Private(key) => Some([V1A, &Base64::encode_string(&key.sign(signed))].concat()),
         Key::Public(_) => None,
     }

@@ -32,6 +32,9 @@ pub type Marks = Vec<u64>;
 /// What a key says of a request: whether it fits, and the signature under it where the key makes one.
 pub(super) type Trial = (bool, Option<Tag>);
 
+/// The keys that were tried on a request, each with what it says of the request.
+pub(super) type Trials<'k> = Vec<(&'k Key, Trial)>;
+
 /// What the headers of a request say of its signature.
 #[derive(Debug, Default)]
 pub(super) struct Presented {

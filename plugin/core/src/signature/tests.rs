@@ -192,14 +192,6 @@ fn each_live_secret_signs_and_any_of_them_is_enough() {
     }
 }
 
-#[test]
-fn a_shared_secret_and_an_asymmetric_one_sign_side_by_side() {
-    let sender = config(&of("standard"), &[PRIVATE, SHARED], &[SHARED]);
-    let headers = sent(&sender, b"{}");
-    assert!(verified(&sender, &headers, b"{}", AT).is_ok());
-    assert!(verified(&config(&of("standard"), &[PRIVATE], &[PUBLIC]), &headers, b"{}", AT).is_ok());
-}
-
 /// Two schemes sign at once and what both say of the event stands once.
 #[test]
 fn two_schemes_sign_at_once_and_share_common_headers() {

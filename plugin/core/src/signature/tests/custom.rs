@@ -131,12 +131,15 @@ fn bytes_moved_between_timestamp_id_and_body_are_refused() {
     }
 }
 
+/// A change of a header's good value.
+type Change<'a> = &'a dyn Fn(&[u8]) -> Vec<u8>;
+
 /// Entries that are none are passed over, hex is read in either case, base64 with padding and without.
 #[test]
 fn signatures_are_read_as_senders_write_them() {
     let upper =
         |value: &[u8]| value.strip_prefix(b"v1=").map(|hex| [b"v1=", &*hex.to_ascii_uppercase()].concat()).unwrap();
-    let cases: [(Value, &str, &dyn Fn(&[u8]) -> Vec<u8>); 6] = [
+    let cases: [(Value, &str, Change<'_>); 6] = [
         (of("pagerduty"), "x-pagerduty-signature", &|good| [b"v2=00,v1=zz, ", good].concat()),
         (of("pagerduty"), "x-pagerduty-signature", &upper),
         (of("paddle"), "paddle-signature", &|good| [good, b";h1=00;h2=x;", &b"h1=".repeat(500)].concat()),

@@ -1,4 +1,4 @@
-//! Tests of what a message is known by, should it come again.
+//! Tests of what a message is known by, should it come again, and of keys beside each other.
 
 use super::*;
 
@@ -48,4 +48,27 @@ fn one_id_of_two_senders_is_two_messages() {
             assert!(of_a.iter().all(|mark| !of_b.contains(mark)), "{scheme}");
         }
     }
+}
+
+/// All keys together try so many signatures of Ed25519: with two keys each has half.
+#[test]
+fn tries_of_ed25519_are_shared_by_the_keys() {
+    // The base point of the curve: a key, and nobody's.
+    let other = "whpk_WGZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmY=";
+    let config = config(&of("standard"), &[PRIVATE], &[PUBLIC, other]);
+    for (before, found) in [(31, true), (32, false)] {
+        let mut headers = sent(&config, b"{}");
+        let (_, value) = headers.iter_mut().find(|(name, _)| name == "webhook-signature").unwrap();
+        let bad = format!("v1a,{}== ", "A".repeat(86)).repeat(before);
+        *value = [bad.as_bytes(), value].concat();
+        assert_eq!(verified(&config, &headers, b"{}", AT).is_ok(), found, "{before}");
+    }
+}
+
+#[test]
+fn a_shared_secret_and_an_asymmetric_one_sign_side_by_side() {
+    let sender = config(&of("standard"), &[PRIVATE, SHARED], &[SHARED]);
+    let headers = sent(&sender, b"{}");
+    assert!(verified(&sender, &headers, b"{}", AT).is_ok());
+    assert!(verified(&config(&of("standard"), &[PRIVATE], &[PUBLIC]), &headers, b"{}", AT).is_ok());
 }

@@ -1,0 +1,156 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::ids::EventId;
+use crate::store::memory::MemoryStore;
+use crate::store::recorded::{assert_old_is_read, assert_recorded};
+
+fn room(letters: u32, bytes: u64) -> Room {
+    Room { letters, bytes }
+}
+
+fn letter(id: u8) -> Letter {
+    Letter {
+        meta: EventMeta {
+            id: EventId::from_random([id; 16]),
+            event_type: "a".into(),
+            content_type: None,
+            traceparent: None,
+            tracestate: None,
+            content_encoding: None,
+        },
+        endpoint: "billing".into(),
+        reason: Reason::Failed,
+        attempts: 3,
+        response_status: Some(503),
+        accepted: WallTime::from_millis(1),
+        died: WallTime::from_millis(2),
+    }
+}
+
+/// The letters that the index lists, oldest first.
+fn listed(store: &mut MemoryStore) -> Vec<(Letter, Vec<u8>)> {
+    list(store, &Keys::new("g"))
+        .unwrap()
+        .into_iter()
+        .map(|letter| open(store, &Keys::new("g"), letter).unwrap().unwrap())
+        .collect()
+}
+
+#[test]
+fn a_letter_that_is_taken_out_leaves_the_others() {
+    let mut store = MemoryStore::default();
+    for id in 0..3 {
+        keep(&mut store, &Keys::new("g"), &letter(id), b"body", room(10, 10_000)).unwrap();
+    }
+    let second = list(&mut store, &Keys::new("g")).unwrap()[1];
+    discard(&mut store, &Keys::new("g"), &[second]).unwrap();
+    assert_eq!(listed(&mut store).into_iter().map(|(letter, _)| letter).collect::<Vec<_>>(), [letter(0), letter(2)]);
+    assert_eq!(open(&mut store, &Keys::new("g"), second), Ok(None));
+}
+
+/// Taking out a letter that has gone does not touch the one in its place.
+#[test]
+fn removing_a_gone_letter_spares_its_successor() {
+    let mut store = MemoryStore::default();
+    keep(&mut store, &Keys::new("g"), &letter(0), b"", room(1, 10_000)).unwrap();
+    let gone = list(&mut store, &Keys::new("g")).unwrap()[0];
+    keep(&mut store, &Keys::new("g"), &letter(1), b"", room(1, 10_000)).unwrap();
+    discard(&mut store, &Keys::new("g"), &[gone]).unwrap();
+    assert_eq!(listed(&mut store), [(letter(1), Vec::new())]);
+}
+
+/// An entry that was listed before another letter took its slot does not give that letter.
+#[test]
+fn letter_in_a_reused_slot_is_not_the_one_listed() {
+    let (mut store, keys) = (MemoryStore::default(), Keys::new("g"));
+    keep(&mut store, &keys, &letter(0), b"one", room(1, 10_000)).unwrap();
+    let stale = list(&mut store, &keys).unwrap()[0];
+    assert!(open_listed(&mut store, &keys, stale).unwrap().is_some());
+    keep(&mut store, &keys, &letter(1), b"longer", room(1, 10_000)).unwrap();
+    assert_eq!(open(&mut store, &keys, stale), Ok(None));
+    keep(&mut store, &keys, &letter(2), b"two", room(1, 10_000)).unwrap();
+    assert_eq!(open_listed(&mut store, &keys, stale), Ok(None), "of the same size, and not listed");
+}
+
+#[test]
+fn a_letter_keeps_its_body() {
+    let mut store = MemoryStore::default();
+    assert_eq!(keep(&mut store, &Keys::new("g"), &letter(1), b"body", room(10, 10_000)), Ok(0));
+    assert_eq!(listed(&mut store), vec![(letter(1), b"body".to_vec())]);
+}
+
+/// A dead endpoint fills the ring, and then only takes its own letters' places; another endpoint's letter stays, and
+/// is given room when it comes.
+#[test]
+fn dead_endpoint_leaves_the_letters_of_others() {
+    let mut store = MemoryStore::default();
+    let of = |endpoint: &str| Letter { endpoint: endpoint.into(), ..letter(1) };
+    let keys = Keys::new("g");
+    let mut keep = |endpoint: &str, room| keep(&mut store, &keys, &of(endpoint), &[0; 100], room).unwrap();
+    keep("quiet", room(1000, 1 << 20));
+    (0..1040).for_each(|_| assert!(keep("dead", room(1000, 1 << 20)) <= 1));
+    assert_eq!(keep("quiet", room(1000, 1 << 20)), 1);
+    // The same by bytes: four letters fit.
+    (0..10).for_each(|_| _ = keep("dead", room(1000, 600)));
+    let kept: Vec<_> = listed(&mut store).into_iter().map(|(letter, _)| letter.endpoint).collect();
+    assert_eq!(kept, ["quiet", "quiet", "dead", "dead"]);
+}
+
+#[test]
+fn when_the_ring_is_full_the_oldest_goes_and_is_counted() {
+    let mut store = MemoryStore::default();
+    let evicted: Vec<_> =
+        (0..5).map(|id| keep(&mut store, &Keys::new("g"), &letter(id), b"", room(3, 10_000)).unwrap()).collect();
+    assert_eq!(evicted, [0, 0, 0, 1, 1]);
+    let kept: Vec<_> = listed(&mut store).into_iter().map(|(letter, _)| letter).collect();
+    assert_eq!(kept, [letter(2), letter(3), letter(4)]);
+}
+
+proptest! {
+    /// Neither the number nor the bytes nor the keys pass their limits.
+    #[test]
+    fn letters_stay_within_number_bytes_and_keys(
+        sizes in proptest::collection::vec(0usize..400, 0..60), most in 1u32..8, bytes in 500u64..2000,
+    ) {
+        let mut store = MemoryStore::default();
+        for (id, size) in sizes.iter().enumerate() {
+            keep(&mut store, &Keys::new("g"), &letter(id as u8), &vec![0; *size], room(most, bytes)).unwrap();
+            let stored = |(key, (value, _)): (&String, &(Vec<u8>, _))| (key != "g/dead/index").then_some(value.len());
+            let total: usize = store.values.iter().filter_map(stored).filter(|len| *len > 1).sum();
+            prop_assert!(total as u64 <= bytes);
+            prop_assert!(store.values.len() <= most as usize + 1);
+            prop_assert_eq!(listed(&mut store).last().map(|(l, p)| (l.meta.id, p.len())),
+                Some((letter(id as u8).meta.id, *size)));
+        }
+    }
+}
+
+/// Letters are read and written as the previous release wrote them.
+#[test]
+fn letter_format_matches_previous_release() {
+    let reasons = [Reason::Failed, Reason::Expired, Reason::Overflow, Reason::EndpointRemoved, Reason::Poison];
+    for reason in reasons {
+        assert_recorded(&format!("letter {}", reason.label()), &Letter { reason, ..letter(7) });
+    }
+    assert_recorded("letter unanswered", &Letter { response_status: None, attempts: 1000, ..letter(0) });
+    let mut coded = letter(7);
+    coded.meta.content_encoding = Some(b"gzip".to_vec());
+    assert_recorded("letter coded", &coded);
+}
+
+/// The index of the previous release is read, and that of this one is written as it was recorded.
+#[test]
+fn index_of_the_previous_release_is_read() {
+    let index = |endpoint| {
+        let first = Listed { slot: 0, size: 127, serial: 1, endpoint };
+        LetterIndex {
+            letters: vec![first, Listed { slot: u32::MAX, size: u64::MAX, serial: 128, endpoint }],
+            serial: 300,
+        }
+    };
+    assert_recorded("dead index 2", &index(endpoint_number("billing")));
+    assert_recorded("dead index 2 empty", &LetterIndex::default());
+    assert_old_is_read("dead index", &index(0));
+    assert_old_is_read("dead index empty", &LetterIndex::default());
+}
