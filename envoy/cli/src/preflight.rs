@@ -186,11 +186,14 @@ impl Options {
 
     fn payload(&self) -> Result<Vec<u8>> {
         let Some(path) = &self.body else {
-            let mut ping = json!({"type": self.event, "at": now().to_string()});
-            if self.scheme == Scheme::Preset("linear") {
-                // It is what Linear signs the time by.
-                ping["webhookTimestamp"] = json!(now().as_millis());
-            }
+            let (at, event) = (now(), &self.event);
+            // Linear signs the time that stands in the body.
+            let ping = match self.scheme {
+                Scheme::Preset("linear") => {
+                    json!({"type": event, "at": at.to_string(), "webhookTimestamp": at.as_millis()})
+                }
+                _ => json!({"type": event, "at": at.to_string()}),
+            };
             return Ok(ping.to_string().into_bytes());
         };
         let body = given::file("--body", path)?;

@@ -9,7 +9,7 @@ use crate::steps::{
     begun, billing, in_all, letters, numbers, operate, paid, pass, patient, plain_start, post, send, status, update,
     wait_for, wait_for_status,
 };
-use crate::{Gateway, OPERATE, READ, Reply, Request, Scenario, config, endpoint};
+use crate::{Gateway, OPERATE, Reply, Request, Scenario, config, endpoint};
 
 pub fn all() -> Vec<Scenario> {
     [states(), endpoints(), dead_letters()].into_iter().flatten().collect()

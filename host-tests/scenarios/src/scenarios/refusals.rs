@@ -1,7 +1,5 @@
 //! What operators are refused.
 
-use serde_json::json;
-
 use crate::steps::{begun, plain_start, send, status, wait_for_status};
 use crate::{OPERATE, READ, Request, Scenario};
 
