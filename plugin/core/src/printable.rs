@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::ops::RangeInclusive;
 
 /// Whether a character is shown as itself: it is neither a control character (C0, DEL, C1) nor one of the format
-/// characters and separators in [`UNSEEN`].
+/// characters and separators in `UNSEEN`.
 pub fn is_printable(character: char) -> bool {
     !character.is_control() && !UNSEEN.iter().any(|range| range.contains(&character))
 }

@@ -123,7 +123,7 @@ pub struct EventMeta {
     pub traceparent: Option<Vec<u8>>,
     /// The rest of the producer's trace context.
     pub tracestate: Option<Vec<u8>>,
-    /// The `content-encoding` of the payload, when it has one. Not among the fields of version 1: see [`CODED`].
+    /// The `content-encoding` of the payload, when it has one. Not among the fields of version 1: see `CODED`.
     #[serde(skip)]
     pub content_encoding: Option<Vec<u8>>,
 }
@@ -158,7 +158,7 @@ impl Record for EventMeta {
 /// the release before reads whatever it could have written itself.
 const CODED: u8 = 2;
 
-/// The bytes of a record of version 1 or, with a content coding, of version [`CODED`].
+/// The bytes of a record of version 1 or, with a content coding, of version `CODED`.
 ///
 /// # Errors
 /// [`StoreError::Serialize`].

@@ -5,7 +5,7 @@
 //! `signed` is a template of `{timestamp}`, `{id}`, `{body}` and text. The parts stand so that no other parts give the
 //! same bytes: an id holds nothing of the text beside it, and there is some on the side of the body; a timestamp is
 //! digits without a leading zero, and one with a digit more or less is never recent. The config takes care of the first,
-//! [`read`] of the rest.
+//! `read` of the rest.
 //!
 //! A timestamp that is not signed proves nothing: anyone could change it. There is none in a table.
 

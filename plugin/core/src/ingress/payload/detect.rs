@@ -1,6 +1,6 @@
 //! The detectors of personal data in text: e-mail addresses, IP addresses, phone numbers, payment cards.
 //!
-//! A text is looked at in one view or, where it is encoded, in several ([`view`]). One pass over the bytes of a view,
+//! A text is looked at in one view or, where it is encoded, in several (`view`). One pass over the bytes of a view,
 //! without tables or expressions: at each byte that can begin or divide a finding (`@`, `:`, `+`, `(`, a digit) the
 //! detector for that byte is asked. A detector looks at a bounded stretch around the byte (an e-mail
 //! address 512 bytes, the others less than 64), so the work is linear in the text. Bytes that are not ASCII are no part

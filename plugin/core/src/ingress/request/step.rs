@@ -15,7 +15,7 @@ pub enum Step {
     Continue(Option<RequestResult>),
     /// Hold the request: more of it is to come, or its answer.
     Pause,
-    /// Read what is here, and hand it to [`Request::handle_read`].
+    /// Read what is here, and hand it to [`Request::handle_read`](super::Request::handle_read).
     Read {
         /// The size of the body, in bytes.
         body: usize,
@@ -24,9 +24,10 @@ pub enum Step {
     },
     /// Answer the request, and count it as this.
     Reply(Answer, Option<RequestResult>),
-    /// Change the headers; [`Request::handle_changed`] says what follows.
+    /// Change the headers; [`Request::handle_changed`](super::Request::handle_changed) says what follows.
     Change(Changes),
-    /// Remove the trailers of these names; [`Request::handle_trailers_removed`] says what follows.
+    /// Remove the trailers of these names;
+    /// [`Request::handle_trailers_removed`](super::Request::handle_trailers_removed) says what follows.
     RemoveTrailers(Vec<String>),
     /// Let the engine decide.
     Work(Work),
@@ -36,7 +37,7 @@ pub enum Step {
 #[derive(Debug)]
 pub enum Work {
     /// See whether a request to the admin surface has the right token, before its body is waited for: see
-    /// [`Request::handle_operator`].
+    /// [`Request::handle_operator`](super::Request::handle_operator).
     Authorize {
         /// The headers of the request.
         headers: Box<Headers>,
