@@ -9,7 +9,7 @@ use super::model::filter::Filter;
 
 /// How sure it is that a filter changes the path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Change {
+enum PathChange {
     /// It can, and whether it does is not told in this file.
     May,
     /// It does.
@@ -67,12 +67,12 @@ fn check_chain(filter: &Filter<'_>, chain: &[Node], findings: &mut Findings) {
 /// Says what this part of a filter's config makes of the path.
 fn tell(filter: &Filter<'_>, behind: &Node, at: &Node, findings: &mut Findings) {
     let Some(change) = change(at) else { return };
-    let severity = if change == Change::Does { Severity::Error } else { Severity::Warning };
+    let severity = if change == PathChange::Does { Severity::Error } else { Severity::Warning };
     let message = format!(
         "{} {} another path of the one that was compared: it stands behind {} (line {}), and a path without a rule may \
          become one where verified requests go; move it before that, or take the path out of its hands",
         behind.text("name"),
-        if change == Change::Does { "makes" } else { "may make" },
+        if change == PathChange::Does { "makes" } else { "may make" },
         filter.node.text("name"),
         filter.node.line()
     );
@@ -80,20 +80,20 @@ fn tell(filter: &Filter<'_>, behind: &Node, at: &Node, findings: &mut Findings) 
 }
 
 /// What a config of a filter, and those within it, do to the path.
-fn change(node: &Node) -> Option<Change> {
+fn change(node: &Node) -> Option<PathChange> {
     let of_children = || node.entries().iter().map(|(_, child)| child).chain(node.items()).filter_map(change).max();
     let url = node.text("@type");
     let name = url.rsplit('/').next().unwrap_or_default();
     let own = match name.rsplit('.').next().unwrap_or_default() {
         "Lua" | "LuaPerRoute" => return of_lua(node),
-        "ExternalProcessor" => return of_processor(node).then_some(Change::May),
-        "ExtProcPerRoute" => return node.get("overrides").filter(|node| of_processor(node)).map(|_| Change::May),
+        "ExternalProcessor" => return of_processor(node).then_some(PathChange::May),
+        "ExtProcPerRoute" => return node.get("overrides").filter(|node| of_processor(node)).map(|_| PathChange::May),
         "ExtAuthz" => {
             return (node.get("grpc_service").is_some() && !is_forbidden(node, "decoder_header_mutation_rules"))
-                .then_some(Change::May);
+                .then_some(PathChange::May);
         }
         "FilterConfig" => None,
-        _ if CHANGERS.iter().any(|kind| name.contains(kind)) => Some(Change::May),
+        _ if CHANGERS.iter().any(|kind| name.contains(kind)) => Some(PathChange::May),
         _ => None,
     };
     // A filter of ours that stands there too compares paths, and changes none.
@@ -103,7 +103,7 @@ fn change(node: &Node) -> Option<Change> {
             .any(|key| node.at("config/configuration/value").is_some_and(|value| value.get(key).is_some()));
     let own = own.filter(|_| !is_ours);
     let is_set = node.text("header/key") == ":path" || node.text("remove") == ":path";
-    own.max(of_children()).max(is_set.then_some(Change::Does))
+    own.max(of_children()).max(is_set.then_some(PathChange::Does))
 }
 
 /// Whether the rules for mutations keep `:path` as it is.
@@ -122,7 +122,7 @@ fn of_processor(node: &Node) -> bool {
 }
 
 /// What a script does to the path, by its text.
-fn of_lua(node: &Node) -> Option<Change> {
+fn of_lua(node: &Node) -> Option<PathChange> {
     let mut sources = Vec::new();
     texts(node, &mut sources);
     sources
@@ -130,7 +130,7 @@ fn of_lua(node: &Node) -> Option<Change> {
         .filter_map(|(key, text)| match key {
             "inline_code" | "inlineCode" | "inline_string" | "inlineString" => of_script(text),
             "filename" | "inline_bytes" | "inlineBytes" | "environment_variable" | "environmentVariable" => {
-                Some(Change::May)
+                Some(PathChange::May)
             }
             _ => None,
         })
@@ -145,7 +145,7 @@ fn texts<'a>(node: &'a Node, found: &mut Vec<(&'a str, &'a str)>) {
     node.items().iter().for_each(|child| texts(child, found));
 }
 
-fn of_script(script: &str) -> Option<Change> {
+fn of_script(script: &str) -> Option<PathChange> {
     // Of each ":path", the name of the function it is handed to.
     let calls = script.match_indices(":path").map(|(at, _)| {
         let before = script.get(..at).unwrap_or_default().trim_end_matches(['"', '\'', ' ', '[', '=']);
@@ -153,9 +153,9 @@ fn of_script(script: &str) -> Option<Change> {
         before.rsplit(|letter: char| !letter.is_ascii_alphanumeric()).next().unwrap_or_default()
     });
     let judged = calls.filter_map(|call| match call {
-        "replace" | "add" | "remove" => Some(Change::Does),
+        "replace" | "add" | "remove" => Some(PathChange::Does),
         "get" | "getAtIndex" | "getNumValues" => None,
-        _ => Some(Change::May),
+        _ => Some(PathChange::May),
     });
     judged.max()
 }
@@ -211,17 +211,17 @@ mod tests {
     use super::*;
     use crate::check::document::read;
 
-    fn changed(text: &str) -> Option<Change> {
+    fn changed(text: &str) -> Option<PathChange> {
         change(&read(text).unwrap())
     }
 
     /// A script that reads the path is fine and one that replaces it is not.
     #[test]
     fn a_script_is_judged_by_what_it_does_with_the_path() {
-        assert_eq!(of_script("h:headers():replace(':path', '/a')"), Some(Change::Does));
-        assert_eq!(of_script("h:headers():replace( \":path\", '/a')"), Some(Change::Does));
+        assert_eq!(of_script("h:headers():replace(':path', '/a')"), Some(PathChange::Does));
+        assert_eq!(of_script("h:headers():replace( \":path\", '/a')"), Some(PathChange::Does));
         assert_eq!(of_script("local path = h:headers():get(':path')"), None);
-        assert_eq!(of_script("local name = ':path'"), Some(Change::May));
+        assert_eq!(of_script("local name = ':path'"), Some(PathChange::May));
         assert_eq!(of_script("h:logInfo('path')"), None);
     }
 
@@ -232,10 +232,10 @@ mod tests {
                 "{{'@type': type.googleapis.com/envoy.extensions.filters.http.ext_proc.v3.ExternalProcessor, {more}}}"
             ))
         };
-        assert_eq!(processor("grpc_service: {}"), Some(Change::May));
+        assert_eq!(processor("grpc_service: {}"), Some(PathChange::May));
         assert_eq!(processor("processing_mode: { request_header_mode: SKIP }"), None);
         let body = "processing_mode: { request_header_mode: SKIP, request_body_mode: BUFFERED }";
-        assert_eq!(processor(body), Some(Change::May));
+        assert_eq!(processor(body), Some(PathChange::May));
         assert_eq!(processor("mutation_rules: { disallow_system: true }"), None);
         assert_eq!(processor("observability_mode: true"), None);
     }
@@ -245,10 +245,10 @@ mod tests {
     fn filters_within_filters_are_judged() {
         let within = "{'@type': a/envoy.extensions.common.matching.v3.ExtensionWithMatcher, extension_config: {typed_config: \
                       {'@type': a/envoy.extensions.filters.http.golang.v3alpha.Config}}}";
-        assert_eq!(changed(within), Some(Change::May));
+        assert_eq!(changed(within), Some(PathChange::May));
         let set = "{'@type': a/envoy.extensions.filters.http.header_mutation.v3.HeaderMutation, mutations: \
                    {request_mutations: [{append: {header: {key: ':path', value: /a}}}]}}";
-        assert_eq!(changed(set), Some(Change::Does));
+        assert_eq!(changed(set), Some(PathChange::Does));
         assert_eq!(changed("{'@type': a/envoy.extensions.filters.http.cors.v3.Cors}"), None);
     }
 }

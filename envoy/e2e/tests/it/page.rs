@@ -12,7 +12,7 @@ use gatepost_e2e::{Event, Setup};
 use gatepost_kit::wait;
 use serde_json::{Value, json};
 
-use scene::{DEADLINE, Scene, TOKEN};
+use scene::{DEADLINE, PageScene, TOKEN};
 
 /// A failure is final, and nothing opens the breaker.
 fn strict() -> Value {
@@ -21,7 +21,7 @@ fn strict() -> Value {
 
 #[test]
 fn page_refuses_a_wrong_token_and_forgets_a_good_one() -> Result<()> {
-    let Some(scene) = Scene::start(&["billing"], &strict(), json!({}))? else { return Ok(()) };
+    let Some(scene) = PageScene::start(&["billing"], &strict(), json!({}))? else { return Ok(()) };
     let browser = &scene.browser;
     assert!(!browser.text("main")?.contains("Endpoints"), "there is nothing to see without a token");
     browser.enter("#token", "demo-admin-demo-admin-demo-admins")?;
@@ -44,7 +44,7 @@ fn page_refuses_a_wrong_token_and_forgets_a_good_one() -> Result<()> {
 /// A pause that is confirmed pauses the gateway and one that is cancelled does not.
 #[test]
 fn confirmed_pause_pauses_and_cancelled_one_does_not() -> Result<()> {
-    let Some(scene) = Scene::start(&["billing"], &strict(), json!({}))? else { return Ok(()) };
+    let Some(scene) = PageScene::start(&["billing"], &strict(), json!({}))? else { return Ok(()) };
     let browser = &scene.browser;
     scene.sign_in()?;
     browser.click("[data-verb=Pause]")?;
@@ -72,7 +72,7 @@ fn confirmed_pause_pauses_and_cancelled_one_does_not() -> Result<()> {
 
 #[test]
 fn dead_letters_are_redelivered_and_discarded_from_the_page() -> Result<()> {
-    let Some(scene) = Scene::start(&["billing", "audit"], &strict(), json!({}))? else { return Ok(()) };
+    let Some(scene) = PageScene::start(&["billing", "audit"], &strict(), json!({}))? else { return Ok(()) };
     let browser = &scene.browser;
     scene.receiver.script("billing", &json!({"then": {"status": 400}}))?;
     scene.send(3)?;
@@ -102,7 +102,7 @@ fn dead_letters_are_redelivered_and_discarded_from_the_page() -> Result<()> {
 /// An endpoint is changed with the keyboard alone and the focus comes back.
 #[test]
 fn endpoint_is_changed_by_keyboard_and_focus_returns() -> Result<()> {
-    let Some(scene) = Scene::start(&["billing", "audit"], &strict(), json!({}))? else { return Ok(()) };
+    let Some(scene) = PageScene::start(&["billing", "audit"], &strict(), json!({}))? else { return Ok(()) };
     let browser = &scene.browser;
     // The field has the focus when the page opens.
     browser.type_text(TOKEN)?;
@@ -146,7 +146,7 @@ fn endpoint_is_changed_by_keyboard_and_focus_returns() -> Result<()> {
 fn breakers_and_rollouts_are_moved_from_the_page() -> Result<()> {
     let phases = json!([{"percent": 5, "for": "24h"}, {"percent": 25, "for": "48h"}, {"percent": 100}]);
     let more = json!({"rollout": {"phases": phases}});
-    let Some(scene) = Scene::start(&["billing", "audit"], &strict(), more)? else { return Ok(()) };
+    let Some(scene) = PageScene::start(&["billing", "audit"], &strict(), more)? else { return Ok(()) };
     let browser = &scene.browser;
     scene.sign_in()?;
     let change = |opener: &str, choice: &str| {
@@ -188,7 +188,7 @@ fn breakers_and_rollouts_are_moved_from_the_page() -> Result<()> {
 fn read_only_token_sees_everything_and_is_offered_nothing() -> Result<()> {
     let tokens = json!([{"value": TOKEN}]);
     let own = |setup: Setup| setup.with(json!({"admin": {"tokens": tokens}})).administered();
-    let Some(mut scene) = Scene::begin(&["billing"], &strict(), own)? else { return Ok(()) };
+    let Some(mut scene) = PageScene::begin(&["billing"], &strict(), own)? else { return Ok(()) };
     scene.operator.url = format!("http://{}/gatepost", scene.gateway.address());
     let browser = &scene.browser;
     // A slash at the end is the page too.
@@ -205,7 +205,7 @@ fn read_only_token_sees_everything_and_is_offered_nothing() -> Result<()> {
 
 #[test]
 fn an_event_is_looked_up_by_its_id() -> Result<()> {
-    let Some(scene) = Scene::start(&["billing"], &strict(), json!({}))? else { return Ok(()) };
+    let Some(scene) = PageScene::start(&["billing"], &strict(), json!({}))? else { return Ok(()) };
     let browser = &scene.browser;
     scene.receiver.script("billing", &json!({"then": {"status": 400}}))?;
     let id = scene.gateway.send(&Event::new("payment_verified", "{}"))?.id()?;
@@ -230,9 +230,9 @@ fn an_event_is_looked_up_by_its_id() -> Result<()> {
 /// When the gateway is gone the page says how old is what it shows.
 #[test]
 fn page_tells_the_age_of_its_data_when_the_gateway_is_gone() -> Result<()> {
-    let Some(scene) = Scene::start(&["billing"], &strict(), json!({}))? else { return Ok(()) };
+    let Some(scene) = PageScene::start(&["billing"], &strict(), json!({}))? else { return Ok(()) };
     scene.sign_in()?;
-    let Scene { browser, gateway, .. } = scene;
+    let PageScene { browser, gateway, .. } = scene;
     drop(gateway);
     browser.wait_for("#link", "stale since")?;
     browser.wait_for("#link", "the gateway does not answer")?;

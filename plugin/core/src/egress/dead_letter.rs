@@ -74,8 +74,8 @@ pub struct Room {
 impl Room {
     /// The endpoint whose share is the largest in what is exceeded, by number or by bytes; of two alike the one with the
     /// smaller number. `None`: all letters fit.
-    fn exceeded_by(&self, shares: &BTreeMap<u32, Share>) -> Option<u32> {
-        let largest = |of: fn(&Share) -> u64| {
+    fn exceeded_by(&self, shares: &BTreeMap<u32, EndpointShare>) -> Option<u32> {
+        let largest = |of: fn(&EndpointShare) -> u64| {
             let sizes = shares.iter().map(|(endpoint, share)| (of(share), std::cmp::Reverse(*endpoint)));
             sizes.max().map(|(_, endpoint)| endpoint.0)
         };
@@ -90,12 +90,12 @@ impl Room {
 
 /// The share of an endpoint in the ring.
 #[derive(Clone, Copy, Debug, Default)]
-struct Share {
+struct EndpointShare {
     letters: u64,
     bytes: u64,
 }
 
-impl Share {
+impl EndpointShare {
     fn add(&mut self, size: u64) {
         self.letters += 1;
         self.bytes = self.bytes.saturating_add(size);
@@ -160,9 +160,9 @@ impl LetterIndex {
     /// Adds a letter; returns its slot, and the slots of the older letters that were evicted for it.
     fn push(&mut self, endpoint: u32, size: u64, room: Room) -> (u32, Vec<u32>) {
         let mut evicted = Vec::new();
-        let mut shares = BTreeMap::from([(endpoint, Share { letters: 1, bytes: size })]);
+        let mut shares = BTreeMap::from([(endpoint, EndpointShare { letters: 1, bytes: size })]);
         for letter in &self.letters {
-            shares.entry(letter.endpoint).or_insert(Share::default()).add(letter.size);
+            shares.entry(letter.endpoint).or_insert(EndpointShare::default()).add(letter.size);
         }
         while let Some(largest) = room.exceeded_by(&shares) {
             // The new letter alone may be the largest share: then the oldest of all goes for it.

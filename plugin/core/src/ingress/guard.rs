@@ -6,7 +6,7 @@
 
 use crate::ingress::event::{Event, Filling};
 use crate::ingress::payload::detect::{DataKinds, kinds};
-use crate::ingress::payload::{DataKind, Findings, GuardAction, GuardRules, Outgoing, Part, Unreadable, inspect};
+use crate::ingress::payload::{DataKind, EventPart, Findings, GuardAction, GuardRules, Outgoing, Unreadable, inspect};
 
 /// What is to be done with an event.
 #[derive(Debug)]
@@ -50,10 +50,10 @@ pub fn guard(
 /// Looks at the event type, and at each text that fills a template: in the middle of a name an address is none. What is
 /// found in the event type or the metadata is not told twice.
 fn look_at_names(wanted: DataKinds, event: &Event, fillings: &[Filling], findings: &mut Findings) {
-    let in_metadata = findings.list.iter().filter(|finding| finding.part == Part::Metadata);
+    let in_metadata = findings.list.iter().filter(|finding| finding.part == EventPart::Metadata);
     let in_metadata = in_metadata.fold(DataKinds::NONE, |kinds, finding| kinds.with(finding.kind));
     let in_type = kinds(event.event_type.as_bytes(), wanted);
-    note(findings, in_type, Part::EventType, "");
+    note(findings, in_type, EventPart::EventType, "");
     let mut captures = 0;
     for filling in fillings {
         let known = if filling.is_in_event_type { in_type } else { in_metadata };
@@ -62,7 +62,7 @@ fn look_at_names(wanted: DataKinds, event: &Event, fillings: &[Filling], finding
             None => format!("/{captures}"),
         };
         captures += usize::from(filling.header.is_none());
-        let part = if filling.header.is_some() { Part::Header } else { Part::Path };
+        let part = if filling.header.is_some() { EventPart::Header } else { EventPart::Path };
         note(findings, kinds(&filling.text, wanted).minus(known), part, &pointer);
     }
 }
@@ -71,7 +71,7 @@ fn look_at_names(wanted: DataKinds, event: &Event, fillings: &[Filling], finding
 fn look_at_headers(wanted: DataKinds, event: &mut Event, is_redacting: bool, findings: &mut Findings) {
     if let Some(content_type) = &event.content_type {
         let found = kinds(content_type, wanted);
-        note(findings, found, Part::ContentType, "");
+        note(findings, found, EventPart::ContentType, "");
         if is_redacting && found != DataKinds::NONE {
             // The parameters go, and all of it if that was not enough.
             let media_type = content_type.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii().to_vec();
@@ -80,13 +80,13 @@ fn look_at_headers(wanted: DataKinds, event: &mut Event, is_redacting: bool, fin
         }
     }
     let found = event.tracestate.as_deref().map_or(DataKinds::NONE, |state| kinds(state, wanted));
-    note(findings, found, Part::TraceState, "");
+    note(findings, found, EventPart::TraceState, "");
     if is_redacting && found != DataKinds::NONE {
         event.tracestate = None;
     }
 }
 
-fn note(findings: &mut Findings, found: DataKinds, part: Part, pointer: &str) {
+fn note(findings: &mut Findings, found: DataKinds, part: EventPart, pointer: &str) {
     for kind in DataKind::ALL.into_iter().filter(|kind| found.has(*kind)) {
         findings.note(kind, part, &|| pointer.to_owned());
     }

@@ -120,7 +120,7 @@ impl GuardAction {
 
 /// A part of an event that leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
+pub enum EventPart {
     /// The producer's body.
     Body,
     /// An envelope's metadata.
@@ -137,7 +137,7 @@ pub enum Part {
     TraceState,
 }
 
-impl Part {
+impl EventPart {
     /// The word for the part in an answer and in the log; the body has none.
     pub fn label(self) -> Option<&'static str> {
         match self {
@@ -156,7 +156,7 @@ impl Part {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     /// The part of the event.
-    pub part: Part,
+    pub part: EventPart,
     /// The JSON pointer (RFC 6901) to the finding, from the root of the part.
     pub pointer: String,
     /// The kind of data.
@@ -214,7 +214,7 @@ impl Findings {
     }
 
     /// Notes a finding.
-    pub fn note(&mut self, kind: DataKind, part: Part, pointer: &dyn Fn() -> String) {
+    pub fn note(&mut self, kind: DataKind, part: EventPart, pointer: &dyn Fn() -> String) {
         if let Some(count) = self.counts.get_mut(kind as usize) {
             *count = count.saturating_add(1);
         }

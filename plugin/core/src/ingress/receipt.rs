@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 use crate::answer::{Answer, PersonalData, PersonalDatum, Problem, json};
 use crate::ids::EventId;
 use crate::ingress::idempotency::Finished;
-use crate::ingress::payload::{DataKind, Findings, Part};
+use crate::ingress::payload::{DataKind, EventPart, Findings};
 
 /// The header that carries an event's id.
 pub const ID_HEADER: &str = "x-webhook-id";
@@ -125,7 +125,7 @@ impl Answer {
     pub fn unreadable(reason: &str) -> Self {
         let detail = format!("the payload guard cannot read the body, and nothing of it was kept or sent: {reason}");
         let mut findings = Findings::default();
-        findings.note(DataKind::Unreadable, Part::Body, &String::new);
+        findings.note(DataKind::Unreadable, EventPart::Body, &String::new);
         let problem = Problem::new(422, "Unprocessable Content", detail);
         Problem { personal_data: Some((&findings).into()), ..problem }.into()
     }

@@ -15,14 +15,14 @@ pub const DEADLINE: Duration = Duration::from_secs(60);
 pub const TOKEN: &str = "demo-admin-demo-admin-demo-admin";
 
 /// A gateway with its receiver, an operator who asks it directly, and the page in a browser.
-pub struct Scene {
+pub struct PageScene {
     pub browser: Browser,
     pub operator: Operator,
     pub gateway: Gateway,
     pub receiver: Receiver,
 }
 
-impl Scene {
+impl PageScene {
     /// `None` where there is no browser. `more` is laid over the plugin's config, `policy` over each endpoint's.
     pub fn start(names: &[&str], policy: &Value, more: Value) -> Result<Option<Self>> {
         Self::begin(names, policy, |setup| setup.with(more))

@@ -12,7 +12,7 @@ use gatepost_e2e::{Event, Protocol};
 use serde_json::{Value, json};
 
 use super::audit::audit;
-use super::scene::{DEADLINE, Scene};
+use super::scene::{DEADLINE, PageScene};
 
 const WIDE: View = View { width: 1280, height: 720, dark: false };
 const PHONE: View = View { width: 360, height: 740, dark: false };
@@ -23,7 +23,7 @@ const PNG_BYTES_MAX: usize = 150 * 1024;
 /// What a reader of the docs is shown of a long page.
 const PICTURE: u32 = 1000;
 
-impl Scene {
+impl PageScene {
     /// Looks at the page as it stands in all of these ways; `name` with a picture's is what it is kept as.
     fn look(&self, name: &str, views: &[(View, &str)]) -> Result<()> {
         for (view, picture) in views {
@@ -56,7 +56,7 @@ fn page_is_accessible_healthy_troubled_and_rolled_back() -> Result<()> {
     let phases = json!([{"percent": 50, "for": "24h"}, {"percent": 100}]);
     let guard = json!({"min_success": 0.9, "for": "10s", "min_events": 10, "max_breaker_opens": 20});
     let more = json!({"rollout": {"phases": phases, "guard": guard}});
-    let Some(scene) = Scene::start(&["billing", "audit", "partner-crm"], &policy, more)? else { return Ok(()) };
+    let Some(scene) = PageScene::start(&["billing", "audit", "partner-crm"], &policy, more)? else { return Ok(()) };
     let browser = &scene.browser;
     browser.look(WIDE)?;
     scene.look("before the token", &[(WIDE, ""), (PHONE, ""), (DARK, "")])?;
@@ -100,7 +100,7 @@ impl Drop for End<'_> {
     }
 }
 
-impl Scene {
+impl PageScene {
     fn show_all(&self) -> Result<()> {
         let browser = &self.browser;
         // So that the window is full.

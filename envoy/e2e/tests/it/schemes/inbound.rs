@@ -6,10 +6,10 @@ use gatepost_e2e::{Answer, Application, Event, Gateway, Setup};
 use serde_json::{Value, json};
 
 use super::library::{Headers, Library};
-use super::scheme::{Key, SCHEMES, Scheme, now, tampered};
+use super::scheme::{SCHEMES, Scheme, SchemeKey, now, tampered};
 
 /// A rule of this name, for the path of the same name.
-fn rule(name: &str, scheme: &Scheme, keys: &[Key]) -> Value {
+fn rule(name: &str, scheme: &Scheme, keys: &[SchemeKey]) -> Value {
     json!({
         "name": name,
         "match": {"path": format!("/inbound/{name}")},
@@ -46,13 +46,13 @@ fn send(gateway: &Gateway, name: &str, headers: &Headers, body: &[u8]) -> Result
 }
 
 /// Counts the messages of a library, so that each has an id of its own.
-struct Sender<'a> {
+struct LibrarySender<'a> {
     library: &'a Library,
     sent: u32,
 }
 
-impl Sender<'_> {
-    fn next(&mut self, key: Key) -> Result<(Headers, Vec<u8>)> {
+impl LibrarySender<'_> {
+    fn next(&mut self, key: SchemeKey) -> Result<(Headers, Vec<u8>)> {
         self.sent += 1;
         let id = format!("{:?}-{}", self.library.language, self.sent);
         let body = body(&id);
@@ -70,7 +70,7 @@ fn either_live_secret_is_accepted_and_others_get_401() -> Result<()> {
         let before = arrivals(&application).len();
         let mut good = Vec::new();
         for library in &scheme.libraries()? {
-            let mut sender = Sender { library, sent: 0 };
+            let mut sender = LibrarySender { library, sent: 0 };
             for key in [scheme.old, scheme.new] {
                 let (headers, body) = sender.next(key)?;
                 // The tampered one comes first: that it was refused keeps nobody from sending the right one.
@@ -105,7 +105,7 @@ fn repeated_library_message_is_acknowledged_and_seen_once() -> Result<()> {
         let before = arrivals(&application).len();
         let libraries = scheme.libraries()?;
         for library in &libraries {
-            let (headers, body) = Sender { library, sent: 0 }.next(scheme.new)?;
+            let (headers, body) = LibrarySender { library, sent: 0 }.next(scheme.new)?;
             for _ in 0..3 {
                 let answer = send(&gateway, scheme.name, &headers, &body)?;
                 assert_eq!(answer.status, 200, "{library}: {}", answer.text());
@@ -124,7 +124,7 @@ fn rule_with_shared_secret_and_public_key_accepts_both() -> Result<()> {
     let gateway = start(&application, &[rule("moving", &standard, &[standard.old, asymmetric.old])])?;
     for scheme in [standard, asymmetric] {
         for library in &scheme.libraries()? {
-            let mut sender = Sender { library, sent: 0 };
+            let mut sender = LibrarySender { library, sent: 0 };
             let (headers, body) = sender.next(scheme.old)?;
             assert_eq!(send(&gateway, "moving", &headers, &body)?.status, 200, "{library}");
             let (headers, body) = sender.next(scheme.new)?;

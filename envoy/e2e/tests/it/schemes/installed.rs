@@ -11,15 +11,15 @@ use gatepost_kit::workspace;
 
 /// What the programs are written in.
 #[derive(Clone, Copy, Debug)]
-pub enum Language {
+pub enum LibraryLanguage {
     Python,
     Node,
     Rust,
 }
 
-pub const LANGUAGES: [Language; 3] = [Language::Python, Language::Node, Language::Rust];
+pub const LANGUAGES: [LibraryLanguage; 3] = [LibraryLanguage::Python, LibraryLanguage::Node, LibraryLanguage::Rust];
 
-impl Language {
+impl LibraryLanguage {
     /// How to start its program; `None`, said on stderr, when what it needs is not on this machine. Where `CI` is set it
     /// must be.
     pub fn command(self) -> Result<Option<Command>> {

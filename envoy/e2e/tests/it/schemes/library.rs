@@ -10,7 +10,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use super::installed::{LANGUAGES, Language};
+use super::installed::{LANGUAGES, LibraryLanguage};
 
 /// Names in lower case, each once.
 pub type Headers = BTreeMap<String, String>;
@@ -18,7 +18,7 @@ pub type Headers = BTreeMap<String, String>;
 /// What somebody else published.
 #[derive(Clone)]
 pub struct Library {
-    pub language: Language,
+    pub language: LibraryLanguage,
     pub name: String,
     pub version: String,
     /// The name of the [`super::Scheme`].
@@ -81,7 +81,7 @@ struct Program {
 
 impl Program {
     /// The libraries of a program; none when its language is not on this machine.
-    fn start(language: Language) -> Result<Vec<Library>> {
+    fn start(language: LibraryLanguage) -> Result<Vec<Library>> {
         let Some(mut command) = language.command()? else { return Ok(Vec::new()) };
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let stdin = child.stdin.take().context("it has a stdin")?;

@@ -8,7 +8,7 @@ use gatepost_e2e::{Application, Event, Gateway, Setup, endpoint};
 use serde_json::{Value, json};
 
 use super::library::Headers;
-use super::scheme::{Key, SCHEMES, Scheme, tampered};
+use super::scheme::{SCHEMES, Scheme, SchemeKey, tampered};
 
 /// One route to these endpoints, all of them at this application, each under its name.
 pub fn setup(application: &Application, endpoints: &[Value]) -> Setup {
@@ -37,7 +37,7 @@ pub fn headers(arrival: &Arrival) -> Result<Headers> {
 }
 
 /// Does each library that knows the scheme accept this under this key, or refuse it, as expected?
-pub fn is_read_by_all(scheme: &Scheme, key: Key, headers: &Headers, body: &[u8], accepts: bool) -> Result<()> {
+pub fn is_read_by_all(scheme: &Scheme, key: SchemeKey, headers: &Headers, body: &[u8], accepts: bool) -> Result<()> {
     for library in scheme.libraries()? {
         let refusal = library.refusal(key.verifies, headers, body)?;
         assert_eq!(refusal.is_none(), accepts, "{library}, {}: {refusal:?} for {headers:#?}", key.verifies);
@@ -100,7 +100,7 @@ fn tells_of_the_event(scheme: &Scheme, headers: &Headers, id: &str, event: &str)
 fn endpoint_signing_in_two_schemes_is_read_by_either() -> Result<()> {
     let [standard, asymmetric, github, stripe, slack] = SCHEMES;
     let application = Application::start()?;
-    let value = |key: Key| json!({"value": key.signs});
+    let value = |key: SchemeKey| json!({"value": key.signs});
     let own = |scheme: Scheme| json!({"scheme": scheme.config, "secrets": [value(scheme.old)]});
     // One secret for both: to `standard` it is base64, to `github` it is text.
     let both = json!({"signature": [standard.signature(), github.signature()], "secrets": [value(standard.old)]});

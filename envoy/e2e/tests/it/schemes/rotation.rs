@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::library::Headers;
 use super::outbound::{headers, is_read_by_all, setup, signing};
-use super::scheme::{Key, SCHEMES, Scheme, now};
+use super::scheme::{SCHEMES, Scheme, SchemeKey, now};
 
 /// Sends an event, and waits for its delivery to each endpoint.
 fn deliver(gateway: &Gateway, application: &Application) -> Result<Vec<(Scheme, Arrival)>> {
@@ -49,7 +49,7 @@ fn is_signed_with_both(scheme: &Scheme, arrival: &Arrival, old_is_first: bool) -
     is_read_by_all(scheme, second, &headers, &arrival.body, true)
 }
 
-fn is_signed_with_one_alone(scheme: &Scheme, arrival: &Arrival, key: Key, other: Key) -> Result<()> {
+fn is_signed_with_one_alone(scheme: &Scheme, arrival: &Arrival, key: SchemeKey, other: SchemeKey) -> Result<()> {
     let headers = headers(arrival)?;
     is_read_by_all(scheme, key, &headers, &arrival.body, true)?;
     is_read_by_all(scheme, other, &headers, &arrival.body, false)?;

@@ -15,27 +15,27 @@ pub struct Scheme {
     /// `scheme` of the gateway's config.
     pub config: &'static str,
     /// The keys of a rotation: the one that goes, the one that comes.
-    pub old: Key,
-    pub new: Key,
+    pub old: SchemeKey,
+    pub new: SchemeKey,
     /// One that nobody was told.
-    pub other: Key,
+    pub other: SchemeKey,
     /// Where signatures stand, under the first secret and, if in another header, under the further ones.
     pub headers: (&'static str, Option<&'static str>),
 }
 
 /// Its two sides are the same, unless it is asymmetric.
 #[derive(Clone, Copy, Debug)]
-pub struct Key {
+pub struct SchemeKey {
     pub signs: &'static str,
     pub verifies: &'static str,
 }
 
-const fn shared(secret: &'static str) -> Key {
-    Key { signs: secret, verifies: secret }
+const fn shared(secret: &'static str) -> SchemeKey {
+    SchemeKey { signs: secret, verifies: secret }
 }
 
-const fn pair(signs: &'static str, verifies: &'static str) -> Key {
-    Key { signs, verifies }
+const fn pair(signs: &'static str, verifies: &'static str) -> SchemeKey {
+    SchemeKey { signs, verifies }
 }
 
 pub const SCHEMES: [Scheme; 5] = [

@@ -9,7 +9,7 @@ use super::detect::{DataKinds, kinds};
 use super::keys::is_version_key;
 use super::scan::{Context, LEVELS_MAX, PathToken, kinds_of, note_string, pointer};
 use super::text::is_something;
-use super::{DataKind, Findings, GuardAction, GuardRules, Inspected, Part, REDACTED};
+use super::{DataKind, EventPart, Findings, GuardAction, GuardRules, Inspected, REDACTED};
 
 /// Looks through a form.
 pub(super) fn inspect_form(rules: &GuardRules, payload: &[u8]) -> Inspected {
@@ -51,7 +51,7 @@ impl<'a> Form<'a> {
         let is_denied = self.rules.deny_keys.has(&key);
         let path = [if is_masked { PathToken::Masked } else { PathToken::Key(key) }];
         let note = |findings: &mut Findings, kinds, is_misplaced| {
-            note_string(findings, kinds, is_misplaced, Part::Body, &|| pointer(&path))
+            note_string(findings, kinds, is_misplaced, EventPart::Body, &|| pointer(&path))
         };
         if is_masked {
             note(&mut self.findings, in_key, false);

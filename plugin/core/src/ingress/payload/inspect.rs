@@ -5,7 +5,7 @@ use super::form::inspect_form;
 use super::read::{Reading, Unreadable, reading};
 use super::scan::{inspect_envelope, inspect_json, note_string};
 use super::text::{is_something, redacted};
-use super::{Findings, GuardAction, GuardRules, Inspected, Outgoing, Part, REDACTED};
+use super::{EventPart, Findings, GuardAction, GuardRules, Inspected, Outgoing, REDACTED};
 use crate::json;
 
 /// Looks through a payload.
@@ -30,7 +30,7 @@ pub fn inspect(rules: &GuardRules, outgoing: &Outgoing<'_>) -> Result<Inspected,
 fn inspect_text(rules: &GuardRules, payload: &[u8]) -> Inspected {
     let mut findings = Findings::default();
     let kinds = kinds(payload, rules.detect);
-    note_string(&mut findings, kinds, rules.ids_only && is_something(payload), Part::Body, &String::new);
+    note_string(&mut findings, kinds, rules.ids_only && is_something(payload), EventPart::Body, &String::new);
     let is_redacted = rules.action == GuardAction::Redact && findings.total() > 0;
     let redacted = is_redacted
         .then(|| if rules.ids_only { REDACTED.as_bytes().to_vec() } else { redacted(payload, rules.detect) });

@@ -21,7 +21,7 @@ use super::keys::is_version_key;
 use super::nothing::is_nothing;
 use super::read::begin;
 use super::text::{is_something, text_of};
-use super::{DataKind, Findings, GuardAction, GuardRules, Inspected, POINTER_BYTES_MAX, Part, REDACTED};
+use super::{DataKind, EventPart, Findings, GuardAction, GuardRules, Inspected, POINTER_BYTES_MAX, REDACTED};
 use crate::json::{self, POINTER_TOKENS_MAX};
 
 /// The number of levels of JSON within strings that are looked into; a string below them is text.
@@ -53,7 +53,7 @@ pub(super) fn note_string(
     findings: &mut Findings,
     kinds: DataKinds,
     is_misplaced: bool,
-    part: Part,
+    part: EventPart,
     pointer: &dyn Fn() -> String,
 ) -> bool {
     let kinds = if is_misplaced && kinds == DataKinds::NONE { DataKinds::NONE.with(DataKind::String) } else { kinds };
@@ -111,7 +111,7 @@ struct Walk<'a> {
     /// The number of bytes of the payload that were read.
     at: usize,
     /// The part of the event that is walked through.
-    part: Part,
+    part: EventPart,
     /// What is known of the value at the root.
     context: Context,
     /// So many levels of JSON within strings are looked into.
@@ -132,7 +132,7 @@ impl<'a> Walk<'a> {
             rules,
             payload,
             at: 0,
-            part: Part::Body,
+            part: EventPart::Body,
             context: Context::default(),
             levels: LEVELS_MAX,
             is_redacting: rules.action == GuardAction::Redact,
@@ -148,7 +148,7 @@ impl<'a> Walk<'a> {
     fn envelope(mut self) -> serde_json::Result<Inspected> {
         let Envelope { data, metadata } = serde_json::from_slice(self.payload)?;
         self.value(data.get())?;
-        self.part = Part::Metadata;
+        self.part = EventPart::Metadata;
         self.value(metadata.get())?;
         Ok(self.finish())
     }

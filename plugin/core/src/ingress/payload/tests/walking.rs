@@ -167,9 +167,9 @@ fn envelope_findings_point_into_body_or_metadata() {
     assert_eq!(
         list,
         [
-            (Part::Body, "/user/email", DataKind::Key),
-            (Part::Body, "/event/0", DataKind::Ipv4),
-            (Part::Metadata, "/to", DataKind::Email)
+            (EventPart::Body, "/user/email", DataKind::Key),
+            (EventPart::Body, "/event/0", DataKind::Ipv4),
+            (EventPart::Metadata, "/to", DataKind::Email)
         ]
     );
     let payload = r#"{"event":"x","data":"bob@example.com","metadata":{}}"#;
