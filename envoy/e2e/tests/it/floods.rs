@@ -13,18 +13,19 @@ use anyhow::{Context, Result, ensure};
 use gatepost_kit::envoy::{Envoy, Launch};
 use gatepost_kit::example::{AUTHORIZATION, Example, LISTENER};
 use gatepost_kit::receiver::{Options, Receiver};
-use gatepost_kit::{artifact, wait, workspace};
+use gatepost_kit::wait;
 use http_body_util::StreamBody;
 use hyper::Request;
 use hyper::body::{Bytes, Frame};
 use hyper::client::conn::http2;
 use hyper::header::HeaderValue;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::isolation::one_load_at_a_time;
+use crate::spellings::inbound;
 
 /// A header that fits HPACK's table, in bytes.
 const VALUE: usize = 3000;
@@ -37,31 +38,6 @@ const HELD: u64 = 1024;
 /// The memory that a flood may cost a gateway with the example's limits.
 const MEMORY_MIB: u64 = 300;
 const DEADLINE: Duration = Duration::from_secs(60);
-
-/// The inbound example on free ports, with the filter built from this source and one worker. `is_bare`: without what the
-/// listener there limits.
-fn inbound(is_bare: bool) -> Result<Launch> {
-    let text = fs::read_to_string(workspace::root()?.join("envoy/inbound.yaml"))?;
-    let mut config: Value = serde_saphyr::from_str(&text).context("envoy/inbound.yaml")?;
-    let listener = "/static_resources/listeners/0";
-    let manager = format!("{listener}/filter_chains/0/filters/0/typed_config");
-    let file = format!("{manager}/http_filters/0/typed_config/config/vm_config/code/local/filename");
-    for (pointer, value) in [
-        ("/admin/address/socket_address/port_value", json!(0)),
-        (&format!("{listener}/address/socket_address/port_value"), json!(0)),
-        (&file, json!(artifact::wasm("gatepost")?)),
-    ] {
-        *config.pointer_mut(pointer).context(pointer.to_owned())? = value;
-    }
-    if is_bare {
-        let kept = ["@type", "stat_prefix", "route_config", "http_filters"];
-        let manager = config.pointer_mut(&manager).and_then(Value::as_object_mut).context("no manager")?;
-        manager.retain(|key, _| kept.contains(&key.as_str()));
-        let top = config.as_object_mut().context("no config")?;
-        top.retain(|key, _| ["admin", "static_resources"].contains(&key.as_str()));
-    }
-    Ok(Launch { config, workers: 1, env: Vec::new(), arguments: Vec::new() })
-}
 
 /// The size of a flood: so many connections, each with so many requests of so many headers.
 #[derive(Clone, Copy)]

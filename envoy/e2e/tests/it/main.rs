@@ -18,5 +18,6 @@ mod receivers;
 mod sample_events;
 mod scene;
 mod schemes;
+mod spellings;
 mod surroundings;
 mod volume;
