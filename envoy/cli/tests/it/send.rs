@@ -153,7 +153,11 @@ fn what_cannot_be_sent_exits_2_and_no_credential_is_shown() {
         ("http://a/events", vec!["a", "--user", "hunter2"], "--user: expected user:password"),
         ("http://a/events", vec!["a", "--header", "hunter2"], "--header: expected `name: value`"),
         ("http://a/events", vec!["a", "--header", "x: hunter2\n1"], "--header: the value holds what no header may"),
-        ("http://a/events", vec!["a", "--token-env", "hunter2"], "--token-env: the environment has no variable of that name"),
+        (
+            "http://a/events",
+            vec!["a", "--token-env", "hunter2"],
+            "--token-env: the environment has no variable of that name",
+        ),
         ("http://u:hunter2@a/events", vec!["a"], "--gateway has a user in it"),
         ("ftp://a/events", vec!["a"], "expected a URL such as"),
         ("http://a/events", vec!["a", "--data", "@/nonexistent/file"], "/nonexistent/file: No such file"),

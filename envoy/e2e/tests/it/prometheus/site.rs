@@ -4,7 +4,7 @@ use std::mem;
 use std::thread::{self, Scope, ScopedJoinHandle};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use gatepost_e2e::load::Stop;
 use gatepost_e2e::{Event, Gateway, Protocol, Setup, endpoint};
 use gatepost_kit::artifact;
@@ -109,9 +109,12 @@ impl Site {
         Ok(())
     }
 
-    /// What operators do.
+    /// What operators do, and somebody who guesses a token.
     pub fn operate(&self) -> Result<()> {
         let operator = Operator::of(&self.operated)?;
+        let guess =
+            ureq::http::Request::get(format!("{}/status", operator.url)).header("authorization", "Bearer guess");
+        ensure!(gatepost_kit::http::client().run(guess.body(())?)?.status() == 401, "a guess is no token");
         operator.done("PATCH", "endpoints/switched_off", &json!({"disabled": true}))?;
         operator.done("POST", "rollout/rollback?endpoint=taken_back", &Value::Null).map(drop)
     }
