@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::support::{accept, advance, answer, config, endpoint, event, hex, millis, seconds, start};
 
 /// Fuel from the request's headers to the 202, for 1 KiB that one endpoint wants.
-const PER_ACCEPTED_EVENT: u64 = 51_208;
+const PER_ACCEPTED_EVENT: u64 = 59_601;
 /// Fuel from there until the event is delivered, its slot is free, and it stands in the history.
 const PER_DELIVERED_EVENT: u64 = 123_986;
 /// Fuel from the headers of an inbound request of 1 KiB until the application's answer is through, with a replay table

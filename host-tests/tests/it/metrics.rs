@@ -92,12 +92,17 @@ fn every_series_is_there_at_zero_before_anything_happens() {
     ] {
         assert_eq!(of_billing(metric), Some(value), "{metric}");
     }
-    for result in ["accepted", "disabled", "no_subscriber", "not_sampled", "replayed", "invalid", "unavailable"] {
+    for result in
+        ["accepted", "disabled", "no_subscriber", "not_sampled", "replayed", "invalid", "unavailable", "overloaded"]
+    {
         let metric = format!("route=.=ingest;.;result=.={result};.;gatepost_events_total");
         assert_eq!(process.metric(&metric), Some(0), "{result}");
     }
     for kind in ["email", "ipv4", "ipv6", "phone", "card", "key", "string", "unreadable"] {
         assert_eq!(process.metric(&format!("kind=.={kind};.;gatepost_payload_findings_total")), Some(0), "{kind}");
+    }
+    for reason in ["token", "throttled", "overloaded"] {
+        assert_eq!(process.metric(&format!("reason=.={reason};.;gatepost_admin_refused_total")), Some(0), "{reason}");
     }
     for metric in [
         "gatepost_dead_letters",
@@ -109,7 +114,7 @@ fn every_series_is_there_at_zero_before_anything_happens() {
         assert_eq!(process.metric(metric), Some(0), "{metric}");
     }
     // So many that a gateway pays for them, and no more.
-    assert_eq!(process.metrics().filter(|name| name.contains("gatepost_")).count(), 13 + 7 + 24);
+    assert_eq!(process.metrics().filter(|name| name.contains("gatepost_")).count(), 16 + 8 + 24);
 }
 
 /// A hundred endpoints have all their series within half a minute.

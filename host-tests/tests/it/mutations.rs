@@ -91,9 +91,13 @@ impl Receiver {
                 let before = if rng.u8(..4) == 0 { format!("{}.", message.millis / 1000) } else { String::new() };
                 let body = [before.as_bytes(), &message.body].concat();
                 let message = message.body(body);
-                let draft = Draft::new(&message, number % 3 == 0 && scheme == "standard");
+                let is_ed25519 = number % 3 == 0 && scheme == "standard";
+                let draft = Draft::new(&message, is_ed25519);
                 if number < MESSAGES / 2 {
-                    passes(&mut process, message.request());
+                    // Under the other secret it would be another sender's.
+                    let headers =
+                        if is_ed25519 { message.headers_by(&key_pair(1).0) } else { message.headers_under(SECRET) };
+                    passes(&mut process, message.with(&headers));
                 } else {
                     receiver.1.insert((scheme, signed(&message)));
                 }

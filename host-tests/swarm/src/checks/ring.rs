@@ -36,10 +36,13 @@ impl Ring {
             return broken(Invariant::RingBounded, format!("{} letters, {bytes} bytes at {at:?}", now.len()));
         }
         let gone: Vec<&Listed> = before.iter().filter(|letter| !now.contains(letter)).collect();
-        let Some(last) = gone.last() else { return Ok(()) };
-        let is_oldest = before.iter().zip(&gone).all(|(oldest, gone)| oldest == *gone);
-        let is_full = now.len() + 1 > limits.dead_letters || bytes + last.size as usize > limits.dead_letter_bytes;
-        let made_room = now.last().is_some_and(|newest| !before.contains(newest)) && is_oldest && is_full;
+        if gone.is_empty() {
+            return Ok(());
+        }
+        let overflows = |letter: &&Listed| bytes + letter.size as usize > limits.dead_letter_bytes;
+        let is_full = now.len() + 1 > limits.dead_letters || gone.iter().any(overflows);
+        let is_new = now.last().is_some_and(|newest| !before.contains(newest));
+        let made_room = is_new && is_full && gone.iter().all(|letter| is_to_go(letter, &before, now));
         if made_room || is_operating {
             return Ok(());
         }
@@ -107,6 +110,22 @@ impl Ring {
     pub fn count(&self) -> usize {
         self.listed.len()
     }
+}
+
+/// Whether it was this letter's turn to go for a new one: no older one of its endpoint stays, and with it the endpoint
+/// would have as many letters or bytes as any other has. A letter that is the only one of its endpoint may have more: it
+/// has just come.
+fn is_to_go(letter: &Listed, before: &[Listed], now: &[Listed]) -> bool {
+    let of = |endpoint: u32| now.iter().filter(move |other| other.endpoint == endpoint);
+    let share = |endpoint: u32| (of(endpoint).count() as u64, of(endpoint).map(|letter| letter.size).sum::<u64>());
+    let (letters, bytes) = share(letter.endpoint);
+    let is_largest = now.iter().all(|other| {
+        let (others, others_bytes) = share(other.endpoint);
+        others == 1 || letters + 1 >= others || bytes + letter.size >= others_bytes
+    });
+    let place = before.iter().position(|other| other == letter);
+    let older = before.iter().take(place.unwrap_or_default()).filter(|other| other.endpoint == letter.endpoint);
+    is_largest && older.into_iter().all(|older| !now.contains(older))
 }
 
 /// Whether a delivery ended as its letter says.

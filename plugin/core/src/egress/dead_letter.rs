@@ -115,8 +115,8 @@ pub struct Listed {
     pub size: u64,
     /// The serial number of the letter, which no other letter has.
     serial: u64,
-    /// The letter's endpoint: [`endpoint_number`] of its name, or 0 if an older filter kept the letter.
-    endpoint: u32,
+    /// The letter's endpoint: the beginning of the SHA-256 of its name, or 0 if an older filter kept the letter.
+    pub endpoint: u32,
 }
 
 /// The number of an endpoint in the index: the beginning of the SHA-256 of its name. Two endpoints with one number would

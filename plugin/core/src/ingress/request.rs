@@ -346,7 +346,8 @@ impl Request {
         const DETAIL: &str = "the request could not be read";
         match kind {
             Collected::Command => Step::Work(Work::RefuseCommand(Problem::unavailable(1, DETAIL))),
-            _ => self.reply(Answer::unavailable(1, DETAIL), kind.unavailable()),
+            Collected::Message(_) => self.reply(unavailable(), kind.unavailable()),
+            Collected::Event(_) => self.reply(Answer::unavailable(1, DETAIL), kind.unavailable()),
         }
     }
 
