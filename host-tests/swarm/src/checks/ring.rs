@@ -112,20 +112,24 @@ impl Ring {
     }
 }
 
-/// Whether it was this letter's turn to go for a new one: no older one of its endpoint stays, and with it the endpoint
-/// would have as many letters or bytes as any other has. A letter that is the only one of its endpoint may have more: it
-/// has just come.
+/// Whether it was this letter's turn to go for a new one: no older one of its endpoint stays, and before it went the
+/// endpoint had as many letters or bytes as any other has now. A letter that is the only one of its endpoint may have
+/// more bytes: it has just come.
 fn is_to_go(letter: &Listed, before: &[Listed], now: &[Listed]) -> bool {
-    let of = |endpoint: u32| now.iter().filter(move |other| other.endpoint == endpoint);
-    let share = |endpoint: u32| (of(endpoint).count() as u64, of(endpoint).map(|letter| letter.size).sum::<u64>());
+    let sum = |letters: &mut dyn Iterator<Item = &Listed>| {
+        letters.fold((0, 0), |(letters, bytes), letter| (letters + 1, bytes + letter.size))
+    };
+    let share = |endpoint: u32| sum(&mut now.iter().filter(|other| other.endpoint == endpoint));
+    let place = before.iter().position(|other| other == letter).unwrap_or_default();
+    let (older, newer) = before.split_at(place);
     let (letters, bytes) = share(letter.endpoint);
+    let is_gone = |other: &&Listed| other.endpoint == letter.endpoint && !now.contains(other);
+    let (went, bytes_went) = sum(&mut newer.iter().filter(is_gone));
     let is_largest = now.iter().all(|other| {
         let (others, others_bytes) = share(other.endpoint);
-        others == 1 || letters + 1 >= others || bytes + letter.size >= others_bytes
+        others == 1 || letters + went >= others || bytes + bytes_went >= others_bytes
     });
-    let place = before.iter().position(|other| other == letter);
-    let older = before.iter().take(place.unwrap_or_default()).filter(|other| other.endpoint == letter.endpoint);
-    is_largest && older.into_iter().all(|older| !now.contains(older))
+    is_largest && older.iter().filter(|other| other.endpoint == letter.endpoint).all(|older| !now.contains(older))
 }
 
 /// Whether a delivery ended as its letter says.

@@ -72,11 +72,12 @@ pub struct Room {
 }
 
 impl Room {
-    /// The endpoint whose share is the largest in what is exceeded, by number or by bytes; of two alike the one with the
-    /// smaller number. `None`: all letters fit.
+    /// The endpoint whose share is the largest in what is exceeded, by number or by bytes, of those with a letter that can
+    /// go; of two alike the one with the smaller number. `None`: all letters fit, or only the new one is left.
     fn exceeded_by(&self, shares: &BTreeMap<u32, EndpointShare>) -> Option<u32> {
         let largest = |of: fn(&EndpointShare) -> u64| {
-            let sizes = shares.iter().map(|(endpoint, share)| (of(share), std::cmp::Reverse(*endpoint)));
+            let may_go = shares.iter().filter(|(_, share)| share.older > 0);
+            let sizes = may_go.map(|(endpoint, share)| (of(share), std::cmp::Reverse(*endpoint)));
             sizes.max().map(|(_, endpoint)| endpoint.0)
         };
         let letters: u64 = shares.values().map(|share| share.letters).sum();
@@ -93,16 +94,20 @@ impl Room {
 struct EndpointShare {
     letters: u64,
     bytes: u64,
+    /// The letters that were there before the new one.
+    older: u64,
 }
 
 impl EndpointShare {
     fn add(&mut self, size: u64) {
         self.letters += 1;
+        self.older += 1;
         self.bytes = self.bytes.saturating_add(size);
     }
 
     fn take(&mut self, size: u64) {
         self.letters = self.letters.saturating_sub(1);
+        self.older = self.older.saturating_sub(1);
         self.bytes = self.bytes.saturating_sub(size);
     }
 }
@@ -160,16 +165,12 @@ impl LetterIndex {
     /// Adds a letter; returns its slot, and the slots of the older letters that were evicted for it.
     fn push(&mut self, endpoint: u32, size: u64, room: Room) -> (u32, Vec<u32>) {
         let mut evicted = Vec::new();
-        let mut shares = BTreeMap::from([(endpoint, EndpointShare { letters: 1, bytes: size })]);
+        let mut shares = BTreeMap::from([(endpoint, EndpointShare { letters: 1, bytes: size, older: 0 })]);
         for letter in &self.letters {
             shares.entry(letter.endpoint).or_insert(EndpointShare::default()).add(letter.size);
         }
         while let Some(largest) = room.exceeded_by(&shares) {
-            // The new letter alone may be the largest share: then the oldest of all goes for it.
-            let oldest = self.letters.iter().position(|letter| letter.endpoint == largest).unwrap_or_default();
-            if self.letters.is_empty() {
-                break;
-            }
+            let Some(oldest) = self.letters.iter().position(|letter| letter.endpoint == largest) else { break };
             let oldest = self.letters.remove(oldest);
             shares.entry(oldest.endpoint).and_modify(|share| share.take(oldest.size));
             evicted.push(oldest.slot);
