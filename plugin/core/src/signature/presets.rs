@@ -1,5 +1,9 @@
 //! The presets: tables of the scheme [`custom`](super::custom) for senders that publish how they sign, as a config would
-//! have them. `testdata/signatures.json` has signatures that the senders' own libraries or documentation gave.
+//! have them.
+//!
+//! `testdata/signatures.json` has signatures of each that others agree to: the senders' own libraries those of `svix`,
+//! `linear`, `paddle`, `shopify` and `zoom`; Atlassian's documentation that of `bitbucket`; the tests of PagerDuty's Go
+//! client one of `pagerduty`; and the library `@hookflo/tern` that of `sentry`, which publishes none.
 
 /// The presets, by name.
 pub const PRESETS: [(&str, &str); 8] = [
