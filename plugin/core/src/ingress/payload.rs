@@ -28,6 +28,7 @@ mod inspect;
 mod keys;
 mod nothing;
 mod read;
+mod redaction;
 mod scan;
 mod text;
 

@@ -7,34 +7,29 @@ use std::ops::Range;
 
 use super::detect::{DataKinds, kinds};
 use super::keys::is_version_key;
+use super::redaction::Redaction;
 use super::scan::{Context, LEVELS_MAX, PathToken, kinds_of, note_string, pointer};
 use super::text::is_something;
 use super::{DataKind, EventPart, Findings, GuardAction, GuardRules, Inspected, REDACTED};
 
 /// Looks through a form.
 pub(super) fn inspect_form(rules: &GuardRules, payload: &[u8]) -> Inspected {
-    let mut form = Form { rules, payload, findings: Findings::default(), out: Vec::new(), copied: 0, masked_keys: 0 };
+    let redaction = Redaction::new(payload, rules.action == GuardAction::Redact);
+    let mut form = Form { rules, payload, findings: Findings::default(), redaction };
     let mut start = 0;
     for pair in payload.split(|byte| *byte == b'&') {
         let equals = pair.iter().position(|byte| *byte == b'=').unwrap_or(pair.len());
         form.pair(start..start + equals, (start + equals + 1).min(start + pair.len())..start + pair.len());
         start += pair.len() + 1;
     }
-    let redacted = (form.copied > 0).then(|| {
-        form.out.extend_from_slice(payload.get(form.copied..).unwrap_or_default());
-        form.out
-    });
-    Inspected { findings: form.findings, redacted }
+    Inspected { findings: form.findings, redacted: form.redaction.finish() }
 }
 
 struct Form<'a> {
     rules: &'a GuardRules,
     payload: &'a [u8],
     findings: Findings,
-    /// The redacted form so far, in place of `payload[..copied]`.
-    out: Vec<u8>,
-    copied: usize,
-    masked_keys: u32,
+    redaction: Redaction<'a>,
 }
 
 impl<'a> Form<'a> {
@@ -55,13 +50,8 @@ impl<'a> Form<'a> {
         };
         if is_masked {
             note(&mut self.findings, in_key, false);
-            self.masked_keys += 1;
-            // The replaced keys are numbered: two keys that are the same would be one to a receiver.
-            let masked = match self.masked_keys {
-                1 => REDACTED.to_owned(),
-                number => format!("{REDACTED}+{number}"),
-            };
-            self.replace(key_place, &masked);
+            let mask = self.redaction.mask('+');
+            self.redaction.replace(key_place, &mask);
         }
         let is_found = if is_denied {
             let denied = DataKinds::NONE.with(DataKind::Key);
@@ -71,7 +61,7 @@ impl<'a> Form<'a> {
             note(&mut self.findings, kinds_of(self.rules, &value, context, LEVELS_MAX), is_misplaced)
         };
         if is_found {
-            self.replace(value_place, REDACTED);
+            self.redaction.replace(value_place, REDACTED);
         }
     }
 
@@ -83,13 +73,5 @@ impl<'a> Form<'a> {
         }
         let plain: Vec<u8> = part.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
         Cow::Owned(percent_encoding::percent_decode(&plain).collect())
-    }
-
-    fn replace(&mut self, place: Range<usize>, with: &str) {
-        if self.rules.action == GuardAction::Redact {
-            self.out.extend_from_slice(self.payload.get(self.copied..place.start).unwrap_or_default());
-            self.out.extend_from_slice(with.as_bytes());
-            self.copied = place.end;
-        }
     }
 }

@@ -20,6 +20,7 @@ use super::detect::{DataKinds, kinds};
 use super::keys::is_version_key;
 use super::nothing::is_nothing;
 use super::read::begin;
+use super::redaction::Redaction;
 use super::text::{is_something, text_of};
 use super::{DataKind, EventPart, Findings, GuardAction, GuardRules, Inspected, POINTER_BYTES_MAX, REDACTED};
 use crate::json::{self, POINTER_TOKENS_MAX};
@@ -72,7 +73,7 @@ pub(super) fn kinds_of(rules: &GuardRules, text: &[u8], context: Context, levels
     let Some(json) = may_be_json.then(|| json::check(text).ok()).flatten() else {
         return kinds(text, if context.is_version { rules.detect.without(DataKind::Ipv4) } else { rules.detect });
     };
-    let walk = Walk { context, levels: levels - 1, is_redacting: false, ..Walk::new(rules, text) };
+    let walk = Walk { context, levels: levels - 1, redaction: Redaction::new(text, false), ..Walk::new(rules, text) };
     // It is JSON, so that the walk comes to its end.
     walk.document(json).map_or(DataKinds::NONE, |inspected| inspected.findings.kinds())
 }
@@ -116,14 +117,10 @@ struct Walk<'a> {
     context: Context,
     /// So many levels of JSON within strings are looked into.
     levels: usize,
-    is_redacting: bool,
+    redaction: Redaction<'a>,
     /// The path to the value that is read, from the root of the payload or of the envelope's part.
     path: Vec<PathToken<'a>>,
     findings: Findings,
-    /// The redacted payload so far, in place of `payload[..copied]`.
-    out: Vec<u8>,
-    copied: usize,
-    masked_keys: u32,
 }
 
 impl<'a> Walk<'a> {
@@ -135,12 +132,9 @@ impl<'a> Walk<'a> {
             part: EventPart::Body,
             context: Context::default(),
             levels: LEVELS_MAX,
-            is_redacting: rules.action == GuardAction::Redact,
+            redaction: Redaction::new(payload, rules.action == GuardAction::Redact),
             path: Vec::new(),
             findings: Findings::default(),
-            out: Vec::new(),
-            copied: 0,
-            masked_keys: 0,
         }
     }
 
@@ -159,12 +153,8 @@ impl<'a> Walk<'a> {
         Ok(self.finish())
     }
 
-    fn finish(mut self) -> Inspected {
-        let redacted = (self.copied > 0).then(|| {
-            self.out.extend_from_slice(self.payload.get(self.copied..).unwrap_or_default());
-            self.out
-        });
-        Inspected { findings: self.findings, redacted }
+    fn finish(self) -> Inspected {
+        Inspected { findings: self.findings, redacted: self.redaction.finish() }
     }
 
     /// Looks through a part of the payload that is one value.
@@ -206,13 +196,8 @@ impl<'a> Walk<'a> {
         self.path.push(if is_shown { PathToken::Key(key) } else { PathToken::Masked });
         if is_masked {
             self.note(found, false);
-            self.masked_keys += 1;
-            // The replaced keys are numbered: two keys that are the same would be one to a receiver.
-            let masked = match self.masked_keys {
-                1 => format!("\"{REDACTED}\""),
-                number => format!("\"{REDACTED} {number}\""),
-            };
-            self.replace(place, &masked);
+            let mask = format!("\"{}\"", self.redaction.mask(' '));
+            self.redaction.replace(place, &mask);
         }
         (!is_denied).then_some(context)
     }
@@ -226,7 +211,7 @@ impl<'a> Walk<'a> {
         }
         let place = self.pass(value);
         self.note(DataKinds::NONE.with(DataKind::Key), false);
-        self.replace(place, QUOTED);
+        self.redaction.replace(place, QUOTED);
         Ok(())
     }
 
@@ -235,21 +220,13 @@ impl<'a> Walk<'a> {
         let is_misplaced = self.rules.ids_only && !context.is_allowed && is_something(text);
         let kinds = kinds_of(self.rules, text, context, self.levels);
         if self.note(kinds, is_misplaced) {
-            self.replace(place, QUOTED);
+            self.redaction.replace(place, QUOTED);
         }
     }
 
     fn note(&mut self, kinds: DataKinds, is_misplaced: bool) -> bool {
         let Self { findings, path, part, .. } = self;
         note_string(findings, kinds, is_misplaced, *part, &|| pointer(path))
-    }
-
-    fn replace(&mut self, place: Range<usize>, with: &str) {
-        if self.is_redacting {
-            self.out.extend_from_slice(self.payload.get(self.copied..place.start).unwrap_or_default());
-            self.out.extend_from_slice(with.as_bytes());
-            self.copied = place.end;
-        }
     }
 }
 
