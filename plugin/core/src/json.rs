@@ -138,6 +138,14 @@ impl Pointer {
     pub fn read(&self, body: &[u8]) -> Result<PointedAt, BodyFault> {
         parse(text(body)?, Behind(&self.tokens))?.map_or(Ok(PointedAt::Nothing), scalar)
     }
+
+    /// The scalar at this pointer of a JSON body, if it is there and not empty.
+    pub fn scalar(&self, body: &[u8]) -> Option<String> {
+        match self.read(body).ok()? {
+            PointedAt::Scalar(text) if !text.is_empty() => Some(text),
+            PointedAt::Scalar(_) | PointedAt::Nothing | PointedAt::Composite => None,
+        }
+    }
 }
 
 impl fmt::Display for Pointer {
@@ -160,11 +168,7 @@ pub fn id_at(body: &[u8], key: &str, (kind_key, kinds): (&str, &[&str])) -> Opti
 
 /// The scalar under `key` of a JSON body, if it is there and not empty.
 pub fn top_level(body: &[u8], key: &str) -> Option<String> {
-    let pointer = Pointer { text: String::new(), tokens: vec![key.to_owned()] };
-    match pointer.read(body).ok()? {
-        PointedAt::Scalar(text) if !text.is_empty() => Some(text),
-        PointedAt::Scalar(_) | PointedAt::Nothing | PointedAt::Composite => None,
-    }
+    Pointer { text: String::new(), tokens: vec![key.to_owned()] }.scalar(body)
 }
 
 /// The body as text, without its byte order mark.

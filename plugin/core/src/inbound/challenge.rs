@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 
 use crate::answer::Answer;
 use crate::headers::Headers;
-use crate::json::{self, PointedAt, Pointer};
+use crate::json::{self, Pointer};
 use crate::signature::{Signature, Tolerance};
 use crate::time::WallTime;
 
@@ -122,10 +122,7 @@ impl Challenge {
 
 fn zoom(request: &VerifiedRequest<'_>) -> ChallengeAnswer {
     let VerifiedRequest { signatures, tolerance, headers, body, now } = *request;
-    let token = match Pointer::parse("/payload/plainToken").map(|pointer| pointer.read(body)) {
-        Ok(Ok(PointedAt::Scalar(text))) => text,
-        _ => String::new(),
-    };
+    let token = Pointer::parse("/payload/plainToken").ok().and_then(|pointer| pointer.scalar(body)).unwrap_or_default();
     let signer = signatures.iter().find_map(|signature| signature.signer(headers, body, now, tolerance));
     // One has signed it: the request was verified.
     let Some(secret) = signer.filter(|_| may_be_echoed(token.as_bytes())) else {

@@ -15,7 +15,7 @@ use super::attempt::Attempt;
 use super::fault::Fault;
 use super::tags::{Presented, Tag, first_and_also, id_of, mac, secrets, single, some, timestamp};
 use crate::headers::{CallHeaders, Headers};
-use crate::json::{PointedAt, Pointer};
+use crate::json::Pointer;
 use crate::secret::{Algorithm, Key, Secret};
 
 /// A table: how a scheme signs. Header names are in lower case.
@@ -266,7 +266,7 @@ pub(super) fn read<'n>(table: &'n SignatureTable, headers: &Headers, body: &[u8]
     let (digits, at) = match &table.timestamp {
         None => (Vec::new(), None),
         Some(SignedTime { place: TimePlace::Body(pointer), millis_each }) => {
-            let digits = scalar(pointer, body).unwrap_or_default();
+            let digits = pointer.scalar(body).unwrap_or_default();
             let at = timestamp(digits.as_bytes(), *millis_each, "").map_err(|fault| match fault {
                 Fault::Malformed { expected, .. } => Fault::BodyTime { expected },
                 fault => fault,
@@ -302,7 +302,7 @@ fn identified<'n>(
 ) -> Result<(Option<Vec<u8>>, bool), Fault<'n>> {
     let name = match &table.id {
         None => return Ok((None, true)),
-        Some(IdPlace::Body(pointer)) => return Ok((scalar(pointer, body).map(String::into_bytes), true)),
+        Some(IdPlace::Body(pointer)) => return Ok((pointer.scalar(body).map(String::into_bytes), true)),
         Some(IdPlace::Header(name)) => name,
     };
     if !table.signs_id() {
@@ -323,12 +323,4 @@ fn identified<'n>(
 /// Whether ids are made of this byte: it keeps nothing apart from an id.
 pub fn is_id_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-_".contains(&byte)
-}
-
-/// The value at a pointer of the body, if there is one.
-fn scalar(pointer: &Pointer, body: &[u8]) -> Option<String> {
-    match pointer.read(body).ok()? {
-        PointedAt::Scalar(text) if !text.is_empty() => Some(text),
-        PointedAt::Scalar(_) | PointedAt::Nothing | PointedAt::Composite => None,
-    }
 }
