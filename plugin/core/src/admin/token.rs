@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::config::{Admin, Role};
 use crate::store::keys::{Keys, Stored};
-use crate::store::{Record, SharedStore, StoreError, Write, read, update};
+use crate::store::{Record, SharedStore, StoreError, Write, update};
 use crate::time::Instant;
 
 /// The number of wrong tokens in a row that are answered 401 before the throttle begins: an operator who mistypes, or a
@@ -92,12 +92,10 @@ impl Throttle {
     /// # Errors
     /// The store's.
     pub fn forgive(store: &mut dyn SharedStore, keys: &Keys) -> Result<(), StoreError> {
-        if read::<Self>(store, &keys.single())?.is_none_or(|throttle| throttle.wrong == 0) {
-            return Ok(());
-        }
         update(store, &keys.single(), |throttle: &mut Self| {
+            let is_off = throttle.wrong == 0;
             *throttle = Self::default();
-            (Write::Yes, ())
+            (if is_off { Write::No } else { Write::Yes }, ())
         })
     }
 }
