@@ -6,7 +6,7 @@ use std::rc::Rc;
 use gatepost_core::config::Config;
 use gatepost_core::engine::Engine;
 use gatepost_core::inbound::Ticket;
-use gatepost_core::ingress::request::{COMMAND_MAX, Request, RequestResult, Step, Work};
+use gatepost_core::ingress::request::{Request, RequestResult, Step, Work};
 use gatepost_core::ingress::waiting::Budgets;
 use gatepost_core::store::World;
 use gatepost_core::telemetry::log::Log;
@@ -44,7 +44,7 @@ impl Worker {
             randomness: RefCell::default(),
             metrics: RefCell::default(),
             log: RefCell::default(),
-            budgets: Budgets::new(COMMAND_MAX, config.limits.body),
+            budgets: Budgets::new(config.limits.body),
             config,
             name,
             queue: Cell::new(None),

@@ -13,9 +13,9 @@ use crate::ids::{RouteId, RuleId};
 use crate::inbound::{InboundResult, Path, Rule, Ticket, Verdict, unavailable};
 use crate::ingress::event::EventResult;
 use crate::ingress::route::Selection;
+pub use crate::ingress::waiting::COMMAND_MAX;
 use crate::ingress::waiting::{Budgets, HEADERS_KEPT, Reservation};
 use crate::ledger::Place;
-pub use collected::COMMAND_MAX;
 use collected::Collected;
 pub use result::{AdminRefusal, RequestResult};
 use rules::select;
@@ -326,7 +326,7 @@ impl Request {
                 match select(rules, &headers) {
                     Selection::Event { route, captures } => self.take(rules, route, &captures, &headers, body),
                     // It was an event when it began, and neither rules nor headers have changed.
-                    _ => self.reply(unavailable(), kind.unavailable()),
+                    _ => self.reply(unavailable(), kind.counted(InboundResult::Unavailable, EventResult::Unavailable)),
                 }
             }
         }
@@ -334,20 +334,19 @@ impl Request {
 
     fn too_large(&mut self, kind: Collected, limit: usize) -> Step {
         self.state = RequestState::Working;
-        let count = match kind {
-            Collected::Command => return Step::Work(Work::RefuseCommand(Problem::too_large(limit))),
-            Collected::Message(rule) => RequestResult::Inbound(rule, InboundResult::TooLarge),
-            Collected::Event(route) => RequestResult::Event(route, EventResult::Invalid),
-        };
-        self.reply(Answer::too_large(limit), Some(count))
+        match kind.counted(InboundResult::TooLarge, EventResult::Invalid) {
+            None => Step::Work(Work::RefuseCommand(Problem::too_large(limit))),
+            count => self.reply(Answer::too_large(limit), count),
+        }
     }
 
     fn unread(&mut self, kind: Collected) -> Step {
         const DETAIL: &str = "the request could not be read";
+        let count = kind.counted(InboundResult::Unavailable, EventResult::Unavailable);
         match kind {
             Collected::Command => Step::Work(Work::RefuseCommand(Problem::unavailable(1, DETAIL))),
-            Collected::Message(_) => self.reply(unavailable(), kind.unavailable()),
-            Collected::Event(_) => self.reply(Answer::unavailable(1, DETAIL), kind.unavailable()),
+            Collected::Message(_) => self.reply(unavailable(), count),
+            Collected::Event(_) => self.reply(Answer::unavailable(1, DETAIL), count),
         }
     }
 

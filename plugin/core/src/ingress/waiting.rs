@@ -19,6 +19,8 @@ pub const HEADERS_KEPT: usize = 4 * 1024;
 
 /// The largest number of messages, or of events, whose body is coming: 100 a second that take ten seconds each.
 const REQUESTS: usize = 1024;
+/// The largest body of a command to the admin surface, in bytes: a command is a line.
+pub const COMMAND_MAX: usize = 16 * 1024;
 /// The largest number of commands whose body is coming: operators are few, and a command's body is a line.
 const COMMANDS: usize = 64;
 /// The largest size of the bodies of messages, or of events, in bytes.
@@ -36,12 +38,11 @@ pub struct Budgets {
 }
 
 impl Budgets {
-    /// Budgets with nothing in them. `command_max` and `body_max` are the largest bodies of a command and of the others,
-    /// in bytes.
-    pub fn new(command_max: usize, body_max: usize) -> Self {
+    /// Budgets with nothing in them; `body_max` is the largest body of a message or an event, in bytes.
+    pub fn new(body_max: usize) -> Self {
         let bytes = BYTES.max(body_max.saturating_mul(4));
         Self {
-            commands: Budget::new(COMMANDS, COMMANDS * (HEADERS_KEPT + command_max)),
+            commands: Budget::new(COMMANDS, COMMANDS * (HEADERS_KEPT + COMMAND_MAX)),
             messages: Budget::new(REQUESTS, bytes),
             events: Budget::new(REQUESTS, bytes),
         }
@@ -108,7 +109,7 @@ mod tests {
 
     #[test]
     fn a_kind_that_is_used_up_leaves_the_others() {
-        let budgets = Budgets::new(16, 16);
+        let budgets = Budgets::new(16);
         let held: Vec<_> = (0..REQUESTS).filter_map(|_| budgets.messages.reserve(1)).collect();
         assert_eq!(held.len(), REQUESTS);
         assert!(budgets.messages.reserve(0).is_none());
@@ -119,7 +120,7 @@ mod tests {
 
     #[test]
     fn four_of_the_largest_bodies_always_fit() {
-        let budgets = Budgets::new(16, 32 << 20);
+        let budgets = Budgets::new(32 << 20);
         let held: Vec<_> = (0..5).map_while(|_| budgets.events.reserve(32 << 20)).collect();
         assert_eq!(held.len(), 4);
     }

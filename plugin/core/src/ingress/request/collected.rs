@@ -6,10 +6,7 @@ use super::result::{AdminRefusal, RequestResult};
 use crate::ids::{RouteId, RuleId};
 use crate::inbound::InboundResult;
 use crate::ingress::event::EventResult;
-use crate::ingress::waiting::{Budget, Budgets};
-
-/// The largest body of a command to the admin surface, in bytes: a command is a line.
-pub const COMMAND_MAX: usize = 16 * 1024;
+use crate::ingress::waiting::{Budget, Budgets, COMMAND_MAX};
 
 /// The kind of a request whose body is coming.
 #[derive(Clone, Copy, Debug)]
@@ -35,19 +32,16 @@ impl Collected {
 
     /// What a request is counted as for which there is no room.
     pub(super) fn overloaded(self) -> RequestResult {
-        match self {
-            Self::Command => RequestResult::Admin(AdminRefusal::Overloaded),
-            Self::Message(rule) => RequestResult::Inbound(rule, InboundResult::Overloaded),
-            Self::Event(route) => RequestResult::Event(route, EventResult::Overloaded),
-        }
+        let refusal = RequestResult::Admin(AdminRefusal::Overloaded);
+        self.counted(InboundResult::Overloaded, EventResult::Overloaded).unwrap_or(refusal)
     }
 
-    /// What a request is counted as that could not be read.
-    pub(super) fn unavailable(self) -> Option<RequestResult> {
+    /// What a message or an event is counted as; `None`: a command is not counted.
+    pub(super) fn counted(self, message: InboundResult, event: EventResult) -> Option<RequestResult> {
         match self {
             Self::Command => None,
-            Self::Message(rule) => Some(RequestResult::Inbound(rule, InboundResult::Unavailable)),
-            Self::Event(route) => Some(RequestResult::Event(route, EventResult::Unavailable)),
+            Self::Message(rule) => Some(RequestResult::Inbound(rule, message)),
+            Self::Event(route) => Some(RequestResult::Event(route, event)),
         }
     }
 }

@@ -24,7 +24,7 @@ fn config() -> Config {
 }
 
 fn budgets() -> Budgets {
-    Budgets::new(COMMAND_MAX, 1024)
+    Budgets::new(1024)
 }
 
 fn headers(path: &str, more: &[(&str, &str)]) -> Headers {
@@ -205,7 +205,7 @@ fn bodies_beyond_the_budget_are_refused() {
     let text = json!({"limits": {"body": "16MiB"}, "inbound": [
         {"name": "partner", "match": {"path": "/in/partner"}, "secrets": [{"value": "s"}]}]});
     let config = config::parse(text.to_string().as_bytes(), &|_| None).unwrap();
-    let (budgets, sizes) = (Budgets::new(COMMAND_MAX, 16 << 20), [15 << 20, 15 << 20, 15 << 20, 15 << 20, 5 << 20]);
+    let (budgets, sizes) = (Budgets::new(16 << 20), [15 << 20, 15 << 20, 15 << 20, 15 << 20, 5 << 20]);
     let mut slow: Vec<_> = sizes.map(|_| begun_within(&budgets, &config, "/in/partner", &[]).0).into();
     let steps: Vec<_> = slow
         .iter_mut()
