@@ -240,15 +240,16 @@ fn rotation() -> Vec<Scenario> {
 }
 
 /// The setup with one config in both directions: a gateway delivers its events to another gateway with the same config,
-/// which verifies them.
-fn in_both_directions() -> Start {
-    let hooks = endpoint(
+/// which verifies them. `signature` is a section that endpoint and rule have besides, such as `{"signature": …}`.
+pub fn in_both_directions(signature: &Value) -> Start {
+    let mut hooks = endpoint(
         APPLICATION,
         json!({
             "cluster": "gateway", "url": "http://gateway.test/hooks/partner", "retry": {"delays": ["0s", "1s", "1s"]},
         }),
     );
-    let start = receiving(json!({})).with(json!({
+    crate::merge(&mut hooks, signature.clone());
+    let start = receiving(signature.clone()).with(json!({
         "enabled": true,
         "routes": [route("ingest", "/events/{event}", json!({}))],
         "endpoints": [hooks],
@@ -261,7 +262,7 @@ fn in_a_row() -> Vec<Scenario> {
     vec![
         Scenario {
             name: "Gatepost behind Gatepost: what one sends the other verifies, and the application's 500 is tried again",
-            start: in_both_directions,
+            start: || in_both_directions(&json!({})),
             play: |gateway| {
                 begun(gateway)?;
                 gateway.script(APPLICATION, &[Reply::Status(500)])?;
@@ -289,7 +290,7 @@ fn in_a_row() -> Vec<Scenario> {
         },
         Scenario {
             name: "Gatepost behind Gatepost: the producer who waits hears what became of it",
-            start: || waiting(in_both_directions()).behind_itself(),
+            start: || waiting(in_both_directions(&json!({}))).behind_itself(),
             play: |gateway| {
                 begun(gateway)?;
                 gateway.script(APPLICATION, &[Reply::Status(500), Reply::Status(400)])?;

@@ -3,9 +3,9 @@
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use super::inbound::{receiving, said, signed_at, told};
-use crate::steps::{BODY, begun, pass, post, route, send, signature, update, wait_for};
-use crate::{APPLICATION, Answer, Gateway, Request, Scenario, Start, endpoint, secret};
+use super::inbound::{in_both_directions, receiving, said, signed_at, told};
+use crate::steps::{BODY, begun, pass, post, send, signature, update, wait_for};
+use crate::{APPLICATION, Answer, Gateway, Request, Scenario, secret};
 
 /// A scheme of one's own: what scheme `timestamped` signs, under other names.
 fn acme() -> Value {
@@ -23,19 +23,6 @@ fn signed(gateway: &dyn Gateway, id: &str, secret: &str, body: &str) -> Request 
     request.header("x-acme-time", &timestamp).header("x-acme-signature", &signature)
 }
 
-/// A gateway that delivers its events, signed in that scheme, to itself, which verifies them.
-fn in_both_directions() -> Start {
-    let hooks = endpoint(
-        APPLICATION,
-        json!({"cluster": "gateway", "url": "http://gateway.test/hooks/partner", "signature": acme()}),
-    );
-    let start = receiving(json!({"signature": acme()})).with(json!({
-        "enabled": true, "routes": [route("ingest", "/events/{event}", json!({}))], "endpoints": [hooks],
-        "admin": {"tokens": [{"value": crate::READ}, {"value": crate::OPERATE, "role": "operate"}]},
-    }));
-    start.behind_itself()
-}
-
 /// An answer with its content type, and the number that it echoes.
 fn echoed(answer: &Answer) -> String {
     format!("{} {} {}", said(answer), answer.header("content-type"), answer.json)
@@ -45,7 +32,7 @@ pub fn all() -> Vec<Scenario> {
     vec![
         Scenario {
             name: "senders: what an endpoint signs in a scheme of one's own a rule verifies",
-            start: in_both_directions,
+            start: || in_both_directions(&json!({"signature": acme()})),
             play: |gateway| {
                 begun(gateway)?;
                 let mut observed = vec![post(gateway)?.line()];
