@@ -175,8 +175,7 @@ impl Gateway {
     /// # Errors
     /// When Envoy's admin interface does not answer.
     pub fn traps(&self) -> Result<u64> {
-        let stats = self.envoy.admin("/stats?filter=vm_reload")?;
-        Ok(stats.lines().filter_map(|line| line.rsplit_once(": ")?.1.parse::<u64>().ok()).sum())
+        self.envoy.traps()
     }
 }
 

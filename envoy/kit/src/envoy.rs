@@ -152,6 +152,15 @@ impl Envoy {
         line.map_or(Ok(0), |value| value.parse().with_context(|| format!("{name} is {value}")))
     }
 
+    /// How often a filter's VM trapped and was, or was to be, rebuilt.
+    ///
+    /// # Errors
+    /// When Envoy's admin interface does not answer.
+    pub fn traps(&self) -> Result<u64> {
+        let stats = self.admin("/stats?filter=vm_reload")?;
+        Ok(stats.lines().filter_map(|line| line.rsplit_once(": ")?.1.parse::<u64>().ok()).sum())
+    }
+
     /// The value of a series as Prometheus sees it, such as `gatepost_pending{endpoint="a"}`; `None` when there is none.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! `envoy/envoy.yaml`, as a value that can be changed: what the demo and the tests run is what a user copies.
+//! An example of the repository, as a value that can be changed: what the demo and the tests run is what a user copies.
 
 use std::fs;
 use std::path::Path;
@@ -26,14 +26,22 @@ pub struct Example {
 }
 
 impl Example {
-    /// The example as it is in the repository, with the filter built from this source.
+    /// `envoy/envoy.yaml` as it is in the repository, with the filter built from this source.
     ///
     /// # Errors
     /// When the file is not YAML of the shape we know, or the filter does not build.
     pub fn load() -> Result<Self> {
-        let path = workspace::root()?.join("envoy/envoy.yaml");
+        Self::load_file("envoy/envoy.yaml")
+    }
+
+    /// The same of another example, such as `envoy/inbound.yaml`.
+    ///
+    /// # Errors
+    /// When the file is not YAML of the shape we know, or the filter does not build.
+    pub fn load_file(file: &str) -> Result<Self> {
+        let path = workspace::root()?.join(file);
         let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-        let mut example = Self { config: serde_saphyr::from_str(&text).context("envoy/envoy.yaml")? };
+        let mut example = Self { config: serde_saphyr::from_str(&text).context(file.to_owned())? };
         example.set_wasm(&artifact::wasm("gatepost")?)?;
         Ok(example)
     }
@@ -54,7 +62,7 @@ impl Example {
     /// When the config has no listener or admin address.
     pub fn use_free_ports(&mut self) -> Result<()> {
         *at(&mut self.config, "/admin/address/socket_address/port_value")? = json!(0);
-        for listener in 0..LISTENERS {
+        for listener in 0..self.listeners()? {
             let port = format!("/static_resources/listeners/{listener}/address/socket_address/port_value");
             *at(&mut self.config, &port)? = json!(0);
         }
@@ -92,7 +100,7 @@ impl Example {
     /// # Errors
     /// When the config has no such filter.
     pub fn set_wasm(&mut self, path: &Path) -> Result<()> {
-        for listener in 0..LISTENERS {
+        for listener in 0..self.listeners()? {
             *at(self.wasm_of(listener)?, "/vm_config/code/local/filename")? = json!(path);
         }
         Ok(())
@@ -133,6 +141,11 @@ impl Example {
         self.wasm_of(0)
     }
 
+    /// The number of listeners: each runs the filter, and the one for events is the first.
+    fn listeners(&mut self) -> Result<usize> {
+        Ok(at(&mut self.config, "/static_resources/listeners")?.as_array().context("listeners are a list")?.len())
+    }
+
     fn wasm_of(&mut self, listener: usize) -> Result<&mut Value> {
         let chain = format!("/static_resources/listeners/{listener}/filter_chains/0");
         let filters = at(&mut self.config, &format!("{chain}/filters/0/typed_config/http_filters"))?;
@@ -150,6 +163,4 @@ fn named<'a>(list: &'a mut Value, name: &str) -> Result<&'a mut Value> {
     found.next().ok_or_else(|| anyhow!("the example has nothing named {name}"))
 }
 
-/// Both run the filter: the one for events first.
-const LISTENERS: usize = 2;
 const CLUSTERS: &str = "/static_resources/clusters";

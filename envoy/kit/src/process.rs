@@ -1,9 +1,10 @@
-//! A child process that never outlives its parent: not on a failure, not on Ctrl-C, not on SIGTERM.
+//! A child process that never outlives its parent: not on a failure, not on Ctrl-C, not on SIGTERM; and the memory of one.
 
+use std::fs;
 use std::process::{Child, ChildStdout, Command, ExitStatus, exit};
 use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError, Weak};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 /// A child process. It is killed when this is dropped, or when a signal ends this process.
 pub struct Process {
@@ -52,6 +53,30 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         kill(&self.child);
+    }
+}
+
+/// The memory of a process, in KiB.
+#[derive(Clone, Copy, Debug)]
+pub struct Memory {
+    /// Resident now.
+    pub resident: u64,
+    /// The most that was ever resident.
+    pub peak: u64,
+}
+
+impl Memory {
+    /// Reads that of a process, by Linux's /proc.
+    ///
+    /// # Errors
+    /// When there is no such process, or no /proc.
+    pub fn of(pid: u32) -> Result<Self> {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).context("this needs Linux's /proc")?;
+        let kib = |key: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(key)).with_context(|| format!("no {key}"))?;
+            line.trim_end_matches("kB").trim().parse::<u64>().with_context(|| format!("{key}{line}"))
+        };
+        Ok(Self { resident: kib("VmRSS:")?, peak: kib("VmHWM:")? })
     }
 }
 

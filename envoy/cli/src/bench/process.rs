@@ -17,29 +17,5 @@ pub fn cpu_seconds(pid: u32) -> Result<f64> {
     Ok((user + system) / TICKS_PER_SECOND)
 }
 
-/// Its memory, in KiB.
-#[derive(Clone, Copy, Debug)]
-pub struct Memory {
-    /// Resident now.
-    pub resident: u64,
-    /// The most that was ever resident.
-    pub peak: u64,
-}
-
-impl Memory {
-    /// That of a process.
-    ///
-    /// # Errors
-    /// When there is no such process, or no /proc.
-    pub fn of(pid: u32) -> Result<Self> {
-        let status = fs::read_to_string(format!("/proc/{pid}/status")).context("the bench needs Linux's /proc")?;
-        let kib = |key: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(key)).with_context(|| format!("no {key}"))?;
-            line.trim_end_matches("kB").trim().parse::<u64>().with_context(|| format!("{key}{line}"))
-        };
-        Ok(Self { resident: kib("VmRSS:")?, peak: kib("VmHWM:")? })
-    }
-}
-
 /// Linux shows times to users in units of 1/100 s, whatever the kernel itself counts in.
 const TICKS_PER_SECOND: f64 = 100.0;

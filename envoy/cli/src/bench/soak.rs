@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use gatepost_kit::envoy::Envoy;
+use gatepost_kit::process::Memory;
 use gatepost_kit::wait;
 
 use super::case::{self, Intermediary};
-use super::process::Memory;
 use super::sink::Sink;
 use super::wrk;
 

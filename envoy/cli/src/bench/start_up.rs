@@ -12,12 +12,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use gatepost_kit::envoy::Envoy;
 use gatepost_kit::http;
+use gatepost_kit::process::Memory;
 use gatepost_kit::wait;
 
 use super::case::{self, Case, Intermediary};
 use super::figures::median;
 use super::options::Options;
-use super::process::{Memory, cpu_seconds};
+use super::process::cpu_seconds;
 use super::sink::{Sink, numbered};
 
 /// A case with so many workers, and what was measured of it.

@@ -4,14 +4,14 @@
 //! headers is some 30 bytes on the wire.
 
 use std::convert::Infallible;
-use std::fs;
 use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use gatepost_kit::envoy::{Envoy, Launch};
 use gatepost_kit::example::{AUTHORIZATION, Example, LISTENER};
+use gatepost_kit::process::Memory;
 use gatepost_kit::receiver::{Options, Receiver};
 use gatepost_kit::wait;
 use http_body_util::StreamBody;
@@ -97,23 +97,15 @@ fn endless(address: &str, path: &str, filler: &HeaderValue, headers: usize) -> R
     Ok(request.body(StreamBody::new(futures_util::stream::pending()))?)
 }
 
-/// The memory that a process holds, in MiB (Linux's /proc).
-fn resident(pid: u32) -> Result<u64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
-    Ok(line.trim_end_matches("kB").trim().parse::<u64>()? / 1024)
-}
-
-/// How often a VM of the filter was made again.
-fn traps(envoy: &Envoy) -> Result<u64> {
-    let stats = envoy.admin("/stats?filter=vm_reload")?;
-    Ok(stats.lines().filter_map(|line| line.rsplit_once(": ")?.1.parse::<u64>().ok()).sum())
+/// The memory that Envoy holds, in MiB.
+fn resident(envoy: &Envoy) -> Result<u64> {
+    Ok(Memory::of(envoy.pid())?.resident / 1024)
 }
 
 /// Floods a gateway twice, until a worker holds all that it will and has seen `all` requests; returns by how many MiB
 /// its memory has grown at most.
 fn flood_twice(envoy: &Envoy, path: &'static str, size: Size, all: u64) -> Result<u64> {
-    let (address, before) = (envoy.listener(LISTENER)?, resident(envoy.pid())?);
+    let (address, before) = (envoy.listener(LISTENER)?, resident(envoy)?);
     let mut most = 0;
     for _ in 0..2 {
         let seen = envoy.stat("http.public.downstream_rq_total")?;
@@ -123,13 +115,13 @@ fn flood_twice(envoy: &Envoy, path: &'static str, size: Size, all: u64) -> Resul
             let new = envoy.stat("http.public.downstream_rq_total")? - seen;
             Ok((held == HELD && new >= all).then_some(()))
         })?;
-        most = most.max(resident(envoy.pid())?.saturating_sub(before));
+        most = most.max(resident(envoy)?.saturating_sub(before));
         drop(flood);
         wait::until("the flood's connections are closed", DEADLINE, || {
             Ok((envoy.stat("http.public.downstream_cx_active")? == 0).then_some(()))
         })?;
     }
-    ensure!(traps(envoy)? == 0, "the filter trapped");
+    ensure!(envoy.traps()? == 0, "the filter trapped");
     println!("{most} MiB more at most");
     Ok(most)
 }

@@ -1,12 +1,9 @@
 //! Paths that a server behind the gateway may take for a guarded one, on the inbound example and on a bare Envoy.
 
-use std::fs;
-
 use anyhow::{Context, Result};
 use gatepost_e2e::client::send_raw;
 use gatepost_kit::envoy::{Envoy, Launch};
-use gatepost_kit::example::LISTENER;
-use gatepost_kit::{artifact, workspace};
+use gatepost_kit::example::{Example, LISTENER};
 use serde_json::{Value, json};
 
 /// Request targets that reach the path `/webhooks/partner` at some server: those that resolve them as a URL, decode them
@@ -39,21 +36,12 @@ const SPELLINGS: [&str; 22] = [
 /// The inbound example on free ports, with the filter built from this source and one worker. `is_bare`: without what the
 /// listener there limits and normalizes, and with an application that gets every path.
 pub fn inbound(is_bare: bool) -> Result<Launch> {
-    let text = fs::read_to_string(workspace::root()?.join("envoy/inbound.yaml"))?;
-    let mut config: Value = serde_saphyr::from_str(&text).context("envoy/inbound.yaml")?;
-    let listener = "/static_resources/listeners/0";
-    let manager = format!("{listener}/filter_chains/0/filters/0/typed_config");
-    let file = format!("{manager}/http_filters/0/typed_config/config/vm_config/code/local/filename");
-    for (pointer, value) in [
-        ("/admin/address/socket_address/port_value", json!(0)),
-        (&format!("{listener}/address/socket_address/port_value"), json!(0)),
-        (&file, json!(artifact::wasm("gatepost")?)),
-    ] {
-        *config.pointer_mut(pointer).context(pointer.to_owned())? = value;
-    }
+    let mut example = Example::load_file("envoy/inbound.yaml")?;
+    example.use_free_ports()?;
+    let mut config = example.config().clone();
     if is_bare {
         let kept = ["@type", "stat_prefix", "route_config", "http_filters"];
-        let manager = config.pointer_mut(&manager).and_then(Value::as_object_mut).context("no manager")?;
+        let manager = config.pointer_mut(MANAGER).and_then(Value::as_object_mut).context("no manager")?;
         manager.retain(|key, _| kept.contains(&key.as_str()));
         let routes = manager.get_mut("route_config").and_then(|table| table.pointer_mut("/virtual_hosts/0/routes"));
         *routes.context("no routes")? = json!([{"match": {"prefix": "/"}, "route": {"cluster": "application"}}]);
@@ -62,6 +50,9 @@ pub fn inbound(is_bare: bool) -> Result<Launch> {
     }
     Ok(Launch { config, workers: 1, env: Vec::new(), arguments: Vec::new() })
 }
+
+/// The HTTP connection manager of the first listener.
+const MANAGER: &str = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config";
 
 /// The status of the answer to a POST of this request target.
 fn status(address: &str, target: &str) -> Result<u16> {
