@@ -109,16 +109,14 @@ impl Request {
 
     /// Handles more of the body: `size` bytes of it are here in all; `is_end`: that is the whole body.
     pub fn handle_data(&mut self, rules: &RequestRules<'_>, size: usize, is_end: bool) -> Step {
-        let RequestState::Collecting { kind, headers, size: known, held } = &mut self.state else {
-            return self.rest();
-        };
-        let (kind, headers) = (*kind, headers.as_ref().map_or(0, |headers| headers.size()));
+        let RequestState::Collecting { kind, size: known, held, .. } = &mut self.state else { return self.rest() };
+        let kind = *kind;
         *known = size;
         let limit = kind.body_max(rules.body_max);
         if size > limit {
             return self.too_large(kind, limit);
         }
-        if !held.resize(headers + size) {
+        if !held.hold_body(size) {
             return self.overloaded(kind);
         }
         if is_end { self.read() } else { Step::Pause }
@@ -289,15 +287,16 @@ impl Request {
         if !is_command && announced.is_some_and(|len| len > rules.body_max as u64) {
             return self.too_large(kind, rules.body_max);
         }
-        let size = headers.size();
-        let is_kept = size <= HEADERS_KEPT && !is_command;
-        let Some(held) = kind.budget(budgets).reserve(if is_kept { size } else { 0 }) else {
-            return self.overloaded(kind);
-        };
+        let kept = Some(headers.size()).filter(|size| *size <= HEADERS_KEPT);
+        let Some(held) = kind.budget(budgets).reserve(kept.unwrap_or_default()) else { return self.overloaded(kind) };
         let headers = Box::new(headers);
-        let (headers, command) = if is_command { (None, Some(headers)) } else { (is_kept.then_some(headers), None) };
-        self.state = RequestState::Collecting { kind, headers, size: 0, held };
-        command.map_or(Step::Pause, |headers| Step::Work(Work::Authorize { headers }))
+        if is_command {
+            // Its headers are kept once its token is known to be right.
+            self.state = RequestState::Collecting { kind, headers: None, size: 0, held };
+            return Step::Work(Work::Authorize { headers });
+        }
+        self.state = RequestState::Collecting { kind, headers: kept.map(|_| headers), size: 0, held };
+        Step::Pause
     }
 
     /// Asks for what is to be read of a request, all of which is here.

@@ -63,14 +63,14 @@ impl Budget {
         Rc::new(Self { requests_max, bytes_max, requests: Cell::default(), bytes: Cell::default() })
     }
 
-    /// Reserves room for one more request of this size; `None`: there is none.
-    pub fn reserve(self: &Rc<Self>, bytes: usize) -> Option<Reservation> {
+    /// Reserves room for one more request, of whose headers so many bytes are kept; `None`: there is none.
+    pub fn reserve(self: &Rc<Self>, headers: usize) -> Option<Reservation> {
         if self.requests.get() >= self.requests_max {
             return None;
         }
-        let mut reservation = Reservation { budget: Rc::clone(self), bytes: 0 };
+        let mut reservation = Reservation { budget: Rc::clone(self), headers, bytes: 0 };
         self.requests.set(self.requests.get() + 1);
-        reservation.resize(bytes).then_some(reservation)
+        reservation.hold_body(0).then_some(reservation)
     }
 }
 
@@ -78,12 +78,15 @@ impl Budget {
 #[derive(Debug)]
 pub struct Reservation {
     budget: Rc<Budget>,
+    headers: usize,
+    /// All that is held, in bytes.
     bytes: usize,
 }
 
 impl Reservation {
-    /// Changes the size of the request; returns false, and changes nothing, if there is no room for it.
-    pub fn resize(&mut self, bytes: usize) -> bool {
+    /// Holds so many bytes of the body; returns false, and changes nothing, if there is no room for them.
+    pub fn hold_body(&mut self, body: usize) -> bool {
+        let bytes = self.headers.saturating_add(body);
         let others = self.budget.bytes.get().saturating_sub(self.bytes);
         let fits = others.checked_add(bytes).filter(|sum| *sum <= self.budget.bytes_max);
         if let Some(sum) = fits {
@@ -142,7 +145,8 @@ mod tests {
                     }
                     (1, true) => {
                         let others = sum - held[which].bytes;
-                        prop_assert_eq!(held[which].resize(bytes), others + bytes <= 100);
+                        let fits = others + held[which].headers + bytes <= 100;
+                        prop_assert_eq!(held[which].hold_body(bytes), fits);
                     }
                     (_, true) => drop(held.remove(which)),
                     _ => {}
