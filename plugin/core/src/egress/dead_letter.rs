@@ -144,7 +144,7 @@ impl Stored for LetterIndex {
 }
 
 impl Record for LetterIndex {
-    /// 2: a letter's endpoint.
+    /// Version 2 has each letter's endpoint.
     const VERSION: u8 = 2;
 
     fn decode(bytes: &[u8]) -> Result<(Self, &[u8]), StoreError> {

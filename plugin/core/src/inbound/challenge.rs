@@ -7,8 +7,9 @@
 //! | [Meta](https://developers.facebook.com/docs/graph-api/webhooks/getting-started) | a GET with the verify token | its `hub.challenge` |
 //!
 //! A challenge is no message: it does not reach the application, and is not remembered, since the answer to one that comes
-//! again tells nothing new. What is echoed is short, of harmless characters, and plain text. Of a `plainToken` it could
-//! not be that its HMAC is the signature of a message: what Zoom signs begins with `v0:`, and no token holds a `:`.
+//! again tells nothing new. What is echoed is short, of harmless characters, and plain text. The HMAC of
+//! a `plainToken` is never the signature of a message: what Zoom signs begins with `v0:`, and no token that is answered
+//! holds a `:`.
 
 use percent_encoding::percent_decode_str;
 use sha2::{Digest, Sha256};

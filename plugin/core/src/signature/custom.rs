@@ -293,8 +293,8 @@ pub(super) fn read<'n>(table: &'n SignatureTable, headers: &Headers, body: &[u8]
     Ok(Presented { prefix, suffix, at, id, is_id_signed, tags })
 }
 
-/// The id of a message, and whether whatever it is known by is signed: an id in the body, or in what is signed beside
-/// it.
+/// The id of a message where the table names one, and whether that is signed: in the body, or beside it. Where the table
+/// names none, a message is known by its body, which is signed.
 fn identified<'n>(
     table: &'n SignatureTable,
     headers: &Headers,

@@ -5,22 +5,22 @@ use crate::check::document::Node;
 
 /// The rewrite of a route.
 pub struct Rewrite<'a> {
-    /// Where it says so; `None`: the path goes on as it came.
+    /// The entry of the config that rewrites the path; `None`: the path goes on as it came.
     pub node: Option<&'a Node>,
     kind: Kind<'a>,
 }
 
 enum Kind<'a> {
     None,
-    /// What the route matched of the path, if that is a text, becomes another.
+    /// The text that the route matched at the beginning of the path becomes another text; `None`: the whole path does.
     Prefix(Option<&'a str>, &'a str),
     Pattern(Pattern, String),
-    /// In a way that is not followed here.
+    /// A rewrite that is not followed here.
     Unread,
 }
 
 impl<'a> Rewrite<'a> {
-    /// Of a route's entry.
+    /// The rewrite of this route.
     pub fn of(route: &'a Node) -> Self {
         let keys = ["prefix_rewrite", "regex_rewrite", "path_rewrite_policy", "path_rewrite"];
         let found = keys.into_iter().find_map(|key| Some((key, route.at("route")?.get(key)?)));
