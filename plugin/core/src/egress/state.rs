@@ -40,7 +40,27 @@ impl Record for EndpointRecord {
     const VERSION: u8 = 1;
 }
 
+/// What was decided of an endpoint by operators and its receiver: what a fleet's gateways share of its record. Breakers
+/// are each gateway's own, since gateways see different networks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndpointDecision {
+    /// An operator's override of the config's `disabled`: the operator's value, and the config's value at the time.
+    pub disabled: Option<(bool, bool)>,
+    /// The digest of the config entry whose receiver answered 410.
+    pub gone: Option<u64>,
+}
+
 impl EndpointRecord {
+    /// What was decided of the endpoint.
+    pub fn decision(&self) -> EndpointDecision {
+        EndpointDecision { disabled: self.disabled, gone: self.gone }
+    }
+
+    /// Puts what was decided elsewhere in the place of what was decided here.
+    pub fn decide(&mut self, EndpointDecision { disabled, gone }: EndpointDecision) {
+        (self.disabled, self.gone) = (disabled, gone);
+    }
+
     /// Whether the receiver has answered 410 to the endpoint whose entry in the config has this digest. A changed entry
     /// is given another chance.
     pub fn is_gone(&self, digest: u64) -> bool {
@@ -104,6 +124,18 @@ impl EndpointKeys {
     /// The store's.
     pub fn shared(&self, store: &mut dyn SharedStore) -> Result<EndpointRecord, StoreError> {
         Ok(read(store, &self.breaker)?.unwrap_or_default())
+    }
+
+    /// Puts what was decided elsewhere in the place of what was decided here.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn decide(&self, store: &mut dyn SharedStore, decision: EndpointDecision) -> Result<(), StoreError> {
+        update(store, &self.breaker, |record: &mut EndpointRecord| {
+            let is_news = record.decision() != decision;
+            record.decide(decision);
+            (if is_news { Write::Yes } else { Write::No }, ())
+        })
     }
 
     /// Asks whether an attempt of the worker `owner` may leave: `disabled`, then the breaker, then the rate. `shared`
