@@ -141,6 +141,7 @@ impl EndpointKeys {
     /// Asks whether an attempt of the worker `owner` may leave: `disabled`, then the breaker, then the rate. `shared`
     /// is the endpoint's record as [`shared`](Self::shared) has read it in this callback. Also returns the new position
     /// of the breaker, if the breaker has moved.
+    /// `gateways` is the number of gateways that share the rate.
     ///
     /// # Errors
     /// The store's.
@@ -151,6 +152,7 @@ impl EndpointKeys {
         endpoint: &Endpoint,
         owner: u64,
         now: Instant,
+        gateways: u32,
     ) -> Result<(AttemptGate, Option<Position>), StoreError> {
         let recheck = AttemptGate::Shut { until: now.plus(RECHECK) };
         if shared.is_disabled(endpoint) {
@@ -161,7 +163,7 @@ impl EndpointKeys {
             let recheck = if shared.breaker.position() == Position::HalfOpen { RECHECK_PROBE } else { RECHECK };
             return Ok((AttemptGate::Shut { until: until.min(now.plus(recheck)) }, None));
         }
-        if let Some(until) = self.take_token(store, endpoint, now)? {
+        if let Some(until) = self.take_token(store, endpoint, now, gateways)? {
             return Ok((AttemptGate::Shut { until }, None));
         }
         match admission {
@@ -285,9 +287,10 @@ impl EndpointKeys {
         store: &mut dyn SharedStore,
         endpoint: &Endpoint,
         now: Instant,
+        gateways: u32,
     ) -> Result<Option<Instant>, StoreError> {
-        let Some(rate) = &endpoint.rate else { return Ok(None) };
-        update(store, &self.rate, |bucket: &mut TokenBucket| match bucket.take(now, rate) {
+        let Some(rate) = endpoint.rate.map(|rate| rate.shared_by(gateways)) else { return Ok(None) };
+        update(store, &self.rate, |bucket: &mut TokenBucket| match bucket.take(now, &rate) {
             Ok(()) => (Write::Yes, None),
             Err(until) => (Write::No, Some(until)),
         })

@@ -140,6 +140,11 @@ impl Writer {
         self.last_error
     }
 
+    /// The number of gateways that are alive, at least one; without a lease, those that were.
+    pub fn gateways(&self) -> u32 {
+        self.takeover.gateways.max(1)
+    }
+
     /// What was found out last about the fleet.
     pub fn fleet(&self) -> &Survey {
         &self.takeover.fleet
