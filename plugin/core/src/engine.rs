@@ -62,6 +62,7 @@ mod documents;
 mod draft;
 mod drains;
 mod endpoint;
+mod fleet_keys;
 mod flights;
 mod gauges;
 mod hold;
