@@ -71,6 +71,7 @@ mod inspect;
 mod journaled;
 mod lane;
 mod leadership;
+mod letters;
 mod operate;
 mod output;
 mod pending;
@@ -191,6 +192,7 @@ impl Engine {
             self.sweep(world);
             self.watch(world);
             self.gauge(world);
+            self.check_letters(world);
             self.check_drains(world);
             if self.leadership.leads() { self.adopt(world) } else { self.hand_over_slowly(world) }
         }

@@ -8,6 +8,7 @@ use crate::journal::JournalSettings;
 use crate::journal::batches::EntryTicket;
 use crate::journal::etcd::Etcd;
 use crate::journal::operation::KeyName;
+use crate::journal::segments::Origin;
 use crate::journal::writer::Writer;
 use crate::time::WallTime;
 
@@ -23,10 +24,22 @@ const BYTES_MAX: u64 = 16 << 20;
 pub(super) struct Journaled {
     pub writer: Writer,
     pub commits: Commits,
+    /// The dead letters in the ring that the journal keeps, too.
+    pub letters: Vec<KeptLetter>,
     /// The idempotency keys of events that are committed and whose producers wait, with the events' ids.
     pub unanswered: BTreeMap<KeyName, EventId>,
     /// The name and the start of this process, once they are known.
     pub process: Option<(String, WallTime)>,
+}
+
+/// A dead letter in the ring that stands in the journal.
+#[derive(Debug)]
+pub(super) struct KeptLetter {
+    /// The serial number of the letter in the ring.
+    pub serial: u64,
+    pub id: EventId,
+    pub endpoint: String,
+    pub origin: Origin,
 }
 
 impl Journaled {
@@ -36,6 +49,7 @@ impl Journaled {
         Self {
             writer: Writer::new(Box::new(etcd), settings.lease),
             commits: Commits::default(),
+            letters: Vec::new(),
             unanswered: BTreeMap::new(),
             process: None,
         }
