@@ -88,8 +88,7 @@ mod told;
 mod watch;
 
 pub use action::{Action, Call, Purpose, StoreRequest};
-use commits::Journaled;
-use documents::Documents;
+use commits::{Documents, Journaled};
 pub use draft::Reply;
 use drains::Drain;
 use endpoint::EndpointState;

@@ -7,10 +7,10 @@ use crate::ids::EventId;
 use crate::journal::JournalSettings;
 use crate::journal::batches::EntryTicket;
 use crate::journal::etcd::Etcd;
-use crate::journal::operation::KeyName;
+use crate::journal::operation::{KeyName, Revision};
 use crate::journal::segments::Origin;
 use crate::journal::writer::Writer;
-use crate::time::WallTime;
+use crate::time::{Instant, WallTime};
 
 /// The most events that wait for their commit in one worker: at 500 a second as many come within the 4 seconds after
 /// which each is answered.
@@ -54,6 +54,17 @@ impl Journaled {
             process: None,
         }
     }
+}
+
+/// What a worker knows of the documents.
+#[derive(Debug, Default)]
+pub(super) struct Documents {
+    /// The revision up to which this worker has read them.
+    pub since: Revision,
+    pub read: Instant,
+    pub looked: Instant,
+    /// This gateway has read them once since its start.
+    pub are_known: bool,
 }
 
 /// The events that wait for their commit, by the numbers of their entries.
