@@ -31,7 +31,7 @@
 //! | `settle` | the end of an attempt, of a delivery, of an event |
 //! | `pledge` | producers that wait for the end |
 //! | `hold` | partitions are claimed, adopted, handed over |
-//! | `count`, `gauges` | counts are written, and gauges reported, once a second |
+//! | `count`, `gauges`, `fleet` | counts are written, and gauges reported, once a second |
 //! | `watch` | the rollout: which endpoint gets which event, and what follows from the counts |
 //! | `tell` | the history of ended events, and the gateway's operational events |
 //! | `operate` | the admin surface, and drain requests that wait until nothing is pending |
@@ -61,6 +61,7 @@ mod counts;
 mod draft;
 mod drains;
 mod endpoint;
+mod fleet;
 mod flights;
 mod gauges;
 mod hold;

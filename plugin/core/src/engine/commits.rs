@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::draft::Draft;
-use crate::journal::JournalSettings;
 use crate::journal::batches::EntryTicket;
 use crate::journal::etcd::Etcd;
+use crate::journal::operation::WriterId;
 use crate::journal::writer::Writer;
-use crate::time::WallTime;
+use crate::journal::{JournalSettings, JournalState};
+use crate::time::{Instant, WallTime};
 
 /// The most events that wait for their commit in one worker: at 500 a second as many come within the 4 seconds after
 /// which each is answered.
@@ -23,13 +24,23 @@ pub(super) struct Journaled {
     pub commits: Commits,
     /// The name and the start of this process, once they are known.
     pub process: Option<(String, WallTime)>,
+    /// The writer under its present id, and when it drew that.
+    pub leased: Option<(WriterId, WallTime)>,
+    /// When the journal served this worker badly last, and how.
+    pub unwell: Option<(Instant, JournalState)>,
 }
 
 impl Journaled {
     /// The part for a journal with these settings.
     pub fn new(settings: &JournalSettings) -> Self {
         let etcd = Etcd::new(&settings.etcd.prefix, settings.lease.as_secs(), settings.etcd.user.as_ref());
-        Self { writer: Writer::new(Box::new(etcd), settings.lease), commits: Commits::default(), process: None }
+        Self {
+            writer: Writer::new(Box::new(etcd), settings.lease),
+            commits: Commits::default(),
+            process: None,
+            leased: None,
+            unwell: None,
+        }
     }
 }
 

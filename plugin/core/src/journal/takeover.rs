@@ -11,6 +11,8 @@ pub struct Takeover {
     /// What was found out last.
     pub fleet: Survey,
     /// When that was.
+    pub seen: Option<Instant>,
+    /// When it was asked for last.
     pub surveyed: Instant,
     /// The claims.
     pub claims: BTreeMap<WriterId, Claim>,

@@ -69,7 +69,7 @@ impl Writer {
     pub(super) fn takeover_ended(&mut self, now: Instant, job: Job, outcome: Outcome) {
         match (job.operation, outcome) {
             (Operation::Survey, Outcome::Survey(survey)) => {
-                self.takeover.fleet = survey;
+                (self.takeover.fleet, self.takeover.seen) = (survey, Some(now));
                 self.claim_abandoned(now);
             }
             (Operation::Claim { dead, .. }, Outcome::Applied | Outcome::Already) => {
