@@ -132,6 +132,7 @@ fn subject(config: &Config, notice: &Notice) -> Option<LineSubject> {
         Notice::Journal { state: JournalState::Unavailable, .. } => (Level::Error, "journal_unavailable", None),
         Notice::TakenOver { .. } => (Level::Info, "taken_over", None),
         Notice::JournalLost { .. } => (Level::Warn, "journal_lost", None),
+        Notice::EndsWithPending { .. } => (Level::Error, "ends_with_pending", None),
         Notice::Store { .. } => (Level::Error, "store_failed", None),
     };
     Some((level, event, endpoint))
@@ -204,6 +205,10 @@ impl Line {
             Notice::Journal { why: Some(why), .. } => self.text("reason", why),
             Notice::TakenOver { writer } => self.text("writer", writer),
             Notice::JournalLost { events } => self.number("events", *events as u64),
+            Notice::EndsWithPending { deliveries } => {
+                self.number("deliveries", *deliveries as u64);
+                self.text("detail", "they are lost unless another configuration of this filter goes on; drain before");
+            }
             Notice::Lost { partition } => self.number("partition", u64::from(*partition)),
             Notice::Store { doing, error } => {
                 self.text("doing", doing);

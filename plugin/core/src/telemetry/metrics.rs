@@ -263,6 +263,7 @@ pub fn changes(notice: &Notice, change: &mut dyn FnMut(&Subject, Series, Change)
         | Notice::Generation { .. }
         | Notice::Lost { .. }
         | Notice::Journal { .. }
+        | Notice::EndsWithPending { .. }
         | Notice::JournalLost { .. }
         | Notice::Changed { .. }
         | Notice::Store { .. } => {}

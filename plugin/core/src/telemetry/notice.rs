@@ -199,6 +199,11 @@ pub enum Notice {
         /// The number of events that it forgot.
         events: usize,
     },
+    /// The process ends, as far as this worker can know, with deliveries pending that are in no journal.
+    EndsWithPending {
+        /// The number of deliveries.
+        deliveries: usize,
+    },
     /// An operator changed something.
     Changed {
         /// The change, as a line of `key=value`.
