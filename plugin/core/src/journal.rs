@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 pub mod batches;
+pub mod documents;
 pub mod etcd;
 pub mod event;
 pub mod jobs;

@@ -282,7 +282,8 @@ fn append_label(outcome: &Outcome) -> Option<&'static str> {
         Outcome::Fenced => Some(fenced),
         Outcome::Refused(_) => Some(refused),
         Outcome::Unknown => Some(unknown),
-        Outcome::Survey(_) | Outcome::Page(_) => None,
+        // No append ends so.
+        _ => None,
     }
 }
 
