@@ -64,6 +64,7 @@ mod drains;
 mod ending;
 mod endpoint;
 mod fleet;
+mod fleet_keys;
 mod flights;
 mod gauges;
 mod hold;

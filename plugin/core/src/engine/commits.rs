@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::draft::Draft;
+use crate::ids::EventId;
 use crate::journal::batches::EntryTicket;
 use crate::journal::etcd::Etcd;
-use crate::journal::operation::WriterId;
+use crate::journal::operation::{KeyName, WriterId};
 use crate::journal::writer::Writer;
 use crate::journal::{JournalSettings, JournalState};
 use crate::time::{Instant, WallTime};
@@ -22,6 +23,8 @@ const BYTES_MAX: u64 = 16 << 20;
 pub(super) struct Journaled {
     pub writer: Writer,
     pub commits: Commits,
+    /// The idempotency keys of events that are committed and whose producers wait, with the events' ids.
+    pub unanswered: BTreeMap<KeyName, EventId>,
     /// The name and the start of this process, once they are known.
     pub process: Option<(String, WallTime)>,
     /// The writer under its present id, and when it drew that.
@@ -37,6 +40,7 @@ impl Journaled {
         Self {
             writer: Writer::new(Box::new(etcd), settings.lease),
             commits: Commits::default(),
+            unanswered: BTreeMap::new(),
             process: None,
             leased: None,
             unwell: None,

@@ -79,20 +79,22 @@ impl Engine {
         let Ok(entry) = encode_entry(&head, &draft.payload) else { return store_refusal() };
         if entry.len() > journal.writer.entry_max() {
             let answer = Answer::too_large(journal.writer.entry_max());
-            return Reply { answer: Some(answer), result: Some(EventResult::Invalid), route: None };
+            let reply = Reply { answer: Some(answer), result: Some(EventResult::Invalid), route: None };
+            return self.settled(world, draft.key.as_ref(), reply);
         }
         // What was closed because nothing was left to do goes on.
         journal.writer.reopen(world.now.mono);
-        let stream = draft.stream;
+        let (stream, key) = (draft.stream, self.entry_key(&draft, 0));
+        let Some(journal) = self.journal.as_mut() else { return store_refusal() };
         let ticket = journal.commits.add(draft);
-        journal.writer.append(world.now.mono, ticket, entry);
+        journal.writer.append(world.now.mono, ticket, entry, key);
         if let Some(stream) = stream {
             self.queue.waiters.insert(stream, Waiter::Commit(ticket));
         }
         Reply { answer: None, result: None, route: None }
     }
 
-    fn entry_head(&self, now: Now, draft: &Draft) -> EntryHead {
+    pub(super) fn entry_head(&self, now: Now, draft: &Draft) -> EntryHead {
         let Draft { meta, pending, .. } = draft;
         let waiting = pending.deliveries.iter().filter_map(|delivery| match delivery.stage {
             Stage::Waiting { due } => {
@@ -206,6 +208,7 @@ impl Engine {
                 JournalEvent::Committed { segment, tickets, bytes, is_ours } => {
                     self.committed(world, segment, &tickets, bytes, is_ours);
                 }
+                JournalEvent::KeyTaken { ticket, revision, bytes } => self.key_taken(world, ticket, revision, &bytes),
                 JournalEvent::Refused { tickets, why } => {
                     tickets.into_iter().for_each(|ticket| self.refuse_draft(world, ticket, why));
                 }
@@ -233,6 +236,7 @@ impl Engine {
             };
             oldest = oldest.min(draft.pending.accepted_wall);
             let stream = draft.stream;
+            self.remember_key(&draft);
             let (reply, place) = if is_ours {
                 self.finish_draft(world, draft, Some(Origin { segment, index }))
             } else {
@@ -289,7 +293,7 @@ impl Engine {
     }
 
     /// Sends an answer that a producer has waited for, and counts the request.
-    fn answer_late(&mut self, stream: Option<u32>, reply: Reply, place: Option<Place>) {
+    pub(super) fn answer_late(&mut self, stream: Option<u32>, reply: Reply, place: Option<Place>) {
         if let Some(stream) = stream {
             self.queue.waiters.remove(&stream);
             match (reply.answer, place) {

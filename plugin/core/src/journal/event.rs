@@ -41,6 +41,15 @@ pub enum JournalEvent {
         /// The segment is this writer's still; else whoever takes its writer over delivers it.
         is_ours: bool,
     },
+    /// An entry was not appended: another event has its idempotency key.
+    KeyTaken {
+        /// The number of the entry.
+        ticket: EntryTicket,
+        /// The revision of what is remembered of the key.
+        revision: Revision,
+        /// What is remembered.
+        bytes: Vec<u8>,
+    },
     /// Entries were not appended.
     Refused {
         /// The numbers of the entries.

@@ -38,6 +38,8 @@ pub enum JobPurpose {
     Takeover(WriterId),
     /// Documents are read or written.
     Documents,
+    /// Idempotency keys are kept or settled.
+    Keys,
     /// The store is tidied.
     Tidy,
 }

@@ -21,7 +21,9 @@ use std::time::Duration;
 use crate::journal::batches::{Batches, EntryTicket, QueuedEntry};
 use crate::journal::event::{CommitRefusal, JournalEvent};
 use crate::journal::jobs::{Job, JobPurpose, Jobs};
-use crate::journal::operation::{Journal, Operation, Outcome, StoreCall, StoreRefusal, StoreReply, Survey, WriterId};
+use crate::journal::operation::{
+    EntryKey, Journal, KeyName, Operation, Outcome, StoreCall, StoreRefusal, StoreReply, Survey, WriterId,
+};
 use crate::journal::record::Member;
 use crate::journal::segments::Segments;
 use crate::journal::takeover::Takeover;
@@ -78,6 +80,8 @@ pub struct Writer {
     member_written: Member,
     noted: Instant,
     tidied: Instant,
+    /// When the store was last asked to make idempotency keys last; `None`: they do not yet.
+    keys_kept: Option<Instant>,
     /// The store has no room: only what deletes goes through.
     is_full: bool,
     last_error: Option<CommitRefusal>,
@@ -113,6 +117,7 @@ impl Writer {
             member_written: Member::default(),
             noted: Instant::default(),
             tidied: Instant::default(),
+            keys_kept: None,
             is_full: false,
             last_error: None,
             failing_since: None,
@@ -191,9 +196,14 @@ impl Writer {
         self.noted = Instant::default();
     }
 
-    /// Appends an entry; a [`JournalEvent`] tells its fate.
-    pub fn append(&mut self, now: Instant, ticket: EntryTicket, bytes: Vec<u8>) {
-        self.batches.push(QueuedEntry { ticket, bytes, since: now });
+    /// Appends an entry, and claims the idempotency key of its event with it; a [`JournalEvent`] tells its fate.
+    pub fn append(&mut self, now: Instant, ticket: EntryTicket, bytes: Vec<u8>, key: Option<EntryKey>) {
+        self.batches.push(QueuedEntry { ticket, bytes, since: now, key });
+    }
+
+    /// Writes what is remembered of an idempotency key, or forgets it.
+    pub fn settle_key(&mut self, now: Instant, name: KeyName, bytes: Option<Vec<u8>>) {
+        self.ask(now, Operation::Settle { name, bytes }, JobPurpose::Keys);
     }
 
     /// The largest entry that can be appended, in bytes.
@@ -240,6 +250,7 @@ impl Writer {
         }
         self.keep_session(now, random);
         if matches!(self.state, WriterState::Open(_)) {
+            self.keep_keys(now);
             self.append_due(now);
             if self.closing.is_none() {
                 if takes_over && self.is_alive(now) {
@@ -323,6 +334,7 @@ impl Writer {
             JobPurpose::Note(owner) | JobPurpose::Delete(owner) => self.note_ended(now, number, job, owner, &outcome),
             JobPurpose::Survey | JobPurpose::Takeover(_) => self.takeover_ended(now, job, outcome),
             JobPurpose::Documents => self.documents_ended(job.operation, outcome),
+            JobPurpose::Keys => self.keys_ended(now, number, job, &outcome),
             JobPurpose::Tidy => {}
         }
     }

@@ -280,7 +280,8 @@ fn append_label(outcome: &Outcome) -> Option<&'static str> {
         Outcome::Applied => Some(applied),
         Outcome::Already => Some(already),
         Outcome::Fenced => Some(fenced),
-        Outcome::Refused(_) => Some(refused),
+        // An event whose idempotency key was used at another gateway is not written, either.
+        Outcome::Refused(_) | Outcome::KeyTaken { .. } => Some(refused),
         Outcome::Unknown => Some(unknown),
         // No append ends so.
         _ => None,

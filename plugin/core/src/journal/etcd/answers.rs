@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use etcd_messages::response_op::Response;
 use etcd_messages::{
-    CompactionResponse, KeyValue, LeaseKeepAliveResponse, LeaseRevokeResponse, RangeResponse, TxnResponse,
+    CompactionResponse, KeyValue, LeaseGrantResponse, LeaseKeepAliveResponse, LeaseRevokeResponse, RangeResponse,
+    TxnResponse,
 };
 
 use super::Etcd;
@@ -26,6 +27,13 @@ impl Etcd {
             Operation::Close { .. } => match message::<LeaseRevokeResponse>(reply) {
                 Ok(_) => Outcome::Applied,
                 Err(GrpcError { status: Some(status::NOT_FOUND), .. }) => Outcome::Already,
+                Err(error) => meaning(error),
+            },
+            Operation::KeepKeys => match message::<LeaseGrantResponse>(reply) {
+                Ok(answer) => {
+                    self.keys = Some(answer.id);
+                    Outcome::Applied
+                }
                 Err(error) => meaning(error),
             },
             Operation::Tidy => match message::<CompactionResponse>(reply) {
@@ -77,14 +85,21 @@ impl Etcd {
                 Outcome::Applied
             }
             Operation::Open { writer, .. } => self.repeated(operation, keys().kvs.first(), *writer),
-            Operation::Append { segment, .. } => match keys().kvs.first() {
-                Some(KeyValue { value, .. }) if !value.is_empty() => Outcome::Already,
-                Some(_) => Outcome::Fenced,
-                None if keys().kvs.first().is_none_or(|key| key.lease != self.lease(segment.writer).id) => {
-                    Outcome::Fenced
+            Operation::Append { segment, key, .. } => {
+                let (found, alive, claimed) = (keys(), keys(), keys());
+                let is_dead = alive.kvs.first().is_none_or(|key| key.lease != self.lease(segment.writer).id);
+                match (found.kvs.into_iter().next(), claimed.kvs.into_iter().next(), key) {
+                    (Some(KeyValue { value, .. }), ..) if !value.is_empty() => Outcome::Already,
+                    (Some(_), ..) => Outcome::Fenced,
+                    _ if is_dead => Outcome::Fenced,
+                    (None, Some(taken), Some(_)) => {
+                        Outcome::KeyTaken { revision: unsigned(taken.mod_revision), bytes: taken.value }
+                    }
+                    // What was remembered of the key is forgotten by now: it can be claimed anew.
+                    (None, None, Some(_)) => Outcome::KeyTaken { revision: 0, bytes: Vec::new() },
+                    (None, _, None) => Outcome::Unknown,
                 }
-                None => Outcome::Unknown,
-            },
+            }
             Operation::Note { writer, .. } | Operation::Claim { writer, .. } => {
                 self.repeated(operation, keys().kvs.first(), *writer)
             }
@@ -96,6 +111,8 @@ impl Etcd {
                 Some(_) => Outcome::Fenced,
             },
             Operation::Void { .. }
+            | Operation::Settle { .. }
+            | Operation::KeepKeys
             | Operation::Delete { .. }
             | Operation::Renew { .. }
             | Operation::Close { .. }
