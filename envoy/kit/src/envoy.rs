@@ -99,8 +99,7 @@ impl Envoy {
     /// # Errors
     /// When the signal cannot be sent, or it has not ended within a minute.
     pub fn terminate(&self) -> Result<ExitStatus> {
-        let told = Command::new("kill").args(["-TERM", &self.pid().to_string()]).status()?;
-        ensure!(told.success(), "kill ended with {told}");
+        self.process.signal("TERM")?;
         wait::until("Envoy ends", READY, || self.exited())
     }
 
