@@ -103,6 +103,22 @@ impl Envoy {
         wait::until("Envoy ends", READY, || self.exited())
     }
 
+    /// Stops it with SIGSTOP: its connections stay open, and nothing is answered.
+    ///
+    /// # Errors
+    /// When the signal cannot be sent.
+    pub fn pause(&self) -> Result<()> {
+        self.process.signal("STOP")
+    }
+
+    /// Lets it go on after [`Envoy::pause`].
+    ///
+    /// # Errors
+    /// When the signal cannot be sent.
+    pub fn resume(&self) -> Result<()> {
+        self.process.signal("CONT")
+    }
+
     /// Everything Envoy and its filters logged so far.
     ///
     /// # Errors

@@ -89,10 +89,11 @@ impl Gateway {
     ///
     /// # Errors
     /// When it does not come up; the error holds the end of its log.
-    pub fn start(mut launch: Launch) -> Result<Self> {
-        let [address, admin] = [LISTENER, ADMIN_LISTENER].map(|name| fix_port(&mut launch.config, name));
+    pub fn start(launch: Launch) -> Result<Self> {
+        let (address, admin) = (format!("127.0.0.1:{}", port::free()?), format!("127.0.0.1:{}", port::free()?));
         let mut gateway =
-            Self { launch, address: address?, admin: admin?, envoy: None, http: http::client_within(ANSWER) };
+            Self { launch: launch.clone(), address, admin, envoy: None, http: http::client_within(ANSWER) };
+        gateway.set_launch(launch)?;
         gateway.restart()?;
         Ok(gateway)
     }
@@ -108,9 +109,17 @@ impl Gateway {
         wait::until("the filter begins to deliver", READY, || Ok(self.status().ok().map(drop)))
     }
 
-    /// What it is started with, to change that before it is started again.
-    pub fn launch_mut(&mut self) -> &mut Launch {
-        &mut self.launch
+    /// Has it start with another config the next time, at the addresses it has.
+    ///
+    /// # Errors
+    /// When that config lacks a listener.
+    pub fn set_launch(&mut self, mut launch: Launch) -> Result<()> {
+        for (name, address) in [(LISTENER, &self.address), (ADMIN_LISTENER, &self.admin)] {
+            let (_, port) = address.rsplit_once(':').context("an address has a port")?;
+            set_port(&mut launch.config, name, port.parse()?)?;
+        }
+        self.launch = launch;
+        Ok(())
     }
 
     /// Its Envoy.
@@ -219,15 +228,14 @@ fn answer(mut response: ureq::http::Response<ureq::Body>) -> Result<Answer> {
     Ok(Answer { status: response.status().as_u16(), retry_after, body })
 }
 
-/// Gives a listener a port that stays the same; its address.
-fn fix_port(config: &mut Value, name: &str) -> Result<String> {
+/// Gives a listener this port.
+fn set_port(config: &mut Value, name: &str, port: u16) -> Result<()> {
     let listeners = config.pointer_mut("/static_resources/listeners").and_then(Value::as_array_mut);
     let mut listeners = listeners.into_iter().flatten();
     let listener = listeners.find(|listener| listener.get("name").and_then(Value::as_str) == Some(name));
-    let port = listener.and_then(|listener| listener.pointer_mut("/address/socket_address/port_value"));
-    let free = port::free()?;
-    *port.with_context(|| format!("the config has no listener {name}"))? = json!(free);
-    Ok(format!("127.0.0.1:{free}"))
+    let at = listener.and_then(|listener| listener.pointer_mut("/address/socket_address/port_value"));
+    *at.with_context(|| format!("the config has no listener {name}"))? = json!(port);
+    Ok(())
 }
 
 /// Seconds since the Unix epoch.

@@ -75,6 +75,41 @@ impl Account {
     }
 }
 
+/// How long after a kill the deliveries went on that the killed gateway had accepted and not made.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Takeover {
+    /// How many there were.
+    pub deliveries: usize,
+    /// Seconds until the first of them was attempted.
+    pub first: f64,
+    /// Seconds until each had been.
+    pub last: f64,
+}
+
+impl Takeover {
+    /// Finds it, for one endpoint; `None` when the gateway had made all its deliveries. `killed` is in seconds since the
+    /// Unix epoch.
+    pub fn of(accepted: &[Accepted], records: &[Record], gateway: usize, killed: f64) -> Option<Self> {
+        let of_killed = accepted.iter().filter(|event| event.gateway == gateway && event.answered <= killed);
+        let mut next: BTreeMap<&str, Option<f64>> = of_killed.map(|event| (event.id.as_str(), None)).collect();
+        for record in records {
+            if record.wall <= killed + LAST_ATTEMPT {
+                if record.taken {
+                    next.remove(record.id.as_str());
+                }
+            } else if let Some(at @ None) = next.get_mut(record.id.as_str()) {
+                *at = Some(record.wall - killed);
+            }
+        }
+        let seconds = next.values().flatten().copied();
+        let first = seconds.clone().reduce(f64::min)?;
+        Some(Self { deliveries: next.len(), first, last: seconds.fold(first, f64::max) })
+    }
+}
+
+/// An attempt that left just before a kill arrives this many seconds after it at most.
+const LAST_ATTEMPT: f64 = 0.2;
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -104,6 +139,24 @@ mod tests {
         assert_eq!(account.delivered, BTreeMap::from([("one".to_owned(), 1), ("two".to_owned(), 2)]));
         let agents = ("one".to_owned(), "two".to_owned());
         assert_eq!(account.duplicates, [Duplicate { id: "a".to_owned(), first: 1.0, again: 7.0, agents }]);
+    }
+
+    /// Of what a killed gateway had accepted, only what had not arrived is taken over; a refused attempt counts.
+    #[test]
+    fn takeover_is_of_what_had_not_arrived() {
+        let records = [
+            record("a", 0.5, "one", true),
+            record("b", 0.5, "one", false),
+            record("c", 1.1, "one", true),
+            record("b", 6.0, "two", false),
+            record("d", 6.5, "two", true),
+            record("b", 7.0, "two", true),
+        ];
+        let accepted = ["a", "b", "c", "d"].map(accepted);
+        let found = Takeover::of(&accepted, &records, 0, 1.0);
+        assert_eq!(found, Some(Takeover { deliveries: 2, first: 5.0, last: 5.5 }));
+        assert_eq!(Takeover::of(&accepted, &records, 1, 1.0), None);
+        assert_eq!(Takeover::of(&accepted, &records, 0, 7.0), None);
     }
 
     /// Only a kill within the last second before it, and before it came again, explains a duplicate.
