@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 
 pub mod batches;
 pub mod etcd;
+pub mod event;
 pub mod jobs;
 pub mod operation;
 pub mod record;

@@ -11,6 +11,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::Engine;
+use super::draft::{Draft, Refusal, Reply, STORE_REFUSAL, nothing_sent, refuse, reply};
 use super::journaled::Keeping;
 use super::pending::{Delivery, Pending, Pledge};
 use super::queue::Waiter;
@@ -20,52 +21,17 @@ use crate::answer::Answer;
 use crate::egress::breaker::Admission;
 use crate::egress::dead_letter::Letter;
 use crate::egress::endpoint::{Endpoint, Overflow};
-use crate::ids::{EndpointId, EventId, RouteId};
-use crate::inbound::Ticket;
+use crate::ids::{EndpointId, EventId};
 use crate::ingress::event::{Event, EventResult, Offer};
 use crate::ingress::idempotency::{IdempotencyKey, KeyClaim};
-use crate::ingress::receipt::{EventStatus, Receipt};
+use crate::ingress::receipt::EventStatus;
 use crate::ingress::route::Ack;
-use crate::journal::operation::StoreRefusal;
 use crate::journal::segments::Origin;
-use crate::journal::writer::CommitRefusal;
 use crate::ledger::Place;
 use crate::ledger::record::{EventMeta, Stage};
 use crate::outcome::{DeliveryResult, Reason};
 use crate::store::World;
 use crate::telemetry::notice::Notice;
-
-/// The reply to a producer, and the result that the request is counted under.
-#[derive(Debug)]
-pub struct Reply {
-    /// The answer; `None`: the producer waits, and the answer comes as an action.
-    pub answer: Option<Answer>,
-    /// What became of the request; `None`: that is known when the answer comes.
-    pub result: Option<EventResult>,
-    /// The route, where the answer comes late.
-    pub route: Option<RouteId>,
-}
-
-/// Why an event is not taken now, and after how many seconds the producer may try again.
-pub(super) struct Refusal {
-    seconds: u64,
-    detail: &'static str,
-}
-
-/// An event that is admitted: what is to be kept of the event, and what its producer is owed. A draft borrows nothing,
-/// so that it can wait until the event is kept.
-#[derive(Debug)]
-pub(super) struct Draft {
-    pub meta: EventMeta,
-    pub payload: Vec<u8>,
-    pub pending: Pending,
-    /// The stream of the producer; `None`: its client is gone.
-    pub stream: Option<u32>,
-    ack: Ack,
-    pub key: Option<IdempotencyKey>,
-    /// The verified message that the event was, whose sender has left.
-    pub message: Option<Ticket>,
-}
 
 impl Engine {
     /// Takes an event, or says why not. The event is admitted, kept, and only then answered.
@@ -380,40 +346,3 @@ impl Engine {
 /// The `Retry-After` of an event that is refused during a drain: another gateway, or this one after its restart, may
 /// take it then.
 const DRAIN_RETRY_SECONDS: u64 = 5;
-
-const STORE_REFUSAL: Refusal = Refusal { seconds: 1, detail: "the event could not be kept" };
-
-/// The reply to the producer of an event that could not be kept.
-pub(super) fn store_refusal() -> Reply {
-    refuse(&STORE_REFUSAL)
-}
-
-/// The reply to the producer of an event that could not be committed in the journal.
-pub(super) fn refuse_commit(why: CommitRefusal) -> Reply {
-    let detail = match why {
-        CommitRefusal::Store(StoreRefusal::NotSent) => "the journal cannot be reached",
-        CommitRefusal::Store(StoreRefusal::Full) => "the journal is full",
-        CommitRefusal::Store(StoreRefusal::TooLarge) => {
-            return reply(
-                Answer::problem(413, "Content Too Large", "the event is larger than an entry of the journal may be"),
-                EventResult::Invalid,
-            );
-        }
-        CommitRefusal::Store(StoreRefusal::Denied) => "the journal refuses the gateway",
-        CommitRefusal::Unknown => "the journal does not answer; the event may be delivered all the same",
-    };
-    refuse(&Refusal { seconds: 1, detail })
-}
-
-fn reply(answer: Answer, result: EventResult) -> Reply {
-    Reply { answer: Some(answer), result: Some(result), route: None }
-}
-
-fn refuse(refusal: &Refusal) -> Reply {
-    reply(Answer::unavailable(refusal.seconds, refusal.detail), EventResult::Unavailable)
-}
-
-fn nothing_sent(id: EventId, event: &Event, status: EventStatus, result: EventResult) -> Reply {
-    let receipt = Receipt { id, event: &event.event_type, status, deliveries: Vec::new() };
-    reply(Answer::receipt(202, &receipt), result)
-}

@@ -1,9 +1,13 @@
-//! Events that are admitted and wait for their commit in the journal.
+//! The engine's part of the journal: its writer, and the events that are admitted and wait for their commit.
 
 use std::collections::BTreeMap;
 
-use super::accept::Draft;
+use super::draft::Draft;
+use crate::journal::JournalSettings;
 use crate::journal::batches::EntryTicket;
+use crate::journal::etcd::Etcd;
+use crate::journal::writer::Writer;
+use crate::time::WallTime;
 
 /// The most events that wait for their commit in one worker: at 500 a second as many come within the 4 seconds after
 /// which each is answered.
@@ -11,6 +15,23 @@ const COMMITS_MAX: usize = 2048;
 
 /// The most bytes of such events in one worker.
 const BYTES_MAX: u64 = 16 << 20;
+
+/// The engine's part of the journal.
+#[derive(Debug)]
+pub(super) struct Journaled {
+    pub writer: Writer,
+    pub commits: Commits,
+    /// The name and the start of this process, once they are known.
+    pub process: Option<(String, WallTime)>,
+}
+
+impl Journaled {
+    /// The part for a journal with these settings.
+    pub fn new(settings: &JournalSettings) -> Self {
+        let etcd = Etcd::new(&settings.etcd.prefix, settings.lease.as_secs(), settings.etcd.user.as_ref());
+        Self { writer: Writer::new(Box::new(etcd), settings.lease), commits: Commits::default(), process: None }
+    }
+}
 
 /// The events that wait for their commit, by the numbers of their entries.
 #[derive(Debug, Default)]

@@ -18,17 +18,19 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::journal::batches::{Batches, EntryTicket, QueuedEntry, segment_of};
+use crate::journal::batches::{Batches, EntryTicket, QueuedEntry};
+use crate::journal::event::{CommitRefusal, JournalEvent};
 use crate::journal::jobs::{Job, JobPurpose, Jobs};
-use crate::journal::operation::{
-    Journal, Operation, Outcome, SegmentId, StoreCall, StoreRefusal, StoreReply, StoredSegment, Survey, WriterId,
-};
-use crate::journal::record::{EventProgress, Member, encode_progress};
-use crate::journal::segments::{OpenSegment, Segments};
+use crate::journal::operation::{Journal, Operation, Outcome, StoreCall, StoreRefusal, StoreReply, Survey, WriterId};
+use crate::journal::record::Member;
+use crate::journal::segments::Segments;
 use crate::journal::takeover::Takeover;
 use crate::time::Instant;
 
+mod appends;
 mod claims;
+mod notes;
+mod session;
 
 /// How long the outcome of an append may stay unknown until its producers are refused.
 pub const UNKNOWN_MAX: Duration = Duration::from_secs(4);
@@ -44,60 +46,6 @@ const TIDY_EVERY: Duration = Duration::from_secs(5);
 
 /// How long a writer that is to end waits for the store; then its lease lapses by itself.
 const CLOSE_MAX: Duration = Duration::from_secs(3);
-
-/// Why entries were not appended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum CommitRefusal {
-    /// The store refuses them.
-    Store(StoreRefusal),
-    /// Nobody can tell whether they were appended; they are void now, or will be.
-    Unknown,
-}
-
-/// What has happened in the journal.
-#[derive(Debug, PartialEq, Eq)]
-pub enum JournalEvent {
-    /// Entries were appended in a segment, in this order.
-    Committed {
-        /// The segment.
-        segment: SegmentId,
-        /// The numbers of the entries.
-        tickets: Vec<EntryTicket>,
-        /// The size of the segment, in bytes.
-        bytes: u64,
-        /// The segment is this writer's still; else whoever takes its writer over delivers it.
-        is_ours: bool,
-    },
-    /// Entries were not appended.
-    Refused {
-        /// The numbers of the entries.
-        tickets: Vec<EntryTicket>,
-        /// Why.
-        why: CommitRefusal,
-    },
-    /// Nothing in the journal is this worker's any more: neither its own segments nor those that it had claimed.
-    Lost,
-    /// A dead writer was claimed.
-    Claimed(WriterId),
-    /// Segments of a dead writer were read, and are this worker's to deliver.
-    Taken {
-        /// The dead writer.
-        dead: WriterId,
-        /// The segments.
-        segments: Vec<StoredSegment>,
-    },
-    /// It was noted how segments of this owner stand.
-    Noted(Vec<SegmentId>),
-    /// An append has ended so, this long after it was asked for first.
-    Appended {
-        /// The outcome.
-        outcome: Outcome,
-        /// The time it took.
-        took: Duration,
-        /// The number of entries.
-        entries: usize,
-    },
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum WriterState {
@@ -332,275 +280,6 @@ impl Writer {
         }
     }
 
-    fn has_session_job(&self) -> bool {
-        self.jobs.any(|job| matches!(job.purpose, JobPurpose::Session))
-    }
-
-    /// Opens, renews or closes the writer when it is time.
-    fn keep_session(&mut self, now: Instant, random: &mut dyn FnMut() -> [u8; 16]) {
-        match self.state {
-            WriterState::Closed(at) if self.closing.is_none() && now >= at => {
-                (self.id, self.next_seq) = (WriterId(random()), 0);
-                self.down_since.get_or_insert(now);
-                self.state = WriterState::Opening;
-                self.member_written = self.member.clone();
-                let operation = Operation::Open { writer: self.id, member: self.member.encode() };
-                self.jobs.push(now, self.id, operation, JobPurpose::Session);
-            }
-            WriterState::Closed(_) | WriterState::Opening => {}
-            WriterState::Open(_) if self.has_session_job() => {}
-            WriterState::Open(_) if self.closing.is_some_and(|since| self.may_close(now, since)) => {
-                self.jobs.push(now, self.id, Operation::Close { writer: self.id }, JobPurpose::Session);
-            }
-            WriterState::Open(renewed) if now >= renewed.plus(self.lease / 3) => {
-                self.jobs.push(now, self.id, Operation::Renew { writer: self.id }, JobPurpose::Session);
-            }
-            WriterState::Open(_) => {}
-        }
-    }
-
-    /// Whether nothing is left to tell the store, or there was time enough for it.
-    fn may_close(&self, now: Instant, since: Instant) -> bool {
-        let is_noting = self.jobs.any(|job| matches!(job.purpose, JobPurpose::Note(_) | JobPurpose::Delete(_)));
-        let has_news = self.owners().into_iter().any(|owner| self.segments.has_news(owner));
-        let is_silent = self.batches.is_empty() && self.jobs.appends() == 0 && !is_noting && !has_news;
-        is_silent || now.since(since) >= CLOSE_MAX
-    }
-
-    fn session_ended(&mut self, now: Instant, job: &Job, outcome: &Outcome) {
-        if job.writer != self.id {
-            return;
-        }
-        match (&job.operation, outcome) {
-            (Operation::Open { .. } | Operation::Renew { .. }, Outcome::Applied | Outcome::Already) => {
-                // The lease begins when etcd has the call, so not before the call left.
-                self.state = WriterState::Open(job.sent);
-                self.down_since = None;
-            }
-            (Operation::Open { .. }, _) => self.state = WriterState::Closed(now.plus(REOPEN)),
-            (Operation::Renew { .. }, Outcome::Fenced) => self.lose(now),
-            (Operation::Close { .. }, _) => self.lose(now),
-            // The next renewal is due at once, while the lease may last.
-            (_, _) => {
-                if let WriterState::Open(renewed) = self.state
-                    && now.since(renewed) >= self.lease
-                {
-                    self.down_since.get_or_insert(renewed.plus(self.lease));
-                }
-            }
-        }
-    }
-
-    /// Begins anew: the lease is gone, and what this writer had is others' to deliver.
-    fn lose(&mut self, now: Instant) {
-        if !matches!(self.state, WriterState::Open(_)) {
-            return;
-        }
-        self.state = WriterState::Closed(now);
-        self.down_since.get_or_insert(now);
-        self.segments = Segments::default();
-        self.takeover.lose();
-        self.jobs.retain(|job| {
-            matches!(job.purpose, JobPurpose::Append { .. }) || matches!(job.operation, Operation::Close { .. })
-        });
-        self.forget_unused(self.id);
-        self.events.push_back(JournalEvent::Lost);
-    }
-
-    fn forget_unused(&mut self, writer: WriterId) {
-        if !self.jobs.any(|job| job.writer == writer) {
-            self.journal.forget(writer);
-        }
-    }
-
-    fn append_due(&mut self, now: Instant) {
-        while self.batches.due(self.jobs.appends()).is_some_and(|due| due <= now) {
-            let entries = self.batches.take(now);
-            self.append_segment(now, entries);
-        }
-    }
-
-    fn append_segment(&mut self, now: Instant, entries: Vec<QueuedEntry>) {
-        self.next_seq += 1;
-        let segment = SegmentId { writer: self.id, seq: self.next_seq };
-        let finished = self.segments.take_finished(self.id, self.journal.limits().changes);
-        let operation = Operation::Append { segment, bytes: segment_of(&entries), finished };
-        self.jobs.push(now, self.id, operation, JobPurpose::Append { entries });
-    }
-
-    fn append_ended(&mut self, now: Instant, number: u64, job: Job, outcome: Outcome) {
-        let Operation::Append { segment, ref bytes, ref finished } = job.operation else { return };
-        let JobPurpose::Append { ref entries } = job.purpose else { return };
-        let (took, len) = (now.since(job.since), bytes.len() as u64);
-        let is_late = took >= UNKNOWN_MAX || (!job.is_uncertain && self.has_waited(now, entries));
-        let is_own = job.writer == self.id && matches!(self.state, WriterState::Open(_));
-        self.events.push_back(JournalEvent::Appended { outcome: outcome.clone(), took, entries: entries.len() });
-        if !matches!(outcome, Outcome::Applied) && is_own {
-            let finished = finished.clone();
-            // If a late try deletes them once more, nothing changes.
-            self.segments.put_back_finished(job.writer, &finished);
-        }
-        let writer = job.writer;
-        let is_uncertain = job.is_uncertain;
-        match outcome {
-            Outcome::Applied | Outcome::Already => {
-                self.last_error = None;
-                let tickets = entries.iter().map(|entry| entry.ticket).collect();
-                self.events.push_back(JournalEvent::Committed { segment, tickets, bytes: len, is_ours: is_own });
-            }
-            Outcome::Fenced => {
-                if is_own {
-                    self.lose(now);
-                }
-                self.put_back(job);
-            }
-            Outcome::Refused(StoreRefusal::TooLarge) if !is_uncertain && entries.len() > 1 => self.split(now, job),
-            Outcome::Refused(StoreRefusal::NotSent) | Outcome::Unknown if !is_late => {
-                self.jobs.put_back(now, number, job, None);
-            }
-            _ => self.give_up(now, job, &outcome),
-        }
-        self.forget_unused_but_current(writer);
-    }
-
-    fn forget_unused_but_current(&mut self, writer: WriterId) {
-        if writer != self.id {
-            self.forget_unused(writer);
-        }
-    }
-
-    fn has_waited(&self, now: Instant, entries: &[QueuedEntry]) -> bool {
-        entries.first().is_none_or(|entry| now.since(entry.since) >= super::batches::WAIT_MAX)
-    }
-
-    /// Puts entries back that were surely not appended.
-    fn put_back(&mut self, job: Job) {
-        if let JobPurpose::Append { entries } = job.purpose {
-            self.batches.put_back(entries);
-        }
-    }
-
-    /// Appends the halves of a segment that is too large as two.
-    fn split(&mut self, now: Instant, job: Job) {
-        let JobPurpose::Append { mut entries } = job.purpose else { return };
-        let second = entries.split_off(entries.len() / 2);
-        self.append_segment(now, entries);
-        self.append_segment(now, second);
-    }
-
-    /// Refuses the entries of an append, and makes its segment void if it may have been appended.
-    fn give_up(&mut self, now: Instant, job: Job, outcome: &Outcome) {
-        let (Operation::Append { segment, .. }, JobPurpose::Append { entries }) = (job.operation, job.purpose) else {
-            return;
-        };
-        let why = match outcome {
-            Outcome::Refused(why) if !job.is_uncertain => CommitRefusal::Store(*why),
-            _ => CommitRefusal::Unknown,
-        };
-        self.refuse(entries, why);
-        if job.is_uncertain && job.writer == self.id {
-            self.jobs.push(now, job.writer, Operation::Void { segment }, JobPurpose::Void);
-        }
-    }
-
-    fn refuse(&mut self, entries: Vec<QueuedEntry>, why: CommitRefusal) {
-        self.last_error = Some(why);
-        let tickets = entries.into_iter().map(|entry| entry.ticket).collect();
-        self.events.push_back(JournalEvent::Refused { tickets, why });
-    }
-
-    /// The writers whose segments are this one's to deliver: itself, and those that it has claimed.
-    fn owners(&self) -> Vec<WriterId> {
-        std::iter::once(self.id).chain(self.takeover.claimed()).collect()
-    }
-
-    /// The writers of whose segments something is to be noted now.
-    pub fn wants_notes(&self, now: Instant) -> Vec<WriterId> {
-        let is_time = now.since(self.noted) >= NOTE_EVERY || self.closing.is_some();
-        if !is_time || !matches!(self.state, WriterState::Open(_)) {
-            return Vec::new();
-        }
-        let mut owners = self.owners();
-        owners.retain(|owner| {
-            let is_under_way = |job: &Job| match job.purpose {
-                JobPurpose::Note(noted) | JobPurpose::Delete(noted) => noted == *owner,
-                _ => false,
-            };
-            let has_changed = *owner == self.id && self.member != self.member_written;
-            (self.segments.has_news(*owner) || has_changed) && !self.jobs.any(is_under_way)
-        });
-        owners
-    }
-
-    /// Notes how the segments of an owner stand. `progress` tells how the events of a segment do.
-    pub fn note(
-        &mut self,
-        now: Instant,
-        owner: WriterId,
-        progress: &mut dyn FnMut(SegmentId, &OpenSegment) -> Vec<EventProgress>,
-    ) {
-        self.noted = now;
-        let room = self.journal.limits().changes;
-        let mut gone = self.segments.take_finished_noted(owner, room / 4);
-        // Those without progress ride along, since no append may come.
-        gone.extend(self.segments.take_finished(owner, room / 4));
-        if self.is_full && !gone.is_empty() {
-            let operation = Operation::Delete { writer: self.id, owner, finished: gone };
-            return self.jobs.push(now, self.id, operation, JobPurpose::Delete(owner));
-        }
-        let mut noted = Vec::new();
-        for id in self.segments.take_changed(owner, room / 2) {
-            let Some(segment) = self.segments.get_mut(id) else { continue };
-            // Progress that cannot be written is told again by the next change.
-            let Ok(bytes) = encode_progress(&progress(id, segment)) else { continue };
-            segment.has_progress = true;
-            noted.push((id.seq, bytes));
-        }
-        if owner == self.id {
-            self.member_written = self.member.clone();
-        }
-        let member = self.member.encode();
-        let operation = Operation::Note { writer: self.id, owner, member, progress: noted, finished: gone };
-        self.jobs.push(now, self.id, operation, JobPurpose::Note(owner));
-    }
-
-    fn note_ended(&mut self, now: Instant, number: u64, job: Job, owner: WriterId, outcome: &Outcome) {
-        match (outcome, &job.operation) {
-            (Outcome::Applied | Outcome::Already, Operation::Note { progress, .. }) => {
-                let noted = progress.iter().map(|(seq, _)| SegmentId { writer: owner, seq: *seq }).collect();
-                self.events.push_back(JournalEvent::Noted(noted));
-            }
-            (Outcome::Applied | Outcome::Already, _) => {}
-            (Outcome::Fenced, _) if owner == self.id => self.lose(now),
-            // Without its claim nothing of the dead writer is left to this one, and perhaps it has no lease either.
-            (Outcome::Fenced, _) => self.lose(now),
-            // Only the same note again keeps their order.
-            (Outcome::Unknown | Outcome::Refused(StoreRefusal::NotSent), _) => {
-                self.jobs.put_back(now, number, job, None);
-            }
-            (_, Operation::Note { progress, finished, .. }) if job.is_uncertain => {
-                let _ = (progress, finished);
-                self.jobs.put_back(now, number, job, None);
-            }
-            (_, Operation::Note { progress, finished, .. }) => {
-                let changed: Vec<u64> = progress.iter().map(|(seq, _)| *seq).collect();
-                self.segments.put_back(owner, &changed, finished);
-                self.member_written = Member::default();
-            }
-            (_, Operation::Delete { finished, .. }) => self.segments.put_back(owner, &[], finished),
-            _ => {}
-        }
-    }
-
-    /// Lets the store drop what is gone, if it is this writer's turn: that of the living one with the lowest id.
-    fn tidy(&mut self, now: Instant) {
-        let is_first = self.takeover.fleet.alive.iter().map(|(writer, _)| *writer).min() == Some(self.id);
-        if is_first && now.since(self.tidied) >= TIDY_EVERY {
-            self.tidied = now;
-            self.jobs.push(now, self.id, Operation::Tidy, JobPurpose::Tidy);
-        }
-    }
-
     fn ask(&mut self, now: Instant, operation: Operation, purpose: JobPurpose) {
         self.jobs.push(now, self.id, operation, purpose);
     }
@@ -613,6 +292,5 @@ impl Writer {
         self.jobs.any(is)
     }
 }
-
 #[cfg(test)]
 mod tests;

@@ -5,7 +5,8 @@
 
 use std::time::Duration;
 
-use super::{JournalEvent, Writer};
+use super::Writer;
+use crate::journal::event::JournalEvent;
 use crate::journal::jobs::{Job, JobPurpose};
 use crate::journal::operation::{Operation, Outcome, SegmentId, WriterId};
 use crate::journal::segments::{Left, OpenSegment};
