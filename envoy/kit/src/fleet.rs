@@ -7,9 +7,10 @@ pub mod account;
 pub mod load;
 
 use std::process::ExitStatus;
+use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use serde_json::{Value, json};
 
 use crate::envoy::{Envoy, Launch};
@@ -58,8 +59,9 @@ impl Fleet {
     /// # Errors
     /// When one does not come up; the error holds the end of its log.
     pub fn start(etcd: Etcd, launches: Vec<Launch>) -> Result<Self> {
-        let gateways = launches.into_iter().map(Gateway::start).collect::<Result<Vec<_>>>()?;
-        Ok(Self { gateways, etcd })
+        let starting: Vec<_> = launches.into_iter().map(|launch| thread::spawn(|| Gateway::start(launch))).collect();
+        let started = starting.into_iter().map(|start| start.join().map_err(|_| anyhow!("a start panicked"))?);
+        Ok(Self { gateways: started.collect::<Result<Vec<_>>>()?, etcd })
     }
 
     /// A gateway.

@@ -163,7 +163,8 @@ fn show(receiver: &Receiver, outcome: &Outcome, killed: f64, accounts: &BTreeMap
         )?;
     }
     let untold = accounts.values().map(|account| account.untold).max().unwrap_or_default();
-    say!("{} requests were refused or not answered, and {untold} of those arrived", outcome.refused.len())?;
+    let refused = outcome.refused.len();
+    say!("{refused} requests met a gateway that was dead or just begun: another was sent; {untold} of them arrived")?;
     Ok(())
 }
 

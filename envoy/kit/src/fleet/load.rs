@@ -72,6 +72,8 @@ struct Shared {
     load: Load,
     gateways: Vec<String>,
     accepted: AtomicUsize,
+    /// Those, and what is under way.
+    granted: AtomicUsize,
     /// Producers end when so many are accepted.
     enough: AtomicUsize,
     is_over: AtomicBool,
@@ -80,8 +82,8 @@ struct Shared {
 impl Producers {
     /// Starts to send to these gateways, `host:port` each.
     pub fn start(gateways: Vec<String>, load: Load) -> Self {
-        let (accepted, enough) = (AtomicUsize::new(0), AtomicUsize::new(usize::MAX));
-        let shared = Arc::new(Shared { load, gateways, accepted, enough, is_over: AtomicBool::new(false) });
+        let (accepted, granted, enough) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(usize::MAX));
+        let shared = Arc::new(Shared { load, gateways, accepted, granted, enough, is_over: AtomicBool::new(false) });
         let producer = |number| {
             let shared = Arc::clone(&shared);
             thread::spawn(move || shared.produce(number))
@@ -157,12 +159,18 @@ impl Shared {
             // What was late is not made up for: the load stays even.
             thread::sleep(next.saturating_duration_since(Instant::now()));
             next = next.max(Instant::now()) + every;
-            self.attempt(&http, gateway, &body, &mut outcome)?;
+            // Not one more than is wanted, but for what was under way when that was said.
+            if self.granted.fetch_add(1, Ordering::Relaxed) >= self.enough.load(Ordering::Relaxed)
+                || !self.attempt(&http, gateway, &body, &mut outcome)?
+            {
+                self.granted.fetch_sub(1, Ordering::Relaxed);
+            }
         }
         Ok(outcome)
     }
 
-    fn attempt(&self, http: &ureq::Agent, gateway: usize, body: &Value, outcome: &mut Outcome) -> Result<()> {
+    /// Sends one event; says whether it was accepted.
+    fn attempt(&self, http: &ureq::Agent, gateway: usize, body: &Value, outcome: &mut Outcome) -> Result<bool> {
         let address = self.gateways.get(gateway).context("there is no such gateway")?;
         let sent = now()?;
         let request = http.post(format!("http://{address}/events/{}", self.load.event));
@@ -175,14 +183,15 @@ impl Shared {
                 let is_journalled = answer.body.get("durability").is_some_and(|durability| durability == "journal");
                 outcome.accepted.push(Accepted { id: answer.id().to_owned(), gateway, sent, answered, is_journalled });
                 self.accepted.fetch_add(1, Ordering::Relaxed);
+                Ok(true)
             }
             other => {
                 let status = other.as_ref().ok().map(|answer| answer.status);
                 let has_retry_after = other.is_ok_and(|answer| !answer.retry_after.is_empty());
                 outcome.refused.push(Refused { gateway, sent, status, has_retry_after });
+                Ok(false)
             }
         }
-        Ok(())
     }
 
     fn accepted(&self) -> usize {
