@@ -133,6 +133,7 @@ impl Engine {
         }
         self.handle_journal_events(world);
         self.note_progress(world.now);
+        self.sync_documents(world);
         if self.may_attempt_journaled(now) {
             self.queue.unpark(|_| true);
         }
@@ -181,7 +182,7 @@ impl Engine {
     /// deliver the event.
     pub(super) fn may_attempt_journaled(&self, now: Instant) -> bool {
         let is_alive = self.journal.as_ref().is_some_and(|journal| journal.writer.is_alive(now));
-        is_alive && !self.leadership.control.get().draining
+        is_alive && self.documents.are_known && !self.leadership.control.get().draining
     }
 
     /// The next call to the store.
@@ -211,6 +212,9 @@ impl Engine {
                 JournalEvent::Lost => self.lose_journaled(world),
                 JournalEvent::Claimed(dead) => self.output.note(Notice::TakenOver { writer: dead.to_string() }),
                 JournalEvent::Taken { dead, segments } => self.take_up(world, dead, segments),
+                JournalEvent::Documents { changed, until } => self.take_documents(world, changed, until),
+                JournalEvent::Stored(document) => self.document_stored(world, document),
+                JournalEvent::Conflict => self.document_conflict(world),
                 JournalEvent::Noted(segments) => self.noted(&segments),
                 JournalEvent::Appended { outcome, took, entries } => {
                     self.output.note(Notice::Appended { outcome, took, entries });

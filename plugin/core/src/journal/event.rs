@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::journal::batches::EntryTicket;
-use crate::journal::operation::{Outcome, SegmentId, StoreRefusal, StoredSegment, WriterId};
+use crate::journal::operation::{Document, Outcome, Revision, SegmentId, StoreRefusal, StoredSegment, WriterId};
 
 /// Why entries were not appended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,6 +50,17 @@ pub enum JournalEvent {
     },
     /// It was noted how segments of this owner stand.
     Noted(Vec<SegmentId>),
+    /// Documents of the fleet have changed.
+    Documents {
+        /// The documents.
+        changed: Vec<Document>,
+        /// The revision up to which all are known.
+        until: Revision,
+    },
+    /// A document was written.
+    Stored(Document),
+    /// A document was not written, since another gateway has changed it.
+    Conflict,
     /// An append has ended so, this long after it was asked for first.
     Appended {
         /// The outcome.

@@ -36,6 +36,8 @@ pub enum JobPurpose {
     Survey,
     /// A dead writer is claimed, read or released.
     Takeover(WriterId),
+    /// Documents are read or written.
+    Documents,
     /// The store is tidied.
     Tidy,
 }

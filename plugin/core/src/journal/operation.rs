@@ -129,6 +129,20 @@ pub enum Operation {
         /// The number of the last segment that was read before.
         after: Option<u64>,
     },
+    /// Reads the documents of the fleet that have changed since a revision.
+    Documents {
+        /// The revision up to which they are known; 0: none is.
+        since: Revision,
+    },
+    /// Writes a document, if it is still at this revision.
+    Store {
+        /// The name of the document.
+        name: String,
+        /// The revision that it is changed from; 0: there is none yet.
+        revision: Revision,
+        /// The content.
+        bytes: Vec<u8>,
+    },
     /// Lets the store drop what was overwritten and deleted up to the last time it was asked so.
     Tidy,
 }
@@ -150,6 +164,31 @@ pub enum Outcome {
     Survey(Survey),
     /// The answer to [`Operation::Page`].
     Page(Page),
+    /// The answer to [`Operation::Documents`].
+    Documents {
+        /// The documents that have changed.
+        changed: Vec<Document>,
+        /// The revision up to which they are known now.
+        until: Revision,
+    },
+    /// A document is written, and has this revision now.
+    Stored(Revision),
+    /// A document is not written: somebody else has changed it.
+    Conflict,
+}
+
+/// The revision of a document: a number that grows with each change.
+pub type Revision = u64;
+
+/// A document of the fleet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Document {
+    /// The name of the document.
+    pub name: String,
+    /// The revision of the document.
+    pub revision: Revision,
+    /// The content.
+    pub bytes: Vec<u8>,
 }
 
 /// Why the store refuses an operation.

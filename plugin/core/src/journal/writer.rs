@@ -29,6 +29,7 @@ use crate::time::Instant;
 
 mod appends;
 mod claims;
+mod documents;
 mod notes;
 mod session;
 
@@ -139,6 +140,11 @@ impl Writer {
         self.last_error
     }
 
+    /// The number of gateways that are alive, at least one; without a lease, those that were.
+    pub fn gateways(&self) -> u32 {
+        self.takeover.gateways.max(1)
+    }
+
     /// What was found out last about the fleet.
     pub fn fleet(&self) -> &Survey {
         &self.takeover.fleet
@@ -243,7 +249,8 @@ impl Writer {
         };
         let is_open = matches!(self.state, WriterState::Open(_));
         let append = self.batches.due(self.jobs.appends()).filter(|_| is_open);
-        let note = (is_open && self.segments.has_news(self.id)).then(|| self.noted.plus(NOTE_EVERY));
+        let wants_note = |owner: &WriterId| self.segments.has_news(*owner) && !self.is_noting(*owner);
+        let note = (is_open && self.owners().iter().any(wants_note)).then(|| self.noted.plus(NOTE_EVERY));
         [session, append, note, self.batches.expires(), self.jobs.next()].into_iter().flatten().min()
     }
 
@@ -276,6 +283,7 @@ impl Writer {
             JobPurpose::Void => self.jobs.put_back(now, number, job, None),
             JobPurpose::Note(owner) | JobPurpose::Delete(owner) => self.note_ended(now, number, job, owner, &outcome),
             JobPurpose::Survey | JobPurpose::Takeover(_) => self.takeover_ended(now, job, outcome),
+            JobPurpose::Documents => self.documents_ended(job.operation, outcome),
             JobPurpose::Tidy => {}
         }
     }

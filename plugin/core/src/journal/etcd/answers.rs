@@ -10,7 +10,9 @@ use etcd_messages::{
 use super::Etcd;
 use super::errors::meaning;
 use super::grpc::{GrpcError, message, status};
-use crate::journal::operation::{Operation, Outcome, Page, StoreReply, StoredSegment, Survey, WriterId};
+use crate::journal::operation::{
+    Document, Operation, Outcome, Page, Revision, StoreReply, StoredSegment, Survey, WriterId,
+};
 
 impl Etcd {
     /// Reads the answer of the operation's own call.
@@ -50,6 +52,7 @@ impl Etcd {
     /// Reads the answer to a transaction.
     fn committed(&mut self, operation: &Operation, answer: TxnResponse) -> Outcome {
         let is_made = answer.succeeded;
+        let revision = answer.header.as_ref().map_or(0, |header| header.revision);
         let mut ranges = answer.responses.into_iter().filter_map(|response| match response.response {
             Some(Response::Range(range)) => Some(range),
             _ => None,
@@ -58,6 +61,17 @@ impl Etcd {
         match operation {
             Operation::Survey => Outcome::Survey(survey(keys(), keys(), keys())),
             Operation::Page { .. } => Outcome::Page(page(keys(), keys())),
+            Operation::Documents { .. } => {
+                let prefix = self.document_key("");
+                let changed = keys().kvs.into_iter().filter_map(|key| document(&prefix, key)).collect();
+                Outcome::Documents { changed, until: unsigned(revision) }
+            }
+            Operation::Store { .. } if is_made => Outcome::Stored(unsigned(revision)),
+            Operation::Store { bytes, .. } => match keys().kvs.first() {
+                // An earlier try has written it.
+                Some(found) if found.value == *bytes => Outcome::Stored(unsigned(found.mod_revision)),
+                _ => Outcome::Conflict,
+            },
             _ if is_made => {
                 self.made(operation);
                 Outcome::Applied
@@ -135,6 +149,16 @@ fn last(key: &[u8]) -> Option<&str> {
 
 fn writer_of(key: &KeyValue) -> Option<WriterId> {
     WriterId::parse(last(&key.key)?)
+}
+
+/// A revision of etcd's, which is never negative.
+fn unsigned(revision: i64) -> Revision {
+    Revision::try_from(revision).unwrap_or_default()
+}
+
+fn document(prefix: &[u8], key: KeyValue) -> Option<Document> {
+    let name = String::from_utf8(key.key.strip_prefix(prefix)?.to_vec()).ok()?;
+    Some(Document { name, revision: unsigned(key.mod_revision), bytes: key.value })
 }
 
 fn survey(alive: RangeResponse, registered: RangeResponse, claimed: RangeResponse) -> Survey {

@@ -10,7 +10,7 @@ use etcd_messages::{
 
 use super::grpc::call;
 use super::{Etcd, PAGE, PART_GRANT, PART_MAIN_AGAIN};
-use crate::journal::operation::{Operation, SegmentId, StoreCall, WriterId};
+use crate::journal::operation::{Operation, Revision, SegmentId, StoreCall, WriterId};
 
 impl Etcd {
     fn is_alive(&self, writer: WriterId) -> Compare {
@@ -46,6 +46,8 @@ impl Etcd {
             Operation::Claim { writer, dead } => self.claim(*writer, *dead),
             Operation::Release { writer, dead, is_done } => self.release(*writer, *dead, *is_done),
             Operation::Page { owner, after } => self.page(*owner, *after),
+            Operation::Documents { since } => self.documents(*since),
+            Operation::Store { name, revision, bytes } => self.store(name, *revision, bytes),
         };
         call(TXN, &transaction, token, part)
     }
@@ -154,6 +156,26 @@ impl Etcd {
         }
     }
 
+    fn documents(&self, since: Revision) -> TxnRequest {
+        let key = self.document_key("");
+        let (range_end, min_mod_revision) = (prefix_end(&key), signed(since.saturating_add(1)));
+        let changed = range(RangeRequest { key, range_end, min_mod_revision, ..RangeRequest::default() });
+        TxnRequest { compare: Vec::new(), success: vec![changed], failure: Vec::new() }
+    }
+
+    fn store(&self, name: &str, revision: Revision, bytes: &[u8]) -> TxnRequest {
+        let key = self.document_key(name);
+        TxnRequest {
+            compare: vec![compare(key.clone(), Operand::ModRevision(signed(revision)))],
+            success: vec![put(key.clone(), bytes.to_vec(), 0)],
+            failure: vec![get(key)],
+        }
+    }
+
+    pub(super) fn document_key(&self, name: &str) -> Vec<u8> {
+        format!("{}/c/{name}", self.prefix).into_bytes()
+    }
+
     fn page(&self, owner: WriterId, after: Option<u64>) -> TxnRequest {
         let next = |table| {
             let prefix = format!("{}/{table}/{owner}/", self.prefix).into_bytes();
@@ -199,4 +221,9 @@ fn get(key: Vec<u8>) -> RequestOp {
 
 fn range(range: RangeRequest) -> RequestOp {
     RequestOp { request: Some(Request::Range(range)) }
+}
+
+/// A revision as etcd has it.
+fn signed(revision: Revision) -> i64 {
+    i64::try_from(revision).unwrap_or(i64::MAX)
 }
