@@ -13,7 +13,8 @@ The control surface, JSON, on the same port:
     GET    /-/<name>/records      every request since the last reset, oldest first; ?since=N leaves out the first N
     DELETE /-/<name>/records      forget them; counters start again at 0
     PUT    /-/<name>/script       {"replies": [reply, ...], "then": reply}: the next replies in order, then `then`
-                                  for ever; `then` defaults to a plain 200
+                                  for ever; `then` defaults to a plain 200. With "cycle": true the replies come in order
+                                  again and again
 
     reply: {"status": 503, "headers": {"retry-after": "3"}, "delay": 0.5, "act": "answer"}
            `delay` is in seconds. `act` is one of: answer; hang (never answers); reset (breaks the connection without
@@ -81,6 +82,7 @@ class Endpoint:
         self.journal = None
         self.replies = deque()
         self.then = {}
+        self.cycle = False
         self.forget()
 
     def forget(self):
@@ -107,12 +109,18 @@ class Endpoint:
         problem = verify(self.secret, headers, request.body, int(wall * 1000))
         message_id = headers.get("x-webhook-id", [""])[0]
         reply = self.replies.popleft() if self.replies else self.then
+        if self.cycle:
+            self.replies.append(reply)
         if problem:
             reply = {**reply, "status": 401}
         # The sender's clock says when the attempt began; how late we were to read it is our own affair.
         signed = wall if problem else int(headers["x-webhook-timestamp"][0]) / 1000
-        self.count(problem, message_id, reply, signed)
-        record = {"wall": wall, "signed": signed, "id": message_id, "problem": problem}
+        taken = 200 <= reply.get("status", 200) < 300 and reply.get("act", "answer") == "answer"
+        self.count(problem, message_id, taken, signed)
+        record = {"wall": wall, "signed": signed, "id": message_id, "problem": problem, "taken": taken}
+        attempt = headers.get("x-webhook-attempt", [""])[0]
+        record["attempt"] = int(attempt) if attempt.isascii() and attempt.isdigit() else 0
+        record["agent"] = headers.get("user-agent", [""])[0]
         if not self.compact:
             record["method"] = request.method
             record["headers"] = request.headers
@@ -122,13 +130,12 @@ class Endpoint:
         self.records.append(record)
         return reply
 
-    def count(self, problem, message_id, reply, signed):
+    def count(self, problem, message_id, taken, signed):
         self.requests += 1
         if problem:
             self.refused += 1
         else:
             self.verified += 1
-        taken = 200 <= reply.get("status", 200) < 300 and reply.get("act", "answer") == "answer"
         if taken and self.journal:
             self.journal.write(f"{self.name} {message_id} {signed:.3f}\n")
         self.remember(message_id, taken)
@@ -146,7 +153,10 @@ class Endpoint:
             unknown = set(reply) - {"status", "headers", "delay", "act"}
             if unknown or reply.get("act", "answer") not in ACTS:
                 raise ValueError(f"not a reply: {reply}")
-        self.replies, self.then = deque(replies), then
+        cycle = value.get("cycle", False)
+        if cycle and not replies:
+            raise ValueError("no replies to cycle through")
+        self.replies, self.then, self.cycle = deque(replies), then, cycle
 
 
 class Request:
@@ -317,7 +327,7 @@ def main():
     parser = argparse.ArgumentParser(description="A webhook receiver that verifies, remembers and fails on command.")
     parser.add_argument("--port", type=int, default=0, help="0, the default: any free one")
     parser.add_argument("--endpoint", action="append", required=True, metavar="NAME=SECRET")
-    parser.add_argument("--compact", action="store_true", help="remember ids and times only: for long, fast runs")
+    parser.add_argument("--compact", action="store_true", help="remember neither headers nor bodies: for long, fast runs")
     parser.add_argument("--journal", metavar="FILE", help="remember ids there, over restarts too")
     try:
         asyncio.run(serve(parser.parse_args()))

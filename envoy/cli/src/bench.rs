@@ -6,6 +6,7 @@
 //! - `latency`: at a given rate, from `client`s of our own.
 //! - `start_up`: processes that start.
 //! - [`soak`]: a million events, and what memory does meanwhile.
+//! - [`fleet`]: gateways that share a journal, killed again and again.
 //! - `sink`, `messages`: the receiver, and what a sender signed.
 //!
 //! [wrk]: https://github.com/wg/wrk
@@ -14,6 +15,7 @@ mod case;
 mod client;
 mod cost;
 mod figures;
+pub mod fleet;
 mod latency;
 mod messages;
 mod options;

@@ -5,8 +5,8 @@
 //!
 //! - `document`: a file as a tree that knows its lines. `model`: what the checks read in it: listeners, routes, filters.
 //! - `finding`: what is said.
-//! - `surroundings`: a whole Envoy config; `filters`, `listeners`, `limits`, `routes`, `clusters`, `tls` and `inbound` each
-//!   check a part of it. Of a filter that verifies, `around`, `behind` and `copies` look for ways past it.
+//! - `surroundings`: a whole Envoy config; `filters`, `listeners`, `limits`, `routes`, `clusters`, `tls`, `journal` and
+//!   `inbound` each check a part of it. Of a filter that verifies, `around`, `behind` and `copies` look for ways past it.
 //! - `plugin`: the filter's own config; `secrets` and `inbound` each check a part of it.
 
 mod around;
@@ -17,6 +17,7 @@ pub(crate) mod document;
 mod filters;
 mod finding;
 mod inbound;
+mod journal;
 mod limits;
 mod listeners;
 mod model;
@@ -121,8 +122,18 @@ pub fn check(text: &str, circumstances: &Circumstances<'_>) -> Vec<Finding> {
 /// Both have an `admin`; an Envoy config has resources, whatever else it has.
 fn is_plugin_config(root: &Node) -> bool {
     let has = |keys: &[&str]| keys.iter().any(|key| root.get(key).is_some());
-    let keys =
-        ["enabled", "user_agent", "routes", "endpoints", "rollout", "payload_guard", "inbound", "limits", "admin"];
+    let keys = [
+        "enabled",
+        "user_agent",
+        "routes",
+        "endpoints",
+        "rollout",
+        "payload_guard",
+        "inbound",
+        "journal",
+        "limits",
+        "admin",
+    ];
     !has(&["static_resources", "dynamic_resources", "node"]) && has(&keys)
 }
 

@@ -1,4 +1,7 @@
-//! `gatepost demo`: the example config in a real Envoy, ten events, and what a receiver verified of them.
+//! `gatepost demo`: the example config in a real Envoy, ten events, and what a receiver verified of them. With `--fleet` two
+//! gateways on an etcd, of which one is killed.
+
+mod fleet;
 
 use crate::terminal::{say, tell};
 
@@ -16,9 +19,13 @@ use serde::Deserialize;
 /// The arguments of `gatepost demo`.
 #[derive(clap::Args)]
 pub struct Options {
-    /// Leave Envoy and the receiver running until Ctrl-C, and print their URLs
+    /// Leave all that was started running until Ctrl-C, and print the URLs
     #[arg(long)]
     keep: bool,
+    /// Two gateways with a journal on etcd ($ETCD, or on the PATH): one is killed under load, the other delivers what it
+    /// had accepted
+    #[arg(long)]
+    fleet: bool,
 }
 
 /// Runs the demo.
@@ -26,6 +33,9 @@ pub struct Options {
 /// # Errors
 /// When something it needs is missing, or not every delivery was verified.
 pub fn run(options: &Options) -> Result<()> {
+    if options.fleet {
+        return fleet::run(options.keep);
+    }
     tell!("Building the filter");
     let mut example = Example::load()?;
     let binary = envoy::find()?;

@@ -23,6 +23,8 @@ enum Command {
     Bench(bench::Options),
     /// Send events for as long as it takes, and see that Envoy's memory stays flat; needs wrk
     Soak(bench::soak::Options),
+    /// Kill gateways of a fleet in turn under load, and see that nothing accepted is missing; needs etcd
+    SoakFleet(bench::fleet::Options),
     /// Say what is wrong with a config, the filter's or a whole Envoy config, before Envoy has it
     Check(check::Options),
     /// Make a secret or a pair of keys, or compare one with the other side without showing it
@@ -52,6 +54,7 @@ fn main() -> ExitCode {
         Command::Demo(options) => demo::run(&options).map(|()| ExitCode::SUCCESS),
         Command::Bench(options) => bench::run(&options).map(|()| ExitCode::SUCCESS),
         Command::Soak(options) => bench::soak::run(&options).map(|()| ExitCode::SUCCESS),
+        Command::SoakFleet(options) => bench::fleet::run(&options).map(|()| ExitCode::SUCCESS),
         Command::Check(options) => check::run(&options),
         Command::Secret(options) => secret::run(&options),
         Command::Send(options) => send::run(&options),

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use gatepost_kit::envoy::Launch;
+use gatepost_kit::etcd::Etcd;
 use gatepost_kit::example::Example;
 use gatepost_kit::receiver::Receiver;
 use serde_json::{Value, json};
@@ -41,6 +42,8 @@ pub struct Setup {
     /// The paths of the application behind the filter, and its cluster, which is called under its own name.
     application: Option<(String, String)>,
     arguments: Vec<String>,
+    /// The members of the etcd that the journal is on, and what is laid over the section `journal` of envoy/fleet.yaml.
+    journal: Option<(Vec<String>, Value)>,
     /// Merged into Envoy's whole config.
     bootstrap: Value,
 }
@@ -59,6 +62,7 @@ impl Setup {
             administered: false,
             application: None,
             arguments: Vec::new(),
+            journal: None,
             bootstrap: json!({}),
         }
     }
@@ -165,6 +169,15 @@ impl Setup {
         self
     }
 
+    /// Makes it a gateway of a fleet, as envoy/fleet.yaml has it: its journal is on this etcd. `more` is laid over the
+    /// section `journal`.
+    #[must_use]
+    pub fn with_journal(mut self, etcd: &Etcd, more: Value) -> Self {
+        let members = etcd.addresses().into_iter().map(str::to_owned).collect();
+        self.journal = Some((members, more));
+        self
+    }
+
     /// Merges more keys into Envoy's whole config.
     #[must_use]
     pub fn with_bootstrap(mut self, bootstrap: Value) -> Self {
@@ -177,16 +190,16 @@ impl Setup {
     /// # Errors
     /// When the example does not have the shape we know, or the filter does not build.
     pub fn launch(&self) -> Result<Launch> {
-        let mut example = Example::load()?;
+        let (mut example, plugin) = self.example_and_plugin()?;
         example.use_free_ports()?;
         if self.as_text {
             let text = json!({
                 "@type": "type.googleapis.com/google.protobuf.StringValue",
-                "value": self.plugin.to_string(),
+                "value": plugin.to_string(),
             });
             overlay(example.wasm()?, json!({"configuration": text}));
         } else {
-            *example.plugin()? = self.plugin.clone();
+            *example.plugin()? = plugin;
         }
         let names: Vec<&str> = self.env.iter().map(|(name, _)| name.as_str()).collect();
         let environment = json!({"vm_config": {"environment_variables": {"host_env_keys": names}}});
@@ -222,6 +235,19 @@ impl Setup {
         }
         merge(&mut config, self.bootstrap.clone());
         Ok(Launch { config, workers: WORKERS, env: self.env.clone(), arguments: self.arguments.clone() })
+    }
+
+    /// The example that this is laid over, and the plugin's config, with its journal if it has one.
+    fn example_and_plugin(&self) -> Result<(Example, Value)> {
+        let mut plugin = self.plugin.clone();
+        let Some((members, more)) = &self.journal else { return Ok((Example::load()?, plugin)) };
+        let mut example = Example::load_file("envoy/fleet.yaml")?;
+        let members: Vec<&str> = members.iter().map(String::as_str).collect();
+        example.set_members("etcd", &members)?;
+        let mut journal = example.plugin()?.get("journal").context("the example has no journal")?.clone();
+        overlay(&mut journal, more.clone());
+        overlay(&mut plugin, json!({"journal": journal}));
+        Ok((example, plugin))
     }
 }
 

@@ -99,9 +99,24 @@ impl Envoy {
     /// # Errors
     /// When the signal cannot be sent, or it has not ended within a minute.
     pub fn terminate(&self) -> Result<ExitStatus> {
-        let told = Command::new("kill").args(["-TERM", &self.pid().to_string()]).status()?;
-        ensure!(told.success(), "kill ended with {told}");
+        self.process.signal("TERM")?;
         wait::until("Envoy ends", READY, || self.exited())
+    }
+
+    /// Stops it with SIGSTOP: its connections stay open, and nothing is answered.
+    ///
+    /// # Errors
+    /// When the signal cannot be sent.
+    pub fn pause(&self) -> Result<()> {
+        self.process.signal("STOP")
+    }
+
+    /// Lets it go on after [`Envoy::pause`].
+    ///
+    /// # Errors
+    /// When the signal cannot be sent.
+    pub fn resume(&self) -> Result<()> {
+        self.process.signal("CONT")
     }
 
     /// Everything Envoy and its filters logged so far.

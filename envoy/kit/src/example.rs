@@ -39,11 +39,16 @@ impl Example {
     /// # Errors
     /// When the file is not YAML of the shape we know, or the filter does not build.
     pub fn load_file(file: &str) -> Result<Self> {
-        let path = workspace::root()?.join(file);
-        let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-        let mut example = Self { config: serde_saphyr::from_str(&text).context(file.to_owned())? };
+        let mut example = Self::read(file)?;
         example.set_wasm(&artifact::wasm("gatepost")?)?;
         Ok(example)
+    }
+
+    /// An example that runs a filter built before, if there is one.
+    fn read(file: &str) -> Result<Self> {
+        let path = workspace::root()?.join(file);
+        let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+        Ok(Self { config: serde_saphyr::from_str(&text).context(file.to_owned())? })
     }
 
     /// The config, to hand to Envoy.
@@ -111,10 +116,22 @@ impl Example {
     /// # Errors
     /// When the config has no such cluster, or the address no port.
     pub fn set_cluster(&mut self, name: &str, address: &str) -> Result<()> {
-        let (host, port) = address.rsplit_once(':').with_context(|| format!("no port in {address}"))?;
-        let socket = json!({"address": host, "port_value": port.parse::<u16>()?});
+        self.set_members(name, &[address])
+    }
+
+    /// Sends what a cluster is asked for to all of these addresses in turn, `host:port` each.
+    ///
+    /// # Errors
+    /// When the config has no such cluster, or an address no port.
+    pub fn set_members(&mut self, name: &str, addresses: &[&str]) -> Result<()> {
+        let member = |address: &&str| {
+            let (host, port) = address.rsplit_once(':').with_context(|| format!("no port in {address}"))?;
+            let socket = json!({"address": host, "port_value": port.parse::<u16>()?});
+            Ok(json!({"endpoint": {"address": {"socket_address": socket}}}))
+        };
+        let members = addresses.iter().map(member).collect::<Result<Vec<_>>>()?;
         let cluster = named(at(&mut self.config, CLUSTERS)?, name)?;
-        *at(cluster, "/load_assignment/endpoints/0/lb_endpoints/0/endpoint/address/socket_address")? = socket;
+        *at(cluster, "/load_assignment/endpoints/0/lb_endpoints")? = json!(members);
         Ok(())
     }
 
@@ -164,3 +181,31 @@ fn named<'a>(list: &'a mut Value, name: &str) -> Result<&'a mut Value> {
 }
 
 const CLUSTERS: &str = "/static_resources/clusters";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is explained in envoy/envoy.yaml holds for envoy/fleet.yaml too.
+    #[test]
+    fn fleet_example_is_the_other_and_the_journal() {
+        let one = Example::read("envoy/envoy.yaml").unwrap();
+        let mut fleet = Example::read("envoy/fleet.yaml").unwrap();
+        let journal = fleet.plugin().unwrap().as_object_mut().unwrap().remove("journal").unwrap();
+        let clusters = at(&mut fleet.config, CLUSTERS).unwrap().as_array_mut().unwrap();
+        let etcd = clusters.pop().unwrap();
+        assert_eq!(fleet.config, one.config);
+        assert_eq!(etcd["name"], journal["etcd"]["cluster"]);
+    }
+
+    #[test]
+    fn members_replace_those_of_the_example() {
+        let mut fleet = Example::read("envoy/fleet.yaml").unwrap();
+        fleet.set_members("etcd", &["127.0.0.1:1", "10.0.0.1:2"]).unwrap();
+        let cluster = named(at(&mut fleet.config, CLUSTERS).unwrap(), "etcd").unwrap();
+        let members = cluster["load_assignment"]["endpoints"][0]["lb_endpoints"].as_array().unwrap();
+        let ports = members.iter().map(|member| member["endpoint"]["address"]["socket_address"]["port_value"].clone());
+        assert_eq!(ports.collect::<Vec<_>>(), [json!(1), json!(2)]);
+        assert!(fleet.set_members("etcd", &["nowhere"]).unwrap_err().to_string().contains("no port in nowhere"));
+    }
+}

@@ -4,7 +4,7 @@ use std::fs;
 use std::process::{Child, ChildStdout, Command, ExitStatus, exit};
 use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError, Weak};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 /// A child process. It is killed when this is dropped, or when a signal ends this process.
 pub struct Process {
@@ -34,6 +34,21 @@ impl Process {
     /// Its process id.
     pub fn id(&self) -> u32 {
         self.id
+    }
+
+    /// Sends it a signal, by its name: `TERM`, `STOP`, `CONT`.
+    ///
+    /// # Errors
+    /// When that cannot be done.
+    pub fn signal(&self, name: &str) -> Result<()> {
+        let told = Command::new("kill").args([&format!("-{name}"), &self.id.to_string()]).status()?;
+        ensure!(told.success(), "kill -{name} ended with {told}");
+        Ok(())
+    }
+
+    /// Kills it with SIGKILL, unless it has ended, and waits until it is gone.
+    pub fn kill(&self) {
+        kill(&self.child);
     }
 
     /// Its output, once, when it was started with a pipe for it.

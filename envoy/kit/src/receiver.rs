@@ -33,6 +33,12 @@ pub struct Record {
     pub id: String,
     /// What is wrong with its signature, timestamp or headers; `None` when it verified.
     pub problem: Option<String>,
+    /// It was answered 2xx.
+    pub taken: bool,
+    /// Its `X-Webhook-Attempt`; 0 when it had none.
+    pub attempt: u32,
+    /// Its `User-Agent`; empty when it had none.
+    pub agent: String,
     /// Its headers in the order they came; empty in compact mode.
     #[serde(default)]
     pub headers: Vec<(String, String)>,
@@ -76,7 +82,7 @@ pub struct Counters {
 pub struct Options {
     /// The port, or 0 for any free one.
     pub port: u16,
-    /// Remember ids and times only.
+    /// Remember neither headers nor bodies.
     pub compact: bool,
     /// A file in which ids are remembered over restarts.
     pub journal: Option<PathBuf>,
@@ -176,5 +182,5 @@ impl Receiver {
     }
 }
 
-/// 100,000 compact records of 150 bytes, twelve times over.
+/// 100,000 compact records of 200 bytes, ten times over.
 const RECORDS_BYTES_MAX: u64 = 192 * 1024 * 1024;

@@ -29,7 +29,8 @@ pub fn check(config: &Config, tree: &Node, envoy: &Node, findings: &mut Findings
         let of_endpoint = (endpoint.cluster.as_str(), Use { path, node, url: &endpoint.url });
         for (name, used) in std::iter::once(of_endpoint).chain(sink) {
             let Some(cluster) = find(envoy, name) else {
-                check_unknown(&used, name, envoy, findings);
+                let (at, path) = (used.node.nearest("cluster"), format!("{}.cluster", used.path));
+                tell_unknown(at, &path, name, "deliveries would wait for it for ever", envoy, findings);
                 continue;
             };
             tls::check(cluster, used.url, &used.path, used.node, findings);
@@ -41,24 +42,23 @@ pub fn check(config: &Config, tree: &Node, envoy: &Node, findings: &mut Findings
     }
 }
 
-fn find<'a>(envoy: &'a Node, name: &str) -> Option<&'a Node> {
+/// The cluster of this name.
+pub fn find<'a>(envoy: &'a Node, name: &str) -> Option<&'a Node> {
     envoy.list("static_resources/clusters").iter().find(|cluster| cluster.text("name") == name)
 }
 
-fn check_unknown(used: &Use<'_>, name: &str, envoy: &Node, findings: &mut Findings) {
-    let (at, path) = (used.node.nearest("cluster"), format!("{}.cluster", used.path));
+/// Tells of a cluster that is not there: where it is named, and what would come of it.
+pub fn tell_unknown(at: &Node, path: &str, name: &str, then: &str, envoy: &Node, findings: &mut Findings) {
     if envoy.at("dynamic_resources/cds_config").is_some() {
         let message =
             format!("the cluster {name} is not in this file: it is left to cds_config, and was not looked at");
-        findings.note(at, "cluster-elsewhere", &path, message);
+        findings.note(at, "cluster-elsewhere", path, message);
         return;
     }
     let names: Vec<_> = envoy.list("static_resources/clusters").iter().map(|cluster| cluster.text("name")).collect();
-    let message = format!(
-        "Envoy has no cluster {name}, and deliveries would wait for it for ever; expected one of its clusters: {}",
-        names.join(", ")
-    );
-    findings.error(at, "cluster-unknown", &path, message);
+    let message =
+        format!("Envoy has no cluster {name}, and {then}; expected one of its clusters: {}", names.join(", "));
+    findings.error(at, "cluster-unknown", path, message);
 }
 
 fn check_cluster(cluster: &Node, config: &Config, findings: &mut Findings) {

@@ -8,7 +8,7 @@ use gatepost_core::time::shown_duration;
 use super::document::Node;
 use super::finding::{Finding, Findings, Severity};
 use super::model::source::{Source, Variable};
-use super::{inbound, secrets};
+use super::{inbound, journal, secrets};
 
 /// Checks a filter's config. Gives what the parser made of it, if it is right.
 pub fn check(source: &Source<'_>, findings: &mut Findings) -> Option<Config> {
@@ -23,6 +23,7 @@ pub fn check(source: &Source<'_>, findings: &mut Findings) -> Option<Config> {
         Ok(config) => {
             inbound::check_rules(&config, source.tree, findings);
             check_waits(&config, source.tree, findings);
+            journal::check_settings(source.tree, findings);
             Some(config)
         }
         Err(problems) => {
@@ -39,15 +40,18 @@ pub fn check(source: &Source<'_>, findings: &mut Findings) -> Option<Config> {
 /// The longest wait for an attempt that is not worth a word: a restart that drains first lets it end.
 const WAIT_MAX: Duration = Duration::from_secs(60);
 
-/// What waits for its next attempt is in memory alone.
+/// Without a journal, what waits for its next attempt is in memory alone.
 fn check_waits(config: &Config, tree: &Node, findings: &mut Findings) {
+    if tree.get("journal").is_some() {
+        return;
+    }
     for (number, (endpoint, node)) in config.endpoints.iter().zip(tree.list("endpoints")).enumerate() {
         let longest = endpoint.retry.delays.iter().max().filter(|wait| **wait > WAIT_MAX);
         if let Some(wait) = longest {
             let message = format!(
                 "a delivery waits up to {} for an attempt, in the memory of this Envoy alone: a restart or a crash loses \
-                 what waits; write waits of 60s at most, or drain before each restart and have producers send again \
-                 after a crash",
+                 what waits; write waits of 60s at most, or a journal, or drain before each restart and have producers \
+                 send again after a crash",
                 shown_duration(*wait)
             );
             let path = format!("endpoints[{number}].retry");

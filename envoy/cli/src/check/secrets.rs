@@ -34,6 +34,9 @@ pub fn check(source: &Source<'_>, findings: &mut Findings) {
             check_one(source, node, &format!("inbound[{at}].header_value"), &PROOF, findings);
         }
     }
+    if let Some(node) = source.tree.at("journal/etcd/password") {
+        check_one(source, node, "journal.etcd.password", &PASSWORD, findings);
+    }
     for (at, node) in source.tree.list("admin/tokens").iter().enumerate() {
         check_one(source, node, &format!("admin.tokens[{at}]"), &TOKEN, findings);
     }
@@ -80,6 +83,9 @@ const TOKEN: SecretKind =
 const PROOF: SecretKind = SecretKind { name: "header's value", ..SECRET };
 /// Other people make it: its length is their affair.
 const HEADER: SecretKind = SecretKind { name: "credential", bytes_min: 0, ..SECRET };
+
+/// Whoever runs etcd makes it: its length is their affair.
+const PASSWORD: SecretKind = SecretKind { name: "password", bytes_min: 0, ..SECRET };
 
 /// The bytes that a secret of scheme standard stands for; of what is none, its own.
 pub fn decoded(text: &str) -> usize {

@@ -10,7 +10,7 @@ use super::inbound::Guarded;
 use super::model::filter::Filter;
 use super::model::listener::{Listener, Manager, is_loopback};
 use super::model::source::Circumstances;
-use super::{behind, clusters, copies, filters, inbound, limits, listeners};
+use super::{behind, clusters, copies, filters, inbound, journal, limits, listeners};
 
 /// The labels of the filter's metrics.
 const LABELS: [&str; 6] = ["route", "endpoint", "outcome", "result", "reason", "kind"];
@@ -41,6 +41,7 @@ pub fn check(envoy: &Node, text: &str, circumstances: &Circumstances<'_>, findin
     for (filter, config) in filters.iter().zip(&configs) {
         let Some(config) = config else { continue };
         clusters::check(config, &filter.tree, envoy, findings);
+        journal::check(&filter.tree, envoy, findings);
         if filter.verifies() {
             guards.push((filter, config, inbound::check(filter, config, findings)));
         }

@@ -45,6 +45,18 @@ pub fn check(cluster: &Node, url: &Url, path: &str, used: &Node, findings: &mut 
     }
 }
 
+/// Whether what leaves by a cluster is surely not encrypted.
+pub fn is_in_clear(cluster: &Node) -> bool {
+    matches!(socket(cluster), Socket::Plain)
+}
+
+/// Checks that a cluster that speaks TLS knows to whom.
+pub fn check_server(cluster: &Node, findings: &mut Findings) {
+    if let Socket::Tls(context) = socket(cluster) {
+        check_certificate(cluster, context, &format!("cluster {}", cluster.text("name")), findings);
+    }
+}
+
 fn socket(cluster: &Node) -> Socket<'_> {
     let matched = || cluster.list("transport_socket_matches").first().and_then(|entry| entry.get("transport_socket"));
     let mut socket = cluster.get("transport_socket").or_else(matched);
@@ -77,7 +89,7 @@ fn check_certificate(cluster: &Node, context: &Node, name: &str, findings: &mut 
         || http_options(cluster)
             .is_some_and(|options| options.is_true("upstream_http_protocol_options/auto_san_validation"));
     if !validation.is_there() {
-        let message = "any certificate passes, so anyone between here and the receiver can be the receiver; write \
+        let message = "any certificate passes, so anyone in between can be the other side; write \
                        common_tls_context.validation_context with trusted_ca {filename: \
                        /etc/ssl/certs/ca-certificates.crt}";
         findings.error(at, "tls-without-ca", name, message);

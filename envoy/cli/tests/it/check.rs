@@ -12,6 +12,7 @@ use crate::command::gatepost;
 fn a_production_config_is_free_of_findings() {
     assert_eq!(found(&production()), []);
     assert_eq!(found(&fixture("inbound.yaml")), []);
+    assert_eq!(found(&fleet()), []);
 }
 
 /// The shipped config has no errors and its demo secrets are warnings.
@@ -23,6 +24,16 @@ fn shipped_config_has_no_errors_only_demo_secret_warnings() {
     let mut codes: Vec<_> = findings.iter().map(|finding| finding.code).collect();
     codes.dedup();
     assert_eq!(codes, ["secret-in-key-values", "secret-short"]);
+}
+
+/// The shipped fleet config has no errors, and the warnings that the other has.
+#[test]
+fn shipped_fleet_config_has_the_warnings_of_the_other() {
+    let of = |file: &str| {
+        let path = gatepost_kit::workspace::root().unwrap().join(file);
+        codes(&check_with(&fs::read_to_string(path).unwrap(), &|_| None, true))
+    };
+    assert_eq!(of("envoy/fleet.yaml"), of("envoy/envoy.yaml"));
 }
 
 /// A token under 32 bytes is an error on a loopback listener too.
@@ -130,6 +141,7 @@ fn each_planted_fault_is_found_alone_at_its_line() {
     let faults: Vec<_> = faults
         .into_iter()
         .chain(read("inbound-faults.diff").into_iter().map(|fault| (of_inbound.clone(), fault)))
+        .chain(read("fleet-faults.diff").into_iter().map(|fault| (fleet(), fault)))
         .collect();
     for (good, fault) in &faults {
         let planted = fault.plant(good);
@@ -149,9 +161,13 @@ fn each_planted_fault_is_found_alone_at_its_line() {
 
 #[test]
 fn what_is_right_in_another_way_is_not_found_fault_with() {
-    for (good, variants) in [("production.yaml", "variants.diff"), ("inbound.yaml", "inbound-variants.diff")] {
+    for (good, variants) in [
+        (production(), "variants.diff"),
+        (fixture("inbound.yaml"), "inbound-variants.diff"),
+        (fleet(), "fleet-variants.diff"),
+    ] {
         for variant in read(variants) {
-            assert_eq!(found(&variant.plant(&fixture(good))), [], "{variant:#?}");
+            assert_eq!(found(&variant.plant(&good)), [], "{variant:#?}");
         }
     }
 }
@@ -280,6 +296,11 @@ fn production() -> String {
 }
 
 #[cfg(test)]
+fn fleet() -> String {
+    read("fleet.diff").iter().fold(production(), |good, change| change.plant(&good))
+}
+
+#[cfg(test)]
 fn fixture(name: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)).unwrap()
 }
@@ -308,7 +329,8 @@ fn written(name: &str, text: &str) -> PathBuf {
 }
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
-const ENVIRONMENT: [(&str, &str); 10] = [
+const ENVIRONMENT: [(&str, &str); 11] = [
+    ("ETCD_PASSWORD", "short"),
     ("BILLING_WEBHOOK_SECRET", SECRET),
     ("AUDIT_WEBHOOK_SECRET", SECRET),
     ("GATEPOST_ADMIN_TOKEN", SECRET),

@@ -5,10 +5,11 @@ use std::io::Write;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
 use gatepost_e2e::{Event, Gateway, Setup, endpoint};
 use gatepost_kit::receiver::{Options, Receiver};
 use gatepost_kit::{wait, workspace};
+use rcgen::CertifiedKey;
 use serde_json::{Value, json};
 
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -73,13 +74,42 @@ fn example_config_is_valid_and_may_hold_fractions() -> Result<()> {
     let text = fs::read_to_string(workspace::root()?.join("envoy/envoy.yaml"))?;
     let fraction = text.replace("retry: { delays: [0s, 2s, 4s] }", "retry: { delays: [0s, 2s, 4s], jitter: 0.2 }");
     assert_ne!(text, fraction);
+    validate(&fraction)
+}
+
+/// The example of a fleet loads, and so does the TLS that it has as a comment.
+#[test]
+fn fleet_example_is_valid_with_and_without_tls() -> Result<()> {
+    gatepost_kit::artifact::wasm("gatepost")?;
+    let text = fs::read_to_string(workspace::root()?.join("envoy/fleet.yaml"))?;
+    let (head, comment) = text.split_once("      # transport_socket:\n").context("the example has TLS as a comment")?;
+    let uncommented = comment.lines().map(|line| line.replacen("# ", "", 1) + "\n").collect::<String>();
+    let tls = format!("{head}      transport_socket:\n{uncommented}");
+    // One of this test's own stands for those of the reader's: Envoy reads the files.
+    let directory = tempfile::tempdir()?;
+    let CertifiedKey { cert, signing_key } = rcgen::generate_simple_self_signed(["etcd.test".to_owned()])?;
+    fs::write(directory.path().join("certificate"), cert.pem())?;
+    fs::write(directory.path().join("key"), signing_key.serialize_pem())?;
+    let tls = tls
+        .replace("/etc/envoy/etcd-client.crt", &directory.path().join("certificate").to_string_lossy())
+        .replace("/etc/envoy/etcd-client.key", &directory.path().join("key").to_string_lossy())
+        .replace("/etc/envoy/etcd-ca.crt", &directory.path().join("certificate").to_string_lossy());
+    assert!(!tls.contains("/etc/envoy"), "{tls}");
+    for config in [text, tls] {
+        validate(&config)?;
+    }
+    Ok(())
+}
+
+/// Has Envoy read a config, from the repository's root.
+fn validate(config: &str) -> Result<()> {
     let mut file = tempfile::Builder::new().suffix(".yaml").tempfile()?;
-    file.write_all(fraction.as_bytes())?;
+    file.write_all(config.as_bytes())?;
     let output = Command::new(gatepost_kit::envoy::find()?)
         .args(["--mode", "validate", "--use-dynamic-base-id", "-c"])
         .arg(file.path())
         .current_dir(workspace::root()?)
         .output()?;
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     Ok(())
 }
