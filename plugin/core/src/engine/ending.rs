@@ -15,19 +15,19 @@ use crate::time::Instant;
 
 /// When a worker said last that the process ends.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Ending {
+struct EndingRecord {
     said: Option<Instant>,
 }
 
-impl Stored for Ending {
+impl Stored for EndingRecord {
     const NAME: &'static str = "ending";
 }
 
-impl Record for Ending {
+impl Record for EndingRecord {
     const VERSION: u8 = 1;
 }
 
-impl Ending {
+impl EndingRecord {
     /// Says whether this worker is the first to tell.
     fn is_first(store: &mut dyn SharedStore, keys: &Keys, now: Instant) -> Result<bool, StoreError> {
         update(store, &keys.single(), |ending: &mut Self| {
@@ -59,7 +59,7 @@ impl Engine {
             let is_here = !event.is_journaled;
             pending += event.deliveries.iter().filter(|delivery| is_here && !delivery.stage.is_settled()).count();
         })?;
-        if pending == 0 || !Ending::is_first(world.store, &self.keys, world.now.mono)? {
+        if pending == 0 || !EndingRecord::is_first(world.store, &self.keys, world.now.mono)? {
             return Ok(0);
         }
         Ok(pending)
@@ -73,7 +73,7 @@ mod tests {
 
     #[test]
     fn ending_is_read_and_written_as_recorded() {
-        assert_recorded("ending none", &Ending::default());
-        assert_recorded("ending", &Ending { said: Some(Instant::from_nanos(1_000_000_000)) });
+        assert_recorded("ending none", &EndingRecord::default());
+        assert_recorded("ending", &EndingRecord { said: Some(Instant::from_nanos(1_000_000_000)) });
     }
 }

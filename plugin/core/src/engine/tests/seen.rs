@@ -22,26 +22,26 @@ const JOURNAL: &str = r#", "journal": {"etcd": {"cluster": "etcd", "prefix": "/g
 
 /// How the store answers.
 #[derive(Clone, Copy, PartialEq)]
-enum Answers {
+enum StoreAnswers {
     Well,
     Full,
     Never,
 }
 
 /// A process with a journal, what its store keeps of its writers, and what was told.
-struct Journaled {
+struct JournaledProcess {
     process: Process,
-    answers: Answers,
+    answers: StoreAnswers,
     writers: BTreeMap<Vec<u8>, Vec<u8>>,
     notices: Vec<Notice>,
     answered: Vec<(u32, Value)>,
 }
 
-impl Journaled {
+impl JournaledProcess {
     fn new(workers: usize, route: &str, more: &str) -> Self {
         let process = Process::configured(workers, route, &billing(""), &[JOURNAL, more].concat());
         let (writers, notices, answered) = (BTreeMap::new(), Vec::new(), Vec::new());
-        Self { process, answers: Answers::Well, writers, notices, answered }
+        Self { process, answers: StoreAnswers::Well, writers, notices, answered }
     }
 
     /// Lets time pass in steps of 50 ms. Attempts are answered with 204.
@@ -78,13 +78,13 @@ impl Journaled {
     fn reply(&mut self, call: &StoreCall) -> StoreReply {
         let path = call.headers.iter().find(|(name, _)| *name == ":path").unwrap().1.as_str();
         let message = match (self.answers, path) {
-            (Answers::Never, _) => return StoreReply::Lost,
+            (StoreAnswers::Never, _) => return StoreReply::Lost,
             (_, LEASE_GRANT) => LeaseGrantResponse { id: 7, ttl: 5, ..Default::default() }.encode_to_vec(),
             (_, LEASE_KEEP_ALIVE) => LeaseKeepAliveResponse { id: 7, ttl: 5, ..Default::default() }.encode_to_vec(),
             (_, TXN) => {
                 let transaction = TxnRequest::decode(&call.body[5..]).unwrap();
                 let puts = |op: &etcd_messages::RequestOp| matches!(op.request, Some(Request::Put(_)));
-                if self.answers == Answers::Full && transaction.success.iter().any(puts) {
+                if self.answers == StoreAnswers::Full && transaction.success.iter().any(puts) {
                     return answer(8, "etcdserver: mvcc: database space exceeded", &[]);
                 }
                 let responses = transaction.success.into_iter().filter_map(|op| self.carry_out(op.request?)).collect();
@@ -147,14 +147,14 @@ fn body(reply: Reply) -> Value {
 /// A receipt says where the event is kept: in the journal, or in memory where the route or an unwell journal wants so.
 #[test]
 fn receipt_says_where_the_event_is_kept() {
-    let mut fleet = Journaled::new(1, "", "");
+    let mut fleet = JournaledProcess::new(1, "", "");
     fleet.pass(500);
     assert!(fleet.process.offer(0, 7).answer.is_none(), "its commit is waited for");
     fleet.pass(50);
     let (stream, receipt) = fleet.answered.remove(0);
     assert_eq!((stream, &receipt["status"], &receipt["durability"]), (7, &"accepted".into(), &"journal".into()));
 
-    let mut memory = Journaled::new(1, r#", "durability": "memory""#, "");
+    let mut memory = JournaledProcess::new(1, r#", "durability": "memory""#, "");
     memory.pass(500);
     assert_eq!(body(memory.process.offer(0, 7))["durability"], "memory");
 
@@ -165,13 +165,13 @@ fn receipt_says_where_the_event_is_kept() {
 /// The journal's state is told once for all workers when it changes, and is what operators and metrics see.
 #[test]
 fn state_of_the_journal_is_told_at_its_transitions() {
-    let mut fleet = Journaled::new(2, "", "");
+    let mut fleet = JournaledProcess::new(2, "", "");
     fleet.pass(3000);
     assert_eq!(fleet.told(), []);
     let (_, status) = fleet.ask("/status");
     assert_eq!((&status["journal"]["state"], &status["journal"]["last_error"]), (&"ok".into(), &Value::Null));
 
-    fleet.answers = Answers::Never;
+    fleet.answers = StoreAnswers::Never;
     fleet.pass(6000);
     let up = |value| Notice::Gauge { endpoint: None, gauge: Gauge::JournalUp, value };
     assert!(fleet.notices.contains(&up(0)));
@@ -180,7 +180,7 @@ fn state_of_the_journal_is_told_at_its_transitions() {
     assert_eq!(status["journal"]["state"], "unavailable");
     assert_eq!(status["journal"]["last_error"], "no answer");
 
-    fleet.answers = Answers::Well;
+    fleet.answers = StoreAnswers::Well;
     fleet.pass(8000);
     assert!(fleet.notices.contains(&up(1)));
     assert_eq!(fleet.told(), [(JournalState::Ok, None)]);
@@ -189,9 +189,9 @@ fn state_of_the_journal_is_told_at_its_transitions() {
 /// A store without room is told of as full, and not as gone.
 #[test]
 fn store_without_room_is_told_of_as_full() {
-    let mut fleet = Journaled::new(1, "", "");
+    let mut fleet = JournaledProcess::new(1, "", "");
     fleet.pass(500);
-    fleet.answers = Answers::Full;
+    fleet.answers = StoreAnswers::Full;
     fleet.process.offer(0, 7);
     fleet.pass(2000);
     assert_eq!(fleet.told(), [(JournalState::Full, Some("full".to_owned()))]);
@@ -202,7 +202,7 @@ fn store_without_room_is_told_of_as_full() {
 /// The workers of a gateway are one row of the fleet.
 #[test]
 fn fleet_has_a_row_for_each_gateway() {
-    let mut fleet = Journaled::new(2, "", "");
+    let mut fleet = JournaledProcess::new(2, "", "");
     fleet.pass(5000);
     let (status, answer) = fleet.ask("/fleet");
     assert_eq!((status, &answer["journal"]["gateways"], &answer["dead_workers"]), (200, &1.into(), &0.into()));
@@ -218,8 +218,13 @@ fn fleet_has_a_row_for_each_gateway() {
 fn without_a_journal_there_is_no_fleet() {
     let admin = r#", "admin": {"tokens": [{"value": "may-look"}]}"#;
     let process = Process::configured(1, "", &billing(""), admin);
-    let mut bare =
-        Journaled { process, answers: Answers::Never, writers: BTreeMap::new(), notices: vec![], answered: vec![] };
+    let mut bare = JournaledProcess {
+        process,
+        answers: StoreAnswers::Never,
+        writers: BTreeMap::new(),
+        notices: vec![],
+        answered: vec![],
+    };
     bare.pass(2000);
     let (status, problem) = bare.ask("/fleet");
     let detail = "the config has no journal: this gateway is in no fleet";
