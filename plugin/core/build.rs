@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 const SOURCES: &str = "src/admin/page";
 
 /// One module: what is used stands before what uses it.
-const SCRIPTS: [&str; 8] = ["dom", "words", "gateway", "dialog", "actions", "endpoints", "letters", "main"];
+const SCRIPTS: [&str; 9] = ["dom", "words", "gateway", "dialog", "actions", "endpoints", "fleet", "letters", "main"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=build.rs");

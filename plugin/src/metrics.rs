@@ -12,8 +12,9 @@ const DEFINED_AT_ONCE: usize = 10;
 /// The metrics of a worker: the host's handles of the series that are defined.
 #[derive(Default)]
 pub struct Metrics {
-    /// The families of routes, of endpoints and of inbound rules, each by number, and that of the process.
-    families: [Vec<Family>; 4],
+    /// The families of routes, of endpoints and of inbound rules, each by number, and those of the process and of the
+    /// journal.
+    families: [Vec<Family>; 5],
     /// The number of subjects whose series are defined, in the order of [`subjects`].
     defined: usize,
     /// The series of all subjects are defined: a tick need not look for more.
@@ -58,6 +59,7 @@ impl Metrics {
             Subject::Endpoint(id) => (1, id.0),
             Subject::Rule(id) => (2, id.0),
             Subject::Process => (3, 0),
+            Subject::Journal => (4, 0),
             // Notices about a named endpoint are rare enough to define the series each time.
             Subject::Named(_) => return host::define_metric(series.kind, &series.stat(config, subject)),
         };

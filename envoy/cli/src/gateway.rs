@@ -13,6 +13,7 @@ pub(crate) use client::tests;
 pub use client::{Failure, Gateway, Result, ask_all};
 pub(crate) use client::{IN_FORCE, encoded, query};
 pub use gatepost_core::admin::answers::{
-    BreakerView, Counters, Deliveries, DeliveryView, EndpointView, EventDeliveries, HourView, HoursView, LetterView,
-    Letters, ListedDelivery, NO_BREAKER, Outcomes, Redelivered, RolloutView, Status,
+    BreakerView, Counters, Deliveries, DeliveryView, EndpointView, EventDeliveries, Fleet, GatewayView, HourView,
+    HoursView, JournalView, LetterView, Letters, ListedDelivery, NO_BREAKER, Outcomes, Redelivered, RolloutView,
+    Status,
 };

@@ -1,4 +1,4 @@
-//! The verbs of an operator: `off`, `on`, `pause`, `rollout`, `redeliver`, `drain`, for one gateway or many.
+//! The verbs of an operator: `off`, `on`, `pause`, `rollout`, `redeliver`, `drain`, `fleet`, for one gateway or many.
 //!
 //! Each gateway is asked how it stands, told what to do, and asked again: what counts is not that it said yes but how it
 //! stands after it. One that does not confirm does not stop the others, and the exit code says so.
@@ -6,6 +6,7 @@
 mod common;
 mod consent;
 mod drain;
+mod fleet;
 mod letters;
 mod report;
 mod rollout;
@@ -37,6 +38,9 @@ pub enum Verb {
     /// Refuse new events and wait until nothing is pending: before a shutdown
     #[command(after_help = DRAIN_EXAMPLES)]
     Drain(drain::Options),
+    /// See the gateways that share a journal, and how the journal is
+    #[command(after_help = FLEET_EXAMPLES)]
+    Fleet(fleet::Options),
 }
 
 /// Runs a verb.
@@ -51,6 +55,7 @@ pub fn run(verb: &Verb) -> Result<ExitCode> {
         Verb::Rollout(options) => rollout::run(options),
         Verb::Redeliver(options) => letters::run(options),
         Verb::Drain(options) => drain::run(options),
+        Verb::Fleet(options) => fleet::run(options),
     }
 }
 
@@ -93,3 +98,10 @@ Examples:
   gatepost on                                             it is not shut down after all
 
 Exit code: 0 nothing is pending any more, 1 something is, 2 wrong usage.";
+const FLEET_EXAMPLES: &str = "\
+Examples:
+  gatepost fleet --gateway http://10.0.0.1:10001/gatepost
+  gatepost fleet --json | jq '.[0].fleet.gateways[].instance'
+
+Asked of one gateway it shows the whole fleet; of several, how each of them sees it.
+Exit code: 0 each answers and its journal is ok, 1 one does not or is not, 2 wrong usage.";

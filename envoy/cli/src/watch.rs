@@ -21,6 +21,7 @@ use jiff::Timestamp;
 use crate::gateway::{self, Gateway, Gateways, Status, ask_all};
 use crate::terminal;
 use screen::{Input, Screen};
+pub(crate) use trouble::age_of;
 use view::View;
 
 /// The arguments of `gatepost watch`.

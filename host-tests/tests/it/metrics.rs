@@ -230,3 +230,25 @@ fn letters_that_a_full_ring_gives_up_are_counted() {
     }
     assert_eq!(count(&process, "gatepost_dead_letters_evicted_total"), 2);
 }
+
+/// The series of the journal are there where one is configured, and say that it does not serve.
+#[test]
+fn series_of_the_journal_are_there_with_one() {
+    let journal = json!({"journal": {"etcd": {"cluster": "etcd", "prefix": "/g"}}});
+    let nobody = Upstream::always(Reply::connect_failure());
+    let all = with(config([endpoint("billing")]), journal);
+    let mut process = gateway(&all).cluster("etcd", nobody).start().expect("it starts");
+    advance(&mut process, seconds(10));
+    for result in ["applied", "already", "fenced", "refused", "unknown"] {
+        assert_eq!(process.metric(&format!("result=.={result};.;gatepost_journal_appends_total")), Some(0), "{result}");
+    }
+    for metric in ["gatepost_takeovers_total", "gatepost_events_memory_only_total", "gatepost_fleet_gateways"] {
+        assert_eq!(process.metric(metric), Some(0), "{metric}");
+    }
+    assert_eq!((process.metric("gatepost_journal_up"), process.metric("gatepost_journal_full")), (Some(0), Some(0)));
+    assert_eq!(process.metrics().filter(|name| name.contains("gatepost_")).count(), 16 + 8 + 24 + 14);
+    let told: Vec<&str> =
+        process.log().iter().map(|line| line.message.as_str()).filter(|line| line.contains("event=journal_")).collect();
+    assert_eq!(told.len(), 1, "one of the workers tells it: {told:?}");
+    assert!(told[0].contains("event=journal_unavailable reason="), "{told:?}");
+}

@@ -23,6 +23,7 @@ pub mod about;
 pub mod answers;
 mod commands;
 pub mod control;
+mod fleet;
 mod history;
 mod hours;
 mod letters;
@@ -139,7 +140,7 @@ impl Surface<'_, '_> {
         }
         self.role = self.role()?;
         let (method, parameters): (_, &[&str]) = match words.as_slice() {
-            ["status"] | ["events", _] => ("GET", &[]),
+            ["status"] | ["events", _] | ["fleet"] => ("GET", &[]),
             ["deliveries"] => ("GET", &["endpoint", "event", "status", "since", "limit"]),
             ["dead-letters"] => ("GET", &["endpoint", "since", "limit"]),
             ["hours"] => ("GET", &["endpoint", "hours"]),
@@ -164,6 +165,7 @@ impl Surface<'_, '_> {
             ["events", id] => self.show_event(about, id),
             ["deliveries"] => self.list_deliveries(about),
             ["hours"] => self.list_hours(about),
+            ["fleet"] => self.fleet(about),
             ["state"] => self.set_state(about),
             ["rollout"] => self.set_percent(about),
             ["rollout", word] => self.move_rollout(about, word),

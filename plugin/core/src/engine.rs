@@ -30,8 +30,8 @@
 //! | `send` | the gates before an attempt, and the attempt itself |
 //! | `settle` | the end of an attempt, of a delivery, of an event |
 //! | `pledge` | producers that wait for the end |
-//! | `hold` | partitions are claimed, adopted, handed over |
-//! | `count`, `gauges` | counts are written, and gauges reported, once a second |
+//! | `hold`, `ending` | partitions are claimed, adopted, handed over; what ends with the process is told |
+//! | `count`, `gauges`, `fleet` | counts are written, and gauges reported, once a second |
 //! | `watch` | the rollout: which endpoint gets which event, and what follows from the counts |
 //! | `tell` | the history of ended events, and the gateway's operational events |
 //! | `operate` | the admin surface, and drain requests that wait until nothing is pending |
@@ -61,7 +61,9 @@ mod counts;
 mod documents;
 mod draft;
 mod drains;
+mod ending;
 mod endpoint;
+mod fleet;
 mod fleet_keys;
 mod flights;
 mod gauges;

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 pub mod batches;
@@ -66,8 +67,32 @@ pub enum Unavailable {
     Memory,
 }
 
+/// How the journal serves, from well to unwell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum JournalState {
+    /// It takes events.
+    #[default]
+    Ok,
+    /// It has no room: only what frees room goes through.
+    Full,
+    /// It does not answer, or refuses the gateway.
+    Unavailable,
+}
+
+impl JournalState {
+    /// The word in answers.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Full => "full",
+            Self::Unavailable => "unavailable",
+        }
+    }
+}
+
 /// Where an accepted event is kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Durability {
     /// In the journal: the event outlives its gateway.
     Journal,

@@ -99,7 +99,7 @@ fn of_endpoint(endpoint: &EndpointView) -> Vec<Trouble> {
 }
 
 /// Seconds as they are read at a glance.
-pub(super) fn age_of(seconds: u64) -> String {
+pub(crate) fn age_of(seconds: u64) -> String {
     match seconds {
         0..120 => format!("{seconds}s"),
         120..7200 => format!("{}m", seconds / 60),

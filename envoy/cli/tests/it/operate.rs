@@ -206,3 +206,16 @@ fn terminal_asks_before_stopping_deliveries() -> Result<()> {
     assert!(!unasked.written.contains("[y/N]"), "{unasked:?}");
     Ok(())
 }
+
+/// A gateway without a journal is in no fleet, and says so.
+#[test]
+fn gateway_without_a_journal_is_in_no_fleet() -> Result<()> {
+    let site = Site::start(1, json!({}))?;
+    let url = surface(&site.gateways[0])?;
+    let (shown, _) = text(&site.gatepost(&["fleet"])?);
+    let why = "404: the config has no journal: this gateway is in no fleet";
+    assert_eq!(shown, format!("{url}  UNKNOWN\n  {why}\n"));
+    let (readings, code) = site.json(&["fleet", "--json"])?;
+    assert_eq!((code, &readings[0]["error"], &readings[0]["fleet"]), (Some(1), &json!(why), &Value::Null));
+    Ok(())
+}

@@ -5,6 +5,7 @@ mod admin;
 mod bad_config;
 mod bad_input;
 mod crashes;
+mod endings;
 mod fleet;
 mod floods;
 mod history;

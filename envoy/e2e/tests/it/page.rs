@@ -3,6 +3,7 @@
 //! `GATEPOST_SCREENSHOTS=envoy/docs cargo test -p gatepost-e2e page::screens` makes the pictures in `envoy/docs` again.
 
 mod audit;
+mod fleet;
 mod scene;
 mod screens;
 

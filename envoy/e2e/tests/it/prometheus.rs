@@ -6,3 +6,5 @@ mod files;
 mod receivers;
 mod runbook;
 mod site;
+
+pub use site::has_etcd;

@@ -13,12 +13,14 @@ use serde::{Deserialize, Serialize};
 pub use crate::answer::{Process, Word};
 
 mod events;
+mod fleet;
 mod hours;
 mod status;
 
 pub use events::{
     AttemptView, Deliveries, DeliveryView, EventDeliveries, EventView, LetterView, Letters, ListedDelivery, Redelivered,
 };
+pub use fleet::{Fleet, GatewayView, JournalView};
 pub use hours::{HourView, HoursView, Outcomes};
 pub use status::{BreakerView, Counters, EndpointView, NO_BREAKER, Part, RolloutView, Status, WindowView};
 

@@ -33,6 +33,7 @@ impl Surface<'_, '_> {
         let waiting = self.waiting(about)?;
         let (dead_letters, letters) = self.letters_by_endpoint(about)?;
         let counters = self.process_counters(about)?;
+        let journal = self.journal()?;
         let mut endpoints = Vec::with_capacity(about.endpoints.len());
         for (at, endpoint) in about.endpoints.iter().enumerate() {
             let pending = waiting.pending.get(at).copied().unwrap_or_default();
@@ -54,6 +55,7 @@ impl Surface<'_, '_> {
             oldest_pending_seconds: waiting.oldest.map(|oldest| now.mono.since(oldest).as_secs()),
             dead_letters,
             counters,
+            journal,
             endpoints,
         }))
     }

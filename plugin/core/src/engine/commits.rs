@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use super::draft::Draft;
 use crate::ids::EventId;
-use crate::journal::JournalSettings;
 use crate::journal::batches::EntryTicket;
 use crate::journal::etcd::Etcd;
-use crate::journal::operation::{KeyName, Revision};
+use crate::journal::operation::{KeyName, Revision, WriterId};
 use crate::journal::segments::Origin;
 use crate::journal::writer::Writer;
+use crate::journal::{JournalSettings, JournalState};
 use crate::time::{Instant, WallTime};
 
 /// The most events that wait for their commit in one worker: at 500 a second as many come within the 4 seconds after
@@ -30,6 +30,10 @@ pub(super) struct Journaled {
     pub unanswered: BTreeMap<KeyName, EventId>,
     /// The name and the start of this process, once they are known.
     pub process: Option<(String, WallTime)>,
+    /// The writer under its present id, and when it drew that.
+    pub leased: Option<(WriterId, WallTime)>,
+    /// When the journal served this worker badly last, and how.
+    pub unwell: Option<(Instant, JournalState)>,
 }
 
 /// A dead letter in the ring that stands in the journal.
@@ -52,6 +56,8 @@ impl Journaled {
             letters: Vec::new(),
             unanswered: BTreeMap::new(),
             process: None,
+            leased: None,
+            unwell: None,
         }
     }
 }

@@ -81,6 +81,6 @@ pub(super) fn refuse(refusal: &Refusal) -> Reply {
 
 /// The reply to the producer of an event of which nothing is kept or sent.
 pub(super) fn nothing_sent(id: EventId, event: &Event, status: EventStatus, result: EventResult) -> Reply {
-    let receipt = Receipt { id, event: &event.event_type, status, deliveries: Vec::new() };
+    let receipt = Receipt { id, event: &event.event_type, status, durability: None, deliveries: Vec::new() };
     reply(Answer::receipt(202, &receipt), result)
 }

@@ -11,8 +11,9 @@ use crate::answer::Answer;
 use crate::ids::EventId;
 use crate::ingress::event::EventResult;
 use crate::ingress::idempotency::{Finished, IdempotencyKey};
-use crate::ingress::receipt::EventStatus;
+use crate::ingress::receipt::{EventStatus, Receipt};
 use crate::ingress::route::Ack;
+use crate::journal::Durability;
 use crate::journal::operation::{EntryKey, Revision, WriterId};
 use crate::journal::record::{KeyRecord, encode_entry};
 use crate::store::World;
@@ -23,7 +24,10 @@ impl Engine {
         let key = draft.key.as_ref()?;
         let answer = match draft.ack {
             Ack::Accepted => {
-                let answer = Answer::receipt(202, &self.receipt(&draft.pending, EventStatus::Accepted, false));
+                // It is an answer only if the event is committed.
+                let durability = Some(Durability::Journal);
+                let receipt = Receipt { durability, ..self.receipt(&draft.pending, EventStatus::Accepted, false) };
+                let answer = Answer::receipt(202, &receipt);
                 Some((answer.status, answer.body))
             }
             Ack::Delivered { .. } => None,

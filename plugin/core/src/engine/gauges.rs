@@ -19,6 +19,7 @@ impl Engine {
         {
             self.output.note(Notice::Store { doing: "counting what is pending", error });
         }
+        self.say_fleet(world);
     }
 
     /// Writes the backlog of this worker to shared data, where any worker adds up the backlogs of all.

@@ -41,6 +41,7 @@ impl Engine {
     /// Gives up every partition of which no attempt is under way; says whether all partitions are given up. No attempt
     /// starts from now on.
     pub fn close(&mut self, world: &mut World<'_>) -> bool {
+        self.tell_ending(world);
         self.leadership.is_closing = true;
         self.hand_over_all(world);
         self.queue.holdings.is_empty() && self.is_journal_closed()

@@ -230,7 +230,7 @@ impl Engine {
     fn committed(&mut self, world: &mut World<'_>, segment: SegmentId, tickets: &[u64], bytes: u64, is_ours: bool) {
         let (mut events, mut oldest) = (Vec::with_capacity(tickets.len()), world.now.wall);
         for (index, ticket) in (0..).zip(tickets) {
-            let Some(draft) = self.journal.as_mut().and_then(|journal| journal.commits.take(*ticket)) else {
+            let Some(mut draft) = self.journal.as_mut().and_then(|journal| journal.commits.take(*ticket)) else {
                 events.push(SegmentEvent::Ended);
                 continue;
             };
@@ -240,6 +240,7 @@ impl Engine {
             let (reply, place) = if is_ours {
                 self.finish_draft(world, draft, Some(Origin { segment, index }))
             } else {
+                draft.pending.origin = Some(Origin { segment, index });
                 (self.told_pending(world, draft), None)
             };
             events.push(place.map_or(SegmentEvent::Ended, |place| SegmentEvent::Here(place, Vec::new())));
@@ -338,6 +339,7 @@ impl Engine {
             bytes,
             oldest: journal.writer.segments.oldest().map_or(0, WallTime::as_millis),
             takeovers: journal.writer.takeovers(),
+            lease_since: journal.leased.map_or(0, |(_, since)| since.as_millis()),
         }
     }
 }

@@ -8,6 +8,7 @@ use crate::answer::Answer;
 use crate::inbound::Ticket;
 use crate::ingress::idempotency::IdempotencyKey;
 use crate::ingress::receipt::{DeliveryReceipt, EventStatus, Receipt};
+use crate::journal::Durability;
 use crate::ledger::Place;
 use crate::ledger::record::Stage;
 use crate::store::World;
@@ -126,7 +127,11 @@ impl Engine {
             attempts: detailed.then_some(delivery.attempts),
             response_status: if detailed { delivery.response_status } else { None },
         });
-        Receipt { id: event.id, event: &event.event_type, status, deliveries: deliveries.collect() }
+        let durability = self.journal.as_ref().map(|_| match event.origin {
+            Some(_) => Durability::Journal,
+            None => Durability::Memory,
+        });
+        Receipt { id: event.id, event: &event.event_type, status, durability, deliveries: deliveries.collect() }
     }
 }
 

@@ -126,6 +126,11 @@ impl Engine {
 
     /// Tells the journal how events stand that do not stand as it knows them.
     pub(super) fn note_progress(&mut self, now: Now) {
+        if let Some(Journaled { writer, leased, .. }) = self.journal.as_mut()
+            && leased.is_none_or(|(id, _)| id != writer.id())
+        {
+            *leased = Some((writer.id(), now.wall));
+        }
         let member = self.member();
         let Some(Journaled { writer, .. }) = self.journal.as_mut() else { return };
         writer.set_member(member);

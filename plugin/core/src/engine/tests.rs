@@ -14,6 +14,7 @@ mod breaker;
 mod endings;
 mod limits;
 mod rollout;
+mod seen;
 mod telling;
 
 const EPOCH_MILLIS: u64 = 1_700_000_000_000;

@@ -8,6 +8,7 @@ use crate::answer::{Answer, PersonalData, PersonalDatum, Problem, json};
 use crate::ids::EventId;
 use crate::ingress::idempotency::Finished;
 use crate::ingress::payload::{DataKind, EventPart, Findings};
+use crate::journal::Durability;
 
 /// The header that carries an event's id.
 pub const ID_HEADER: &str = "x-webhook-id";
@@ -48,6 +49,9 @@ pub struct Receipt<'a> {
     pub event: &'a str,
     /// The status of the event.
     pub status: EventStatus,
+    /// Where the event is kept, if the config has a journal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub durability: Option<Durability>,
     /// The deliveries, one for each endpoint.
     pub deliveries: Vec<DeliveryReceipt<'a>>,
 }

@@ -16,6 +16,17 @@ pub enum CommitRefusal {
     Unknown,
 }
 
+impl CommitRefusal {
+    /// The words for the refusal, in logs and answers.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Store(why) => why.label(),
+            Self::Busy => "too many events wait",
+            Self::Unknown => "no answer",
+        }
+    }
+}
+
 /// What has happened in the journal.
 #[derive(Debug, PartialEq, Eq)]
 pub enum JournalEvent {

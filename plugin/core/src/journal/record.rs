@@ -195,7 +195,7 @@ impl KeyRecord {
 }
 
 /// What a writer says of itself in the store, as JSON: a person may read it with etcdctl.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Member {
     /// The name of the gateway's process: a UUID, a new one at each start.
@@ -216,6 +216,8 @@ pub struct Member {
     pub oldest: u64,
     /// Dead writers that this writer has claimed since it began.
     pub takeovers: u64,
+    /// When the writer got its lease, in milliseconds since the Unix epoch; it gets another one when it loses it.
+    pub lease_since: u64,
 }
 
 impl Member {
@@ -223,6 +225,11 @@ impl Member {
     pub fn encode(&self) -> Vec<u8> {
         // Writing to memory fails only for what no member holds.
         serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    /// When the oldest event in its segments was accepted.
+    pub fn oldest(&self) -> Option<WallTime> {
+        (self.oldest > 0).then(|| WallTime::from_millis(self.oldest))
     }
 
     /// Reads what a writer says of itself; a key that is not known is passed over.

@@ -13,6 +13,8 @@ pub struct Takeover {
     /// The gateways that were alive then.
     pub gateways: u32,
     /// When that was.
+    pub seen: Option<Instant>,
+    /// When it was asked for last.
     pub surveyed: Instant,
     /// The claims.
     pub claims: BTreeMap<WriterId, Claim>,

@@ -85,6 +85,10 @@ pub struct Writer {
     /// The store has no room: only what deletes goes through.
     is_full: bool,
     last_error: Option<CommitRefusal>,
+    /// Since when no call to the store has succeeded.
+    failing_since: Option<Instant>,
+    /// Why a call failed last, and when.
+    last_failure: Option<(Instant, CommitRefusal)>,
 }
 
 impl std::fmt::Debug for Writer {
@@ -116,6 +120,8 @@ impl Writer {
             keys_kept: None,
             is_full: false,
             last_error: None,
+            failing_since: None,
+            last_failure: None,
         }
     }
 
@@ -145,6 +151,16 @@ impl Writer {
         self.last_error
     }
 
+    /// How long no call to the store has succeeded; zero: the last one has.
+    pub fn failing_for(&self, now: Instant) -> Duration {
+        self.failing_since.map_or(Duration::ZERO, |since| now.since(since))
+    }
+
+    /// Why a call to the store failed last, and when.
+    pub fn last_failure(&self) -> Option<(Instant, CommitRefusal)> {
+        self.last_failure
+    }
+
     /// The number of gateways that are alive, at least one; without a lease, those that were.
     pub fn gateways(&self) -> u32 {
         self.takeover.gateways.max(1)
@@ -153,6 +169,11 @@ impl Writer {
     /// What was found out last about the fleet.
     pub fn fleet(&self) -> &Survey {
         &self.takeover.fleet
+    }
+
+    /// When that was; `None`: nothing was found out yet.
+    pub fn fleet_seen(&self) -> Option<Instant> {
+        self.takeover.seen
     }
 
     /// Says what others are to know of this writer.
@@ -277,8 +298,26 @@ impl Writer {
                     Outcome::Unknown => job.is_uncertain = true,
                     _ => {}
                 }
+                self.note_failure(now, &outcome);
                 self.handle_outcome(now, number, job, outcome);
             }
+        }
+    }
+
+    /// Notes whether a call has succeeded. A store that is full, or to which an entry is too large, answers all the same.
+    fn note_failure(&mut self, now: Instant, outcome: &Outcome) {
+        let why = match outcome {
+            Outcome::Unknown => CommitRefusal::Unknown,
+            Outcome::Refused(why) => CommitRefusal::Store(*why),
+            _ => {
+                self.failing_since = None;
+                return;
+            }
+        };
+        self.last_failure = Some((now, why));
+        match why {
+            CommitRefusal::Store(StoreRefusal::Full | StoreRefusal::TooLarge) => self.failing_since = None,
+            _ => drop(self.failing_since.get_or_insert(now)),
         }
     }
 

@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::egress::breaker::Position;
 use crate::ids::EndpointId;
 use crate::ingress::request::{AdminRefusal, RequestResult};
+use crate::journal::JournalState;
 use crate::json::quoted;
 use crate::printable::printable_json;
 use crate::telemetry::notice::Notice;
@@ -126,8 +127,12 @@ fn subject(config: &Config, notice: &Notice) -> Option<LineSubject> {
         Notice::Generation { is_newest: true } => (Level::Info, "configuration_in_force", None),
         Notice::Generation { is_newest: false } => (Level::Info, "configuration_superseded", None),
         Notice::Appended { .. } | Notice::MemoryOnly | Notice::JournalLost { events: 0 } => return None,
+        Notice::Journal { state: JournalState::Ok, .. } => (Level::Info, "journal_available", None),
+        Notice::Journal { state: JournalState::Full, .. } => (Level::Error, "journal_full", None),
+        Notice::Journal { state: JournalState::Unavailable, .. } => (Level::Error, "journal_unavailable", None),
         Notice::TakenOver { .. } => (Level::Info, "taken_over", None),
         Notice::JournalLost { .. } => (Level::Warn, "journal_lost", None),
+        Notice::EndsWithPending { .. } => (Level::Error, "ends_with_pending", None),
         Notice::Store { .. } => (Level::Error, "store_failed", None),
     };
     Some((level, event, endpoint))
@@ -197,8 +202,13 @@ impl Line {
                 self.number("partition", u64::from(*partition));
                 self.number("events", *events as u64);
             }
+            Notice::Journal { why: Some(why), .. } => self.text("reason", why),
             Notice::TakenOver { writer } => self.text("writer", writer),
             Notice::JournalLost { events } => self.number("events", *events as u64),
+            Notice::EndsWithPending { deliveries } => {
+                self.number("deliveries", *deliveries as u64);
+                self.text("detail", "they are lost unless another configuration of this filter goes on; drain before");
+            }
             Notice::Lost { partition } => self.number("partition", u64::from(*partition)),
             Notice::Store { doing, error } => {
                 self.text("doing", doing);
@@ -257,6 +267,10 @@ mod tests {
             text(&rolled_back),
             r#"event=rolled_back endpoint=audit reason=success detail="1 of 9 \"deliveries\"""#
         );
+        let full = Notice::Journal { state: JournalState::Full, why: Some("access denied".to_owned()) };
+        assert_eq!(text(&full), r#"event=journal_full reason="access denied""#);
+        let well = Notice::Journal { state: JournalState::Ok, why: None };
+        assert_eq!(text(&well), "event=journal_available");
         let failed = Notice::Store { doing: "reading an event", error: StoreError::Host(10) };
         assert_eq!(text(&failed), r#"event=store_failed doing="reading an event" error="the host answered status 10""#);
     }

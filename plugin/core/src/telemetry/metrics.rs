@@ -4,8 +4,8 @@
 //! into labels of `/stats/prometheus`.
 //!
 //! Every series is defined soon after the start, at 0: to Prometheus a counter that appears at 1 has not increased. The
-//! number of series follows from the config: 24 for each endpoint, 8 for each route, 17 for each inbound rule, and 16
-//! besides.
+//! number of series follows from the config: 24 for each endpoint, 8 for each route, 17 for each inbound rule, 14 for a
+//! journal, and 16 besides.
 
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use crate::inbound::InboundResult;
 use crate::ingress::event::EventResult;
 use crate::ingress::payload;
 use crate::ingress::request::{AdminRefusal, RequestResult};
+use crate::journal::operation::Outcome;
 use crate::outcome::DeliveryResult;
 use crate::rollout::guard::Trigger;
 use crate::telemetry::hours::{OUTCOMES, REJECTED};
@@ -34,12 +35,19 @@ const EVICTED: &str = "gatepost_dead_letters_evicted_total";
 const ADOPTED: &str = "gatepost_adopted_total";
 const ADMIN_REFUSED: &str = "gatepost_admin_refused_total";
 const DROPPED: &str = "gatepost_operational_dropped_total";
+const APPENDS: &str = "gatepost_journal_appends_total";
+const APPEND_DURATION: &str = "gatepost_journal_append_duration_ms";
+const BATCH_EVENTS: &str = "gatepost_journal_batch_events";
+const TAKEOVERS: &str = "gatepost_takeovers_total";
+const MEMORY_ONLY: &str = "gatepost_events_memory_only_total";
 
 /// The subject of a series, which is its first label.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Subject {
     /// The process.
     Process,
+    /// The journal.
+    Journal,
     /// A route.
     Route(RouteId),
     /// An endpoint.
@@ -92,7 +100,7 @@ impl Series {
     /// The name of Envoy's stat for this series of a subject.
     pub fn stat(&self, config: &Config, subject: &Subject) -> String {
         let name = match subject {
-            Subject::Process => None,
+            Subject::Process | Subject::Journal => None,
             Subject::Route(id) => config.routes.get(id.0).map(|route| ("route", route.name.as_str())),
             Subject::Rule(id) => config.inbound.get(id.0).map(|rule| ("route", rule.name.as_str())),
             Subject::Endpoint(id) => config.endpoints.get(id.0).map(|endpoint| ("endpoint", endpoint.name.as_str())),
@@ -123,6 +131,7 @@ pub fn subjects(config: &Config) -> impl Iterator<Item = Subject> {
     let (routes, endpoints, rules) = (config.routes.len(), config.endpoints.len(), config.inbound.len());
     let only_serves = endpoints == 0 && rules == 0;
     std::iter::once(Subject::Process)
+        .chain(config.journal.as_ref().map(|_| Subject::Journal))
         .chain((0..routes).map(|number| Subject::Route(RouteId(number))))
         .chain((0..endpoints).map(|number| Subject::Endpoint(EndpointId(number))))
         .chain((0..rules).map(|number| Subject::Rule(RuleId(number))))
@@ -137,6 +146,16 @@ pub fn series(subject: &Subject) -> Vec<Series> {
             let counters = [EVICTED, ADOPTED, DROPPED].map(Series::counter);
             let refusals = AdminRefusal::ALL.map(|refusal| Series::labelled(ADMIN_REFUSED, "reason", refusal.label()));
             counters.into_iter().chain(kinds).chain(refusals).chain(Gauge::OF_PROCESS.map(Series::gauge)).collect()
+        }
+        Subject::Journal => {
+            let outcomes = OUTCOMES_OF_APPENDS.map(|outcome| Series::labelled(APPENDS, "result", outcome));
+            let one = [
+                Series::histogram(APPEND_DURATION),
+                Series::histogram(BATCH_EVENTS),
+                Series::counter(TAKEOVERS),
+                Series::counter(MEMORY_ONLY),
+            ];
+            outcomes.into_iter().chain(one).chain(Gauge::OF_JOURNAL.map(Series::gauge)).collect()
         }
         Subject::Route(_) => EventResult::ALL.map(|result| Series::labelled(EVENTS, "result", result.label())).into(),
         Subject::Rule(_) => InboundResult::ALL.map(|(_, label)| Series::labelled(INBOUND, "result", label)).into(),
@@ -212,7 +231,8 @@ pub fn changes(notice: &Notice, change: &mut dyn FnMut(&Subject, Series, Change)
             }
         }
         Notice::Gauge { endpoint, gauge, value } => {
-            let subject = endpoint.map_or(Subject::Process, Subject::Endpoint);
+            let of_none = if Gauge::OF_JOURNAL.contains(gauge) { Subject::Journal } else { Subject::Process };
+            let subject = endpoint.map_or(of_none, Subject::Endpoint);
             change(&subject, Series::gauge(*gauge), Change::Record(*value));
         }
         Notice::Findings { findings, .. } => {
@@ -225,6 +245,16 @@ pub fn changes(notice: &Notice, change: &mut dyn FnMut(&Subject, Series, Change)
             add(Subject::Process, Series::labelled(FINDINGS, "kind", payload::DataKind::Unreadable.label()));
         }
         Notice::Dropped { .. } => add(Subject::Process, Series::counter(DROPPED)),
+        Notice::Appended { outcome, took, entries } => {
+            let Some(label) = append_label(outcome) else { return };
+            change(&Subject::Journal, Series::labelled(APPENDS, "result", label), Change::Add(1));
+            if matches!(outcome, Outcome::Applied | Outcome::Already) {
+                change(&Subject::Journal, Series::histogram(APPEND_DURATION), Change::Record(millis(*took)));
+                change(&Subject::Journal, Series::histogram(BATCH_EVENTS), Change::Record(*entries as u64));
+            }
+        }
+        Notice::MemoryOnly => add(Subject::Journal, Series::counter(MEMORY_ONLY)),
+        Notice::TakenOver { .. } => add(Subject::Journal, Series::counter(TAKEOVERS)),
         Notice::Promoted { .. }
         | Notice::PhaseWaits { .. }
         | Notice::PromotionHeld { .. }
@@ -232,12 +262,29 @@ pub fn changes(notice: &Notice, change: &mut dyn FnMut(&Subject, Series, Change)
         | Notice::Sink { .. }
         | Notice::Generation { .. }
         | Notice::Lost { .. }
-        | Notice::Appended { .. }
-        | Notice::MemoryOnly
-        | Notice::TakenOver { .. }
+        | Notice::Journal { .. }
+        | Notice::EndsWithPending { .. }
         | Notice::JournalLost { .. }
         | Notice::Changed { .. }
         | Notice::Store { .. } => {}
+    }
+}
+
+/// The outcomes of appends: the values of the label `result`.
+const OUTCOMES_OF_APPENDS: [&str; 5] = ["applied", "already", "fenced", "refused", "unknown"];
+
+/// The value of the label `result` for the outcome of an append; `None`: an append has no such outcome.
+fn append_label(outcome: &Outcome) -> Option<&'static str> {
+    let [applied, already, fenced, refused, unknown] = OUTCOMES_OF_APPENDS;
+    match outcome {
+        Outcome::Applied => Some(applied),
+        Outcome::Already => Some(already),
+        Outcome::Fenced => Some(fenced),
+        // An event whose idempotency key was used at another gateway is not written, either.
+        Outcome::Refused(_) | Outcome::KeyTaken { .. } => Some(refused),
+        Outcome::Unknown => Some(unknown),
+        // No append ends so.
+        _ => None,
     }
 }
 
@@ -248,10 +295,11 @@ fn millis(duration: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::journal::operation::StoreRefusal;
     use crate::outcome::Ending;
 
-    /// The number of series of the process, a route, an endpoint and an inbound rule.
-    const SERIES: [usize; 4] = [16, 8, 24, 17];
+    /// The number of series of the process, a route, an endpoint, an inbound rule and the journal.
+    const SERIES: [usize; 5] = [16, 8, 24, 17, 14];
 
     fn changed(notice: &Notice) -> Vec<(Subject, &'static str, &'static str, Change)> {
         let mut changed = Vec::new();
@@ -282,6 +330,11 @@ mod tests {
             Notice::Gauge { endpoint: Some(endpoint), gauge: Gauge::Pending, value: 1 },
             Notice::Dropped { endpoint, event_type: "gatepost.dead_letter" },
             Notice::Unreadable { route: RouteId(0), reason: String::new() },
+            Notice::Appended { outcome: Outcome::Applied, took, entries: 3 },
+            Notice::Appended { outcome: Outcome::Refused(StoreRefusal::Full), took, entries: 3 },
+            Notice::MemoryOnly,
+            Notice::TakenOver { writer: String::new() },
+            Notice::Gauge { endpoint: None, gauge: Gauge::JournalUp, value: 1 },
         ];
         for notice in notices {
             let changes = changed(&notice);
@@ -303,10 +356,29 @@ mod tests {
         assert_eq!(changed(&notice), expected);
     }
 
+    /// An append is counted by its outcome, and timed when its events are committed.
+    #[test]
+    fn an_append_is_counted_and_timed_when_committed() {
+        let notice = |outcome| Notice::Appended { outcome, took: Duration::from_millis(3), entries: 21 };
+        let subject = Subject::Journal;
+        let committed = [
+            (subject.clone(), APPENDS, "already", Change::Add(1)),
+            (subject.clone(), APPEND_DURATION, "", Change::Record(3)),
+            (subject.clone(), BATCH_EVENTS, "", Change::Record(21)),
+        ];
+        assert_eq!(changed(&notice(Outcome::Already)), committed);
+        assert_eq!(changed(&notice(Outcome::Unknown)), [(subject, APPENDS, "unknown", Change::Add(1))]);
+    }
+
     #[test]
     fn no_series_is_defined_twice() {
-        let subjects =
-            [Subject::Process, Subject::Route(RouteId(0)), Subject::Endpoint(EndpointId(0)), Subject::Rule(RuleId(0))];
+        let subjects = [
+            Subject::Process,
+            Subject::Route(RouteId(0)),
+            Subject::Endpoint(EndpointId(0)),
+            Subject::Rule(RuleId(0)),
+            Subject::Journal,
+        ];
         let count = |subject| {
             let mut series: Vec<_> = series(subject).iter().map(|series| (series.metric, series.label.1)).collect();
             series.sort_unstable();

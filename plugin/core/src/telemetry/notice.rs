@@ -7,6 +7,7 @@ use crate::egress::breaker::Position;
 use crate::ids::{EndpointId, EventId, RouteId};
 use crate::ingress::payload::{self, Findings};
 use crate::ingress::request::RequestResult;
+use crate::journal::JournalState;
 use crate::journal::operation::Outcome;
 use crate::outcome::{DeliveryResult, Ending, Reason};
 use crate::rollout::Percent;
@@ -179,6 +180,13 @@ pub enum Notice {
         /// The number of entries.
         entries: usize,
     },
+    /// The journal serves the gateway otherwise than before.
+    Journal {
+        /// How it serves it now.
+        state: JournalState,
+        /// What went wrong last, if it is not well.
+        why: Option<String>,
+    },
     /// An event is kept in memory, since the journal cannot take it.
     MemoryOnly,
     /// What a dead gateway had accepted was taken over.
@@ -190,6 +198,11 @@ pub enum Notice {
     JournalLost {
         /// The number of events that it forgot.
         events: usize,
+    },
+    /// The process ends, as far as this worker can know, with deliveries pending that are in no journal.
+    EndsWithPending {
+        /// The number of deliveries.
+        deliveries: usize,
     },
     /// An operator changed something.
     Changed {
@@ -220,6 +233,16 @@ pub enum Gauge {
     RolloutPercent,
     /// Letters in the ring.
     DeadLetters,
+    /// 1: the journal answers; 0: it is unavailable.
+    JournalUp,
+    /// 1: the journal has no room for new events.
+    JournalFull,
+    /// The size of what the living gateways keep in the journal, in bytes.
+    JournalBytes,
+    /// Segments that the living gateways keep in the journal.
+    JournalSegments,
+    /// Gateways of the fleet that are alive.
+    FleetGateways,
 }
 
 impl Gauge {
@@ -227,6 +250,9 @@ impl Gauge {
     pub const OF_ENDPOINTS: [Self; 4] = [Self::Pending, Self::Disabled, Self::BreakerState, Self::RolloutPercent];
     /// The gauges of the process.
     pub const OF_PROCESS: [Self; 2] = [Self::OldestPending, Self::DeadLetters];
+    /// The gauges of the journal.
+    pub const OF_JOURNAL: [Self; 5] =
+        [Self::JournalUp, Self::JournalFull, Self::JournalBytes, Self::JournalSegments, Self::FleetGateways];
 
     /// The value for an endpoint that was removed from the config, on which no alert fires.
     pub fn of_none(self) -> u64 {
@@ -242,6 +268,11 @@ impl Gauge {
             Self::BreakerState => "gatepost_breaker_state",
             Self::RolloutPercent => "gatepost_rollout_percent",
             Self::DeadLetters => "gatepost_dead_letters",
+            Self::JournalUp => "gatepost_journal_up",
+            Self::JournalFull => "gatepost_journal_full",
+            Self::JournalBytes => "gatepost_journal_bytes",
+            Self::JournalSegments => "gatepost_journal_segments",
+            Self::FleetGateways => "gatepost_fleet_gateways",
         }
     }
 }

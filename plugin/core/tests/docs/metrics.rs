@@ -49,11 +49,12 @@ fn every_metric_has_a_line() {
 fn the_numbers_of_series_are_told() {
     let code = read("plugin/core/src/telemetry/metrics.rs");
     let counts =
-        code.lines().find_map(|line| line.trim().strip_prefix("const SERIES: [usize; 4] = [")?.strip_suffix("];"));
+        code.lines().find_map(|line| line.trim().strip_prefix("const SERIES: [usize; 5] = [")?.strip_suffix("];"));
     let counts: Vec<&str> = counts.expect("the test in metrics.rs has SERIES").split(", ").collect();
-    let [process, route, endpoint, rule] = counts[..] else { panic!("{counts:?}") };
+    let [process, route, endpoint, rule, journal] = counts[..] else { panic!("{counts:?}") };
     let sentence = format!(
-        "{endpoint} series for each endpoint, {route} for each route, {rule} for each inbound rule, {process} besides."
+        "{endpoint} series for each endpoint, {route} for each route, {rule} for each inbound rule, {journal} for a \
+         journal, {process} besides."
     );
     assert!(read("envoy/docs/metrics-and-logs.md").contains(&sentence), "envoy/docs/metrics-and-logs.md: {sentence}");
 }

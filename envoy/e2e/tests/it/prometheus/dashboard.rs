@@ -10,7 +10,7 @@ use gatepost_e2e::prometheus::{Prometheus, directory, has};
 use gatepost_kit::wait;
 use serde_json::Value;
 
-use super::site::{DEADLINE, Site};
+use super::site::{DEADLINE, Site, has_etcd};
 use crate::isolation::one_load_at_a_time;
 
 /// What this run has no cause for: figures, but all of them 0.
@@ -64,22 +64,23 @@ fn metrics(query: &str) -> impl Iterator<Item = &str> {
 #[test]
 fn every_query_of_the_dashboard_shows_what_happens() -> Result<()> {
     let _alone = one_load_at_a_time();
-    if !has("prometheus")? {
+    if !has("prometheus")? || !has_etcd()? {
         return Ok(());
     }
     let dashboard = dashboard()?;
     let queries = queries(&dashboard)?;
-    let site = Site::start()?;
+    let mut site = Site::start()?;
     let prometheus = Prometheus::start(&site.targets()?)?;
     // What happens before a counter was seen at 0 is no increase.
     wait::until("all are scraped", DEADLINE, || {
         let scraped = prometheus.query("count_over_time(gatepost_dead_letters[1m]) >= 3")?;
         Ok((scraped.len() == site.targets()?.len()).then_some(()))
     })?;
+    site.unsettle()?;
     let stop = Stop::default();
     thread::scope(|scope| {
         let _stop = StopOnDrop(&stop);
-        let traffic = Site::traffic(scope, &[&site.troubled, &site.dead, &site.full], &stop);
+        let traffic = Site::traffic(scope, &[&site.troubled, &site.dead, &site.full, &site.fleet[0]], &stop);
         let webhooks = scope.spawn(|| site.webhooks(&stop));
         site.trouble()?;
         site.break_receivers()?;

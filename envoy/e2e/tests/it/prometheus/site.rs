@@ -4,10 +4,11 @@ use std::mem;
 use std::thread::{self, Scope, ScopedJoinHandle};
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use gatepost_e2e::load::Stop;
 use gatepost_e2e::{Event, Gateway, Protocol, Setup, endpoint};
 use gatepost_kit::artifact;
+use gatepost_kit::etcd::{self, Etcd};
 use gatepost_kit::receiver::{Options, Receiver};
 use gatepost_kit::wait;
 use serde_json::{Value, json};
@@ -22,8 +23,22 @@ const PACE: Duration = Duration::from_millis(100);
 /// Endpoints that share a gateway, and get the same events; `healthy` is one that nothing happens to.
 pub const TROUBLED: [&str; 7] = ["healthy", "half", "objective", "slow", "slower", "flapping", "unauthorized"];
 /// Endpoints that have a gateway of their own name.
-const ALONE: [&str; 11] =
-    ["dead", "operated", "personal", "guarded", "full", "evicted", "traps", "ends", "restarted", "off", "inbound"];
+const ALONE: [&str; 14] = [
+    "dead",
+    "operated",
+    "personal",
+    "guarded",
+    "full",
+    "evicted",
+    "traps",
+    "ends",
+    "restarted",
+    "off",
+    "inbound",
+    "fleet",
+    "brimful",
+    "stranded",
+];
 
 /// What runs.
 pub struct Site {
@@ -39,6 +54,25 @@ pub struct Site {
     pub ends: Gateway,
     pub restarted: Gateway,
     pub inbound: Gateway,
+    /// Two of one fleet.
+    pub fleet: [Gateway; 2],
+    /// One whose journal has room for a kilobyte.
+    pub brimful: Gateway,
+    /// One with an etcd of its own, which will answer no more.
+    pub stranded: Gateway,
+    stranded_etcd: Etcd,
+    _etcd: Etcd,
+}
+
+/// Is there an etcd? Says on stderr when there is none.
+///
+/// # Errors
+/// When there is none, where `CI` is set: there it must be.
+pub fn has_etcd() -> Result<bool> {
+    let Err(missing) = etcd::find() else { return Ok(true) };
+    ensure!(!std::env::var("CI").is_ok_and(|value| value == "true"), missing);
+    eprintln!("SKIPPED: {missing:#}");
+    Ok(false)
 }
 
 impl Site {
@@ -49,6 +83,18 @@ impl Site {
         let served: Vec<(&str, &str)> = names.iter().map(|(name, secret)| (*name, secret.as_str())).collect();
         let receiver = Receiver::start(&served, &Options { compact: true, ..Options::default() })?;
         let of = |name: &str, more: Value| of(&receiver, name, more);
+        let (etcd, stranded_etcd) = (Etcd::start(&etcd::Options::default())?, Etcd::start(&etcd::Options::default())?);
+        // Fleets on one etcd differ in their prefix.
+        let of_fleet = |name: &str, more: Value| {
+            let mut journal =
+                json!({"lease": "2s", "etcd": {"cluster": "etcd", "prefix": format!("/gatepost/{name}")}});
+            if let (Some(journal), Value::Object(more)) = (journal.as_object_mut(), more) {
+                journal.extend(more);
+            }
+            journal
+        };
+        let member = || Gateway::start(&of("fleet", json!({})).with_journal(&etcd, of_fleet("fleet", json!({}))));
+        let hangs = json!({"timeout": "300s"});
         let guarded = json!({"payload_guard": {}, "rollout": {"percent": 50, "guard": {"personal_data": true}}});
         Ok(Self {
             troubled: Gateway::start(&troubled(&receiver))?,
@@ -62,6 +108,16 @@ impl Site {
             ends: Gateway::start(&of("ends", json!({})))?,
             restarted: Gateway::start(&of("restarted", json!({})))?,
             inbound: Gateway::start(&inbound(&receiver))?,
+            fleet: [member()?, member()?],
+            brimful: Gateway::start(
+                &of("brimful", hangs).with_journal(&etcd, of_fleet("brimful", json!({"bytes": "1KiB"}))),
+            )?,
+            stranded: Gateway::start(
+                &of("stranded", json!({}))
+                    .with_journal(&stranded_etcd, of_fleet("stranded", json!({"unavailable": "memory"}))),
+            )?,
+            stranded_etcd,
+            _etcd: etcd,
             receiver,
         })
     }
@@ -80,6 +136,10 @@ impl Site {
             ("ends", &self.ends),
             ("restarted", &self.restarted),
             ("inbound", &self.inbound),
+            ("fleet_a", &self.fleet[0]),
+            ("fleet_b", &self.fleet[1]),
+            ("brimful", &self.brimful),
+            ("stranded", &self.stranded),
         ];
         gateways.into_iter().map(|(name, gateway)| Ok((name, gateway.envoy.admin_address()?))).collect()
     }
@@ -146,6 +206,24 @@ impl Site {
         wait::until("its VM is rebuilt", DEADLINE, || {
             self.traps.connect_to(0, Protocol::Http1)?.send(&Event::new("paid", "{}"))?;
             Ok((self.traps.rebuilt()? >= 1).then_some(()))
+        })
+    }
+
+    /// A gateway of a fleet ends, the journal of another one fills up, and that of a third answers no more.
+    pub fn unsettle(&mut self) -> Result<()> {
+        self.receiver.script("brimful", &json!({"then": {"act": "hang"}}))?;
+        self.brimful.send(&Event::new("paid", json!({"filler": "x".repeat(2000)}).to_string()))?;
+        self.fleet[1].envoy.terminate()?;
+        self.stranded_etcd.pause(0)?;
+        // Each is a write of its own, of which nobody can tell.
+        let stranded = &self.stranded;
+        thread::scope(|scope| {
+            let sent: Vec<_> = (0..16).map(|_| scope.spawn(|| stranded.send(&Event::new("paid", "{}")))).collect();
+            sent.into_iter().try_for_each(|sent| {
+                let answer = sent.join().map_err(|_| anyhow!("a producer panicked"))??;
+                ensure!(answer.text().contains("\"durability\":\"memory\""), "{}", answer.text());
+                Ok(())
+            })
         })
     }
 

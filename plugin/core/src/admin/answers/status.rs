@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Process, Word};
+use super::{JournalView, Process, Word};
 use crate::rollout::serialize_percent;
 use crate::time::{WallTime, rfc3339};
 
@@ -43,6 +43,9 @@ pub struct Status {
     pub dead_letters: u64,
     /// The counts of the process; `accepted` are events.
     pub counters: Counters,
+    /// The journal; absent: the config has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub journal: Option<JournalView>,
     /// The endpoints, in the order of the config.
     pub endpoints: Vec<EndpointView>,
 }

@@ -21,6 +21,8 @@ fn a_recorded_answer_is_read_and_written_again_to_the_byte() {
     assert_read_and_written_alike::<Letters>(include_str!("tests/dead_letters.json"));
     assert_read_and_written_alike::<Redelivered>(include_str!("tests/redelivered.json"));
     assert_read_and_written_alike::<HoursView>(include_str!("tests/hours.json"));
+    assert_read_and_written_alike::<Fleet>(include_str!("tests/fleet.json"));
+    assert_read_and_written_alike::<Status>(include_str!("tests/status_journal.json"));
     assert_read_and_written_alike::<Drained>(include_str!("tests/drained.json"));
     assert_read_and_written_alike::<Problem>(include_str!("tests/still_pending.json"));
     assert_read_and_written_alike::<Problem>(include_str!("tests/conflict.json"));

@@ -4,6 +4,7 @@ const TONES = {
   half_open: 'warn', open: 'bad',
   none: 'off', held: 'warn', waiting: 'warn', overridden: 'warn', scheduled: 'off', rolled_back: 'bad',
   failed: 'bad', expired: 'bad', pending: 'off',
+  unavailable: 'bad', full: 'bad',
 };
 const state = (label, more = '') => mark(TONES[label] ?? 'ok', words(label) + more);
 

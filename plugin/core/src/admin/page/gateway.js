@@ -35,8 +35,9 @@ const signOut = why => {
   document.body.className = 'out';
   document.title = 'Gatepost';
   $('looks').hidden = true;
-  for (const id of ['facts', 'attention', 'event', 'news', 'why', 'state', 'of', 'link']) $(id).replaceChildren();
-  for (const id of ['endpoints', 'letters']) $(id).tBodies[0]?.remove();
+  $('shared').hidden = true;
+  for (const id of ['facts', 'journal', 'attention', 'event', 'news', 'why', 'state', 'of', 'link']) $(id).replaceChildren();
+  for (const id of ['fleet', 'endpoints', 'letters']) $(id).tBodies[0]?.remove();
   show($('refused'), why);
   $('token').focus();
 };

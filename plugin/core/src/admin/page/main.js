@@ -12,6 +12,8 @@ const poll = async () => {
     // A later poll, after a change, has overtaken this one.
     if (turn !== asked.turn) return;
     render(status);
+    await showFleet(status);
+    if (turn !== asked.turn) return;
     if (status.dead_letters !== session.letters || turn % 5 === 0) await showLetters();
     session.failures = 0;
     show($('link'), mark('ok', 'live'), ' ', moment(session.seen = new Date().toISOString()));
@@ -60,7 +62,7 @@ const render = status => {
   const before = of.value;
   show(of, ...['', ...endpoints.map(({name}) => name)].map(name => el('option', {value: name}, name || 'all')));
   of.value = before;
-  tell(status, word, troubles(endpoints));
+  tell(status, word, [...journalTroubles(status.journal), ...troubles(endpoints)]);
   if (isFirst) $('state').focus();
 };
 

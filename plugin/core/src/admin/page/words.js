@@ -16,6 +16,11 @@ const moment = iso => {
   return el('time', {datetime: iso, title: iso}, day + date.toLocaleTimeString('en-GB'));
 };
 
+const size = bytes => {
+  const [unit, name] = [[2 ** 30, ' GiB'], [2 ** 20, ' MiB'], [2 ** 10, ' KiB']].find(([unit]) => bytes >= unit) ?? [1, ' B'];
+  return (bytes / unit).toFixed(unit > 1 ? 1 : 0) + name;
+};
+
 const plain = value => String(value ?? '–');
 const words = label => plain(label).replaceAll('_', ' ');
 const millis = value => value == null ? '–' : value < 10000 ? value + ' ms' : span(value / 1000);

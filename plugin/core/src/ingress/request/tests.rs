@@ -305,8 +305,13 @@ fn an_event_is_collected_and_taken() {
     let Step::Work(Work::Take(offer)) = step else { panic!("{step:?}") };
     assert_eq!((offer.stream, offer.route, offer.event.event_type.as_str()), (7, PAID, "paid"));
     assert!(offer.key.is_some());
-    let receipt =
-        Receipt { id: EventId([0; 16]), event: "paid", status: EventStatus::Accepted, deliveries: Vec::new() };
+    let receipt = Receipt {
+        id: EventId([0; 16]),
+        event: "paid",
+        status: EventStatus::Accepted,
+        durability: None,
+        deliveries: Vec::new(),
+    };
     assert_eq!(replied(&request.handle_reply(Some(Answer::receipt(202, &receipt)))), (202, None));
     assert_eq!(request.handle_end(), (None, None));
 }

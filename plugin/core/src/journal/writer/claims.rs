@@ -73,7 +73,7 @@ impl Writer {
         match (job.operation, outcome) {
             (Operation::Survey, Outcome::Survey(survey)) => {
                 self.takeover.gateways = gateways(&survey);
-                self.takeover.fleet = survey;
+                (self.takeover.fleet, self.takeover.seen) = (survey, Some(now));
                 self.claim_abandoned(now);
             }
             (Operation::Claim { dead, .. }, Outcome::Applied | Outcome::Already) => {
