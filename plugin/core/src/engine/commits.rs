@@ -21,6 +21,8 @@ const BYTES_MAX: u64 = 16 << 20;
 pub(super) struct Journaled {
     pub writer: Writer,
     pub commits: Commits,
+    /// Attempts might start when that was last asked; when they may again, those that were held back are to start.
+    pub may_attempt: bool,
     /// The name and the start of this process, once they are known.
     pub process: Option<(String, WallTime)>,
 }
@@ -29,7 +31,7 @@ impl Journaled {
     /// The part for a journal with these settings.
     pub fn new(settings: &JournalSettings) -> Self {
         let etcd = Etcd::new(&settings.etcd.prefix, settings.lease.as_secs(), settings.etcd.user.as_ref());
-        Self { writer: Writer::new(Box::new(etcd), settings.lease), commits: Commits::default(), process: None }
+        Self { writer: Writer::new(Box::new(etcd), settings.lease), commits: Commits::default(), may_attempt: false, process: None }
     }
 }
 

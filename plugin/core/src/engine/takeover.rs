@@ -3,6 +3,7 @@
 //! An event that was taken over is attempted only once the journal knows that it will be: should the attempt kill this
 //! gateway, the next one knows, and an event whose attempts go on killing gateways becomes a dead letter.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use super::Engine;
@@ -14,7 +15,7 @@ use crate::journal::operation::{SegmentId, StoredSegment, WriterId};
 use crate::journal::record::{
     DeliveryProgress, Entry, EntryDelivery, EventProgress, JournalStage, decode_progress, decode_segment,
 };
-use crate::journal::segments::{OpenSegment, Origin, SegmentEvent};
+use crate::journal::segments::{OpenSegment, Origin, SegmentEvent, is_open};
 use crate::ledger::Place;
 use crate::ledger::record::{Stage, Trail};
 use crate::store::World;
@@ -74,13 +75,15 @@ impl Engine {
             let progress = progress.cloned().unwrap_or_else(|| untouched(first));
             let endpoint = config.endpoints.iter().position(|endpoint| endpoint.name == first.endpoint);
             match endpoint {
-                _ if progress.stage == JournalStage::Ended => {}
-                Some(endpoint) => deliveries.push(delivery(EndpointId(endpoint), progress, world.now)),
-                None => left.push(progress),
+                Some(endpoint) if progress.stage != JournalStage::Ended => {
+                    deliveries.push(delivery(EndpointId(endpoint), progress, world.now));
+                }
+                // What has ended is told on, too: else whoever takes over next would deliver it again.
+                _ => left.push(progress),
             }
         }
         if deliveries.is_empty() {
-            return if left.is_empty() { SegmentEvent::Ended } else { SegmentEvent::Left(left) };
+            return if is_open(&left) { SegmentEvent::Left(left) } else { SegmentEvent::Ended };
         }
         let mut meta = head.meta;
         meta.content_encoding = head.content_encoding;
@@ -88,8 +91,11 @@ impl Engine {
         let mut pending = Pending::new(meta.id, meta.event_type.clone(), route, accepted, deliveries);
         pending.bytes = payload.len() as u64;
         (pending.origin, pending.mark, pending.trials) = (Some(origin), TrialMark::Wanted, Some(known.trials));
-        let Ok(home) = self.own(world) else { return SegmentEvent::Left(left) };
-        let Ok(place) = self.keep(world, home, &meta, &payload, &pending) else { return SegmentEvent::Left(left) };
+        let kept = self.own(world).ok().and_then(|home| self.keep(world, home, &meta, &payload, &pending).ok());
+        let Some(place) = kept else {
+            left.extend(self.told_of(&pending, world.now));
+            return SegmentEvent::Left(left);
+        };
         self.enlist(place, pending);
         if known.trials >= TRIALS_MAX {
             self.bury_poison(world, place);
@@ -97,9 +103,20 @@ impl Engine {
         }
         match self.queue.holdings.event(place) {
             Some(_) => SegmentEvent::Here(place, left),
-            None if left.is_empty() => SegmentEvent::Ended,
-            None => SegmentEvent::Left(left),
+            None if !is_open(&left) => SegmentEvent::Ended,
+            None => {
+                let ended = head.deliveries.iter().filter(|first| !left.iter().any(|left| left.endpoint == first.endpoint));
+                let ended = ended.map(|first| DeliveryProgress { stage: JournalStage::Ended, ..untouched(first) });
+                left.extend(ended.collect::<Vec<_>>());
+                SegmentEvent::Left(left)
+            }
         }
+    }
+
+    /// How the deliveries of an event stand that this worker makes, for the journal.
+    fn told_of(&self, event: &Pending, now: Now) -> Vec<DeliveryProgress> {
+        let name = |delivery: &Delivery| self.config.endpoints.get(delivery.endpoint.0).map(|endpoint| &endpoint.name);
+        event.deliveries.iter().filter_map(|delivery| Some(progress(name(delivery)?, delivery, now))).collect()
     }
 
     /// Tells the journal how events stand that do not stand as it knows them.
@@ -143,7 +160,7 @@ impl Engine {
     pub(super) fn noted(&mut self, segments: &[SegmentId]) {
         let holdings = &mut self.queue.holdings;
         let Some(journal) = self.journal.as_mut() else { return };
-        let mut known = Vec::new();
+        let mut known = BTreeSet::new();
         for id in segments {
             let Some(segment) = journal.writer.segments.get_mut(*id) else { continue };
             for event in &segment.events {
@@ -152,7 +169,7 @@ impl Engine {
                     continue;
                 };
                 event.mark = TrialMark::Known;
-                known.push(*place);
+                known.insert(*place);
             }
         }
         if !known.is_empty() {
@@ -167,6 +184,7 @@ impl Engine {
         let Some(event) = self.queue.holdings.event_mut(place) else { return true };
         let Some(origin) = event.origin else { return true };
         if !may {
+            self.journal.as_mut().into_iter().for_each(|journal| journal.may_attempt = false);
             return false;
         }
         match event.mark {
@@ -188,7 +206,18 @@ impl Engine {
         let Some(event) = self.queue.holdings.event(place) else { return };
         let (Some(origin), is_settled) = (event.origin, event.is_settled()) else { return };
         let Some(journal) = self.journal.as_mut() else { return };
-        if is_settled { journal.writer.segments.end(origin) } else { journal.writer.segments.change(origin) }
+        if !is_settled {
+            return journal.writer.segments.change(origin);
+        }
+        let config = &self.config;
+        journal.writer.segments.end(origin, || {
+            let ended = event.deliveries.iter().filter_map(|delivery| {
+                let endpoint = config.endpoints.get(delivery.endpoint.0)?.name.clone();
+                let Delivery { attempts, response_status, trail, .. } = delivery.clone();
+                Some(DeliveryProgress { endpoint, attempts, response_status, stage: JournalStage::Ended, trail })
+            });
+            ended.collect()
+        });
     }
 }
 

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::journal::operation::{SegmentId, WriterId};
-use crate::journal::record::DeliveryProgress;
+use crate::journal::record::{DeliveryProgress, JournalStage};
 use crate::ledger::Place;
 use crate::time::WallTime;
 
@@ -20,12 +20,13 @@ pub struct Origin {
 /// An event of a segment.
 #[derive(Debug)]
 pub enum SegmentEvent {
-    /// This worker delivers the event, which stands at this place of the ledger. Deliveries that this worker cannot make
-    /// are left as they stand.
+    /// This worker delivers the event, which stands at this place of the ledger. The deliveries that it does not make,
+    /// for want of the endpoint or since they have ended, are told of as they stand.
     Here(Place, Vec<DeliveryProgress>),
     /// Nothing is left of the event.
     Ended,
-    /// The event waits for a gateway whose configuration has its endpoints.
+    /// The event waits for a gateway whose configuration has its endpoints; with all its deliveries, also those that have
+    /// ended.
     Left(Vec<DeliveryProgress>),
 }
 
@@ -66,6 +67,11 @@ impl OpenSegment {
     }
 }
 
+/// Whether some of these deliveries have not ended.
+pub fn is_open(deliveries: &[DeliveryProgress]) -> bool {
+    deliveries.iter().any(|delivery| delivery.stage != JournalStage::Ended)
+}
+
 /// The segments that a writer keeps in the store. See the module.
 #[derive(Debug, Default)]
 pub struct Segments {
@@ -92,12 +98,16 @@ impl Segments {
         self.open.get_mut(&id)
     }
 
-    /// Notes that an event has ended here; what is left to other gateways stays.
-    pub fn end(&mut self, origin: Origin) {
+    /// Notes that an event has ended here; what is left to other gateways stays, with the deliveries that have `ended`
+    /// here.
+    pub fn end(&mut self, origin: Origin, ended: impl FnOnce() -> Vec<DeliveryProgress>) {
         let Some(segment) = self.open.get_mut(&origin.segment) else { return };
         let Some(event) = segment.events.get_mut(origin.index as usize) else { return };
         *event = match std::mem::replace(event, SegmentEvent::Ended) {
-            SegmentEvent::Here(_, left) if !left.is_empty() => SegmentEvent::Left(left),
+            SegmentEvent::Here(_, mut left) if is_open(&left) => {
+                left.extend(ended());
+                SegmentEvent::Left(left)
+            }
             _ => SegmentEvent::Ended,
         };
         self.changed.insert(origin.segment);
@@ -208,7 +218,9 @@ fn of(set: &BTreeSet<SegmentId>, owner: WriterId) -> impl Iterator<Item = &Segme
 
 fn take(set: &mut BTreeSet<SegmentId>, owner: WriterId, most: usize) -> Vec<u64> {
     let taken: Vec<SegmentId> = of(set, owner).take(most).copied().collect();
-    set.retain(|id| !taken.contains(id));
+    taken.iter().for_each(|id| {
+        set.remove(id);
+    });
     taken.into_iter().map(|id| id.seq).collect()
 }
 
@@ -232,12 +244,17 @@ mod tests {
         segments
     }
 
+    fn delivery(endpoint: &str, stage: JournalStage) -> DeliveryProgress {
+        let (endpoint, trail) = (endpoint.to_owned(), crate::ledger::record::Trail::default());
+        DeliveryProgress { endpoint, attempts: 0, response_status: None, stage, trail }
+    }
+
     #[test]
     fn a_segment_is_deleted_when_all_its_events_have_ended() {
         let mut segments = with(vec![here(), here()]);
-        segments.end(origin(1, 0));
+        segments.end(origin(1, 0), Vec::new);
         assert_eq!((segments.take_finished(OWNER, 9), segments.left(OWNER)), (vec![], Left::Here));
-        segments.end(origin(1, 1));
+        segments.end(origin(1, 1), Vec::new);
         assert_eq!((segments.take_finished(OWNER, 9), segments.left(OWNER)), (vec![1], Left::Nothing));
         assert_eq!(segments.size(), (0, 0));
         assert!(!segments.has_news(OWNER));
@@ -248,30 +265,36 @@ mod tests {
     fn noted_segment_is_deleted_with_its_progress() {
         let mut segments = with(vec![here()]);
         segments.get_mut(origin(1, 0).segment).unwrap().has_progress = true;
-        segments.end(origin(1, 0));
+        segments.end(origin(1, 0), Vec::new);
         assert_eq!(segments.take_finished(OWNER, 9), [0u64; 0]);
         assert_eq!(segments.take_finished_noted(OWNER, 9), [1]);
     }
 
     #[test]
     fn an_event_with_other_gateways_deliveries_is_left_to_them() {
-        let left = DeliveryProgress {
-            endpoint: "other".to_owned(),
-            attempts: 0,
-            response_status: None,
-            stage: crate::journal::record::JournalStage::Ended,
-            trail: crate::ledger::record::Trail::default(),
-        };
-        let mut segments = with(vec![SegmentEvent::Here(Place { partition: 0, slot: 0 }, vec![left])]);
-        segments.end(origin(1, 0));
+        let other = delivery("other", JournalStage::Waiting(WallTime::default()));
+        let here = delivery("here", JournalStage::Ended);
+        let mut segments = with(vec![SegmentEvent::Here(Place { partition: 0, slot: 0 }, vec![other.clone()])]);
+        segments.end(origin(1, 0), || vec![here.clone()]);
         assert_eq!(segments.left(OWNER), Left::ToOthers);
+        let SegmentEvent::Left(left) = &segments.get_mut(origin(1, 0).segment).unwrap().events[0] else { panic!() };
+        assert_eq!(*left, [other, here], "what has ended here is not delivered by another gateway");
         assert_eq!(segments.take_changed(OWNER, 9), [origin(1, 0).segment]);
+    }
+
+    /// An event of which other deliveries ended before it was taken over has ended with the last one.
+    #[test]
+    fn deliveries_that_ended_before_are_no_reason_to_stay() {
+        let ended = delivery("other", JournalStage::Ended);
+        let mut segments = with(vec![SegmentEvent::Here(Place { partition: 0, slot: 0 }, vec![ended])]);
+        segments.end(origin(1, 0), Vec::new);
+        assert_eq!(segments.left(OWNER), Left::Nothing);
     }
 
     #[test]
     fn what_is_forgotten_is_neither_open_nor_news() {
         let mut segments = with(vec![here(), here()]);
-        segments.end(origin(1, 0));
+        segments.end(origin(1, 0), Vec::new);
         segments.forget(OWNER);
         assert_eq!((segments.left(OWNER), segments.has_news(OWNER), segments.size()), (Left::Nothing, false, (0, 0)));
     }
