@@ -12,6 +12,8 @@ pub mod batches;
 pub mod etcd;
 pub mod event;
 pub mod jobs;
+#[cfg(test)]
+pub mod memory;
 pub mod operation;
 pub mod record;
 pub mod segments;

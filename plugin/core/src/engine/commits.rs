@@ -31,7 +31,12 @@ impl Journaled {
     /// The part for a journal with these settings.
     pub fn new(settings: &JournalSettings) -> Self {
         let etcd = Etcd::new(&settings.etcd.prefix, settings.lease.as_secs(), settings.etcd.user.as_ref());
-        Self { writer: Writer::new(Box::new(etcd), settings.lease), commits: Commits::default(), may_attempt: false, process: None }
+        Self {
+            writer: Writer::new(Box::new(etcd), settings.lease),
+            commits: Commits::default(),
+            may_attempt: false,
+            process: None,
+        }
     }
 }
 

@@ -105,7 +105,8 @@ impl Engine {
             Some(_) => SegmentEvent::Here(place, left),
             None if !is_open(&left) => SegmentEvent::Ended,
             None => {
-                let ended = head.deliveries.iter().filter(|first| !left.iter().any(|left| left.endpoint == first.endpoint));
+                let ended =
+                    head.deliveries.iter().filter(|first| !left.iter().any(|left| left.endpoint == first.endpoint));
                 let ended = ended.map(|first| DeliveryProgress { stage: JournalStage::Ended, ..untouched(first) });
                 left.extend(ended.collect::<Vec<_>>());
                 SegmentEvent::Left(left)

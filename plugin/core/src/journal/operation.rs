@@ -136,7 +136,10 @@ pub enum Operation {
 impl Operation {
     /// Whether the operation writes what takes room, so that a store without room refuses it.
     pub fn needs_room(&self) -> bool {
-        matches!(self, Self::Open { .. } | Self::Append { .. } | Self::Void { .. } | Self::Note { .. } | Self::Claim { .. })
+        matches!(
+            self,
+            Self::Open { .. } | Self::Append { .. } | Self::Void { .. } | Self::Note { .. } | Self::Claim { .. }
+        )
     }
 }
 

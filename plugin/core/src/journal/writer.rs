@@ -247,7 +247,8 @@ impl Writer {
         let is_open = matches!(self.state, WriterState::Open(_));
         let append = self.batches.due(self.jobs.appends()).filter(|_| is_open);
         // An owner of whom a note is under way has its turn when that has ended.
-        let has_notes = || self.owners().into_iter().any(|owner| self.segments.has_news(owner) && !self.is_noting(owner));
+        let has_notes =
+            || self.owners().into_iter().any(|owner| self.segments.has_news(owner) && !self.is_noting(owner));
         let note = (is_open && has_notes()).then(|| self.noted.plus(NOTE_EVERY));
         [session, append, note, self.batches.expires(), self.jobs.next()].into_iter().flatten().min()
     }

@@ -80,7 +80,10 @@ fn a_prefix_is_a_path_without_a_last_slash() {
     for prefix in ["", "/", "/gatepost/", "/gate post", "/shöp", "/a\0", &"p".repeat(129)] {
         let told = refused(&with("/journal", etcd(json!({"prefix": prefix}))));
         let [line] = told.as_slice() else { panic!("{prefix}: {told:#?}") };
-        assert!(line.starts_with("journal.etcd.prefix: is \"") && line.contains("; expected 1 to 128 letters"), "{line}");
+        assert!(
+            line.starts_with("journal.etcd.prefix: is \"") && line.contains("; expected 1 to 128 letters"),
+            "{line}"
+        );
     }
 }
 
@@ -138,8 +141,10 @@ fn a_user_has_a_name_and_a_password() {
 fn durability_of_a_journal_needs_the_section() {
     assert_eq!(
         refused(&with("/routes/0/durability", json!("journal"))),
-        ["routes[0].durability: is \"journal\", and the configuration has no section journal; expected the section, or \
-          memory"]
+        [
+            "routes[0].durability: is \"journal\", and the configuration has no section journal; expected the section, or \
+          memory"
+        ]
     );
 }
 

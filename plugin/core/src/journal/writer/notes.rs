@@ -29,9 +29,14 @@ impl Writer {
         owners
     }
 
-    /// Whether a note of this owner's segments is under way.
+    /// Whether a note of this owner's segments is under way, or the end of the claim on them: behind that a note would be
+    /// fenced.
     pub(super) fn is_noting(&self, owner: WriterId) -> bool {
-        self.jobs.any(|job| matches!(job.purpose, JobPurpose::Note(noted) | JobPurpose::Delete(noted) if noted == owner))
+        self.jobs.any(|job| match (&job.purpose, &job.operation) {
+            (JobPurpose::Note(noted) | JobPurpose::Delete(noted), _) => *noted == owner,
+            (_, Operation::Release { dead, .. }) => *dead == owner,
+            _ => false,
+        })
     }
 
     /// Notes how the segments of an owner stand. `progress` tells how the events of a segment do.

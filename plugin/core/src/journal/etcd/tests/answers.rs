@@ -36,7 +36,11 @@ fn each_status_of_an_error_has_its_meaning() {
     ];
     for (status, text, outcome) in table {
         for operation in [append(), note(ME), claim(), Operation::Renew { writer: ME }, Operation::Survey] {
-            assert_eq!(told(&mut opened(), &operation, &error(status, text)), outcome, "{status} {text}: {operation:?}");
+            assert_eq!(
+                told(&mut opened(), &operation, &error(status, text)),
+                outcome,
+                "{status} {text}: {operation:?}"
+            );
         }
     }
 }
@@ -121,10 +125,9 @@ fn release_of_a_claim_that_is_gone_was_made_before() {
 
 #[test]
 fn void_and_delete_without_the_lease_are_fenced() {
-    for operation in [
-        Operation::Void { segment: id(ME, 1) },
-        Operation::Delete { writer: ME, owner: DEAD, finished: vec![1] },
-    ] {
+    for operation in
+        [Operation::Void { segment: id(ME, 1) }, Operation::Delete { writer: ME, owner: DEAD, finished: vec![1] }]
+    {
         assert_eq!(told(&mut claiming(), &operation, &txn(true, vec![])), Outcome::Applied);
         assert_eq!(told(&mut claiming(), &operation, &txn(false, vec![])), Outcome::Fenced);
     }

@@ -76,11 +76,8 @@ fn open_grants_a_lease_and_then_registers() {
 #[test]
 fn append_needs_the_lease_and_an_unused_number() {
     let compare: &[&str] = &["create j/ME/0000000000000010 = 0", "lease w/ME = 77"];
-    let success: &[&str] = &[
-        "put j/ME/0000000000000010 \"segment\"",
-        "delete j/ME/0000000000000003",
-        "delete j/ME/0000000000000004",
-    ];
+    let success: &[&str] =
+        &["put j/ME/0000000000000010 \"segment\"", "delete j/ME/0000000000000003", "delete j/ME/0000000000000004"];
     let failure: &[&str] = &["get j/ME/0000000000000010", "get w/ME"];
     transaction(sent(&mut opened(), &append()), [compare, success, failure]);
 }
@@ -90,7 +87,10 @@ fn append_needs_the_lease_and_an_unused_number() {
 fn without_a_lease_nothing_is_compared_with_zero() {
     for operation in [append(), note(ME), note(DEAD), claim(), Operation::Void { segment: id(ME, 1) }] {
         let (compare, ..) = sent(&mut closed(), &operation);
-        assert!(compare.iter().any(|compare| compare.starts_with("lease ") && compare.ends_with(" = -1")), "{compare:?}");
+        assert!(
+            compare.iter().any(|compare| compare.starts_with("lease ") && compare.ends_with(" = -1")),
+            "{compare:?}"
+        );
     }
 }
 
@@ -170,10 +170,8 @@ fn page_begins_behind_the_last_segment() {
     let page = |after| Operation::Page { owner: DEAD, after };
     let first: &[&str] = &["get j/DEAD/..j/DEAD0 limit 16", "get p/DEAD/..p/DEAD0 limit 16"];
     transaction(sent(&mut opened(), &page(None)), [&[], first, &[]]);
-    let next: &[&str] = &[
-        "get j/DEAD/0000000000000011\0..j/DEAD0 limit 16",
-        "get p/DEAD/0000000000000011\0..p/DEAD0 limit 16",
-    ];
+    let next: &[&str] =
+        &["get j/DEAD/0000000000000011\0..j/DEAD0 limit 16", "get p/DEAD/0000000000000011\0..p/DEAD0 limit 16"];
     transaction(sent(&mut opened(), &page(Some(0x11))), [&[], next, &[]]);
 }
 
