@@ -14,6 +14,8 @@ pub mod documents;
 pub mod etcd;
 pub mod event;
 pub mod jobs;
+#[cfg(test)]
+pub mod memory;
 pub mod operation;
 pub mod record;
 pub mod segments;

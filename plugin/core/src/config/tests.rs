@@ -15,6 +15,7 @@ mod custom;
 mod document;
 mod good;
 mod inbound;
+mod journal;
 mod payload_guard;
 mod refused;
 mod retry;

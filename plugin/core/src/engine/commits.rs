@@ -28,6 +28,8 @@ pub(super) struct Journaled {
     pub letters: Vec<KeptLetter>,
     /// The idempotency keys of events that are committed and whose producers wait, with the events' ids.
     pub unanswered: BTreeMap<KeyName, EventId>,
+    /// Attempts might start when that was last asked; when they may again, those that were held back are to start.
+    pub may_attempt: bool,
     /// The name and the start of this process, once they are known.
     pub process: Option<(String, WallTime)>,
     /// The writer under its present id, and when it drew that.
@@ -55,6 +57,7 @@ impl Journaled {
             commits: Commits::default(),
             letters: Vec::new(),
             unanswered: BTreeMap::new(),
+            may_attempt: false,
             process: None,
             leased: None,
             unwell: None,

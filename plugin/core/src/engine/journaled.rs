@@ -136,7 +136,11 @@ impl Engine {
         self.handle_journal_events(world);
         self.note_progress(world.now);
         self.sync_documents(world);
-        if self.may_attempt_journaled(now) {
+        let may_attempt = self.may_attempt_journaled(now);
+        if let Some(journal) = self.journal.as_mut()
+            && !std::mem::replace(&mut journal.may_attempt, may_attempt)
+            && may_attempt
+        {
             self.queue.unpark(|_| true);
         }
     }

@@ -3,6 +3,7 @@
 //! An event that was taken over is attempted only once the journal knows that it will be: should the attempt kill this
 //! gateway, the next one knows, and an event whose attempts go on killing gateways becomes a dead letter.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use super::Engine;
@@ -114,14 +115,17 @@ impl Engine {
         let kept = self.own(world).ok().and_then(|home| self.keep(world, home, &meta, &payload, &pending).ok());
         let Some(place) = kept else {
             // Shared data does not take it now: it is left as it stands, for the next look.
-            rest.extend(pending.deliveries.iter().filter_map(|delivery| {
-                let name = &config.endpoints.get(delivery.endpoint.0)?.name;
-                Some(progress(name, delivery, world.now))
-            }));
+            rest.extend(self.told_of(&pending, world.now));
             return SegmentEvent::rest(rest);
         };
         self.enlist(place, pending);
         SegmentEvent::Here(place, rest)
+    }
+
+    /// How the deliveries of an event stand that this worker makes, for the journal.
+    fn told_of(&self, event: &Pending, now: Now) -> Vec<DeliveryProgress> {
+        let name = |delivery: &Delivery| self.config.endpoints.get(delivery.endpoint.0).map(|endpoint| &endpoint.name);
+        event.deliveries.iter().filter_map(|delivery| Some(progress(name(delivery)?, delivery, now))).collect()
     }
 
     /// Tells the journal how events stand that do not stand as it knows them.
@@ -170,7 +174,7 @@ impl Engine {
     pub(super) fn noted(&mut self, segments: &[SegmentId]) {
         let holdings = &mut self.queue.holdings;
         let Some(journal) = self.journal.as_mut() else { return };
-        let mut known = Vec::new();
+        let mut known = BTreeSet::new();
         for id in segments {
             let Some(segment) = journal.writer.segments.get_mut(*id) else { continue };
             for event in &segment.events {
@@ -179,7 +183,7 @@ impl Engine {
                     continue;
                 };
                 event.mark = TrialMark::Known;
-                known.push(*place);
+                known.insert(*place);
             }
         }
         if !known.is_empty() {
@@ -194,6 +198,7 @@ impl Engine {
         let Some(event) = self.queue.holdings.event_mut(place) else { return true };
         let Some(origin) = event.origin else { return true };
         if !may {
+            self.journal.as_mut().into_iter().for_each(|journal| journal.may_attempt = false);
             return false;
         }
         match event.mark {

@@ -12,6 +12,7 @@ mod acks;
 mod adoption;
 mod breaker;
 mod endings;
+mod journaled;
 mod limits;
 mod rollout;
 mod seen;

@@ -174,6 +174,16 @@ pub enum Operation {
     Tidy,
 }
 
+impl Operation {
+    /// Whether the operation writes what takes room, so that a store without room refuses it.
+    pub fn needs_room(&self) -> bool {
+        matches!(
+            self,
+            Self::Open { .. } | Self::Append { .. } | Self::Void { .. } | Self::Note { .. } | Self::Claim { .. }
+        )
+    }
+}
+
 /// What the store answers to an operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {

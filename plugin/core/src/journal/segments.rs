@@ -79,6 +79,11 @@ impl OpenSegment {
     }
 }
 
+/// Whether some of these deliveries have not ended.
+pub fn is_open(deliveries: &[DeliveryProgress]) -> bool {
+    deliveries.iter().any(|delivery| delivery.stage != JournalStage::Ended)
+}
+
 /// The segments that a writer keeps in the store. See the module.
 #[derive(Debug, Default)]
 pub struct Segments {
@@ -239,7 +244,9 @@ fn of(set: &BTreeSet<SegmentId>, owner: WriterId) -> impl Iterator<Item = &Segme
 
 fn take(set: &mut BTreeSet<SegmentId>, owner: WriterId, most: usize) -> Vec<u64> {
     let taken: Vec<SegmentId> = of(set, owner).take(most).copied().collect();
-    set.retain(|id| !taken.contains(id));
+    taken.iter().for_each(|id| {
+        set.remove(id);
+    });
     taken.into_iter().map(|id| id.seq).collect()
 }
 
@@ -263,6 +270,11 @@ mod tests {
         segments
     }
 
+    fn delivery(endpoint: &str, stage: JournalStage) -> DeliveryProgress {
+        let (endpoint, trail) = (endpoint.to_owned(), crate::ledger::record::Trail::default());
+        DeliveryProgress { endpoint, attempts: 0, response_status: None, stage, trail }
+    }
+
     #[test]
     fn a_segment_is_deleted_when_all_its_events_have_ended() {
         let mut segments = with(vec![here(), here()]);
@@ -284,11 +296,6 @@ mod tests {
         assert_eq!(segments.take_finished_noted(OWNER, 9), [1]);
     }
 
-    fn delivery(endpoint: &str, stage: JournalStage) -> DeliveryProgress {
-        let trail = crate::ledger::record::Trail::default();
-        DeliveryProgress { endpoint: endpoint.to_owned(), attempts: 0, response_status: None, stage, trail }
-    }
-
     #[test]
     fn an_event_with_other_gateways_deliveries_is_left_to_them() {
         let waiting = delivery("other", JournalStage::Waiting(WallTime::default()));
@@ -296,6 +303,8 @@ mod tests {
         assert_eq!(segments.left(OWNER), Left::Here);
         segments.end(origin(1, 0), vec![delivery("billing", JournalStage::Ended)]);
         assert_eq!(segments.left(OWNER), Left::ToOthers);
+        let SegmentEvent::Rest(rest) = &segments.get_mut(origin(1, 0).segment).unwrap().events[0] else { panic!() };
+        assert_eq!(rest.len(), 2, "what has ended here is not delivered by another gateway");
         assert_eq!(segments.take_changed(OWNER, 9), [origin(1, 0).segment]);
     }
 
@@ -309,6 +318,15 @@ mod tests {
         assert_eq!(segments.left(OWNER), Left::Letters);
         segments.end_letter(origin(1, 0), "billing");
         assert_eq!((segments.left(OWNER), segments.take_finished(OWNER, 9)), (Left::Nothing, vec![1]));
+    }
+
+    /// An event of which other deliveries ended before it was taken over has ended with the last one.
+    #[test]
+    fn deliveries_that_ended_before_are_no_reason_to_stay() {
+        let ended = delivery("other", JournalStage::Ended);
+        let mut segments = with(vec![SegmentEvent::Here(Place { partition: 0, slot: 0 }, vec![ended])]);
+        segments.end(origin(1, 0), Vec::new());
+        assert_eq!(segments.left(OWNER), Left::Nothing);
     }
 
     #[test]

@@ -35,6 +35,8 @@ pub struct Claim {
     pub is_read: bool,
     /// The segments that were read last are not among those that are open yet: nothing can be told of them.
     pub is_handing: bool,
+    /// The store is asked again at this time at the earliest, since its last answer was none.
+    pub again: Instant,
 }
 
 impl Takeover {

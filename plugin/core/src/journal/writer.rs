@@ -65,6 +65,8 @@ pub struct Writer {
     lease: Duration,
     id: WriterId,
     state: WriterState,
+    /// A renewal has failed: the next one is made at this time at the earliest.
+    renew_after: Instant,
     /// Since when there is no lease.
     down_since: Option<Instant>,
     /// The writer is to end, since then.
@@ -105,6 +107,7 @@ impl Writer {
             lease,
             id: WriterId([0; 16]),
             state: WriterState::Closed(Instant::default()),
+            renew_after: Instant::default(),
             down_since: None,
             closing: None,
             next_seq: 0,
@@ -277,12 +280,14 @@ impl Writer {
         let session = match self.state {
             WriterState::Closed(at) => self.closing.is_none().then_some(at),
             WriterState::Opening => None,
-            WriterState::Open(renewed) => Some(renewed.plus(self.lease / 3)).filter(|_| !self.has_session_job()),
+            WriterState::Open(renewed) => Some(self.renewal(renewed)).filter(|_| !self.has_session_job()),
         };
         let is_open = matches!(self.state, WriterState::Open(_));
         let append = self.batches.due(self.jobs.appends()).filter(|_| is_open);
-        let wants_note = |owner: &WriterId| self.segments.has_news(*owner) && !self.is_noting(*owner);
-        let note = (is_open && self.owners().iter().any(wants_note)).then(|| self.noted.plus(NOTE_EVERY));
+        // An owner of whom a note is under way has its turn when that has ended.
+        let has_notes =
+            || self.owners().into_iter().any(|owner| self.segments.has_news(owner) && !self.is_noting(owner));
+        let note = (is_open && has_notes()).then(|| self.noted.plus(NOTE_EVERY));
         [session, append, note, self.batches.expires(), self.jobs.next()].into_iter().flatten().min()
     }
 
@@ -293,7 +298,7 @@ impl Writer {
             Err(next) => self.jobs.put_back(now, number, job, Some(next)),
             Ok(outcome) => {
                 match outcome {
-                    Outcome::Applied | Outcome::Already => self.is_full = false,
+                    Outcome::Applied | Outcome::Already if job.operation.needs_room() => self.is_full = false,
                     Outcome::Refused(StoreRefusal::Full) => self.is_full = true,
                     Outcome::Unknown => job.is_uncertain = true,
                     _ => {}
@@ -332,7 +337,7 @@ impl Writer {
             JobPurpose::Void if matches!(outcome, Outcome::Applied | Outcome::Fenced) => {}
             JobPurpose::Void => self.jobs.put_back(now, number, job, None),
             JobPurpose::Note(owner) | JobPurpose::Delete(owner) => self.note_ended(now, number, job, owner, &outcome),
-            JobPurpose::Survey | JobPurpose::Takeover(_) => self.takeover_ended(now, job, outcome),
+            JobPurpose::Survey | JobPurpose::Takeover(_) => self.takeover_ended(now, number, job, outcome),
             JobPurpose::Documents => self.documents_ended(job.operation, outcome),
             JobPurpose::Keys => self.keys_ended(now, number, job, &outcome),
             JobPurpose::Tidy => {}

@@ -8,7 +8,9 @@ pub(super) fn meaning(error: GrpcError<'_>) -> Outcome {
     let text = |part| error.message.contains(part);
     Outcome::Refused(match error.status {
         Some(status::RESOURCE_EXHAUSTED) if text("space exceeded") => StoreRefusal::Full,
-        Some(status::RESOURCE_EXHAUSTED) => StoreRefusal::TooLarge,
+        Some(status::RESOURCE_EXHAUSTED) if text("larger than max") => StoreRefusal::TooLarge,
+        // Refused before it is proposed to the other members, as what is not sent.
+        Some(status::RESOURCE_EXHAUSTED) if text("too many requests") => StoreRefusal::NotSent,
         Some(status::INVALID_ARGUMENT) if text("too large") || text("too many operations") => StoreRefusal::TooLarge,
         Some(
             status::INVALID_ARGUMENT

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::Writer;
 use crate::journal::event::JournalEvent;
-use crate::journal::jobs::{Job, JobPurpose};
+use crate::journal::jobs::{AGAIN, Job, JobPurpose};
 use crate::journal::operation::{Operation, Outcome, SegmentId, Survey, WriterId};
 use crate::journal::record::Member;
 use crate::journal::segments::{Left, OpenSegment};
@@ -44,7 +44,7 @@ impl Writer {
     /// Reads the next segments of a dead writer, or releases the writer when nothing is left to do here.
     fn go_on(&mut self, now: Instant, dead: WriterId) {
         let Some(claim) = self.takeover.claims.get(&dead).copied() else { return };
-        if claim.is_handing {
+        if claim.is_handing || now < claim.again {
             return;
         }
         if !claim.is_read {
@@ -69,7 +69,14 @@ impl Writer {
         segments.into_iter().for_each(|(id, segment)| self.segments.insert(id, segment));
     }
 
-    pub(super) fn takeover_ended(&mut self, now: Instant, job: Job, outcome: Outcome) {
+    pub(super) fn takeover_ended(&mut self, now: Instant, number: u64, job: Job, outcome: Outcome) {
+        // A claim that may have been made is asked for until that is known: it would hide the dead writer from all
+        // others as long as this one lives.
+        if let (Operation::Claim { .. }, true) = (&job.operation, job.is_uncertain)
+            && matches!(outcome, Outcome::Unknown | Outcome::Refused(_))
+        {
+            return self.jobs.put_back(now, number, job, None);
+        }
         match (job.operation, outcome) {
             (Operation::Survey, Outcome::Survey(survey)) => {
                 self.takeover.gateways = gateways(&survey);
@@ -96,6 +103,11 @@ impl Writer {
             }
             // The claim is gone although this writer may be alive: its lease is in doubt.
             (Operation::Release { .. }, Outcome::Fenced) => self.lose(now),
+            (Operation::Page { owner: dead, .. } | Operation::Release { dead, .. }, _) => {
+                if let Some(claim) = self.takeover.claims.get_mut(&dead) {
+                    claim.again = now.plus(AGAIN);
+                }
+            }
             // Asked again at the next look.
             _ => {}
         }

@@ -14,10 +14,12 @@ impl Writer {
         std::iter::once(self.id).chain(self.takeover.claimed()).collect()
     }
 
-    /// Whether the store is being told of the segments of an owner.
+    /// Whether a note of this owner's segments is under way, or the end of the claim on them: behind that a note would be
+    /// fenced.
     pub(super) fn is_noting(&self, owner: WriterId) -> bool {
-        self.jobs.any(|job| match job.purpose {
-            JobPurpose::Note(noted) | JobPurpose::Delete(noted) => noted == owner,
+        self.jobs.any(|job| match (&job.purpose, &job.operation) {
+            (JobPurpose::Note(noted) | JobPurpose::Delete(noted), _) => *noted == owner,
+            (_, Operation::Release { dead, .. }) => *dead == owner,
             _ => false,
         })
     }
@@ -30,7 +32,8 @@ impl Writer {
         }
         let mut owners = self.owners();
         owners.retain(|owner| {
-            let has_changed = *owner == self.id && self.member != self.member_written;
+            // A note also finds out whether a store that was full has room again.
+            let has_changed = *owner == self.id && (self.is_full || self.member != self.member_written);
             (self.segments.has_news(*owner) || has_changed) && !self.is_noting(*owner)
         });
         owners
@@ -44,19 +47,30 @@ impl Writer {
         progress: &mut dyn FnMut(SegmentId, &OpenSegment) -> Vec<EventProgress>,
     ) {
         self.noted = now;
-        let room = self.journal.limits().changes;
-        let mut gone = self.segments.take_finished_noted(owner, room / 4);
+        let limits = self.journal.limits();
+        // Half of the changes are for what is finished, and each of those takes two, for the segment and its progress.
+        let most = limits.changes / 4;
+        let mut gone = self.segments.take_finished_noted(owner, most);
         // Those without progress ride along, since no append may come.
-        gone.extend(self.segments.take_finished(owner, room / 4));
+        gone.extend(self.segments.take_finished(owner, most - gone.len()));
         if self.is_full && !gone.is_empty() {
             let operation = Operation::Delete { writer: self.id, owner, finished: gone };
             return self.jobs.push(now, self.id, operation, JobPurpose::Delete(owner));
         }
-        let mut noted = Vec::new();
-        for id in self.segments.take_changed(owner, room / 2) {
+        let (mut noted, mut size) = (Vec::new(), 0);
+        for id in self.segments.take_changed(owner, limits.changes / 2) {
             let Some(segment) = self.segments.get_mut(id) else { continue };
-            // Progress that cannot be written is told again by the next change.
+            // Progress that cannot be written, or is larger than all that a note may hold, is told again by the next
+            // change; without it a takeover begins anew.
             let Ok(bytes) = encode_progress(&progress(id, segment)) else { continue };
+            if bytes.len() > limits.segment {
+                continue;
+            }
+            if size + bytes.len() > limits.segment {
+                self.segments.put_back(owner, &[id.seq], &[]);
+                continue;
+            }
+            size += bytes.len();
             segment.has_progress = true;
             noted.push((id.seq, bytes));
         }

@@ -2,7 +2,7 @@
 
 use super::{CLOSE_MAX, REOPEN, Writer, WriterState};
 use crate::journal::event::JournalEvent;
-use crate::journal::jobs::{Job, JobPurpose};
+use crate::journal::jobs::{AGAIN, Job, JobPurpose};
 use crate::journal::operation::{Operation, Outcome, WriterId};
 use crate::journal::segments::Segments;
 use crate::time::Instant;
@@ -16,6 +16,7 @@ impl Writer {
     pub(super) fn keep_session(&mut self, now: Instant, random: &mut dyn FnMut() -> [u8; 16]) {
         match self.state {
             WriterState::Closed(at) if self.closing.is_none() && now >= at => {
+                self.forget_unused(self.id);
                 (self.id, self.next_seq) = (WriterId(random()), 0);
                 self.down_since.get_or_insert(now);
                 self.state = WriterState::Opening;
@@ -28,11 +29,16 @@ impl Writer {
             WriterState::Open(_) if self.closing.is_some_and(|since| self.may_close(now, since)) => {
                 self.jobs.push(now, self.id, Operation::Close { writer: self.id }, JobPurpose::Session);
             }
-            WriterState::Open(renewed) if now >= renewed.plus(self.lease / 3) => {
+            WriterState::Open(renewed) if now >= self.renewal(renewed) => {
                 self.jobs.push(now, self.id, Operation::Renew { writer: self.id }, JobPurpose::Session);
             }
             WriterState::Open(_) => {}
         }
+    }
+
+    /// When a lease that was renewed at `renewed` is to be renewed again.
+    pub(super) fn renewal(&self, renewed: Instant) -> Instant {
+        renewed.plus(self.lease / 3).max(self.renew_after)
     }
 
     /// Whether nothing is left to tell the store, or there was time enough for it.
@@ -56,8 +62,9 @@ impl Writer {
             (Operation::Open { .. }, _) => self.state = WriterState::Closed(now.plus(REOPEN)),
             (Operation::Renew { .. }, Outcome::Fenced) => self.lose(now),
             (Operation::Close { .. }, _) => self.lose(now),
-            // The next renewal is due at once, while the lease may last.
+            // The next renewal is due soon, while the lease may last; at once would be for ever where no call is sent.
             (_, _) => {
+                self.renew_after = now.plus(AGAIN);
                 if let WriterState::Open(renewed) = self.state
                     && now.since(renewed) >= self.lease
                 {

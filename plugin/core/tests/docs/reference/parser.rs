@@ -46,6 +46,8 @@ impl Key {
             "payload" => drop(object.remove("metadata")),
             "ack" => drop(object.remove("ack_timeout")),
             "phases" => drop(object.remove("start")),
+            "username" if value.is_none() => drop(object.remove("password")),
+            "password" if value.is_none() => drop(object.remove("username")),
             _ => {}
         }
         match value {

@@ -25,6 +25,8 @@ pub fn samples() -> [Value; 5] {
             "ack": "delivered", "ack_timeout": "1s",
             "endpoints": ["billing"],
             "idempotency_scope": "x-tenant",
+            // Beside a section journal.
+            "durability": "memory",
         }],
         "endpoints": [endpoint()],
         "rollout": {
@@ -48,6 +50,10 @@ pub fn samples() -> [Value; 5] {
             "replay": {"ttl": "1h", "capacity": 7, "duplicate": "reject", "when_full": "allow", "id": "{body:/id}"},
             "header": "x-verified", "header_value": "proof",
         }],
+        "journal": {
+            "etcd": {"cluster": "etcd", "prefix": "/gatepost/shop", "username": "gatepost", "password": {"env": "PASSWORD"}},
+            "lease": "10s", "unavailable": "memory", "bytes": "64MiB",
+        },
         "limits": {
             "body": "64KiB", "pending": 100, "pending_bytes": "1MiB", "dead_letters": 7, "dead_letter_bytes": "1MiB",
             "idempotency_keys": 8, "history": 9,
