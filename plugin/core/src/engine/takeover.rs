@@ -4,7 +4,6 @@
 //! gateway, the next one knows, and an event whose attempts go on killing gateways becomes a dead letter.
 
 use std::collections::BTreeSet;
-use std::rc::Rc;
 
 use super::Engine;
 use super::commits::Journaled;
@@ -67,21 +66,8 @@ impl Engine {
             return SegmentEvent::Ended;
         }
         let Entry { head, payload } = entry;
-        let config = Rc::clone(&self.config);
-        let route = config.routes.iter().position(|route| route.name == head.route).map(RouteId);
-        let (mut deliveries, mut left) = (Vec::new(), Vec::new());
-        for first in &head.deliveries {
-            let progress = known.deliveries.iter().find(|delivery| delivery.endpoint == first.endpoint);
-            let progress = progress.cloned().unwrap_or_else(|| untouched(first));
-            let endpoint = config.endpoints.iter().position(|endpoint| endpoint.name == first.endpoint);
-            match endpoint {
-                Some(endpoint) if progress.stage != JournalStage::Ended => {
-                    deliveries.push(delivery(EndpointId(endpoint), progress, world.now));
-                }
-                // What has ended is told on, too: else whoever takes over next would deliver it again.
-                _ => left.push(progress),
-            }
-        }
+        let route = self.config.routes.iter().position(|route| route.name == head.route).map(RouteId);
+        let (deliveries, mut left) = self.sort(&head.deliveries, &known.deliveries, world.now);
         if deliveries.is_empty() {
             return if is_open(&left) { SegmentEvent::Left(left) } else { SegmentEvent::Ended };
         }
@@ -112,6 +98,28 @@ impl Engine {
                 SegmentEvent::Left(left)
             }
         }
+    }
+
+    /// The deliveries of an event that this worker makes, and all others, as they stand. What has ended is among the
+    /// others: it is told on, else whoever takes over next would deliver it again.
+    fn sort(
+        &self,
+        all: &[EntryDelivery],
+        known: &[DeliveryProgress],
+        now: Now,
+    ) -> (Vec<Delivery>, Vec<DeliveryProgress>) {
+        let (mut deliveries, mut left) = (Vec::new(), Vec::new());
+        for first in all {
+            let progress = known.iter().find(|delivery| delivery.endpoint == first.endpoint);
+            let progress = progress.cloned().unwrap_or_else(|| untouched(first));
+            match self.config.endpoints.iter().position(|endpoint| endpoint.name == first.endpoint) {
+                Some(endpoint) if progress.stage != JournalStage::Ended => {
+                    deliveries.push(delivery(EndpointId(endpoint), progress, now));
+                }
+                _ => left.push(progress),
+            }
+        }
+        (deliveries, left)
     }
 
     /// How the deliveries of an event stand that this worker makes, for the journal.

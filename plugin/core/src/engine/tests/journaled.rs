@@ -3,7 +3,7 @@
 use super::*;
 use crate::admin::control::Control;
 use crate::journal::memory::{Fault, MemoryEtcd};
-use crate::store::Keys;
+use crate::store::keys::Keys;
 
 const JOURNAL: &str = r#""journal": {"etcd": {"cluster": "etcd", "prefix": "/p"}"#;
 /// The payload of the events, by which faults find the calls that append them.
