@@ -4,7 +4,6 @@
 //! gateway, the next one knows, and an event whose attempts go on killing gateways becomes a dead letter.
 
 use std::collections::BTreeSet;
-use std::rc::Rc;
 
 use super::Engine;
 use super::commits::Journaled;
@@ -14,7 +13,7 @@ use super::pending::{Delivery, Pending, TrialMark};
 use crate::ids::{EndpointId, RouteId};
 use crate::journal::operation::{SegmentId, StoredSegment, WriterId};
 use crate::journal::record::{
-    DeliveryProgress, Entry, EntryDelivery, EventProgress, JournalStage, decode_progress, decode_segment,
+    DeliveryProgress, Entry, EntryDelivery, EntryHead, EventProgress, JournalStage, decode_progress, decode_segment,
 };
 use crate::journal::segments::{OpenSegment, Origin, SegmentEvent};
 use crate::ledger::Place;
@@ -78,31 +77,8 @@ impl Engine {
             return SegmentEvent::Ended;
         }
         let Entry { head, payload } = entry;
-        let config = Rc::clone(&self.config);
-        let route = config.routes.iter().position(|route| route.name == head.route).map(RouteId);
-        let (mut deliveries, mut rest) = (Vec::new(), Vec::new());
-        for first in &head.deliveries {
-            let progress = known.deliveries.iter().find(|delivery| delivery.endpoint == first.endpoint);
-            let progress = progress.cloned().unwrap_or_else(|| untouched(first));
-            let endpoint = config.endpoints.iter().position(|endpoint| endpoint.name == first.endpoint);
-            let letter = match progress.stage {
-                JournalStage::Letter | JournalStage::Sinking { .. } => {
-                    self.take_up_letter(world, &head, &payload, &progress).ok()
-                }
-                JournalStage::Waiting(_) | JournalStage::Ended => None,
-            };
-            if let Some(serial) = letter.filter(|_| progress.stage == JournalStage::Letter) {
-                self.remember_letter(&head, &progress.endpoint, origin, serial);
-            }
-            match endpoint.filter(|_| progress.is_open()) {
-                Some(endpoint) => {
-                    let mut delivery = delivery(EndpointId(endpoint), progress, world.now);
-                    delivery.letter = letter;
-                    deliveries.push(delivery);
-                }
-                None => rest.push(progress),
-            }
-        }
+        let route = self.config.routes.iter().position(|route| route.name == head.route).map(RouteId);
+        let (deliveries, mut rest) = self.sort(world, &head, &payload, &known.deliveries, origin);
         if deliveries.is_empty() {
             return SegmentEvent::rest(rest);
         }
@@ -120,6 +96,42 @@ impl Engine {
         };
         self.enlist(place, pending);
         SegmentEvent::Here(place, rest)
+    }
+
+    /// The deliveries of an event that this worker makes, and all others, as they stand. What has ended is among the
+    /// others: it is told on, else whoever takes over next would deliver it again.
+    fn sort(
+        &mut self,
+        world: &mut World<'_>,
+        head: &EntryHead,
+        payload: &[u8],
+        known: &[DeliveryProgress],
+        origin: Origin,
+    ) -> (Vec<Delivery>, Vec<DeliveryProgress>) {
+        let (mut deliveries, mut rest) = (Vec::new(), Vec::new());
+        for first in &head.deliveries {
+            let progress = known.iter().find(|delivery| delivery.endpoint == first.endpoint);
+            let progress = progress.cloned().unwrap_or_else(|| untouched(first));
+            let letter = match progress.stage {
+                JournalStage::Letter | JournalStage::Sinking { .. } => {
+                    self.take_up_letter(world, head, payload, &progress).ok()
+                }
+                JournalStage::Waiting(_) | JournalStage::Ended => None,
+            };
+            if let Some(serial) = letter.filter(|_| progress.stage == JournalStage::Letter) {
+                self.remember_letter(head, &progress.endpoint, origin, serial);
+            }
+            let endpoint = self.config.endpoints.iter().position(|endpoint| endpoint.name == first.endpoint);
+            match endpoint.filter(|_| progress.is_open()) {
+                Some(endpoint) => {
+                    let mut delivery = delivery(EndpointId(endpoint), progress, world.now);
+                    delivery.letter = letter;
+                    deliveries.push(delivery);
+                }
+                None => rest.push(progress),
+            }
+        }
+        (deliveries, rest)
     }
 
     /// How the deliveries of an event stand that this worker makes, for the journal.

@@ -107,7 +107,10 @@ impl Writer {
     }
 
     pub(super) fn refuse(&mut self, entries: Vec<QueuedEntry>, why: CommitRefusal) {
-        self.last_error = Some(why);
+        // An entry that is too large says nothing about the store.
+        if why != CommitRefusal::Store(StoreRefusal::TooLarge) {
+            self.last_error = Some(why);
+        }
         let tickets = entries.into_iter().map(|entry| entry.ticket).collect();
         self.events.push_back(JournalEvent::Refused { tickets, why });
     }

@@ -131,6 +131,7 @@ fn too_large_is_halved_and_alone_refused() {
     let (mut committed, refusals) = fleet.fates();
     committed.sort_unstable();
     assert_eq!((committed, refusals), (vec![0, 1, 3, 4], vec![(vec![2], refused(StoreRefusal::TooLarge))]));
+    assert_eq!(fleet.writers[0].last_error(), None, "the store is well");
 }
 
 /// An etcd that is overloaded has room for a segment: nothing is halved, and all is tried again.
