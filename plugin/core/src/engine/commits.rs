@@ -72,6 +72,8 @@ pub(super) struct Documents {
     pub since: Revision,
     pub read: Instant,
     pub looked: Instant,
+    /// This worker had a lease when it last looked: it reads at once when it gets one.
+    pub was_alive: bool,
     /// This gateway has read them once since its start.
     pub are_known: bool,
 }

@@ -56,8 +56,11 @@ impl Engine {
         let Some(journal) = self.journal.as_ref() else { return };
         if !journal.writer.is_alive(now) {
             // Without a lease this worker keeps nothing: it looks again when it is time, not at once.
-            (self.documents.read, self.documents.looked) = (now, now);
+            (self.documents.read, self.documents.looked, self.documents.was_alive) = (now, now, false);
             return;
+        }
+        if !std::mem::replace(&mut self.documents.was_alive, true) {
+            self.documents.read = Instant::default();
         }
         let instance = journal.process.as_ref().map_or("", |(instance, _)| instance.as_str());
         let keeps = journal.writer.keeps_documents(instance);

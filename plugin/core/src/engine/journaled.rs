@@ -209,8 +209,12 @@ impl Engine {
     fn handle_journal_events(&mut self, world: &mut World<'_>) {
         while let Some(event) = self.journal.as_mut().and_then(|journal| journal.writer.poll_event()) {
             match event {
-                JournalEvent::Committed { segment, tickets, bytes, is_ours } => {
-                    self.committed(world, segment, &tickets, bytes, is_ours);
+                JournalEvent::Committed { segment, tickets, bytes, may_come_late, is_ours } => {
+                    let mut open = self.committed(world, segment, &tickets, bytes, is_ours);
+                    open.may_come_late = may_come_late;
+                    if let Some(journal) = self.journal.as_mut().filter(|_| is_ours) {
+                        journal.writer.segments.insert(segment, open);
+                    }
                 }
                 JournalEvent::KeyTaken { ticket, revision, bytes } => self.key_taken(world, ticket, revision, &bytes),
                 JournalEvent::Refused { tickets, why } => {
@@ -230,8 +234,15 @@ impl Engine {
         }
     }
 
-    /// Commits the events of a segment that was appended, and answers their producers.
-    fn committed(&mut self, world: &mut World<'_>, segment: SegmentId, tickets: &[u64], bytes: u64, is_ours: bool) {
+    /// Commits the events of a segment that was appended, and answers their producers; returns the segment.
+    fn committed(
+        &mut self,
+        world: &mut World<'_>,
+        segment: SegmentId,
+        tickets: &[u64],
+        bytes: u64,
+        is_ours: bool,
+    ) -> OpenSegment {
         let (mut events, mut oldest) = (Vec::with_capacity(tickets.len()), world.now.wall);
         for (index, ticket) in (0..).zip(tickets) {
             let Some(mut draft) = self.journal.as_mut().and_then(|journal| journal.commits.take(*ticket)) else {
@@ -250,9 +261,7 @@ impl Engine {
             events.push(place.map_or(SegmentEvent::Ended, |place| SegmentEvent::Here(place, Vec::new())));
             self.answer_late(stream, reply, place);
         }
-        if let Some(journal) = self.journal.as_mut().filter(|_| is_ours) {
-            journal.writer.segments.insert(segment, OpenSegment::new(events, bytes, oldest));
-        }
+        OpenSegment::new(events, bytes, oldest)
     }
 
     /// Answers the producer of an event that is accepted, and that another gateway delivers.

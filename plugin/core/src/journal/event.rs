@@ -38,6 +38,8 @@ pub enum JournalEvent {
         tickets: Vec<EntryTicket>,
         /// The size of the segment, in bytes.
         bytes: u64,
+        /// A try of the append may come late.
+        may_come_late: bool,
         /// The segment is this writer's still; else whoever takes its writer over delivers it.
         is_ours: bool,
     },

@@ -48,6 +48,8 @@ pub struct OpenSegment {
     oldest: WallTime,
     /// The store holds, or may hold, progress of the segment.
     pub has_progress: bool,
+    /// A try of the append is not known to be over: a late one would put the segment there again.
+    pub may_come_late: bool,
     /// The content cannot be read here: it is left as it is.
     is_foreign: bool,
 }
@@ -55,7 +57,7 @@ pub struct OpenSegment {
 impl OpenSegment {
     /// A segment of this size with these events.
     pub fn new(events: Vec<SegmentEvent>, bytes: u64, oldest: WallTime) -> Self {
-        Self { events, bytes, oldest, has_progress: false, is_foreign: false }
+        Self { events, bytes, oldest, has_progress: false, may_come_late: false, is_foreign: false }
     }
 
     /// A segment that this version cannot read.
@@ -92,6 +94,8 @@ pub struct Segments {
     changed: BTreeSet<SegmentId>,
     /// Segments to delete of which the store never had progress.
     finished: BTreeSet<SegmentId>,
+    /// Segments that are finished and might come late: they are made void instead.
+    void: BTreeSet<SegmentId>,
     /// Segments to delete with their progress.
     finished_noted: BTreeSet<SegmentId>,
     bytes: u64,
@@ -152,11 +156,12 @@ impl Segments {
 
     fn finish_if_done(&mut self, id: SegmentId) {
         let Some(segment) = self.open.get(&id).filter(|segment| segment.is_finished()) else { return };
-        if segment.has_progress {
-            self.finished_noted.insert(id)
-        } else {
-            self.finished.insert(id)
+        let finished = match segment {
+            OpenSegment { may_come_late: true, .. } => &mut self.void,
+            OpenSegment { has_progress: true, .. } => &mut self.finished_noted,
+            OpenSegment { .. } => &mut self.finished,
         };
+        finished.insert(id);
         self.bytes = self.bytes.saturating_sub(segment.bytes);
         self.open.remove(&id);
         self.changed.remove(&id);
@@ -170,6 +175,11 @@ impl Segments {
     /// Takes up to `most` finished segments of a writer that are to be deleted with their progress.
     pub fn take_finished_noted(&mut self, owner: WriterId, most: usize) -> Vec<u64> {
         take(&mut self.finished_noted, owner, most)
+    }
+
+    /// Takes the finished segments that might come late.
+    pub fn take_void(&mut self) -> Vec<SegmentId> {
+        std::mem::take(&mut self.void).into_iter().collect()
     }
 
     /// Puts back what a note was to tell, which was not carried out.
@@ -205,7 +215,7 @@ impl Segments {
         for id in seqs {
             self.bytes = self.bytes.saturating_sub(self.open.remove(&id).map_or(0, |segment| segment.bytes));
         }
-        for set in [&mut self.changed, &mut self.finished, &mut self.finished_noted] {
+        for set in [&mut self.changed, &mut self.finished, &mut self.finished_noted, &mut self.void] {
             set.retain(|id| id.writer != owner);
         }
     }
@@ -306,6 +316,15 @@ mod tests {
         let SegmentEvent::Rest(rest) = &segments.get_mut(origin(1, 0).segment).unwrap().events[0] else { panic!() };
         assert_eq!(rest.len(), 2, "what has ended here is not delivered by another gateway");
         assert_eq!(segments.take_changed(OWNER, 9), [origin(1, 0).segment]);
+    }
+
+    /// A segment of which a try may come late is made void: deleted, a late try would append it anew.
+    #[test]
+    fn a_segment_that_may_come_late_is_made_void() {
+        let mut segments = with(vec![here()]);
+        segments.get_mut(origin(1, 0).segment).unwrap().may_come_late = true;
+        segments.end(origin(1, 0), Vec::new());
+        assert_eq!((segments.take_finished(OWNER, 9), segments.take_void()), (vec![], vec![origin(1, 0).segment]));
     }
 
     /// A segment stays as long as one of its deliveries is a dead letter that is kept.

@@ -47,6 +47,9 @@ const REOPEN: Duration = Duration::from_millis(500);
 /// How often the store is tidied by the writer whose turn it is.
 const TIDY_EVERY: Duration = Duration::from_secs(5);
 
+/// The most void segments under one id: some 60 KiB of keys.
+const MARKERS_MAX: usize = 1000;
+
 /// How long a writer that is to end waits for the store; then its lease lapses by itself.
 const CLOSE_MAX: Duration = Duration::from_secs(3);
 
@@ -82,6 +85,8 @@ pub struct Writer {
     member_written: Member,
     noted: Instant,
     tidied: Instant,
+    /// The segments that were made void under this id.
+    markers: usize,
     /// When the store was last asked to make idempotency keys last; `None`: they do not yet.
     keys_kept: Option<Instant>,
     /// The store has no room: only what deletes goes through.
@@ -120,6 +125,7 @@ impl Writer {
             member_written: Member::default(),
             noted: Instant::default(),
             tidied: Instant::default(),
+            markers: 0,
             keys_kept: None,
             is_full: false,
             last_error: None,
@@ -253,6 +259,12 @@ impl Writer {
         }
         self.keep_session(now, random);
         if matches!(self.state, WriterState::Open(_)) {
+            for segment in self.segments.take_void() {
+                self.make_void(now, segment, None);
+            }
+            if self.markers >= MARKERS_MAX {
+                return self.abandon(now);
+            }
             self.keep_keys(now);
             self.append_due(now);
             if self.closing.is_none() {

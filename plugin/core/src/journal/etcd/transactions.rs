@@ -110,7 +110,7 @@ impl Etcd {
     fn void(&self, segment: SegmentId) -> TxnRequest {
         TxnRequest {
             compare: vec![self.is_alive(segment.writer)],
-            success: vec![put(self.segment_key('j', segment), Vec::new(), 0)],
+            success: vec![put(self.segment_key('j', segment), Vec::new(), 0), delete(self.segment_key('p', segment))],
             failure: Vec::new(),
         }
     }

@@ -6,7 +6,7 @@ use super::{UNKNOWN_MAX, Writer, WriterState};
 use crate::journal::batches::{QueuedEntry, WAIT_MAX, segment_of};
 use crate::journal::event::{CommitRefusal, JournalEvent};
 use crate::journal::jobs::{Job, JobPurpose};
-use crate::journal::operation::{Operation, Outcome, SegmentId, StoreRefusal};
+use crate::journal::operation::{EntryKey, Operation, Outcome, SegmentId, StoreRefusal};
 use crate::time::Instant;
 
 impl Writer {
@@ -48,7 +48,9 @@ impl Writer {
             Outcome::Applied | Outcome::Already => {
                 self.last_error = None;
                 let tickets = entries.iter().map(|entry| entry.ticket).collect();
-                self.events.push_back(JournalEvent::Committed { segment, tickets, bytes: len, is_ours: is_own });
+                let (bytes, may_come_late) = (len, job.is_uncertain);
+                let committed = JournalEvent::Committed { segment, tickets, bytes, may_come_late, is_ours: is_own };
+                self.events.push_back(committed);
             }
             Outcome::KeyTaken { revision, bytes } => {
                 for ticket in entries.iter().map(|entry| entry.ticket) {
@@ -69,6 +71,12 @@ impl Writer {
             _ => self.give_up(now, job, &outcome),
         }
         self.forget_unused_but_current(writer);
+    }
+
+    /// Makes a segment void. The marker stays as long as the writer has its id: with too many of them it takes another.
+    pub(super) fn make_void(&mut self, now: Instant, segment: SegmentId, key: Option<EntryKey>) {
+        self.markers += 1;
+        self.jobs.push(now, segment.writer, Operation::Void { segment, key }, JobPurpose::Void);
     }
 
     fn has_waited(&self, now: Instant, entries: &[QueuedEntry]) -> bool {
@@ -102,7 +110,7 @@ impl Writer {
         };
         self.refuse(entries, why);
         if job.is_uncertain && job.writer == self.id {
-            self.jobs.push(now, job.writer, Operation::Void { segment, key }, JobPurpose::Void);
+            self.make_void(now, segment, key);
         }
     }
 

@@ -17,7 +17,7 @@ impl Writer {
         match self.state {
             WriterState::Closed(at) if self.closing.is_none() && now >= at => {
                 self.forget_unused(self.id);
-                (self.id, self.next_seq) = (WriterId(random()), 0);
+                (self.id, self.next_seq, self.markers) = (WriterId(random()), 0, 0);
                 self.down_since.get_or_insert(now);
                 self.state = WriterState::Opening;
                 self.member_written = self.member.clone();
