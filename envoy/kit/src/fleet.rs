@@ -168,8 +168,17 @@ impl Gateway {
     /// # Errors
     /// When it does not answer.
     pub fn send(&self, event: &str, body: &Value) -> Result<Answer> {
+        self.send_with(event, body, &[])
+    }
+
+    /// The same with more headers.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub fn send_with(&self, event: &str, body: &Value, headers: &[(&str, &str)]) -> Result<Answer> {
         let request = self.http.post(format!("http://{}/events/{event}", self.address));
-        answer(request.header("authorization", AUTHORIZATION).send_json(body)?)
+        let request = request.header("authorization", AUTHORIZATION);
+        answer(headers.iter().fold(request, |request, (name, value)| request.header(*name, *value)).send_json(body)?)
     }
 
     /// Sends an event until it is accepted: a gateway that has just begun has no lease yet, and says so.
@@ -192,6 +201,17 @@ impl Gateway {
         let request = self.http.get(format!("http://{}/gatepost/{path}", self.admin));
         let answer = answer(request.header("authorization", ADMIN_AUTHORIZATION).call()?)?;
         ensure!(answer.status == 200, "GET {path}: {answer:?}");
+        Ok(answer.body)
+    }
+
+    /// Changes something by the admin surface: a PUT below `/gatepost`.
+    ///
+    /// # Errors
+    /// When it does not answer, or not with 200.
+    pub fn put(&self, path: &str, body: &Value) -> Result<Value> {
+        let request = self.http.put(format!("http://{}/gatepost/{path}", self.admin));
+        let answer = answer(request.header("authorization", ADMIN_AUTHORIZATION).send_json(body)?)?;
+        ensure!(answer.status == 200, "PUT {path}: {answer:?}");
         Ok(answer.body)
     }
 

@@ -73,6 +73,7 @@ mod inspect;
 mod journaled;
 mod lane;
 mod leadership;
+mod letters;
 mod operate;
 mod output;
 mod pending;
@@ -89,8 +90,7 @@ mod told;
 mod watch;
 
 pub use action::{Action, Call, Purpose, StoreRequest};
-use commits::Journaled;
-use documents::Documents;
+use commits::{Documents, Journaled};
 pub use draft::Reply;
 use drains::Drain;
 use endpoint::EndpointState;
@@ -193,6 +193,7 @@ impl Engine {
             self.sweep(world);
             self.watch(world);
             self.gauge(world);
+            self.check_letters(world);
             self.check_drains(world);
             if self.leadership.leads() { self.adopt(world) } else { self.hand_over_slowly(world) }
         }

@@ -6,6 +6,7 @@
 mod full;
 mod outage;
 mod takeover;
+mod truth;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -37,12 +38,19 @@ struct Plan {
     journal: Option<Value>,
     /// Laid over the endpoint.
     endpoint: Value,
+    /// Laid over the filter's config.
+    filter: Value,
 }
 
 impl Default for Plan {
     /// One member; a short lease, since nothing happens to etcd; an endpoint that is tried often.
     fn default() -> Self {
-        Self { etcd: etcd::Options::default(), journal: Some(json!({"lease": "2s"})), endpoint: patient() }
+        Self {
+            etcd: etcd::Options::default(),
+            journal: Some(json!({"lease": "2s"})),
+            endpoint: patient(),
+            filter: json!({}),
+        }
     }
 }
 
@@ -62,7 +70,7 @@ impl Stage {
         }
         let receiver = Receiver::start(&[("a", SECRET)], &Options { compact: true, ..Options::default() })?;
         let etcd = Etcd::start(&plan.etcd)?;
-        let setup = Setup::new(&receiver, &[endpoint("a", SECRET, plan.endpoint)]);
+        let setup = Setup::new(&receiver, &[endpoint("a", SECRET, plan.endpoint)]).with(plan.filter);
         let setup = match plan.journal {
             Some(journal) => setup.with_journal(&etcd, journal),
             None => setup,
@@ -74,8 +82,14 @@ impl Stage {
 
     /// Has the first gateway accept so many events; their ids.
     fn accept(&self, events: usize) -> Result<BTreeSet<String>> {
-        let answers = (0..events).map(|number| {
-            let answer = self.fleet.gateway(0)?.send_until_accepted("payment_verified", &json!({"number": number}))?;
+        self.accept_of(events, 10)
+    }
+
+    /// The same, with so many bytes of filler in each.
+    fn accept_of(&self, events: usize, filler: usize) -> Result<BTreeSet<String>> {
+        let body = json!({"filler": "x".repeat(filler)});
+        let answers = (0..events).map(|_| {
+            let answer = self.fleet.gateway(0)?.send_until_accepted("payment_verified", &body)?;
             ensure!(is_journalled(&answer), "{answer:?}");
             Ok(answer.id().to_owned())
         });

@@ -151,19 +151,25 @@ impl Shared {
         let every = Duration::from_secs(1) * self.load.producers / self.load.per_second.max(1);
         let mut outcome = Outcome::default();
         let mut next = Instant::now();
+        let mut refusals = 0;
         // Each begins elsewhere, and takes the gateways in turn.
         for gateway in (0..self.gateways.len()).cycle().skip(number) {
             if self.is_over.load(Ordering::Relaxed) || self.accepted() >= self.enough.load(Ordering::Relaxed) {
                 break;
             }
-            // What was late is not made up for: the load stays even.
-            thread::sleep(next.saturating_duration_since(Instant::now()));
-            next = next.max(Instant::now()) + every;
+            // What one gateway refuses is sent to the next at once, as a load balancer does; when all have, it waits.
+            if refusals % self.gateways.len() == 0 {
+                // What was late is not made up for: the load stays even.
+                thread::sleep(next.saturating_duration_since(Instant::now()));
+                next = next.max(Instant::now()) + every;
+            }
             // Not one more than is wanted, but for what was under way when that was said.
-            if self.granted.fetch_add(1, Ordering::Relaxed) >= self.enough.load(Ordering::Relaxed)
-                || !self.attempt(&http, gateway, &body, &mut outcome)?
-            {
+            let is_granted = self.granted.fetch_add(1, Ordering::Relaxed) < self.enough.load(Ordering::Relaxed);
+            if is_granted && self.attempt(&http, gateway, &body, &mut outcome)? {
+                refusals = 0;
+            } else {
                 self.granted.fetch_sub(1, Ordering::Relaxed);
+                refusals += 1;
             }
         }
         Ok(outcome)

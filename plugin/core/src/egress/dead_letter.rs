@@ -119,7 +119,7 @@ pub struct Listed {
     /// The size of the letter's record and payload, in bytes.
     pub size: u64,
     /// The serial number of the letter, which no other letter has.
-    serial: u64,
+    pub serial: u64,
     /// The letter's endpoint: the beginning of the SHA-256 of its name, or 0 if an older filter kept the letter.
     pub endpoint: u32,
 }
@@ -192,7 +192,16 @@ impl LetterIndex {
     }
 }
 
-/// Keeps a letter; returns the number of older letters that were evicted for it.
+/// A letter that is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// The serial number of the letter.
+    pub serial: u64,
+    /// The number of older letters that were evicted for it.
+    pub evicted: u32,
+}
+
+/// Keeps a letter.
 ///
 /// # Errors
 /// The store's; the letter is not kept then.
@@ -202,18 +211,33 @@ pub fn keep(
     letter: &Letter,
     payload: &[u8],
     room: Room,
-) -> Result<u32, StoreError> {
+) -> Result<Kept, StoreError> {
     let bytes = with_payload(letter, payload)?;
     let (endpoint, size) = (endpoint_number(&letter.endpoint), bytes.len() as u64);
-    let (slot, mut evicted) =
-        update(store, &keys.single(), |index: &mut LetterIndex| (Write::Yes, index.push(endpoint, size, room)))?;
+    let (slot, mut evicted, serial) = update(store, &keys.single(), |index: &mut LetterIndex| {
+        let (slot, evicted) = index.push(endpoint, size, room);
+        (Write::Yes, (slot, evicted, index.serial))
+    })?;
     store.set(keys.of::<Letter>(slot).as_str(), &bytes, None)?;
     let count = evicted.len() as u32;
     evicted.retain(|old| *old != slot);
     if !evicted.is_empty() {
         free(store, keys, &evicted)?;
     }
-    Ok(count)
+    Ok(Kept { serial, evicted: count })
+}
+
+/// The serial number of the letter of a delivery, if the ring has it. Reads every letter.
+///
+/// # Errors
+/// The store's.
+pub fn find(store: &mut dyn SharedStore, keys: &Keys, delivery: &str) -> Result<Option<u64>, StoreError> {
+    for listed in list(store, keys)? {
+        if open(store, keys, listed)?.is_some_and(|(letter, _)| letter.delivery() == delivery) {
+            return Ok(Some(listed.serial));
+        }
+    }
+    Ok(None)
 }
 
 /// The entries of all letters, oldest first.

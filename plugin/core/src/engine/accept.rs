@@ -32,6 +32,7 @@ use crate::ledger::record::{EventMeta, Stage};
 use crate::outcome::{DeliveryResult, Reason};
 use crate::store::World;
 use crate::telemetry::notice::Notice;
+use crate::time::Now;
 
 impl Engine {
     /// Takes an event, or says why not. The event is admitted, kept, and only then answered.
@@ -191,7 +192,7 @@ impl Engine {
             return Reply { route, ..reply(answer, EventResult::Accepted) };
         };
         self.commit(place, meta, payload, pending);
-        self.tell_overflow(place);
+        self.tell_overflow(world.now, place);
         match ack {
             Ack::Delivered { timeout } if !is_answerable => {
                 let deadline = world.now.mono.plus(timeout);
@@ -327,11 +328,11 @@ impl Engine {
     }
 
     /// Tells the journal of deliveries that found no room: its entry has only the others.
-    fn tell_overflow(&mut self, place: Place) {
+    fn tell_overflow(&mut self, now: Now, place: Place) {
         let event = self.queue.holdings.event(place);
         let is_waiting = |delivery: &Delivery| matches!(delivery.stage, Stage::Waiting { .. });
         if event.is_some_and(|event| event.origin.is_some() && !event.deliveries.iter().all(is_waiting)) {
-            self.tell_journal(place);
+            self.tell_journal(now, place);
         }
     }
 

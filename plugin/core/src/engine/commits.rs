@@ -6,7 +6,8 @@ use super::draft::Draft;
 use crate::ids::EventId;
 use crate::journal::batches::EntryTicket;
 use crate::journal::etcd::Etcd;
-use crate::journal::operation::{KeyName, WriterId};
+use crate::journal::operation::{KeyName, Revision, WriterId};
+use crate::journal::segments::Origin;
 use crate::journal::writer::Writer;
 use crate::journal::{JournalSettings, JournalState};
 use crate::time::{Instant, WallTime};
@@ -23,6 +24,8 @@ const BYTES_MAX: u64 = 16 << 20;
 pub(super) struct Journaled {
     pub writer: Writer,
     pub commits: Commits,
+    /// The dead letters in the ring that the journal keeps, too.
+    pub letters: Vec<KeptLetter>,
     /// The idempotency keys of events that are committed and whose producers wait, with the events' ids.
     pub unanswered: BTreeMap<KeyName, EventId>,
     /// The name and the start of this process, once they are known.
@@ -33,6 +36,16 @@ pub(super) struct Journaled {
     pub unwell: Option<(Instant, JournalState)>,
 }
 
+/// A dead letter in the ring that stands in the journal.
+#[derive(Debug)]
+pub(super) struct KeptLetter {
+    /// The serial number of the letter in the ring.
+    pub serial: u64,
+    pub id: EventId,
+    pub endpoint: String,
+    pub origin: Origin,
+}
+
 impl Journaled {
     /// The part for a journal with these settings.
     pub fn new(settings: &JournalSettings) -> Self {
@@ -40,12 +53,24 @@ impl Journaled {
         Self {
             writer: Writer::new(Box::new(etcd), settings.lease),
             commits: Commits::default(),
+            letters: Vec::new(),
             unanswered: BTreeMap::new(),
             process: None,
             leased: None,
             unwell: None,
         }
     }
+}
+
+/// What a worker knows of the documents.
+#[derive(Debug, Default)]
+pub(super) struct Documents {
+    /// The revision up to which this worker has read them.
+    pub since: Revision,
+    pub read: Instant,
+    pub looked: Instant,
+    /// This gateway has read them once since its start.
+    pub are_known: bool,
 }
 
 /// The events that wait for their commit, by the numbers of their entries.

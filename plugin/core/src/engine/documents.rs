@@ -16,6 +16,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::Engine;
+use super::commits::Documents;
 use crate::admin::control::Control;
 use crate::egress::state::EndpointDecision;
 use crate::ids::EndpointId;
@@ -39,17 +40,6 @@ const ENDPOINTS_QUICK: usize = 250;
 const PLANS_MAX: usize = 4;
 
 const ROLLED_BACK: &str = "rolled_back";
-
-/// What a worker knows of the documents.
-#[derive(Debug, Default)]
-pub(super) struct Documents {
-    /// The revision up to which this worker has read them.
-    since: Revision,
-    read: Instant,
-    looked: Instant,
-    /// This gateway has read them once since its start.
-    pub are_known: bool,
-}
 
 /// The subject of a document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -311,6 +311,7 @@ impl Engine {
     fn lose_journaled(&mut self, world: &mut World<'_>) {
         if let Some(journal) = self.journal.as_mut() {
             journal.writer.segments = Segments::default();
+            journal.letters.clear();
         }
         let journaled = self.queue.holdings.iter().filter(|(_, event)| event.origin.is_some());
         let places: Vec<Place> = journaled.map(|(place, _)| place).collect();

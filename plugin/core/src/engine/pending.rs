@@ -26,6 +26,8 @@ pub struct Delivery {
     pub under_way: bool,
     /// Why the delivery has failed for good, as long as its dead letter could not be kept.
     pub doomed: Option<Reason>,
+    /// The serial number of the delivery's dead letter, if one is kept.
+    pub letter: Option<u64>,
     /// The delivery was held back when its event was accepted: the producer does not wait for it.
     pub held: bool,
     /// The trail of the delivery: its attempts so far, and its end.
@@ -43,6 +45,7 @@ impl Delivery {
             ticket: 0,
             under_way: false,
             doomed: None,
+            letter: None,
             held,
             trail: Trail::default(),
         }

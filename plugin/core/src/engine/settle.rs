@@ -11,7 +11,7 @@ use super::lane::{LaneEntry, LaneId};
 use super::pending::Pending;
 use crate::config::Config;
 use crate::egress::breaker::Signal;
-use crate::egress::dead_letter::{self, Letter};
+use crate::egress::dead_letter::{self, Kept, Letter};
 use crate::egress::endpoint::{Endpoint, OnGone};
 use crate::egress::operational::NewsKind;
 use crate::egress::retry::{self, RetryPolicy};
@@ -132,21 +132,24 @@ impl Engine {
         let (kept, stage) = match self.queue.body(world, place) {
             Ok((meta, payload)) => {
                 let letter = letter(meta);
-                (self.keep_letter(world, &letter, &payload).is_ok(), stage)
+                (self.keep_letter(world, &letter, &payload).ok().map(Some), stage)
             }
             Err(error) => {
                 self.output.note(Notice::Store { doing: "reading an event", error });
                 // Bytes that are no event will never be one: the delivery ends without a letter, and nothing is sent to
                 // the sink.
-                (error == StoreError::UnknownFormat, Stage::Dead)
+                ((error == StoreError::UnknownFormat).then_some(None), Stage::Dead)
             }
         };
-        if !kept {
+        let Some(serial) = kept else {
             let due = now.mono.plus(RECHECK);
             if let Some(delivery) = self.queue.delivery_at(place, index) {
                 delivery.doomed = Some(reason);
             }
             return self.queue.requeue(LaneId::of(id), place, index, Stage::Waiting { due }, due);
+        };
+        if let Some(delivery) = self.queue.delivery_at(place, index) {
+            delivery.letter = serial;
         }
         self.note_delivery(world, place, index, Some(reason));
         match stage {
@@ -156,15 +159,15 @@ impl Engine {
         self.persist(world, place);
     }
 
-    /// Puts a letter into the ring.
+    /// Puts a letter into the ring; returns its serial number there.
     pub(super) fn keep_letter(
         &mut self,
         world: &mut World<'_>,
         letter: &Letter,
         payload: &[u8],
-    ) -> Result<(), StoreError> {
+    ) -> Result<u64, StoreError> {
         match dead_letter::keep(world.store, &self.keys, letter, payload, self.config.limits.dead_letter_room()) {
-            Ok(evicted) => {
+            Ok(Kept { serial, evicted }) => {
                 self.output.note(Notice::DeadLetter {
                     id: letter.meta.id,
                     endpoint: letter.endpoint.clone(),
@@ -174,7 +177,7 @@ impl Engine {
                     evicted,
                 });
                 self.tell_letter(world, letter);
-                Ok(())
+                Ok(serial)
             }
             Err(error) => {
                 self.output.note(Notice::Store { doing: "keeping a dead letter", error });
@@ -187,7 +190,7 @@ impl Engine {
     pub(super) fn persist(&mut self, world: &mut World<'_>, place: Place) {
         let Some(event) = self.queue.holdings.event(place) else { return };
         let (is_settled, is_answerable) = (event.is_settled(), event.is_answerable());
-        self.tell_journal(place);
+        self.tell_journal(world.now, place);
         let written = if is_settled {
             let holding = self.queue.holdings.get_mut(place.partition);
             holding.map_or(Ok(()), |holding| holding.partition.free(world.store, place.slot))

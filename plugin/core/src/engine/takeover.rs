@@ -8,6 +8,7 @@ use std::rc::Rc;
 use super::Engine;
 use super::commits::Journaled;
 use super::journaled::on_wall;
+use super::letters::ended;
 use super::pending::{Delivery, Pending, TrialMark};
 use crate::ids::{EndpointId, RouteId};
 use crate::journal::operation::{SegmentId, StoredSegment, WriterId};
@@ -49,8 +50,18 @@ impl Engine {
             };
             taken.push((id, segment));
         }
+        let places = taken.iter().flat_map(|(_, segment)| &segment.events).filter_map(|event| match event {
+            SegmentEvent::Here(place, _) => Some(*place),
+            SegmentEvent::Rest(_) | SegmentEvent::Ended => None,
+        });
+        let is_poison = |event: &Pending| event.trials.is_some_and(|trials| trials >= TRIALS_MAX);
+        let poison: Vec<Place> =
+            places.filter(|place| self.queue.holdings.event(*place).is_some_and(is_poison)).collect();
         if let Some(journal) = self.journal.as_mut() {
             journal.writer.open_taken(dead, taken);
+        }
+        for place in poison {
+            self.bury_poison(world, place);
         }
     }
 
@@ -68,19 +79,31 @@ impl Engine {
         let Entry { head, payload } = entry;
         let config = Rc::clone(&self.config);
         let route = config.routes.iter().position(|route| route.name == head.route).map(RouteId);
-        let (mut deliveries, mut left) = (Vec::new(), Vec::new());
+        let (mut deliveries, mut rest) = (Vec::new(), Vec::new());
         for first in &head.deliveries {
             let progress = known.deliveries.iter().find(|delivery| delivery.endpoint == first.endpoint);
             let progress = progress.cloned().unwrap_or_else(|| untouched(first));
             let endpoint = config.endpoints.iter().position(|endpoint| endpoint.name == first.endpoint);
-            match endpoint {
-                _ if progress.stage == JournalStage::Ended => {}
-                Some(endpoint) => deliveries.push(delivery(EndpointId(endpoint), progress, world.now)),
-                None => left.push(progress),
+            let letter = match progress.stage {
+                JournalStage::Letter | JournalStage::Sinking { .. } => {
+                    self.take_up_letter(world, &head, &payload, &progress).ok()
+                }
+                JournalStage::Waiting(_) | JournalStage::Ended => None,
+            };
+            if let Some(serial) = letter.filter(|_| progress.stage == JournalStage::Letter) {
+                self.remember_letter(&head, &progress.endpoint, origin, serial);
+            }
+            match endpoint.filter(|_| progress.is_open()) {
+                Some(endpoint) => {
+                    let mut delivery = delivery(EndpointId(endpoint), progress, world.now);
+                    delivery.letter = letter;
+                    deliveries.push(delivery);
+                }
+                None => rest.push(progress),
             }
         }
         if deliveries.is_empty() {
-            return if left.is_empty() { SegmentEvent::Ended } else { SegmentEvent::Left(left) };
+            return SegmentEvent::rest(rest);
         }
         let mut meta = head.meta;
         meta.content_encoding = head.content_encoding;
@@ -88,18 +111,17 @@ impl Engine {
         let mut pending = Pending::new(meta.id, meta.event_type.clone(), route, accepted, deliveries);
         pending.bytes = payload.len() as u64;
         (pending.origin, pending.mark, pending.trials) = (Some(origin), TrialMark::Wanted, Some(known.trials));
-        let Ok(home) = self.own(world) else { return SegmentEvent::Left(left) };
-        let Ok(place) = self.keep(world, home, &meta, &payload, &pending) else { return SegmentEvent::Left(left) };
+        let kept = self.own(world).ok().and_then(|home| self.keep(world, home, &meta, &payload, &pending).ok());
+        let Some(place) = kept else {
+            // Shared data does not take it now: it is left as it stands, for the next look.
+            rest.extend(pending.deliveries.iter().filter_map(|delivery| {
+                let name = &config.endpoints.get(delivery.endpoint.0)?.name;
+                Some(progress(name, delivery, world.now))
+            }));
+            return SegmentEvent::rest(rest);
+        };
         self.enlist(place, pending);
-        if known.trials >= TRIALS_MAX {
-            self.bury_poison(world, place);
-            self.persist(world, place);
-        }
-        match self.queue.holdings.event(place) {
-            Some(_) => SegmentEvent::Here(place, left),
-            None if left.is_empty() => SegmentEvent::Ended,
-            None => SegmentEvent::Left(left),
-        }
+        SegmentEvent::Here(place, rest)
     }
 
     /// Tells the journal how events stand that do not stand as it knows them.
@@ -118,10 +140,10 @@ impl Engine {
                 let events = (0..).zip(&segment.events);
                 let told = events.filter_map(|(index, event)| match event {
                     SegmentEvent::Ended => Some(EventProgress { index, is_ended: true, ..EventProgress::default() }),
-                    SegmentEvent::Left(left) => {
-                        Some(EventProgress { index, deliveries: left.clone(), ..EventProgress::default() })
+                    SegmentEvent::Rest(rest) => {
+                        Some(EventProgress { index, deliveries: rest.clone(), ..EventProgress::default() })
                     }
-                    SegmentEvent::Here(place, left) => {
+                    SegmentEvent::Here(place, rest) => {
                         let event = holdings.event(*place)?;
                         let mut deliveries: Vec<DeliveryProgress> = event
                             .deliveries
@@ -134,7 +156,7 @@ impl Engine {
                                 Some(progress(name, delivery, now))
                             })
                             .collect();
-                        deliveries.extend(left.iter().cloned());
+                        deliveries.extend(rest.iter().cloned());
                         let trials = event.trials.unwrap_or_default();
                         Some(EventProgress { index, trials, is_ended: false, deliveries })
                     }
@@ -189,11 +211,32 @@ impl Engine {
     }
 
     /// Notes that an event in the journal does not stand as the journal knows it, or has ended.
-    pub(super) fn tell_journal(&mut self, place: Place) {
+    pub(super) fn tell_journal(&mut self, now: Now, place: Place) {
         let Some(event) = self.queue.holdings.event(place) else { return };
-        let (Some(origin), is_settled) = (event.origin, event.is_settled()) else { return };
-        let Some(journal) = self.journal.as_mut() else { return };
-        if is_settled { journal.writer.segments.end(origin) } else { journal.writer.segments.change(origin) }
+        let Some(origin) = event.origin else { return };
+        if !event.is_settled() {
+            if let Some(journal) = self.journal.as_mut() {
+                journal.writer.segments.change(origin);
+            }
+            return;
+        }
+        let ended: Vec<DeliveryProgress> = event
+            .deliveries
+            .iter()
+            .filter_map(|delivery| {
+                let name = &self.config.endpoints.get(delivery.endpoint.0)?.name;
+                Some(DeliveryProgress { stage: ended(delivery), ..progress(name, delivery, now) })
+            })
+            .collect();
+        let event = event.clone();
+        self.remember_letters(&event, origin);
+        // It is told once, even if its slot cannot be freed now.
+        if let Some(event) = self.queue.holdings.event_mut(place) {
+            event.origin = None;
+        }
+        if let Some(journal) = self.journal.as_mut() {
+            journal.writer.segments.end(origin, ended);
+        }
     }
 }
 
@@ -215,7 +258,7 @@ fn delivery(endpoint: EndpointId, progress: DeliveryProgress, now: Now) -> Deliv
         JournalStage::Sinking { attempts, reason, due } => {
             Stage::Sinking { attempts, reason, due: in_process(due, now) }
         }
-        JournalStage::Ended => Stage::Dead,
+        JournalStage::Ended | JournalStage::Letter => Stage::Dead,
     };
     let mut delivery = Delivery::new(endpoint, stage, false);
     (delivery.attempts, delivery.response_status, delivery.trail) =

@@ -92,6 +92,15 @@ pub enum JournalStage {
     },
     /// Nothing.
     Ended,
+    /// The delivery is a dead letter, which is kept until an operator has it redelivered or discards it.
+    Letter,
+}
+
+impl DeliveryProgress {
+    /// Whether attempts of the delivery are to be made.
+    pub fn is_open(&self) -> bool {
+        matches!(self.stage, JournalStage::Waiting(_) | JournalStage::Sinking { .. })
+    }
 }
 
 /// The bytes of an entry: its head, the length of its payload, and its payload.

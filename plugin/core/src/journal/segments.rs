@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::journal::operation::{SegmentId, WriterId};
-use crate::journal::record::DeliveryProgress;
+use crate::journal::record::{DeliveryProgress, JournalStage};
 use crate::ledger::Place;
 use crate::time::WallTime;
 
@@ -20,13 +20,21 @@ pub struct Origin {
 /// An event of a segment.
 #[derive(Debug)]
 pub enum SegmentEvent {
-    /// This worker delivers the event, which stands at this place of the ledger. Deliveries that this worker cannot make
-    /// are left as they stand.
+    /// This worker delivers the event, which stands at this place of the ledger. The deliveries are those that are not
+    /// made here: they have ended, are dead letters, or need an endpoint that this gateway does not have.
     Here(Place, Vec<DeliveryProgress>),
+    /// Nothing of the event is delivered here, and not all of its deliveries have ended.
+    Rest(Vec<DeliveryProgress>),
     /// Nothing is left of the event.
     Ended,
-    /// The event waits for a gateway whose configuration has its endpoints.
-    Left(Vec<DeliveryProgress>),
+}
+
+impl SegmentEvent {
+    /// An event of which nothing is delivered here.
+    pub fn rest(deliveries: Vec<DeliveryProgress>) -> Self {
+        let is_ended = |delivery: &DeliveryProgress| delivery.stage == JournalStage::Ended;
+        if deliveries.iter().all(is_ended) { Self::Ended } else { Self::Rest(deliveries) }
+    }
 }
 
 /// A segment with events that have not ended.
@@ -59,10 +67,15 @@ impl OpenSegment {
         !self.is_foreign && self.events.iter().all(|event| matches!(event, SegmentEvent::Ended))
     }
 
-    /// Whether some of it is left to another gateway, and nothing to this one.
-    fn is_left(&self) -> bool {
-        let is_here = |event: &SegmentEvent| matches!(event, SegmentEvent::Here(..));
-        !self.is_finished() && !self.events.iter().any(is_here)
+    /// How much of it is left, and for whom.
+    fn left(&self) -> Left {
+        let left = self.events.iter().map(|event| match event {
+            SegmentEvent::Here(..) => Left::Here,
+            SegmentEvent::Rest(rest) if rest.iter().any(DeliveryProgress::is_open) => Left::ToOthers,
+            SegmentEvent::Rest(_) => Left::Letters,
+            SegmentEvent::Ended => Left::Nothing,
+        });
+        left.chain(self.is_foreign.then_some(Left::ToOthers)).max().unwrap_or(Left::Nothing)
     }
 }
 
@@ -92,16 +105,37 @@ impl Segments {
         self.open.get_mut(&id)
     }
 
-    /// Notes that an event has ended here; what is left to other gateways stays.
-    pub fn end(&mut self, origin: Origin) {
-        let Some(segment) = self.open.get_mut(&origin.segment) else { return };
-        let Some(event) = segment.events.get_mut(origin.index as usize) else { return };
-        *event = match std::mem::replace(event, SegmentEvent::Ended) {
-            SegmentEvent::Here(_, left) if !left.is_empty() => SegmentEvent::Left(left),
-            _ => SegmentEvent::Ended,
+    /// Notes that an event has ended here, its deliveries so.
+    pub fn end(&mut self, origin: Origin, deliveries: Vec<DeliveryProgress>) {
+        let Some(event) = self.event_mut(origin) else { return };
+        let mut rest = match std::mem::replace(event, SegmentEvent::Ended) {
+            SegmentEvent::Here(_, rest) | SegmentEvent::Rest(rest) => rest,
+            SegmentEvent::Ended => Vec::new(),
         };
+        rest.extend(deliveries);
+        *event = SegmentEvent::rest(rest);
         self.changed.insert(origin.segment);
         self.finish_if_done(origin.segment);
+    }
+
+    /// Notes that a dead letter is kept no more.
+    pub fn end_letter(&mut self, origin: Origin, endpoint: &str) {
+        let Some(event) = self.event_mut(origin) else { return };
+        let (SegmentEvent::Here(_, rest) | SegmentEvent::Rest(rest)) = event else { return };
+        for delivery in rest.iter_mut().filter(|delivery| delivery.endpoint == endpoint) {
+            if delivery.stage == JournalStage::Letter {
+                delivery.stage = JournalStage::Ended;
+            }
+        }
+        if let SegmentEvent::Rest(rest) = event {
+            *event = SegmentEvent::rest(std::mem::take(rest));
+        }
+        self.changed.insert(origin.segment);
+        self.finish_if_done(origin.segment);
+    }
+
+    fn event_mut(&mut self, origin: Origin) -> Option<&mut SegmentEvent> {
+        self.open.get_mut(&origin.segment)?.events.get_mut(origin.index as usize)
     }
 
     /// Notes that the progress of an event has changed.
@@ -157,12 +191,7 @@ impl Segments {
 
     /// How much of a writer's segments is left, and for whom.
     pub fn left(&self, owner: WriterId) -> Left {
-        let mut segments = self.open.range(ids(owner)).map(|(_, segment)| segment.is_left());
-        match segments.next() {
-            None => Left::Nothing,
-            Some(first) if first && segments.all(|is_left| is_left) => Left::ToOthers,
-            Some(_) => Left::Here,
-        }
+        self.open.range(ids(owner)).map(|(_, segment)| segment.left()).max().unwrap_or(Left::Nothing)
     }
 
     /// Forgets the segments of a writer.
@@ -187,12 +216,14 @@ impl Segments {
     }
 }
 
-/// How much of a writer's segments is left, and for whom.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How much of a writer's segments is left, and for whom; what weighs more comes later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Left {
     /// Nothing.
     Nothing,
-    /// Only what other gateways can deliver.
+    /// Only dead letters, which are kept here.
+    Letters,
+    /// What other gateways can deliver, and perhaps dead letters.
     ToOthers,
     /// Something that is delivered here.
     Here,
@@ -235,9 +266,9 @@ mod tests {
     #[test]
     fn a_segment_is_deleted_when_all_its_events_have_ended() {
         let mut segments = with(vec![here(), here()]);
-        segments.end(origin(1, 0));
+        segments.end(origin(1, 0), Vec::new());
         assert_eq!((segments.take_finished(OWNER, 9), segments.left(OWNER)), (vec![], Left::Here));
-        segments.end(origin(1, 1));
+        segments.end(origin(1, 1), Vec::new());
         assert_eq!((segments.take_finished(OWNER, 9), segments.left(OWNER)), (vec![1], Left::Nothing));
         assert_eq!(segments.size(), (0, 0));
         assert!(!segments.has_news(OWNER));
@@ -248,30 +279,42 @@ mod tests {
     fn noted_segment_is_deleted_with_its_progress() {
         let mut segments = with(vec![here()]);
         segments.get_mut(origin(1, 0).segment).unwrap().has_progress = true;
-        segments.end(origin(1, 0));
+        segments.end(origin(1, 0), Vec::new());
         assert_eq!(segments.take_finished(OWNER, 9), [0u64; 0]);
         assert_eq!(segments.take_finished_noted(OWNER, 9), [1]);
     }
 
+    fn delivery(endpoint: &str, stage: JournalStage) -> DeliveryProgress {
+        let trail = crate::ledger::record::Trail::default();
+        DeliveryProgress { endpoint: endpoint.to_owned(), attempts: 0, response_status: None, stage, trail }
+    }
+
     #[test]
     fn an_event_with_other_gateways_deliveries_is_left_to_them() {
-        let left = DeliveryProgress {
-            endpoint: "other".to_owned(),
-            attempts: 0,
-            response_status: None,
-            stage: crate::journal::record::JournalStage::Ended,
-            trail: crate::ledger::record::Trail::default(),
-        };
-        let mut segments = with(vec![SegmentEvent::Here(Place { partition: 0, slot: 0 }, vec![left])]);
-        segments.end(origin(1, 0));
+        let waiting = delivery("other", JournalStage::Waiting(WallTime::default()));
+        let mut segments = with(vec![SegmentEvent::Here(Place { partition: 0, slot: 0 }, vec![waiting])]);
+        assert_eq!(segments.left(OWNER), Left::Here);
+        segments.end(origin(1, 0), vec![delivery("billing", JournalStage::Ended)]);
         assert_eq!(segments.left(OWNER), Left::ToOthers);
         assert_eq!(segments.take_changed(OWNER, 9), [origin(1, 0).segment]);
+    }
+
+    /// A segment stays as long as one of its deliveries is a dead letter that is kept.
+    #[test]
+    fn a_segment_with_a_dead_letter_stays() {
+        let mut segments = with(vec![here()]);
+        segments.end(origin(1, 0), vec![delivery("billing", JournalStage::Letter)]);
+        assert_eq!((segments.left(OWNER), segments.take_finished(OWNER, 9)), (Left::Letters, vec![]));
+        segments.end_letter(origin(1, 0), "audit");
+        assert_eq!(segments.left(OWNER), Left::Letters);
+        segments.end_letter(origin(1, 0), "billing");
+        assert_eq!((segments.left(OWNER), segments.take_finished(OWNER, 9)), (Left::Nothing, vec![1]));
     }
 
     #[test]
     fn what_is_forgotten_is_neither_open_nor_news() {
         let mut segments = with(vec![here(), here()]);
-        segments.end(origin(1, 0));
+        segments.end(origin(1, 0), Vec::new());
         segments.forget(OWNER);
         assert_eq!((segments.left(OWNER), segments.has_news(OWNER), segments.size()), (Left::Nothing, false, (0, 0)));
     }

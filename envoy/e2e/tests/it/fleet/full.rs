@@ -5,7 +5,7 @@ use gatepost_kit::etcd;
 use gatepost_kit::wait;
 use serde_json::json;
 
-use super::{ARRIVAL, Plan, Stage, patient};
+use super::{ARRIVAL, Plan, Stage};
 use crate::isolation::one_load_at_a_time;
 
 /// Little, and more than the load takes.
@@ -17,7 +17,7 @@ const QUOTA: u64 = 16 * 1024 * 1024;
 fn full_etcd_refuses_and_recovers_by_the_runbook() -> Result<()> {
     let _alone = one_load_at_a_time();
     let etcd = etcd::Options { members: 1, quota: Some(QUOTA) };
-    let Some(stage) = Stage::start(Plan { etcd, journal: Some(json!({})), endpoint: patient() })? else {
+    let Some(stage) = Stage::start(Plan { etcd, journal: Some(json!({})), ..Plan::default() })? else {
         return Ok(());
     };
     let load = stage.load(100);

@@ -9,13 +9,13 @@ use gatepost_kit::fleet::now;
 use gatepost_kit::wait;
 use serde_json::json;
 
-use super::{ARRIVAL, Plan, Stage, patient};
+use super::{ARRIVAL, Plan, Stage};
 use crate::isolation::one_load_at_a_time;
 
 /// Three members, and the lease of the example, which outlasts an election.
 fn three() -> Plan {
     let etcd = etcd::Options { members: 3, quota: None };
-    Plan { etcd, journal: Some(json!({})), endpoint: patient() }
+    Plan { etcd, journal: Some(json!({})), ..Plan::default() }
 }
 
 /// Every refusal is an answer, and says when to come again.
@@ -34,6 +34,7 @@ fn leaders_killed_and_stopped_under_load_lose_nothing() -> Result<()> {
     load.wait_for_more(200, ARRIVAL)?;
     let etcd = &mut stage.fleet.etcd;
     let killed = etcd.leader()?;
+    let begun = now()?;
     etcd.kill(killed)?;
     load.wait_for_more(300, ARRIVAL)?;
     etcd.restart(killed)?;
@@ -45,7 +46,8 @@ fn leaders_killed_and_stopped_under_load_lose_nothing() -> Result<()> {
     etcd.wait_until_serving()?;
     let outcome = load.finish_at(1500, ARRIVAL)?;
     assert_told(&outcome);
-    stage.settle("leader killed, the next one stopped", &outcome, &[])?;
+    // A lease that could not be renewed in time, on a busy machine, has its gateway taken over as if it had died.
+    stage.settle("leader killed, the next one stopped", &outcome, &seconds(begun, now()?))?;
     Ok(())
 }
 
@@ -75,9 +77,13 @@ fn etcd_dead_for_longer_than_a_lease_loses_nothing() -> Result<()> {
     let outcome = load.finish_at(800, ARRIVAL)?;
     assert_told(&outcome);
     // Without etcd no gateway can note what it has delivered.
-    let outage: Vec<f64> = (0..=OUTAGE.as_secs() + 10).map(|second| dead + second as f64).collect();
-    stage.settle("all members dead", &outcome, &outage)?;
+    stage.settle("all members dead", &outcome, &seconds(dead, now()?))?;
     Ok(())
+}
+
+/// Each second of this time.
+fn seconds(begin: f64, end: f64) -> Vec<f64> {
+    (0..).map(|second| begin + f64::from(second)).take_while(|second| *second < end + 1.0).collect()
 }
 
 /// Several leases of two seconds.

@@ -12,6 +12,9 @@ use super::{ARRIVAL, FIRST, Plan, SECOND, Stage};
 use crate::isolation::one_load_at_a_time;
 
 const EVENTS: usize = 50;
+/// 18 MiB in all, more than four times what Envoy keeps of an answer in the example.
+const LARGE_EVENTS: usize = 30;
+const LARGE: usize = 600 * 1024;
 
 impl Stage {
     /// Waits until each of these has failed twice, so that the journal knows of a failure.
@@ -92,6 +95,20 @@ fn drained_gateways_pending_are_delivered_by_another() -> Result<()> {
     stage.fleet.gateway_mut(0)?.kill()?;
     stage.receiver.script("a", &json!({}))?;
     stage.taken_over("drain", &ids, drained)
+}
+
+/// Events of which few fit into one answer of etcd's are taken over as well.
+#[test]
+fn killed_gateways_large_events_are_delivered_by_another() -> Result<()> {
+    let _alone = one_load_at_a_time();
+    let plan = Plan { filter: json!({"limits": {"body": "1MiB"}}), ..Plan::default() };
+    let Some(mut stage) = Stage::start(plan)? else { return Ok(()) };
+    stage.receiver.script("a", &json!({"then": {"status": 503}}))?;
+    let ids = stage.accept_of(LARGE_EVENTS, LARGE)?;
+    stage.failed_twice(&ids)?;
+    let killed = stage.fleet.gateway_mut(0)?.kill()?;
+    stage.receiver.script("a", &json!({}))?;
+    stage.taken_over("kill -9, large events", &ids, killed)
 }
 
 /// Every gateway is killed at once under load and started again: each event that was accepted arrives.

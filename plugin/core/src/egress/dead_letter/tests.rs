@@ -76,7 +76,10 @@ fn letter_in_a_reused_slot_is_not_the_one_listed() {
 #[test]
 fn a_letter_keeps_its_body() {
     let mut store = MemoryStore::default();
-    assert_eq!(keep(&mut store, &Keys::new("g"), &letter(1), b"body", room(10, 10_000)), Ok(0));
+    assert_eq!(
+        keep(&mut store, &Keys::new("g"), &letter(1), b"body", room(10, 10_000)),
+        Ok(Kept { serial: 1, evicted: 0 })
+    );
     assert_eq!(listed(&mut store), vec![(letter(1), b"body".to_vec())]);
 }
 
@@ -87,7 +90,7 @@ fn dead_endpoint_leaves_the_letters_of_others() {
     let mut store = MemoryStore::default();
     let of = |endpoint: &str| Letter { endpoint: endpoint.into(), ..letter(1) };
     let keys = Keys::new("g");
-    let mut keep = |endpoint: &str, room| keep(&mut store, &keys, &of(endpoint), &[0; 100], room).unwrap();
+    let mut keep = |endpoint: &str, room| keep(&mut store, &keys, &of(endpoint), &[0; 100], room).unwrap().evicted;
     keep("quiet", room(1000, 1 << 20));
     (0..1040).for_each(|_| assert!(keep("dead", room(1000, 1 << 20)) <= 1));
     assert_eq!(keep("quiet", room(1000, 1 << 20)), 1);
@@ -100,8 +103,9 @@ fn dead_endpoint_leaves_the_letters_of_others() {
 #[test]
 fn when_the_ring_is_full_the_oldest_goes_and_is_counted() {
     let mut store = MemoryStore::default();
-    let evicted: Vec<_> =
-        (0..5).map(|id| keep(&mut store, &Keys::new("g"), &letter(id), b"", room(3, 10_000)).unwrap()).collect();
+    let evicted: Vec<_> = (0..5)
+        .map(|id| keep(&mut store, &Keys::new("g"), &letter(id), b"", room(3, 10_000)).unwrap().evicted)
+        .collect();
     assert_eq!(evicted, [0, 0, 0, 1, 1]);
     let kept: Vec<_> = listed(&mut store).into_iter().map(|(letter, _)| letter).collect();
     assert_eq!(kept, [letter(2), letter(3), letter(4)]);

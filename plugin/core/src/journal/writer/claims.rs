@@ -54,7 +54,8 @@ impl Writer {
             return;
         }
         let left = self.segments.left(dead);
-        if left == Left::Here || (left == Left::ToOthers && self.segments.has_news(dead)) {
+        // Whoever has the letters keeps the claim: it is by the claim that they outlive this gateway, too.
+        if matches!(left, Left::Here | Left::Letters) || (left == Left::ToOthers && self.segments.has_news(dead)) {
             return;
         }
         let (writer, is_done) = (self.id(), left == Left::Nothing);
