@@ -132,7 +132,8 @@ fn accepted_means_committed() {
     assert_eq!((sent.len(), gateways.etcd.found("/j/").len()), (1, 1));
     gateways.processes[0].end(&sent[0].1, Ending::Status(200));
     gateways.pass(1_000);
-    assert!(gateways.etcd.found("/j/").is_empty(), "nothing is kept of what is delivered");
+    // Of what is delivered nothing is kept but a marker, since the tries that were lost may come late.
+    assert!(gateways.etcd.found("/j/").iter().all(|(_, value)| value.is_empty()));
 }
 
 /// Each way in which an append can fail has its answer, after its time.
@@ -263,7 +264,8 @@ fn event_that_kills_three_takers_is_poison() {
     }
     gateways.only(&[4]);
     assert_eq!((gateways.pass(12_000).len(), gateways.processes[4].letters()), (0, 1));
-    assert!(gateways.etcd.found("/j/").is_empty());
+    // The journal keeps the letter as long as the ring does.
+    assert_eq!(gateways.etcd.found("/j/").len(), 1);
 }
 
 /// A gateway that drains gives its events up; another one has them within two seconds.

@@ -97,7 +97,7 @@ fn without_a_lease_nothing_is_compared_with_zero() {
 #[test]
 fn void_overwrites_with_nothing() {
     let void = Operation::Void { segment: id(ME, 1), key: None };
-    let success: &[&str] = &["put j/ME/0000000000000001 \"\""];
+    let success: &[&str] = &["put j/ME/0000000000000001 \"\"", "delete p/ME/0000000000000001"];
     transaction(sent(&mut opened(), &void), [&["lease w/ME = 77"], success, &[]]);
 }
 
