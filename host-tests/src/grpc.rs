@@ -224,7 +224,7 @@ pub(crate) enum GrpcPart {
 }
 
 /// The gRPC status that stands for an HTTP one.
-fn of_status(status: u16) -> u32 {
+pub(crate) fn of_status(status: u16) -> u32 {
     match status {
         400 => INTERNAL,
         401 => 16,

@@ -14,7 +14,7 @@ use crate::headers::Headers;
 use crate::ids::{BuildId, PluginKey, StreamId, Thread, VmId};
 use crate::phase::Phase;
 use crate::stream::Answer;
-use crate::upstream::CallEnd;
+use crate::upstream::{CallEnd, Ends};
 use crate::world::World;
 
 /// What the VMs of a process have in common: `vm_id`, configuration of the VM, environment.
@@ -51,7 +51,7 @@ pub(crate) struct Root {
 #[derive(Debug)]
 pub(crate) struct PendingCall {
     pub(crate) root: u32,
-    pub(crate) end: Option<CallEnd>,
+    pub(crate) end: Ends,
 }
 
 /// Whether a token is that of a gRPC call or of a stream; its two lowest bits say so.

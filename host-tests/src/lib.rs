@@ -19,7 +19,7 @@
 //! |---|---|
 //! | the process | [`Process`], [`Builder`], [`Filter`], [`Thread`], [`StartError`], [`Fault`] |
 //! | requests through the filter | [`Request`], [`StreamId`], [`Forwarded`], [`Answer`], [`Headers`] |
-//! | the servers behind it, as scripts | [`Application`], [`Upstream`], [`Reply`], [`GrpcReply`]; what they received: [`Call`], [`GrpcCall`] |
+//! | the servers behind it, as scripts | [`Application`], [`Upstream`], [`Reply`], [`Promise`], [`GrpcReply`]; what they received: [`Call`], [`GrpcCall`] |
 //! | faults | [`Rule`]: a [`Point`] and an [`Effect`] |
 //! | what can be seen | [`Trace`], [`LogLine`], [`Write`], [`Crossings`], [`Clock`] |
 //!
@@ -126,7 +126,7 @@ pub use headers::Headers;
 pub use ids::{StreamId, Thread};
 pub use process::Process;
 pub use process::builder::Builder;
-pub use reply::Reply;
+pub use reply::{Promise, Reply};
 pub use rules::{Effect, Point, Rule, RuleId};
 pub use stream::{Answer, Forwarded, Request};
 pub use upstream::{Call, Upstream};

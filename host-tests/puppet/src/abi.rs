@@ -187,7 +187,7 @@ pub fn reply(status: u32, body: &str) -> u32 {
     unsafe { proxy_send_local_response(status, null_mut(), 0, body, size, null_mut(), 0, -1) }
 }
 
-pub fn http_call(cluster: &str, headers: &[(&str, &str)], body: &str, timeout_ms: u32) -> Result<u32, u32> {
+pub fn http_call(cluster: &str, headers: &[(&str, &str)], body: &[u8], timeout_ms: u32) -> Result<u32, u32> {
     let headers = encoded(headers);
     with_number(|token| unsafe {
         proxy_http_call(

@@ -149,14 +149,15 @@ impl Process {
     fn call_end(&mut self, at: At, token: u32) -> Result<(), Fault> {
         let Some(guest) = self.guest(at) else { return Ok(()) };
         let Some(call) = guest.calls.remove(&token) else { return Ok(()) };
-        let end = call.end.as_ref();
+        let decided = call.end.decide();
+        let end = decided.as_ref();
         let status = end.and_then(|end| end.headers.get(":status")?.parse().ok());
         let counts = end.map_or([0; 3], |end| [end.headers.len(), end.body.len(), end.trailers.len()]);
         let [headers, body, trailers] = counts.map(size);
         if end.is_none() {
             guest.set_status(call.root, BROKEN_CONNECTION, "reset");
         }
-        guest.call_end = call.end;
+        guest.call_end = decided;
         self.world.note(at.thread, What::CallEnded { token, status });
         let params = (call.root, token, headers, body, trailers);
         self.enter::<_, ()>(at, "proxy_on_http_call_response", call.root, params)?;
