@@ -1,8 +1,7 @@
 //! A real etcd, and a client of it: gRPC framed by hand over HTTP/2, as a filter sends it.
 
 use std::error::Error;
-use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use std::{env, thread};
@@ -13,6 +12,7 @@ use hyper::body::Bytes;
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tempfile::TempDir;
+use tokio::net::UnixStream;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::script::Server;
@@ -21,13 +21,18 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 /// How long an etcd may take to elect itself.
 const START: Duration = Duration::from_secs(20);
+/// Where it listens for clients: a socket in its directory.
+const CLIENT: &str = "unix://client:1";
+/// The name of that socket's file.
+const SOCKET: &str = "client:1";
+/// Where it listens for other members, of which there are none.
+const PEER: &str = "unix://peer:1";
 
 /// An etcd of one member, which ends with this, and a connection to it.
 pub struct Real {
     etcd: Child,
     runtime: Runtime,
     sender: SendRequest<Full<Bytes>>,
-    authority: String,
     _data: TempDir,
 }
 
@@ -52,43 +57,37 @@ pub fn program() -> Option<PathBuf> {
     program
 }
 
-fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
-}
-
 impl Real {
     /// Starts one with these arguments more; `None` where there is no program.
     pub fn start(arguments: &[&str]) -> Result<Option<Self>> {
         let Some(program) = program() else { return Ok(None) };
         let data = tempfile::tempdir()?;
-        let (client, peer) = (free_port()?, free_port()?);
-        let url = |port: u16| format!("http://127.0.0.1:{port}");
+        // Sockets in its own directory: no port is anybody else's.
         let etcd = Command::new(program)
-            .arg("--data-dir")
-            .arg(data.path().join("data"))
-            .args(["--name", "one", "--initial-cluster", &format!("one={}", url(peer))])
-            .args(["--listen-client-urls", &url(client), "--advertise-client-urls", &url(client)])
-            .args(["--listen-peer-urls", &url(peer), "--initial-advertise-peer-urls", &url(peer)])
+            .current_dir(data.path())
+            .args(["--data-dir", "data", "--name", "one", "--initial-cluster", &format!("one={PEER}")])
+            .args(["--listen-client-urls", CLIENT, "--advertise-client-urls", CLIENT])
+            .args(["--listen-peer-urls", PEER, "--initial-advertise-peer-urls", PEER])
             .args(arguments)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()?;
         let runtime = Builder::new_current_thread().enable_all().build()?;
-        let authority = format!("127.0.0.1:{client}");
+        let socket = data.path().join(SOCKET);
         let deadline = Instant::now() + START;
         let sender = loop {
-            match runtime.block_on(connect(&authority)) {
+            match runtime.block_on(connect(&socket)) {
                 Ok(sender) => break sender,
                 Err(error) if Instant::now() > deadline => return Err(error),
                 Err(_) => thread::sleep(Duration::from_millis(20)),
             }
         };
-        Ok(Some(Self { etcd, runtime, sender, authority, _data: data }))
+        Ok(Some(Self { etcd, runtime, sender, _data: data }))
     }
 }
 
-async fn connect(authority: &str) -> Result<SendRequest<Full<Bytes>>> {
-    let stream = tokio::net::TcpStream::connect(authority).await?;
+async fn connect(socket: &Path) -> Result<SendRequest<Full<Bytes>>> {
+    let stream = UnixStream::connect(socket).await?;
     let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;
     tokio::spawn(connection);
     Ok(sender)
@@ -98,7 +97,7 @@ impl Server for Real {
     fn call(&mut self, path: &str, message: &[u8], token: Option<&str>) -> std::result::Result<Vec<u8>, Status> {
         let length = u32::try_from(message.len()).expect("it is short").to_be_bytes();
         let body = [[0].as_slice(), &length, message].concat();
-        let mut request = hyper::Request::post(format!("http://{}{path}", self.authority))
+        let mut request = hyper::Request::post(format!("http://etcd{path}"))
             .header("content-type", "application/grpc")
             .header("te", "trailers");
         if let Some(token) = token {
