@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Process;
+use super::{Others, Process};
 use crate::abi::size;
 use crate::fault::Fault;
 use crate::grpc::GrpcPart;
@@ -35,14 +35,48 @@ impl Process {
     pub fn run_until(&mut self, done: impl Fn(&Self) -> bool, limit: Duration) -> Result<bool, Fault> {
         let until = self.world.clock.elapsed() + limit;
         while !done(self) {
-            let Some((at, event)) = self.world.schedule.take(until) else {
+            let due = self.world.schedule.next_due().filter(|due| *due <= until);
+            self.let_others_reach(due.unwrap_or(until))?;
+            if due.is_none() {
                 self.world.clock.move_to(until);
                 return Ok(done(self));
-            };
-            self.world.clock.move_to(at);
-            self.happen(event)?;
+            }
+            self.next()?;
         }
         Ok(true)
+    }
+
+    /// When the next thing happens, as time since the start.
+    pub(crate) fn next_due(&self) -> Option<Duration> {
+        self.world.schedule.next_due().map(|due| due.max(self.world.clock.elapsed()))
+    }
+
+    /// Lets the next thing happen.
+    pub(crate) fn next(&mut self) -> Result<(), Fault> {
+        let Some((at, event)) = self.world.schedule.take(Duration::MAX) else { return Ok(()) };
+        self.world.clock.move_to(at);
+        self.happen(event)
+    }
+
+    /// Lets the clocks go on to this time, up to which nothing is due.
+    pub(crate) fn idle_to(&mut self, elapsed: Duration) {
+        self.world.clock.move_to(elapsed);
+    }
+
+    /// Runs what is due in other processes before this one's time is `elapsed`.
+    fn let_others_reach(&mut self, elapsed: Duration) -> Result<(), Fault> {
+        self.others.as_mut().map_or(Ok(()), |others| others.reach(elapsed))
+    }
+
+    /// Runs `work` while the processes beside this one are lent to it.
+    pub(crate) fn beside<T>(
+        &mut self,
+        others: Box<dyn Others>,
+        work: impl FnOnce(&mut Self) -> T,
+    ) -> (T, Option<Box<dyn Others>>) {
+        self.others = Some(others);
+        let result = work(self);
+        (result, self.others.take())
     }
 
     fn happen(&mut self, event: Event) -> Result<(), Fault> {

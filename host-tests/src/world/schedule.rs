@@ -40,6 +40,11 @@ impl Schedule {
         self.next_sequence += 1;
     }
 
+    /// When the next event is due.
+    pub(crate) fn next_due(&self) -> Option<Duration> {
+        self.events.keys().next().map(|(at, _)| *at)
+    }
+
     /// Takes the next event out, if it is due by `until`.
     pub(crate) fn take(&mut self, until: Duration) -> Option<(Duration, Event)> {
         let entry = self.events.first_entry()?;
