@@ -41,6 +41,10 @@ pub struct GrpcCall {
     pub is_stream: bool,
     /// How long the filter is ready to wait; zero for a stream, which has no limit.
     pub timeout: Duration,
+    /// Its number among all that the process has made, from 0.
+    pub number: usize,
+    /// When its server is asked: virtual time since the start of the process.
+    pub asked_at: Duration,
 }
 
 /// What a gRPC server does next about a call or stream.
@@ -62,6 +66,8 @@ pub struct GrpcReply {
     end: Option<End>,
     pub(crate) latency: Duration,
     pub(crate) is_refused: bool,
+    /// The server is asked again, so long after it was asked.
+    pub(crate) again: Option<Duration>,
 }
 
 #[derive(Clone, Debug)]
@@ -81,6 +87,7 @@ impl GrpcReply {
             end: None,
             latency: LATENCY,
             is_refused: false,
+            again: None,
         }
     }
 
@@ -125,6 +132,14 @@ impl GrpcReply {
     #[must_use]
     pub fn after(mut self, latency: Duration) -> Self {
         self.latency = latency;
+        self
+    }
+
+    /// The same, and of a stream the server is asked again this long after, whatever the other side says meanwhile: it may
+    /// have something to say by then. It is not asked any more once it has ended the stream, or the other side is gone.
+    #[must_use]
+    pub fn again(mut self, wait: Duration) -> Self {
+        self.again = Some(wait);
         self
     }
 

@@ -45,9 +45,13 @@ pub struct Upstream {
     script: Script,
 }
 
+type HttpScript = Box<dyn FnMut(&Call) -> Promise>;
+type GrpcScript = Box<dyn FnMut(&GrpcCall) -> GrpcReply>;
+
 enum Script {
-    Http(Box<dyn FnMut(&Call) -> Promise>),
-    Grpc(Box<dyn FnMut(&GrpcCall) -> GrpcReply>),
+    Http(HttpScript),
+    Grpc(GrpcScript),
+    Both(HttpScript, GrpcScript),
 }
 
 impl Upstream {
@@ -80,16 +84,28 @@ impl Upstream {
         Self { script: Script::Grpc(Box::new(script)) }
     }
 
+    /// The same, but gRPC calls and streams are the business of another script, as with [`grpc`](Self::grpc): for a
+    /// filter that frames some of its gRPC by hand.
+    #[must_use]
+    pub fn and_grpc(self, script: impl FnMut(&GrpcCall) -> GrpcReply + 'static) -> Self {
+        let script: GrpcScript = Box::new(script);
+        let script = match self.script {
+            Script::Http(http) | Script::Both(http, _) => Script::Both(http, script),
+            Script::Grpc(_) => Script::Grpc(script),
+        };
+        Self { script }
+    }
+
     fn answer(&mut self, call: &Call) -> Promise {
         match &mut self.script {
-            Script::Http(script) => script(call),
+            Script::Http(script) | Script::Both(script, _) => script(call),
             Script::Grpc(_) => Reply::status(415).into(),
         }
     }
 
     fn answer_grpc(&mut self, call: &GrpcCall) -> GrpcReply {
         match &mut self.script {
-            Script::Grpc(script) => script(call),
+            Script::Grpc(script) | Script::Both(_, script) => script(call),
             // It has the whole request once the first side has ended.
             Script::Http(_) if !call.has_ended => GrpcReply::open(),
             Script::Http(script) => GrpcReply::of_http(match script(&as_http(call)).kept {
@@ -255,7 +271,8 @@ fn answered(mut answer: Response, latency: Duration) -> CallEnd {
 impl Upstreams {
     /// Begins a gRPC call or stream, whose answer a rule may change; gives its number and what the server says. `None`
     /// where it is not sent at all.
-    pub(crate) fn begin_grpc(&mut self, call: GrpcCall, rule: Effect) -> Option<(usize, GrpcReply)> {
+    pub(crate) fn begin_grpc(&mut self, mut call: GrpcCall, rule: Effect) -> Option<(usize, GrpcReply)> {
+        call.number = self.grpc_calls.len();
         let upstream = self.clusters.get_mut(&call.cluster)?;
         let mut reply = match rule {
             Effect::Drop => GrpcReply::open(),
@@ -274,10 +291,17 @@ impl Upstreams {
     }
 
     /// Tells the server of a stream a further message, or that there are no more; gives what it says to that.
-    pub(crate) fn continue_grpc(&mut self, number: usize, message: Option<Vec<u8>>, ends: bool) -> Option<GrpcReply> {
+    pub(crate) fn continue_grpc(
+        &mut self,
+        number: usize,
+        message: Option<Vec<u8>>,
+        ends: bool,
+        now: Duration,
+    ) -> Option<GrpcReply> {
         let call = self.grpc_calls.get_mut(number)?;
         call.messages.extend(message);
         call.has_ended |= ends;
+        call.asked_at = now;
         if self.is_silent.get(number).is_some_and(|silent| *silent) {
             return None;
         }

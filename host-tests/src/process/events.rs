@@ -90,7 +90,11 @@ impl Process {
             Event::Tick { .. } => Some(Place::Tick),
             Event::QueueReady { .. } => Some(Place::QueueReady),
             Event::CallEnd { .. } => Some(Place::CallEnd),
-            Event::Grpc { .. } | Event::Answer { .. } | Event::RouteTimeout { .. } | Event::Idle { .. } => None,
+            Event::Grpc { .. }
+            | Event::GrpcAgain { .. }
+            | Event::Answer { .. }
+            | Event::RouteTimeout { .. }
+            | Event::Idle { .. } => None,
         };
         match place.map_or(Effect::Pass, |place| self.world.rules.decide(thread, place)) {
             Effect::Pass => self.do_happen(event),
@@ -129,6 +133,10 @@ impl Process {
             }
             Event::CallEnd { thread, vm, token } => self.call_end(At { thread, vm }, token),
             Event::Grpc { thread, vm, token } => self.grpc(At { thread, vm }, token),
+            Event::GrpcAgain { thread, vm, token } => {
+                self.ask_again(At { thread, vm }, token);
+                Ok(())
+            }
             Event::Answer { stream } => self.come(stream),
             Event::RouteTimeout { stream } => self.time_out(stream),
             Event::Idle { stream } => self.check_idle(stream),
@@ -138,9 +146,10 @@ impl Process {
     /// The VM an event happens to.
     fn vm_of(&mut self, event: Event) -> Option<At> {
         match event {
-            Event::Tick { thread, vm, .. } | Event::CallEnd { thread, vm, .. } | Event::Grpc { thread, vm, .. } => {
-                Some(At { thread, vm })
-            }
+            Event::Tick { thread, vm, .. }
+            | Event::CallEnd { thread, vm, .. }
+            | Event::Grpc { thread, vm, .. }
+            | Event::GrpcAgain { thread, vm, .. } => Some(At { thread, vm }),
             Event::QueueReady { thread, build, .. } => {
                 let vm = self.slots.get_mut(&thread)?.vm_of(build)?.id();
                 Some(At { thread, vm })
@@ -157,7 +166,8 @@ impl Process {
             Event::Tick { thread, .. }
             | Event::QueueReady { thread, .. }
             | Event::CallEnd { thread, .. }
-            | Event::Grpc { thread, .. } => Some(thread),
+            | Event::Grpc { thread, .. }
+            | Event::GrpcAgain { thread, .. } => Some(thread),
             Event::Answer { stream } | Event::RouteTimeout { stream } | Event::Idle { stream } => {
                 self.world.streams.get(&stream).filter(|stream| stream.is_open).map(|stream| stream.at.thread)
             }
@@ -200,6 +210,20 @@ impl Process {
             guest.clear_status(call.root);
         }
         self.settle(at)
+    }
+
+    /// Asks the server of a stream whether it has something to say.
+    fn ask_again(&mut self, at: At, token: u32) {
+        let now = self.world.clock.elapsed();
+        let Some(pending) = self.guest(at).and_then(|guest| guest.grpc.get_mut(&token)) else { return };
+        pending.is_asked_again = false;
+        let number = pending.number;
+        let Some(reply) = self.world.upstreams.continue_grpc(number, None, false, now) else { return };
+        let pending = self.guest(at).and_then(|guest| guest.grpc.get_mut(&token));
+        let coming = pending.map(|pending| pending.take_in(reply, now, Duration::ZERO));
+        if let Some(coming) = coming {
+            self.world.put_grpc(at, token, coming);
+        }
     }
 
     /// Tells the filter the next part of a gRPC call or stream.

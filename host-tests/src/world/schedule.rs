@@ -18,6 +18,8 @@ pub(crate) enum Event {
     CallEnd { thread: Thread, vm: VmId, token: u32 },
     /// The next part of a gRPC call or stream comes.
     Grpc { thread: Thread, vm: VmId, token: u32 },
+    /// The server of a gRPC stream is asked whether it has something to say.
+    GrpcAgain { thread: Thread, vm: VmId, token: u32 },
     /// The application has not answered a request yet, and does now, or the next part of its answer comes.
     Answer { stream: StreamId },
     /// The answer should have come to its end by now.
