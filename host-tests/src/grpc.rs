@@ -147,6 +147,11 @@ impl GrpcReply {
         Self { end: Some(End { code, message: message.to_owned(), details }), ..Self::open() }
     }
 
+    /// Does the server say nothing more after it?
+    pub(crate) fn is_last(&self) -> bool {
+        self.end.is_some()
+    }
+
     /// Envoy's answer to a call that took too long.
     pub(crate) fn timed_out() -> Self {
         Self::local(UNAVAILABLE, "upstream request timeout", "response_timeout")

@@ -192,7 +192,7 @@ pub(crate) struct Upstreams {
     clusters: BTreeMap<String, Upstream>,
     pub(crate) calls: Vec<Call>,
     pub(crate) grpc_calls: Vec<GrpcCall>,
-    /// Of each gRPC call: a rule answers in its script's place, to the end.
+    /// Of each gRPC call: its script is not asked any more, because it has ended the call, or a rule answers in its place.
     is_silent: Vec<bool>,
 }
 
@@ -286,7 +286,7 @@ impl Upstreams {
             return None;
         }
         self.grpc_calls.push(call);
-        self.is_silent.push(matches!(rule, Effect::Drop | Effect::Fail(_)));
+        self.is_silent.push(reply.is_last() || matches!(rule, Effect::Drop | Effect::Fail(_)));
         Some((self.grpc_calls.len() - 1, reply))
     }
 
@@ -302,10 +302,10 @@ impl Upstreams {
         call.messages.extend(message);
         call.has_ended |= ends;
         call.asked_at = now;
-        if self.is_silent.get(number).is_some_and(|silent| *silent) {
-            return None;
-        }
-        Some(self.clusters.get_mut(&call.cluster)?.answer_grpc(call))
+        let is_silent = self.is_silent.get_mut(number).filter(|silent| !**silent)?;
+        let reply = self.clusters.get_mut(&call.cluster)?.answer_grpc(call);
+        *is_silent = reply.is_last();
+        Some(reply)
     }
 }
 

@@ -139,6 +139,17 @@ impl Cluster {
         }
     }
 
+    /// What is wrong with etcd as a whole.
+    pub(crate) fn outage(&self) -> Option<Outage> {
+        self.outage.map(|(outage, _)| outage)
+    }
+
+    /// What befalls a call or stream that begins now.
+    pub(crate) fn mishap(&mut self, process: &str, path: &str, message: &[u8]) -> Mishap {
+        let arriving = Arriving { at: self.now, process, path, message };
+        self.disruptions.decide(&arriving, &mut self.server.rng)
+    }
+
     fn recover(&mut self) {
         if let Some((Outage::LeaderLost | Outage::Down, _)) = self.outage.take() {
             let server = &mut self.server;
@@ -184,8 +195,7 @@ impl Cluster {
     /// A call arrives. It is applied now or later, or never.
     pub(crate) fn arrive(&mut self, call: Call, at: Duration) -> Heard {
         self.advance(at);
-        let arriving = Arriving { at: self.now, process: &call.process, path: &call.path, message: &call.message };
-        let mishap = self.disruptions.decide(&arriving, &mut self.server.rng);
+        let mishap = self.mishap(&call.process, &call.path, &call.message);
         let delay = self.delay();
         match mishap {
             Mishap::NotSent => Heard::NotSent,

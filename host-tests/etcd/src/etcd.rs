@@ -5,7 +5,10 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
-use etcd_messages::{self as messages, AlarmRequest, CompactionRequest, CompactionResponse, KeyValue, RangeRequest};
+use etcd_messages::{
+    self as messages, AlarmRequest, CompactionRequest, CompactionResponse, KeyValue, RangeRequest, WatchRequest,
+    WatchResponse,
+};
 use host_tests::{Promise, Reply, Upstream};
 use prost::Message;
 
@@ -14,7 +17,9 @@ use crate::disruption::{Disruption, DisruptionId, Outage};
 use crate::leases::Lease;
 use crate::space::NO_SPACE;
 use crate::status::Status;
+use crate::streams::Streams;
 use crate::users::Who;
+use crate::watch::Watches;
 use crate::wire::{reply, unframed};
 
 /// A model of etcd. Copies are handles of the same one.
@@ -135,10 +140,20 @@ impl Etcd {
         self.cluster.borrow_mut().carry_out("test", path, message, Who::Holder(token))
     }
 
+    /// Opens a stream of watches in the test's own name, or with the rights of who holds this token.
+    pub fn watch(&self, token: Option<&str>) -> Watching {
+        let token = token.map(str::to_owned);
+        Watching { etcd: self.clone(), token, messages: Vec::new(), watches: Watches::default() }
+    }
+
     /// A cluster of a simulated process: the one called `process`, whose clock started when etcd's stood at `start`.
+    ///
+    /// Calls are those that a filter frames by hand; a stream that it opens is one of watches.
     pub fn upstream(&self, process: &str, start: Duration) -> Upstream {
+        let mut streams = Streams::new(Rc::clone(&self.cluster), process, start);
         let (etcd, process) = (self.clone(), process.to_owned());
-        Upstream::promising(move |call| etcd.answer(&process, start, call))
+        let calls = Upstream::promising(move |call| etcd.answer(&process, start, call));
+        calls.and_grpc(move |call| streams.answer(call))
     }
 
     fn answer(&self, process: &str, start: Duration, call: &host_tests::Call) -> Promise {
@@ -186,6 +201,29 @@ fn is_local(path: &str, message: &[u8]) -> bool {
         messages::RANGE => RangeRequest::decode(message).is_ok_and(|request| request.serializable),
         messages::STATUS => true,
         _ => false,
+    }
+}
+
+/// A stream of watches.
+#[derive(Debug)]
+pub struct Watching {
+    etcd: Etcd,
+    token: Option<String>,
+    messages: Vec<Vec<u8>>,
+    watches: Watches,
+}
+
+impl Watching {
+    /// Begins a watch, or says whatever else.
+    pub fn send(&mut self, request: &WatchRequest) {
+        self.messages.push(request.encode_to_vec());
+    }
+
+    /// What there was to say since the last time, whatever is wrong with etcd.
+    pub fn read(&mut self) -> Vec<WatchResponse> {
+        let mut cluster = self.etcd.cluster.borrow_mut();
+        let now = cluster.now;
+        self.watches.ask(&mut cluster.server, &self.messages, self.token.as_deref(), now)
     }
 }
 

@@ -8,7 +8,8 @@
 //!   names say. `disruption`: faults as rules.
 //! - `transaction`: the conditions and operations of one. `defragment`: a call that only operators make.
 //! - `server`: a request by its path and bytes, and what comes of it, without time. `wire`: frames and headers.
-//! - `cluster`: arrivals, delays and outages under virtual time.
+//! - `watch`: streams of changes.
+//! - `cluster`: arrivals, delays and outages under virtual time. `streams`: the watches of a process.
 //! - `etcd`: the handle that a test holds.
 
 mod cluster;
@@ -20,14 +21,16 @@ mod server;
 mod space;
 mod status;
 mod store;
+mod streams;
 mod transaction;
 mod users;
+mod watch;
 mod wire;
 
 pub use cluster::Applied;
 pub use defragment::{DEFRAGMENT, DefragmentRequest, DefragmentResponse};
 pub use disruption::{Disruption, DisruptionId, Mishap, Outage};
-pub use etcd::{Etcd, Size};
+pub use etcd::{Etcd, Size, Watching};
 pub use leases::Lease;
 pub use status::Status;
 pub use store::Change;

@@ -17,6 +17,17 @@ impl Status {
         Self { code, message: message.into() }
     }
 
+    /// The status as the gRPC library writes an error.
+    pub(crate) fn as_error(&self) -> String {
+        let code = match self.code {
+            3 => "InvalidArgument",
+            7 => "PermissionDenied",
+            16 => "Unauthenticated",
+            _ => "Unknown",
+        };
+        format!("rpc error: code = {code} desc = {}", self.message)
+    }
+
     /// What etcd makes of an error of its authentication in a maintenance call.
     pub(crate) fn of_maintenance(self) -> Self {
         Self::new(2, self.message.replacen("etcdserver", "auth", 1))

@@ -17,6 +17,8 @@ const EMPTY: usize = 16 << 10;
 /// How a key changed in one revision.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
+    /// The revision.
+    pub revision: i64,
     /// The key.
     pub key: Vec<u8>,
     /// What stood there before; `None` where nothing did.
@@ -122,6 +124,11 @@ impl Store {
         self.live.len()
     }
 
+    /// The changes from a revision on, that one included.
+    pub(crate) fn changes_since(&self, revision: i64) -> impl Iterator<Item = (i64, &[Change])> {
+        self.changes.range(revision..).map(|(revision, changes)| (*revision, changes.as_slice()))
+    }
+
     /// May a reader ask for this revision? 0 is the present one.
     pub(crate) fn check_revision(&self, revision: i64) -> Result<(), Status> {
         match revision {
@@ -198,8 +205,19 @@ impl Store {
         let forgotten = std::mem::replace(&mut self.changes, kept);
         let freed: usize = forgotten.values().flatten().map(Change::freed).sum();
         self.in_use = self.in_use.saturating_sub(freed);
+        // What was put at that very revision is there for those who watch from it on.
+        let last = kept_of(forgotten, revision);
+        if !last.is_empty() {
+            self.changes.insert(revision, last);
+        }
         Ok(())
     }
+}
+
+/// What a compaction keeps of the changes of its own revision.
+fn kept_of(mut forgotten: BTreeMap<i64, Vec<Change>>, revision: i64) -> Vec<Change> {
+    let changes = forgotten.remove(&revision).into_iter().flatten();
+    changes.filter(|change| change.after.is_some()).map(|change| Change { before: None, ..change }).collect()
 }
 
 /// A transaction under way: it sees its own writes, and all of them are one revision.
@@ -233,7 +251,7 @@ impl Write<'_> {
         });
         self.store.live.insert(key.to_vec(), Rc::clone(&kv));
         self.store.in_use += size(&kv);
-        self.changes.push(Change { key: key.to_vec(), before, after: Some(kv) });
+        self.changes.push(Change { revision: modified, key: key.to_vec(), before, after: Some(kv) });
     }
 
     /// Deletes these keys; gives their number.
@@ -242,7 +260,7 @@ impl Write<'_> {
         for key in &keys {
             let before = self.store.live.remove(key);
             self.store.in_use += key.len() + OVERHEAD;
-            self.changes.push(Change { key: key.clone(), before, after: None });
+            self.changes.push(Change { revision: self.revision + 1, key: key.clone(), before, after: None });
         }
         keys.len()
     }

@@ -18,7 +18,7 @@
 //! | `register NAME`, `enqueue TEXT`, `dequeue` | shared queues; the last two of the queue registered last |
 //! | `call CLUSTER PATH MS` | an HTTP call with the body `ping` |
 //! | `rpc CLUSTER PATH MS DIGITS` | an HTTP call that is gRPC framed by hand: its message, in hexadecimal digits |
-//! | `grpc CLUSTER METHOD TEXT MS`, `open CLUSTER METHOD`, `send TEXT`, `finish TEXT`, `cancel`, `half-close` | gRPC; those without a cluster for the call made last, or for a `token N` before them |
+//! | `grpc CLUSTER METHOD TEXT MS`, `open CLUSTER METHOD`, `send TEXT`, `transmit DIGITS`, `finish TEXT`, `cancel`, `half-close` | gRPC; those without a cluster for the call made last, or for a `token N` before them; `transmit` sends what hexadecimal digits say, and a `METHOD` is one of `puppet.Service` unless it names another, as in `Service/Method` |
 //! | `status` | what `proxy_get_status` says |
 //! | `foreign NAME TEXT` | a foreign function |
 //! | `allocate-badly` | the next allocation of memory makes a host call |
@@ -92,8 +92,9 @@ fn execute(context: u32, name: &str, [a, b, c, d]: [&str; 4]) -> String {
         }
         "grpc" => keep(abi::grpc_call(a, b, c, number(d))),
         "open" => keep(abi::grpc_stream(a, b)),
-        "send" => status(abi::grpc_send(token, a, false)),
-        "finish" => status(abi::grpc_send(token, a, true)),
+        "send" => status(abi::grpc_send(token, a.as_bytes(), false)),
+        "transmit" => status(abi::grpc_send(token, &bytes(a), false)),
+        "finish" => status(abi::grpc_send(token, a.as_bytes(), true)),
         "cancel" => status(abi::grpc_cancel(token)),
         "half-close" => status(abi::grpc_close(token)),
         "token" => keep(Ok(number(a))),

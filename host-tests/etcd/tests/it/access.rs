@@ -27,7 +27,9 @@ fn users_tokens_and_their_keys() -> Result {
         }
         let _ = player.get::<Done>("/etcdserverpb.Auth/AuthEnable", &Done {});
         everything(player);
+        denied(player);
         player.token = Some("nonsense".to_owned());
+        denied(player);
         everything(player);
         for (name, password) in [("gateway", "wrong"), ("nobody", "word"), ("", "")] {
             let request = AuthenticateRequest { name: name.to_owned(), password: password.to_owned() };
@@ -39,8 +41,19 @@ fn users_tokens_and_their_keys() -> Result {
             let answer = player.get::<AuthenticateResponse>(AUTHENTICATE, &request).expect("the password is right");
             player.token = Some(answer.token);
             everything(player);
+            let keys = WatchCreateRequest { key: b"g/".to_vec(), range_end: b"g0".to_vec(), ..Default::default() };
+            let stream = player.watch(keys);
+            player.read(stream, 1);
         }
+        // The last of them may watch nothing else.
+        denied(player);
     })
+}
+
+/// A watch that is not permitted: a message says so, and the stream stays open.
+fn denied(player: &mut Player<'_>) {
+    let stream = player.watch(WatchCreateRequest { key: b"a".to_vec(), ..Default::default() });
+    player.read(stream, 1);
 }
 
 /// Calls of all kinds, on keys of the user's own and of others.

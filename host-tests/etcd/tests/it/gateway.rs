@@ -23,13 +23,19 @@ pub const TIMEOUT: Duration = Duration::from_secs(1);
 /// A process, and how its calls end.
 pub struct Gateway {
     pub process: Process,
+    began: Duration,
     calls: Vec<String>,
 }
 
 impl Gateway {
     /// Starts the process of this name, whose requests to `/0`, `/1` and so on make these calls.
     pub fn start(etcd: &Etcd, name: &str, calls: &[(&str, Vec<u8>)]) -> Self {
-        let mut script = "http_call_response: show; pairs 6; bytes 4; pairs 7; status\n".to_owned();
+        Self::scripted(etcd, name, calls, "")
+    }
+
+    /// The same, and the filter does also what this says; see `host-tests/puppet`.
+    pub fn scripted(etcd: &Etcd, name: &str, calls: &[(&str, Vec<u8>)], script: &str) -> Self {
+        let mut script = format!("{script}\nhttp_call_response: show; pairs 6; bytes 4; pairs 7; status\n");
         let mut made = Vec::new();
         for (number, (path, message)) in calls.iter().enumerate() {
             let digits: String = message.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -39,13 +45,23 @@ impl Gateway {
         }
         let start = etcd.now();
         let builder = Process::builder(puppet()).config(script).cluster("etcd", etcd.upstream(name, start));
-        Self { process: builder.start().expect("it starts"), calls: made }
+        let process = builder.start().expect("it starts");
+        Self { began: process.clock().elapsed(), process, calls: made }
+    }
+
+    /// When it had started, by its own clock.
+    pub fn began(&self) -> Duration {
+        self.began
+    }
+
+    pub fn request(&mut self, path: &str) {
+        self.process.request(0, Request::new("GET", path)).expect("nothing goes wrong");
     }
 
     /// Makes a call; says whether Envoy took it.
     pub fn call(&mut self, number: usize) -> bool {
         let seen = self.process.log().len();
-        self.process.request(0, Request::new("GET", &format!("/{number}"))).expect("nothing goes wrong");
+        self.request(&format!("/{number}"));
         let line = &self.process.log()[seen..].last().expect("it says what it did").message;
         line.strip_prefix(&self.calls[number]).expect("it is this call").starts_with(" -> token")
     }

@@ -9,3 +9,4 @@ mod outages;
 mod real;
 mod same;
 mod script;
+mod watches;

@@ -1,19 +1,23 @@
 //! A real etcd, and a client of it: gRPC framed by hand over HTTP/2, as a filter sends it.
 
+use std::convert::Infallible;
 use std::error::Error;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::process::{Child, Command, Stdio};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use std::{env, thread};
 
 use etcd_model::Status;
-use http_body_util::{BodyExt, Full};
-use hyper::body::Bytes;
+use http_body_util::BodyExt;
+use hyper::body::{Body, Bytes, Frame, Incoming};
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tempfile::TempDir;
 use tokio::net::UnixStream;
 use tokio::runtime::{Builder, Runtime};
+use tokio::time::timeout;
 
 use crate::script::Server;
 
@@ -32,8 +36,45 @@ const PEER: &str = "unix://peer:1";
 pub struct Real {
     etcd: Child,
     runtime: Runtime,
-    sender: SendRequest<Full<Bytes>>,
+    sender: SendRequest<Sent>,
+    streams: Vec<Stream>,
     _data: TempDir,
+}
+
+/// A message that is sent, and whether that is all.
+struct Sent {
+    frame: Option<Bytes>,
+    ends: bool,
+}
+
+impl Sent {
+    fn new(message: &[u8], ends: bool) -> Self {
+        let length = u32::try_from(message.len()).expect("it is short").to_be_bytes();
+        Self { frame: Some([[0].as_slice(), &length, message].concat().into()), ends }
+    }
+}
+
+impl Body for Sent {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<std::result::Result<Frame<Bytes>, Infallible>>> {
+        match self.frame.take() {
+            Some(frame) => Poll::Ready(Some(Ok(Frame::data(frame)))),
+            None if self.ends => Poll::Ready(None),
+            // The stream stays open, and has nothing more to say.
+            None => Poll::Pending,
+        }
+    }
+}
+
+/// A stream that is open, and the bytes that have come.
+struct Stream {
+    body: Incoming,
+    bytes: Vec<u8>,
 }
 
 impl Drop for Real {
@@ -82,28 +123,32 @@ impl Real {
                 Err(_) => thread::sleep(Duration::from_millis(20)),
             }
         };
-        Ok(Some(Self { etcd, runtime, sender, _data: data }))
+        Ok(Some(Self { etcd, runtime, sender, streams: Vec::new(), _data: data }))
     }
 }
 
-async fn connect(socket: &Path) -> Result<SendRequest<Full<Bytes>>> {
+async fn connect(socket: &Path) -> Result<SendRequest<Sent>> {
     let stream = UnixStream::connect(socket).await?;
     let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;
     tokio::spawn(connection);
     Ok(sender)
 }
 
-impl Server for Real {
-    fn call(&mut self, path: &str, message: &[u8], token: Option<&str>) -> std::result::Result<Vec<u8>, Status> {
-        let length = u32::try_from(message.len()).expect("it is short").to_be_bytes();
-        let body = [[0].as_slice(), &length, message].concat();
+impl Real {
+    fn request(&self, path: &str, token: Option<&str>, body: Sent) -> hyper::Request<Sent> {
         let mut request = hyper::Request::post(format!("http://etcd{path}"))
             .header("content-type", "application/grpc")
             .header("te", "trailers");
         if let Some(token) = token {
             request = request.header("token", token);
         }
-        let request = request.body(Full::new(Bytes::from(body))).expect("it is a request");
+        request.body(body).expect("it is a request")
+    }
+}
+
+impl Server for Real {
+    fn call(&mut self, path: &str, message: &[u8], token: Option<&str>) -> std::result::Result<Vec<u8>, Status> {
+        let request = self.request(path, token, Sent::new(message, true));
         let sender = &mut self.sender;
         let (head, body) = self.runtime.block_on(async {
             let response = sender.send_request(request).await.expect("etcd answers");
@@ -128,5 +173,33 @@ impl Server for Real {
     fn wait(&mut self, time: Duration) {
         // etcd measures its leases by the clock: there is nothing to wait for but the time.
         thread::sleep(time);
+    }
+
+    fn open(&mut self, path: &str, message: &[u8], token: Option<&str>) -> usize {
+        let request = self.request(path, token, Sent::new(message, false));
+        let sender = &mut self.sender;
+        let response = self.runtime.block_on(sender.send_request(request)).expect("etcd answers");
+        self.streams.push(Stream { body: response.into_body(), bytes: Vec::new() });
+        self.streams.len() - 1
+    }
+
+    fn read(&mut self, stream: usize, messages: usize) -> Vec<Vec<u8>> {
+        let stream = &mut self.streams[stream];
+        let mut read = Vec::new();
+        while read.len() < messages {
+            if let Some((head, rest)) = stream.bytes.split_first_chunk::<5>() {
+                let length = u32::from_be_bytes([head[1], head[2], head[3], head[4]]) as usize;
+                if rest.len() >= length {
+                    let (message, rest) = rest.split_at(length);
+                    read.push(message.to_vec());
+                    stream.bytes = rest.to_vec();
+                    continue;
+                }
+            }
+            let frame = self.runtime.block_on(async { timeout(START, stream.body.frame()).await });
+            let frame = frame.expect("a message comes").expect("the stream is open").expect("it is well");
+            stream.bytes.extend(frame.data_ref().expect("it is data"));
+        }
+        read
     }
 }

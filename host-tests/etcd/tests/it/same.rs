@@ -15,7 +15,7 @@ pub type Result = std::result::Result<(), Box<dyn Error>>;
 /// Plays a script on both, and compares line by line.
 pub fn same(arguments: &[&str], model: Etcd, script: fn(&mut Player<'_>)) -> Result {
     let Some(mut real) = Real::start(arguments)? else { return Ok(()) };
-    let mut model = model;
+    let mut model = Model { etcd: model, streams: Vec::new() };
     let said = |server: &mut dyn Server| {
         let mut player = Player::new(server);
         script(&mut player);

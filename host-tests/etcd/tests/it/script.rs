@@ -1,27 +1,53 @@
 //! Scripts of calls, which the model and a real etcd play, and what each answers.
 
+use std::collections::VecDeque;
 use std::fmt::Debug;
 use std::time::Duration;
 
 use etcd_messages::compare::{Operand, Result as Is, Target};
 use etcd_messages::request_op::Request;
 use etcd_messages::*;
-use etcd_model::{Etcd, Status};
+use etcd_model::{Etcd, Status, Watching};
 use prost::Message;
 
 /// Who plays a script.
 pub trait Server {
     fn call(&mut self, path: &str, message: &[u8], token: Option<&str>) -> Result<Vec<u8>, Status>;
     fn wait(&mut self, time: Duration);
+    /// Opens a stream with a first message; gives its number.
+    fn open(&mut self, path: &str, message: &[u8], token: Option<&str>) -> usize;
+    /// Reads so many messages of a stream.
+    fn read(&mut self, stream: usize, messages: usize) -> Vec<Vec<u8>>;
 }
 
-impl Server for Etcd {
+/// The model, with the streams that are open.
+pub struct Model {
+    pub etcd: Etcd,
+    pub streams: Vec<(Watching, VecDeque<WatchResponse>)>,
+}
+
+impl Server for Model {
     fn call(&mut self, path: &str, message: &[u8], token: Option<&str>) -> Result<Vec<u8>, Status> {
-        self.ask_as(token, path, message)
+        self.etcd.ask_as(token, path, message)
     }
 
     fn wait(&mut self, time: Duration) {
-        self.advance(self.now() + time);
+        self.etcd.advance(self.etcd.now() + time);
+    }
+
+    fn open(&mut self, _: &str, message: &[u8], token: Option<&str>) -> usize {
+        let mut watching = self.etcd.watch(token);
+        watching.send(&WatchRequest::decode(message).expect("it is this message"));
+        let said = watching.read().into();
+        self.streams.push((watching, said));
+        self.streams.len() - 1
+    }
+
+    fn read(&mut self, stream: usize, messages: usize) -> Vec<Vec<u8>> {
+        let (watching, said) = &mut self.streams[stream];
+        said.extend(watching.read());
+        assert!(said.len() >= messages, "{said:?}");
+        said.drain(..messages).map(|message| message.encode_to_vec()).collect()
     }
 }
 
@@ -59,6 +85,20 @@ impl<'a> Player<'a> {
     pub fn bytes(&mut self, path: &str, message: &[u8]) {
         let answer = self.server.call(path, message, self.token.as_deref());
         self.said.push(format!("{path} {message:?} -> {answer:?}"));
+    }
+
+    /// Begins a watch on a stream of its own; gives the number of the stream.
+    pub fn watch(&mut self, request: WatchCreateRequest) -> usize {
+        let request = WatchRequest { create_request: Some(request) };
+        self.server.open(WATCH, &request.encode_to_vec(), self.token.as_deref())
+    }
+
+    /// Reads so many messages of a watch.
+    pub fn read(&mut self, stream: usize, messages: usize) {
+        for message in self.server.read(stream, messages) {
+            let message = WatchResponse::decode(message.as_slice()).expect("it is this message").comparable();
+            self.said.push(format!("watch {stream}: {message:?}"));
+        }
     }
 
     pub fn range(&mut self, request: RangeRequest) {
@@ -148,7 +188,7 @@ macro_rules! comparable {
 
 comparable! {
     RangeResponse PutResponse DeleteRangeResponse TxnResponse CompactionResponse LeaseGrantResponse
-    LeaseKeepAliveResponse LeaseRevokeResponse
+    LeaseKeepAliveResponse LeaseRevokeResponse WatchResponse
 }
 
 impl Comparable for AlarmResponse {
