@@ -4,9 +4,10 @@
 use std::time::Duration;
 
 use gatepost_core::answer::Answer;
-use gatepost_core::engine::Call;
+use gatepost_core::engine::{Call, StoreRequest};
 use gatepost_core::headers::Headers;
 use gatepost_core::ingress::request::Changes;
+use gatepost_core::journal::operation::StoreReply;
 use gatepost_core::outcome::CallEnd;
 use gatepost_core::store::{Cas, SharedStore, StoreError};
 use gatepost_core::telemetry::metrics::MetricKind;
@@ -205,6 +206,33 @@ pub fn call(call: &Call) -> Option<u32> {
     let text = |(name, value)| std::str::from_utf8(value).ok().map(|value| (name, value));
     let headers = headers.iter().filter_map(|(name, value)| text((*name, value.as_ref()))).collect();
     hostcalls::dispatch_http_call(cluster, headers, Some(&call.body), Vec::new(), call.timeout()).ok()
+}
+
+/// Sends a call to the store of the journal; returns its token. `None`: the call was not sent.
+pub fn store_call(request: &StoreRequest) -> Option<u32> {
+    let (headers, body) = (request.headers(), Some(request.call.body.as_slice()));
+    hostcalls::dispatch_http_call(request.cluster(), headers, body, Vec::new(), request.timeout()).ok()
+}
+
+/// What came back of a call to the store: unary gRPC, whose status is in the trailers or, of an error, in the headers.
+/// The arguments are those of the callback.
+pub fn store_reply(headers: usize, body: usize, trailers: usize) -> StoreReply {
+    // The SDK panics where it is asked for a header of a map that is not there.
+    if headers == 0 {
+        return StoreReply::Lost;
+    }
+    let Some(status) = status(MapType::HttpCallResponseHeaders) else { return StoreReply::Lost };
+    let value = |name| {
+        let trailer = if trailers > 0 { header(MapType::HttpCallResponseTrailers, name) } else { None };
+        let value = trailer.or_else(|| header(MapType::HttpCallResponseHeaders, name));
+        value.and_then(|value| String::from_utf8(value).ok())
+    };
+    StoreReply::Answer {
+        status,
+        grpc_status: value("grpc-status").and_then(|status| status.parse().ok()),
+        grpc_message: value("grpc-message").unwrap_or_default(),
+        body: buffer(BufferType::HttpCallResponseBody, body).unwrap_or_default(),
+    }
 }
 
 /// The end of the call whose response the current callback brings, and the `retry-after` of an error. `headers` is the

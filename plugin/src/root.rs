@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use gatepost_core::config;
 use gatepost_core::engine::{Action, Engine};
+use gatepost_core::journal::operation::StoreReply;
 use gatepost_core::outcome::CallEnd;
 use gatepost_core::time::Now;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
@@ -25,11 +26,18 @@ const TICK_MIN: Duration = Duration::from_millis(1);
 pub struct Root {
     id: u32,
     worker: Option<Rc<Worker>>,
-    /// The tokens of calls under way, with their attempts: a few dozen at most for each endpoint.
-    calls: Vec<(u32, u64)>,
+    /// The tokens of calls under way, with what they are: a few dozen at most for each endpoint, and for the journal.
+    calls: Vec<(u32, CallKind)>,
     tick: Duration,
     /// `on_done` answered false: Envoy waits until the last call has ended.
     is_ending: bool,
+}
+
+/// What a call under way is, with the number by which its end is reported.
+#[derive(Clone, Copy)]
+enum CallKind {
+    Attempt(u64),
+    Store(u64),
 }
 
 impl Root {
@@ -41,16 +49,24 @@ impl Root {
 
 impl Context for Root {
     /// Tells the engine the end of a call. A token that this root does not know is ignored.
-    fn on_http_call_response(&mut self, token: u32, headers: usize, body: usize, _trailers: usize) {
+    fn on_http_call_response(&mut self, token: u32, headers: usize, body: usize, trailers: usize) {
         let Some(place) = self.calls.iter().position(|(sent, _)| *sent == token) else { return };
-        let (_, attempt) = self.calls.swap_remove(place);
+        let (_, kind) = self.calls.swap_remove(place);
         let Some(worker) = self.worker.clone() else { return };
-        let (end, retry_after) = host::call_end(headers, body);
         let now = host::now();
-        worker.engine(now, |engine, world| match end {
-            CallEnd::Ended(ending) => engine.handle_call_ended(world, attempt, ending, retry_after.as_deref()),
-            CallEnd::NotSent => engine.handle_call_refused(world, attempt),
-        });
+        match kind {
+            CallKind::Attempt(attempt) => {
+                let (end, retry_after) = host::call_end(headers, body);
+                worker.engine(now, |engine, world| match end {
+                    CallEnd::Ended(ending) => engine.handle_call_ended(world, attempt, ending, retry_after.as_deref()),
+                    CallEnd::NotSent => engine.handle_call_refused(world, attempt),
+                });
+            }
+            CallKind::Store(number) => {
+                let reply = host::store_reply(headers, body, trailers);
+                worker.engine(now, |engine, world| engine.handle_store_reply(world, number, &reply));
+            }
+        }
         self.pump(now);
         self.end(now);
     }
@@ -150,8 +166,14 @@ impl Root {
     fn perform(&mut self, worker: &Worker, now: Now, action: Action) {
         match action {
             Action::Call(call) => match host::call(&call) {
-                Some(token) => self.calls.push((token, call.attempt)),
+                Some(token) => self.calls.push((token, CallKind::Attempt(call.attempt))),
                 None => worker.engine(now, |engine, world| engine.handle_call_refused(world, call.attempt)),
+            },
+            Action::Store(request) => match host::store_call(&request) {
+                Some(token) => self.calls.push((token, CallKind::Store(request.number))),
+                None => worker.engine(now, |engine, world| {
+                    engine.handle_store_reply(world, request.number, &StoreReply::NotSent)
+                }),
             },
             Action::Answer { stream, answer } => {
                 // A client that is gone needs no answer; its event goes on.

@@ -4,7 +4,6 @@ use std::rc::Rc;
 
 use gatepost_core::answer::Answer;
 use gatepost_core::ingress::request::{Request, Step};
-use gatepost_core::time::Now;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
@@ -62,11 +61,8 @@ impl Context for Stream {
     fn on_done(&mut self) -> bool {
         let (message, waited) = self.request.handle_end();
         if let Some(worker) = &self.worker {
-            message.into_iter().for_each(|(ticket, is_taken)| worker.end_message(&ticket, is_taken));
-            let stream = self.request.stream();
-            waited
-                .iter()
-                .for_each(|end| worker.engine(Now::default(), |engine, _| engine.handle_request_end(stream, end)));
+            message.into_iter().for_each(|ticket| worker.end_message(&ticket, false));
+            waited.into_iter().for_each(|end| worker.end_request(self.request.stream(), end));
         }
         true
     }

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use gatepost_core::config::Config;
 use gatepost_core::engine::Engine;
 use gatepost_core::inbound::Ticket;
-use gatepost_core::ingress::request::{Request, RequestResult, Step, Work};
+use gatepost_core::ingress::request::{End, Request, RequestResult, Step, Work};
 use gatepost_core::ingress::waiting::Budgets;
 use gatepost_core::store::World;
 use gatepost_core::telemetry::log::Log;
@@ -74,6 +74,12 @@ impl Worker {
     /// kept as an event.
     pub fn end_message(&self, ticket: &Ticket, is_taken: bool) {
         self.engine(Now::default(), |engine, world| engine.handle_message_end(world, ticket, is_taken));
+        self.tell_all(host::now);
+    }
+
+    /// Tells the engine the end of the stream of a request that waited.
+    pub fn end_request(&self, stream: u32, end: End) {
+        self.engine(Now::default(), |engine, world| engine.handle_request_end(world, stream, end));
         self.tell_all(host::now);
     }
 

@@ -13,6 +13,7 @@ use crate::ingress::payload;
 use crate::ingress::request::RequestRules;
 use crate::ingress::route::{Route, Routes};
 use crate::ingress::template::Template;
+use crate::journal::JournalSettings;
 use crate::rollout::Plan;
 use crate::rollout::guard::Guard;
 
@@ -23,6 +24,7 @@ mod document;
 mod endpoints;
 mod error;
 mod inbound;
+mod journal;
 mod limits;
 mod payload_guard;
 mod protobuf;
@@ -63,6 +65,8 @@ pub struct Config {
     pub admin: Option<Admin>,
     /// The inbound rules: which requests are verified before the application sees them.
     pub inbound: Rules,
+    /// The journal that accepted events are committed in; `None`: they live as long as their gateway.
+    pub journal: Option<JournalSettings>,
     /// The subscriptions, which find the endpoints of an event type.
     pub subscriptions: Subscriptions,
     /// The fingerprint of the configuration and the version of Gatepost: equal for equal ones, and practically only for

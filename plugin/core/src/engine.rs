@@ -14,6 +14,7 @@
 //!
 //! | part | holds |
 //! |---|---|
+//! | `journaled` (of `commits`) | the writer of the journal, and events that wait for their commit |
 //! | `queue` (of `holdings`, `lane`, `flights`, `timers`, `pending`) | pending events, and their attempts |
 //! | `leadership` | which configuration delivers, and whether anything is delivered |
 //! | `endpoint` (of `counts`, `told`) | the state and the counts of one endpoint |
@@ -54,8 +55,10 @@ use crate::time::Instant;
 
 mod accept;
 mod action;
+mod commits;
 mod count;
 mod counts;
+mod draft;
 mod drains;
 mod endpoint;
 mod flights;
@@ -63,6 +66,7 @@ mod gauges;
 mod hold;
 mod holdings;
 mod inspect;
+mod journaled;
 mod lane;
 mod leadership;
 mod operate;
@@ -73,14 +77,16 @@ mod queue;
 mod requests;
 mod send;
 mod settle;
+mod takeover;
 mod telemetry;
 mod tell;
 mod timers;
 mod told;
 mod watch;
 
-pub use accept::Reply;
-pub use action::{Action, Call, Purpose};
+pub use action::{Action, Call, Purpose, StoreRequest};
+use commits::Journaled;
+pub use draft::Reply;
 use drains::Drain;
 use endpoint::EndpointState;
 use leadership::Leadership;
@@ -106,6 +112,8 @@ pub struct Engine {
     /// The states of the endpoints, in the order of the config.
     endpoints: Vec<EndpointState>,
     telemetry: Telemetry,
+    /// The journal; `None`: the config has none.
+    journal: Option<Journaled>,
     output: Output,
     /// Drain requests, which wait until nothing is pending.
     drains: Vec<Drain>,
@@ -127,6 +135,7 @@ impl Engine {
             queue: Queue::new(&config.endpoints),
             endpoints: config.endpoints.iter().map(state).collect(),
             telemetry: Telemetry::new(window, History::new(&keys, config.limits.history)),
+            journal: config.journal.as_ref().map(Journaled::new),
             output: Output::default(),
             drains: Vec::new(),
             swept: Instant::default(),
@@ -170,6 +179,7 @@ impl Engine {
             self.check_generation(world);
         }
         self.check_control(world);
+        self.drive_journal(world);
         self.expire_pledges(world);
         if world.now.mono.since(self.swept) >= SWEEP {
             self.swept = world.now.mono;
@@ -187,6 +197,9 @@ impl Engine {
         loop {
             if let Some(action) = self.output.poll() {
                 return Some(action);
+            }
+            if let Some(request) = self.poll_store(world.now.mono) {
+                return Some(Action::Store(request));
             }
             let lane = self.queue.lanes.ready(world.now.mono)?;
             if !self.leadership.is_checked_in(self.callback) {
@@ -214,7 +227,9 @@ impl Engine {
         }
         let attempt =
             self.queue.lanes.next_ready().filter(|_| self.delivers() || !self.leadership.generation.is_known());
-        [attempt, self.queue.pledges.first().map(|(deadline, _)| deadline)].into_iter().flatten().min()
+        let pledge = self.queue.pledges.first().map(|(deadline, _)| deadline);
+        let journal = self.journal.as_ref().and_then(|journal| journal.writer.poll_timeout());
+        [attempt, pledge, journal].into_iter().flatten().min()
     }
 
     /// Says whether this worker starts attempts.

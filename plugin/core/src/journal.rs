@@ -1,5 +1,85 @@
-//! The journal: what outlives the process. Nothing yet.
+//! The journal: what outlives the process.
 //!
-//! An event counts as accepted once it is written to shared data ([`crate::ledger`]), which lives as long as its Envoy.
-//! A journal in a store that outlives Envoy goes here: above the ledger, whose records it would keep, and below
-//! everything that decides about deliveries.
+//! With a journal an event counts as accepted once it is committed in a store that outlives the gateway, and any living
+//! gateway takes over what a dead one had accepted. Without one, an event lives as long as its Envoy
+//! ([`crate::ledger`]).
+
+use std::time::Duration;
+
+use zeroize::Zeroizing;
+
+pub mod batches;
+pub mod etcd;
+pub mod event;
+pub mod jobs;
+pub mod operation;
+pub mod record;
+pub mod segments;
+pub mod takeover;
+pub mod writer;
+
+/// The settings of a journal: the section `journal` of the config.
+#[derive(Debug)]
+pub struct JournalSettings {
+    /// How the etcd that holds the journal is reached.
+    pub etcd: EtcdSettings,
+    /// After so much silence of a gateway another one takes over what it had accepted.
+    pub lease: Duration,
+    /// What is done with an event that cannot be committed.
+    pub unavailable: Unavailable,
+    /// The largest size of what the fleet keeps in the store, in bytes; past it new events are refused.
+    pub bytes: u64,
+}
+
+/// How an etcd is reached.
+#[derive(Debug)]
+pub struct EtcdSettings {
+    /// The Envoy cluster with all members.
+    pub cluster: String,
+    /// What all keys begin with, without a slash at its end: gateways with one prefix are one fleet.
+    pub prefix: String,
+    /// The user to authenticate as; `None`: etcd asks for none, or knows the gateway by its certificate.
+    pub user: Option<EtcdUser>,
+}
+
+/// A user of etcd with a password.
+pub struct EtcdUser {
+    /// The user's name.
+    pub name: String,
+    /// The user's password.
+    pub password: Zeroizing<String>,
+}
+
+impl std::fmt::Debug for EtcdUser {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
+/// What is done with an event that cannot be committed in the journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unavailable {
+    /// Its producer is answered 503, and may try again.
+    Reject,
+    /// It is accepted into the memory of its gateway, and its producer is told so.
+    Memory,
+}
+
+/// Where an accepted event is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// In the journal: the event outlives its gateway.
+    Journal,
+    /// In the memory of its gateway.
+    Memory,
+}
+
+impl Durability {
+    /// The word in a config and in a receipt.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Journal => "journal",
+            Self::Memory => "memory",
+        }
+    }
+}

@@ -79,6 +79,11 @@ impl WallTime {
         Self(self.0.saturating_add(nanos(duration)))
     }
 
+    /// This time minus `duration`, saturating at the epoch.
+    pub fn minus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(nanos(duration)))
+    }
+
     /// Reads a date and time of RFC 3339, of 1970 or later, to the nanosecond: `2026-11-23T14:00:00Z`,
     /// `2026-11-23 15:00:00.5+01:00`.
     pub fn parse(text: &str) -> Option<Self> {

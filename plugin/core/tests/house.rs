@@ -83,8 +83,16 @@ fn every_stored_type_has_a_name_of_its_own() {
 /// wall time.
 #[test]
 fn no_instant_leaves_the_process() {
-    let leaves =
-        ["admin::answers", "answer", "egress::dead_letter", "egress::operational", "ingress::receipt", "journal"];
+    let leaves = [
+        "admin::answers",
+        "answer",
+        "egress::dead_letter",
+        "egress::operational",
+        "ingress::receipt",
+        "journal::etcd",
+        "journal::operation",
+        "journal::record",
+    ];
     let sources = sources(&repository().join("plugin/core/src"));
     let names_instant = |text: &str| paths(text).iter().any(|path| path.last().is_some_and(|name| name == "Instant"));
     assert!(names_instant(&sources["ledger::record"]), "the check can fail");

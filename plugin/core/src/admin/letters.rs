@@ -113,6 +113,7 @@ impl Surface<'_, '_> {
                 continue;
             }
             let state = StateRecord {
+                is_journaled: false,
                 id: letter.meta.id,
                 accepted: mono,
                 accepted_wall: wall,

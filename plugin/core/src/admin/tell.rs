@@ -45,7 +45,16 @@ impl Surface<'_, '_> {
         }
         let id = EventId::from_random((self.world.random)());
         let (event_type, route) = (news.kind.event_type(), "");
-        let state = StateRecord { id, accepted: mono, accepted_wall: wall, trials: 0, event_type, route, deliveries };
+        let state = StateRecord {
+            is_journaled: false,
+            id,
+            accepted: mono,
+            accepted_wall: wall,
+            trials: 0,
+            event_type,
+            route,
+            deliveries,
+        };
         let meta = EventMeta::json(id, event_type.to_owned());
         partition.accept(self.world.store, &meta, &news.payload(wall, about.instance), &state)?;
         Ok(())

@@ -12,6 +12,7 @@ use crate::ids::EndpointId;
 use crate::index::{Index, insert_ascending};
 use crate::ingress::route::{Ack, MetadataValue, Payload, Route};
 use crate::ingress::template::Template;
+use crate::journal::Durability;
 use crate::path::PathPattern;
 
 /// The largest number of routes. One takes about 1 KiB in each VM: 4096 x 1 KiB = 4 MiB.
@@ -35,10 +36,10 @@ pub(super) struct RouteEntry {
 }
 
 /// Reads the section; `endpoints` are the endpoints' names and numbers.
-pub(super) fn routes(node: &Node<'_>, endpoints: &Index) -> Option<Vec<RouteEntry>> {
+pub(super) fn routes(node: &Node<'_>, endpoints: &Index, has_journal: bool) -> Option<Vec<RouteEntry>> {
     let nodes = node.some_list(ROUTES_MAX, "at least one route: a filter without routes does nothing")?;
     names(&nodes);
-    let entries: Vec<_> = nodes.iter().map(|node| entry(node, endpoints)).collect();
+    let entries: Vec<_> = nodes.iter().map(|node| entry(node, endpoints, has_journal)).collect();
     let (mut shapes, mut earlier) = (Index::default(), Vec::<Vec<&Route>>::new());
     for (node, entry) in nodes.iter().zip(&entries) {
         let Some(RouteEntry { route, pattern }) = entry else {
@@ -66,7 +67,7 @@ fn hides(first: &Route, later: &Route) -> bool {
         && first.headers.iter().all(|header| later.headers.contains(header))
 }
 
-fn entry(node: &Node<'_>, endpoints: &Index) -> Option<RouteEntry> {
+fn entry(node: &Node<'_>, endpoints: &Index, has_journal: bool) -> Option<RouteEntry> {
     let keys = [
         "name",
         "mode",
@@ -77,6 +78,7 @@ fn entry(node: &Node<'_>, endpoints: &Index) -> Option<RouteEntry> {
         "metadata",
         "ack",
         "ack_timeout",
+        "durability",
         "endpoints",
         "idempotency_scope",
     ];
@@ -94,6 +96,7 @@ fn entry(node: &Node<'_>, endpoints: &Index) -> Option<RouteEntry> {
     });
     let payload = pattern.and_then(|pattern| payload(&object, pattern));
     let ack = ack(&object);
+    let durability = durability(&object, has_journal);
     let endpoints = object.optional("endpoints", |node| references(node, endpoints));
     let idempotency_scope = object.optional("idempotency_scope", header_name);
     mode?;
@@ -106,6 +109,7 @@ fn entry(node: &Node<'_>, endpoints: &Index) -> Option<RouteEntry> {
         event_type: event_type?,
         payload: payload?,
         ack: ack?,
+        durability: durability?,
         endpoints: endpoints?,
         idempotency_scope: idempotency_scope?,
     };
@@ -256,6 +260,19 @@ fn ack(object: &Object<'_>) -> Option<Ack> {
     }
     let timeout = timeout?;
     Some(if delivered? { Ack::Delivered { timeout } } else { Ack::Accepted })
+}
+
+/// Where the events of a route are kept: by default in the journal, if there is one.
+fn durability(object: &Object<'_>, has_journal: bool) -> Option<Durability> {
+    let default = if has_journal { Durability::Journal } else { Durability::Memory };
+    object.or("durability", default, |node| {
+        match choice(node, &[("journal", Durability::Journal), ("memory", Durability::Memory)], &[])? {
+            Durability::Journal if !has_journal => {
+                node.problem("is \"journal\", and the configuration has no section journal", "the section, or memory")
+            }
+            durability => Some(durability),
+        }
+    })
 }
 
 fn references(node: &Node<'_>, endpoints: &Index) -> Option<Vec<EndpointId>> {

@@ -4,6 +4,7 @@ use super::admin::admin;
 use super::endpoints::{ENDPOINTS_MAX, endpoints};
 use super::error::{ConfigProblem, Problems};
 use super::inbound::inbound;
+use super::journal::journal;
 use super::limits::limits;
 use super::payload_guard::payload_guard;
 use super::reader::{Node, Reader};
@@ -32,8 +33,18 @@ pub fn parse(bytes: &[u8], env: &dyn Fn(&str) -> Option<String>) -> Result<Confi
 }
 
 fn config(root: &Node<'_>) -> Option<Config> {
-    let keys =
-        ["enabled", "user_agent", "routes", "endpoints", "rollout", "payload_guard", "inbound", "limits", "admin"];
+    let keys = [
+        "enabled",
+        "user_agent",
+        "routes",
+        "endpoints",
+        "rollout",
+        "payload_guard",
+        "inbound",
+        "journal",
+        "limits",
+        "admin",
+    ];
     let object = root.object(&keys, &[])?;
     let admin = object.optional("admin", admin);
     let enabled = object.or("enabled", false, enabled);
@@ -42,6 +53,7 @@ fn config(root: &Node<'_>) -> Option<Config> {
     let rollout = object.or("rollout", Rollout::default(), rollout);
     let payload_guard = object.optional("payload_guard", payload_guard);
     let inbound = object.or("inbound", Vec::new(), inbound);
+    let journal = object.optional("journal", journal);
     // A configuration with only an admin surface serves that of another filter of the same name; one with only inbound
     // rules sends nothing.
     let sends_nothing = ["admin", "inbound"].iter().any(|key| object.get(key).is_some())
@@ -57,7 +69,9 @@ fn config(root: &Node<'_>) -> Option<Config> {
     let routes = if sends_nothing {
         Some(Vec::new())
     } else {
-        object.required("routes", "a list of routes: a filter without routes does nothing", |node| routes(node, &names))
+        object.required("routes", "a list of routes: a filter without routes does nothing", |node| {
+            routes(node, &names, object.get("journal").is_some())
+        })
     };
     let (endpoints, routes, inbound) = (endpoints?, routes?, inbound?);
     let subscriptions = Subscriptions::build(endpoints.iter().map(|entry| entry.events.as_slice()));
@@ -71,6 +85,7 @@ fn config(root: &Node<'_>) -> Option<Config> {
         limits: limits?,
         admin: admin?,
         inbound: Rules::new(inbound.into_iter().map(|entry| (entry.rule, entry.pattern)).collect()),
+        journal: journal?,
         subscriptions,
         fingerprint: root.value().digest().wrapping_add(Value::Text(AGENT.to_owned()).digest()),
     })

@@ -11,7 +11,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::Engine;
+use super::draft::{Draft, Refusal, Reply, STORE_REFUSAL, nothing_sent, refuse, reply};
+use super::journaled::Keeping;
 use super::pending::{Delivery, Pending, Pledge};
+use super::queue::Waiter;
 use super::settle::{buried, state};
 use crate::admin::control::{FilterState, REREAD};
 use crate::answer::Answer;
@@ -21,55 +24,57 @@ use crate::egress::endpoint::{Endpoint, Overflow};
 use crate::ids::{EndpointId, EventId};
 use crate::ingress::event::{Event, EventResult, Offer};
 use crate::ingress::idempotency::{IdempotencyKey, KeyClaim};
-use crate::ingress::receipt::{EventStatus, Receipt};
+use crate::ingress::receipt::EventStatus;
 use crate::ingress::route::Ack;
+use crate::journal::segments::Origin;
 use crate::ledger::Place;
 use crate::ledger::record::{EventMeta, Stage};
 use crate::outcome::{DeliveryResult, Reason};
 use crate::store::World;
 use crate::telemetry::notice::Notice;
 
-/// The reply to a producer, and the result that the request is counted under.
-#[derive(Debug)]
-pub struct Reply {
-    /// The answer; or, if the producer waits, the place of the event whose end brings the answer as an action.
-    pub answer: Result<Answer, Place>,
-    /// What became of the request.
-    pub result: EventResult,
-}
-
-/// Why an event is not taken now, and after how many seconds the producer may try again.
-pub(super) struct Refusal {
-    seconds: u64,
-    detail: &'static str,
-}
-
-/// An event that is admitted: what is to be kept of the event, and what its producer is owed. A draft borrows nothing,
-/// so that it can wait until the event is kept.
-struct Draft {
-    /// The number of the partition that is to hold the event.
-    home: u32,
-    meta: EventMeta,
-    payload: Vec<u8>,
-    pending: Pending,
-    stream: u32,
-    ack: Ack,
-    key: Option<IdempotencyKey>,
-}
-
 impl Engine {
-    /// Takes an event, or says why not. The event is admitted, kept in shared data, and only then answered.
+    /// Takes an event, or says why not. The event is admitted, kept, and only then answered.
     pub fn handle_event(&mut self, world: &mut World<'_>, offer: Offer) -> Reply {
         let draft = match self.admit(world, offer) {
             Ok(draft) => draft,
             Err(reply) => return reply,
         };
-        let key = draft.key;
-        let reply = match self.keep_draft(world, &draft) {
-            Ok(place) => self.commit_draft(world, draft, place),
-            Err(refusal) => refuse(&refusal),
+        let (reply, place) = match self.keeping(world.now.mono, &draft) {
+            Keeping::Journal => return self.append_draft(world, draft),
+            Keeping::Memory => {
+                let stream = draft.stream;
+                let (reply, place) = self.finish_draft(world, draft, None);
+                (reply, place.zip(stream))
+            }
+            Keeping::Refused(why) => {
+                let stream = draft.stream;
+                let (reply, place) = self.without_journal(world, draft, why);
+                (reply, place.zip(stream))
+            }
         };
-        self.settled(world, key.as_ref(), reply)
+        if let (None, Some((place, stream))) = (&reply.answer, place) {
+            self.queue.waiters.insert(stream, Waiter::End(place));
+        }
+        reply
+    }
+
+    /// Keeps a draft in shared data, and commits it. `origin` is where it stands in the journal already, if it does.
+    /// Returns the place of the event, unless nothing is left to do for it.
+    pub(super) fn finish_draft(
+        &mut self,
+        world: &mut World<'_>,
+        mut draft: Draft,
+        origin: Option<Origin>,
+    ) -> (Reply, Option<Place>) {
+        let (key, message) = (draft.key, draft.message.take());
+        draft.pending.origin = origin;
+        let (reply, place) = match self.keep_draft(world, &draft) {
+            Ok(place) => (self.commit_draft(world, draft, place), place),
+            Err(refusal) => (refuse(&refusal), None),
+        };
+        self.end_message(world, message, reply.result == Some(EventResult::Accepted));
+        (self.settled(world, key.as_ref(), reply), place)
     }
 
     /// Decides whether an event is taken; nothing of it is kept yet but the claim of its idempotency key.
@@ -127,8 +132,8 @@ impl Engine {
     }
 
     /// Settles the idempotency key if the reply is an answer; an answer that comes later settles the key then.
-    fn settled(&mut self, world: &mut World<'_>, key: Option<&IdempotencyKey>, reply: Reply) -> Reply {
-        if let (Some(key), Ok(answer)) = (key, &reply.answer) {
+    pub(super) fn settled(&mut self, world: &mut World<'_>, key: Option<&IdempotencyKey>, reply: Reply) -> Reply {
+        if let (Some(key), Some(answer)) = (key, &reply.answer) {
             self.settle_key(world, key, answer);
         }
         reply
@@ -149,26 +154,31 @@ impl Engine {
         if selected.is_empty() {
             return Err(nothing_sent(id, &event, EventStatus::NotSampled, EventResult::NotSampled));
         }
-        let home = self.own(world).map_err(|_| refuse(&STORE_REFUSAL))?;
+        self.own(world).map_err(|_| refuse(&STORE_REFUSAL))?;
         let deliveries = self.draft_deliveries(world, &selected, ack, event.payload.len() as u64);
         let deliveries = deliveries.map_err(|refusal| refuse(&refusal))?;
         let Event { event_type, payload, content_type, content_encoding, traceparent, tracestate } = event;
         let mut pending = Pending::new(id, event_type.clone(), Some(route), world.now, deliveries);
         pending.bytes = payload.len() as u64;
         let meta = EventMeta { id, event_type, content_type, traceparent, tracestate, content_encoding };
-        Ok(Draft { home, meta, payload, pending, stream, ack, key })
+        Ok(Draft { meta, payload, pending, stream: Some(stream), ack, key, message: None })
     }
 
     /// Writes an admitted event to shared data, and returns its place; `None`: all its deliveries have ended already.
     fn keep_draft(&mut self, world: &mut World<'_>, draft: &Draft) -> Result<Option<Place>, Refusal> {
-        let Draft { home, meta, payload, pending, .. } = draft;
+        let Draft { meta, payload, pending, .. } = draft;
         self.bury_overflow(world, meta, payload, pending)?;
-        if pending.is_settled() { Ok(None) } else { self.keep(world, *home, meta, payload, pending).map(Some) }
+        if pending.is_settled() {
+            return Ok(None);
+        }
+        let home = self.own(world).map_err(|_| STORE_REFUSAL)?;
+        self.keep(world, home, meta, payload, pending).map(Some)
     }
 
     /// Counts an event that is kept, begins its deliveries, and answers its producer or owes the producer an answer.
     fn commit_draft(&mut self, world: &mut World<'_>, draft: Draft, place: Option<Place>) -> Reply {
         let Draft { meta, payload, pending, stream, ack, key, .. } = draft;
+        let route = pending.route;
         let answer = match ack {
             Ack::Accepted => Answer::receipt(202, &self.receipt(&pending, EventStatus::Accepted, false)),
             Ack::Delivered { .. } => self.outcome(&pending),
@@ -178,16 +188,17 @@ impl Engine {
             self.count_accepted(&pending);
             let config = Rc::clone(&self.config);
             self.remember(world, &state(&config, &pending));
-            return reply(answer, EventResult::Accepted);
+            return Reply { route, ..reply(answer, EventResult::Accepted) };
         };
         self.commit(place, meta, payload, pending);
+        self.tell_overflow(place);
         match ack {
             Ack::Delivered { timeout } if !is_answerable => {
                 let deadline = world.now.mono.plus(timeout);
-                self.pledge(place, Pledge { stream: Some(stream), deadline, key });
-                Reply { answer: Err(place), result: EventResult::Accepted }
+                self.pledge(place, Pledge { stream, deadline, key });
+                Reply { answer: None, result: Some(EventResult::Accepted), route }
             }
-            Ack::Delivered { .. } | Ack::Accepted => reply(answer, EventResult::Accepted),
+            Ack::Delivered { .. } | Ack::Accepted => Reply { route, ..reply(answer, EventResult::Accepted) },
         }
     }
 
@@ -199,7 +210,9 @@ impl Engine {
         ack: Ack,
         bytes: u64,
     ) -> Result<Vec<Delivery>, Refusal> {
-        if self.queue.is_full(&self.config.limits, wanted.len(), bytes) {
+        let (waiting, waiting_bytes) =
+            self.journal.as_ref().map_or((0, 0), |journal| (journal.commits.deliveries, journal.commits.bytes));
+        if self.queue.is_full(&self.config.limits, wanted.len() + waiting, bytes + waiting_bytes) {
             return Err(Refusal { seconds: 1, detail: "the queue is full" });
         }
         let mut deliveries = Vec::with_capacity(wanted.len());
@@ -313,6 +326,15 @@ impl Engine {
         }
     }
 
+    /// Tells the journal of deliveries that found no room: its entry has only the others.
+    fn tell_overflow(&mut self, place: Place) {
+        let event = self.queue.holdings.event(place);
+        let is_waiting = |delivery: &Delivery| matches!(delivery.stage, Stage::Waiting { .. });
+        if event.is_some_and(|event| event.origin.is_some() && !event.deliveries.iter().all(is_waiting)) {
+            self.tell_journal(place);
+        }
+    }
+
     /// Counts an event that is kept at `place`, and takes it into memory.
     pub(super) fn commit(&mut self, place: Place, meta: EventMeta, payload: Vec<u8>, pending: Pending) {
         self.count_accepted(&pending);
@@ -324,18 +346,3 @@ impl Engine {
 /// The `Retry-After` of an event that is refused during a drain: another gateway, or this one after its restart, may
 /// take it then.
 const DRAIN_RETRY_SECONDS: u64 = 5;
-
-const STORE_REFUSAL: Refusal = Refusal { seconds: 1, detail: "the event could not be kept" };
-
-fn reply(answer: Answer, result: EventResult) -> Reply {
-    Reply { answer: Ok(answer), result }
-}
-
-fn refuse(refusal: &Refusal) -> Reply {
-    reply(Answer::unavailable(refusal.seconds, refusal.detail), EventResult::Unavailable)
-}
-
-fn nothing_sent(id: EventId, event: &Event, status: EventStatus, result: EventResult) -> Reply {
-    let receipt = Receipt { id, event: &event.event_type, status, deliveries: Vec::new() };
-    reply(Answer::receipt(202, &receipt), result)
-}

@@ -8,6 +8,8 @@ use crate::config::Config;
 use crate::egress::attempt::{attempt_headers, sink_headers};
 use crate::headers::CallHeaders;
 use crate::ids::EndpointId;
+use crate::journal::jobs::CALL_TIMEOUT;
+use crate::journal::operation::StoreCall;
 use crate::ledger::record::EventMeta;
 use crate::outcome::Reason;
 use crate::signature::Attempt;
@@ -20,6 +22,9 @@ pub enum Action {
     /// Send an HTTP request; then call [`Engine::handle_call_ended`](super::Engine::handle_call_ended), or
     /// [`Engine::handle_call_refused`](super::Engine::handle_call_refused) if it could not be sent at all.
     Call(Box<Call>),
+    /// Send a call to the store of the journal; then call
+    /// [`Engine::handle_store_reply`](super::Engine::handle_store_reply).
+    Store(StoreRequest),
     /// Answer a request that waits: a producer's, or an operator's drain request.
     Answer {
         /// The stream of the request.
@@ -29,6 +34,41 @@ pub enum Action {
     },
     /// Count a notice and write it to the log.
     Notice(Notice),
+}
+
+/// A call to the store of the journal.
+#[derive(Debug)]
+pub struct StoreRequest {
+    /// The number of the call, by which its end is reported.
+    pub number: u64,
+    /// The config, which names the cluster.
+    pub(super) config: Rc<Config>,
+    /// The call.
+    pub call: StoreCall,
+}
+
+impl StoreRequest {
+    /// The Envoy cluster to call.
+    pub fn cluster(&self) -> &str {
+        self.config.journal.as_ref().map_or("", |journal| journal.etcd.cluster.as_str())
+    }
+
+    /// The time within which the store must answer.
+    pub fn timeout(&self) -> Duration {
+        CALL_TIMEOUT
+    }
+
+    /// All headers of the call. A connection that cannot be made is tried again by Envoy at another member.
+    pub fn headers(&self) -> Vec<(&str, &str)> {
+        let own = [
+            (":method", "POST"),
+            (":scheme", "http"),
+            (":authority", self.cluster()),
+            ("x-envoy-retry-on", "connect-failure"),
+            ("x-envoy-max-retries", "2"),
+        ];
+        own.into_iter().chain(self.call.headers.iter().map(|(name, value)| (*name, value.as_str()))).collect()
+    }
 }
 
 /// The purpose of a call.

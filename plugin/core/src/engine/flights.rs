@@ -2,6 +2,7 @@
 
 use super::lane::{LaneEntry, LaneId};
 use crate::egress::breaker::Permit;
+use crate::ledger::Place;
 use crate::time::{Instant, WallTime};
 
 /// An attempt under way.
@@ -35,6 +36,11 @@ impl Flights {
 
     pub fn iter(&self) -> impl Iterator<Item = &Flight> {
         self.0.iter()
+    }
+
+    /// Removes the attempts of an event, and returns them.
+    pub fn take_of_event(&mut self, place: Place) -> Vec<Flight> {
+        self.0.extract_if(.., |flight| flight.entry.place == place).collect()
     }
 
     /// Removes the attempts of a partition's events, and returns them.

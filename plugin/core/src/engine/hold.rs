@@ -10,7 +10,7 @@ use super::Engine;
 use super::endpoint::EndpointState;
 use super::holdings::Holding;
 use super::leadership::Announced;
-use super::pending::{Delivery, Pending};
+use super::pending::{Delivery, Pending, TrialMark};
 use super::settle::state;
 use crate::admin::about::About;
 use crate::egress::dead_letter::Letter;
@@ -43,7 +43,7 @@ impl Engine {
     pub fn close(&mut self, world: &mut World<'_>) -> bool {
         self.leadership.is_closing = true;
         self.hand_over_all(world);
-        self.queue.holdings.is_empty()
+        self.queue.holdings.is_empty() && self.is_journal_closed()
     }
 
     /// Handles a request on the connection with this id: connection ids tell a newer configuration from an older one
@@ -195,6 +195,10 @@ impl Engine {
 
     /// Gives up every partition of which no attempt is under way.
     fn hand_over_all(&mut self, world: &mut World<'_>) {
+        // What the journal holds goes to others by the journal, which has to know first how it stands.
+        if !self.is_journal_closed() {
+            return;
+        }
         for number in self.queue.holdings.numbers() {
             if !self.queue.flights.iter().any(|flight| flight.entry.place.partition == number) {
                 if self.queue.home == Some(number) {
@@ -222,6 +226,9 @@ impl Engine {
         if is_home {
             self.count_anew();
         }
+        if holding.events.iter().any(|(_, event)| event.origin.is_some()) {
+            self.abandon_journal(world.now.mono);
+        }
         for (slot, event) in holding.events.iter() {
             self.queue.bytes -= event.bytes;
             for delivery in event.deliveries.iter().filter(|delivery| !delivery.stage.is_settled()) {
@@ -238,6 +245,11 @@ impl Engine {
     fn recover_all(&mut self, world: &mut World<'_>, partition: u32, events: Vec<Recovered>) {
         let mut is_incomplete = false;
         for event in events {
+            if event.state.is_journaled {
+                // Whoever holds its segment in the journal delivers it.
+                self.free(world, Place { partition, slot: event.slot });
+                continue;
+            }
             is_incomplete |= self.recover(world, partition, event).is_err();
         }
         if let Some(holding) = self.queue.holdings.get_mut(partition) {
@@ -273,7 +285,30 @@ impl Engine {
         Ok(())
     }
 
-    fn bury_poison(&mut self, world: &mut World<'_>, place: Place) {
+    /// Frees the slot of an event that is not this worker's to deliver.
+    fn free(&mut self, world: &mut World<'_>, place: Place) {
+        let Some(holding) = self.queue.holdings.get_mut(place.partition) else { return };
+        if let Err(error) = holding.partition.free(world.store, place.slot) {
+            self.output.note(Notice::Store { doing: "freeing a slot", error });
+        }
+    }
+
+    /// Forgets an event that another gateway delivers, and frees its slot. A producer that waits for the event's end is
+    /// answered that it is pending.
+    pub(super) fn forget_event(&mut self, world: &mut World<'_>, place: Place) {
+        let Some(event) = self.queue.holdings.event(place).cloned() else { return };
+        for delivery in event.deliveries.iter().filter(|delivery| !delivery.stage.is_settled()) {
+            self.discount(delivery.endpoint, event.bytes);
+        }
+        self.abandon_pledge(world, place, &event);
+        self.queue.remove(place);
+        for flight in self.queue.flights.take_of_event(place) {
+            self.queue.lanes.ended(flight.lane);
+        }
+        self.free(world, place);
+    }
+
+    pub(super) fn bury_poison(&mut self, world: &mut World<'_>, place: Place) {
         let deliveries = self.queue.holdings.event(place).map_or(0, |event| event.deliveries.len());
         for index in 0..deliveries {
             let delivery = self.queue.holdings.event(place).and_then(|event| event.deliveries.get(index));
@@ -336,6 +371,8 @@ impl Engine {
         let Some(event) = self.queue.holdings.event_mut(place) else { return Ok(()) };
         // Several deliveries of the event may be under way at once. They are one trial: the VM can die only once.
         let is_counted = event.deliveries.iter().any(|delivery| delivery.under_way);
+        // The journal counts those of the events that it holds.
+        let is_counted = is_counted || event.origin.is_some();
         let Some(trials) = event.trials.as_mut().filter(|_| !is_counted) else { return Ok(()) };
         *trials = trials.saturating_add(1);
         self.write(world, place)
@@ -344,7 +381,12 @@ impl Engine {
     /// Forgets the trials of an adopted event, because an attempt has ended and this VM has not; says whether there
     /// were any.
     pub(super) fn clear_trials(&mut self, place: Place) -> bool {
-        self.queue.holdings.event_mut(place).is_some_and(|event| event.trials.take().is_some())
+        self.queue.holdings.event_mut(place).is_some_and(|event| {
+            if event.mark != TrialMark::None {
+                event.mark = TrialMark::Known;
+            }
+            event.trials.take().is_some()
+        })
     }
 
     /// Writes the state of an event to shared data.

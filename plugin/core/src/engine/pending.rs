@@ -1,7 +1,10 @@
 //! An event that has not ended, as a worker holds it in memory: its deliveries, and the producer that waits.
 
+use std::time::Duration;
+
 use crate::ids::{EndpointId, EventId, RouteId};
 use crate::ingress::idempotency::IdempotencyKey;
+use crate::journal::segments::Origin;
 use crate::ledger::record::{DeliveryRecord, Stage, Trail};
 use crate::outcome::Reason;
 use crate::time::{Instant, Now, WallTime};
@@ -75,6 +78,11 @@ pub struct Pending {
     /// How many attempts of an adopted event in a row may have killed their VM; `None`: the event was not adopted, or
     /// an attempt has ended since.
     pub trials: Option<u8>,
+    /// Where the event stands in the journal; `None`: it does not.
+    pub origin: Option<Origin>,
+    /// Whether the journal knows of the attempt that is about to be made, for an event that was taken over from a dead
+    /// gateway.
+    pub mark: TrialMark,
     /// The event's record in shared data is out of date, because it could not be written.
     pub is_dirty: bool,
 }
@@ -92,7 +100,18 @@ impl Pending {
             deliveries,
             pledge: None,
             trials: None,
+            origin: None,
+            mark: TrialMark::None,
             is_dirty: false,
+        }
+    }
+
+    /// The age of the event. One that was taken over from another gateway was accepted by that one's clocks, of which
+    /// only the wall clock means anything here.
+    pub fn age(&self, now: Now) -> Duration {
+        match self.mark {
+            TrialMark::None => now.mono.since(self.accepted),
+            _ => now.wall.since(self.accepted_wall),
         }
     }
 
@@ -117,4 +136,18 @@ pub struct Pledge {
     pub deadline: Instant,
     /// The idempotency key to settle with the answer.
     pub key: Option<IdempotencyKey>,
+}
+
+/// Whether the journal knows that an event which was taken over is about to be attempted: an attempt that kills its
+/// gateway is to be counted by the next one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TrialMark {
+    /// The event was not taken over from another gateway.
+    None,
+    /// The journal is to be told before an attempt.
+    Wanted,
+    /// The journal is being told.
+    Asked,
+    /// The journal knows, or an attempt has ended here.
+    Known,
 }

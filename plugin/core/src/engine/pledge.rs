@@ -3,7 +3,9 @@
 use super::Engine;
 use super::action::Action;
 use super::pending::{Delivery, Pending, Pledge};
+use super::queue::Waiter;
 use crate::answer::Answer;
+use crate::inbound::Ticket;
 use crate::ingress::idempotency::IdempotencyKey;
 use crate::ingress::receipt::{DeliveryReceipt, EventStatus, Receipt};
 use crate::ledger::Place;
@@ -12,13 +14,27 @@ use crate::store::World;
 use crate::telemetry::notice::Notice;
 
 impl Engine {
-    /// Handles the end of a stream that waited for the event at `place`. If its producer has not been answered, the
-    /// client is gone: the event goes on, and nobody is answered.
-    pub(super) fn producer_gone(&mut self, stream: u32, place: Place) {
-        let pledge = self.queue.holdings.event_mut(place).and_then(|event| event.pledge.as_mut());
-        if let Some(pledge) = pledge.filter(|pledge| pledge.stream == Some(stream)) {
-            pledge.stream = None;
+    /// Handles the end of a stream whose producer waited. If it has not been answered, the client is gone: the event
+    /// goes on, and nobody is answered. `ticket` is that of the message that the event was.
+    pub(super) fn producer_gone(&mut self, world: &mut World<'_>, stream: u32, ticket: Option<Ticket>) {
+        match self.queue.waiters.remove(&stream) {
+            // Whether the message is taken is known when the fate of its event is.
+            Some(Waiter::Commit(number)) => {
+                if let Some(draft) = self.journal.as_mut().and_then(|journal| journal.commits.get_mut(number)) {
+                    (draft.stream, draft.message) = (None, ticket);
+                }
+                return;
+            }
+            Some(Waiter::End(place)) => {
+                let pledge = self.queue.holdings.event_mut(place).and_then(|event| event.pledge.as_mut());
+                if let Some(pledge) = pledge.filter(|pledge| pledge.stream == Some(stream)) {
+                    pledge.stream = None;
+                }
+            }
+            None => {}
         }
+        // The event is kept, and goes on without its sender.
+        self.end_message(world, ticket, true);
     }
 
     /// Remembers that the producer of an event is owed an answer.
@@ -51,6 +67,7 @@ impl Engine {
             self.settle_key(world, key, &answer);
         }
         if let Some(stream) = pledge.stream {
+            self.queue.waiters.remove(&stream);
             self.output.act(Action::Answer { stream, answer });
         }
     }
@@ -64,6 +81,7 @@ impl Engine {
             self.settle_key(world, key, &answer);
         }
         if let Some(stream) = pledge.stream {
+            self.queue.waiters.remove(&stream);
             self.output.act(Action::Answer { stream, answer });
         }
     }

@@ -1,6 +1,8 @@
 //! The queue of one worker: accepted events that have not ended, the partitions that hold them, the order of attempts,
 //! the attempts under way, and the producers that wait.
 
+use std::collections::HashMap;
+
 use super::flights::Flights;
 use super::holdings::{Fresh, Holding, Holdings};
 use super::lane::{LaneEntry, LaneId, Lanes};
@@ -8,10 +10,11 @@ use super::pending::{Delivery, Pending};
 use super::timers::Timers;
 use crate::config::Limits;
 use crate::egress::endpoint::Endpoint;
+use crate::journal::batches::EntryTicket;
 use crate::ledger::Place;
 use crate::ledger::record::{EventMeta, Stage};
 use crate::store::{StoreError, World};
-use crate::time::Instant;
+use crate::time::{Instant, Now};
 
 /// The queue of one worker.
 #[derive(Debug)]
@@ -31,7 +34,20 @@ pub(super) struct Queue {
     pub fresh: Fresh,
     /// The deadlines of the answers that producers are owed, with the numbers of their events' places.
     pub pledges: Timers,
+    /// What the producers whose streams wait are waiting for.
+    pub waiters: HashMap<u32, Waiter>,
+    /// Entries of lanes whose attempts the journal holds back.
+    parked: Vec<(LaneId, LaneEntry)>,
     last_attempt: u64,
+}
+
+/// What a producer waits for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Waiter {
+    /// That its event is committed in the journal, under this number.
+    Commit(EntryTicket),
+    /// The end of the event at this place.
+    End(Place),
 }
 
 impl Queue {
@@ -47,6 +63,8 @@ impl Queue {
             flights: Flights::default(),
             fresh: Fresh::default(),
             pledges: Timers::default(),
+            waiters: HashMap::new(),
+            parked: Vec::new(),
             last_attempt: 0,
         }
     }
@@ -81,6 +99,19 @@ impl Queue {
     pub fn drop_leftovers(&mut self) {
         let holdings = &self.holdings;
         self.lanes.retain(|entry| is_live(holdings, entry));
+        self.parked.retain(|(_, entry)| is_live(holdings, entry));
+    }
+
+    /// Takes an entry out of its lane until [`unpark`](Self::unpark) puts it back.
+    pub fn park(&mut self, lane: LaneId, entry: LaneEntry) {
+        self.parked.push((lane, entry));
+    }
+
+    /// Puts entries back into their lanes that `is` names by their places.
+    pub fn unpark(&mut self, is: impl Fn(Place) -> bool) {
+        for (lane, entry) in self.parked.extract_if(.., |(_, entry)| is(entry.place)) {
+            self.lanes.put_back(lane, entry);
+        }
     }
 
     /// Moves a delivery to a stage that waits, and puts it into a lane.
@@ -129,13 +160,13 @@ impl Queue {
 
     /// The deliveries that have waited for their endpoint's `max_age` and are not being attempted: each by the place of
     /// its event and its index there.
-    pub fn expired(&self, now: Instant, endpoints: &[Endpoint]) -> Vec<(Place, usize)> {
+    pub fn expired(&self, now: Now, endpoints: &[Endpoint]) -> Vec<(Place, usize)> {
         let mut expired = Vec::new();
         for (place, event) in self.holdings.iter() {
             for (index, delivery) in event.deliveries.iter().enumerate() {
                 let max_age = endpoints.get(delivery.endpoint.0).map(|endpoint| endpoint.max_age);
                 if matches!(delivery.stage, Stage::Waiting { .. })
-                    && max_age.is_some_and(|max_age| now.since(event.accepted) >= max_age)
+                    && max_age.is_some_and(|max_age| event.age(now) >= max_age)
                     && !delivery.under_way
                 {
                     expired.push((place, index));

@@ -20,13 +20,15 @@ impl Engine {
             Work::Take(offer) => {
                 let route = offer.route;
                 let reply = self.handle_event(world, *offer);
-                self.output.note(Notice::Request(RequestResult::Event(route, reply.result)));
+                if let Some(result) = reply.result {
+                    self.output.note(Notice::Request(RequestResult::Event(route, result)));
+                }
                 request.handle_reply(reply.answer)
             }
             Work::RefuseEvent(route, why) => {
                 let answer = self.refuse_unreadable(route, &why);
                 self.output.note(Notice::Request(RequestResult::Event(route, EventResult::Invalid)));
-                request.handle_reply(Ok(answer))
+                request.handle_reply(Some(answer))
             }
             Work::Verify { rule, headers, body } => {
                 let config = Rc::clone(&self.config);
@@ -68,10 +70,15 @@ impl Engine {
         }
     }
 
+    /// Ends the claim of a message whose sender has left, if there is one.
+    pub(super) fn end_message(&mut self, world: &mut World<'_>, ticket: Option<Ticket>, is_taken: bool) {
+        ticket.into_iter().for_each(|ticket| self.handle_message_end(world, &ticket, is_taken));
+    }
+
     /// Handles the end of the stream of a request that waited.
-    pub fn handle_request_end(&mut self, stream: u32, end: &End) {
+    pub fn handle_request_end(&mut self, world: &mut World<'_>, stream: u32, end: End) {
         match end {
-            End::Producer(place) => self.producer_gone(stream, *place),
+            End::Producer(ticket) => self.producer_gone(world, stream, ticket),
             End::Operator => self.operator_gone(stream),
         }
     }

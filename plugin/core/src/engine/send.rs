@@ -15,7 +15,7 @@ use crate::ledger::record::Stage;
 use crate::outcome::{Ending, Reason};
 use crate::store::{StoreError, World};
 use crate::telemetry::notice::Notice;
-use crate::time::Instant;
+use crate::time::Now;
 
 /// The grace after a call's timeout for Envoy to report the end of the call; without a report the call is then taken
 /// for timed out.
@@ -33,9 +33,13 @@ impl Engine {
                 continue;
             }
             if !lane.sink
-                && let Some(reason) = self.has_ended(now, &entry)
+                && let Some(reason) = self.has_ended(world.now, &entry)
             {
                 self.bury(world, entry.place, entry.index, reason);
+                continue;
+            }
+            if !self.is_cleared(now, entry.place) {
+                self.queue.park(lane, entry);
                 continue;
             }
             let permit = match self.gate(world, lane) {
@@ -80,14 +84,14 @@ impl Engine {
 
     /// Why a delivery is not to be attempted any more, if so: it has failed and the ring could not be written then, it
     /// is too old, or the endpoint's schedule has become shorter.
-    fn has_ended(&self, now: Instant, entry: &LaneEntry) -> Option<Reason> {
+    fn has_ended(&self, now: Now, entry: &LaneEntry) -> Option<Reason> {
         let event = self.queue.holdings.event(entry.place)?;
         let delivery = event.deliveries.get(entry.index)?;
         let (endpoint, _) = self.endpoint(delivery.endpoint)?;
         if delivery.doomed.is_some() {
             return delivery.doomed;
         }
-        if now.since(event.accepted) >= endpoint.max_age {
+        if event.age(now) >= endpoint.max_age {
             return Some(Reason::Expired);
         }
         (delivery.attempts as usize >= endpoint.retry.delays.len()).then_some(Reason::Failed)

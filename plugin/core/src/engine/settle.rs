@@ -98,7 +98,7 @@ impl Engine {
         for place in dirty.map(|(place, _)| place).collect::<Vec<_>>() {
             self.persist(world, place);
         }
-        let mut expired = self.queue.expired(now, &self.config.endpoints);
+        let mut expired = self.queue.expired(world.now, &self.config.endpoints);
         // The rest has its turn in the next sweep: a long stretch of work keeps a whole worker from its requests.
         expired.truncate(SWEEP_MAX);
         for (place, index) in &expired {
@@ -187,6 +187,7 @@ impl Engine {
     pub(super) fn persist(&mut self, world: &mut World<'_>, place: Place) {
         let Some(event) = self.queue.holdings.event(place) else { return };
         let (is_settled, is_answerable) = (event.is_settled(), event.is_answerable());
+        self.tell_journal(place);
         let written = if is_settled {
             let holding = self.queue.holdings.get_mut(place.partition);
             holding.map_or(Ok(()), |holding| holding.partition.free(world.store, place.slot))
@@ -361,6 +362,7 @@ pub(super) fn state<'a>(config: &'a Config, event: &'a Pending) -> StateRecord<&
         event_type: &event.event_type,
         route: route.map_or("", |route| &route.name),
         deliveries: deliveries.collect(),
+        is_journaled: event.origin.is_some(),
     }
 }
 

@@ -15,7 +15,6 @@ use crate::ingress::event::EventResult;
 use crate::ingress::route::Selection;
 pub use crate::ingress::waiting::COMMAND_MAX;
 use crate::ingress::waiting::{Budgets, HEADERS_KEPT, Reservation};
-use crate::ledger::Place;
 use collected::Collected;
 pub use result::{AdminRefusal, RequestResult};
 use rules::select;
@@ -50,8 +49,8 @@ enum RequestState {
     Working,
     /// An operator waits for the end of a drain.
     Draining,
-    /// The producer waits for the end of the event at this place.
-    Waiting(Place),
+    /// The producer waits for the engine's answer.
+    Waiting,
     /// The request was answered.
     Answered,
 }
@@ -173,12 +172,12 @@ impl Request {
         }
     }
 
-    /// Handles the engine's reply to an event: the answer, or the place of the event whose end brings the answer.
-    pub fn handle_reply(&mut self, answer: Result<Answer, Place>) -> Step {
+    /// Handles the engine's reply to an event; `None`: the answer comes later.
+    pub fn handle_reply(&mut self, answer: Option<Answer>) -> Step {
         match answer {
-            Ok(answer) => self.reply(answer, None),
-            Err(place) => {
-                self.state = RequestState::Waiting(place);
+            Some(answer) => self.reply(answer, None),
+            None => {
+                self.state = RequestState::Waiting;
                 Step::Pause
             }
         }
@@ -217,18 +216,16 @@ impl Request {
         self.ticket.is_some()
     }
 
-    /// Handles the end of the stream, which was answered or left by its client. Returns the ticket of the message,
-    /// which ends, with whether the message is taken, as [`handle_response`](Self::handle_response) does; and who
-    /// waited for an answer.
-    pub fn handle_end(&mut self) -> (Option<(Ticket, bool)>, Option<End>) {
-        // A message that became an event, which is kept, is taken: the event goes on without its sender.
-        let is_taken = matches!(self.state, RequestState::Waiting(_));
-        let end = match self.state {
-            RequestState::Waiting(place) => Some(End::Producer(place)),
-            RequestState::Draining => Some(End::Operator),
-            _ => None,
-        };
-        (self.ticket.take().map(|ticket| (ticket, is_taken)), end)
+    /// Handles the end of the stream, which was answered or left by its client. Returns the ticket of a message that
+    /// nobody has taken, which ends, and who waited for an answer.
+    pub fn handle_end(&mut self) -> (Option<Ticket>, Option<End>) {
+        let ticket = self.ticket.take();
+        match self.state {
+            // The engine has the message as an event, and knows whether it is taken.
+            RequestState::Waiting => (None, Some(End::Producer(ticket))),
+            RequestState::Draining => (ticket, Some(End::Operator)),
+            _ => (ticket, None),
+        }
     }
 
     /// Guards a request on a path of this rule: collects it, unless its method is not one of the rule's.

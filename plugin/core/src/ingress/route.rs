@@ -7,6 +7,7 @@ use crate::event_type::EventTypeMap;
 use crate::headers::Headers;
 use crate::ids::{EndpointId, RouteId};
 use crate::ingress::template::Template;
+use crate::journal::Durability;
 use crate::path::{PathPattern, Router};
 
 /// A rule that says which requests are events (mode `dispatch`).
@@ -26,6 +27,8 @@ pub struct Route {
     pub payload: Payload,
     /// When the producer is answered.
     pub ack: Ack,
+    /// Where the route's events are kept.
+    pub durability: Durability,
     /// The only endpoints this route feeds, ascending; `None`: every endpoint that subscribes to the event type.
     pub endpoints: Option<Vec<EndpointId>>,
     /// The request header that scopes `Idempotency-Key`, lower case.

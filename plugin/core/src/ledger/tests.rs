@@ -23,6 +23,7 @@ fn meta(id: u8) -> EventMeta {
 fn state(id: u8) -> StateRecord<&'static str> {
     let stage = Stage::Waiting { due: at(1) };
     StateRecord {
+        is_journaled: false,
         id: meta(id).id,
         accepted: at(1),
         accepted_wall: WallTime::from_millis(1),

@@ -125,6 +125,9 @@ fn subject(config: &Config, notice: &Notice) -> Option<LineSubject> {
         Notice::Lost { .. } => (Level::Warn, "partition_lost", None),
         Notice::Generation { is_newest: true } => (Level::Info, "configuration_in_force", None),
         Notice::Generation { is_newest: false } => (Level::Info, "configuration_superseded", None),
+        Notice::Appended { .. } | Notice::MemoryOnly | Notice::JournalLost { events: 0 } => return None,
+        Notice::TakenOver { .. } => (Level::Info, "taken_over", None),
+        Notice::JournalLost { .. } => (Level::Warn, "journal_lost", None),
         Notice::Store { .. } => (Level::Error, "store_failed", None),
     };
     Some((level, event, endpoint))
@@ -194,6 +197,8 @@ impl Line {
                 self.number("partition", u64::from(*partition));
                 self.number("events", *events as u64);
             }
+            Notice::TakenOver { writer } => self.text("writer", writer),
+            Notice::JournalLost { events } => self.number("events", *events as u64),
             Notice::Lost { partition } => self.number("partition", u64::from(*partition)),
             Notice::Store { doing, error } => {
                 self.text("doing", doing);

@@ -232,6 +232,10 @@ pub fn changes(notice: &Notice, change: &mut dyn FnMut(&Subject, Series, Change)
         | Notice::Sink { .. }
         | Notice::Generation { .. }
         | Notice::Lost { .. }
+        | Notice::Appended { .. }
+        | Notice::MemoryOnly
+        | Notice::TakenOver { .. }
+        | Notice::JournalLost { .. }
         | Notice::Changed { .. }
         | Notice::Store { .. } => {}
     }

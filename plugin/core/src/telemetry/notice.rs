@@ -7,6 +7,7 @@ use crate::egress::breaker::Position;
 use crate::ids::{EndpointId, EventId, RouteId};
 use crate::ingress::payload::{self, Findings};
 use crate::ingress::request::RequestResult;
+use crate::journal::operation::Outcome;
 use crate::outcome::{DeliveryResult, Ending, Reason};
 use crate::rollout::Percent;
 use crate::rollout::guard::Trigger;
@@ -168,6 +169,27 @@ pub enum Notice {
         endpoint: EndpointId,
         /// The type of the event.
         event_type: &'static str,
+    },
+    /// Entries were appended to the journal, or were not.
+    Appended {
+        /// The outcome.
+        outcome: Outcome,
+        /// The time since they were to be appended first.
+        took: Duration,
+        /// The number of entries.
+        entries: usize,
+    },
+    /// An event is kept in memory, since the journal cannot take it.
+    MemoryOnly,
+    /// What a dead gateway had accepted was taken over.
+    TakenOver {
+        /// The id of the dead writer.
+        writer: String,
+    },
+    /// This worker's lease lapsed, or it gave it up: other gateways deliver what it had accepted.
+    JournalLost {
+        /// The number of events that it forgot.
+        events: usize,
     },
     /// An operator changed something.
     Changed {

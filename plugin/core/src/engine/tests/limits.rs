@@ -101,7 +101,7 @@ fn switched_off_it_keeps_nothing_sends_nothing_and_answers_202() {
     let mut process = Process::new(1, &billing(""));
     process.workers[0] = Engine::new(Rc::new(config::parse(text.as_bytes(), &|_| None).unwrap()), "g");
     let reply = process.offer(0, 1);
-    assert_eq!(reply.result, EventResult::Disabled);
+    assert_eq!(reply.result, Some(EventResult::Disabled));
     let (status, body) = detail(&reply);
     assert_eq!(status, 202);
     assert!(body.contains(r#""status":"disabled","deliveries":[]"#), "{body}");
@@ -114,7 +114,7 @@ fn switched_off_it_keeps_nothing_sends_nothing_and_answers_202() {
 fn event_no_endpoint_wants_is_answered_202_and_not_kept() {
     let mut process = Process::new(1, &billing(r#", "events": ["match.**"]"#));
     let reply = process.offer(0, 1);
-    assert_eq!(reply.result, EventResult::NoSubscriber);
+    assert_eq!(reply.result, Some(EventResult::NoSubscriber));
     assert_eq!(process.body_bytes(), 0);
 }
 

@@ -4,9 +4,9 @@ use super::result::RequestResult;
 use crate::answer::{Answer, Problem};
 use crate::headers::Headers;
 use crate::ids::{RouteId, RuleId};
+use crate::inbound::Ticket;
 use crate::ingress::event::Offer;
 use crate::ingress::payload::Unreadable;
-use crate::ledger::Place;
 
 /// The next step of a request.
 #[derive(Debug)]
@@ -78,8 +78,8 @@ pub struct Changes {
 /// Who waited for an answer when the stream of a request ended.
 #[derive(Debug, PartialEq, Eq)]
 pub enum End {
-    /// A producer, who waited for the end of the event at this place.
-    Producer(Place),
+    /// A producer, who waited for the engine's answer; the ticket is that of the message that the event was.
+    Producer(Option<Ticket>),
     /// An operator, who waited for the end of a drain.
     Operator,
 }

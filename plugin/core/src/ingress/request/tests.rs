@@ -307,16 +307,15 @@ fn an_event_is_collected_and_taken() {
     assert!(offer.key.is_some());
     let receipt =
         Receipt { id: EventId([0; 16]), event: "paid", status: EventStatus::Accepted, deliveries: Vec::new() };
-    assert_eq!(replied(&request.handle_reply(Ok(Answer::receipt(202, &receipt)))), (202, None));
+    assert_eq!(replied(&request.handle_reply(Some(Answer::receipt(202, &receipt)))), (202, None));
     assert_eq!(request.handle_end(), (None, None));
 }
 
 #[test]
 fn a_producer_may_wait_for_the_end_of_its_event() {
     let (mut request, _) = whole(&config(), "/events/paid", &[], b"{}");
-    let place = Place { partition: 1, slot: 2 };
-    assert!(matches!(request.handle_reply(Err(place)), Step::Pause));
-    assert_eq!(request.handle_end(), (None, Some(End::Producer(place))));
+    assert!(matches!(request.handle_reply(None), Step::Pause));
+    assert_eq!(request.handle_end(), (None, Some(End::Producer(None))));
 }
 
 /// The headers may end the stream, and so may trailers behind a body.

@@ -21,6 +21,7 @@ impl Table {
                 event_type: EventTypeMap::default(),
                 payload: Payload::Raw,
                 ack: Ack::Accepted,
+                durability: crate::journal::Durability::Memory,
                 endpoints: None,
                 idempotency_scope: None,
             };

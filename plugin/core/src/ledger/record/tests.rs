@@ -42,6 +42,7 @@ proptest! {
         id: [u8; 16], at: u64, wall: u64, deliveries in proptest::collection::vec(delivery(), 0..5),
     ) {
         let written = StateRecord {
+            is_journaled: false,
             id: EventId::from_random(id),
             accepted: Instant::from_nanos(at),
             accepted_wall: WallTime::from_nanos(wall),
@@ -125,6 +126,7 @@ fn full_state() -> StateRecord<String> {
     let statuses = [None, Some(503), Some(200), Some(u16::MAX)];
     let deliveries = stages.into_iter().zip(trails).zip(statuses).zip(["billing", "é", "", "crm"]);
     StateRecord {
+        is_journaled: false,
         id: EventId(*b"\x00\x01\x7f\x80\xff56789abcdef"),
         accepted: Instant::from_nanos(300),
         accepted_wall: at,
@@ -150,6 +152,7 @@ fn state_format_matches_previous_release() {
     let state = full_state();
     assert_recorded("state", &state);
     let borrowed = StateRecord {
+        is_journaled: false,
         id: state.id,
         accepted: state.accepted,
         accepted_wall: state.accepted_wall,

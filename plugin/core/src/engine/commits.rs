@@ -1,0 +1,79 @@
+//! The engine's part of the journal: its writer, and the events that are admitted and wait for their commit.
+
+use std::collections::BTreeMap;
+
+use super::draft::Draft;
+use crate::journal::JournalSettings;
+use crate::journal::batches::EntryTicket;
+use crate::journal::etcd::Etcd;
+use crate::journal::writer::Writer;
+use crate::time::WallTime;
+
+/// The most events that wait for their commit in one worker: at 500 a second as many come within the 4 seconds after
+/// which each is answered.
+const COMMITS_MAX: usize = 2048;
+
+/// The most bytes of such events in one worker.
+const BYTES_MAX: u64 = 16 << 20;
+
+/// The engine's part of the journal.
+#[derive(Debug)]
+pub(super) struct Journaled {
+    pub writer: Writer,
+    pub commits: Commits,
+    /// The name and the start of this process, once they are known.
+    pub process: Option<(String, WallTime)>,
+}
+
+impl Journaled {
+    /// The part for a journal with these settings.
+    pub fn new(settings: &JournalSettings) -> Self {
+        let etcd = Etcd::new(&settings.etcd.prefix, settings.lease.as_secs(), settings.etcd.user.as_ref());
+        Self { writer: Writer::new(Box::new(etcd), settings.lease), commits: Commits::default(), process: None }
+    }
+}
+
+/// The events that wait for their commit, by the numbers of their entries.
+#[derive(Debug, Default)]
+pub(super) struct Commits {
+    waiting: BTreeMap<EntryTicket, Draft>,
+    last: EntryTicket,
+    /// The bytes of their payloads.
+    pub bytes: u64,
+    /// Their deliveries.
+    pub deliveries: usize,
+}
+
+impl Commits {
+    /// Says whether there is room for one more event of so many bytes.
+    pub fn has_room(&self, bytes: u64) -> bool {
+        self.waiting.len() < COMMITS_MAX && self.bytes + bytes <= BYTES_MAX
+    }
+
+    /// Adds an event; returns the number of its entry.
+    pub fn add(&mut self, draft: Draft) -> EntryTicket {
+        self.last += 1;
+        self.bytes += draft.payload.len() as u64;
+        self.deliveries += draft.pending.deliveries.len();
+        self.waiting.insert(self.last, draft);
+        self.last
+    }
+
+    /// Takes an event whose fate is known.
+    pub fn take(&mut self, ticket: EntryTicket) -> Option<Draft> {
+        let draft = self.waiting.remove(&ticket)?;
+        self.bytes -= draft.payload.len() as u64;
+        self.deliveries -= draft.pending.deliveries.len();
+        Some(draft)
+    }
+
+    /// An event that waits.
+    pub fn get_mut(&mut self, ticket: EntryTicket) -> Option<&mut Draft> {
+        self.waiting.get_mut(&ticket)
+    }
+
+    /// Says whether no event waits.
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+}

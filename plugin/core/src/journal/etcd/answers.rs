@@ -1,0 +1,159 @@
+//! What etcd's answers mean for the operations.
+
+use std::collections::BTreeMap;
+
+use etcd_messages::response_op::Response;
+use etcd_messages::{
+    CompactionResponse, KeyValue, LeaseKeepAliveResponse, LeaseRevokeResponse, RangeResponse, TxnResponse,
+};
+
+use super::Etcd;
+use super::errors::meaning;
+use super::grpc::{GrpcError, message, status};
+use crate::journal::operation::{Operation, Outcome, Page, StoreReply, StoredSegment, Survey, WriterId};
+
+impl Etcd {
+    /// Reads the answer of the operation's own call.
+    pub(super) fn outcome(&mut self, operation: &Operation, reply: &StoreReply) -> Outcome {
+        match operation {
+            Operation::Renew { .. } => match message::<LeaseKeepAliveResponse>(reply) {
+                Ok(LeaseKeepAliveResponse { ttl: 1.., .. }) => Outcome::Applied,
+                Ok(_) => Outcome::Fenced,
+                Err(error) => meaning(error),
+            },
+            Operation::Close { .. } => match message::<LeaseRevokeResponse>(reply) {
+                Ok(_) => Outcome::Applied,
+                Err(GrpcError { status: Some(status::NOT_FOUND), .. }) => Outcome::Already,
+                Err(error) => meaning(error),
+            },
+            Operation::Tidy => match message::<CompactionResponse>(reply) {
+                Ok(_) => self.tidied(),
+                // Another gateway has compacted further.
+                Err(GrpcError { status: Some(status::OUT_OF_RANGE), .. }) => self.tidied(),
+                Err(error) => meaning(error),
+            },
+            _ => match message::<TxnResponse>(reply) {
+                Ok(answer) => {
+                    self.revision = answer.header.as_ref().map_or(0, |header| header.revision).max(self.revision);
+                    self.committed(operation, answer)
+                }
+                Err(error) => meaning(error),
+            },
+        }
+    }
+
+    fn tidied(&mut self) -> Outcome {
+        self.tidied = self.revision;
+        Outcome::Applied
+    }
+
+    /// Reads the answer to a transaction.
+    fn committed(&mut self, operation: &Operation, answer: TxnResponse) -> Outcome {
+        let is_made = answer.succeeded;
+        let mut ranges = answer.responses.into_iter().filter_map(|response| match response.response {
+            Some(Response::Range(range)) => Some(range),
+            _ => None,
+        });
+        let mut keys = || ranges.next().unwrap_or_default();
+        match operation {
+            Operation::Survey => Outcome::Survey(survey(keys(), keys(), keys())),
+            Operation::Page { .. } => Outcome::Page(page(keys(), keys())),
+            _ if is_made => {
+                self.made(operation);
+                Outcome::Applied
+            }
+            Operation::Open { writer, .. } => self.repeated(operation, keys().kvs.first(), *writer),
+            Operation::Append { segment, .. } => match keys().kvs.first() {
+                Some(KeyValue { value, .. }) if !value.is_empty() => Outcome::Already,
+                Some(_) => Outcome::Fenced,
+                None if keys().kvs.first().is_none_or(|key| key.lease != self.lease(segment.writer).id) => {
+                    Outcome::Fenced
+                }
+                None => Outcome::Unknown,
+            },
+            Operation::Note { writer, .. } | Operation::Claim { writer, .. } => {
+                self.repeated(operation, keys().kvs.first(), *writer)
+            }
+            Operation::Release { dead, .. } => match keys().kvs.first() {
+                None => {
+                    self.claims.remove(dead);
+                    Outcome::Already
+                }
+                Some(_) => Outcome::Fenced,
+            },
+            Operation::Void { .. }
+            | Operation::Delete { .. }
+            | Operation::Renew { .. }
+            | Operation::Close { .. }
+            | Operation::Tidy => Outcome::Fenced,
+        }
+    }
+
+    /// Tells whether a change that was refused had been made by an earlier try: then the key stands as it left it.
+    fn repeated(&mut self, operation: &Operation, found: Option<&KeyValue>, writer: WriterId) -> Outcome {
+        let expected = match operation {
+            Operation::Note { owner, .. } if *owner != writer => self.claims.get(owner).copied().unwrap_or(-1) + 1,
+            Operation::Note { .. } => self.lease(writer).version + 1,
+            _ => 1,
+        };
+        if found.is_some_and(|key| key.lease == self.lease(writer).id && key.version == expected) {
+            self.made(operation);
+            return Outcome::Already;
+        }
+        Outcome::Fenced
+    }
+
+    /// Remembers how often the key was written that an operation, which was carried out, writes.
+    fn made(&mut self, operation: &Operation) {
+        match operation {
+            Operation::Open { writer, .. } => {
+                if let Some(lease) = self.leases.get_mut(writer) {
+                    lease.version = 1;
+                }
+            }
+            Operation::Note { writer, owner, .. } if writer == owner => {
+                if let Some(lease) = self.leases.get_mut(writer) {
+                    lease.version += 1;
+                }
+            }
+            Operation::Note { owner, .. } => {
+                if let Some(version) = self.claims.get_mut(owner) {
+                    *version += 1;
+                }
+            }
+            Operation::Claim { dead, .. } => drop(self.claims.insert(*dead, 1)),
+            Operation::Release { dead, .. } => drop(self.claims.remove(dead)),
+            _ => {}
+        }
+    }
+}
+
+/// What stands behind the last slash of a key.
+fn last(key: &[u8]) -> Option<&str> {
+    std::str::from_utf8(key.rsplit(|byte| *byte == b'/').next()?).ok()
+}
+
+fn writer_of(key: &KeyValue) -> Option<WriterId> {
+    WriterId::parse(last(&key.key)?)
+}
+
+fn survey(alive: RangeResponse, registered: RangeResponse, claimed: RangeResponse) -> Survey {
+    let writers = |keys: RangeResponse| keys.kvs.iter().filter_map(writer_of).collect();
+    let member = |key: KeyValue| Some((writer_of(&key)?, key.value));
+    Survey {
+        alive: alive.kvs.into_iter().filter_map(member).collect(),
+        registered: writers(registered),
+        claimed: writers(claimed),
+    }
+}
+
+fn page(segments: RangeResponse, progress: RangeResponse) -> Page {
+    let number = |key: &KeyValue| u64::from_str_radix(last(&key.key)?, 16).ok();
+    let progress = progress.kvs.into_iter().filter_map(|key| Some((number(&key)?, key.value)));
+    let mut progress: BTreeMap<u64, Vec<u8>> = progress.collect();
+    let segments_of = segments.kvs.into_iter().filter_map(|key| {
+        let seq = number(&key)?;
+        Some(StoredSegment { seq, bytes: key.value, progress: progress.remove(&seq) })
+    });
+    Page { segments: segments_of.collect(), has_more: segments.more }
+}

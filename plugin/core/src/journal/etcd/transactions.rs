@@ -1,0 +1,202 @@
+//! The calls that carry operations: most are transactions.
+
+use etcd_messages::compare::{Operand, Result as Comparison, Target};
+use etcd_messages::request_op::Request;
+use etcd_messages::{
+    COMPACT, CompactionRequest, Compare, DeleteRangeRequest, LEASE_GRANT, LEASE_KEEP_ALIVE, LEASE_REVOKE,
+    LeaseGrantRequest, LeaseKeepAliveRequest, LeaseRevokeRequest, PutRequest, RangeRequest, RequestOp, TXN, TxnRequest,
+    prefix_end,
+};
+
+use super::grpc::call;
+use super::{Etcd, PAGE, PART_GRANT, PART_MAIN_AGAIN};
+use crate::journal::operation::{Operation, SegmentId, StoreCall, WriterId};
+
+impl Etcd {
+    fn is_alive(&self, writer: WriterId) -> Compare {
+        compare(self.key('w', writer), Operand::Lease(self.lease(writer).id))
+    }
+
+    /// The call of the operation itself.
+    pub(super) fn main(&self, operation: &Operation, part: u8) -> StoreCall {
+        let token = self.token.as_deref();
+        let transaction = match operation {
+            Operation::Open { writer, .. } if !self.leases.contains_key(writer) => {
+                let part = if part == PART_MAIN_AGAIN { part } else { PART_GRANT };
+                return call(LEASE_GRANT, &LeaseGrantRequest { ttl: self.ttl, id: 0 }, token, part);
+            }
+            Operation::Renew { writer } => {
+                let message = LeaseKeepAliveRequest { id: self.lease(*writer).id };
+                return call(LEASE_KEEP_ALIVE, &message, token, part);
+            }
+            Operation::Close { writer } => {
+                return call(LEASE_REVOKE, &LeaseRevokeRequest { id: self.lease(*writer).id }, token, part);
+            }
+            Operation::Tidy => {
+                return call(COMPACT, &CompactionRequest { revision: self.tidied, physical: false }, token, part);
+            }
+            Operation::Open { writer, member } => self.open(*writer, member),
+            Operation::Append { segment, bytes, finished } => self.append(*segment, bytes, finished),
+            Operation::Void { segment } => self.void(*segment),
+            Operation::Note { writer, owner, member, progress, finished } => {
+                self.note(*writer, *owner, member, progress, finished)
+            }
+            Operation::Delete { writer, owner, finished } => self.delete(*writer, *owner, finished),
+            Operation::Survey => self.survey(),
+            Operation::Claim { writer, dead } => self.claim(*writer, *dead),
+            Operation::Release { writer, dead, is_done } => self.release(*writer, *dead, *is_done),
+            Operation::Page { owner, after } => self.page(*owner, *after),
+        };
+        call(TXN, &transaction, token, part)
+    }
+
+    fn open(&self, writer: WriterId, member: &[u8]) -> TxnRequest {
+        let key = self.key('w', writer);
+        TxnRequest {
+            compare: vec![is_missing(key.clone())],
+            success: vec![
+                put(key.clone(), member.to_vec(), self.lease(writer).id),
+                put(self.key('r', writer), Vec::new(), 0),
+            ],
+            failure: vec![get(key)],
+        }
+    }
+
+    fn append(&self, segment: SegmentId, bytes: &[u8], finished: &[u64]) -> TxnRequest {
+        let (key, writer) = (self.segment_key('j', segment), segment.writer);
+        let gone = finished.iter().map(|seq| delete(self.segment_key('j', SegmentId { writer, seq: *seq })));
+        TxnRequest {
+            compare: vec![is_missing(key.clone()), self.is_alive(writer)],
+            success: std::iter::once(put(key.clone(), bytes.to_vec(), 0)).chain(gone).collect(),
+            failure: vec![get(key), get(self.key('w', writer))],
+        }
+    }
+
+    fn void(&self, segment: SegmentId) -> TxnRequest {
+        TxnRequest {
+            compare: vec![self.is_alive(segment.writer)],
+            success: vec![put(self.segment_key('j', segment), Vec::new(), 0)],
+            failure: Vec::new(),
+        }
+    }
+
+    fn note(
+        &self,
+        writer: WriterId,
+        owner: WriterId,
+        member: &[u8],
+        progress: &[(u64, Vec<u8>)],
+        finished: &[u64],
+    ) -> TxnRequest {
+        let lease = self.lease(writer);
+        let (key, value, version) = if owner == writer {
+            (self.key('w', writer), member.to_vec(), lease.version)
+        } else {
+            (self.key('t', owner), writer.to_string().into_bytes(), self.claims.get(&owner).copied().unwrap_or(-1))
+        };
+        let of = |table, seq: u64| self.segment_key(table, SegmentId { writer: owner, seq });
+        let noted = progress.iter().map(|(seq, bytes)| put(of('p', *seq), bytes.clone(), 0));
+        let gone = finished.iter().flat_map(|seq| [delete(of('j', *seq)), delete(of('p', *seq))]);
+        TxnRequest {
+            compare: vec![
+                compare(key.clone(), Operand::Lease(lease.id)),
+                compare(key.clone(), Operand::Version(version)),
+            ],
+            success: std::iter::once(put(key.clone(), value, lease.id)).chain(noted).chain(gone).collect(),
+            failure: vec![get(key)],
+        }
+    }
+
+    fn delete(&self, writer: WriterId, owner: WriterId, finished: &[u64]) -> TxnRequest {
+        let key = self.key(if owner == writer { 'w' } else { 't' }, owner);
+        let of = |table, seq: u64| self.segment_key(table, SegmentId { writer: owner, seq });
+        TxnRequest {
+            compare: vec![compare(key, Operand::Lease(self.lease(writer).id))],
+            success: finished.iter().flat_map(|seq| [delete(of('j', *seq)), delete(of('p', *seq))]).collect(),
+            failure: Vec::new(),
+        }
+    }
+
+    fn survey(&self) -> TxnRequest {
+        let all = |table: char, keys_only| {
+            let prefix = format!("{}/{table}/", self.prefix).into_bytes();
+            let range_end = prefix_end(&prefix);
+            range(RangeRequest { key: prefix, range_end, keys_only, ..RangeRequest::default() })
+        };
+        let success = vec![all('w', false), all('r', true), all('t', true)];
+        TxnRequest { compare: Vec::new(), success, failure: Vec::new() }
+    }
+
+    fn claim(&self, writer: WriterId, dead: WriterId) -> TxnRequest {
+        let (key, id) = (self.key('t', dead), writer.to_string().into_bytes());
+        TxnRequest {
+            compare: vec![is_missing(self.key('w', dead)), is_missing(key.clone()), self.is_alive(writer)],
+            success: vec![put(key.clone(), id, self.lease(writer).id)],
+            failure: vec![get(key)],
+        }
+    }
+
+    fn release(&self, writer: WriterId, dead: WriterId, is_done: bool) -> TxnRequest {
+        let key = self.key('t', dead);
+        let mut success = vec![delete(key.clone())];
+        if is_done {
+            success.push(delete(self.key('r', dead)));
+            success.extend(['j', 'p'].map(|table| {
+                let key = format!("{}/{table}/{dead}/", self.prefix).into_bytes();
+                let range_end = prefix_end(&key);
+                RequestOp { request: Some(Request::DeleteRange(DeleteRangeRequest { key, range_end })) }
+            }));
+        }
+        TxnRequest {
+            compare: vec![compare(key.clone(), Operand::Lease(self.lease(writer).id))],
+            success,
+            failure: vec![get(key)],
+        }
+    }
+
+    fn page(&self, owner: WriterId, after: Option<u64>) -> TxnRequest {
+        let next = |table| {
+            let prefix = format!("{}/{table}/{owner}/", self.prefix).into_bytes();
+            let mut key = prefix.clone();
+            if let Some(seq) = after {
+                // The key behind that of the last segment.
+                key = self.segment_key(table, SegmentId { writer: owner, seq });
+                key.push(0);
+            }
+            let range_end = prefix_end(&prefix);
+            range(RangeRequest { key, range_end, limit: PAGE, ..RangeRequest::default() })
+        };
+        TxnRequest { compare: Vec::new(), success: vec![next('j'), next('p')], failure: Vec::new() }
+    }
+}
+
+fn compare(key: Vec<u8>, operand: Operand) -> Compare {
+    let target = match operand {
+        Operand::Version(_) => Target::Version,
+        Operand::CreateRevision(_) => Target::Create,
+        Operand::ModRevision(_) => Target::Mod,
+        Operand::Value(_) => Target::Value,
+        Operand::Lease(_) => Target::Lease,
+    };
+    Compare { result: Comparison::Equal.into(), target: target.into(), key, operand: Some(operand) }
+}
+
+fn is_missing(key: Vec<u8>) -> Compare {
+    compare(key, Operand::CreateRevision(0))
+}
+
+fn put(key: Vec<u8>, value: Vec<u8>, lease: i64) -> RequestOp {
+    RequestOp { request: Some(Request::Put(PutRequest { key, value, lease })) }
+}
+
+fn delete(key: Vec<u8>) -> RequestOp {
+    RequestOp { request: Some(Request::DeleteRange(DeleteRangeRequest { key, range_end: Vec::new() })) }
+}
+
+fn get(key: Vec<u8>) -> RequestOp {
+    range(RangeRequest { key, ..RangeRequest::default() })
+}
+
+fn range(range: RangeRequest) -> RequestOp {
+    RequestOp { request: Some(Request::Range(range)) }
+}

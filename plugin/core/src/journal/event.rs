@@ -1,0 +1,62 @@
+//! What happens in the journal, as its writer tells the engine.
+
+use std::time::Duration;
+
+use crate::journal::batches::EntryTicket;
+use crate::journal::operation::{Outcome, SegmentId, StoreRefusal, StoredSegment, WriterId};
+
+/// Why entries were not appended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CommitRefusal {
+    /// The store refuses them.
+    Store(StoreRefusal),
+    /// Too many entries wait.
+    Busy,
+    /// Nobody can tell whether they were appended; they are void now, or will be.
+    Unknown,
+}
+
+/// What has happened in the journal.
+#[derive(Debug, PartialEq, Eq)]
+pub enum JournalEvent {
+    /// Entries were appended in a segment, in this order.
+    Committed {
+        /// The segment.
+        segment: SegmentId,
+        /// The numbers of the entries.
+        tickets: Vec<EntryTicket>,
+        /// The size of the segment, in bytes.
+        bytes: u64,
+        /// The segment is this writer's still; else whoever takes its writer over delivers it.
+        is_ours: bool,
+    },
+    /// Entries were not appended.
+    Refused {
+        /// The numbers of the entries.
+        tickets: Vec<EntryTicket>,
+        /// Why.
+        why: CommitRefusal,
+    },
+    /// Nothing in the journal is this worker's any more: neither its own segments nor those that it had claimed.
+    Lost,
+    /// A dead writer was claimed.
+    Claimed(WriterId),
+    /// Segments of a dead writer were read, and are this worker's to deliver.
+    Taken {
+        /// The dead writer.
+        dead: WriterId,
+        /// The segments.
+        segments: Vec<StoredSegment>,
+    },
+    /// It was noted how segments of this owner stand.
+    Noted(Vec<SegmentId>),
+    /// An append has ended so, this long after it was asked for first.
+    Appended {
+        /// The outcome.
+        outcome: Outcome,
+        /// The time it took.
+        took: Duration,
+        /// The number of entries.
+        entries: usize,
+    },
+}

@@ -1,0 +1,275 @@
+//! What a journal asks of the store that holds it, and what the store may answer.
+//!
+//! A **writer** is one engine: it appends segments under an id that it drew at its start. Its id is registered in the
+//! store and is **alive** as long as it renews it in time. Only a writer that is alive can append; once it is not, any
+//! other may **claim** it, and then settles what the dead one had accepted. So each segment has one owner at any time:
+//! its writer while that is alive, then whoever holds the claim.
+//!
+//! Nothing here says how a store does that. A store must be able to make several changes at once under a condition, to
+//! list keys in their order, and to forget a key some time after it was renewed last.
+
+use std::fmt;
+
+/// The id of a writer: random, a new one at each start.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WriterId(pub [u8; 16]);
+
+impl WriterId {
+    /// Reads the printed form.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut id = [0; 16];
+        hex::decode_to_slice(text, &mut id).ok()?;
+        Some(Self(id))
+    }
+}
+
+impl fmt::Display for WriterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
+impl fmt::Debug for WriterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The id of a segment: its writer, and its number among those of the writer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SegmentId {
+    /// The writer that appended the segment.
+    pub writer: WriterId,
+    /// The number of the segment; numbers grow, and none is used for other bytes.
+    pub seq: u64,
+}
+
+/// What is asked of the store. An operation is carried out as a whole or not at all, and may be asked again with the
+/// same content if its answer did not come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// Registers a writer, alive from now on, with what others are to know of it.
+    Open {
+        /// The writer.
+        writer: WriterId,
+        /// What others are to know of it.
+        member: Vec<u8>,
+    },
+    /// Keeps a writer alive. `Fenced`: it is dead.
+    Renew {
+        /// The writer.
+        writer: WriterId,
+    },
+    /// Ends a writer: what it leaves may be claimed at once.
+    Close {
+        /// The writer.
+        writer: WriterId,
+    },
+    /// Appends a segment, if its writer is alive and there is no such segment yet; `Already`: there is.
+    Append {
+        /// The segment.
+        segment: SegmentId,
+        /// The content of the segment.
+        bytes: Vec<u8>,
+        /// Segments of the same writer to delete, of which no progress was ever written.
+        finished: Vec<u64>,
+    },
+    /// Puts nothing where a segment may have been appended, or may yet be: the segment is void, whenever it comes.
+    Void {
+        /// The segment.
+        segment: SegmentId,
+    },
+    /// Writes how segments stand, and deletes those of which nothing is left, if `owner` is `writer` itself or claimed by
+    /// it, and `writer` is alive. The notes of an owner take effect in the order in which they were asked for, or not at
+    /// all: the next one is asked for when the outcome of this one is known.
+    Note {
+        /// The writer that asks.
+        writer: WriterId,
+        /// Whose segments these are.
+        owner: WriterId,
+        /// What others are to know of `writer` now; only beside its own segments.
+        member: Vec<u8>,
+        /// The progress of segments, by their numbers.
+        progress: Vec<(u64, Vec<u8>)>,
+        /// Segments to delete, with their progress.
+        finished: Vec<u64>,
+    },
+    /// Deletes segments with their progress, under the conditions of a note, and writes nothing: this works where the
+    /// store has no room. Not to be asked while the outcome of a note is not known.
+    Delete {
+        /// The writer that asks.
+        writer: WriterId,
+        /// Whose segments these are.
+        owner: WriterId,
+        /// The segments.
+        finished: Vec<u64>,
+    },
+    /// Asks who is alive, who is registered, and who has claimed whom.
+    Survey,
+    /// Claims a dead writer, if it is dead, nobody has claimed it, and `writer` is alive. The claim ends with `writer`.
+    Claim {
+        /// The writer that claims.
+        writer: WriterId,
+        /// The dead writer.
+        dead: WriterId,
+    },
+    /// Gives a claim up.
+    Release {
+        /// The writer that holds the claim.
+        writer: WriterId,
+        /// The dead writer.
+        dead: WriterId,
+        /// Nothing of the dead writer is left: it is forgotten.
+        is_done: bool,
+    },
+    /// Reads the next segments of a writer, in the order of their numbers, with their progress.
+    Page {
+        /// The writer.
+        owner: WriterId,
+        /// The number of the last segment that was read before.
+        after: Option<u64>,
+    },
+    /// Lets the store drop what was overwritten and deleted up to the last time it was asked so.
+    Tidy,
+}
+
+/// What the store answers to an operation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is done.
+    Applied,
+    /// It was done before: the answer to an earlier try was lost.
+    Already,
+    /// It is not done and cannot be: the writer is dead, or does not hold the claim.
+    Fenced,
+    /// It is not done, for this reason.
+    Refused(StoreRefusal),
+    /// Nobody can tell whether it is done, or will be.
+    Unknown,
+    /// The answer to [`Operation::Survey`].
+    Survey(Survey),
+    /// The answer to [`Operation::Page`].
+    Page(Page),
+}
+
+/// Why the store refuses an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum StoreRefusal {
+    /// The call was not sent: there is no connection.
+    NotSent,
+    /// The store has no room left.
+    Full,
+    /// The operation is too large.
+    TooLarge,
+    /// The gateway may not do this: its credentials or rights do not suffice.
+    Denied,
+}
+
+impl StoreRefusal {
+    /// The word for the refusal, in logs and answers.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::NotSent => "not reachable",
+            Self::Full => "full",
+            Self::TooLarge => "too large",
+            Self::Denied => "access denied",
+        }
+    }
+}
+
+/// Who is alive, who is registered, and who has claimed whom.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Survey {
+    /// The writers that are alive, with what each says of itself.
+    pub alive: Vec<(WriterId, Vec<u8>)>,
+    /// All writers of which something may be left, alive or not.
+    pub registered: Vec<WriterId>,
+    /// The writers that are claimed.
+    pub claimed: Vec<WriterId>,
+}
+
+impl Survey {
+    /// The dead writers that nobody has claimed.
+    pub fn abandoned(&self) -> impl Iterator<Item = WriterId> {
+        self.registered
+            .iter()
+            .copied()
+            .filter(|writer| !self.claimed.contains(writer) && !self.alive.iter().any(|(alive, _)| alive == writer))
+    }
+}
+
+/// Segments of a writer, in the order of their numbers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Page {
+    /// The segments.
+    pub segments: Vec<StoredSegment>,
+    /// There are more.
+    pub has_more: bool,
+}
+
+/// A segment as it stands in the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredSegment {
+    /// The number of the segment.
+    pub seq: u64,
+    /// The content of the segment; empty: the segment is void.
+    pub bytes: Vec<u8>,
+    /// The progress that was written of the segment.
+    pub progress: Option<Vec<u8>>,
+}
+
+/// A call to the store: an HTTP request that carries an operation, or a part of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreCall {
+    /// The request's headers besides `:method`, `:scheme` and `:authority`, `:path` among them.
+    pub headers: Vec<(&'static str, String)>,
+    /// The request's body.
+    pub body: Vec<u8>,
+    /// Which part of the operation the call is, as the store numbers them.
+    pub part: u8,
+}
+
+/// What came back of a call.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum StoreReply {
+    /// The call was not sent.
+    NotSent,
+    /// The call was sent, and ended without an answer.
+    #[default]
+    Lost,
+    /// An answer.
+    Answer {
+        /// The status of HTTP.
+        status: u16,
+        /// The header or trailer `grpc-status`.
+        grpc_status: Option<u32>,
+        /// The header or trailer `grpc-message`.
+        grpc_message: String,
+        /// The body.
+        body: Vec<u8>,
+    },
+}
+
+/// A store that can hold the journal. It has no I/O: it says which call an operation takes, and reads what came back.
+pub trait Journal {
+    /// The call that carries out an operation, or begins to.
+    fn call(&mut self, operation: &Operation) -> StoreCall;
+
+    /// Reads what came back of a call for this operation: the outcome, or the call that is to be made next.
+    fn read(&mut self, operation: &Operation, part: u8, reply: &StoreReply) -> Result<Outcome, StoreCall>;
+
+    /// Forgets a writer of its own, which makes no more calls.
+    fn forget(&mut self, writer: WriterId);
+
+    /// What an operation may hold at most.
+    fn limits(&self) -> StoreLimits;
+}
+
+/// What an operation may hold at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoreLimits {
+    /// The number of segments and pieces of progress that are written or deleted.
+    pub changes: usize,
+    /// The size of one segment, in bytes.
+    pub segment: usize,
+}

@@ -1,0 +1,46 @@
+//! What a writer knows of the fleet, and the dead writers that it has claimed.
+
+use std::collections::BTreeMap;
+
+use crate::journal::operation::{Survey, WriterId};
+use crate::time::Instant;
+
+/// What a writer knows of the fleet, and the dead writers that it has claimed.
+#[derive(Debug, Default)]
+pub struct Takeover {
+    /// What was found out last.
+    pub fleet: Survey,
+    /// When that was.
+    pub surveyed: Instant,
+    /// The claims.
+    pub claims: BTreeMap<WriterId, Claim>,
+    /// Dead writers that are left to others, until then.
+    pub left: BTreeMap<WriterId, Instant>,
+    /// No more is to be read: this worker has no room.
+    pub is_held: bool,
+    /// The dead writers that were claimed so far.
+    pub count: u64,
+}
+
+/// The claim of a dead writer.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Claim {
+    /// The number of the last segment that was read.
+    pub after: Option<u64>,
+    /// All segments were read.
+    pub is_read: bool,
+    /// The segments that were read last are not among those that are open yet: nothing can be told of them.
+    pub is_handing: bool,
+}
+
+impl Takeover {
+    /// The dead writers that are claimed.
+    pub fn claimed(&self) -> impl Iterator<Item = WriterId> {
+        self.claims.keys().copied()
+    }
+
+    /// Forgets all claims: they ended with the lease.
+    pub fn lose(&mut self) {
+        self.claims.clear();
+    }
+}

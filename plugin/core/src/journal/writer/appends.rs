@@ -1,0 +1,100 @@
+//! Appends: entries become segments, and each of them is committed or refused.
+
+use super::{UNKNOWN_MAX, Writer, WriterState};
+use crate::journal::batches::{QueuedEntry, WAIT_MAX, segment_of};
+use crate::journal::event::{CommitRefusal, JournalEvent};
+use crate::journal::jobs::{Job, JobPurpose};
+use crate::journal::operation::{Operation, Outcome, SegmentId, StoreRefusal};
+use crate::time::Instant;
+
+impl Writer {
+    pub(super) fn append_due(&mut self, now: Instant) {
+        while self.batches.due(self.jobs.appends()).is_some_and(|due| due <= now) {
+            let entries = self.batches.take(now);
+            self.append_segment(now, entries);
+        }
+    }
+
+    fn append_segment(&mut self, now: Instant, entries: Vec<QueuedEntry>) {
+        self.next_seq += 1;
+        let segment = SegmentId { writer: self.id, seq: self.next_seq };
+        let finished = self.segments.take_finished(self.id, self.journal.limits().changes);
+        let operation = Operation::Append { segment, bytes: segment_of(&entries), finished };
+        self.jobs.push(now, self.id, operation, JobPurpose::Append { entries });
+    }
+
+    pub(super) fn append_ended(&mut self, now: Instant, number: u64, job: Job, outcome: Outcome) {
+        let Operation::Append { segment, ref bytes, ref finished } = job.operation else { return };
+        let JobPurpose::Append { ref entries } = job.purpose else { return };
+        let (took, len) = (now.since(job.since), bytes.len() as u64);
+        let is_late = took >= UNKNOWN_MAX || (!job.is_uncertain && self.has_waited(now, entries));
+        let is_own = job.writer == self.id && matches!(self.state, WriterState::Open(_));
+        self.events.push_back(JournalEvent::Appended { outcome: outcome.clone(), took, entries: entries.len() });
+        if !matches!(outcome, Outcome::Applied) && is_own {
+            let finished = finished.clone();
+            // If a late try deletes them once more, nothing changes.
+            self.segments.put_back_finished(job.writer, &finished);
+        }
+        let writer = job.writer;
+        let is_uncertain = job.is_uncertain;
+        match outcome {
+            Outcome::Applied | Outcome::Already => {
+                self.last_error = None;
+                let tickets = entries.iter().map(|entry| entry.ticket).collect();
+                self.events.push_back(JournalEvent::Committed { segment, tickets, bytes: len, is_ours: is_own });
+            }
+            Outcome::Fenced => {
+                if is_own {
+                    self.lose(now);
+                }
+                self.put_back(job);
+            }
+            Outcome::Refused(StoreRefusal::TooLarge) if !is_uncertain && entries.len() > 1 => self.split(now, job),
+            Outcome::Refused(StoreRefusal::NotSent) | Outcome::Unknown if !is_late => {
+                self.jobs.put_back(now, number, job, None);
+            }
+            _ => self.give_up(now, job, &outcome),
+        }
+        self.forget_unused_but_current(writer);
+    }
+
+    fn has_waited(&self, now: Instant, entries: &[QueuedEntry]) -> bool {
+        entries.first().is_none_or(|entry| now.since(entry.since) >= WAIT_MAX)
+    }
+
+    /// Puts entries back that were surely not appended.
+    fn put_back(&mut self, job: Job) {
+        if let JobPurpose::Append { entries } = job.purpose {
+            self.batches.put_back(entries);
+        }
+    }
+
+    /// Appends the halves of a segment that is too large as two.
+    fn split(&mut self, now: Instant, job: Job) {
+        let JobPurpose::Append { mut entries } = job.purpose else { return };
+        let second = entries.split_off(entries.len() / 2);
+        self.append_segment(now, entries);
+        self.append_segment(now, second);
+    }
+
+    /// Refuses the entries of an append, and makes its segment void if it may have been appended.
+    fn give_up(&mut self, now: Instant, job: Job, outcome: &Outcome) {
+        let (Operation::Append { segment, .. }, JobPurpose::Append { entries }) = (job.operation, job.purpose) else {
+            return;
+        };
+        let why = match outcome {
+            Outcome::Refused(why) if !job.is_uncertain => CommitRefusal::Store(*why),
+            _ => CommitRefusal::Unknown,
+        };
+        self.refuse(entries, why);
+        if job.is_uncertain && job.writer == self.id {
+            self.jobs.push(now, job.writer, Operation::Void { segment }, JobPurpose::Void);
+        }
+    }
+
+    pub(super) fn refuse(&mut self, entries: Vec<QueuedEntry>, why: CommitRefusal) {
+        self.last_error = Some(why);
+        let tickets = entries.into_iter().map(|entry| entry.ticket).collect();
+        self.events.push_back(JournalEvent::Refused { tickets, why });
+    }
+}

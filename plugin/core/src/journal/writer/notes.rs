@@ -1,0 +1,103 @@
+//! Notes: the store is told how segments stand, and which of them are finished.
+
+use super::{NOTE_EVERY, TIDY_EVERY, Writer, WriterState};
+use crate::journal::event::JournalEvent;
+use crate::journal::jobs::{Job, JobPurpose};
+use crate::journal::operation::{Operation, Outcome, SegmentId, StoreRefusal, WriterId};
+use crate::journal::record::{EventProgress, Member, encode_progress};
+use crate::journal::segments::OpenSegment;
+use crate::time::Instant;
+
+impl Writer {
+    /// The writers whose segments are this one's to deliver: itself, and those that it has claimed.
+    pub(super) fn owners(&self) -> Vec<WriterId> {
+        std::iter::once(self.id).chain(self.takeover.claimed()).collect()
+    }
+
+    /// The writers of whose segments something is to be noted now.
+    pub fn wants_notes(&self, now: Instant) -> Vec<WriterId> {
+        let is_time = now.since(self.noted) >= NOTE_EVERY || self.closing.is_some();
+        if !is_time || !matches!(self.state, WriterState::Open(_)) {
+            return Vec::new();
+        }
+        let mut owners = self.owners();
+        owners.retain(|owner| {
+            let is_under_way = |job: &Job| match job.purpose {
+                JobPurpose::Note(noted) | JobPurpose::Delete(noted) => noted == *owner,
+                _ => false,
+            };
+            let has_changed = *owner == self.id && self.member != self.member_written;
+            (self.segments.has_news(*owner) || has_changed) && !self.jobs.any(is_under_way)
+        });
+        owners
+    }
+
+    /// Notes how the segments of an owner stand. `progress` tells how the events of a segment do.
+    pub fn note(
+        &mut self,
+        now: Instant,
+        owner: WriterId,
+        progress: &mut dyn FnMut(SegmentId, &OpenSegment) -> Vec<EventProgress>,
+    ) {
+        self.noted = now;
+        let room = self.journal.limits().changes;
+        let mut gone = self.segments.take_finished_noted(owner, room / 4);
+        // Those without progress ride along, since no append may come.
+        gone.extend(self.segments.take_finished(owner, room / 4));
+        if self.is_full && !gone.is_empty() {
+            let operation = Operation::Delete { writer: self.id, owner, finished: gone };
+            return self.jobs.push(now, self.id, operation, JobPurpose::Delete(owner));
+        }
+        let mut noted = Vec::new();
+        for id in self.segments.take_changed(owner, room / 2) {
+            let Some(segment) = self.segments.get_mut(id) else { continue };
+            // Progress that cannot be written is told again by the next change.
+            let Ok(bytes) = encode_progress(&progress(id, segment)) else { continue };
+            segment.has_progress = true;
+            noted.push((id.seq, bytes));
+        }
+        if owner == self.id {
+            self.member_written = self.member.clone();
+        }
+        let member = self.member.encode();
+        let operation = Operation::Note { writer: self.id, owner, member, progress: noted, finished: gone };
+        self.jobs.push(now, self.id, operation, JobPurpose::Note(owner));
+    }
+
+    pub(super) fn note_ended(&mut self, now: Instant, number: u64, job: Job, owner: WriterId, outcome: &Outcome) {
+        match (outcome, &job.operation) {
+            (Outcome::Applied | Outcome::Already, Operation::Note { progress, .. }) => {
+                let noted = progress.iter().map(|(seq, _)| SegmentId { writer: owner, seq: *seq }).collect();
+                self.events.push_back(JournalEvent::Noted(noted));
+            }
+            (Outcome::Applied | Outcome::Already, _) => {}
+            (Outcome::Fenced, _) if owner == self.id => self.lose(now),
+            // Without its claim nothing of the dead writer is left to this one, and perhaps it has no lease either.
+            (Outcome::Fenced, _) => self.lose(now),
+            // Only the same note again keeps their order.
+            (Outcome::Unknown | Outcome::Refused(StoreRefusal::NotSent), _) => {
+                self.jobs.put_back(now, number, job, None);
+            }
+            (_, Operation::Note { progress, finished, .. }) if job.is_uncertain => {
+                let _ = (progress, finished);
+                self.jobs.put_back(now, number, job, None);
+            }
+            (_, Operation::Note { progress, finished, .. }) => {
+                let changed: Vec<u64> = progress.iter().map(|(seq, _)| *seq).collect();
+                self.segments.put_back(owner, &changed, finished);
+                self.member_written = Member::default();
+            }
+            (_, Operation::Delete { finished, .. }) => self.segments.put_back(owner, &[], finished),
+            _ => {}
+        }
+    }
+
+    /// Lets the store drop what is gone, if it is this writer's turn: that of the living one with the lowest id.
+    pub(super) fn tidy(&mut self, now: Instant) {
+        let is_first = self.takeover.fleet.alive.iter().map(|(writer, _)| *writer).min() == Some(self.id);
+        if is_first && now.since(self.tidied) >= TIDY_EVERY {
+            self.tidied = now;
+            self.jobs.push(now, self.id, Operation::Tidy, JobPurpose::Tidy);
+        }
+    }
+}
