@@ -65,6 +65,9 @@ pub(crate) enum Heard {
     Reset,
 }
 
+/// What a test makes of the message of a call.
+type Tamper = Box<dyn FnMut(&str, Vec<u8>) -> Vec<u8>>;
+
 /// etcd, with all that waits and all that is wrong with it.
 pub(crate) struct Cluster {
     pub(crate) server: Server,
@@ -73,6 +76,7 @@ pub(crate) struct Cluster {
     pub(crate) applied: Vec<Applied>,
     pub(crate) latency: Duration,
     pub(crate) jitter: Duration,
+    pub(crate) tamper: Option<Tamper>,
     outage: Option<(Outage, Duration)>,
     waiting: BTreeMap<(Duration, u64), Waiting>,
     arrived: u64,
@@ -94,6 +98,7 @@ impl Cluster {
             applied: Vec::new(),
             latency: LATENCY,
             jitter: Duration::ZERO,
+            tamper: None,
             outage: None,
             waiting: BTreeMap::new(),
             arrived: 0,
@@ -193,8 +198,11 @@ impl Cluster {
     }
 
     /// A call arrives. It is applied now or later, or never.
-    pub(crate) fn arrive(&mut self, call: Call, at: Duration) -> Heard {
+    pub(crate) fn arrive(&mut self, mut call: Call, at: Duration) -> Heard {
         self.advance(at);
+        if let Some(tamper) = &mut self.tamper {
+            call.message = tamper(&call.path, call.message);
+        }
         let mishap = self.mishap(&call.process, &call.path, &call.message);
         let delay = self.delay();
         match mishap {

@@ -76,6 +76,12 @@ impl Etcd {
         self.cluster.borrow_mut().server.users.forget_tokens();
     }
 
+    /// Changes the message of each call of a process before it arrives: `change` is given its path and its message. What
+    /// must hold breaks then, and a test can see that its checks notice.
+    pub fn tamper(&self, change: impl FnMut(&str, Vec<u8>) -> Vec<u8> + 'static) {
+        self.cluster.borrow_mut().tamper = Some(Box::new(change));
+    }
+
     /// Adds a fault of single calls. See [`Disruption`].
     pub fn disrupt(&self, disruption: Disruption) -> DisruptionId {
         self.cluster.borrow_mut().disruptions.add(disruption)
