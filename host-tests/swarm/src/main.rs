@@ -7,7 +7,7 @@ use std::time::Instant;
 use clap::Parser;
 use gatepost_swarm::fleet;
 use gatepost_swarm::hunt::{hunt, hunt_in_fleets};
-use gatepost_swarm::play::{Total, cores, play_all};
+use gatepost_swarm::play::{Total, cores, play_all, survey_all};
 use gatepost_swarm::{Summary, Violation, run as run_one};
 use host_tests::Filter;
 
@@ -20,6 +20,9 @@ struct Options {
     /// The first seed to play
     #[arg(long, default_value_t = 0)]
     first_seed: u64,
+    /// Play all seeds, and print a line for each that breaks an invariant, instead of the first one's trace
+    #[arg(long, conflicts_with_all = ["trace", "bugs"])]
+    keep_going: bool,
     /// Print the whole trace, not only its end
     #[arg(long)]
     trace: bool,
@@ -68,6 +71,12 @@ fn run(options: &Options) -> Result<bool, Box<dyn std::error::Error>> {
         }
     };
     let run = |seed| if options.fleet { fleet::run(&filter, seed) } else { run_one(&filter, seed) };
+    if options.keep_going {
+        let found = survey_all(seeds, options.threads.unwrap_or_else(cores), run);
+        found.iter().for_each(|(seed, broken)| println!("seed {seed} broke \"{}\": {}", broken.invariant, broken.seen));
+        println!("{} of {} seeds broke something, {:.0} s", found.len(), options.seeds, seconds());
+        return Ok(found.is_empty());
+    }
     match play_all(seeds, options.threads.unwrap_or_else(cores), run, progress) {
         Ok(Total { seeds, sum: Summary { accepted, delivered, dead, disruptions } }) => {
             println!(
