@@ -58,9 +58,11 @@ mod action;
 mod commits;
 mod count;
 mod counts;
+mod documents;
 mod draft;
 mod drains;
 mod endpoint;
+mod fleet_keys;
 mod flights;
 mod gauges;
 mod hold;
@@ -86,6 +88,7 @@ mod watch;
 
 pub use action::{Action, Call, Purpose, StoreRequest};
 use commits::Journaled;
+use documents::Documents;
 pub use draft::Reply;
 use drains::Drain;
 use endpoint::EndpointState;
@@ -114,6 +117,7 @@ pub struct Engine {
     telemetry: Telemetry,
     /// The journal; `None`: the config has none.
     journal: Option<Journaled>,
+    documents: Documents,
     output: Output,
     /// Drain requests, which wait until nothing is pending.
     drains: Vec<Drain>,
@@ -136,6 +140,7 @@ impl Engine {
             endpoints: config.endpoints.iter().map(state).collect(),
             telemetry: Telemetry::new(window, History::new(&keys, config.limits.history)),
             journal: config.journal.as_ref().map(Journaled::new),
+            documents: Documents::default(),
             output: Output::default(),
             drains: Vec::new(),
             swept: Instant::default(),
@@ -229,7 +234,7 @@ impl Engine {
             self.queue.lanes.next_ready().filter(|_| self.delivers() || !self.leadership.generation.is_known());
         let pledge = self.queue.pledges.first().map(|(deadline, _)| deadline);
         let journal = self.journal.as_ref().and_then(|journal| journal.writer.poll_timeout());
-        [attempt, pledge, journal].into_iter().flatten().min()
+        [attempt, pledge, journal, self.documents_due()].into_iter().flatten().min()
     }
 
     /// Says whether this worker starts attempts.

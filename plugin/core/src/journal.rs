@@ -9,6 +9,7 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 pub mod batches;
+pub mod documents;
 pub mod etcd;
 pub mod event;
 pub mod jobs;

@@ -147,6 +147,18 @@ impl Record for Progress {
     const VERSION: u8 = 1;
 }
 
+/// How far a rollout has come, as a fleet's gateways share it: all but what is counted by this gateway's clock.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stand {
+    phase: u32,
+    since: WallTime,
+    by_operator: Option<Percent>,
+    is_held: bool,
+    breached: Option<Trigger>,
+    off_since: Option<WallTime>,
+    is_told: bool,
+}
+
 /// A rollback.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RolledBack {
@@ -236,6 +248,29 @@ impl Progress {
             (phase, since) = (phase + 1, end);
         }
         Self { digest: plan.digest, phase, since, ..Self::default() }
+    }
+
+    /// How far the rollout has come, for the fleet, with the digest of its plan.
+    pub fn stand(&self) -> (u64, Stand) {
+        let Self { phase, since, by_operator, is_held, breached, off_since, is_told, .. } = self.clone();
+        (self.digest, Stand { phase, since, by_operator, is_held, breached, off_since, is_told })
+    }
+
+    /// Puts what the fleet knows in the place of what is known here. Counts begin anew where the share or the phase is
+    /// another one.
+    pub fn take_stand(&mut self, stand: Option<Stand>, rolled_back: Option<RolledBack>, now: Now) {
+        let before = (self.phase, self.since, self.by_operator, self.rolled_back.is_some());
+        if let Some(Stand { phase, since, by_operator, is_held, breached, off_since, is_told }) = stand {
+            (self.phase, self.since, self.by_operator, self.is_held) = (phase, since, by_operator, is_held);
+            (self.breached, self.off_since, self.is_told) = (breached, off_since, is_told);
+        }
+        if self.rolled_back.is_some() && rolled_back.is_none() {
+            self.opens.clear();
+        }
+        self.rolled_back = rolled_back;
+        if before != (self.phase, self.since, self.by_operator, self.rolled_back.is_some()) {
+            self.counted_from = now.mono;
+        }
     }
 
     /// Says whether the progress belongs to this plan.

@@ -101,6 +101,16 @@ impl Control {
         })
     }
 
+    /// The override, whether it is in force or not.
+    pub fn any_override(&self) -> Option<&StateOverride> {
+        self.state.as_ref()
+    }
+
+    /// Puts an override of the fleet's in the place of the one here. A drain is this gateway's own.
+    pub fn take_override(&mut self, state: Option<StateOverride>) {
+        self.state = state;
+    }
+
     /// The override that is in force if the config has this `enabled`.
     pub fn override_of(&self, enabled: bool) -> Option<&StateOverride> {
         self.state.as_ref().filter(|state| state.over == enabled)

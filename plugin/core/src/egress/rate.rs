@@ -20,6 +20,14 @@ pub struct Rate {
     pub burst: u32,
 }
 
+impl Rate {
+    /// The part of the rate that is one gateway's, where so many share it. A bucket holds one token at least.
+    pub fn shared_by(&self, gateways: u32) -> Self {
+        let gateways = gateways.max(1);
+        Self { per_second: self.per_second / f64::from(gateways), burst: (self.burst / gateways).max(1) }
+    }
+}
+
 /// A token bucket, full at first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenBucket {
@@ -60,6 +68,15 @@ mod tests {
 
     fn at(millis: u64) -> Instant {
         Instant::from_nanos(millis * 1_000_000)
+    }
+
+    proptest! {
+        #[test]
+        fn the_gateways_parts_are_no_more_than_the_rate(per_second in 0.1..1000f64, burst in 1..1000u32, gateways in 1..50u32) {
+            let part = Rate { per_second, burst }.shared_by(gateways);
+            prop_assert!(part.per_second * f64::from(gateways) <= per_second * 1.000_001);
+            prop_assert!(part.burst * gateways <= burst.max(gateways));
+        }
     }
 
     #[test]

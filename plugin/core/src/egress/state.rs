@@ -40,7 +40,27 @@ impl Record for EndpointRecord {
     const VERSION: u8 = 1;
 }
 
+/// What was decided of an endpoint by operators and its receiver: what a fleet's gateways share of its record. Breakers
+/// are each gateway's own, since gateways see different networks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndpointDecision {
+    /// An operator's override of the config's `disabled`: the operator's value, and the config's value at the time.
+    pub disabled: Option<(bool, bool)>,
+    /// The digest of the config entry whose receiver answered 410.
+    pub gone: Option<u64>,
+}
+
 impl EndpointRecord {
+    /// What was decided of the endpoint.
+    pub fn decision(&self) -> EndpointDecision {
+        EndpointDecision { disabled: self.disabled, gone: self.gone }
+    }
+
+    /// Puts what was decided elsewhere in the place of what was decided here.
+    pub fn decide(&mut self, EndpointDecision { disabled, gone }: EndpointDecision) {
+        (self.disabled, self.gone) = (disabled, gone);
+    }
+
     /// Whether the receiver has answered 410 to the endpoint whose entry in the config has this digest. A changed entry
     /// is given another chance.
     pub fn is_gone(&self, digest: u64) -> bool {
@@ -106,9 +126,22 @@ impl EndpointKeys {
         Ok(read(store, &self.breaker)?.unwrap_or_default())
     }
 
+    /// Puts what was decided elsewhere in the place of what was decided here.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn decide(&self, store: &mut dyn SharedStore, decision: EndpointDecision) -> Result<(), StoreError> {
+        update(store, &self.breaker, |record: &mut EndpointRecord| {
+            let is_news = record.decision() != decision;
+            record.decide(decision);
+            (if is_news { Write::Yes } else { Write::No }, ())
+        })
+    }
+
     /// Asks whether an attempt of the worker `owner` may leave: `disabled`, then the breaker, then the rate. `shared`
     /// is the endpoint's record as [`shared`](Self::shared) has read it in this callback. Also returns the new position
     /// of the breaker, if the breaker has moved.
+    /// `gateways` is the number of gateways that share the rate.
     ///
     /// # Errors
     /// The store's.
@@ -119,6 +152,7 @@ impl EndpointKeys {
         endpoint: &Endpoint,
         owner: u64,
         now: Instant,
+        gateways: u32,
     ) -> Result<(AttemptGate, Option<Position>), StoreError> {
         let recheck = AttemptGate::Shut { until: now.plus(RECHECK) };
         if shared.is_disabled(endpoint) {
@@ -129,7 +163,7 @@ impl EndpointKeys {
             let recheck = if shared.breaker.position() == Position::HalfOpen { RECHECK_PROBE } else { RECHECK };
             return Ok((AttemptGate::Shut { until: until.min(now.plus(recheck)) }, None));
         }
-        if let Some(until) = self.take_token(store, endpoint, now)? {
+        if let Some(until) = self.take_token(store, endpoint, now, gateways)? {
             return Ok((AttemptGate::Shut { until }, None));
         }
         match admission {
@@ -253,9 +287,10 @@ impl EndpointKeys {
         store: &mut dyn SharedStore,
         endpoint: &Endpoint,
         now: Instant,
+        gateways: u32,
     ) -> Result<Option<Instant>, StoreError> {
-        let Some(rate) = &endpoint.rate else { return Ok(None) };
-        update(store, &self.rate, |bucket: &mut TokenBucket| match bucket.take(now, rate) {
+        let Some(rate) = endpoint.rate.map(|rate| rate.shared_by(gateways)) else { return Ok(None) };
+        update(store, &self.rate, |bucket: &mut TokenBucket| match bucket.take(now, &rate) {
             Ok(()) => (Write::Yes, None),
             Err(until) => (Write::No, Some(until)),
         })

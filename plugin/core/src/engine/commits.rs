@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::draft::Draft;
+use crate::ids::EventId;
 use crate::journal::JournalSettings;
 use crate::journal::batches::EntryTicket;
 use crate::journal::etcd::Etcd;
+use crate::journal::operation::KeyName;
 use crate::journal::writer::Writer;
 use crate::time::WallTime;
 
@@ -21,6 +23,8 @@ const BYTES_MAX: u64 = 16 << 20;
 pub(super) struct Journaled {
     pub writer: Writer,
     pub commits: Commits,
+    /// The idempotency keys of events that are committed and whose producers wait, with the events' ids.
+    pub unanswered: BTreeMap<KeyName, EventId>,
     /// The name and the start of this process, once they are known.
     pub process: Option<(String, WallTime)>,
 }
@@ -29,7 +33,12 @@ impl Journaled {
     /// The part for a journal with these settings.
     pub fn new(settings: &JournalSettings) -> Self {
         let etcd = Etcd::new(&settings.etcd.prefix, settings.lease.as_secs(), settings.etcd.user.as_ref());
-        Self { writer: Writer::new(Box::new(etcd), settings.lease), commits: Commits::default(), process: None }
+        Self {
+            writer: Writer::new(Box::new(etcd), settings.lease),
+            commits: Commits::default(),
+            unanswered: BTreeMap::new(),
+            process: None,
+        }
     }
 }
 

@@ -79,20 +79,22 @@ impl Engine {
         let Ok(entry) = encode_entry(&head, &draft.payload) else { return store_refusal() };
         if entry.len() > journal.writer.entry_max() {
             let answer = Answer::too_large(journal.writer.entry_max());
-            return Reply { answer: Some(answer), result: Some(EventResult::Invalid), route: None };
+            let reply = Reply { answer: Some(answer), result: Some(EventResult::Invalid), route: None };
+            return self.settled(world, draft.key.as_ref(), reply);
         }
         // What was closed because nothing was left to do goes on.
         journal.writer.reopen(world.now.mono);
-        let stream = draft.stream;
+        let (stream, key) = (draft.stream, self.entry_key(&draft, 0));
+        let Some(journal) = self.journal.as_mut() else { return store_refusal() };
         let ticket = journal.commits.add(draft);
-        journal.writer.append(world.now.mono, ticket, entry);
+        journal.writer.append(world.now.mono, ticket, entry, key);
         if let Some(stream) = stream {
             self.queue.waiters.insert(stream, Waiter::Commit(ticket));
         }
         Reply { answer: None, result: None, route: None }
     }
 
-    fn entry_head(&self, now: Now, draft: &Draft) -> EntryHead {
+    pub(super) fn entry_head(&self, now: Now, draft: &Draft) -> EntryHead {
         let Draft { meta, pending, .. } = draft;
         let waiting = pending.deliveries.iter().filter_map(|delivery| match delivery.stage {
             Stage::Waiting { due } => {
@@ -133,6 +135,7 @@ impl Engine {
         }
         self.handle_journal_events(world);
         self.note_progress(world.now);
+        self.sync_documents(world);
         if self.may_attempt_journaled(now) {
             self.queue.unpark(|_| true);
         }
@@ -181,7 +184,7 @@ impl Engine {
     /// deliver the event.
     pub(super) fn may_attempt_journaled(&self, now: Instant) -> bool {
         let is_alive = self.journal.as_ref().is_some_and(|journal| journal.writer.is_alive(now));
-        is_alive && !self.leadership.control.get().draining
+        is_alive && self.documents.are_known && !self.leadership.control.get().draining
     }
 
     /// The next call to the store.
@@ -205,12 +208,16 @@ impl Engine {
                 JournalEvent::Committed { segment, tickets, bytes, is_ours } => {
                     self.committed(world, segment, &tickets, bytes, is_ours);
                 }
+                JournalEvent::KeyTaken { ticket, revision, bytes } => self.key_taken(world, ticket, revision, &bytes),
                 JournalEvent::Refused { tickets, why } => {
                     tickets.into_iter().for_each(|ticket| self.refuse_draft(world, ticket, why));
                 }
                 JournalEvent::Lost => self.lose_journaled(world),
                 JournalEvent::Claimed(dead) => self.output.note(Notice::TakenOver { writer: dead.to_string() }),
                 JournalEvent::Taken { dead, segments } => self.take_up(world, dead, segments),
+                JournalEvent::Documents { changed, until } => self.take_documents(world, changed, until),
+                JournalEvent::Stored(document) => self.document_stored(world, document),
+                JournalEvent::Conflict => self.document_conflict(world),
                 JournalEvent::Noted(segments) => self.noted(&segments),
                 JournalEvent::Appended { outcome, took, entries } => {
                     self.output.note(Notice::Appended { outcome, took, entries });
@@ -229,6 +236,7 @@ impl Engine {
             };
             oldest = oldest.min(draft.pending.accepted_wall);
             let stream = draft.stream;
+            self.remember_key(&draft);
             let (reply, place) = if is_ours {
                 self.finish_draft(world, draft, Some(Origin { segment, index }))
             } else {
@@ -284,7 +292,7 @@ impl Engine {
     }
 
     /// Sends an answer that a producer has waited for, and counts the request.
-    fn answer_late(&mut self, stream: Option<u32>, reply: Reply, place: Option<Place>) {
+    pub(super) fn answer_late(&mut self, stream: Option<u32>, reply: Reply, place: Option<Place>) {
         if let Some(stream) = stream {
             self.queue.waiters.remove(&stream);
             match (reply.answer, place) {

@@ -58,6 +58,7 @@ impl Engine {
         self.leadership.control = Cached::default();
         self.endpoints.iter_mut().for_each(|endpoint| endpoint.seen = None);
         self.output.note(Notice::Changed { line });
+        self.publish_changes(world);
         answer
     }
 

@@ -108,6 +108,14 @@ impl Engine {
         if let Err(error) = self.idempotency.finish(world.store, key, kept) {
             self.output.note(Notice::Store { doing: "settling an idempotency key", error });
         }
+        self.settle_fleet_key(world, key, kept.map(|(status, body)| (status, body.to_vec())));
+    }
+
+    /// Forgets an idempotency key here: the next request with it is decided anew.
+    pub(super) fn forget_key(&mut self, world: &mut World<'_>, key: &IdempotencyKey) {
+        if let Err(error) = self.idempotency.finish(world.store, key, None) {
+            self.output.note(Notice::Store { doing: "settling an idempotency key", error });
+        }
     }
 
     /// The receipt of an event for its producer; `detailed` adds attempts and statuses.

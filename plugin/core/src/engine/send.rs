@@ -108,6 +108,7 @@ impl Engine {
             return AttemptGate::Shut { until: now.plus(RECHECK) };
         }
         let owner = self.leadership.nonce(world);
+        let gateways = self.journal.as_ref().map_or(1, |journal| journal.writer.gateways());
         let shared = match self.shared(world, lane.endpoint, Duration::ZERO) {
             Ok(shared) => shared,
             Err(error) => {
@@ -118,7 +119,7 @@ impl Engine {
         let Some((endpoint, keys)) = self.endpoint(lane.endpoint) else {
             return AttemptGate::Shut { until: now.plus(RECHECK) };
         };
-        match keys.pass(world.store, &shared, endpoint, owner, now) {
+        match keys.pass(world.store, &shared, endpoint, owner, now, gateways) {
             Ok((gate, moved)) => {
                 if !matches!(gate, AttemptGate::Open(Permit::Closed { .. })) {
                     self.look_again(lane.endpoint);

@@ -272,6 +272,7 @@ impl Engine {
         match gone {
             Ok(true) => {
                 self.output.note(Notice::Gone { endpoint: id });
+                self.publish_changes(world);
                 self.tell(world, NewsKind::EndpointDisabled, id, "gone", None);
             }
             Ok(false) => {}

@@ -289,6 +289,9 @@ impl Engine {
                 if let Some(state) = self.endpoints.get_mut(id.0) {
                     state.rollout = SeenProgress { progress: after, read: Some(now.mono), is_kept: true };
                 }
+                if is_changed {
+                    self.publish_changes(world);
+                }
                 is_changed
             }
             Err(error) => {

@@ -47,6 +47,16 @@ impl IdempotencyKey {
         Self { name: fingerprint(&name), event: fingerprint(event) }
     }
 
+    /// The name of the key: a hash of the key in its route and scope.
+    pub fn name(&self) -> [u8; 16] {
+        self.name
+    }
+
+    /// The hash of the event that the key was used for.
+    pub fn event(&self) -> [u8; 16] {
+        self.event
+    }
+
     /// The bucket of the key in a table for `keys` keys.
     fn bucket(&self, keys: u32) -> u32 {
         let [a, b, c, d, ..] = self.name;

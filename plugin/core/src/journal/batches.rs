@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use crate::journal::operation::EntryKey;
 use crate::journal::record::encode_segment;
 use crate::time::Instant;
 
@@ -34,6 +35,9 @@ pub struct QueuedEntry {
     pub bytes: Vec<u8>,
     /// When the entry came.
     pub since: Instant,
+    /// The idempotency key of the event, if it has one: such an event has a segment of its own, since a key that is taken
+    /// refuses the whole segment.
+    pub key: Option<EntryKey>,
 }
 
 /// The entries that wait to be appended, oldest first.
@@ -68,11 +72,23 @@ impl Batches {
     pub fn take(&mut self, now: Instant) -> Vec<QueuedEntry> {
         self.last = now;
         let (mut taken, mut bytes) = (Vec::new(), 0);
-        while let Some(entry) = self.queue.pop_front_if(|entry| bytes == 0 || bytes + entry.bytes.len() <= SEGMENT) {
+        let fits = |entry: &mut QueuedEntry, bytes: usize| {
+            bytes == 0 || (entry.key.is_none() && bytes + entry.bytes.len() <= SEGMENT)
+        };
+        while let Some(entry) = self.queue.pop_front_if(|entry| fits(entry, bytes)) {
             bytes += entry.bytes.len();
+            let is_alone = entry.key.is_some();
             taken.push(entry);
+            if is_alone {
+                break;
+            }
         }
         taken
+    }
+
+    /// Whether the next segment is that of an event with an idempotency key.
+    pub fn has_key_first(&self) -> bool {
+        self.queue.front().is_some_and(|entry| entry.key.is_some())
     }
 
     /// Removes the entries that have waited too long.
@@ -108,7 +124,7 @@ mod tests {
     fn queued(sizes: &[usize]) -> Batches {
         let mut batches = Batches::default();
         for (ticket, size) in (0..).zip(sizes) {
-            batches.push(QueuedEntry { ticket, bytes: vec![0; *size], since: at(ticket) });
+            batches.push(QueuedEntry { ticket, bytes: vec![0; *size], since: at(ticket), key: None });
         }
         batches
     }
@@ -152,5 +168,17 @@ mod tests {
         assert_eq!(batches.expires(), Some(at(3000)));
         assert_eq!(tickets(&batches.expired(at(3000))), [0]);
         assert_eq!(batches.expires(), Some(at(3001)));
+    }
+
+    /// An event with an idempotency key has a segment of its own.
+    #[test]
+    fn an_event_with_a_key_goes_alone() {
+        let mut batches = Batches::default();
+        for (ticket, has_key) in (0..).zip([false, true, true, false, false]) {
+            let key = has_key.then(|| EntryKey { name: [0; 16], bytes: Vec::new(), from: 0 });
+            batches.push(QueuedEntry { ticket, bytes: vec![0; 9], since: at(0), key });
+        }
+        let taken: Vec<_> = (0..4).map(|_| tickets(&batches.take(at(0)))).collect();
+        assert_eq!(taken, [vec![0], vec![1], vec![2], vec![3, 4]]);
     }
 }

@@ -6,6 +6,8 @@
 //! | `r/<writer>` | that the writer is registered | until nothing of it is left |
 //! | `j/<writer>/<seq>` | a segment; empty: void | until its deliveries have ended |
 //! | `p/<writer>/<seq>` | the progress of a segment | as long as the segment |
+//! | `k/<hash>` | what is remembered of an idempotency key | as long as it is remembered |
+//! | `c/<name>` | a document of the fleet | for good |
 //! | `t/<writer>` | who has claimed the dead writer | as long as the claimer's lease |
 //!
 //! Every change is a transaction that compares the lease of `w/<writer>` or `t/<writer>` first: a key that is gone has
@@ -51,6 +53,13 @@ const PART_MAIN: u8 = 4;
 /// The operation itself, with a token that is new because the one before was refused.
 const PART_MAIN_AGAIN: u8 = 5;
 
+/// The part of a void that gives its idempotency key back, once nothing can come late.
+const PART_KEY: u8 = 6;
+
+/// How long a lease of idempotency keys lasts, in seconds: the ten minutes for which they are remembered, and two in
+/// which the next lease is granted.
+const KEYS_TTL: i64 = 720;
+
 /// The state of a journal on etcd. See the module.
 pub struct Etcd {
     prefix: String,
@@ -60,6 +69,8 @@ pub struct Etcd {
     token: Option<String>,
     /// The leases of this gateway's writers.
     leases: BTreeMap<WriterId, Lease>,
+    /// The lease of idempotency keys: they are forgotten when it lapses.
+    keys: Option<i64>,
     /// How often the keys of this gateway's claims were written.
     claims: BTreeMap<WriterId, i64>,
     /// The last revision that was seen, and the one at the last time the store was to be tidied.
@@ -89,6 +100,7 @@ impl Etcd {
             user: user.map(|user| (user.name.clone(), user.password.clone())),
             token: None,
             leases: BTreeMap::new(),
+            keys: None,
             claims: BTreeMap::new(),
             revision: 0,
             tidied: 0,
@@ -141,7 +153,14 @@ impl Journal for Etcd {
             PART_MAIN_AGAIN if matches!(operation, Operation::Open { writer, .. } if !self.leases.contains_key(writer)) => {
                 Self::granted(self, operation, reply, PART_MAIN_AGAIN)
             }
-            _ => Ok(self.outcome(operation, reply)),
+            _ => match (self.outcome(operation, reply), operation) {
+                (Outcome::Applied, Operation::Void { key: Some(_), .. }) if part != PART_KEY => {
+                    Err(self.main(operation, PART_KEY))
+                }
+                // If it was not claimed there is nothing to give back.
+                (Outcome::Fenced, Operation::Void { .. }) if part == PART_KEY => Ok(Outcome::Applied),
+                (outcome, _) => Ok(outcome),
+            },
         }
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::journal::batches::EntryTicket;
-use crate::journal::operation::{Outcome, SegmentId, StoreRefusal, StoredSegment, WriterId};
+use crate::journal::operation::{Document, Outcome, Revision, SegmentId, StoreRefusal, StoredSegment, WriterId};
 
 /// Why entries were not appended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,6 +30,15 @@ pub enum JournalEvent {
         /// The segment is this writer's still; else whoever takes its writer over delivers it.
         is_ours: bool,
     },
+    /// An entry was not appended: another event has its idempotency key.
+    KeyTaken {
+        /// The number of the entry.
+        ticket: EntryTicket,
+        /// The revision of what is remembered of the key.
+        revision: Revision,
+        /// What is remembered.
+        bytes: Vec<u8>,
+    },
     /// Entries were not appended.
     Refused {
         /// The numbers of the entries.
@@ -50,6 +59,17 @@ pub enum JournalEvent {
     },
     /// It was noted how segments of this owner stand.
     Noted(Vec<SegmentId>),
+    /// Documents of the fleet have changed.
+    Documents {
+        /// The documents.
+        changed: Vec<Document>,
+        /// The revision up to which all are known.
+        until: Revision,
+    },
+    /// A document was written.
+    Stored(Document),
+    /// A document was not written, since another gateway has changed it.
+    Conflict,
     /// An append has ended so, this long after it was asked for first.
     Appended {
         /// The outcome.

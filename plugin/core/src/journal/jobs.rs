@@ -36,6 +36,10 @@ pub enum JobPurpose {
     Survey,
     /// A dead writer is claimed, read or released.
     Takeover(WriterId),
+    /// Documents are read or written.
+    Documents,
+    /// Idempotency keys are kept or settled.
+    Keys,
     /// The store is tidied.
     Tidy,
 }

@@ -44,6 +44,20 @@ pub struct SegmentId {
     pub seq: u64,
 }
 
+/// The name of an idempotency key: a hash.
+pub type KeyName = [u8; 16];
+
+/// An idempotency key that is claimed with the event that it was used for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EntryKey {
+    /// The name of the key.
+    pub name: KeyName,
+    /// What is to be remembered of it.
+    pub bytes: Vec<u8>,
+    /// The revision of what is remembered so far, which this replaces; 0: nothing is.
+    pub from: Revision,
+}
+
 /// What is asked of the store. An operation is carried out as a whole or not at all, and may be asked again with the
 /// same content if its answer did not come.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,11 +87,24 @@ pub enum Operation {
         bytes: Vec<u8>,
         /// Segments of the same writer to delete, of which no progress was ever written.
         finished: Vec<u64>,
+        /// The idempotency key of the only event in it: claimed with it, or `KeyTaken`.
+        key: Option<EntryKey>,
+    },
+    /// Makes idempotency keys last from now on, at least for as long as they are remembered.
+    KeepKeys,
+    /// Writes what is remembered of an idempotency key, or forgets it.
+    Settle {
+        /// The name of the key.
+        name: KeyName,
+        /// What is remembered; `None`: nothing.
+        bytes: Option<Vec<u8>>,
     },
     /// Puts nothing where a segment may have been appended, or may yet be: the segment is void, whenever it comes.
     Void {
         /// The segment.
         segment: SegmentId,
+        /// The idempotency key that was to be claimed with it: given back if it was.
+        key: Option<EntryKey>,
     },
     /// Writes how segments stand, and deletes those of which nothing is left, if `owner` is `writer` itself or claimed by
     /// it, and `writer` is alive. The notes of an owner take effect in the order in which they were asked for, or not at
@@ -129,6 +156,20 @@ pub enum Operation {
         /// The number of the last segment that was read before.
         after: Option<u64>,
     },
+    /// Reads the documents of the fleet that have changed since a revision.
+    Documents {
+        /// The revision up to which they are known; 0: none is.
+        since: Revision,
+    },
+    /// Writes a document, if it is still at this revision.
+    Store {
+        /// The name of the document.
+        name: String,
+        /// The revision that it is changed from; 0: there is none yet.
+        revision: Revision,
+        /// The content.
+        bytes: Vec<u8>,
+    },
     /// Lets the store drop what was overwritten and deleted up to the last time it was asked so.
     Tidy,
 }
@@ -142,6 +183,13 @@ pub enum Outcome {
     Already,
     /// It is not done and cannot be: the writer is dead, or does not hold the claim.
     Fenced,
+    /// It is not done: another event has the idempotency key.
+    KeyTaken {
+        /// The revision of what is remembered of the key.
+        revision: Revision,
+        /// What is remembered.
+        bytes: Vec<u8>,
+    },
     /// It is not done, for this reason.
     Refused(StoreRefusal),
     /// Nobody can tell whether it is done, or will be.
@@ -150,6 +198,31 @@ pub enum Outcome {
     Survey(Survey),
     /// The answer to [`Operation::Page`].
     Page(Page),
+    /// The answer to [`Operation::Documents`].
+    Documents {
+        /// The documents that have changed.
+        changed: Vec<Document>,
+        /// The revision up to which they are known now.
+        until: Revision,
+    },
+    /// A document is written, and has this revision now.
+    Stored(Revision),
+    /// A document is not written: somebody else has changed it.
+    Conflict,
+}
+
+/// The revision of a document: a number that grows with each change.
+pub type Revision = u64;
+
+/// A document of the fleet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Document {
+    /// The name of the document.
+    pub name: String,
+    /// The revision of the document.
+    pub revision: Revision,
+    /// The content.
+    pub bytes: Vec<u8>,
 }
 
 /// Why the store refuses an operation.

@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::ids::EventId;
 use crate::ledger::record::{EventMeta, Trail};
 use crate::outcome::Reason;
 use crate::store::StoreError;
@@ -153,6 +154,37 @@ fn versioned(bytes: &[u8]) -> Result<&[u8], StoreError> {
     }
 }
 
+/// What is remembered of an idempotency key, in the fleet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyRecord {
+    /// The hash of the event that the key was used for.
+    pub event: [u8; 16],
+    /// The id of the event.
+    pub id: EventId,
+    /// The writer that has accepted the event.
+    pub writer: [u8; 16],
+    /// The status and the body of the first answer; `None`: the producer waits for it.
+    pub answer: Option<(u16, Vec<u8>)>,
+}
+
+impl KeyRecord {
+    /// The bytes to store.
+    ///
+    /// # Errors
+    /// [`StoreError::Serialize`].
+    pub fn encode(&self) -> Result<Vec<u8>, StoreError> {
+        postcard::to_extend(self, vec![VERSION]).map_err(|_| StoreError::Serialize)
+    }
+
+    /// Reads what is remembered.
+    ///
+    /// # Errors
+    /// [`StoreError::UnknownFormat`].
+    pub fn decode(bytes: &[u8]) -> Result<Self, StoreError> {
+        postcard::from_bytes(versioned(bytes)?).map_err(|_| StoreError::UnknownFormat)
+    }
+}
+
 /// What a writer says of itself in the store, as JSON: a person may read it with etcdctl.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -195,7 +227,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::ids::EventId;
 
     fn head(event_type: &str) -> EntryHead {
         let meta = EventMeta::json(EventId::from_random([7; 16]), event_type.to_owned());

@@ -10,6 +10,8 @@ use crate::time::Instant;
 pub struct Takeover {
     /// What was found out last.
     pub fleet: Survey,
+    /// The gateways that were alive then.
+    pub gateways: u32,
     /// When that was.
     pub surveyed: Instant,
     /// The claims.

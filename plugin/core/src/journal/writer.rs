@@ -21,7 +21,9 @@ use std::time::Duration;
 use crate::journal::batches::{Batches, EntryTicket, QueuedEntry};
 use crate::journal::event::{CommitRefusal, JournalEvent};
 use crate::journal::jobs::{Job, JobPurpose, Jobs};
-use crate::journal::operation::{Journal, Operation, Outcome, StoreCall, StoreRefusal, StoreReply, Survey, WriterId};
+use crate::journal::operation::{
+    EntryKey, Journal, KeyName, Operation, Outcome, StoreCall, StoreRefusal, StoreReply, Survey, WriterId,
+};
 use crate::journal::record::Member;
 use crate::journal::segments::Segments;
 use crate::journal::takeover::Takeover;
@@ -29,6 +31,7 @@ use crate::time::Instant;
 
 mod appends;
 mod claims;
+mod documents;
 mod notes;
 mod session;
 
@@ -77,6 +80,8 @@ pub struct Writer {
     member_written: Member,
     noted: Instant,
     tidied: Instant,
+    /// When the store was last asked to make idempotency keys last; `None`: they do not yet.
+    keys_kept: Option<Instant>,
     /// The store has no room: only what deletes goes through.
     is_full: bool,
     last_error: Option<CommitRefusal>,
@@ -108,6 +113,7 @@ impl Writer {
             member_written: Member::default(),
             noted: Instant::default(),
             tidied: Instant::default(),
+            keys_kept: None,
             is_full: false,
             last_error: None,
         }
@@ -139,6 +145,11 @@ impl Writer {
         self.last_error
     }
 
+    /// The number of gateways that are alive, at least one; without a lease, those that were.
+    pub fn gateways(&self) -> u32 {
+        self.takeover.gateways.max(1)
+    }
+
     /// What was found out last about the fleet.
     pub fn fleet(&self) -> &Survey {
         &self.takeover.fleet
@@ -164,9 +175,14 @@ impl Writer {
         self.noted = Instant::default();
     }
 
-    /// Appends an entry; a [`JournalEvent`] tells its fate.
-    pub fn append(&mut self, now: Instant, ticket: EntryTicket, bytes: Vec<u8>) {
-        self.batches.push(QueuedEntry { ticket, bytes, since: now });
+    /// Appends an entry, and claims the idempotency key of its event with it; a [`JournalEvent`] tells its fate.
+    pub fn append(&mut self, now: Instant, ticket: EntryTicket, bytes: Vec<u8>, key: Option<EntryKey>) {
+        self.batches.push(QueuedEntry { ticket, bytes, since: now, key });
+    }
+
+    /// Writes what is remembered of an idempotency key, or forgets it.
+    pub fn settle_key(&mut self, now: Instant, name: KeyName, bytes: Option<Vec<u8>>) {
+        self.ask(now, Operation::Settle { name, bytes }, JobPurpose::Keys);
     }
 
     /// The largest entry that can be appended, in bytes.
@@ -213,6 +229,7 @@ impl Writer {
         }
         self.keep_session(now, random);
         if matches!(self.state, WriterState::Open(_)) {
+            self.keep_keys(now);
             self.append_due(now);
             if self.closing.is_none() {
                 if takes_over && self.is_alive(now) {
@@ -243,7 +260,8 @@ impl Writer {
         };
         let is_open = matches!(self.state, WriterState::Open(_));
         let append = self.batches.due(self.jobs.appends()).filter(|_| is_open);
-        let note = (is_open && self.segments.has_news(self.id)).then(|| self.noted.plus(NOTE_EVERY));
+        let wants_note = |owner: &WriterId| self.segments.has_news(*owner) && !self.is_noting(*owner);
+        let note = (is_open && self.owners().iter().any(wants_note)).then(|| self.noted.plus(NOTE_EVERY));
         [session, append, note, self.batches.expires(), self.jobs.next()].into_iter().flatten().min()
     }
 
@@ -276,6 +294,8 @@ impl Writer {
             JobPurpose::Void => self.jobs.put_back(now, number, job, None),
             JobPurpose::Note(owner) | JobPurpose::Delete(owner) => self.note_ended(now, number, job, owner, &outcome),
             JobPurpose::Survey | JobPurpose::Takeover(_) => self.takeover_ended(now, job, outcome),
+            JobPurpose::Documents => self.documents_ended(job.operation, outcome),
+            JobPurpose::Keys => self.keys_ended(now, number, job, &outcome),
             JobPurpose::Tidy => {}
         }
     }

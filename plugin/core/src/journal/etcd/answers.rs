@@ -4,13 +4,16 @@ use std::collections::BTreeMap;
 
 use etcd_messages::response_op::Response;
 use etcd_messages::{
-    CompactionResponse, KeyValue, LeaseKeepAliveResponse, LeaseRevokeResponse, RangeResponse, TxnResponse,
+    CompactionResponse, KeyValue, LeaseGrantResponse, LeaseKeepAliveResponse, LeaseRevokeResponse, RangeResponse,
+    TxnResponse,
 };
 
 use super::Etcd;
 use super::errors::meaning;
 use super::grpc::{GrpcError, message, status};
-use crate::journal::operation::{Operation, Outcome, Page, StoreReply, StoredSegment, Survey, WriterId};
+use crate::journal::operation::{
+    Document, Operation, Outcome, Page, Revision, StoreReply, StoredSegment, Survey, WriterId,
+};
 
 impl Etcd {
     /// Reads the answer of the operation's own call.
@@ -24,6 +27,13 @@ impl Etcd {
             Operation::Close { .. } => match message::<LeaseRevokeResponse>(reply) {
                 Ok(_) => Outcome::Applied,
                 Err(GrpcError { status: Some(status::NOT_FOUND), .. }) => Outcome::Already,
+                Err(error) => meaning(error),
+            },
+            Operation::KeepKeys => match message::<LeaseGrantResponse>(reply) {
+                Ok(answer) => {
+                    self.keys = Some(answer.id);
+                    Outcome::Applied
+                }
                 Err(error) => meaning(error),
             },
             Operation::Tidy => match message::<CompactionResponse>(reply) {
@@ -50,6 +60,7 @@ impl Etcd {
     /// Reads the answer to a transaction.
     fn committed(&mut self, operation: &Operation, answer: TxnResponse) -> Outcome {
         let is_made = answer.succeeded;
+        let revision = answer.header.as_ref().map_or(0, |header| header.revision);
         let mut ranges = answer.responses.into_iter().filter_map(|response| match response.response {
             Some(Response::Range(range)) => Some(range),
             _ => None,
@@ -58,19 +69,37 @@ impl Etcd {
         match operation {
             Operation::Survey => Outcome::Survey(survey(keys(), keys(), keys())),
             Operation::Page { .. } => Outcome::Page(page(keys(), keys())),
+            Operation::Documents { .. } => {
+                let prefix = self.document_key("");
+                let changed = keys().kvs.into_iter().filter_map(|key| document(&prefix, key)).collect();
+                Outcome::Documents { changed, until: unsigned(revision) }
+            }
+            Operation::Store { .. } if is_made => Outcome::Stored(unsigned(revision)),
+            Operation::Store { bytes, .. } => match keys().kvs.first() {
+                // An earlier try has written it.
+                Some(found) if found.value == *bytes => Outcome::Stored(unsigned(found.mod_revision)),
+                _ => Outcome::Conflict,
+            },
             _ if is_made => {
                 self.made(operation);
                 Outcome::Applied
             }
             Operation::Open { writer, .. } => self.repeated(operation, keys().kvs.first(), *writer),
-            Operation::Append { segment, .. } => match keys().kvs.first() {
-                Some(KeyValue { value, .. }) if !value.is_empty() => Outcome::Already,
-                Some(_) => Outcome::Fenced,
-                None if keys().kvs.first().is_none_or(|key| key.lease != self.lease(segment.writer).id) => {
-                    Outcome::Fenced
+            Operation::Append { segment, key, .. } => {
+                let (found, alive, claimed) = (keys(), keys(), keys());
+                let is_dead = alive.kvs.first().is_none_or(|key| key.lease != self.lease(segment.writer).id);
+                match (found.kvs.into_iter().next(), claimed.kvs.into_iter().next(), key) {
+                    (Some(KeyValue { value, .. }), ..) if !value.is_empty() => Outcome::Already,
+                    (Some(_), ..) => Outcome::Fenced,
+                    _ if is_dead => Outcome::Fenced,
+                    (None, Some(taken), Some(_)) => {
+                        Outcome::KeyTaken { revision: unsigned(taken.mod_revision), bytes: taken.value }
+                    }
+                    // What was remembered of the key is forgotten by now: it can be claimed anew.
+                    (None, None, Some(_)) => Outcome::KeyTaken { revision: 0, bytes: Vec::new() },
+                    (None, _, None) => Outcome::Unknown,
                 }
-                None => Outcome::Unknown,
-            },
+            }
             Operation::Note { writer, .. } | Operation::Claim { writer, .. } => {
                 self.repeated(operation, keys().kvs.first(), *writer)
             }
@@ -82,6 +111,8 @@ impl Etcd {
                 Some(_) => Outcome::Fenced,
             },
             Operation::Void { .. }
+            | Operation::Settle { .. }
+            | Operation::KeepKeys
             | Operation::Delete { .. }
             | Operation::Renew { .. }
             | Operation::Close { .. }
@@ -135,6 +166,16 @@ fn last(key: &[u8]) -> Option<&str> {
 
 fn writer_of(key: &KeyValue) -> Option<WriterId> {
     WriterId::parse(last(&key.key)?)
+}
+
+/// A revision of etcd's, which is never negative.
+fn unsigned(revision: i64) -> Revision {
+    Revision::try_from(revision).unwrap_or_default()
+}
+
+fn document(prefix: &[u8], key: KeyValue) -> Option<Document> {
+    let name = String::from_utf8(key.key.strip_prefix(prefix)?.to_vec()).ok()?;
+    Some(Document { name, revision: unsigned(key.mod_revision), bytes: key.value })
 }
 
 fn survey(alive: RangeResponse, registered: RangeResponse, claimed: RangeResponse) -> Survey {

@@ -9,8 +9,8 @@ use etcd_messages::{
 };
 
 use super::grpc::call;
-use super::{Etcd, PAGE, PART_GRANT, PART_MAIN_AGAIN};
-use crate::journal::operation::{Operation, SegmentId, StoreCall, WriterId};
+use super::{Etcd, KEYS_TTL, PAGE, PART_GRANT, PART_KEY, PART_MAIN_AGAIN};
+use crate::journal::operation::{EntryKey, KeyName, Operation, Revision, SegmentId, StoreCall, WriterId};
 
 impl Etcd {
     fn is_alive(&self, writer: WriterId) -> Compare {
@@ -36,8 +36,13 @@ impl Etcd {
                 return call(COMPACT, &CompactionRequest { revision: self.tidied, physical: false }, token, part);
             }
             Operation::Open { writer, member } => self.open(*writer, member),
-            Operation::Append { segment, bytes, finished } => self.append(*segment, bytes, finished),
-            Operation::Void { segment } => self.void(*segment),
+            Operation::Append { segment, bytes, finished, key } => self.append(*segment, bytes, finished, key.as_ref()),
+            Operation::KeepKeys => {
+                return call(LEASE_GRANT, &LeaseGrantRequest { ttl: KEYS_TTL, id: 0 }, token, part);
+            }
+            Operation::Settle { name, bytes } => self.settle(*name, bytes.as_deref()),
+            Operation::Void { key: Some(key), .. } if part == PART_KEY => self.give_back(key),
+            Operation::Void { segment, .. } => self.void(*segment),
             Operation::Note { writer, owner, member, progress, finished } => {
                 self.note(*writer, *owner, member, progress, finished)
             }
@@ -46,6 +51,8 @@ impl Etcd {
             Operation::Claim { writer, dead } => self.claim(*writer, *dead),
             Operation::Release { writer, dead, is_done } => self.release(*writer, *dead, *is_done),
             Operation::Page { owner, after } => self.page(*owner, *after),
+            Operation::Documents { since } => self.documents(*since),
+            Operation::Store { name, revision, bytes } => self.store(name, *revision, bytes),
         };
         call(TXN, &transaction, token, part)
     }
@@ -62,14 +69,42 @@ impl Etcd {
         }
     }
 
-    fn append(&self, segment: SegmentId, bytes: &[u8], finished: &[u64]) -> TxnRequest {
+    fn append(&self, segment: SegmentId, bytes: &[u8], finished: &[u64], claimed: Option<&EntryKey>) -> TxnRequest {
         let (key, writer) = (self.segment_key('j', segment), segment.writer);
+        let free =
+            claimed.map(|claimed| compare(self.name_key(claimed.name), Operand::ModRevision(signed(claimed.from))));
+        let claim = claimed
+            .map(|claimed| put(self.name_key(claimed.name), claimed.bytes.clone(), self.keys.unwrap_or_default()));
+        let found = claimed.map(|claimed| get(self.name_key(claimed.name)));
         let gone = finished.iter().map(|seq| delete(self.segment_key('j', SegmentId { writer, seq: *seq })));
         TxnRequest {
-            compare: vec![is_missing(key.clone()), self.is_alive(writer)],
-            success: std::iter::once(put(key.clone(), bytes.to_vec(), 0)).chain(gone).collect(),
-            failure: vec![get(key), get(self.key('w', writer))],
+            compare: [is_missing(key.clone()), self.is_alive(writer)].into_iter().chain(free).collect(),
+            success: std::iter::once(put(key.clone(), bytes.to_vec(), 0)).chain(claim).chain(gone).collect(),
+            failure: [get(key), get(self.key('w', writer))].into_iter().chain(found).collect(),
         }
+    }
+
+    fn settle(&self, name: KeyName, bytes: Option<&[u8]>) -> TxnRequest {
+        let key = self.name_key(name);
+        let success = match bytes {
+            Some(bytes) => vec![put(key, bytes.to_vec(), self.keys.unwrap_or_default())],
+            None => vec![delete(key)],
+        };
+        TxnRequest { compare: Vec::new(), success, failure: Vec::new() }
+    }
+
+    /// Forgets an idempotency key if it was claimed with a segment that is void now.
+    fn give_back(&self, claimed: &EntryKey) -> TxnRequest {
+        let key = self.name_key(claimed.name);
+        TxnRequest {
+            compare: vec![compare(key.clone(), Operand::Value(claimed.bytes.clone()))],
+            success: vec![delete(key)],
+            failure: Vec::new(),
+        }
+    }
+
+    fn name_key(&self, name: KeyName) -> Vec<u8> {
+        format!("{}/k/{}", self.prefix, hex::encode(name)).into_bytes()
     }
 
     fn void(&self, segment: SegmentId) -> TxnRequest {
@@ -154,6 +189,26 @@ impl Etcd {
         }
     }
 
+    fn documents(&self, since: Revision) -> TxnRequest {
+        let key = self.document_key("");
+        let (range_end, min_mod_revision) = (prefix_end(&key), signed(since.saturating_add(1)));
+        let changed = range(RangeRequest { key, range_end, min_mod_revision, ..RangeRequest::default() });
+        TxnRequest { compare: Vec::new(), success: vec![changed], failure: Vec::new() }
+    }
+
+    fn store(&self, name: &str, revision: Revision, bytes: &[u8]) -> TxnRequest {
+        let key = self.document_key(name);
+        TxnRequest {
+            compare: vec![compare(key.clone(), Operand::ModRevision(signed(revision)))],
+            success: vec![put(key.clone(), bytes.to_vec(), 0)],
+            failure: vec![get(key)],
+        }
+    }
+
+    pub(super) fn document_key(&self, name: &str) -> Vec<u8> {
+        format!("{}/c/{name}", self.prefix).into_bytes()
+    }
+
     fn page(&self, owner: WriterId, after: Option<u64>) -> TxnRequest {
         let next = |table| {
             let prefix = format!("{}/{table}/{owner}/", self.prefix).into_bytes();
@@ -199,4 +254,9 @@ fn get(key: Vec<u8>) -> RequestOp {
 
 fn range(range: RangeRequest) -> RequestOp {
     RequestOp { request: Some(Request::Range(range)) }
+}
+
+/// A revision as etcd has it.
+fn signed(revision: Revision) -> i64 {
+    i64::try_from(revision).unwrap_or(i64::MAX)
 }

@@ -1,5 +1,7 @@
 //! Appends: entries become segments, and each of them is committed or refused.
 
+use std::time::Duration;
+
 use super::{UNKNOWN_MAX, Writer, WriterState};
 use crate::journal::batches::{QueuedEntry, WAIT_MAX, segment_of};
 use crate::journal::event::{CommitRefusal, JournalEvent};
@@ -10,6 +12,10 @@ use crate::time::Instant;
 impl Writer {
     pub(super) fn append_due(&mut self, now: Instant) {
         while self.batches.due(self.jobs.appends()).is_some_and(|due| due <= now) {
+            if self.batches.has_key_first() && self.keys_kept.is_none() {
+                // A key that is claimed before keys last would be remembered for ever.
+                return;
+            }
             let entries = self.batches.take(now);
             self.append_segment(now, entries);
         }
@@ -19,12 +25,13 @@ impl Writer {
         self.next_seq += 1;
         let segment = SegmentId { writer: self.id, seq: self.next_seq };
         let finished = self.segments.take_finished(self.id, self.journal.limits().changes);
-        let operation = Operation::Append { segment, bytes: segment_of(&entries), finished };
+        let key = entries.first().and_then(|entry| entry.key.clone());
+        let operation = Operation::Append { segment, bytes: segment_of(&entries), finished, key };
         self.jobs.push(now, self.id, operation, JobPurpose::Append { entries });
     }
 
     pub(super) fn append_ended(&mut self, now: Instant, number: u64, job: Job, outcome: Outcome) {
-        let Operation::Append { segment, ref bytes, ref finished } = job.operation else { return };
+        let Operation::Append { segment, ref bytes, ref finished, .. } = job.operation else { return };
         let JobPurpose::Append { ref entries } = job.purpose else { return };
         let (took, len) = (now.since(job.since), bytes.len() as u64);
         let is_late = took >= UNKNOWN_MAX || (!job.is_uncertain && self.has_waited(now, entries));
@@ -42,6 +49,12 @@ impl Writer {
                 self.last_error = None;
                 let tickets = entries.iter().map(|entry| entry.ticket).collect();
                 self.events.push_back(JournalEvent::Committed { segment, tickets, bytes: len, is_ours: is_own });
+            }
+            Outcome::KeyTaken { revision, bytes } => {
+                for ticket in entries.iter().map(|entry| entry.ticket) {
+                    let bytes = bytes.clone();
+                    self.events.push_back(JournalEvent::KeyTaken { ticket, revision, bytes });
+                }
             }
             Outcome::Fenced => {
                 if is_own {
@@ -79,7 +92,8 @@ impl Writer {
 
     /// Refuses the entries of an append, and makes its segment void if it may have been appended.
     fn give_up(&mut self, now: Instant, job: Job, outcome: &Outcome) {
-        let (Operation::Append { segment, .. }, JobPurpose::Append { entries }) = (job.operation, job.purpose) else {
+        let (Operation::Append { segment, key, .. }, JobPurpose::Append { entries }) = (job.operation, job.purpose)
+        else {
             return;
         };
         let why = match outcome {
@@ -88,7 +102,7 @@ impl Writer {
         };
         self.refuse(entries, why);
         if job.is_uncertain && job.writer == self.id {
-            self.jobs.push(now, job.writer, Operation::Void { segment }, JobPurpose::Void);
+            self.jobs.push(now, job.writer, Operation::Void { segment, key }, JobPurpose::Void);
         }
     }
 
@@ -97,4 +111,26 @@ impl Writer {
         let tickets = entries.into_iter().map(|entry| entry.ticket).collect();
         self.events.push_back(JournalEvent::Refused { tickets, why });
     }
+
+    /// Makes idempotency keys last, once a minute.
+    pub(super) fn keep_keys(&mut self, now: Instant) {
+        let is_due = self.keys_kept.is_none_or(|kept| now.since(kept) >= KEEP_KEYS_EVERY);
+        if is_due && !self.jobs.any(|job| matches!(job.operation, Operation::KeepKeys)) {
+            self.ask(now, Operation::KeepKeys, JobPurpose::Keys);
+        }
+    }
+
+    pub(super) fn keys_ended(&mut self, now: Instant, number: u64, job: Job, outcome: &Outcome) {
+        match (&job.operation, outcome) {
+            (Operation::KeepKeys, Outcome::Applied) => self.keys_kept = Some(job.sent),
+            // What is not settled for a while is settled by the key's end.
+            (_, Outcome::Unknown | Outcome::Refused(StoreRefusal::NotSent)) if now.since(job.since) < UNKNOWN_MAX => {
+                self.jobs.put_back(now, number, job, None);
+            }
+            _ => {}
+        }
+    }
 }
+
+/// How often the store is asked to make idempotency keys last: a key lasts for a lease less this time.
+const KEEP_KEYS_EVERY: Duration = Duration::from_secs(60);

@@ -3,12 +3,14 @@
 //! Once a second every living writer asks who is registered, who is alive and who is claimed. A claim holds as long as
 //! the claimer is alive, so that what a claimer leaves undone is claimed by the next one.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::Writer;
 use crate::journal::event::JournalEvent;
 use crate::journal::jobs::{Job, JobPurpose};
-use crate::journal::operation::{Operation, Outcome, SegmentId, WriterId};
+use crate::journal::operation::{Operation, Outcome, SegmentId, Survey, WriterId};
+use crate::journal::record::Member;
 use crate::journal::segments::{Left, OpenSegment};
 use crate::journal::takeover::Claim;
 use crate::time::Instant;
@@ -69,6 +71,7 @@ impl Writer {
     pub(super) fn takeover_ended(&mut self, now: Instant, job: Job, outcome: Outcome) {
         match (job.operation, outcome) {
             (Operation::Survey, Outcome::Survey(survey)) => {
+                self.takeover.gateways = gateways(&survey);
                 self.takeover.fleet = survey;
                 self.claim_abandoned(now);
             }
@@ -119,4 +122,14 @@ impl Writer {
 
 fn is_about(job: &Job, dead: WriterId) -> bool {
     matches!(job.purpose, JobPurpose::Takeover(about) | JobPurpose::Note(about) | JobPurpose::Delete(about) if about == dead)
+}
+
+/// The number of gateways that have a living writer. A writer that has not said yet whose it is counts as one.
+fn gateways(fleet: &Survey) -> u32 {
+    let instance = |(writer, member): &(WriterId, Vec<u8>)| {
+        let instance = Member::decode(member).map(|member| member.instance).filter(|instance| !instance.is_empty());
+        instance.unwrap_or_else(|| writer.to_string())
+    };
+    let instances: BTreeSet<String> = fleet.alive.iter().map(instance).collect();
+    u32::try_from(instances.len()).unwrap_or(u32::MAX)
 }

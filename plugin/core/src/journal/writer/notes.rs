@@ -14,6 +14,14 @@ impl Writer {
         std::iter::once(self.id).chain(self.takeover.claimed()).collect()
     }
 
+    /// Whether the store is being told of the segments of an owner.
+    pub(super) fn is_noting(&self, owner: WriterId) -> bool {
+        self.jobs.any(|job| match job.purpose {
+            JobPurpose::Note(noted) | JobPurpose::Delete(noted) => noted == owner,
+            _ => false,
+        })
+    }
+
     /// The writers of whose segments something is to be noted now.
     pub fn wants_notes(&self, now: Instant) -> Vec<WriterId> {
         let is_time = now.since(self.noted) >= NOTE_EVERY || self.closing.is_some();
@@ -22,12 +30,8 @@ impl Writer {
         }
         let mut owners = self.owners();
         owners.retain(|owner| {
-            let is_under_way = |job: &Job| match job.purpose {
-                JobPurpose::Note(noted) | JobPurpose::Delete(noted) => noted == *owner,
-                _ => false,
-            };
             let has_changed = *owner == self.id && self.member != self.member_written;
-            (self.segments.has_news(*owner) || has_changed) && !self.jobs.any(is_under_way)
+            (self.segments.has_news(*owner) || has_changed) && !self.is_noting(*owner)
         });
         owners
     }

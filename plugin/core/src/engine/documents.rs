@@ -1,0 +1,300 @@
+//! What operators and the guard have decided is made one truth for the fleet: see [`crate::journal::documents`].
+//!
+//! | document | fields |
+//! |---|---|
+//! | `state` | `state`: the operators' override of the config's `enabled` |
+//! | `endpoint/<name>` | `disabled`: the operators' override; `gone`: its receiver has answered 410 |
+//! | `rollout/<name>` | `rolled_back`: the rollback, if there is one; and, for each plan by its digest, how far it has come |
+//!
+//! A change here is written within [`LOOK_EVERY`], by the worker that made it at once; a change elsewhere is read within
+//! [`READ_EVERY`], by one worker of each gateway, and known to all its workers a quarter of a second later. There is no
+//! watch: one read of a few bytes in 400 ms costs less than a stream to every gateway, which a silent etcd does not close.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::Engine;
+use crate::admin::control::Control;
+use crate::egress::state::EndpointDecision;
+use crate::ids::EndpointId;
+use crate::journal::documents::{Agreed, Fields, decode, encode, merge};
+use crate::journal::operation::{Document, Revision};
+use crate::rollout::{Progress, RolledBack, Stand};
+use crate::store::{Record, StoreError, World, Write, read, update};
+use crate::telemetry::notice::Notice;
+use crate::time::Instant;
+
+/// How often a gateway looks for what was changed here, by any filter of its process.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// How often a gateway reads what was changed elsewhere.
+const READ_EVERY: Duration = Duration::from_millis(400);
+
+/// With more endpoints than this a gateway looks once a second: each costs two reads of shared data.
+const ENDPOINTS_QUICK: usize = 250;
+
+/// The plans whose progress a document remembers: the one in force, that of a rolling deploy, and two before.
+const PLANS_MAX: usize = 4;
+
+const ROLLED_BACK: &str = "rolled_back";
+
+/// What a worker knows of the documents.
+#[derive(Debug, Default)]
+pub(super) struct Documents {
+    /// The revision up to which this worker has read them.
+    since: Revision,
+    read: Instant,
+    looked: Instant,
+    /// This gateway has read them once since its start.
+    pub are_known: bool,
+}
+
+/// The subject of a document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum DocumentSubject {
+    State,
+    Endpoint(EndpointId),
+    Rollout(EndpointId),
+}
+
+impl Engine {
+    /// Makes the documents here and in the store alike.
+    pub(super) fn sync_documents(&mut self, world: &mut World<'_>) {
+        let now = world.now.mono;
+        let Some(journal) = self.journal.as_ref() else { return };
+        if !journal.writer.is_alive(now) {
+            // Without a lease this worker keeps nothing: it looks again when it is time, not at once.
+            (self.documents.read, self.documents.looked) = (now, now);
+            return;
+        }
+        let instance = journal.process.as_ref().map_or("", |(instance, _)| instance.as_str());
+        let keeps = journal.writer.keeps_documents(instance);
+        if !self.documents.are_known {
+            self.documents.are_known = self.agreed(world, "known").is_ok_and(|agreed| agreed.is_some());
+        }
+        let is_many = self.config.endpoints.len() > ENDPOINTS_QUICK;
+        let look_every = if is_many { Duration::from_secs(1) } else { LOOK_EVERY };
+        if keeps && now.since(self.documents.read) >= READ_EVERY {
+            self.documents.read = now;
+            let since = self.documents.since;
+            if let Some(journal) = self.journal.as_mut() {
+                journal.writer.ask_documents(now, since);
+            }
+        }
+        if self.documents.are_known && now.since(self.documents.looked) >= look_every {
+            self.documents.looked = now;
+            if keeps {
+                self.store_changed(world, &self.subjects());
+            }
+        }
+    }
+
+    /// When the documents are to be looked at next.
+    pub(super) fn documents_due(&self) -> Option<Instant> {
+        let keeps = self.journal.as_ref().is_some_and(|journal| {
+            journal.writer.keeps_documents(journal.process.as_ref().map_or("", |(instance, _)| instance.as_str()))
+        });
+        let Documents { read, looked, .. } = self.documents;
+        keeps.then(|| read.plus(READ_EVERY).min(looked.plus(LOOK_EVERY)))
+    }
+
+    /// Writes what this worker has just changed.
+    pub(super) fn publish_changes(&mut self, world: &mut World<'_>) {
+        if self.journal.is_some() && self.documents.are_known {
+            self.store_changed(world, &self.subjects());
+        }
+    }
+
+    fn subjects(&self) -> BTreeSet<DocumentSubject> {
+        let endpoints = (0..self.config.endpoints.len()).map(EndpointId);
+        let of = |id| [DocumentSubject::Endpoint(id), DocumentSubject::Rollout(id)];
+        std::iter::once(DocumentSubject::State).chain(endpoints.flat_map(of)).collect()
+    }
+
+    fn name(&self, subject: DocumentSubject) -> Option<String> {
+        let name = |id: EndpointId| self.config.endpoints.get(id.0).map(|endpoint| endpoint.name.as_str());
+        Some(match subject {
+            DocumentSubject::State => "state".to_owned(),
+            DocumentSubject::Endpoint(id) => format!("endpoint/{}", name(id)?),
+            DocumentSubject::Rollout(id) => format!("rollout/{}", name(id)?),
+        })
+    }
+
+    fn subject(&self, name: &str) -> Option<DocumentSubject> {
+        let id = |name: &str| self.config.endpoints.iter().position(|endpoint| endpoint.name == name).map(EndpointId);
+        match name.split_once('/') {
+            None if name == "state" => Some(DocumentSubject::State),
+            Some(("endpoint", name)) => id(name).map(DocumentSubject::Endpoint),
+            Some(("rollout", name)) => id(name).map(DocumentSubject::Rollout),
+            _ => None,
+        }
+    }
+
+    /// What the fleet and this gateway last agreed on.
+    fn agreed(&self, world: &mut World<'_>, name: &str) -> Result<Option<Agreed>, StoreError> {
+        read(world.store, &self.keys.of::<Agreed>(name))
+    }
+
+    fn agree(&mut self, world: &mut World<'_>, name: &str, agreed: &Agreed) {
+        let written = agreed.encode().and_then(|bytes| {
+            let key = self.keys.of::<Agreed>(name);
+            world.store.set(key.as_str(), &bytes, None)
+        });
+        if let Err(error) = written {
+            self.output.note(Notice::Store { doing: "remembering a document of the fleet", error });
+        }
+    }
+
+    /// Writes the documents that were changed here since the fleet last agreed.
+    fn store_changed(&mut self, world: &mut World<'_>, subjects: &BTreeSet<DocumentSubject>) {
+        let now = world.now.mono;
+        for subject in subjects {
+            let Some(name) = self.name(*subject) else { continue };
+            let Ok(agreed) = self.agreed(world, &name) else { continue };
+            let Agreed { revision, bytes } = agreed.unwrap_or_default();
+            let base = decode(&bytes).unwrap_or_default();
+            let Ok(here) = self.fields(world, *subject, &base) else { continue };
+            if here != base
+                && let Some(journal) = self.journal.as_mut()
+            {
+                journal.writer.store_document(now, &name, revision, encode(&here));
+            }
+        }
+    }
+
+    /// A document as it stands here; `base` has the fields that are other configurations'.
+    fn fields(&self, world: &mut World<'_>, subject: DocumentSubject, base: &Fields) -> Result<Fields, StoreError> {
+        let mut fields = base.clone();
+        let mut set = |key: &str, value: Value| match value {
+            Value::Null => drop(fields.remove(key)),
+            value => drop(fields.insert(key.to_owned(), value)),
+        };
+        match subject {
+            DocumentSubject::State => set("state", json!(Control::read(world.store, &self.keys)?.any_override())),
+            DocumentSubject::Endpoint(id) => {
+                let Some((_, keys)) = self.endpoint(id) else { return Ok(fields) };
+                let EndpointDecision { disabled, gone } = keys.shared(world.store)?.decision();
+                set("disabled", json!(disabled));
+                set("gone", json!(gone));
+            }
+            DocumentSubject::Rollout(id) => {
+                let Some((endpoint, _)) = self.endpoint(id) else { return Ok(fields) };
+                let Some(progress) = read::<Progress>(world.store, &self.keys.of(&endpoint.name))? else {
+                    return Ok(fields);
+                };
+                let (digest, stand) = progress.stand();
+                set(ROLLED_BACK, json!(progress.rolled_back));
+                // A rollout without phases and without an operator's share stands where it began.
+                if !self.config.rollout.plan.phases.is_empty() || progress.by_operator.is_some() || progress.is_held {
+                    set(&format!("{digest:016x}"), json!(stand));
+                }
+            }
+        }
+        forget_old_plans(&mut fields);
+        Ok(fields)
+    }
+
+    /// Takes over documents that were changed elsewhere; what was changed here meanwhile stays, and is written next.
+    pub(super) fn take_documents(&mut self, world: &mut World<'_>, changed: Vec<Document>, until: Revision) {
+        if !changed.is_empty() {
+            self.forget_copies();
+        }
+        for Document { name, revision, bytes } in changed {
+            let Some(subject) = self.subject(&name) else { continue };
+            let Some(elsewhere) = decode(&bytes) else { continue };
+            let Ok(agreed) = self.agreed(world, &name) else { return };
+            if agreed.as_ref().is_some_and(|agreed| agreed.revision >= revision) {
+                continue;
+            }
+            let merged = agreed.and_then(|agreed| {
+                let base = decode(&agreed.bytes).unwrap_or_default();
+                let here = self.fields(world, subject, &base).ok()?;
+                Some(merge(&base, &here, &elsewhere))
+            });
+            if let Err(error) = self.put_fields(world, subject, &merged.unwrap_or(elsewhere)) {
+                return self.output.note(Notice::Store { doing: "taking over a document of the fleet", error });
+            }
+            self.agree(world, &name, &Agreed { revision, bytes });
+        }
+        self.documents.since = until;
+        if !self.documents.are_known {
+            self.documents.are_known = true;
+            self.agree(world, "known", &Agreed { revision: until, bytes: Vec::new() });
+        }
+    }
+
+    /// Remembers that the fleet has agreed on a document as it was written by this gateway.
+    pub(super) fn document_stored(&mut self, world: &mut World<'_>, Document { name, revision, bytes }: Document) {
+        let known = self.agreed(world, &name).ok().flatten();
+        if known.is_none_or(|agreed| agreed.revision < revision) {
+            self.agree(world, &name, &Agreed { revision, bytes });
+        }
+    }
+
+    /// Reads the documents at once: another gateway has changed one that was to be written.
+    pub(super) fn document_conflict(&mut self, world: &World<'_>) {
+        if let Some(journal) = self.journal.as_mut() {
+            journal.writer.ask_documents(world.now.mono, self.documents.since);
+        }
+    }
+
+    fn put_fields(
+        &mut self,
+        world: &mut World<'_>,
+        subject: DocumentSubject,
+        fields: &Fields,
+    ) -> Result<(), StoreError> {
+        fn field<T: serde::de::DeserializeOwned>(fields: &Fields, key: &str) -> Option<T> {
+            serde_json::from_value(fields.get(key)?.clone()).ok()
+        }
+        match subject {
+            DocumentSubject::State => {
+                let state = field(fields, "state");
+                Control::change(world.store, &self.keys, &mut |control| control.take_override(state.clone()))
+            }
+            DocumentSubject::Endpoint(id) => {
+                let Some((_, keys)) = self.endpoint(id) else { return Ok(()) };
+                let (disabled, gone) = (field(fields, "disabled"), field(fields, "gone"));
+                keys.decide(world.store, EndpointDecision { disabled, gone })
+            }
+            DocumentSubject::Rollout(id) => {
+                let Some((endpoint, _)) = self.endpoint(id) else { return Ok(()) };
+                let (plan, now) = (&self.config.rollout.plan, world.now);
+                let stand: Option<Stand> = field(fields, &format!("{:016x}", plan.digest));
+                let rolled_back: Option<RolledBack> = field(fields, ROLLED_BACK);
+                update(world.store, &self.keys.of(&endpoint.name), |kept: &mut Progress| {
+                    let before = kept.clone();
+                    let mut progress = Progress::under(Some(before.clone()), plan, now);
+                    progress.take_stand(stand.clone(), rolled_back.clone(), now);
+                    *kept = progress;
+                    (if *kept == before { Write::No } else { Write::Yes }, ())
+                })
+            }
+        }
+    }
+
+    /// Forgets the copies that this worker has in its memory: they are read again when they are needed.
+    fn forget_copies(&mut self) {
+        self.leadership.control = Default::default();
+        for state in &mut self.endpoints {
+            (state.seen, state.rollout.read) = (None, None);
+        }
+    }
+}
+
+/// Forgets how far plans had come that are long replaced: all but the last ones to begin.
+fn forget_old_plans(fields: &mut Fields) {
+    let since = |value: &Value| value.get("since").and_then(Value::as_u64).unwrap_or_default();
+    let mut plans: Vec<(u64, String)> = fields
+        .iter()
+        .filter(|(key, _)| key.as_str() != ROLLED_BACK)
+        .filter(|(_, value)| value.get("phase").is_some())
+        .map(|(key, value)| (since(value), key.clone()))
+        .collect();
+    plans.sort_unstable();
+    for (_, key) in plans.iter().rev().skip(PLANS_MAX) {
+        fields.remove(key);
+    }
+}

@@ -1,0 +1,50 @@
+//! The documents of the fleet are read and written: whoever changes one says which revision it was changed from.
+
+use super::{Writer, WriterState};
+use crate::journal::event::JournalEvent;
+use crate::journal::jobs::JobPurpose;
+use crate::journal::operation::{Document, Operation, Outcome, Revision};
+use crate::time::Instant;
+
+impl Writer {
+    /// Asks for the documents that have changed since a revision; does nothing while they are being asked for.
+    pub fn ask_documents(&mut self, now: Instant, since: Revision) {
+        let is_asked = self.is_asking(|job| matches!(job.operation, Operation::Documents { .. }));
+        if !is_asked && matches!(self.state, WriterState::Open(_)) {
+            self.ask(now, Operation::Documents { since }, JobPurpose::Documents);
+        }
+    }
+
+    /// Writes a document that was changed from a revision; does nothing while it is being written. If the outcome is not
+    /// known, the next writing finds out by the revision.
+    pub fn store_document(&mut self, now: Instant, name: &str, revision: Revision, bytes: Vec<u8>) {
+        let is_asked =
+            self.is_asking(|job| matches!(&job.operation, Operation::Store { name: other, .. } if other == name));
+        if !is_asked && matches!(self.state, WriterState::Open(_)) {
+            self.ask(now, Operation::Store { name: name.to_owned(), revision, bytes }, JobPurpose::Documents);
+        }
+    }
+
+    pub(super) fn documents_ended(&mut self, operation: Operation, outcome: Outcome) {
+        match (operation, outcome) {
+            (Operation::Documents { .. }, Outcome::Documents { changed, until }) => {
+                self.tell(JournalEvent::Documents { changed, until });
+            }
+            (Operation::Store { name, bytes, .. }, Outcome::Stored(revision)) => {
+                self.tell(JournalEvent::Stored(Document { name, revision, bytes }));
+            }
+            (Operation::Store { .. }, Outcome::Conflict) => self.tell(JournalEvent::Conflict),
+            // Asked again when it is time.
+            _ => {}
+        }
+    }
+
+    /// Whether this writer is the one of its gateway that keeps the documents: that with the lowest id.
+    pub fn keeps_documents(&self, instance: &str) -> bool {
+        use crate::journal::record::Member;
+        let is_of_gateway = |bytes: &[u8]| Member::decode(bytes).is_some_and(|member| member.instance == instance);
+        let others =
+            self.takeover.fleet.alive.iter().filter(|(writer, member)| *writer < self.id && is_of_gateway(member));
+        matches!(self.state, WriterState::Open(_)) && others.count() == 0
+    }
+}
