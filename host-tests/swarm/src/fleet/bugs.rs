@@ -47,7 +47,7 @@ pub const ALL: &[FleetBug] = &[
         what: "a segment is deleted with the next append",
         breaks: &[Invariant::SegmentStays, Invariant::NothingVanishes],
         change: |request| {
-            let previous = request.success.iter().find_map(|operation| segment_before(operation));
+            let previous = request.success.iter().find_map(segment_before);
             request.success.extend(previous);
         },
     },

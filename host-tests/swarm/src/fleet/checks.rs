@@ -271,7 +271,7 @@ impl FleetChecks {
     fn may_stay(&self, kv: &KeyValue) -> bool {
         let is_alive = |writer: &str| self.etcd.get(format!("{PREFIX}/w/{writer}")).is_some();
         match JournalKey::parse(&kv.key) {
-            Some(JournalKey::Alive(_)) => true,
+            Some(JournalKey::Alive(_) | JournalKey::Shared) => true,
             Some(JournalKey::Registered(writer)) => is_alive(&writer),
             Some(JournalKey::Segment(name)) => kv.value.is_empty() && is_alive(&name.writer),
             Some(JournalKey::Claimed(_) | JournalKey::Progress(_)) | None => false,

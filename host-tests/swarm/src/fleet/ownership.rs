@@ -19,6 +19,8 @@ pub enum JournalKey {
     Segment(SegmentName),
     /// `p/`: the progress of a segment.
     Progress(SegmentName),
+    /// `c/`, `l/`, `k/`: documents of the fleet, dead letters, idempotency keys.
+    Shared,
 }
 
 /// The name of a segment: its writer, and its number.
@@ -45,6 +47,7 @@ impl JournalKey {
             "t" => Self::Claimed(name.to_owned()),
             "j" => Self::Segment(segment()?),
             "p" => Self::Progress(segment()?),
+            "c" | "l" | "k" => Self::Shared,
             _ => return None,
         })
     }

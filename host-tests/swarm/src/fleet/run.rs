@@ -21,6 +21,9 @@ use crate::outcome::{Summary, Violation};
 /// How long everything may take to come to its end once all is healed: leases, takeovers, and a whole schedule.
 const HEALING: Duration = Duration::from_secs(180);
 
+/// How long the request of a producer stands whose VM is lost.
+const IDLE: Duration = Duration::from_secs(60);
+
 /// How long a producer may wait where nothing goes wrong.
 const CALM_ANSWER: Duration = Duration::from_secs(1);
 
@@ -143,6 +146,7 @@ impl<'a> FleetRun<'a> {
             .workers(self.plan.workers)
             .seed(seed)
             .config(self.plan.config())
+            .idle_timeout(IDLE)
             .wall_clock_off_by(self.rng.i64(-400..400))
             .cluster(ETCD, self.etcd.upstream(&process, now));
         for endpoint in &self.plan.endpoints {
