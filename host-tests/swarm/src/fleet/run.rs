@@ -178,7 +178,7 @@ impl<'a> FleetRun<'a> {
         } else if falls(faults.outage) {
             self.fail_etcd();
         } else if falls(faults.clock) {
-            let millis = self.rng.i64(-2_000_000..2_000_000);
+            let millis = self.rng.i64(-20_000..20_000);
             self.disrupt("a clock steps", |process| process.step_wall_clock(millis));
         } else if falls(faults.receiver) {
             let endpoint = self.rng.choice(self.plan.endpoints.iter()).cloned();
