@@ -41,6 +41,10 @@ pub struct GrpcCall {
     pub is_stream: bool,
     /// How long the filter is ready to wait; zero for a stream, which has no limit.
     pub timeout: Duration,
+    /// Its number among all that the process has made, from 0.
+    pub number: usize,
+    /// When its server is asked: virtual time since the start of the process.
+    pub asked_at: Duration,
 }
 
 /// What a gRPC server does next about a call or stream.
@@ -62,6 +66,8 @@ pub struct GrpcReply {
     end: Option<End>,
     pub(crate) latency: Duration,
     pub(crate) is_refused: bool,
+    /// The server is asked again, so long after it was asked.
+    pub(crate) again: Option<Duration>,
 }
 
 #[derive(Clone, Debug)]
@@ -81,6 +87,7 @@ impl GrpcReply {
             end: None,
             latency: LATENCY,
             is_refused: false,
+            again: None,
         }
     }
 
@@ -128,8 +135,21 @@ impl GrpcReply {
         self
     }
 
+    /// The same, and of a stream the server is asked again this long after, whatever the other side says meanwhile: it may
+    /// have something to say by then. It is not asked any more once it has ended the stream, or the other side is gone.
+    #[must_use]
+    pub fn again(mut self, wait: Duration) -> Self {
+        self.again = Some(wait);
+        self
+    }
+
     fn local(code: u32, message: &str, details: &'static str) -> Self {
         Self { end: Some(End { code, message: message.to_owned(), details }), ..Self::open() }
+    }
+
+    /// Does the server say nothing more after it?
+    pub(crate) fn is_last(&self) -> bool {
+        self.end.is_some()
     }
 
     /// Envoy's answer to a call that took too long.
@@ -224,7 +244,7 @@ pub(crate) enum GrpcPart {
 }
 
 /// The gRPC status that stands for an HTTP one.
-fn of_status(status: u16) -> u32 {
+pub(crate) fn of_status(status: u16) -> u32 {
     match status {
         400 => INTERNAL,
         401 => 16,

@@ -9,12 +9,12 @@ use wasmtime::{Memory, TypedFunc, format_err};
 
 use crate::abi::Direction;
 use crate::fault::Fault;
-use crate::grpc::GrpcPart;
+use crate::grpc::{GrpcPart, GrpcReply};
 use crate::headers::Headers;
 use crate::ids::{BuildId, PluginKey, StreamId, Thread, VmId};
 use crate::phase::Phase;
 use crate::stream::Answer;
-use crate::upstream::CallEnd;
+use crate::upstream::{CallEnd, Ends};
 use crate::world::World;
 
 /// What the VMs of a process have in common: `vm_id`, configuration of the VM, environment.
@@ -51,7 +51,7 @@ pub(crate) struct Root {
 #[derive(Debug)]
 pub(crate) struct PendingCall {
     pub(crate) root: u32,
-    pub(crate) end: Option<CallEnd>,
+    pub(crate) end: Ends,
 }
 
 /// Whether a token is that of a gRPC call or of a stream; its two lowest bits say so.
@@ -88,6 +88,10 @@ pub(crate) struct PendingGrpc {
     pub(crate) has_sent_all: bool,
     /// This side wants to hear of it no longer than it must.
     pub(crate) is_let_go: bool,
+    /// The server has said its last; the filter may not know yet.
+    pub(crate) server_ended: bool,
+    /// The server is to be asked again.
+    pub(crate) is_asked_again: bool,
     /// The server has closed it.
     pub(crate) has_closed: bool,
     /// The callback that tells so runs.
@@ -105,15 +109,53 @@ impl PendingGrpc {
             has_begun: false,
             has_sent_all: false,
             is_let_go: false,
+            server_ended: false,
+            is_asked_again: false,
             has_closed: false,
             is_closing: false,
         }
+    }
+
+    /// Takes in what the server replies: all of it in its order, and never before what came earlier.
+    pub(crate) fn take_in(&mut self, reply: GrpcReply, now: Duration, timeout: Duration) -> GrpcComing {
+        let mut due = (now + reply.latency).max(self.last_due);
+        let again = reply.again.filter(|_| self.kind == GrpcKind::Stream).map(|wait| now + wait);
+        let parts: Vec<GrpcPart> = match self.kind {
+            GrpcKind::Stream => {
+                let parts = reply.stream_parts(self.has_begun);
+                self.has_begun |= !parts.is_empty();
+                parts
+            }
+            GrpcKind::Call => {
+                let part = reply.call_part();
+                let is_late = !timeout.is_zero() && (part.is_none() || due >= now + timeout);
+                if is_late {
+                    due = now + timeout;
+                }
+                if is_late { GrpcReply::timed_out().call_part() } else { part }.into_iter().collect()
+            }
+        };
+        self.last_due = due;
+        let count = parts.len();
+        self.server_ended |= parts.iter().any(|part| matches!(part, GrpcPart::Close { .. }));
+        self.parts.extend(parts);
+        let again = again.filter(|_| !self.server_ended && !self.is_asked_again);
+        self.is_asked_again |= again.is_some();
+        GrpcComing { due, count, again }
     }
 
     /// Was it closed by its server, in an earlier callback? Envoy keeps what it must not touch any more.
     pub(crate) fn is_gone(&self) -> bool {
         self.has_closed && !self.is_closing
     }
+}
+
+/// What a server's reply makes happen: so many parts come, and it is asked again.
+#[derive(Debug)]
+pub(crate) struct GrpcComing {
+    pub(crate) due: Duration,
+    pub(crate) count: usize,
+    pub(crate) again: Option<Duration>,
 }
 
 /// The metadata and message of a gRPC call or stream that the running callback may read.

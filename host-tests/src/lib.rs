@@ -18,8 +18,9 @@
 //! | | |
 //! |---|---|
 //! | the process | [`Process`], [`Builder`], [`Filter`], [`Thread`], [`StartError`], [`Fault`] |
+//! | several processes side by side | [`Fleet`], [`FleetFault`] |
 //! | requests through the filter | [`Request`], [`StreamId`], [`Forwarded`], [`Answer`], [`Headers`] |
-//! | the servers behind it, as scripts | [`Application`], [`Upstream`], [`Reply`], [`GrpcReply`]; what they received: [`Call`], [`GrpcCall`] |
+//! | the servers behind it, as scripts | [`Application`], [`Upstream`], [`Reply`], [`Promise`], [`GrpcReply`]; what they received: [`Call`], [`GrpcCall`] |
 //! | faults | [`Rule`]: a [`Point`] and an [`Effect`] |
 //! | what can be seen | [`Trace`], [`LogLine`], [`Write`], [`Crossings`], [`Clock`] |
 //!
@@ -41,6 +42,7 @@
 //! | shared data, queues, metrics, logs | [`Process::shared_data`], [`Process::queues`], [`Process::metric`], [`Process::log`] |
 //! | filter state and foreign functions | [`Process::filter_state`], [`Builder::foreign_function`] |
 //! | time, clocks that step or are off, threads that stall | [`Process::advance`], [`Process::step_wall_clock`], [`Process::skew_wall_clock`], [`Process::stall`] |
+//! | several machines with an Envoy each, that are killed and started again | [`Fleet`], [`Builder::wall_clock_off_by`] |
 //!
 //! Faults are [rules](Rule) at host calls, callbacks and upstreams. A [`Trace`] tells what happened, for a test that
 //! failed; [`Process::fuel`] and [`Process::crossings`] what it cost.
@@ -94,13 +96,14 @@
 //!   lends it the world. So there are no globals and no locks.
 //! - `host_call`, `imports`: the host calls, one family a file.
 //! - `filter`, `vm`, `deployment`: a compiled build, one VM that runs it, and what is deployed.
-//! - `process`: the simulated Envoy.
+//! - `process`: the simulated Envoy. `fleet`: several of them.
 
 mod abi;
 mod application;
 mod deployment;
 mod fault;
 mod filter;
+mod fleet;
 mod grpc;
 mod guest;
 mod half;
@@ -121,12 +124,13 @@ pub use abi::Status;
 pub use application::Application;
 pub use fault::{Fault, StartError};
 pub use filter::Filter;
+pub use fleet::{Fleet, FleetFault};
 pub use grpc::{GrpcCall, GrpcReply};
 pub use headers::Headers;
 pub use ids::{StreamId, Thread};
 pub use process::Process;
 pub use process::builder::Builder;
-pub use reply::Reply;
+pub use reply::{Promise, Reply};
 pub use rules::{Effect, Point, Rule, RuleId};
 pub use stream::{Answer, Forwarded, Request};
 pub use upstream::{Call, Upstream};

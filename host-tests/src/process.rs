@@ -13,6 +13,7 @@ mod requests;
 mod slot;
 mod vms;
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +22,7 @@ use slot::Slot;
 
 use crate::application::Application;
 use crate::deployment::Deployment;
+use crate::fault::Fault;
 use crate::grpc::GrpcCall;
 use crate::guest::Identity;
 use crate::ids::{StreamId, Thread};
@@ -47,6 +49,14 @@ pub struct Process {
     body_while_paused: bool,
     route_timeout: Duration,
     idle_timeout: Duration,
+    /// The processes beside this one, while they are lent to it: they go on as its time passes.
+    others: Option<Box<dyn Others>>,
+}
+
+/// The processes beside one that runs.
+pub(crate) trait Others: Any {
+    /// Lets happen to them what is due before the time `elapsed` of the one that runs.
+    fn reach(&mut self, elapsed: Duration) -> Result<(), Fault>;
 }
 
 impl Process {

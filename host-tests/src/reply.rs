@@ -29,6 +29,31 @@ pub struct Reply {
     pub(crate) spacing: Duration,
 }
 
+/// A reply to an HTTP call of the filter that is decided only as it leaves: by a server that works on a call while others
+/// come in. A [`Reply`] is one that is decided already.
+pub struct Promise {
+    pub(crate) kept: Kept,
+}
+
+pub(crate) enum Kept {
+    Now(Reply),
+    Later(Duration, Box<dyn FnOnce() -> Reply>),
+}
+
+impl Promise {
+    /// This long after the call, `decide` is asked for the reply, unless the filter's timeout has passed by then: nobody
+    /// asks for that one. How late the reply itself says that it comes does not count.
+    pub fn after(wait: Duration, decide: impl FnOnce() -> Reply + 'static) -> Self {
+        Self { kept: Kept::Later(wait, Box::new(decide)) }
+    }
+}
+
+impl From<Reply> for Promise {
+    fn from(reply: Reply) -> Self {
+        Self { kept: Kept::Now(reply) }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub(crate) enum Ending {
     Answer(Response),

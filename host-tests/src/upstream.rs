@@ -1,12 +1,13 @@
 //! The clusters the filter can call: scripts that say how each call ends, and a record of every call that was made.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 use std::time::Duration;
 
-use crate::grpc::{GrpcCall, GrpcReply};
+use crate::grpc::{GrpcCall, GrpcReply, of_status};
 use crate::headers::Headers;
 use crate::ids::Thread;
-use crate::reply::{Ending, Reply};
+use crate::reply::{Ending, Kept, Promise, Reply, Response};
 use crate::rules::Effect;
 
 /// An HTTP call of the filter, as the upstream receives it.
@@ -44,9 +45,13 @@ pub struct Upstream {
     script: Script,
 }
 
+type HttpScript = Box<dyn FnMut(&Call) -> Promise>;
+type GrpcScript = Box<dyn FnMut(&GrpcCall) -> GrpcReply>;
+
 enum Script {
-    Http(Box<dyn FnMut(&Call) -> Reply>),
-    Grpc(Box<dyn FnMut(&GrpcCall) -> GrpcReply>),
+    Http(HttpScript),
+    Grpc(GrpcScript),
+    Both(HttpScript, GrpcScript),
 }
 
 impl Upstream {
@@ -62,7 +67,13 @@ impl Upstream {
     }
 
     /// A function decides about each call.
-    pub fn by(script: impl FnMut(&Call) -> Reply + 'static) -> Self {
+    pub fn by(mut script: impl FnMut(&Call) -> Reply + 'static) -> Self {
+        Self::promising(move |call| script(call).into())
+    }
+
+    /// A function decides about each call, or promises to decide later. A gRPC call gets what was promised for later at
+    /// once, and as an answer that knows nothing of gRPC.
+    pub fn promising(script: impl FnMut(&Call) -> Promise + 'static) -> Self {
         Self { script: Script::Http(Box::new(script)) }
     }
 
@@ -73,19 +84,34 @@ impl Upstream {
         Self { script: Script::Grpc(Box::new(script)) }
     }
 
-    fn answer(&mut self, call: &Call) -> Reply {
+    /// The same, but gRPC calls and streams are the business of another script, as with [`grpc`](Self::grpc): for a
+    /// filter that frames some of its gRPC by hand.
+    #[must_use]
+    pub fn and_grpc(self, script: impl FnMut(&GrpcCall) -> GrpcReply + 'static) -> Self {
+        let script: GrpcScript = Box::new(script);
+        let script = match self.script {
+            Script::Http(http) | Script::Both(http, _) => Script::Both(http, script),
+            Script::Grpc(_) => Script::Grpc(script),
+        };
+        Self { script }
+    }
+
+    fn answer(&mut self, call: &Call) -> Promise {
         match &mut self.script {
-            Script::Http(script) => script(call),
-            Script::Grpc(_) => Reply::status(415),
+            Script::Http(script) | Script::Both(script, _) => script(call),
+            Script::Grpc(_) => Reply::status(415).into(),
         }
     }
 
     fn answer_grpc(&mut self, call: &GrpcCall) -> GrpcReply {
         match &mut self.script {
-            Script::Grpc(script) => script(call),
+            Script::Grpc(script) | Script::Both(_, script) => script(call),
             // It has the whole request once the first side has ended.
             Script::Http(_) if !call.has_ended => GrpcReply::open(),
-            Script::Http(script) => GrpcReply::of_http(script(&as_http(call))),
+            Script::Http(script) => GrpcReply::of_http(match script(&as_http(call)).kept {
+                Kept::Now(reply) => reply,
+                Kept::Later(wait, decide) => decide().after(wait),
+            }),
         }
     }
 }
@@ -123,14 +149,38 @@ pub(crate) struct CallEnd {
     pub(crate) trailers: Headers,
 }
 
-/// The outcome of an HTTP call, which is decided when it is made.
+/// How an HTTP call ends, decided when it is made or as it ends. `None` means that the stream was reset.
+pub(crate) enum Ends {
+    Known(Option<CallEnd>),
+    Later(Box<dyn FnOnce() -> Option<CallEnd>>),
+}
+
+impl Ends {
+    pub(crate) fn decide(self) -> Option<CallEnd> {
+        match self {
+            Self::Known(end) => end,
+            Self::Later(decide) => decide(),
+        }
+    }
+}
+
+impl fmt::Debug for Ends {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Known(end) => f.debug_tuple("Known").field(end).finish(),
+            Self::Later(_) => f.write_str("Later"),
+        }
+    }
+}
+
+/// The outcome of an HTTP call, which is decided when it is made, but for what a promise leaves open.
 pub(crate) enum Fate {
     UnknownCluster,
     Refused,
-    /// Ends after `wait`; no end means that the stream was reset.
+    /// Ends after `wait`.
     Ends {
         wait: Duration,
-        end: Option<CallEnd>,
+        end: Ends,
     },
     /// Has no answer and no timeout.
     Hangs,
@@ -142,7 +192,7 @@ pub(crate) struct Upstreams {
     clusters: BTreeMap<String, Upstream>,
     pub(crate) calls: Vec<Call>,
     pub(crate) grpc_calls: Vec<GrpcCall>,
-    /// Of each gRPC call: a rule answers in its script's place, to the end.
+    /// Of each gRPC call: its script is not asked any more, because it has ended the call, or a rule answers in its place.
     is_silent: Vec<bool>,
 }
 
@@ -158,41 +208,71 @@ impl Upstreams {
     /// Makes a call, whose answer a rule may change.
     pub(crate) fn call(&mut self, call: Call, rule: Effect) -> Fate {
         let Some(upstream) = self.clusters.get_mut(&call.cluster) else { return Fate::UnknownCluster };
-        let mut reply = match rule {
-            Effect::Drop => Reply::hang(),
-            Effect::Fail(status) => Reply::status(u16::try_from(status).unwrap_or(u16::MAX)),
+        let promise = match rule {
+            Effect::Drop => Reply::hang().into(),
+            Effect::Fail(status) => Reply::status(u16::try_from(status).unwrap_or(u16::MAX)).into(),
             Effect::Pass | Effect::Delay(_) | Effect::Trap => upstream.answer(&call),
         };
-        if let Effect::Delay(wait) = rule {
-            reply.latency += wait;
-        }
-        let timeout = call.timeout;
-        let is_late = |at: Duration| !timeout.is_zero() && at >= timeout;
-        let end = reply.end();
-        let fate = match reply.ending {
-            Ending::Refused => return Fate::Refused,
-            Ending::Never if timeout.is_zero() => Fate::Hangs,
-            Ending::Never => timed_out(timeout),
-            _ if is_late(reply.latency) => timed_out(timeout),
-            Ending::Local { status, text } => Fate::Ends { wait: reply.latency, end: Some(local(status, text)) },
-            // The headers came in time: Envoy resets what it has begun.
-            Ending::Answer(_) if is_late(end) => Fate::Ends { wait: timeout, end: None },
-            Ending::Answer(answer) if answer.is_cut => Fate::Ends { wait: end, end: None },
-            Ending::Answer(mut answer) => {
-                answer.headers.add("x-envoy-upstream-service-time", reply.latency.as_millis().to_string());
-                let (headers, body, trailers) = (answer.headers, answer.chunks.concat(), answer.trailers);
-                Fate::Ends { wait: end, end: Some(CallEnd { headers, body, trailers }) }
-            }
+        let delay = if let Effect::Delay(wait) = rule { wait } else { Duration::ZERO };
+        let fate = match promise.kept {
+            Kept::Now(reply) => fate(&call, reply, delay),
+            Kept::Later(wait, decide) => promised(&call, wait + delay, decide),
         };
-        self.calls.push(call);
+        if !matches!(fate, Fate::Refused) {
+            self.calls.push(call);
+        }
         fate
     }
+}
+
+fn is_late(call: &Call, at: Duration) -> bool {
+    !call.timeout.is_zero() && at >= call.timeout
+}
+
+/// What becomes of a call that is replied to so, `delay` later than the reply says.
+fn fate(call: &Call, mut reply: Reply, delay: Duration) -> Fate {
+    reply.latency += delay;
+    let timeout = call.timeout;
+    let end = reply.end();
+    let ends = |wait, end| Fate::Ends { wait, end: Ends::Known(end) };
+    match reply.ending {
+        Ending::Refused => Fate::Refused,
+        Ending::Never if timeout.is_zero() => Fate::Hangs,
+        Ending::Never => timed_out(call),
+        _ if is_late(call, reply.latency) => timed_out(call),
+        Ending::Local { status, text } => ends(reply.latency, Some(local(call, status, text))),
+        // The headers came in time: Envoy resets what it has begun.
+        Ending::Answer(_) if is_late(call, end) => ends(timeout, None),
+        Ending::Answer(answer) if answer.is_cut => ends(end, None),
+        Ending::Answer(answer) => ends(end, Some(answered(answer, reply.latency))),
+    }
+}
+
+/// What becomes of a call whose reply is decided after `wait`.
+fn promised(call: &Call, wait: Duration, decide: Box<dyn FnOnce() -> Reply>) -> Fate {
+    if is_late(call, wait) {
+        return timed_out(call);
+    }
+    let is_grpc = is_grpc(call);
+    let decide = move || match decide().ending {
+        Ending::Answer(answer) if !answer.is_cut => Some(answered(answer, wait)),
+        Ending::Local { status, text } => Some(local_of(is_grpc, status, text)),
+        Ending::Answer(_) | Ending::Never | Ending::Refused => None,
+    };
+    Fate::Ends { wait, end: Ends::Later(Box::new(decide)) }
+}
+
+/// An upstream's whole answer, as Envoy hands it to the filter.
+fn answered(mut answer: Response, latency: Duration) -> CallEnd {
+    answer.headers.add("x-envoy-upstream-service-time", latency.as_millis().to_string());
+    CallEnd { headers: answer.headers, body: answer.chunks.concat(), trailers: answer.trailers }
 }
 
 impl Upstreams {
     /// Begins a gRPC call or stream, whose answer a rule may change; gives its number and what the server says. `None`
     /// where it is not sent at all.
-    pub(crate) fn begin_grpc(&mut self, call: GrpcCall, rule: Effect) -> Option<(usize, GrpcReply)> {
+    pub(crate) fn begin_grpc(&mut self, mut call: GrpcCall, rule: Effect) -> Option<(usize, GrpcReply)> {
+        call.number = self.grpc_calls.len();
         let upstream = self.clusters.get_mut(&call.cluster)?;
         let mut reply = match rule {
             Effect::Drop => GrpcReply::open(),
@@ -206,29 +286,53 @@ impl Upstreams {
             return None;
         }
         self.grpc_calls.push(call);
-        self.is_silent.push(matches!(rule, Effect::Drop | Effect::Fail(_)));
+        self.is_silent.push(reply.is_last() || matches!(rule, Effect::Drop | Effect::Fail(_)));
         Some((self.grpc_calls.len() - 1, reply))
     }
 
     /// Tells the server of a stream a further message, or that there are no more; gives what it says to that.
-    pub(crate) fn continue_grpc(&mut self, number: usize, message: Option<Vec<u8>>, ends: bool) -> Option<GrpcReply> {
+    pub(crate) fn continue_grpc(
+        &mut self,
+        number: usize,
+        message: Option<Vec<u8>>,
+        ends: bool,
+        now: Duration,
+    ) -> Option<GrpcReply> {
         let call = self.grpc_calls.get_mut(number)?;
         call.messages.extend(message);
         call.has_ended |= ends;
-        if self.is_silent.get(number).is_some_and(|silent| *silent) {
-            return None;
-        }
-        Some(self.clusters.get_mut(&call.cluster)?.answer_grpc(call))
+        call.asked_at = now;
+        let is_silent = self.is_silent.get_mut(number).filter(|silent| !**silent)?;
+        let reply = self.clusters.get_mut(&call.cluster)?.answer_grpc(call);
+        *is_silent = reply.is_last();
+        Some(reply)
     }
 }
 
-fn timed_out(timeout: Duration) -> Fate {
-    Fate::Ends { wait: timeout, end: Some(local(504, "upstream request timeout")) }
+fn timed_out(call: &Call) -> Fate {
+    Fate::Ends { wait: call.timeout, end: Ends::Known(Some(local(call, 504, "upstream request timeout"))) }
 }
 
-/// An answer of Envoy's own: what tells it from an upstream's is that the service time is missing.
-fn local(status: u16, text: &str) -> CallEnd {
+/// Has the filter framed gRPC by hand?
+fn is_grpc(call: &Call) -> bool {
+    let rest = call.header("content-type").strip_prefix("application/grpc");
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('+'))
+}
+
+fn local(call: &Call, status: u16, text: &str) -> CallEnd {
+    local_of(is_grpc(call), status, text)
+}
+
+/// An answer of Envoy's own: what tells it from an upstream's is that the service time is missing. To a gRPC request it
+/// answers in gRPC's way: by headers alone.
+fn local_of(is_grpc: bool, status: u16, text: &str) -> CallEnd {
     let mut headers = Headers::default();
+    if is_grpc {
+        headers = Headers::from([(":status", "200"), ("content-type", "application/grpc")]);
+        headers.add("grpc-status", of_status(status).to_string());
+        headers.add("grpc-message", text);
+        return CallEnd { headers, ..CallEnd::default() };
+    }
     headers.add(":status", status.to_string());
     headers.add("content-length", text.len().to_string());
     headers.add("content-type", "text/plain");
@@ -236,84 +340,4 @@ fn local(status: u16, text: &str) -> CallEnd {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const PASS: Effect = Effect::Pass;
-
-    fn fate(reply: Reply, rule: Effect) -> Fate {
-        let mut upstreams = Upstreams::default();
-        upstreams.set("billing", Upstream::always(reply));
-        let call = Call {
-            at: Duration::ZERO,
-            wall_millis: 0,
-            thread: Thread::Main,
-            cluster: "billing".to_owned(),
-            headers: Headers::default(),
-            body: Vec::new(),
-            trailers: Headers::default(),
-            timeout: Duration::from_secs(10),
-            shared: Vec::new(),
-        };
-        upstreams.call(call, rule)
-    }
-
-    fn status(fate: &Fate) -> Option<(Duration, Option<&str>)> {
-        let Fate::Ends { wait, end } = fate else { return None };
-        Some((*wait, end.as_ref().and_then(|end| end.headers.get(":status"))))
-    }
-
-    /// An answer later than the timeout is Envoy's 504 at the timeout.
-    #[test]
-    fn an_answer_after_the_timeout_is_envoys_504() {
-        for reply in [Reply::hang(), Reply::status(200).after(Duration::from_secs(11))] {
-            let Fate::Ends { wait, end: Some(end) } = fate(reply, PASS) else { panic!("no answer") };
-            assert_eq!(wait, Duration::from_secs(10));
-            assert_eq!(end.headers.get(":status"), Some("504"));
-            assert_eq!(end.headers.get("x-envoy-upstream-service-time"), None);
-        }
-    }
-
-    #[test]
-    fn only_an_upstreams_own_answer_carries_its_service_time() {
-        for (reply, own) in
-            [(Reply::status(503), true), (Reply::connect_failure(), false), (Reply::disconnect(), false)]
-        {
-            let Fate::Ends { end: Some(end), .. } = fate(reply, PASS) else { panic!("no answer") };
-            assert_eq!(end.headers.get(":status"), Some("503"));
-            assert_eq!(end.headers.get("x-envoy-upstream-service-time").is_some(), own);
-        }
-    }
-
-    #[test]
-    fn an_answer_that_breaks_off_leaves_nothing_of_it() {
-        for reply in [Reply::reset(), Reply::status(200).chunks(["half"]).cut()] {
-            assert!(matches!(fate(reply, PASS), Fate::Ends { end: None, .. }));
-        }
-    }
-
-    /// An answer that has begun in time and ends late is reset at the timeout.
-    #[test]
-    fn an_answer_that_ends_late_is_reset() {
-        let slow = Reply::status(200).chunks(["a", "b"]).spaced(Duration::from_secs(4));
-        assert_eq!(status(&fate(slow, PASS)), Some((Duration::from_secs(10), None)));
-    }
-
-    #[test]
-    fn an_answer_in_pieces_ends_whole_with_its_trailers() {
-        let spaced = Reply::status(200).chunks(["a", "b"]).trailers([("x-sum", "2")]).spaced(Duration::from_secs(1));
-        let Fate::Ends { wait, end: Some(end) } = fate(spaced, PASS) else { panic!("no answer") };
-        assert_eq!((wait, end.body.as_slice()), (Duration::from_millis(3_001), b"ab".as_slice()));
-        assert_eq!(end.trailers.get("x-sum"), Some("2"));
-    }
-
-    /// A rule answers in the script's place or keeps the answer back.
-    #[test]
-    fn a_rule_answers_in_the_scripts_place() {
-        let answer = || Reply::status(200);
-        let (millisecond, timeout) = (Duration::from_millis(1), Duration::from_secs(10));
-        assert_eq!(status(&fate(answer(), Effect::Fail(429))), Some((millisecond, Some("429"))));
-        assert_eq!(status(&fate(answer(), Effect::Drop)), Some((timeout, Some("504"))));
-        assert_eq!(status(&fate(answer(), Effect::Delay(millisecond))), Some((2 * millisecond, Some("200"))));
-    }
-}
+mod tests;

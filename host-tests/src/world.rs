@@ -24,7 +24,8 @@ use trace::{Trace, What};
 
 use crate::abi::Status;
 use crate::application::Application;
-use crate::ids::{StreamId, Thread, VmId};
+use crate::guest::GrpcComing;
+use crate::ids::{At, StreamId, Thread, VmId};
 use crate::rules::Rules;
 use crate::stream::Stream;
 use crate::upstream::Upstreams;
@@ -100,6 +101,16 @@ impl World {
 
     pub(crate) fn put_after(&mut self, wait: Duration, event: Event) {
         self.schedule.put(self.clock.elapsed() + wait, event);
+    }
+
+    /// Puts in what a server's reply makes happen to a gRPC call or stream.
+    pub(crate) fn put_grpc(&mut self, At { thread, vm }: At, token: u32, coming: GrpcComing) {
+        for _ in 0..coming.count {
+            self.schedule.put(coming.due, Event::Grpc { thread, vm, token });
+        }
+        if let Some(again) = coming.again {
+            self.schedule.put(again, Event::GrpcAgain { thread, vm, token });
+        }
     }
 
     pub(crate) fn note(&mut self, thread: Thread, what: What) {

@@ -187,7 +187,7 @@ pub fn reply(status: u32, body: &str) -> u32 {
     unsafe { proxy_send_local_response(status, null_mut(), 0, body, size, null_mut(), 0, -1) }
 }
 
-pub fn http_call(cluster: &str, headers: &[(&str, &str)], body: &str, timeout_ms: u32) -> Result<u32, u32> {
+pub fn http_call(cluster: &str, headers: &[(&str, &str)], body: &[u8], timeout_ms: u32) -> Result<u32, u32> {
     let headers = encoded(headers);
     with_number(|token| unsafe {
         proxy_http_call(
@@ -226,15 +226,16 @@ pub fn grpc_call(cluster: &str, method: &str, message: &str, timeout_ms: u32) ->
     })
 }
 
-/// A stream of `puppet.Service`.
+/// A stream of `puppet.Service`, or of the service that stands before the method.
 pub fn grpc_stream(cluster: &str, method: &str) -> Result<u32, u32> {
+    let (service, method) = method.split_once('/').unwrap_or((SERVICE, method));
     let metadata = encoded(&[("x-puppet", "stream")]);
     with_number(|token| unsafe {
         proxy_grpc_stream(
             cluster.as_ptr(),
             cluster.len(),
-            SERVICE.as_ptr(),
-            SERVICE.len(),
+            service.as_ptr(),
+            service.len(),
             method.as_ptr(),
             method.len(),
             metadata.as_ptr(),
@@ -244,7 +245,7 @@ pub fn grpc_stream(cluster: &str, method: &str) -> Result<u32, u32> {
     })
 }
 
-pub fn grpc_send(token: u32, message: &str, end: bool) -> u32 {
+pub fn grpc_send(token: u32, message: &[u8], end: bool) -> u32 {
     unsafe { proxy_grpc_send(token, message.as_ptr(), message.len(), u32::from(end)) }
 }
 

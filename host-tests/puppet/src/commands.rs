@@ -9,7 +9,7 @@
 //! | `log TEXT`, `print TEXT` | logs the text, or writes it to standard output |
 //! | `trap` | traps |
 //! | `get MAP NAME`, `add MAP NAME VALUE`, `replace MAP NAME VALUE`, `remove MAP NAME`, `pairs MAP` | headers |
-//! | `body BUFFER`, `put BUFFER START SIZE TEXT` | buffers |
+//! | `body BUFFER`, `bytes BUFFER`, `put BUFFER START SIZE TEXT` | buffers; `bytes` shows hexadecimal digits |
 //! | `property PATH`, `number PATH`, `set PATH VALUE` | properties; `number` shows a little-endian one |
 //! | `reply STATUS BODY`, `continue KIND`, `close KIND` | the stream |
 //! | `remember`, `effective` | keeps this context's id; makes the kept one effective, or ends the line if there is none |
@@ -17,7 +17,8 @@
 //! | `share KEY VALUE`, `shared KEY` | shared data |
 //! | `register NAME`, `enqueue TEXT`, `dequeue` | shared queues; the last two of the queue registered last |
 //! | `call CLUSTER PATH MS` | an HTTP call with the body `ping` |
-//! | `grpc CLUSTER METHOD TEXT MS`, `open CLUSTER METHOD`, `send TEXT`, `finish TEXT`, `cancel`, `half-close` | gRPC; those without a cluster for the call made last, or for a `token N` before them |
+//! | `rpc CLUSTER PATH MS DIGITS` | an HTTP call that is gRPC framed by hand: its message, in hexadecimal digits |
+//! | `grpc CLUSTER METHOD TEXT MS`, `open CLUSTER METHOD`, `send TEXT`, `transmit DIGITS`, `finish TEXT`, `cancel`, `half-close` | gRPC; those without a cluster for the call made last, or for a `token N` before them; `transmit` sends what hexadecimal digits say, and a `METHOD` is one of `puppet.Service` unless it names another, as in `Service/Method` |
 //! | `status` | what `proxy_get_status` says |
 //! | `foreign NAME TEXT` | a foreign function |
 //! | `allocate-badly` | the next allocation of memory makes a host call |
@@ -58,6 +59,7 @@ fn execute(context: u32, name: &str, [a, b, c, d]: [&str; 4]) -> String {
         "remove" => status(abi::remove_header(number(a), b)),
         "pairs" => text(abi::pairs(number(a)).map(|bytes| names(&bytes).into_bytes())),
         "body" => text(abi::buffer(number(a))),
+        "bytes" => text(abi::buffer(number(a)).map(|bytes| digits(&bytes).into_bytes())),
         "put" => status(abi::set_buffer(number(a), number(b) as usize, number(c) as usize, d)),
         "property" => text(abi::property(&path(a))),
         "number" => integer(abi::property(&path(a))),
@@ -79,12 +81,20 @@ fn execute(context: u32, name: &str, [a, b, c, d]: [&str; 4]) -> String {
         "dequeue" => text(abi::dequeue(token)),
         "call" => {
             let headers = [(":method", "POST"), (":path", b), (":authority", a)];
-            keep(abi::http_call(a, &headers, "ping", number(c)))
+            keep(abi::http_call(a, &headers, b"ping", number(c)))
+        }
+        "rpc" => {
+            let grpc = [("content-type", "application/grpc"), ("te", "trailers")];
+            let headers = [[(":method", "POST"), (":path", b), (":authority", a)].as_slice(), &grpc].concat();
+            let message = bytes(d);
+            let length = u32::try_from(message.len()).unwrap_or(u32::MAX).to_be_bytes();
+            keep(abi::http_call(a, &headers, &[[0].as_slice(), &length, &message].concat(), number(c)))
         }
         "grpc" => keep(abi::grpc_call(a, b, c, number(d))),
         "open" => keep(abi::grpc_stream(a, b)),
-        "send" => status(abi::grpc_send(token, a, false)),
-        "finish" => status(abi::grpc_send(token, a, true)),
+        "send" => status(abi::grpc_send(token, a.as_bytes(), false)),
+        "transmit" => status(abi::grpc_send(token, &bytes(a), false)),
+        "finish" => status(abi::grpc_send(token, a.as_bytes(), true)),
         "cancel" => status(abi::grpc_cancel(token)),
         "half-close" => status(abi::grpc_close(token)),
         "token" => keep(Ok(number(a))),
@@ -104,6 +114,15 @@ fn execute(context: u32, name: &str, [a, b, c, d]: [&str; 4]) -> String {
 /// A property's path, as the ABI writes it.
 fn path(word: &str) -> String {
     word.replace(if word.contains('/') { '/' } else { '.' }, "\0")
+}
+
+fn digits(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn bytes(digits: &str) -> Vec<u8> {
+    let pairs = digits.as_bytes().chunks(2).map(String::from_utf8_lossy);
+    pairs.map(|pair| u8::from_str_radix(&pair, 16).unwrap_or_default()).collect()
 }
 
 fn number(word: &str) -> u32 {

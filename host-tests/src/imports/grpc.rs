@@ -5,11 +5,11 @@ use std::time::Duration;
 use wasmtime::{Caller, Linker, Result, bail};
 
 use crate::abi::Status;
-use crate::grpc::{GrpcCall, GrpcPart, GrpcReply};
+use crate::grpc::{GrpcCall, GrpcReply};
 use crate::guest::{GrpcKind, Guest, PendingGrpc};
 use crate::host_call::{HostCall, define, enter};
+use crate::ids::At;
 use crate::rules::{Effect, Place};
-use crate::world::schedule::Event;
 use crate::world::trace::What;
 
 pub(super) fn link(linker: &mut Linker<Guest>) -> Result<()> {
@@ -46,6 +46,8 @@ fn proxy_grpc_call(
         has_ended: true,
         is_stream: false,
         timeout: Duration::from_millis(u64::from(timeout_ms)),
+        number: 0,
+        asked_at: call.world().clock.elapsed(),
     };
     begin(&mut call, request, token_at)
 }
@@ -75,6 +77,8 @@ fn proxy_grpc_stream(
         has_ended: false,
         is_stream: true,
         timeout: Duration::ZERO,
+        number: 0,
+        asked_at: call.world().clock.elapsed(),
     };
     begin(&mut call, request, token_at)
 }
@@ -107,33 +111,13 @@ fn begin(call: &mut HostCall<'_>, request: GrpcCall, token_at: u32) -> Result<u3
     Ok(Status::Ok.code())
 }
 
-/// Puts in what the server's reply makes happen: all of it in its order, and never before what came earlier.
+/// Puts in what the server's reply makes happen.
 fn answer(call: &mut HostCall<'_>, token: u32, reply: GrpcReply, timeout: Duration) {
     let now = call.world().clock.elapsed();
     let (thread, vm) = (call.guest().thread, call.guest().vm);
     let Some(pending) = call.guest().grpc.get_mut(&token) else { return };
-    let mut due = (now + reply.latency).max(pending.last_due);
-    let parts: Vec<GrpcPart> = match pending.kind {
-        GrpcKind::Stream => {
-            let parts = reply.stream_parts(pending.has_begun);
-            pending.has_begun |= !parts.is_empty();
-            parts
-        }
-        GrpcKind::Call => {
-            let part = reply.call_part();
-            let is_late = !timeout.is_zero() && (part.is_none() || due >= now + timeout);
-            if is_late {
-                due = now + timeout;
-            }
-            if is_late { GrpcReply::timed_out().call_part() } else { part }.into_iter().collect()
-        }
-    };
-    pending.last_due = due;
-    let count = parts.len();
-    pending.parts.extend(parts);
-    for _ in 0..count {
-        call.world().schedule.put(due, Event::Grpc { thread, vm, token });
-    }
+    let coming = pending.take_in(reply, now, timeout);
+    call.world().put_grpc(At { thread, vm }, token, coming);
 }
 
 fn proxy_grpc_send(caller: Caller<'_, Guest>, token: u32, message_at: u32, message_size: u32, end: u32) -> Result<u32> {
@@ -158,7 +142,8 @@ fn proxy_grpc_send(caller: Caller<'_, Guest>, token: u32, message_at: u32, messa
 fn say(call: &mut HostCall<'_>, token: u32, message: Option<Vec<u8>>) {
     let Some(pending) = call.guest().grpc.get(&token).filter(|pending| !pending.has_closed) else { return };
     let (number, ends) = (pending.number, pending.has_sent_all);
-    if let Some(reply) = call.world().upstreams.continue_grpc(number, message, ends) {
+    let now = call.world().clock.elapsed();
+    if let Some(reply) = call.world().upstreams.continue_grpc(number, message, ends, now) {
         answer(call, token, reply, Duration::ZERO);
     }
 }

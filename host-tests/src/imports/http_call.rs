@@ -8,7 +8,7 @@ use crate::abi::Status;
 use crate::guest::{Guest, PendingCall};
 use crate::host_call::{HostCall, define, enter};
 use crate::rules::{Effect, Place};
-use crate::upstream::{Call, Fate};
+use crate::upstream::{Call, Ends, Fate};
 use crate::world::schedule::Event;
 use crate::world::trace::What;
 
@@ -80,7 +80,7 @@ fn send(call: &mut HostCall<'_>, request: Call) -> Result<std::result::Result<u3
             call.world().note(thread, What::Refused { cluster });
             return Ok(Err(Status::InternalFailure));
         }
-        Fate::Hangs => (None, None),
+        Fate::Hangs => (None, Ends::Known(None)),
         Fate::Ends { wait, end } => (Some(wait), end),
     };
     let token = call.guest().add_call(PendingCall { root, end });

@@ -15,6 +15,7 @@ use crate::filter::Filter;
 use crate::guest::Identity;
 use crate::ids::{PluginKey, Thread};
 use crate::upstream::Upstream;
+use crate::world::clock::Clock;
 use crate::world::{ForeignFunctions, World};
 
 /// Describes a process; [`start`](Self::start) makes it.
@@ -27,6 +28,7 @@ pub struct Builder {
     workers: usize,
     seed: u64,
     first_cas: u32,
+    wall_offset_nanos: i64,
     clusters: BTreeMap<String, Upstream>,
     watched: Vec<String>,
     records_writes: bool,
@@ -61,6 +63,7 @@ impl Builder {
             workers: 1,
             seed: 0,
             first_cas: 1,
+            wall_offset_nanos: 0,
             clusters: BTreeMap::new(),
             watched: Vec::new(),
             records_writes: false,
@@ -180,6 +183,20 @@ impl Builder {
         self
     }
 
+    /// How far the wall clock is off when the process starts, in milliseconds.
+    #[must_use]
+    pub fn wall_clock_off_by(mut self, millis: i64) -> Self {
+        self.wall_offset_nanos = self.wall_offset_nanos.saturating_add(millis.saturating_mul(1_000_000));
+        self
+    }
+
+    /// It starts so long after the moment at which wall clocks begin.
+    pub(crate) fn starting_after(mut self, passed: Duration) -> Self {
+        let nanos = i64::try_from(passed.as_nanos()).unwrap_or(i64::MAX);
+        self.wall_offset_nanos = self.wall_offset_nanos.saturating_add(nanos);
+        self
+    }
+
     /// Lets every call to a cluster carry a copy of the keys of shared data that begin so.
     #[must_use]
     pub fn watch(mut self, prefix: &str) -> Self {
@@ -225,6 +242,7 @@ impl Builder {
     /// A VM refuses its configuration or goes wrong.
     pub fn start(self) -> Result<Process, StartError> {
         let mut world = Box::new(World::new(self.seed, self.first_cas));
+        world.clock = Clock::off_by(self.wall_offset_nanos);
         world.watched = self.watched;
         world.writes = self.records_writes.then(Vec::new);
         world.application = self.application;
@@ -249,6 +267,7 @@ impl Builder {
             route_timeout: self.route_timeout,
             idle_timeout: self.idle_timeout,
             fuel_of_the_lost: 0,
+            others: None,
         };
         process.start()?;
         Ok(process)

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Process;
+use super::{Others, Process};
 use crate::abi::size;
 use crate::fault::Fault;
 use crate::grpc::GrpcPart;
@@ -35,14 +35,48 @@ impl Process {
     pub fn run_until(&mut self, done: impl Fn(&Self) -> bool, limit: Duration) -> Result<bool, Fault> {
         let until = self.world.clock.elapsed() + limit;
         while !done(self) {
-            let Some((at, event)) = self.world.schedule.take(until) else {
+            let due = self.world.schedule.next_due().filter(|due| *due <= until);
+            self.let_others_reach(due.unwrap_or(until))?;
+            if due.is_none() {
                 self.world.clock.move_to(until);
                 return Ok(done(self));
-            };
-            self.world.clock.move_to(at);
-            self.happen(event)?;
+            }
+            self.next()?;
         }
         Ok(true)
+    }
+
+    /// When the next thing happens, as time since the start.
+    pub(crate) fn next_due(&self) -> Option<Duration> {
+        self.world.schedule.next_due().map(|due| due.max(self.world.clock.elapsed()))
+    }
+
+    /// Lets the next thing happen.
+    pub(crate) fn next(&mut self) -> Result<(), Fault> {
+        let Some((at, event)) = self.world.schedule.take(Duration::MAX) else { return Ok(()) };
+        self.world.clock.move_to(at);
+        self.happen(event)
+    }
+
+    /// Lets the clocks go on to this time, up to which nothing is due.
+    pub(crate) fn idle_to(&mut self, elapsed: Duration) {
+        self.world.clock.move_to(elapsed);
+    }
+
+    /// Runs what is due in other processes before this one's time is `elapsed`.
+    fn let_others_reach(&mut self, elapsed: Duration) -> Result<(), Fault> {
+        self.others.as_mut().map_or(Ok(()), |others| others.reach(elapsed))
+    }
+
+    /// Runs `work` while the processes beside this one are lent to it.
+    pub(crate) fn beside<T>(
+        &mut self,
+        others: Box<dyn Others>,
+        work: impl FnOnce(&mut Self) -> T,
+    ) -> (T, Option<Box<dyn Others>>) {
+        self.others = Some(others);
+        let result = work(self);
+        (result, self.others.take())
     }
 
     fn happen(&mut self, event: Event) -> Result<(), Fault> {
@@ -56,7 +90,11 @@ impl Process {
             Event::Tick { .. } => Some(Place::Tick),
             Event::QueueReady { .. } => Some(Place::QueueReady),
             Event::CallEnd { .. } => Some(Place::CallEnd),
-            Event::Grpc { .. } | Event::Answer { .. } | Event::RouteTimeout { .. } | Event::Idle { .. } => None,
+            Event::Grpc { .. }
+            | Event::GrpcAgain { .. }
+            | Event::Answer { .. }
+            | Event::RouteTimeout { .. }
+            | Event::Idle { .. } => None,
         };
         match place.map_or(Effect::Pass, |place| self.world.rules.decide(thread, place)) {
             Effect::Pass => self.do_happen(event),
@@ -95,6 +133,10 @@ impl Process {
             }
             Event::CallEnd { thread, vm, token } => self.call_end(At { thread, vm }, token),
             Event::Grpc { thread, vm, token } => self.grpc(At { thread, vm }, token),
+            Event::GrpcAgain { thread, vm, token } => {
+                self.ask_again(At { thread, vm }, token);
+                Ok(())
+            }
             Event::Answer { stream } => self.come(stream),
             Event::RouteTimeout { stream } => self.time_out(stream),
             Event::Idle { stream } => self.check_idle(stream),
@@ -104,9 +146,10 @@ impl Process {
     /// The VM an event happens to.
     fn vm_of(&mut self, event: Event) -> Option<At> {
         match event {
-            Event::Tick { thread, vm, .. } | Event::CallEnd { thread, vm, .. } | Event::Grpc { thread, vm, .. } => {
-                Some(At { thread, vm })
-            }
+            Event::Tick { thread, vm, .. }
+            | Event::CallEnd { thread, vm, .. }
+            | Event::Grpc { thread, vm, .. }
+            | Event::GrpcAgain { thread, vm, .. } => Some(At { thread, vm }),
             Event::QueueReady { thread, build, .. } => {
                 let vm = self.slots.get_mut(&thread)?.vm_of(build)?.id();
                 Some(At { thread, vm })
@@ -123,7 +166,8 @@ impl Process {
             Event::Tick { thread, .. }
             | Event::QueueReady { thread, .. }
             | Event::CallEnd { thread, .. }
-            | Event::Grpc { thread, .. } => Some(thread),
+            | Event::Grpc { thread, .. }
+            | Event::GrpcAgain { thread, .. } => Some(thread),
             Event::Answer { stream } | Event::RouteTimeout { stream } | Event::Idle { stream } => {
                 self.world.streams.get(&stream).filter(|stream| stream.is_open).map(|stream| stream.at.thread)
             }
@@ -149,14 +193,15 @@ impl Process {
     fn call_end(&mut self, at: At, token: u32) -> Result<(), Fault> {
         let Some(guest) = self.guest(at) else { return Ok(()) };
         let Some(call) = guest.calls.remove(&token) else { return Ok(()) };
-        let end = call.end.as_ref();
+        let decided = call.end.decide();
+        let end = decided.as_ref();
         let status = end.and_then(|end| end.headers.get(":status")?.parse().ok());
         let counts = end.map_or([0; 3], |end| [end.headers.len(), end.body.len(), end.trailers.len()]);
         let [headers, body, trailers] = counts.map(size);
         if end.is_none() {
             guest.set_status(call.root, BROKEN_CONNECTION, "reset");
         }
-        guest.call_end = call.end;
+        guest.call_end = decided;
         self.world.note(at.thread, What::CallEnded { token, status });
         let params = (call.root, token, headers, body, trailers);
         self.enter::<_, ()>(at, "proxy_on_http_call_response", call.root, params)?;
@@ -165,6 +210,20 @@ impl Process {
             guest.clear_status(call.root);
         }
         self.settle(at)
+    }
+
+    /// Asks the server of a stream whether it has something to say.
+    fn ask_again(&mut self, at: At, token: u32) {
+        let now = self.world.clock.elapsed();
+        let Some(pending) = self.guest(at).and_then(|guest| guest.grpc.get_mut(&token)) else { return };
+        pending.is_asked_again = false;
+        let number = pending.number;
+        let Some(reply) = self.world.upstreams.continue_grpc(number, None, false, now) else { return };
+        let pending = self.guest(at).and_then(|guest| guest.grpc.get_mut(&token));
+        let coming = pending.map(|pending| pending.take_in(reply, now, Duration::ZERO));
+        if let Some(coming) = coming {
+            self.world.put_grpc(at, token, coming);
+        }
     }
 
     /// Tells the filter the next part of a gRPC call or stream.

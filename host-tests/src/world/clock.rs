@@ -16,6 +16,11 @@ pub struct Clock {
 }
 
 impl Clock {
+    /// Clocks whose wall clock is off by so much.
+    pub(crate) fn off_by(wall_offset_nanos: i64) -> Self {
+        Self { elapsed: Duration::ZERO, wall_offset_nanos }
+    }
+
     /// Time since the process started.
     pub fn elapsed(self) -> Duration {
         self.elapsed

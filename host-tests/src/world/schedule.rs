@@ -18,6 +18,8 @@ pub(crate) enum Event {
     CallEnd { thread: Thread, vm: VmId, token: u32 },
     /// The next part of a gRPC call or stream comes.
     Grpc { thread: Thread, vm: VmId, token: u32 },
+    /// The server of a gRPC stream is asked whether it has something to say.
+    GrpcAgain { thread: Thread, vm: VmId, token: u32 },
     /// The application has not answered a request yet, and does now, or the next part of its answer comes.
     Answer { stream: StreamId },
     /// The answer should have come to its end by now.
@@ -38,6 +40,11 @@ impl Schedule {
     pub(crate) fn put(&mut self, at: Duration, event: Event) {
         self.events.insert((at, self.next_sequence), event);
         self.next_sequence += 1;
+    }
+
+    /// When the next event is due.
+    pub(crate) fn next_due(&self) -> Option<Duration> {
+        self.events.keys().next().map(|(at, _)| *at)
     }
 
     /// Takes the next event out, if it is due by `until`.

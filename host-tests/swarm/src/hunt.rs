@@ -7,7 +7,8 @@ use host_tests::Filter;
 
 use crate::bugs::{ALL, Bug};
 use crate::checks::{Broken, Invariant};
-use crate::play::{cores, survey};
+use crate::fleet::{self, bugs::FleetBug};
+use crate::play::{cores, survey, survey_all};
 
 /// Seeds that are played for a bug.
 const SEEDS: u64 = 200;
@@ -54,4 +55,34 @@ pub fn hunt(names: &[String]) -> Result<bool, Box<dyn Error>> {
         println!("| {}: {} | {seed} | {} ({own}) | {} |", bug.name, bug.what, bug.breaks, others.join("; "));
     }
     Ok(are_caught)
+}
+
+/// Seeds that are played for a bug of a fleet, whose runs take several times as long.
+const SEEDS_OF_FLEETS: u64 = 40;
+
+/// The same for the bugs of a fleet.
+///
+/// # Errors
+/// As [`hunt`].
+pub fn hunt_in_fleets(names: &[String]) -> Result<bool, Box<dyn Error>> {
+    let filter = Filter::load(&gatepost_kit::artifact::wasm("gatepost")?)?;
+    let is_wanted = |bug: &&FleetBug| names.is_empty() || names.iter().any(|name| bug.name.contains(name.as_str()));
+    println!("(n): in so many of {SEEDS_OF_FLEETS} seeds that invariant was the first to break.\n");
+    println!("| bug | first seed | caught by |\n|---|--:|---|");
+    let mut are_caught = true;
+    for bug in fleet::bugs::ALL.iter().filter(is_wanted) {
+        let found = found_in_fleets(&filter, bug, SEEDS_OF_FLEETS);
+        let mut by = BTreeMap::<Invariant, usize>::new();
+        found.values().for_each(|broken| *by.entry(broken.invariant).or_default() += 1);
+        are_caught &= bug.breaks.iter().any(|invariant| by.contains_key(invariant));
+        let first = found.keys().next().map_or_else(|| "**none**".to_owned(), u64::to_string);
+        let by: Vec<String> = by.iter().map(|(invariant, count)| format!("{invariant} ({count})")).collect();
+        println!("| {}: {} | {first} | {} |", bug.name, bug.what, by.join("; "));
+    }
+    Ok(are_caught)
+}
+
+/// Plays these seeds of fleets with a bug; returns what broke in each seed in which something did.
+pub fn found_in_fleets(filter: &Filter, bug: &FleetBug, seeds: u64) -> BTreeMap<u64, Broken> {
+    survey_all(0..seeds, cores(), |seed| fleet::played(filter, seed, Some(bug)).map(|(summary, _)| summary))
 }

@@ -9,10 +9,12 @@
 //!   delivery must have ended.
 //! - [`checks`]: the invariants.
 //! - [`play`]: many seeds, on all cores.
+//! - [`fleet`]: several gateways with a journal on etcd, with a plan, checks and bugs of their own.
 //! - [`bugs`]: deliberate bugs; [`hunt`] plays them to see that each is caught.
 
 pub mod bugs;
 pub mod checks;
+pub mod fleet;
 pub mod hunt;
 mod outcome;
 pub mod plan;

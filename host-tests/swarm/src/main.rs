@@ -5,9 +5,10 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
-use gatepost_swarm::hunt::hunt;
-use gatepost_swarm::play::{Total, cores, play};
-use gatepost_swarm::{Summary, Violation};
+use gatepost_swarm::fleet;
+use gatepost_swarm::hunt::{hunt, hunt_in_fleets};
+use gatepost_swarm::play::{Total, cores, play_all, survey_all};
+use gatepost_swarm::{Summary, Violation, run as run_one};
 use host_tests::Filter;
 
 /// Plays Gatepost in a simulated Envoy under random load and faults, and checks what must hold after every step
@@ -19,9 +20,15 @@ struct Options {
     /// The first seed to play
     #[arg(long, default_value_t = 0)]
     first_seed: u64,
+    /// Play all seeds, and print a line for each that breaks an invariant, instead of the first one's trace
+    #[arg(long, conflicts_with_all = ["trace", "bugs"])]
+    keep_going: bool,
     /// Print the whole trace, not only its end
     #[arg(long)]
     trace: bool,
+    /// Play several gateways with a journal on etcd, instead of one without
+    #[arg(long)]
+    fleet: bool,
     /// Play this build of the filter instead of the workspace's, to see that a defect is caught
     #[arg(long, value_name = "FILE")]
     filter: Option<PathBuf>,
@@ -37,6 +44,7 @@ struct Options {
 fn main() -> ExitCode {
     let options = Options::parse();
     let result = match &options.bugs {
+        Some(names) if options.fleet => hunt_in_fleets(names),
         Some(names) => hunt(names),
         None => run(&options),
     };
@@ -62,7 +70,14 @@ fn run(options: &Options) -> Result<bool, Box<dyn std::error::Error>> {
             eprintln!("{} of {} seeds, {delivered} deliveries, {:.0} s", total.seeds, options.seeds, seconds());
         }
     };
-    match play(&filter, seeds, options.threads.unwrap_or_else(cores), progress) {
+    let run = |seed| if options.fleet { fleet::run(&filter, seed) } else { run_one(&filter, seed) };
+    if options.keep_going {
+        let found = survey_all(seeds, options.threads.unwrap_or_else(cores), run);
+        found.iter().for_each(|(seed, broken)| println!("seed {seed} broke \"{}\": {}", broken.invariant, broken.seen));
+        println!("{} of {} seeds broke something, {:.0} s", found.len(), options.seeds, seconds());
+        return Ok(found.is_empty());
+    }
+    match play_all(seeds, options.threads.unwrap_or_else(cores), run, progress) {
         Ok(Total { seeds, sum: Summary { accepted, delivered, dead, disruptions } }) => {
             println!(
                 "{seeds} seeds in {:.0} s: {accepted} events accepted, {delivered} deliveries delivered, {dead} dead \
@@ -72,16 +87,17 @@ fn run(options: &Options) -> Result<bool, Box<dyn std::error::Error>> {
             Ok(true)
         }
         Err(violation) => {
-            print(&violation, options.trace);
+            print(&violation, options);
             Ok(false)
         }
     }
 }
 
-fn print(violation: &Violation, whole: bool) {
+fn print(violation: &Violation, options: &Options) {
     let lines: Vec<&str> = violation.trace.lines().collect();
-    let from = if whole { 0 } else { lines.len().saturating_sub(60) };
+    let from = if options.trace { 0 } else { lines.len().saturating_sub(60) };
     lines.iter().skip(from).for_each(|line| println!("{line}"));
     println!("\nseed {} broke \"{}\": {}", violation.seed, violation.broken.invariant, violation.broken.seen);
-    println!("again, with all of the trace: cargo swarm -- --first-seed {} --seeds 1 --trace", violation.seed);
+    let fleet = if options.fleet { " --fleet" } else { "" };
+    println!("again, with all of the trace: cargo swarm --{fleet} --first-seed {} --seeds 1 --trace", violation.seed);
 }

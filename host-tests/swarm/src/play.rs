@@ -27,13 +27,12 @@ pub fn cores() -> usize {
     thread::available_parallelism().map_or(1, Into::into)
 }
 
-/// Plays these seeds in their order on so many threads, with a deliberate bug if there is one, and hands the outcome of
-/// each to `take`. Once `take` returns false no further seed is begun.
+/// Plays these seeds in their order on so many threads, and hands the outcome of each to `take`. Once `take` returns false
+/// no further seed is begun.
 pub fn each(
-    filter: &Filter,
     seeds: Range<u64>,
     threads: usize,
-    bug: Option<&Bug>,
+    run: impl Fn(u64) -> Result<Summary, Box<Violation>> + Sync,
     take: impl Fn(u64, Result<Summary, Box<Violation>>) -> bool + Sync,
 ) {
     let next = AtomicU64::new(seeds.start);
@@ -43,7 +42,7 @@ pub fn each(
             if seed >= seeds.end {
                 return;
             }
-            if !take(seed, played(filter, seed, bug).map(|(summary, _)| summary)) {
+            if !take(seed, run(seed)) {
                 next.store(seeds.end, Ordering::Relaxed);
             }
         }
@@ -51,19 +50,32 @@ pub fn each(
     thread::scope(|scope| (0..threads.max(1)).for_each(|_| drop(scope.spawn(work))));
 }
 
-/// Plays these seeds until one breaks an invariant; `progress` is told the total after each run.
+/// Plays these seeds of one process until one breaks an invariant; `progress` is told the total after each run.
 ///
 /// # Errors
-/// The violation of the lowest seed that has one, whatever the number of threads: when a violation is found the seeds
-/// below are done or under way.
+/// As [`play_all`].
 pub fn play(
     filter: &Filter,
     seeds: Range<u64>,
     threads: usize,
     progress: impl Fn(&Total) + Sync,
 ) -> Result<Total, Box<Violation>> {
+    play_all(seeds, threads, |seed| played(filter, seed, None).map(|(summary, _)| summary), progress)
+}
+
+/// Plays these seeds until one breaks an invariant; `progress` is told the total after each run.
+///
+/// # Errors
+/// The violation of the lowest seed that has one, whatever the number of threads: when a violation is found the seeds
+/// below are done or under way.
+pub fn play_all(
+    seeds: Range<u64>,
+    threads: usize,
+    run: impl Fn(u64) -> Result<Summary, Box<Violation>> + Sync,
+    progress: impl Fn(&Total) + Sync,
+) -> Result<Total, Box<Violation>> {
     let (total, first) = (Mutex::new(Total::default()), Mutex::new(None::<Box<Violation>>));
-    each(filter, seeds, threads, None, |_, played| match played {
+    each(seeds, threads, run, |_, played| match played {
         Ok(summary) => {
             let mut total = lock(&total);
             total.add(summary);
@@ -87,8 +99,17 @@ pub fn play(
 /// Plays all of these seeds, with a deliberate bug if there is one; returns what broke in each seed in which something
 /// did.
 pub fn survey(filter: &Filter, seeds: Range<u64>, threads: usize, bug: Option<&Bug>) -> BTreeMap<u64, Broken> {
+    survey_all(seeds, threads, |seed| played(filter, seed, bug).map(|(summary, _)| summary))
+}
+
+/// Plays all of these seeds; returns what broke in each seed in which something did.
+pub fn survey_all(
+    seeds: Range<u64>,
+    threads: usize,
+    run: impl Fn(u64) -> Result<Summary, Box<Violation>> + Sync,
+) -> BTreeMap<u64, Broken> {
     let found = Mutex::new(BTreeMap::new());
-    each(filter, seeds, threads, bug, |seed, played| {
+    each(seeds, threads, run, |seed, played| {
         lock(&found).extend(played.err().map(|violation| (seed, violation.broken)));
         true
     });

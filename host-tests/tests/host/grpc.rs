@@ -1,6 +1,8 @@
 //! gRPC calls and streams of a filter. What is expected was seen on Envoy 1.40, or read in it where that hangs.
 
+use std::cell::Cell;
 use std::error::Error;
+use std::rc::Rc;
 
 use host_tests::{Builder, Effect, Fault, GrpcReply, Point, Process, Reply, Request, Rule, Thread, Upstream};
 
@@ -252,5 +254,55 @@ fn with_its_root_a_call_is_cancelled() -> Result {
     process.end_drain()?;
     process.advance(seconds(10))?;
     assert!(!said(&process).contains(&"told"));
+    Ok(())
+}
+
+/// A server says something when the filter has said nothing and is asked by one clock whatever else is said.
+#[test]
+fn a_server_says_something_of_itself() -> Result {
+    let server = Upstream::grpc(|call| {
+        let asked = call.asked_at - call.at;
+        let reply = match asked.as_millis() {
+            0 => GrpcReply::open(),
+            1..300 => GrpcReply::open().message(format!("{}", asked.as_millis())),
+            _ => GrpcReply::ok(),
+        };
+        reply.again(millis(100)).after(millis(10))
+    });
+    let script = "request_headers: open ledger Watch; send one; send two\ngrpc_receive: body 5\ngrpc_close: show";
+    let process = played(scripted(script).cluster("ledger", server))?;
+    let log = process.log().iter().skip_while(|line| line.message != "send two -> ok").skip(1);
+    let began = process.grpc_calls("ledger")[0].at;
+    let said: Vec<_> = log.map(|line| (line.message.as_str(), (line.at - began).as_millis())).collect();
+    assert_eq!(said, [("body 5 -> 100", 110), ("body 5 -> 200", 210), ("grpc_close [1, 6, 0]", 310)]);
+    Ok(())
+}
+
+/// A stream that its client has left is asked no more.
+#[test]
+fn a_server_is_not_asked_about_a_stream_that_is_gone() -> Result {
+    let asked = Rc::new(Cell::new(0));
+    let count = Rc::clone(&asked);
+    let server = Upstream::grpc(move |_| {
+        count.set(count.get() + 1);
+        GrpcReply::open().again(millis(100))
+    });
+    let script = "request_headers: open ledger Watch; tick 1050\ntick: cancel; tick 0";
+    played(scripted(script).cluster("ledger", server))?;
+    assert_eq!(asked.get(), 11);
+    Ok(())
+}
+
+/// HTTP calls and gRPC streams to one cluster have a script each.
+#[test]
+fn a_cluster_serves_calls_framed_by_hand_and_streams() -> Result {
+    let server = Upstream::always(Reply::status(200).body("by hand"))
+        .and_grpc(|call| if call.has_ended { GrpcReply::ok().message("streamed") } else { GrpcReply::open() });
+    let script = "request_headers: call ledger / 1000; open ledger Watch; finish stream
+        http_call_response: body 4
+        grpc_receive: body 5";
+    let process = played(scripted(script).cluster("ledger", server))?;
+    let said = said(&process);
+    assert!(said.contains(&"body 4 -> by hand") && said.contains(&"body 5 -> streamed"), "{said:?}");
     Ok(())
 }

@@ -4,6 +4,7 @@
 mod answers_of_the_application;
 mod ends_of_streams;
 mod faults;
+mod fleet;
 mod grpc;
 mod new_build;
 mod plugins;

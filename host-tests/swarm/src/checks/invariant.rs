@@ -123,6 +123,16 @@ invariants! {
     /// A message that was not taken reaches the application, and a sender is answered as its message stands, where
     /// nothing goes wrong.
     Acknowledged = "a message that it has not taken it gets, and its sender hears how it stands",
+    /// An event that is to outlive its gateway is in the journal before its producer is answered and before it is attempted.
+    Committed = "an event is in the journal before its answer and its first attempt",
+    /// A segment of the journal leaves it when all its deliveries have ended, or when nobody was told that it is there.
+    SegmentStays = "a segment goes only when its deliveries have ended",
+    /// An attempt is made by the gateway that owns the event's segment: by its lease, or by its claim.
+    OneOwner = "an attempt is made by the owner of its segment",
+    /// Only the owner of a segment changes anything of it.
+    Fenced = "who has lost its lease changes nothing in the journal",
+    /// In the end the journal holds nothing but who is alive.
+    JournalEmpty = "in the end the journal holds nothing but who is alive",
     /// In the end no event is pending, and nobody waits for an answer.
     Ends = "all that is accepted comes to an end",
     /// In the end each accepted delivery was taken or is a letter.

@@ -4,3 +4,5 @@
 mod batch;
 #[cfg(test)]
 mod bugs;
+#[cfg(test)]
+mod fleet;

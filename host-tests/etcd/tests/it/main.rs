@@ -1,0 +1,12 @@
+//! The model against a real etcd, and in a simulated Envoy.
+#![cfg(test)]
+
+mod access;
+mod disruptions;
+mod envoy;
+mod gateway;
+mod outages;
+mod real;
+mod same;
+mod script;
+mod watches;

@@ -1,0 +1,126 @@
+//! The plan of a run of a fleet, which its seed decides before the run begins.
+
+use std::fmt;
+use std::time::Duration;
+
+use fastrand::Rng;
+use serde_json::json;
+
+/// What all keys of the fleet begin with.
+pub const PREFIX: &str = "/gatepost/swarm";
+
+/// The cluster of etcd's members.
+pub const ETCD: &str = "etcd";
+
+/// The frequencies of faults: how often each happens, out of 1000 steps.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct FleetFaults {
+    /// A gateway is killed, and started again some time later.
+    pub kill: u32,
+    /// A VM of a gateway is lost, between callbacks or in the middle of one.
+    pub trap: u32,
+    /// A thread of a gateway stalls.
+    pub stall: u32,
+    /// A worker waits in the middle of a callback, for longer than its lease.
+    pub freeze: u32,
+    /// Calls to etcd go wrong for a while.
+    pub calls: u32,
+    /// etcd as a whole is unwell for a while.
+    pub outage: u32,
+    /// A wall clock steps.
+    pub clock: u32,
+    /// A receiver's behaviour changes.
+    pub receiver: u32,
+}
+
+/// The plan of a run of a fleet.
+#[derive(Clone, Debug)]
+pub struct FleetPlan {
+    /// The number of gateways.
+    pub gateways: usize,
+    /// The number of workers of each.
+    pub workers: usize,
+    /// The names of the endpoints, which are those of their clusters.
+    pub endpoints: Vec<String>,
+    /// The wait before each attempt.
+    pub delays: Vec<Duration>,
+    /// How long an attempt may take.
+    pub timeout: Duration,
+    /// How long a gateway may be silent, in seconds.
+    pub lease: u64,
+    /// Calls to etcd are carried out up to so much later than they arrive.
+    pub jitter: Duration,
+    /// The number of steps before everything is healed.
+    pub steps: u32,
+    /// What goes wrong.
+    pub faults: FleetFaults,
+}
+
+impl FleetPlan {
+    /// The plan of a seed.
+    pub fn new(rng: &mut Rng) -> Self {
+        let endpoints = ["billing", "audit"].into_iter().take(rng.usize(1..=2)).map(str::to_owned).collect();
+        let mut delays = vec![Duration::ZERO];
+        delays.extend((0..rng.usize(2..6)).map(|_| Duration::from_millis(rng.u64(100..3000))));
+        Self {
+            gateways: rng.usize(1..=3),
+            workers: rng.usize(1..=2),
+            endpoints,
+            delays,
+            timeout: Duration::from_millis(rng.u64(200..1500)),
+            lease: rng.u64(2..=5),
+            jitter: Duration::from_millis(if rng.bool() { 0 } else { rng.u64(1..30) }),
+            steps: rng.u32(40..120),
+            faults: faults(rng),
+        }
+    }
+
+    /// Whether nothing goes wrong but receivers and clocks.
+    pub fn is_calm(&self) -> bool {
+        let FleetFaults { kill, trap, stall, freeze, calls, outage, .. } = self.faults;
+        kill + trap + stall + freeze + calls + outage == 0
+    }
+
+    /// The configuration of every gateway.
+    pub fn config(&self) -> String {
+        let seconds = |duration: &Duration| format!("{}.{:03}s", duration.as_secs(), duration.subsec_millis());
+        let endpoint = |name: &String| {
+            json!({
+                "name": name,
+                "cluster": name,
+                "url": format!("https://{name}.example/hooks"),
+                "secrets": [{"value": format!("secret-of-{name}")}],
+                "timeout": seconds(&self.timeout),
+                "retry": {"delays": self.delays.iter().map(seconds).collect::<Vec<_>>(), "jitter": 0.0},
+                // A breaker that opens only holds attempts back.
+                "breaker": {"failures": 100, "window": "30s", "open": "1s"},
+                "max_age": "24h",
+            })
+        };
+        json!({
+            "enabled": true,
+            "user_agent": "swarm",
+            "routes": [{"name": "accept", "match": {"path": "/events/{event}"}, "event": "{event}"}],
+            "endpoints": self.endpoints.iter().map(endpoint).collect::<Vec<_>>(),
+            "journal": {"etcd": {"cluster": ETCD, "prefix": PREFIX}, "lease": format!("{}s", self.lease)},
+        })
+        .to_string()
+    }
+}
+
+/// Prints the plan for the readers of a trace.
+impl fmt::Display for FleetPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{self:?}\n{}", self.config())
+    }
+}
+
+/// Draws the faults. A quarter of the runs is calm, the others have a few kinds of faults each.
+fn faults(rng: &mut Rng) -> FleetFaults {
+    let calm = rng.u8(0..4) == 0;
+    let mut some = |most: u32| if calm || rng.bool() { 0 } else { rng.u32(1..=most) };
+    let (kill, trap, stall, freeze) = (some(60), some(40), some(30), some(20));
+    let (calls, outage) = (some(60), some(25));
+    let clock = if rng.bool() { 0 } else { rng.u32(1..=10) };
+    FleetFaults { kill, trap, stall, freeze, calls, outage, clock, receiver: rng.u32(10..120) }
+}
