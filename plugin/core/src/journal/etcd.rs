@@ -33,9 +33,6 @@ mod errors;
 mod grpc;
 mod transactions;
 
-/// The number of segments in a page: at most 16 x 256 KiB, half of what etcd's authors advise for an answer.
-const PAGE: i64 = 16;
-
 /// The operations that a transaction may have, less those that it always has: etcd takes 128.
 const CHANGES_MAX: usize = 120;
 

@@ -155,6 +155,8 @@ pub enum Operation {
         owner: WriterId,
         /// The number of the last segment that was read before.
         after: Option<u64>,
+        /// The most segments to read.
+        most: u32,
     },
     /// Reads the documents of the fleet that have changed since a revision.
     Documents {

@@ -27,8 +27,11 @@ pub struct Takeover {
 }
 
 /// The claim of a dead writer.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct Claim {
+    /// The most segments that are read at once: half as many after an answer that did not come, for it may have been
+    /// larger than the gateway holds of an answer.
+    pub page: u32,
     /// The number of the last segment that was read.
     pub after: Option<u64>,
     /// All segments were read.
@@ -37,6 +40,15 @@ pub struct Claim {
     pub is_handing: bool,
     /// The store is asked again at this time at the earliest, since its last answer was none.
     pub again: Instant,
+}
+
+/// The most segments that are read at once: 8 full ones are 2 MiB, half of what the examples let Envoy hold of an answer.
+const PAGE: u32 = 8;
+
+impl Default for Claim {
+    fn default() -> Self {
+        Self { page: PAGE, after: None, is_read: false, is_handing: false, again: Instant::default() }
+    }
 }
 
 impl Takeover {

@@ -28,7 +28,7 @@ fn settings(value: Value) -> JournalSettings {
 }
 
 fn durability(config: &Value) -> Durability {
-    good(config).routes.get(0).unwrap().durability
+    good(config).routes.first().unwrap().durability
 }
 
 #[test]

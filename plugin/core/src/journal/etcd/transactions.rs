@@ -9,7 +9,7 @@ use etcd_messages::{
 };
 
 use super::grpc::call;
-use super::{Etcd, KEYS_TTL, PAGE, PART_GRANT, PART_KEY, PART_MAIN_AGAIN};
+use super::{Etcd, KEYS_TTL, PART_GRANT, PART_KEY, PART_MAIN_AGAIN};
 use crate::journal::operation::{EntryKey, KeyName, Operation, Revision, SegmentId, StoreCall, WriterId};
 
 impl Etcd {
@@ -50,7 +50,7 @@ impl Etcd {
             Operation::Survey => self.survey(),
             Operation::Claim { writer, dead } => self.claim(*writer, *dead),
             Operation::Release { writer, dead, is_done } => self.release(*writer, *dead, *is_done),
-            Operation::Page { owner, after } => self.page(*owner, *after),
+            Operation::Page { owner, after, most } => self.page(*owner, *after, *most),
             Operation::Documents { since } => self.documents(*since),
             Operation::Store { name, revision, bytes } => self.store(name, *revision, bytes),
         };
@@ -209,7 +209,7 @@ impl Etcd {
         format!("{}/c/{name}", self.prefix).into_bytes()
     }
 
-    fn page(&self, owner: WriterId, after: Option<u64>) -> TxnRequest {
+    fn page(&self, owner: WriterId, after: Option<u64>, most: u32) -> TxnRequest {
         let next = |table| {
             let prefix = format!("{}/{table}/{owner}/", self.prefix).into_bytes();
             let mut key = prefix.clone();
@@ -219,7 +219,7 @@ impl Etcd {
                 key.push(0);
             }
             let range_end = prefix_end(&prefix);
-            range(RangeRequest { key, range_end, limit: PAGE, ..RangeRequest::default() })
+            range(RangeRequest { key, range_end, limit: most.into(), ..RangeRequest::default() })
         };
         TxnRequest { compare: Vec::new(), success: vec![next('j'), next('p')], failure: Vec::new() }
     }

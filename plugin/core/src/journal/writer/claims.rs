@@ -49,7 +49,11 @@ impl Writer {
         }
         if !claim.is_read {
             if !self.takeover.is_held {
-                self.ask(now, Operation::Page { owner: dead, after: claim.after }, JobPurpose::Takeover(dead));
+                self.ask(
+                    now,
+                    Operation::Page { owner: dead, after: claim.after, most: claim.page },
+                    JobPurpose::Takeover(dead),
+                );
             }
             return;
         }
@@ -106,6 +110,7 @@ impl Writer {
             (Operation::Page { owner: dead, .. } | Operation::Release { dead, .. }, _) => {
                 if let Some(claim) = self.takeover.claims.get_mut(&dead) {
                     claim.again = now.plus(AGAIN);
+                    claim.page = (claim.page / 2).max(1);
                 }
             }
             // Asked again at the next look.

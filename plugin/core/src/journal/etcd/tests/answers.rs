@@ -173,7 +173,7 @@ proptest! {
         let key = |table: char, seq: usize| kv(&format!("/p/{table}/{DEAD}/{seq:016x}"), &[seq as u8, 1], 0, 1);
         let segments = (0..noted.len()).map(|seq| key('j', seq * 10)).collect();
         let of_noted = (0..noted.len()).filter(|seq| noted[*seq]).map(|seq| key('p', seq * 10)).collect();
-        let page = Operation::Page { owner: DEAD, after: None };
+        let page = Operation::Page { owner: DEAD, after: None, most: 8 };
         let expected = noted.iter().enumerate().map(|(seq, is_noted)| StoredSegment {
             seq: seq as u64 * 10,
             bytes: vec![seq as u8 * 10, 1],

@@ -167,7 +167,7 @@ fn release_forgets_only_what_is_done() {
 
 #[test]
 fn page_begins_behind_the_last_segment() {
-    let page = |after| Operation::Page { owner: DEAD, after };
+    let page = |after| Operation::Page { owner: DEAD, after, most: 16 };
     let first: &[&str] = &["get j/DEAD/..j/DEAD0 limit 16", "get p/DEAD/..p/DEAD0 limit 16"];
     transaction(sent(&mut opened(), &page(None)), [&[], first, &[]]);
     let next: &[&str] =

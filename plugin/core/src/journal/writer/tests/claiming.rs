@@ -20,7 +20,7 @@ fn a_dead_writer_is_claimed_read_and_forgotten() {
     let dead = fleet.kill(0);
     fleet.pass(7_000);
     assert_eq!(fleet.count(1, |event| *event == JournalEvent::Claimed(dead)), 1);
-    assert_eq!(pages(&fleet, 1), [16, 16, 8]);
+    assert_eq!(pages(&fleet, 1), [8, 8, 8, 8, 8]);
     assert_eq!(fleet.writers[1].takeovers(), 1);
     segments.iter().for_each(|segment| fleet.end(1, *segment));
     fleet.pass(2_000);
@@ -99,7 +99,7 @@ fn nothing_is_read_without_room() {
     assert_eq!(pages(&fleet, 1), [0usize; 0]);
     fleet.writers[1].hold_takeover(false);
     fleet.pass(100);
-    assert_eq!(pages(&fleet, 1), [16, 4]);
+    assert_eq!(pages(&fleet, 1), [8, 8, 4]);
 }
 
 /// What a gateway has no endpoint for is released for others, and looked at again later.
