@@ -20,11 +20,23 @@ fn subcommands() -> Vec<String> {
         let variant = |line: &str| {
             let (name, options) = line.strip_prefix("    ")?.split_once('(')?;
             let is_variant = name.starts_with(char::is_uppercase) && options.contains("Options");
-            is_variant.then(|| name.to_lowercase())
+            is_variant.then(|| kebab(name))
         };
         body.lines().filter_map(variant).collect::<Vec<_>>()
     };
     [of("envoy/cli/src/main.rs", "Command"), of("envoy/cli/src/operate.rs", "Verb")].concat()
+}
+
+/// The name of a subcommand, from that of its variant: `soak-fleet` from `SoakFleet`.
+fn kebab(variant: &str) -> String {
+    let mut name = String::new();
+    for c in variant.chars() {
+        if c.is_ascii_uppercase() && !name.is_empty() {
+            name.push('-');
+        }
+        name.push(c.to_ascii_lowercase());
+    }
+    name
 }
 
 /// The packages of the workspace.
