@@ -255,6 +255,14 @@ pub(crate) fn of_status(status: u16) -> u32 {
     }
 }
 
+/// What a server's reply makes happen: so many parts come, and it is asked again.
+#[derive(Debug)]
+pub(crate) struct GrpcComing {
+    pub(crate) due: Duration,
+    pub(crate) count: usize,
+    pub(crate) again: Option<Duration>,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

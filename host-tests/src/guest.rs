@@ -9,7 +9,7 @@ use wasmtime::{Memory, TypedFunc, format_err};
 
 use crate::abi::Direction;
 use crate::fault::Fault;
-use crate::grpc::{GrpcPart, GrpcReply};
+use crate::grpc::{GrpcComing, GrpcPart, GrpcReply};
 use crate::headers::Headers;
 use crate::ids::{BuildId, PluginKey, StreamId, Thread, VmId};
 use crate::phase::Phase;
@@ -148,14 +148,6 @@ impl PendingGrpc {
     pub(crate) fn is_gone(&self) -> bool {
         self.has_closed && !self.is_closing
     }
-}
-
-/// What a server's reply makes happen: so many parts come, and it is asked again.
-#[derive(Debug)]
-pub(crate) struct GrpcComing {
-    pub(crate) due: Duration,
-    pub(crate) count: usize,
-    pub(crate) again: Option<Duration>,
 }
 
 /// The metadata and message of a gRPC call or stream that the running callback may read.

@@ -24,7 +24,7 @@ use trace::{Trace, What};
 
 use crate::abi::Status;
 use crate::application::Application;
-use crate::guest::GrpcComing;
+use crate::grpc::GrpcComing;
 use crate::ids::{At, StreamId, Thread, VmId};
 use crate::rules::Rules;
 use crate::stream::Stream;
