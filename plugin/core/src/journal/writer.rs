@@ -259,8 +259,11 @@ impl Writer {
         }
         self.keep_session(now, random);
         if matches!(self.state, WriterState::Open(_)) {
-            for segment in self.segments.take_void() {
-                self.make_void(now, segment, None);
+            // A note that is under way may hold progress of it, and would leave that behind.
+            if !self.is_noting(self.id) {
+                for segment in self.segments.take_void() {
+                    self.make_void(now, segment, None);
+                }
             }
             if self.markers >= MARKERS_MAX {
                 return self.abandon(now);
