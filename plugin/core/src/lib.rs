@@ -18,7 +18,7 @@
 //! | [`inbound`] | a request is verified: rules, replays |
 //! | [`egress`] | an event becomes attempts: subscriptions, headers, retry, breaker, rate, dead letters |
 //! | [`rollout`] | which share of the events an endpoint gets: the plan, its progress, the guard that ends it |
-//! | [`journal`] | what outlives the process: nothing yet |
+//! | [`journal`] | what outlives the process: segments, the writer that appends them, takeover, the fleet's documents; etcd |
 //! | [`ledger`] | what outlives a VM: partitions, leases, slots, generations |
 //! | [`store`] | data that all VMs share: typed keys, records, their versions, changes by compare-and-swap |
 //! | [`signature`] | an attempt is signed, a request's signature verified: one scheme a file |
@@ -32,6 +32,8 @@
 //! - No attempt leaves while its endpoint's breaker is open; while it is half-open one attempt leaves, over all
 //!   workers.
 //! - A delivery has one id, and at most as many attempts as its schedule, never sooner than the schedule says.
+//! - Where a journal is configured, an event is answered with a 202 only once it is committed there, and a journalled
+//!   event is attempted only by a gateway that holds its lease.
 //! - A signature is made at the moment of its attempt, over the bytes that are sent.
 //! - Keys in shared data are fixed, numbered slots: their number is bounded by the limits of the config.
 
