@@ -52,7 +52,9 @@ impl Engine {
             return Keeping::Memory;
         };
         let refusal = if writer.down_for(now) >= DOWN_MAX {
-            Some(writer.last_error().unwrap_or(CommitRefusal::Store(StoreRefusal::NotSent)))
+            // This event is not sent, whatever became of the last one that was.
+            let last = writer.last_error().filter(|last| matches!(last, CommitRefusal::Store(_)));
+            Some(last.unwrap_or(CommitRefusal::Store(StoreRefusal::NotSent)))
         } else if writer.is_full()
             || self.fleet_bytes() >= self.config.journal.as_ref().map_or(0, |journal| journal.bytes)
         {
@@ -68,8 +70,7 @@ impl Engine {
 
     /// The size of what the fleet keeps in the store, as far as its members say, in bytes.
     pub(super) fn fleet_bytes(&self) -> u64 {
-        let members = self.journal.as_ref().map(|journal| journal.writer.fleet().alive.iter());
-        members.into_iter().flatten().filter_map(|(_, member)| Member::decode(member)).map(|member| member.bytes).sum()
+        self.journal.as_ref().map_or(0, |journal| journal.writer.fleet_bytes())
     }
 
     /// Gives an admitted event to the writer; its producer is answered when its fate is known.

@@ -147,6 +147,10 @@ impl Engine {
         {
             *leased = Some((writer.id(), now.wall));
         }
+        // Nearly every callback ends here: what follows looks at every segment.
+        if !self.journal.as_ref().is_some_and(|journal| journal.writer.may_note(now.mono)) {
+            return;
+        }
         let member = self.member();
         let Some(Journaled { writer, .. }) = self.journal.as_mut() else { return };
         writer.set_member(member);

@@ -12,6 +12,8 @@ pub struct Takeover {
     pub fleet: Survey,
     /// The gateways that were alive then.
     pub gateways: u32,
+    /// The size of what all of them kept in the store then, in bytes.
+    pub bytes: u64,
     /// When that was.
     pub seen: Option<Instant>,
     /// When it was asked for last.

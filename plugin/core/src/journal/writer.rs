@@ -175,6 +175,11 @@ impl Writer {
         self.takeover.gateways.max(1)
     }
 
+    /// The size of what the fleet kept in the store when that was found out last, in bytes.
+    pub fn fleet_bytes(&self) -> u64 {
+        self.takeover.bytes
+    }
+
     /// What was found out last about the fleet.
     pub fn fleet(&self) -> &Survey {
         &self.takeover.fleet

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::Writer;
 use crate::journal::event::JournalEvent;
 use crate::journal::jobs::{AGAIN, Job, JobPurpose};
-use crate::journal::operation::{Operation, Outcome, SegmentId, Survey, WriterId};
+use crate::journal::operation::{Operation, Outcome, SegmentId, WriterId};
 use crate::journal::record::Member;
 use crate::journal::segments::{Left, OpenSegment};
 use crate::journal::takeover::Claim;
@@ -83,7 +83,9 @@ impl Writer {
         }
         match (job.operation, outcome) {
             (Operation::Survey, Outcome::Survey(survey)) => {
-                self.takeover.gateways = gateways(&survey);
+                let members: Vec<_> = survey.alive.iter().map(|(id, member)| (*id, Member::decode(member))).collect();
+                self.takeover.gateways = gateways(&members);
+                self.takeover.bytes = members.iter().filter_map(|(_, member)| Some(member.as_ref()?.bytes)).sum();
                 (self.takeover.fleet, self.takeover.seen) = (survey, Some(now));
                 self.claim_abandoned(now);
             }
@@ -143,11 +145,11 @@ fn is_about(job: &Job, dead: WriterId) -> bool {
 }
 
 /// The number of gateways that have a living writer. A writer that has not said yet whose it is counts as one.
-fn gateways(fleet: &Survey) -> u32 {
-    let instance = |(writer, member): &(WriterId, Vec<u8>)| {
-        let instance = Member::decode(member).map(|member| member.instance).filter(|instance| !instance.is_empty());
+fn gateways(members: &[(WriterId, Option<Member>)]) -> u32 {
+    let instance = |(writer, member): &(WriterId, Option<Member>)| {
+        let instance = member.as_ref().map(|member| member.instance.clone()).filter(|instance| !instance.is_empty());
         instance.unwrap_or_else(|| writer.to_string())
     };
-    let instances: BTreeSet<String> = fleet.alive.iter().map(instance).collect();
+    let instances: BTreeSet<String> = members.iter().map(instance).collect();
     u32::try_from(instances.len()).unwrap_or(u32::MAX)
 }

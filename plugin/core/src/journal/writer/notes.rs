@@ -24,10 +24,15 @@ impl Writer {
         })
     }
 
+    /// Whether it is time for a note.
+    pub fn may_note(&self, now: Instant) -> bool {
+        let is_time = now.since(self.noted) >= NOTE_EVERY || self.closing.is_some();
+        is_time && matches!(self.state, WriterState::Open(_))
+    }
+
     /// The writers of whose segments something is to be noted now.
     pub fn wants_notes(&self, now: Instant) -> Vec<WriterId> {
-        let is_time = now.since(self.noted) >= NOTE_EVERY || self.closing.is_some();
-        if !is_time || !matches!(self.state, WriterState::Open(_)) {
+        if !self.may_note(now) {
             return Vec::new();
         }
         let mut owners = self.owners();
