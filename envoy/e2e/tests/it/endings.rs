@@ -50,6 +50,7 @@ fn ended_process_says_how_many_deliveries_were_pending() -> Result<()> {
 fn replaced_config_says_nothing_of_what_is_pending() -> Result<()> {
     let receiver = Receiver::start(&[("a", "secret-of-a")], &Options::default())?;
     let setup = Setup::new(&receiver, &[endpoint("a", "secret-of-a", json!({"timeout": "5s"}))]);
+    let setup = setup.with_arguments(&["--drain-time-s", "2"]);
     let gateway = Gateway::start_dynamic(&setup)?;
     pending(&gateway, &receiver)?;
     ensure!(gateway.update(&setup.with(json!({"user_agent": "another"})))?, "the update is taken");

@@ -43,6 +43,8 @@ impl EndingRecord {
 impl Engine {
     /// Tells how many deliveries end with the process, if this worker's end is the process's, as far as it can know.
     pub(super) fn tell_ending(&mut self, world: &mut World<'_>) {
+        // What was known of the newest configuration may be older than an update that ends this one.
+        self.check_generation(world);
         if !self.leadership.leads() {
             return;
         }
