@@ -13,7 +13,7 @@ use crate::isolation::one_load_at_a_time;
 
 const EVENTS: usize = 50;
 /// 18 MiB in all, more than four times what Envoy keeps of an answer in the example.
-const LARGE_EVENTS: usize = 30;
+const LARGE_EVENTS: usize = 20;
 const LARGE: usize = 600 * 1024;
 
 impl Stage {
