@@ -12,7 +12,7 @@ use super::{ARRIVAL, FIRST, Plan, SECOND, Stage};
 use crate::isolation::one_load_at_a_time;
 
 const EVENTS: usize = 50;
-/// 18 MiB in all, more than four times what Envoy keeps of an answer in the example.
+/// 12 MiB in all, three times what Envoy keeps of an answer in the example.
 const LARGE_EVENTS: usize = 20;
 const LARGE: usize = 600 * 1024;
 
