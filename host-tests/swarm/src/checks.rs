@@ -163,7 +163,7 @@ impl Checks {
                 self.ring.index(plan, &mut self.store, write.at, self.is_operating)?;
             }
             ("dead", _) => self.ring.slot(plan, facts, name, write)?,
-            ("rate" | "generation" | "control" | "about", _) => {}
+            ("rate" | "generation" | "control" | "about" | "ending", _) => {}
             // The buckets hold 16 keys each.
             ("idempotency", _) => {
                 numbered(write, name, plan.limits.idempotency_keys.div_ceil(16), 16 * IDEMPOTENCY_KEY)?;
