@@ -62,13 +62,10 @@ impl Engine {
         if !std::mem::replace(&mut self.documents.was_alive, true) {
             self.documents.read = Instant::default();
         }
-        let instance = journal.process.as_ref().map_or("", |(instance, _)| instance.as_str());
-        let keeps = journal.writer.keeps_documents(instance);
+        let keeps = self.keeps_documents();
         if !self.documents.are_known {
             self.documents.are_known = self.agreed(world, "known").is_ok_and(|agreed| agreed.is_some());
         }
-        let is_many = self.config.endpoints.len() > ENDPOINTS_QUICK;
-        let look_every = if is_many { Duration::from_secs(1) } else { LOOK_EVERY };
         if keeps && now.since(self.documents.read) >= READ_EVERY {
             self.documents.read = now;
             let since = self.documents.since;
@@ -76,9 +73,9 @@ impl Engine {
                 journal.writer.ask_documents(now, since);
             }
         }
-        if self.documents.are_known && now.since(self.documents.looked) >= look_every {
+        if now.since(self.documents.looked) >= self.look_every() {
             self.documents.looked = now;
-            if keeps {
+            if keeps && self.documents.are_known {
                 self.store_changed(world, &self.subjects());
             }
         }
@@ -86,11 +83,21 @@ impl Engine {
 
     /// When the documents are to be looked at next.
     pub(super) fn documents_due(&self) -> Option<Instant> {
-        let keeps = self.journal.as_ref().is_some_and(|journal| {
-            journal.writer.keeps_documents(journal.process.as_ref().map_or("", |(instance, _)| instance.as_str()))
-        });
         let Documents { read, looked, .. } = self.documents;
-        keeps.then(|| read.plus(READ_EVERY).min(looked.plus(LOOK_EVERY)))
+        self.keeps_documents().then(|| read.plus(READ_EVERY).min(looked.plus(self.look_every())))
+    }
+
+    /// Says whether this worker is the one of its gateway that keeps the documents.
+    fn keeps_documents(&self) -> bool {
+        self.journal.as_ref().is_some_and(|journal| {
+            let instance = journal.process.as_ref().map_or("", |(instance, _)| instance.as_str());
+            journal.writer.keeps_documents(instance)
+        })
+    }
+
+    /// How often this gateway looks for what was changed here.
+    fn look_every(&self) -> Duration {
+        if self.config.endpoints.len() > ENDPOINTS_QUICK { Duration::from_secs(1) } else { LOOK_EVERY }
     }
 
     /// Writes what this worker has just changed.

@@ -1,15 +1,18 @@
 //! What a writer knows of the fleet, and the dead writers that it has claimed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::journal::operation::{Survey, WriterId};
+use crate::journal::record::Member;
 use crate::time::Instant;
 
 /// What a writer knows of the fleet, and the dead writers that it has claimed.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Takeover {
     /// What was found out last.
     pub fleet: Survey,
+    /// What the living writers said of themselves then; `None`: nothing that is understood here.
+    pub members: Vec<(WriterId, Option<Member>)>,
     /// The gateways that were alive then.
     pub gateways: u32,
     /// The size of what all of them kept in the store then, in bytes.
@@ -22,6 +25,10 @@ pub struct Takeover {
     pub claims: BTreeMap<WriterId, Claim>,
     /// Dead writers that are left to others, until then.
     pub left: BTreeMap<WriterId, Instant>,
+    /// The most segments that are read at once: half as many after an answer that did not come, for it may have been
+    /// larger than the gateway holds of an answer. That is so for all claims, those of a later lease too: answers that are
+    /// cut off can cost the lease.
+    pub page: u32,
     /// No more is to be read: this worker has no room.
     pub is_held: bool,
     /// The dead writers that were claimed so far.
@@ -29,11 +36,8 @@ pub struct Takeover {
 }
 
 /// The claim of a dead writer.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Claim {
-    /// The most segments that are read at once: half as many after an answer that did not come, for it may have been
-    /// larger than the gateway holds of an answer.
-    pub page: u32,
     /// The number of the last segment that was read.
     pub after: Option<u64>,
     /// All segments were read.
@@ -47,9 +51,21 @@ pub struct Claim {
 /// The most segments that are read at once: 8 full ones are 2 MiB, half of what the examples let Envoy hold of an answer.
 const PAGE: u32 = 8;
 
-impl Default for Claim {
+impl Default for Takeover {
     fn default() -> Self {
-        Self { page: PAGE, after: None, is_read: false, is_handing: false, again: Instant::default() }
+        Self {
+            fleet: Survey::default(),
+            members: Vec::new(),
+            gateways: 0,
+            bytes: 0,
+            seen: None,
+            surveyed: Instant::default(),
+            claims: BTreeMap::new(),
+            left: BTreeMap::new(),
+            page: PAGE,
+            is_held: false,
+            count: 0,
+        }
     }
 }
 
@@ -59,8 +75,33 @@ impl Takeover {
         self.claims.keys().copied()
     }
 
+    /// Remembers what was found out about the fleet.
+    pub fn learn(&mut self, fleet: Survey, now: Instant) {
+        self.members = fleet.alive.iter().map(|(id, member)| (*id, Member::decode(member))).collect();
+        self.gateways = gateways(&self.members);
+        self.bytes = self.members.iter().filter_map(|(_, member)| Some(member.as_ref()?.bytes)).sum();
+        (self.fleet, self.seen) = (fleet, Some(now));
+    }
+
+    /// Has the store asked again about a dead writer at this time at the earliest.
+    pub fn try_again(&mut self, dead: WriterId, at: Instant) {
+        if let Some(claim) = self.claims.get_mut(&dead) {
+            claim.again = at;
+        }
+    }
+
     /// Forgets all claims: they ended with the lease.
     pub fn lose(&mut self) {
         self.claims.clear();
     }
+}
+
+/// The number of gateways that have a living writer. A writer that has not said yet whose it is counts as one.
+fn gateways(members: &[(WriterId, Option<Member>)]) -> u32 {
+    let instance = |(writer, member): &(WriterId, Option<Member>)| {
+        let instance = member.as_ref().map(|member| member.instance.clone()).filter(|instance| !instance.is_empty());
+        instance.unwrap_or_else(|| writer.to_string())
+    };
+    let instances: BTreeSet<String> = members.iter().map(instance).collect();
+    u32::try_from(instances.len()).unwrap_or(u32::MAX)
 }

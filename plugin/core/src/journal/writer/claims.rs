@@ -3,14 +3,12 @@
 //! Once a second every living writer asks who is registered, who is alive and who is claimed. A claim holds as long as
 //! the claimer is alive, so that what a claimer leaves undone is claimed by the next one.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::Writer;
 use crate::journal::event::JournalEvent;
 use crate::journal::jobs::{AGAIN, Job, JobPurpose};
 use crate::journal::operation::{Operation, Outcome, SegmentId, WriterId};
-use crate::journal::record::Member;
 use crate::journal::segments::{Left, OpenSegment};
 use crate::journal::takeover::Claim;
 use crate::time::Instant;
@@ -51,7 +49,7 @@ impl Writer {
             if !self.takeover.is_held {
                 self.ask(
                     now,
-                    Operation::Page { owner: dead, after: claim.after, most: claim.page },
+                    Operation::Page { owner: dead, after: claim.after, most: self.takeover.page },
                     JobPurpose::Takeover(dead),
                 );
             }
@@ -83,10 +81,7 @@ impl Writer {
         }
         match (job.operation, outcome) {
             (Operation::Survey, Outcome::Survey(survey)) => {
-                let members: Vec<_> = survey.alive.iter().map(|(id, member)| (*id, Member::decode(member))).collect();
-                self.takeover.gateways = gateways(&members);
-                self.takeover.bytes = members.iter().filter_map(|(_, member)| Some(member.as_ref()?.bytes)).sum();
-                (self.takeover.fleet, self.takeover.seen) = (survey, Some(now));
+                self.takeover.learn(survey, now);
                 self.claim_abandoned(now);
             }
             (Operation::Claim { dead, .. }, Outcome::Applied | Outcome::Already) => {
@@ -109,12 +104,11 @@ impl Writer {
             }
             // The claim is gone although this writer may be alive: its lease is in doubt.
             (Operation::Release { .. }, Outcome::Fenced) => self.lose(now),
-            (Operation::Page { owner: dead, .. } | Operation::Release { dead, .. }, _) => {
-                if let Some(claim) = self.takeover.claims.get_mut(&dead) {
-                    claim.again = now.plus(AGAIN);
-                    claim.page = (claim.page / 2).max(1);
-                }
+            (Operation::Page { owner: dead, .. }, _) => {
+                self.takeover.page = (self.takeover.page / 2).max(1);
+                self.takeover.try_again(dead, now.plus(AGAIN));
             }
+            (Operation::Release { dead, .. }, _) => self.takeover.try_again(dead, now.plus(AGAIN)),
             // Asked again at the next look.
             _ => {}
         }
@@ -142,14 +136,4 @@ impl Writer {
 
 fn is_about(job: &Job, dead: WriterId) -> bool {
     matches!(job.purpose, JobPurpose::Takeover(about) | JobPurpose::Note(about) | JobPurpose::Delete(about) if about == dead)
-}
-
-/// The number of gateways that have a living writer. A writer that has not said yet whose it is counts as one.
-fn gateways(members: &[(WriterId, Option<Member>)]) -> u32 {
-    let instance = |(writer, member): &(WriterId, Option<Member>)| {
-        let instance = member.as_ref().map(|member| member.instance.clone()).filter(|instance| !instance.is_empty());
-        instance.unwrap_or_else(|| writer.to_string())
-    };
-    let instances: BTreeSet<String> = members.iter().map(instance).collect();
-    u32::try_from(instances.len()).unwrap_or(u32::MAX)
 }

@@ -3,7 +3,8 @@
 use super::{Writer, WriterState};
 use crate::journal::event::JournalEvent;
 use crate::journal::jobs::JobPurpose;
-use crate::journal::operation::{Document, Operation, Outcome, Revision};
+use crate::journal::operation::{Document, Operation, Outcome, Revision, WriterId};
+use crate::journal::record::Member;
 use crate::time::Instant;
 
 impl Writer {
@@ -41,10 +42,12 @@ impl Writer {
 
     /// Whether this writer is the one of its gateway that keeps the documents: that with the lowest id.
     pub fn keeps_documents(&self, instance: &str) -> bool {
-        use crate::journal::record::Member;
-        let is_of_gateway = |bytes: &[u8]| Member::decode(bytes).is_some_and(|member| member.instance == instance);
-        let others =
-            self.takeover.fleet.alive.iter().filter(|(writer, member)| *writer < self.id && is_of_gateway(member));
-        matches!(self.state, WriterState::Open(_)) && others.count() == 0
+        let is_before =
+            |(writer, member): &(WriterId, Option<Member>)| *writer < self.id && is_of(member.as_ref(), instance);
+        matches!(self.state, WriterState::Open(_)) && !self.takeover.members.iter().any(is_before)
     }
+}
+
+fn is_of(member: Option<&Member>, instance: &str) -> bool {
+    member.is_some_and(|member| member.instance == instance)
 }
