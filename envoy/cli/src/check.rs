@@ -37,6 +37,7 @@ use serde::Serialize;
 use document::Node;
 use finding::Findings;
 pub use finding::{Finding, Severity};
+use gatepost_core::config::KEYS;
 pub use model::source::Circumstances;
 use model::source::{Environment, Source};
 
@@ -122,19 +123,7 @@ pub fn check(text: &str, circumstances: &Circumstances<'_>) -> Vec<Finding> {
 /// Both have an `admin`; an Envoy config has resources, whatever else it has.
 fn is_plugin_config(root: &Node) -> bool {
     let has = |keys: &[&str]| keys.iter().any(|key| root.get(key).is_some());
-    let keys = [
-        "enabled",
-        "user_agent",
-        "routes",
-        "endpoints",
-        "rollout",
-        "payload_guard",
-        "inbound",
-        "journal",
-        "limits",
-        "admin",
-    ];
-    !has(&["static_resources", "dynamic_resources", "node"]) && has(&keys)
+    !has(&["static_resources", "dynamic_resources", "node"]) && has(&KEYS)
 }
 
 fn check_alone(root: &Node, circumstances: &Circumstances<'_>, findings: &mut Findings) {

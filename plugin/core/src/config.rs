@@ -40,8 +40,8 @@ pub use error::{ConfigProblem, Problems};
 pub use limits::HISTORY_MAX;
 pub(crate) use reader::Node;
 pub(crate) use rollout::percent;
-pub use top::parse;
 pub(crate) use top::read_body;
+pub use top::{KEYS, parse};
 pub(crate) use values::choice;
 
 /// A whole configuration.

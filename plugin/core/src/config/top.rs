@@ -21,6 +21,20 @@ use crate::ingress::route::Routes;
 /// The default `user_agent`: this version of Gatepost.
 const AGENT: &str = concat!("Gatepost/", env!("CARGO_PKG_VERSION"));
 
+/// The keys of a configuration.
+pub const KEYS: [&str; 10] = [
+    "enabled",
+    "user_agent",
+    "routes",
+    "endpoints",
+    "rollout",
+    "payload_guard",
+    "inbound",
+    "journal",
+    "limits",
+    "admin",
+];
+
 /// Reads a configuration: the bytes that Envoy hands to the filter, JSON or a serialised `google.protobuf.Struct`.
 /// `env` looks up environment variables.
 ///
@@ -33,19 +47,7 @@ pub fn parse(bytes: &[u8], env: &dyn Fn(&str) -> Option<String>) -> Result<Confi
 }
 
 fn config(root: &Node<'_>) -> Option<Config> {
-    let keys = [
-        "enabled",
-        "user_agent",
-        "routes",
-        "endpoints",
-        "rollout",
-        "payload_guard",
-        "inbound",
-        "journal",
-        "limits",
-        "admin",
-    ];
-    let object = root.object(&keys, &[])?;
+    let object = root.object(&KEYS, &[])?;
     let admin = object.optional("admin", admin);
     let enabled = object.or("enabled", false, enabled);
     let user_agent = object.or("user_agent", AGENT.to_owned(), user_agent);

@@ -14,7 +14,6 @@ use super::Engine;
 use super::draft::{Draft, Refusal, Reply, STORE_REFUSAL, nothing_sent, refuse, reply};
 use super::journaled::Keeping;
 use super::pending::{Delivery, Pending, Pledge};
-use super::queue::Waiter;
 use super::settle::{buried, state};
 use crate::admin::control::{FilterState, REREAD};
 use crate::answer::Answer;
@@ -41,23 +40,11 @@ impl Engine {
             Ok(draft) => draft,
             Err(reply) => return reply,
         };
-        let (reply, place) = match self.keeping(world.now.mono, &draft) {
-            Keeping::Journal => return self.append_draft(world, draft),
-            Keeping::Memory => {
-                let stream = draft.stream;
-                let (reply, place) = self.finish_draft(world, draft, None);
-                (reply, place.zip(stream))
-            }
-            Keeping::Refused(why) => {
-                let stream = draft.stream;
-                let (reply, place) = self.without_journal(world, draft, why);
-                (reply, place.zip(stream))
-            }
-        };
-        if let (None, Some((place, stream))) = (&reply.answer, place) {
-            self.queue.waiters.insert(stream, Waiter::End(place));
+        match self.keeping(world.now.mono, &draft) {
+            Keeping::Journal => self.append_draft(world, draft),
+            Keeping::Memory => self.finish_draft(world, draft, None).0,
+            Keeping::Refused(why) => self.without_journal(world, draft, why),
         }
-        reply
     }
 
     /// Keeps a draft in shared data, and commits it. `origin` is where it stands in the journal already, if it does.

@@ -90,7 +90,7 @@ impl Engine {
             self.forget_key(world, &key);
             reply
         };
-        self.answer_late(stream, reply, None);
+        self.answer_late(stream, reply);
     }
 
     fn is_writer_alive(&self, writer: WriterId) -> bool {

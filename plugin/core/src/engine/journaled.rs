@@ -8,7 +8,6 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::Engine;
-
 use super::action::{Action, StoreRequest};
 use super::commits::Journaled;
 use super::draft::{Draft, Reply, refuse_commit, store_refusal};
@@ -260,7 +259,7 @@ impl Engine {
                 (self.told_pending(world, draft), None)
             };
             events.push(place.map_or(SegmentEvent::Ended, |place| SegmentEvent::Here(place, Vec::new())));
-            self.answer_late(stream, reply, place);
+            self.answer_late(stream, reply);
         }
         OpenSegment::new(events, bytes, oldest)
     }
@@ -279,42 +278,34 @@ impl Engine {
     fn refuse_draft(&mut self, world: &mut World<'_>, ticket: u64, why: CommitRefusal) {
         let Some(draft) = self.journal.as_mut().and_then(|journal| journal.commits.take(ticket)) else { return };
         let stream = draft.stream;
-        let (reply, place) = self.without_journal(world, draft, why);
-        self.answer_late(stream, reply, place);
+        let reply = self.without_journal(world, draft, why);
+        self.answer_late(stream, reply);
     }
 
     /// Answers an event that cannot be kept in the journal: it is refused, or kept in memory.
-    pub(super) fn without_journal(
-        &mut self,
-        world: &mut World<'_>,
-        mut draft: Draft,
-        why: CommitRefusal,
-    ) -> (Reply, Option<Place>) {
+    pub(super) fn without_journal(&mut self, world: &mut World<'_>, mut draft: Draft, why: CommitRefusal) -> Reply {
         let keeps = self.config.journal.as_ref().is_some_and(|journal| journal.unavailable == Unavailable::Memory);
         match why {
             CommitRefusal::Store(StoreRefusal::TooLarge) => {}
             CommitRefusal::Store(StoreRefusal::Full) if !self.journal.as_ref().is_some_and(|j| j.writer.is_full()) => {}
             _ if keeps => {
                 self.output.note(Notice::MemoryOnly);
-                return self.finish_draft(world, draft, None);
+                return self.finish_draft(world, draft, None).0;
             }
             _ => {}
         }
         let message = draft.message.take();
         self.end_message(world, message, false);
         let reply = Reply { route: draft.pending.route, ..refuse_commit(why) };
-        (self.settled(world, draft.key.as_ref(), reply), None)
+        self.settled(world, draft.key.as_ref(), reply)
     }
 
-    /// Sends an answer that a producer has waited for, and counts the request.
-    pub(super) fn answer_late(&mut self, stream: Option<u32>, reply: Reply, place: Option<Place>) {
-        if let Some(stream) = stream {
+    /// Sends an answer that a producer has waited for, and counts the request. Without an answer the producer waits on, for
+    /// the end of its event.
+    pub(super) fn answer_late(&mut self, stream: Option<u32>, reply: Reply) {
+        if let (Some(stream), Some(answer)) = (stream, reply.answer) {
             self.queue.waiters.remove(&stream);
-            match (reply.answer, place) {
-                (Some(answer), _) => self.output.act(Action::Answer { stream, answer }),
-                (None, Some(place)) => drop(self.queue.waiters.insert(stream, Waiter::End(place))),
-                (None, None) => {}
-            }
+            self.output.act(Action::Answer { stream, answer });
         }
         if let Some((route, result)) = reply.route.zip(reply.result) {
             self.output.note(Notice::Request(RequestResult::Event(route, result)));

@@ -41,6 +41,7 @@ impl Engine {
     /// Remembers that the producer of an event is owed an answer.
     pub(super) fn pledge(&mut self, place: Place, pledge: Pledge) {
         self.queue.pledges.insert(pledge.deadline, place.number());
+        self.queue.waiters.extend(pledge.stream.map(|stream| (stream, Waiter::End(place))));
         if let Some(event) = self.queue.holdings.event_mut(place) {
             event.pledge = Some(pledge);
         }

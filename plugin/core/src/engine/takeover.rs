@@ -10,6 +10,7 @@ use super::commits::Journaled;
 use super::journaled::on_wall;
 use super::letters::ended;
 use super::pending::{Delivery, Pending, TrialMark};
+use crate::config::Config;
 use crate::ids::{EndpointId, RouteId};
 use crate::journal::operation::{SegmentId, StoredSegment, WriterId};
 use crate::journal::record::{
@@ -91,7 +92,7 @@ impl Engine {
         let kept = self.own(world).ok().and_then(|home| self.keep(world, home, &meta, &payload, &pending).ok());
         let Some(place) = kept else {
             // Shared data does not take it now: it is left as it stands, for the next look.
-            rest.extend(self.told_of(&pending, world.now));
+            rest.extend(told(&self.config, &pending, world.now).map(|(_, told)| told));
             return SegmentEvent::rest(rest);
         };
         self.enlist(place, pending);
@@ -134,12 +135,6 @@ impl Engine {
         (deliveries, rest)
     }
 
-    /// How the deliveries of an event stand that this worker makes, for the journal.
-    fn told_of(&self, event: &Pending, now: Now) -> Vec<DeliveryProgress> {
-        let name = |delivery: &Delivery| self.config.endpoints.get(delivery.endpoint.0).map(|endpoint| &endpoint.name);
-        event.deliveries.iter().filter_map(|delivery| Some(progress(name(delivery)?, delivery, now))).collect()
-    }
-
     /// Tells the journal how events stand that do not stand as it knows them.
     pub(super) fn note_progress(&mut self, now: Now) {
         if let Some(Journaled { writer, leased, .. }) = self.journal.as_mut()
@@ -165,18 +160,11 @@ impl Engine {
                     }
                     SegmentEvent::Here(place, rest) => {
                         let event = holdings.event(*place)?;
-                        let mut deliveries: Vec<DeliveryProgress> = event
-                            .deliveries
-                            .iter()
-                            .filter(|delivery| {
-                                delivery.attempts > 0 || !matches!(delivery.stage, Stage::Waiting { .. })
-                            })
-                            .filter_map(|delivery| {
-                                let name = &config.endpoints.get(delivery.endpoint.0)?.name;
-                                Some(progress(name, delivery, now))
-                            })
-                            .collect();
-                        deliveries.extend(rest.iter().cloned());
+                        let has_moved = |delivery: &Delivery| {
+                            delivery.attempts > 0 || !matches!(delivery.stage, Stage::Waiting { .. })
+                        };
+                        let moved = told(config, event, now).filter(|(delivery, _)| has_moved(delivery));
+                        let deliveries = moved.map(|(_, told)| told).chain(rest.iter().cloned()).collect();
                         let trials = event.trials.unwrap_or_default();
                         Some(EventProgress { index, trials, is_ended: false, deliveries })
                     }
@@ -241,13 +229,8 @@ impl Engine {
             }
             return;
         }
-        let ended: Vec<DeliveryProgress> = event
-            .deliveries
-            .iter()
-            .filter_map(|delivery| {
-                let name = &self.config.endpoints.get(delivery.endpoint.0)?.name;
-                Some(DeliveryProgress { stage: ended(delivery), ..progress(name, delivery, now) })
-            })
+        let ended: Vec<DeliveryProgress> = told(&self.config, event, now)
+            .map(|(delivery, told)| DeliveryProgress { stage: ended(delivery), ..told })
             .collect();
         let event = event.clone();
         self.remember_letters(&event, origin);
@@ -285,6 +268,18 @@ fn delivery(endpoint: EndpointId, progress: DeliveryProgress, now: Now) -> Deliv
     (delivery.attempts, delivery.response_status, delivery.trail) =
         (progress.attempts, progress.response_status, progress.trail);
     delivery
+}
+
+/// How the deliveries of an event stand that this worker makes, for the journal.
+fn told<'a>(
+    config: &'a Config,
+    event: &'a Pending,
+    now: Now,
+) -> impl Iterator<Item = (&'a Delivery, DeliveryProgress)> {
+    event.deliveries.iter().filter_map(move |delivery| {
+        let name = &config.endpoints.get(delivery.endpoint.0)?.name;
+        Some((delivery, progress(name, delivery, now)))
+    })
 }
 
 /// How a delivery stands, for the journal.

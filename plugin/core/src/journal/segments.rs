@@ -81,11 +81,6 @@ impl OpenSegment {
     }
 }
 
-/// Whether some of these deliveries have not ended.
-pub fn is_open(deliveries: &[DeliveryProgress]) -> bool {
-    deliveries.iter().any(|delivery| delivery.stage != JournalStage::Ended)
-}
-
 /// The segments that a writer keeps in the store. See the module.
 #[derive(Debug, Default)]
 pub struct Segments {

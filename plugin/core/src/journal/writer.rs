@@ -376,5 +376,6 @@ impl Writer {
         self.jobs.any(is)
     }
 }
+
 #[cfg(test)]
 mod tests;

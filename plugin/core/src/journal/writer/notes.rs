@@ -94,17 +94,13 @@ impl Writer {
                 self.events.push_back(JournalEvent::Noted(noted));
             }
             (Outcome::Applied | Outcome::Already, _) => {}
-            (Outcome::Fenced, _) if owner == self.id => self.lose(now),
-            // Without its claim nothing of the dead writer is left to this one, and perhaps it has no lease either.
+            // Without its claim nothing of a dead writer is left to this one, and perhaps it has no lease either.
             (Outcome::Fenced, _) => self.lose(now),
             // Only the same note again keeps their order.
             (Outcome::Unknown | Outcome::Refused(StoreRefusal::NotSent), _) => {
                 self.jobs.put_back(now, number, job, None);
             }
-            (_, Operation::Note { progress, finished, .. }) if job.is_uncertain => {
-                let _ = (progress, finished);
-                self.jobs.put_back(now, number, job, None);
-            }
+            (_, Operation::Note { .. }) if job.is_uncertain => self.jobs.put_back(now, number, job, None),
             (_, Operation::Note { progress, finished, .. }) => {
                 let changed: Vec<u64> = progress.iter().map(|(seq, _)| *seq).collect();
                 self.segments.put_back(owner, &changed, finished);
