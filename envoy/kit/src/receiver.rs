@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::process::Process;
 use crate::{http, wait, workspace};
@@ -127,6 +127,16 @@ impl Receiver {
         let mut response = self.http.put(self.url(endpoint, "script")).send_json(script)?;
         ensure!(response.status() == 200, "script: {}", response.body_mut().read_to_string()?);
         Ok(())
+    }
+
+    /// Has an endpoint take so many seconds for each answer, and fail one attempt in ten.
+    ///
+    /// # Errors
+    /// When the receiver refuses the script.
+    pub fn fail_one_in_ten(&self, endpoint: &str, delay: f64) -> Result<()> {
+        let mut replies = vec![json!({"delay": delay}); 9];
+        replies.push(json!({"status": 503}));
+        self.script(endpoint, &json!({"replies": replies, "cycle": true}))
     }
 
     /// What an endpoint has received since its last reset, without the first `since`.

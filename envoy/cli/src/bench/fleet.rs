@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use gatepost_kit::envoy::Launch;
 use gatepost_kit::etcd::{self, Etcd};
 use gatepost_kit::example::Example;
-use gatepost_kit::fleet::account::{Account, Takeover};
+use gatepost_kit::fleet::account::{Account, NOTED, Takeover};
 use gatepost_kit::fleet::load::{Load, Outcome, Producers};
 use gatepost_kit::fleet::{Fleet, now};
 use gatepost_kit::process::Memory;
@@ -81,9 +81,7 @@ fn launch(example: &mut Example, etcd: &Etcd, receiver: &Receiver) -> Result<Lau
     endpoints.retain(|endpoint| endpoint.get("name").is_some_and(|name| name == ENDPOINT));
     let endpoint = endpoints.first_mut().and_then(Value::as_object_mut).context("the example has no such endpoint")?;
     endpoint.insert("retry".to_owned(), json!({"delays": ["0s", "1s", "1s", "1s", "1s", "1s", "1s", "1s"]}));
-    let mut replies = vec![json!({"delay": ANSWER}); 9];
-    replies.push(json!({"status": 503}));
-    receiver.script(ENDPOINT, &json!({"replies": replies, "cycle": true}))?;
+    receiver.fail_one_in_ten(ENDPOINT, ANSWER)?;
     Ok(Launch { config: example.config().clone(), workers: WORKERS, env: vec![], arguments: vec![] })
 }
 
@@ -196,8 +194,6 @@ const PRODUCERS: u32 = 16;
 const EVENT_BYTES: usize = 1000;
 /// How long the receiver takes for an answer, in seconds.
 const ANSWER: f64 = 0.02;
-/// Seconds: what is delivered is noted in the journal within one, and half of another is what a busy machine adds.
-const NOTED: f64 = 1.5;
 /// Longer than any `--down` that makes sense.
 const DOWN: Duration = Duration::from_secs(600);
 /// Longer than a lease, a takeover and all retries.

@@ -10,7 +10,7 @@ use gatepost_kit::envoy::{self, Launch};
 use gatepost_kit::etcd::{self, Etcd};
 use gatepost_kit::example::{Example, USER};
 use gatepost_kit::fleet::Fleet;
-use gatepost_kit::fleet::account::{Account, Takeover};
+use gatepost_kit::fleet::account::{Account, NOTED, Takeover};
 use gatepost_kit::fleet::load::{Load, Outcome, Producers};
 use gatepost_kit::receiver::{Options as ReceiverOptions, Receiver, Record};
 use gatepost_kit::wait;
@@ -59,11 +59,9 @@ fn prepare(example: &mut Example, etcd: &Etcd, receiver: &Receiver) -> Result<()
         let retry = endpoint.as_object_mut().context("an endpoint is an object")?;
         retry.insert("retry".to_owned(), json!({"delays": ["0s", "1s", "1s", "1s", "1s", "1s", "1s", "1s"]}));
     }
-    let mut replies = vec![json!({"delay": ANSWER}); 9];
-    replies.push(json!({"status": 503}));
     for (endpoint, _) in ENDPOINTS {
         example.set_cluster(endpoint, receiver.address())?;
-        receiver.script(endpoint, &json!({"replies": replies, "cycle": true}))?;
+        receiver.fail_one_in_ten(endpoint, ANSWER)?;
     }
     Ok(())
 }
@@ -217,8 +215,6 @@ const EVENTS: usize = 2400;
 const PER_SECOND: u32 = 200;
 /// How long the receiver takes for an answer, in seconds: so that some deliveries are under way at each moment.
 const ANSWER: f64 = 0.05;
-/// Seconds: what is delivered is noted in the journal within one.
-const NOTED: f64 = 1.5;
 /// A part of the load takes 4 s.
 const LOADED: Duration = Duration::from_secs(120);
 /// Longer than a lease, a takeover and all retries.

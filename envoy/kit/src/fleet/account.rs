@@ -18,6 +18,10 @@ pub struct Duplicate {
     pub agents: (String, String),
 }
 
+/// How long before a kill a delivery may not be noted in the journal yet, in seconds: it is within one, and half of another
+/// is what a busy machine adds. What was delivered then may come twice.
+pub const NOTED: f64 = 1.5;
+
 impl Duplicate {
     /// Was it delivered in the last seconds before one of these moments, so that whoever took over could not know, or a
     /// second later? It is then under way when its gateway dies.
