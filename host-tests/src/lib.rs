@@ -131,7 +131,7 @@ pub use ids::{StreamId, Thread};
 pub use process::Process;
 pub use process::builder::Builder;
 pub use reply::{Promise, Reply};
-pub use rules::{Effect, Point, Rule, RuleId};
+pub use rules::{Effect, Point, Rule, RuleId, RuleList, Turns};
 pub use stream::{Answer, Forwarded, Request};
 pub use upstream::{Call, Upstream};
 pub use world::clock::Clock;

@@ -97,14 +97,13 @@ pub struct Rule {
     point: Point,
     effect: Effect,
     thread: Option<Thread>,
-    skip: u64,
-    left: u64,
+    turns: Turns,
 }
 
 impl Rule {
     /// A rule for all threads that acts every time.
     pub fn new(point: Point, effect: Effect) -> Self {
-        Self { point, effect, thread: None, skip: 0, left: u64::MAX }
+        Self { point, effect, thread: None, turns: Turns::default() }
     }
 
     /// Only on this thread.
@@ -117,19 +116,52 @@ impl Rule {
     /// Not the first `times` times that it matches.
     #[must_use]
     pub fn after(mut self, times: u64) -> Self {
-        self.skip = times;
+        self.turns.skip = times;
         self
     }
 
     /// At most so many times.
     #[must_use]
     pub fn times(mut self, times: u64) -> Self {
-        self.left = times;
+        self.turns.left = times;
         self
     }
 
     fn matches(&self, thread: Thread, place: Place<'_>) -> bool {
-        self.point.covers(place) && self.left > 0 && self.thread.is_none_or(|own| own == thread)
+        self.point.covers(place) && self.turns.are_left() && self.thread.is_none_or(|own| own == thread)
+    }
+}
+
+/// How often a rule acts: by default each time that it matches.
+#[derive(Clone, Copy, Debug)]
+pub struct Turns {
+    /// Not the first so many times.
+    pub skip: u64,
+    /// So many times at most.
+    pub left: u64,
+}
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self { skip: 0, left: u64::MAX }
+    }
+}
+
+impl Turns {
+    /// Is there any left?
+    pub fn are_left(&self) -> bool {
+        self.left > 0
+    }
+
+    /// Takes one, for a rule that matches; says whether the rule acts.
+    pub fn take(&mut self) -> bool {
+        let acts = self.skip == 0;
+        if acts {
+            self.left -= 1
+        } else {
+            self.skip -= 1
+        }
+        acts
     }
 }
 
@@ -137,49 +169,66 @@ impl Rule {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RuleId(u64);
 
-/// The rules of a process, in the order they were added.
-#[derive(Debug, Default)]
-pub(crate) struct Rules {
-    rules: Vec<(RuleId, Rule)>,
+/// Rules in the order they were added, the first of which that matches is the one that acts.
+#[derive(Debug)]
+pub struct RuleList<R> {
+    rules: Vec<(RuleId, R)>,
     added: u64,
 }
 
-impl Rules {
-    pub(crate) fn add(&mut self, rule: Rule) -> RuleId {
+impl<R> Default for RuleList<R> {
+    fn default() -> Self {
+        Self { rules: Vec::new(), added: 0 }
+    }
+}
+
+impl<R> RuleList<R> {
+    /// Adds a rule behind all others.
+    pub fn add(&mut self, rule: R) -> RuleId {
         self.added += 1;
         self.rules.push((RuleId(self.added), rule));
         RuleId(self.added)
     }
 
-    pub(crate) fn remove(&mut self, id: RuleId) {
+    /// Removes a rule, if it is there.
+    pub fn remove(&mut self, id: RuleId) {
         self.rules.retain(|(other, _)| *other != id);
     }
 
-    pub(crate) fn clear(&mut self) {
+    /// Removes all rules.
+    pub fn clear(&mut self) {
         self.rules.clear();
     }
 
+    /// The rules.
+    pub fn iter(&self) -> impl Iterator<Item = &R> {
+        self.rules.iter().map(|(_, rule)| rule)
+    }
+
+    /// The rules, whose turns may be taken.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut R> {
+        self.rules.iter_mut().map(|(_, rule)| rule)
+    }
+}
+
+/// The rules of a process.
+pub(crate) type Rules = RuleList<Rule>;
+
+impl Rules {
     /// May a VM have to wait in a host call?
     pub(crate) fn may_wait(&self) -> bool {
         let waits = |rule: &Rule| {
             let is_host_call =
                 matches!(rule.point, Point::AnyHostCall | Point::HostCall(_) | Point::Read(_) | Point::Write(_));
-            is_host_call && rule.left > 0 && matches!(rule.effect, Effect::Delay(_))
+            is_host_call && rule.turns.are_left() && matches!(rule.effect, Effect::Delay(_))
         };
-        self.rules.iter().any(|(_, rule)| waits(rule))
+        self.iter().any(waits)
     }
 
     /// What happens here now.
     pub(crate) fn decide(&mut self, thread: Thread, place: Place<'_>) -> Effect {
-        for (_, rule) in self.rules.iter_mut().filter(|(_, rule)| rule.matches(thread, place)) {
-            if rule.skip > 0 {
-                rule.skip -= 1;
-                continue;
-            }
-            rule.left -= 1;
-            return rule.effect;
-        }
-        Effect::Pass
+        let mut matching = self.iter_mut().filter(|rule| rule.matches(thread, place));
+        matching.find_map(|rule| rule.turns.take().then_some(rule.effect)).unwrap_or(Effect::Pass)
     }
 }
 

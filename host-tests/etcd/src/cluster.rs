@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::disruption::{Arriving, Disruptions, Mishap, Outage};
+use host_tests::RuleList;
+
+use crate::disruption::{Arriving, Disruption, Mishap, Outage, decide};
 use crate::server::{Asked, Server};
 use crate::status::{self, Status};
 use crate::store::Change;
@@ -72,7 +74,7 @@ type Tamper = Box<dyn FnMut(&str, Vec<u8>) -> Vec<u8>>;
 pub(crate) struct Cluster {
     pub(crate) server: Server,
     pub(crate) now: Duration,
-    pub(crate) disruptions: Disruptions,
+    pub(crate) disruptions: RuleList<Disruption>,
     pub(crate) applied: Vec<Applied>,
     pub(crate) latency: Duration,
     pub(crate) jitter: Duration,
@@ -94,7 +96,7 @@ impl Cluster {
         Self {
             server: Server::new(seed, members),
             now: Duration::ZERO,
-            disruptions: Disruptions::default(),
+            disruptions: RuleList::default(),
             applied: Vec::new(),
             latency: LATENCY,
             jitter: Duration::ZERO,
@@ -152,7 +154,7 @@ impl Cluster {
     /// What befalls a call or stream that begins now.
     pub(crate) fn mishap(&mut self, process: &str, path: &str, message: &[u8]) -> Mishap {
         let arriving = Arriving { at: self.now, process, path, message };
-        self.disruptions.decide(&arriving, &mut self.server.rng)
+        decide(&mut self.disruptions, &arriving, &mut self.server.rng)
     }
 
     fn recover(&mut self) {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use fastrand::Rng;
+use host_tests::{RuleList, Turns};
 
 use crate::status::Status;
 
@@ -58,8 +59,7 @@ pub struct Disruption {
     from: Duration,
     until: Duration,
     chance: f64,
-    skip: u64,
-    left: u64,
+    turns: Turns,
 }
 
 impl Disruption {
@@ -73,8 +73,7 @@ impl Disruption {
             from: Duration::ZERO,
             until: Duration::MAX,
             chance: 1.0,
-            skip: 0,
-            left: u64::MAX,
+            turns: Turns::default(),
         }
     }
 
@@ -123,19 +122,19 @@ impl Disruption {
     /// Not the first `times` times that it would act.
     #[must_use]
     pub fn after(mut self, times: u64) -> Self {
-        self.skip = times;
+        self.turns.skip = times;
         self
     }
 
     /// At most so many times.
     #[must_use]
     pub fn times(mut self, times: u64) -> Self {
-        self.left = times;
+        self.turns.left = times;
         self
     }
 
     fn matches(&self, call: &Arriving<'_>) -> bool {
-        self.left > 0
+        self.turns.are_left()
             && (self.from..self.until).contains(&call.at)
             && self.path.is_none_or(|path| path == call.path)
             && self.process.as_ref().is_none_or(|process| process == call.process)
@@ -156,47 +155,14 @@ pub(crate) struct Arriving<'a> {
     pub(crate) message: &'a [u8],
 }
 
-/// Names a disruption, to remove it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DisruptionId(u64);
-
-/// All rules, in the order they were added.
-#[derive(Debug, Default)]
-pub(crate) struct Disruptions {
-    rules: Vec<(DisruptionId, Disruption)>,
-    added: u64,
-}
-
-impl Disruptions {
-    pub(crate) fn add(&mut self, rule: Disruption) -> DisruptionId {
-        self.added += 1;
-        self.rules.push((DisruptionId(self.added), rule));
-        DisruptionId(self.added)
-    }
-
-    pub(crate) fn remove(&mut self, id: DisruptionId) {
-        self.rules.retain(|(other, _)| *other != id);
-    }
-
-    pub(crate) fn clear(&mut self) {
-        self.rules.clear();
-    }
-
-    /// What happens to this call.
-    pub(crate) fn decide(&mut self, call: &Arriving<'_>, rng: &mut Rng) -> Mishap {
-        for (_, rule) in self.rules.iter_mut().filter(|(_, rule)| rule.matches(call)) {
-            if rule.chance < 1.0 && rng.f64() >= rule.chance {
-                continue;
-            }
-            if rule.skip > 0 {
-                rule.skip -= 1;
-                continue;
-            }
-            rule.left -= 1;
-            return rule.mishap.clone();
-        }
-        Mishap::Pass
-    }
+/// What happens to a call, by the first of these rules that matches and acts.
+pub(crate) fn decide(rules: &mut RuleList<Disruption>, call: &Arriving<'_>, rng: &mut Rng) -> Mishap {
+    let mut matching = rules.iter_mut().filter(|rule| rule.matches(call));
+    let acts = |rule: &mut Disruption| {
+        let is_meant = rule.chance >= 1.0 || rng.f64() < rule.chance;
+        (is_meant && rule.turns.take()).then(|| rule.mishap.clone())
+    };
+    matching.find_map(acts).unwrap_or(Mishap::Pass)
 }
 
 /// What goes wrong with etcd as a whole, for a time.
@@ -221,12 +187,12 @@ mod tests {
         Arriving { at: Duration::from_secs(5), process: "one", path: etcd_messages::PUT, message: b"\x0a\x03/a/b" };
 
     fn decided(rules: Vec<Disruption>, times: usize) -> Vec<Mishap> {
-        let mut disruptions = Disruptions::default();
+        let mut disruptions = RuleList::default();
         for rule in rules {
             disruptions.add(rule);
         }
         let mut rng = Rng::with_seed(1);
-        (0..times).map(|_| disruptions.decide(&PUT, &mut rng)).collect()
+        (0..times).map(|_| decide(&mut disruptions, &PUT, &mut rng)).collect()
     }
 
     #[test]
@@ -272,9 +238,9 @@ mod tests {
 
     #[test]
     fn what_was_removed_acts_no_more() {
-        let mut disruptions = Disruptions::default();
+        let mut disruptions = RuleList::default();
         let id = disruptions.add(Disruption::new(Mishap::Reset));
         disruptions.remove(id);
-        assert_eq!(disruptions.decide(&PUT, &mut Rng::with_seed(1)), Mishap::Pass);
+        assert_eq!(decide(&mut disruptions, &PUT, &mut Rng::with_seed(1)), Mishap::Pass);
     }
 }

@@ -9,11 +9,11 @@ use etcd_messages::{
     self as messages, AlarmRequest, CompactionRequest, CompactionResponse, KeyValue, RangeRequest, WatchRequest,
     WatchResponse,
 };
-use host_tests::{Promise, Reply, Upstream};
+use host_tests::{Promise, Reply, RuleId, Upstream};
 use prost::Message;
 
 use crate::cluster::{Applied, Call, Cluster, Heard};
-use crate::disruption::{Disruption, DisruptionId, Outage};
+use crate::disruption::{Disruption, Outage};
 use crate::leases::Lease;
 use crate::space::NO_SPACE;
 use crate::status::Status;
@@ -83,12 +83,12 @@ impl Etcd {
     }
 
     /// Adds a fault of single calls. See [`Disruption`].
-    pub fn disrupt(&self, disruption: Disruption) -> DisruptionId {
+    pub fn disrupt(&self, disruption: Disruption) -> RuleId {
         self.cluster.borrow_mut().disruptions.add(disruption)
     }
 
     /// Takes a fault away.
-    pub fn remove_disruption(&self, id: DisruptionId) {
+    pub fn remove_disruption(&self, id: RuleId) {
         self.cluster.borrow_mut().disruptions.remove(id);
     }
 

@@ -29,7 +29,7 @@ mod wire;
 
 pub use cluster::Applied;
 pub use defragment::{DEFRAGMENT, DefragmentRequest, DefragmentResponse};
-pub use disruption::{Disruption, DisruptionId, Mishap, Outage};
+pub use disruption::{Disruption, Mishap, Outage};
 pub use etcd::{Etcd, Size, Watching};
 pub use leases::Lease;
 pub use status::Status;

@@ -22,6 +22,7 @@ pub mod play;
 pub mod receivers;
 mod requests;
 mod run;
+mod throw;
 
 pub use checks::{Broken, Invariant};
 pub use outcome::{Summary, Violation};

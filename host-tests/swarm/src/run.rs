@@ -16,6 +16,7 @@ use crate::outcome::{Summary, Violation};
 use crate::plan::Plan;
 use crate::receivers::{Receivers, SINK};
 use crate::requests::{Keyed, Open, Sender, application};
+use crate::throw::Throw;
 
 mod end;
 mod operator;
@@ -127,49 +128,44 @@ impl Run {
 
     fn step(&mut self) -> Result<(), Broken> {
         let faults = self.plan.faults;
-        let mut dice = self.rng.u32(0..1000);
-        let mut falls = |share: u32| {
-            let falls = dice < share;
-            dice = dice.saturating_sub(share);
-            falls
-        };
-        if falls(faults.kill) {
+        let mut throw = Throw::new(&mut self.rng);
+        if throw.falls(faults.kill) {
             let thread = self.thread();
             self.process.kill_vm(thread);
             self.checks.facts.disruptions += 1;
-        } else if falls(faults.trap) {
+        } else if throw.falls(faults.trap) {
             let after = self.rng.u64(0..60);
             let rule = Rule::new(Point::AnyHostCall, Effect::Trap).on(self.thread()).after(after).times(1);
             self.disrupt(rule);
-        } else if falls(faults.stall) {
+        } else if throw.falls(faults.stall) {
             let (thread, wait) = (self.thread(), Duration::from_millis(self.rng.u64(100..25_000)));
             self.process.stall(thread, wait);
             self.checks.facts.disruptions += 1;
-        } else if falls(faults.lost_end) {
+        } else if throw.falls(faults.lost_end) {
             let late = Effect::Delay(Duration::from_millis(self.rng.u64(1..12_000)));
             let effect = if self.rng.bool() { Effect::Drop } else { late };
             self.disrupt(Rule::new(Point::CallEnd, effect).times(1));
-        } else if falls(faults.store) {
+        } else if throw.falls(faults.store) {
             let status = if self.rng.bool() { 8 } else { 10 };
             let times = self.rng.u64(1..4);
             let rule = Rule::new(Point::HostCall("proxy_set_shared_data"), Effect::Fail(status));
             let after = self.rng.u64(0..30);
             (0..times).for_each(|_| self.disrupt(rule.clone().after(after).times(1)));
-        } else if falls(faults.config) {
+        } else if throw.falls(faults.config) {
             self.change_config()?;
-        } else if falls(faults.restart) {
+        } else if throw.falls(faults.restart) {
             self.restart()?;
-        } else if falls(faults.poison) {
+        } else if throw.falls(faults.poison) {
             self.send(true)?;
-        } else if falls(faults.clock) {
+        } else if throw.falls(faults.clock) {
             self.change_clock();
-        } else if falls(faults.receiver) {
+        } else if throw.falls(faults.receiver) {
             let names = self.plan.endpoints.len();
             let cluster = self.plan.endpoints.get(self.rng.usize(0..names)).map(|endpoint| endpoint.name.as_str());
             self.receivers.borrow_mut().change(cluster.filter(|_| self.rng.u8(0..8) > 0).unwrap_or(SINK));
-        } else if falls(faults.operator) {
+        } else if throw.falls(faults.operator) {
             self.operate()?;
-        } else if falls(faults.freeze) {
+        } else if throw.falls(faults.freeze) {
             self.freeze()?;
         } else {
             for _ in 0..self.rng.u32(0..4) {

@@ -17,6 +17,7 @@ use super::receivers::FleetReceivers;
 use crate::checks::invariant::broken;
 use crate::checks::{Broken, Invariant};
 use crate::outcome::{Summary, Violation};
+use crate::throw::Throw;
 
 /// How long everything may take to come to its end once all is healed: leases, takeovers, and a whole schedule.
 const HEALING: Duration = Duration::from_secs(180);
@@ -158,29 +159,24 @@ impl<'a> FleetRun<'a> {
 
     fn step(&mut self) -> Result<(), Broken> {
         let faults = self.plan.faults;
-        let mut dice = self.rng.u32(0..1000);
-        let mut falls = |share: u32| {
-            let falls = dice < share;
-            dice = dice.saturating_sub(share);
-            falls
-        };
-        if falls(faults.kill) {
+        let mut throw = Throw::new(&mut self.rng);
+        if throw.falls(faults.kill) {
             self.kill();
-        } else if falls(faults.trap) {
+        } else if throw.falls(faults.trap) {
             self.trap();
-        } else if falls(faults.stall) {
+        } else if throw.falls(faults.stall) {
             let (thread, wait) = (self.thread(), Duration::from_millis(self.rng.u64(100..12_000)));
             self.disrupt("a thread stalls", |process| process.stall(thread, wait));
-        } else if falls(faults.freeze) {
+        } else if throw.falls(faults.freeze) {
             self.freeze();
-        } else if falls(faults.calls) {
+        } else if throw.falls(faults.calls) {
             self.disturb_calls();
-        } else if falls(faults.outage) {
+        } else if throw.falls(faults.outage) {
             self.fail_etcd();
-        } else if falls(faults.clock) {
+        } else if throw.falls(faults.clock) {
             let millis = self.rng.i64(-20_000..20_000);
             self.disrupt("a clock steps", |process| process.step_wall_clock(millis));
-        } else if falls(faults.receiver) {
+        } else if throw.falls(faults.receiver) {
             let endpoint = self.rng.choice(self.plan.endpoints.iter()).cloned();
             endpoint.iter().for_each(|endpoint| self.receivers.borrow_mut().change(endpoint));
         } else {
