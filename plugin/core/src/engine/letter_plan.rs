@@ -206,10 +206,9 @@ impl FleetLetters {
                 None if self.ring.gone.contains(name) => drop(plan.settled.insert(*name)),
                 // The letter has died again.
                 _ if kept.contains(name) => {}
+                Some(_) if here.redelivered.contains(name) && self.taken.contains_key(name) => {}
                 Some(letter) if here.redelivered.contains(name) => {
-                    if !self.taken.contains_key(name) {
-                        plan.changes.push_back(PlannedChange::Take(letter.delivery.clone()));
-                    }
+                    plan.changes.push_back(PlannedChange::Take(letter.delivery.clone()));
                 }
                 Some(letter) => plan.changes.push_back(PlannedChange::Forget(letter.delivery.clone())),
                 None => {}

@@ -186,13 +186,12 @@ impl LetterIndex {
         let mut pushed = Pushed::default();
         match known.and_then(|at| self.letters.get(at).copied().map(|letter| (at, letter))) {
             // It was redelivered elsewhere, or here, and has died again: the journal is to have it as it is now.
-            Some((at, letter)) if new.arrival == Arrival::Died => {
-                if letter.is_shared {
-                    self.letters.remove(at);
-                    self.leave(letter.name);
-                    pushed.freed.push(letter.slot);
-                }
+            Some((at, letter)) if new.arrival == Arrival::Died && letter.is_shared => {
+                self.letters.remove(at);
+                self.leave(letter.name);
+                pushed.freed.push(letter.slot);
             }
+            Some(_) if new.arrival == Arrival::Died => {}
             Some((_, letter)) => return Pushed { serial: letter.serial, ..Pushed::default() },
             // It was discarded, or is being redelivered.
             None if new.arrival != Arrival::Died && self.gone.contains(&new.name) => return pushed,

@@ -309,3 +309,23 @@ fn many_letters_are_shared_in_parts() {
     gateways.pass(3_000);
     assert_eq!(gateways.counts()[1], 150);
 }
+
+/// One worker of a gateway keeps the letters of all; if its VM is lost another one does.
+#[test]
+fn letters_of_any_worker_are_shared() {
+    let mut gateways = fleet(2, "", "");
+    let config = Rc::clone(gateways.processes[0].workers[0].config());
+    gateways.processes[0].workers.push(Engine::new(Rc::clone(&config), "g"));
+    gateways.pass(2_000);
+    for (worker, count) in [(0, 1), (1, 2)] {
+        gateways.processes[0].offer_event(worker, 7, "paid", PAYLOAD);
+        assert_eq!(gateways.answer_all(200, |_| 400).len(), 1);
+        gateways.pass(4_000);
+        assert_eq!((gateways.counts(), gateways.kept()), (vec![count, count], [0, count, 0]));
+    }
+    gateways.processes[0].workers.remove(0);
+    gateways.processes[0].offer_event(0, 7, "paid", PAYLOAD);
+    assert_eq!(gateways.answer_all(200, |_| 400).len(), 1);
+    gateways.pass(15_000);
+    assert_eq!((gateways.counts(), gateways.kept()), (vec![3, 3], [0, 3, 0]));
+}
