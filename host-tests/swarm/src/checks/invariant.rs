@@ -131,8 +131,10 @@ invariants! {
     OneOwner = "an attempt is made by the owner of its segment",
     /// Only the owner of a segment changes anything of it.
     Fenced = "who has lost its lease changes nothing in the journal",
+    /// A gateway that has answered a drain owns no segment.
+    GivenUp = "who says that it is drained holds nothing in the journal",
     /// In the end the journal holds only who is alive, markers of what may come late, and dead letters.
-    JournalEmpty = "in the end the journal holds only who is alive, markers and dead letters",
+    JournalEmpty = "in the end the journal holds only who is alive, their markers, and dead letters",
     /// In the end no event is pending, and nobody waits for an answer.
     Ends = "all that is accepted comes to an end",
     /// In the end each accepted delivery was taken or is a letter.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use etcd_messages::KeyValue;
 use etcd_model::{Applied, Change, Etcd};
-use gatepost_core::journal::record::{JournalStage, decode_progress, decode_segment};
+use gatepost_core::journal::record::decode_segment;
 
 use super::ownership::{JournalKey, Ownership, SegmentName};
 use super::plan::{FleetPlan, PREFIX};
@@ -193,11 +193,16 @@ impl FleetChecks {
         }
     }
 
-    /// Whether a delivery has come to its end: taken, or attempted as often as it may be.
+    /// Whether a delivery has come to its end: taken, or a dead letter after as many attempts as it may have.
     fn has_ended(&self, delivery: &(String, String)) -> bool {
         self.deliveries.get(delivery).is_some_and(|progress| {
-            progress.taken > 0 || progress.attempts >= self.plan.delays.len() || progress.unended >= TRIALS
+            let is_given_up = progress.attempts >= self.plan.delays.len() || progress.unended >= TRIALS;
+            progress.taken > 0 || (is_given_up && self.is_letter(delivery))
         })
+    }
+
+    fn is_letter(&self, (id, endpoint): &(String, String)) -> bool {
+        self.etcd.get(format!("{PREFIX}/l/{id}.{endpoint}")).is_some()
     }
 
     fn is_elsewhere(&self, (id, _): &(String, String), name: &SegmentName) -> bool {
@@ -249,6 +254,16 @@ impl FleetChecks {
         self.is_kept(id)
     }
 
+    /// Checks that a gateway, which says that it is drained, has no segment any more.
+    pub fn drained(&mut self, process: &str, since: Duration) -> Result<(), Broken> {
+        let standing = self.segments.iter().filter(|(_, segment)| segment.standing == Standing::There);
+        let held: Vec<_> = standing.filter(|(name, _)| self.ownership.owns(process, &name.writer)).collect();
+        match held.first() {
+            Some((name, _)) => broken(Invariant::GivenUp, format!("{process}, since {since:?}: {name:?}")),
+            None => Ok(()),
+        }
+    }
+
     /// Checks that an event that was accepted stands in a segment, or has ended.
     fn is_kept(&self, id: &str) -> Result<(), Broken> {
         let segments = self.events.get(id).into_iter().flatten();
@@ -267,48 +282,19 @@ impl FleetChecks {
     }
 
     /// May this key stand in the end? Living writers; what they have made void, since that may come late as long as they
-    /// live; and segments of which dead letters are left, that are their living writer's or claimed by one that lives.
+    /// live; and what is no gateway's own.
     fn may_stay(&self, kv: &KeyValue) -> bool {
-        let has = |table: char, writer: &str| self.etcd.get(format!("{PREFIX}/{table}/{writer}")).is_some();
-        // A claim is under the lease of its claimer, and ends with it.
-        let has_owner = |writer: &str| has('w', writer) || has('t', writer);
+        let is_alive = |writer: &str| self.etcd.get(format!("{PREFIX}/w/{writer}")).is_some();
         match JournalKey::parse(&kv.key) {
-            Some(JournalKey::Alive(_) | JournalKey::Shared) => true,
-            Some(JournalKey::Registered(writer)) => has_owner(&writer),
-            Some(JournalKey::Claimed(writer)) => {
-                self.etcd.pairs(format!("{PREFIX}/j/{writer}/")).iter().any(|kv| self.may_stay(kv))
-            }
-            Some(JournalKey::Segment(name)) if kv.value.is_empty() => has('w', &name.writer),
-            Some(JournalKey::Segment(name) | JournalKey::Progress(name)) => {
-                has_owner(&name.writer) && self.holds_only_letters(&name)
-            }
-            None => false,
+            Some(JournalKey::Alive(_) | JournalKey::Letter(_) | JournalKey::Shared) => true,
+            Some(JournalKey::Registered(writer)) => is_alive(&writer),
+            Some(JournalKey::Segment(name)) => kv.value.is_empty() && is_alive(&name.writer),
+            Some(JournalKey::Claimed(_) | JournalKey::Progress(_)) | None => false,
         }
     }
 
-    /// Whether all deliveries in a segment have ended, and some as dead letters.
-    fn holds_only_letters(&self, SegmentName { writer, number }: &SegmentName) -> bool {
-        let get = |table: char| self.etcd.get(format!("{PREFIX}/{table}/{writer}/{number}")).map(|kv| kv.value);
-        let entries = get('j').and_then(|segment| decode_segment(&segment).ok());
-        let progress = get('p').and_then(|progress| decode_progress(&progress).ok());
-        let Some((entries, progress)) = entries.zip(progress) else { return false };
-        let (mut letters, mut others) = (0, 0);
-        for (index, entry) in (0u32..).zip(&entries) {
-            let known = progress.iter().find(|event| event.index == index);
-            for delivery in entry.head.deliveries.iter().filter(|_| known.is_none_or(|known| !known.is_ended)) {
-                let known =
-                    known.and_then(|known| known.deliveries.iter().find(|one| one.endpoint == delivery.endpoint));
-                match known.map(|known| known.stage) {
-                    Some(JournalStage::Letter) => letters += 1,
-                    Some(JournalStage::Ended) => {}
-                    _ => others += 1,
-                }
-            }
-        }
-        letters > 0 && others == 0
-    }
-
-    /// Checks the end: every delivery that was accepted has ended, and nothing is left in the journal.
+    /// Checks the end: every delivery that was accepted was taken or is a dead letter, and nothing else is left in the
+    /// journal.
     pub fn judge(&self) -> Result<(usize, usize), Broken> {
         let (mut taken, mut failed) = (0, 0);
         for (id, endpoints) in &self.accepted {

@@ -19,7 +19,9 @@ pub enum JournalKey {
     Segment(SegmentName),
     /// `p/`: the progress of a segment.
     Progress(SegmentName),
-    /// `c/`, `l`, `l/`, `a/`, `k/`: documents of the fleet, dead letters and who redelivers them, idempotency keys.
+    /// `l/`: a dead letter.
+    Letter(String),
+    /// `c/`, `l`, `a/`, `k/`: documents of the fleet, when a letter changed last, who redelivers which, idempotency keys.
     Shared,
 }
 
@@ -50,7 +52,8 @@ impl JournalKey {
             "t" => Self::Claimed(name.to_owned()),
             "j" => Self::Segment(segment()?),
             "p" => Self::Progress(segment()?),
-            "a" | "c" | "l" | "k" => Self::Shared,
+            "l" => Self::Letter(name.to_owned()),
+            "a" | "c" | "k" => Self::Shared,
             _ => return None,
         })
     }

@@ -12,6 +12,9 @@ pub const PREFIX: &str = "/gatepost/swarm";
 /// The cluster of etcd's members.
 pub const ETCD: &str = "etcd";
 
+/// The token of the operator.
+pub const TOKEN: &str = "operator-token-of-the-fleet";
+
 /// The frequencies of faults: how often each happens, out of 1000 steps.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct FleetFaults {
@@ -27,10 +30,22 @@ pub struct FleetFaults {
     pub calls: u32,
     /// etcd as a whole is unwell for a while.
     pub outage: u32,
+    /// etcd has no room until its operator makes some.
+    pub full: u32,
+    /// A gateway is drained; some time later it is killed, or switched on again.
+    pub drain: u32,
     /// A wall clock steps.
     pub clock: u32,
     /// A receiver's behaviour changes.
     pub receiver: u32,
+}
+
+impl FleetFaults {
+    /// Whether nothing goes wrong but receivers and clocks.
+    fn is_none(&self) -> bool {
+        let Self { kill, trap, stall, freeze, calls, outage, full, drain, clock: _, receiver: _ } = *self;
+        kill + trap + stall + freeze + calls + outage + full + drain == 0
+    }
 }
 
 /// The plan of a run of a fleet.
@@ -50,6 +65,8 @@ pub struct FleetPlan {
     pub lease: u64,
     /// Calls to etcd are carried out up to so much later than they arrive.
     pub jitter: Duration,
+    /// A gateway may run a configuration without the last endpoint, as during a rolling deploy.
+    pub is_rolling: bool,
     /// The number of steps before everything is healed.
     pub steps: u32,
     /// What goes wrong.
@@ -59,30 +76,37 @@ pub struct FleetPlan {
 impl FleetPlan {
     /// The plan of a seed.
     pub fn new(rng: &mut Rng) -> Self {
-        let endpoints = ["billing", "audit"].into_iter().take(rng.usize(1..=2)).map(str::to_owned).collect();
+        let endpoints: Vec<_> = ["billing", "audit"].into_iter().take(rng.usize(1..=2)).map(str::to_owned).collect();
+        let faults = faults(rng);
         let mut delays = vec![Duration::ZERO];
         delays.extend((0..rng.usize(2..6)).map(|_| Duration::from_millis(rng.u64(100..3000))));
         Self {
             gateways: rng.usize(1..=3),
             workers: rng.usize(1..=2),
+            is_rolling: endpoints.len() > 1 && !faults.is_none() && rng.bool(),
             endpoints,
             delays,
             timeout: Duration::from_millis(rng.u64(200..1500)),
             lease: rng.u64(2..=5),
             jitter: Duration::from_millis(if rng.bool() { 0 } else { rng.u64(1..30) }),
             steps: rng.u32(40..120),
-            faults: faults(rng),
+            faults,
         }
     }
 
     /// Whether nothing goes wrong but receivers and clocks.
     pub fn is_calm(&self) -> bool {
-        let FleetFaults { kill, trap, stall, freeze, calls, outage, .. } = self.faults;
-        kill + trap + stall + freeze + calls + outage == 0
+        self.faults.is_none() && !self.is_rolling
     }
 
-    /// The configuration of every gateway.
-    pub fn config(&self) -> String {
+    /// Whether every call to etcd is answered, and no thread of a gateway stands still.
+    pub fn is_prompt(&self) -> bool {
+        let FleetFaults { trap, stall, freeze, calls, outage, .. } = self.faults;
+        trap + stall + freeze + calls + outage == 0
+    }
+
+    /// The configuration of a gateway that knows these endpoints.
+    pub fn config(&self, endpoints: &[String]) -> String {
         let seconds = |duration: &Duration| format!("{}.{:03}s", duration.as_secs(), duration.subsec_millis());
         let endpoint = |name: &String| {
             json!({
@@ -101,7 +125,8 @@ impl FleetPlan {
             "enabled": true,
             "user_agent": "swarm",
             "routes": [{"name": "accept", "match": {"path": "/events/{event}"}, "event": "{event}"}],
-            "endpoints": self.endpoints.iter().map(endpoint).collect::<Vec<_>>(),
+            "endpoints": endpoints.iter().map(endpoint).collect::<Vec<_>>(),
+            "admin": {"tokens": [{"value": TOKEN, "role": "operate"}]},
             "journal": {"etcd": {"cluster": ETCD, "prefix": PREFIX}, "lease": format!("{}s", self.lease)},
         })
         .to_string()
@@ -111,7 +136,7 @@ impl FleetPlan {
 /// Prints the plan for the readers of a trace.
 impl fmt::Display for FleetPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{self:?}\n{}", self.config())
+        writeln!(f, "{self:?}\n{}", self.config(&self.endpoints))
     }
 }
 
@@ -120,7 +145,7 @@ fn faults(rng: &mut Rng) -> FleetFaults {
     let calm = rng.u8(0..4) == 0;
     let mut some = |most: u32| if calm || rng.bool() { 0 } else { rng.u32(1..=most) };
     let (kill, trap, stall, freeze) = (some(60), some(40), some(30), some(20));
-    let (calls, outage) = (some(60), some(25));
+    let (calls, outage, full, drain) = (some(60), some(25), some(15), some(30));
     let clock = if rng.bool() { 0 } else { rng.u32(1..=10) };
-    FleetFaults { kill, trap, stall, freeze, calls, outage, clock, receiver: rng.u32(10..120) }
+    FleetFaults { kill, trap, stall, freeze, calls, outage, full, drain, clock, receiver: rng.u32(10..120) }
 }

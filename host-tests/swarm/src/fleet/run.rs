@@ -1,13 +1,15 @@
-//! The steps of a run of a fleet.
+//! The steps of a run of a fleet. `faults`: what goes wrong meanwhile. `drains`: what an operator does.
+
+mod drains;
+mod faults;
 
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use etcd_messages::{LEASE_KEEP_ALIVE, TXN};
-use etcd_model::{Disruption, Etcd, Mishap, Outage, Status};
+use etcd_model::Etcd;
 use fastrand::Rng;
-use host_tests::{Effect, Filter, Fleet, Point, Process, Request, Rule, StreamId, Thread};
+use host_tests::{Filter, Fleet, Process, Request, StreamId, Thread};
 use serde_json::Value;
 
 use super::bugs::FleetBug;
@@ -54,6 +56,10 @@ struct Gateway {
     lives: u64,
     /// When it is started again.
     returns: Option<Duration>,
+    /// The endpoints that its configuration has in this life.
+    endpoints: Vec<String>,
+    /// When it is switched on again after a drain.
+    drained_until: Option<Duration>,
 }
 
 impl Gateway {
@@ -81,8 +87,12 @@ struct FleetRun<'a> {
     checks: FleetChecks,
     gateways: Vec<Gateway>,
     open: Vec<Waiting>,
+    drains: Vec<Waiting>,
+    /// When an operator makes room in etcd.
+    full_until: Option<Duration>,
     events: u32,
     disruptions: u32,
+    is_healed: bool,
 }
 
 impl<'a> FleetRun<'a> {
@@ -96,7 +106,13 @@ impl<'a> FleetRun<'a> {
         }
         let receivers = FleetReceivers::new(rng.fork());
         let checks = FleetChecks::new(&plan, &etcd, &receivers);
-        let gateway = |number: usize| Gateway { name: format!("gateway {number}"), lives: 0, returns: None };
+        let gateway = |number: usize| Gateway {
+            name: format!("gateway {number}"),
+            lives: 0,
+            returns: None,
+            endpoints: plan.endpoints.clone(),
+            drained_until: None,
+        };
         Self {
             filter,
             seed,
@@ -108,8 +124,11 @@ impl<'a> FleetRun<'a> {
             receivers,
             checks,
             open: Vec::new(),
+            drains: Vec::new(),
+            full_until: None,
             events: 0,
             disruptions: 0,
+            is_healed: false,
         }
     }
 
@@ -136,24 +155,27 @@ impl<'a> FleetRun<'a> {
 
     fn start(&mut self, number: usize) -> Result<(), Broken> {
         let now = self.fleet.now();
+        let is_partial = self.plan.is_rolling && !self.is_healed && self.rng.bool();
+        let left_out = usize::from(is_partial);
         let Some(gateway) = self.gateways.get_mut(number) else { return Ok(()) };
         gateway.lives += 1;
-        gateway.returns = None;
-        let (name, process) = (gateway.name.clone(), gateway.process());
+        (gateway.returns, gateway.drained_until) = (None, None);
+        gateway.endpoints = self.plan.endpoints.iter().rev().skip(left_out).rev().cloned().collect();
+        let (name, process, endpoints) = (gateway.name.clone(), gateway.process(), gateway.endpoints.clone());
         let seed = self.seed.wrapping_mul(1000) + 100 * number as u64 + gateway.lives;
         let mut builder = Process::builder(self.filter)
             .name("gatepost")
             .vm_id("gatepost")
             .workers(self.plan.workers)
             .seed(seed)
-            .config(self.plan.config())
+            .config(self.plan.config(&endpoints))
             .idle_timeout(IDLE)
             .wall_clock_off_by(self.rng.i64(-400..400))
             .cluster(ETCD, self.etcd.upstream(&process, now));
-        for endpoint in &self.plan.endpoints {
+        for endpoint in &endpoints {
             builder = builder.cluster(endpoint, FleetReceivers::upstream(&self.receivers, endpoint, &process, now));
         }
-        self.checks.tell(now, format!("{process} starts"));
+        self.checks.tell(now, format!("{process} starts, with {endpoints:?}"));
         self.fleet.start(&name, builder).or_else(|error| broken(Invariant::Starts, error.to_string()))
     }
 
@@ -161,7 +183,7 @@ impl<'a> FleetRun<'a> {
         let faults = self.plan.faults;
         let mut throw = Throw::new(&mut self.rng);
         if throw.falls(faults.kill) {
-            self.kill();
+            self.kill_one();
         } else if throw.falls(faults.trap) {
             self.trap();
         } else if throw.falls(faults.stall) {
@@ -173,6 +195,10 @@ impl<'a> FleetRun<'a> {
             self.disturb_calls();
         } else if throw.falls(faults.outage) {
             self.fail_etcd();
+        } else if throw.falls(faults.full) {
+            self.fill_etcd();
+        } else if throw.falls(faults.drain) {
+            self.drain()?;
         } else if throw.falls(faults.clock) {
             let millis = self.rng.i64(-20_000..20_000);
             self.disrupt("a clock steps", |process| process.step_wall_clock(millis));
@@ -201,96 +227,6 @@ impl<'a> FleetRun<'a> {
         if number == self.plan.workers { Thread::Main } else { Thread::Worker(number) }
     }
 
-    /// Does something to a gateway that is alive.
-    fn disrupt(&mut self, what: &str, work: impl FnOnce(&mut Process)) {
-        let Some(gateway) = self.gateway().and_then(|number| self.gateways.get(number)) else { return };
-        self.disruptions += 1;
-        self.checks.tell(self.fleet.now(), format!("{}: {what}", gateway.process()));
-        self.fleet.with(&gateway.name, work);
-    }
-
-    fn kill(&mut self) {
-        let Some(number) = self.gateway() else { return };
-        let (now, wait) = (self.fleet.now(), Duration::from_millis(self.rng.u64(0..9_000)));
-        let Some(gateway) = self.gateways.get_mut(number) else { return };
-        self.disruptions += 1;
-        gateway.returns = Some(now + wait);
-        let process = gateway.process();
-        self.fleet.kill(&gateway.name);
-        self.open.retain(|open| open.gateway != number);
-        self.checks.lost(&process, None, now);
-        self.checks.tell(now, format!("{process} is killed"));
-    }
-
-    fn trap(&mut self) {
-        let Some(number) = self.gateway() else { return };
-        let (thread, now) = (self.thread(), self.fleet.now());
-        let Some(gateway) = self.gateways.get(number) else { return };
-        self.disruptions += 1;
-        self.checks.lost(&gateway.process(), Some(thread), now);
-        self.checks.tell(now, format!("{}: the VM of {thread} is lost", gateway.process()));
-        self.fleet.with(&gateway.name, |process| process.kill_vm(thread));
-    }
-
-    /// A worker waits in the middle of its next write to shared data, for longer than its lease.
-    fn freeze(&mut self) {
-        let Some(number) = self.gateway() else { return };
-        let lease = Duration::from_secs(self.plan.lease);
-        let wait = Duration::from_millis(self.rng.u64(0..2 * self.plan.lease * 1000 + 2000));
-        let (thread, now) = (Thread::Worker(self.rng.usize(0..self.plan.workers)), self.fleet.now());
-        let Some(gateway) = self.gateways.get(number) else { return };
-        self.disruptions += 1;
-        let process = gateway.process();
-        self.checks.tell(now, format!("{process}: {thread} is going to wait for {wait:?}"));
-        // What it was about to attempt when it began to wait it attempts all the same.
-        let until = self.checks.frozen.entry(process).or_default();
-        *until = (*until).max(now + wait + lease + Duration::from_secs(20));
-        let rule = Rule::new(Point::Write("gatepost/"), Effect::Delay(wait)).on(thread).times(1);
-        self.fleet.with(&gateway.name, |process| process.add_rule(rule));
-    }
-
-    /// Lets some calls to etcd go wrong for a while.
-    fn disturb_calls(&mut self) {
-        let now = self.fleet.now();
-        let millis = |rng: &mut Rng, most: u64| Duration::from_millis(rng.u64(1..most));
-        let mishap = match self.rng.u8(0..10) {
-            0 => Mishap::NotSent,
-            1 => Mishap::Unreachable,
-            2 => Mishap::Refused(Status::new(14, "etcdserver: request timed out")),
-            3 | 4 => Mishap::Unanswered { is_applied: self.rng.bool() },
-            5 => Mishap::Disconnected { is_applied: self.rng.bool() },
-            6 => Mishap::Reset,
-            7 | 8 => Mishap::Late(millis(&mut self.rng, 8_000)),
-            _ => Mishap::Slow(millis(&mut self.rng, 1_500)),
-        };
-        let until = now + millis(&mut self.rng, 8_000);
-        let mut disruption = Disruption::new(mishap).from(now).until(until).chance(0.1 + 0.9 * self.rng.f64());
-        match self.rng.u8(0..4) {
-            0 => disruption = disruption.of(LEASE_KEEP_ALIVE),
-            1 | 2 => disruption = disruption.of(TXN),
-            _ => {}
-        }
-        if let Some(gateway) = self.gateway().filter(|_| self.rng.bool()).and_then(|number| self.gateways.get(number)) {
-            disruption = disruption.by(&gateway.process());
-        }
-        self.disruptions += 1;
-        self.checks.tell(now, format!("{disruption:?}"));
-        self.etcd.disrupt(disruption);
-    }
-
-    fn fail_etcd(&mut self) {
-        let outage = match self.rng.u8(0..3) {
-            0 => Outage::LeaderLost,
-            1 => Outage::Down,
-            _ => Outage::Stopped,
-        };
-        let duration = Duration::from_millis(self.rng.u64(100..8_000));
-        self.disruptions += 1;
-        self.checks.tell(self.fleet.now(), format!("etcd: {outage:?} for {duration:?}"));
-        self.etcd.advance(self.fleet.now());
-        self.etcd.fail(outage, duration);
-    }
-
     fn send(&mut self) -> Result<(), Broken> {
         let Some(number) = self.gateway() else { return Ok(()) };
         let worker = self.rng.usize(0..self.plan.workers);
@@ -316,10 +252,16 @@ impl<'a> FleetRun<'a> {
     fn pass(&mut self, wait: Duration) -> Result<(), Broken> {
         let until = self.fleet.now() + wait;
         loop {
-            let returns = self.gateways.iter().filter_map(|gateway| gateway.returns).min();
-            let next = returns.map_or(until, |at| at.min(until)).max(self.fleet.now());
+            let returns = self.gateways.iter().filter_map(|gateway| gateway.returns);
+            let ons = self.gateways.iter().filter_map(|gateway| gateway.drained_until);
+            let next =
+                returns.chain(ons).chain(self.full_until).min().map_or(until, |at| at.min(until)).max(self.fleet.now());
             self.run_to(next)?;
             let now = self.fleet.now();
+            self.switch_on(now)?;
+            if self.full_until.is_some_and(|at| at <= now) {
+                self.make_room();
+            }
             for number in 0..self.gateways.len() {
                 if self.gateways.get(number).and_then(|gateway| gateway.returns).is_some_and(|at| at <= now) {
                     self.start(number)?;
@@ -355,6 +297,7 @@ impl<'a> FleetRun<'a> {
 
     fn look(&mut self) -> Result<(), Broken> {
         self.checks.look(self.fleet.now())?;
+        self.drained()?;
         self.answers()
     }
 
@@ -392,7 +335,7 @@ impl<'a> FleetRun<'a> {
         let deliveries = receipt.get("deliveries").and_then(Value::as_array);
         let name = |delivery: &Value| delivery.get("endpoint").and_then(Value::as_str).map(str::to_owned);
         let endpoints: Vec<String> = deliveries.into_iter().flatten().filter_map(name).collect();
-        if endpoints != self.plan.endpoints {
+        if self.gateways.get(open.gateway).is_none_or(|gateway| gateway.endpoints != endpoints) {
             return broken(Invariant::Answers, format!("{receipt}"));
         }
         self.checks.accepted(&text("id"), endpoints)
@@ -401,11 +344,21 @@ impl<'a> FleetRun<'a> {
     /// Ends all faults, and waits until every event has ended.
     fn heal(&mut self) -> Result<Summary, Broken> {
         self.checks.tell(self.fleet.now(), "everything is healed");
+        self.is_healed = true;
         self.etcd.clear_disruptions();
+        self.make_room();
         self.receivers.borrow_mut().heal();
+        let now = self.fleet.now();
         for gateway in &mut self.gateways {
-            gateway.returns = gateway.returns.map(|_| self.fleet.now());
+            gateway.returns = gateway.returns.map(|_| now);
+            gateway.drained_until = gateway.drained_until.map(|_| now);
             self.fleet.with(&gateway.name, Process::clear_rules);
+        }
+        // The deploy ends: each has the whole configuration.
+        for number in 0..self.gateways.len() {
+            if self.gateways.get(number).is_some_and(|gateway| gateway.endpoints != self.plan.endpoints) {
+                self.kill(number, Duration::ZERO);
+            }
         }
         let until = self.fleet.now() + HEALING;
         while self.fleet.now() < until {

@@ -1,0 +1,85 @@
+//! What an operator does in a run of a fleet: gateways are drained, and switched on again.
+
+use std::time::Duration;
+
+use host_tests::{Process, Request, StreamId, Thread};
+use serde_json::{Value, json};
+
+use super::{FleetRun, Waiting};
+use crate::checks::invariant::broken;
+use crate::checks::{Broken, Invariant};
+use crate::fleet::plan::TOKEN;
+
+/// When a gateway is asked again whose thread stalled.
+const AGAIN: Duration = Duration::from_millis(500);
+
+impl FleetRun<'_> {
+    /// Begins to drain a gateway that is alive.
+    pub(super) fn drain(&mut self) -> Result<(), Broken> {
+        let Some(number) = self.gateway() else { return Ok(()) };
+        self.disruptions += 1;
+        let now = self.fleet.now();
+        let goes_on = now + Duration::from_millis(self.rng.u64(500..15_000));
+        if let Some(stream) = self.order(number, "POST", "drain", &Value::Null)? {
+            self.drains.push(Waiting { gateway: number, stream, at: now });
+        }
+        if let Some(gateway) = self.gateways.get_mut(number) {
+            gateway.drained_until = Some(goes_on);
+            self.checks.tell(now, format!("{} is to drain", gateway.process()));
+        }
+        self.look()
+    }
+
+    /// Switches the gateways on whose time it is.
+    pub(super) fn switch_on(&mut self, now: Duration) -> Result<(), Broken> {
+        for number in 0..self.gateways.len() {
+            let Some(gateway) = self.gateways.get(number) else { continue };
+            if gateway.drained_until.is_none_or(|at| at > now) {
+                continue;
+            }
+            let is_asked = self.order(number, "PUT", "state", &json!({"state": "enabled"}))?.is_some();
+            if let Some(gateway) = self.gateways.get_mut(number) {
+                gateway.drained_until = (!is_asked).then_some(now + AGAIN);
+                self.checks.tell(now, format!("{} is switched on: {is_asked}", gateway.process()));
+            }
+            self.look()?;
+        }
+        Ok(())
+    }
+
+    /// Sends a request of the operator's to a worker; `None`: its thread stalls.
+    fn order(&mut self, number: usize, method: &str, path: &str, body: &Value) -> Result<Option<StreamId>, Broken> {
+        let worker = self.rng.usize(0..self.plan.workers);
+        let Some(gateway) = self.gateways.get(number) else { return Ok(None) };
+        let is_stalled = |process: &Process| process.stalled_until(Thread::Worker(worker)) > process.clock().elapsed();
+        if self.fleet.get(&gateway.name).is_none_or(is_stalled) {
+            return Ok(None);
+        }
+        let request =
+            Request::new(method, &format!("/gatepost/{path}")).header("authorization", format!("Bearer {TOKEN}"));
+        let request = if body.is_null() { request } else { request.body(body.to_string()) };
+        match self.fleet.with(&gateway.name, |process| process.request(worker, request)) {
+            Some(Ok(stream)) => Ok(Some(stream)),
+            Some(Err(fault)) => broken(Invariant::NoTrap, format!("{}: {fault}", gateway.process())),
+            None => Ok(None),
+        }
+    }
+
+    /// Looks at the drains that were answered: who says that it is done holds nothing any more.
+    pub(super) fn drained(&mut self) -> Result<(), Broken> {
+        for drain in std::mem::take(&mut self.drains) {
+            let Some(gateway) = self.gateways.get(drain.gateway) else { continue };
+            let Some(process) = self.fleet.get(&gateway.name) else { continue };
+            match process.answer(drain.stream).map(|answer| answer.status()) {
+                // A gateway that was switched on meanwhile holds what it accepts; one that cannot reach etcd lets its lease
+                // lapse, and one whose thread stands still does not count what that thread holds.
+                Some(200) if gateway.drained_until.is_some() && self.plan.is_prompt() => {
+                    self.checks.drained(&gateway.process(), drain.at)?;
+                }
+                None if process.is_open(drain.stream) => self.drains.push(drain),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
