@@ -5,6 +5,8 @@ use crate::admin::control::Control;
 use crate::journal::memory::{Fault, MemoryEtcd};
 use crate::store::keys::Keys;
 
+mod guard;
+
 const JOURNAL: &str = r#""journal": {"etcd": {"cluster": "etcd", "prefix": "/p"}"#;
 /// The payload of the events, by which faults find the calls that append them.
 const PAYLOAD: &[u8] = b"\"payload\"";
