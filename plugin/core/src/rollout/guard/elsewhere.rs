@@ -102,7 +102,7 @@ impl Elsewhere {
         self.opens = self.opens.saturating_add(report.opens);
         if let Some(ring) = Base64::decode_vec(&report.counts).ok().and_then(|bytes| Some(Ring::decode(&bytes).ok()?.0))
         {
-            self.ring.add(&ring.from_wall(now));
+            self.ring.add(&ring.on_own_clock(now));
         }
     }
 }
@@ -115,16 +115,16 @@ impl Ring {
         if ring.is_empty() && opens == 0 {
             return None;
         }
-        let counts = ring.moved(ring.from_clock_to_wall(now)).encode().ok()?;
+        let counts = ring.moved(ring.cells_to_wall(now)).encode().ok()?;
         Some(GuardReport { opens, counts: Base64::encode_string(&counts) })
     }
 
-    fn from_wall(&self, now: Now) -> Self {
-        self.moved(-self.from_clock_to_wall(now))
+    fn on_own_clock(&self, now: Now) -> Self {
+        self.moved(-self.cells_to_wall(now))
     }
 
     /// How many cells lie between the Unix epoch and the base of this process's clock.
-    fn from_clock_to_wall(&self, now: Now) -> i128 {
+    fn cells_to_wall(&self, now: Now) -> i128 {
         let (width, mono) = (i128::from(self.width.max(1)), i128::from(now.mono.as_nanos()));
         let wall = i128::from(now.wall.as_millis()) * 1_000_000;
         (wall - mono + width / 2).div_euclid(width)
