@@ -17,6 +17,7 @@ pub mod documents;
 pub mod etcd;
 pub mod event;
 pub mod jobs;
+pub mod letters;
 #[cfg(test)]
 pub mod memory;
 pub mod operation;

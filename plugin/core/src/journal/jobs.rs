@@ -40,6 +40,8 @@ pub enum JobPurpose {
     Documents,
     /// Idempotency keys are kept or settled.
     Keys,
+    /// Dead letters are listed or read.
+    Letters,
     /// The store is tidied.
     Tidy,
 }

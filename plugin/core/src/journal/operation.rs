@@ -10,6 +10,8 @@
 
 use std::fmt;
 
+use crate::journal::letters::{LetterAnswer, LetterOperation};
+
 /// The id of a writer: random, a new one at each start.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WriterId(pub [u8; 16]);
@@ -172,6 +174,13 @@ pub enum Operation {
         /// The content.
         bytes: Vec<u8>,
     },
+    /// Changes, lists or reads the fleet's dead letters.
+    Letters {
+        /// The writer that asks.
+        writer: WriterId,
+        /// What it asks.
+        letters: LetterOperation,
+    },
     /// Lets the store drop what was overwritten and deleted up to the last time it was asked so.
     Tidy,
 }
@@ -179,10 +188,13 @@ pub enum Operation {
 impl Operation {
     /// Whether the operation writes what takes room, so that a store without room refuses it.
     pub fn needs_room(&self) -> bool {
-        matches!(
-            self,
-            Self::Open { .. } | Self::Append { .. } | Self::Void { .. } | Self::Note { .. } | Self::Claim { .. }
-        )
+        match self {
+            Self::Open { .. } | Self::Append { .. } | Self::Void { .. } | Self::Note { .. } | Self::Claim { .. } => {
+                true
+            }
+            Self::Letters { letters, .. } => letters.needs_room(),
+            _ => false,
+        }
     }
 }
 
@@ -221,6 +233,8 @@ pub enum Outcome {
     Stored(Revision),
     /// A document is not written: somebody else has changed it.
     Conflict,
+    /// The answer to [`Operation::Letters`], where there is more than an outcome.
+    Letters(LetterAnswer),
 }
 
 /// The revision of a document: a number that grows with each change.

@@ -32,6 +32,7 @@ use crate::time::Instant;
 mod appends;
 mod claims;
 mod documents;
+mod letters;
 mod notes;
 mod session;
 
@@ -365,6 +366,7 @@ impl Writer {
             JobPurpose::Survey | JobPurpose::Takeover(_) => self.takeover_ended(now, number, job, outcome),
             JobPurpose::Documents => self.documents_ended(job.operation, outcome),
             JobPurpose::Keys => self.keys_ended(now, number, job, &outcome),
+            JobPurpose::Letters => self.letters_ended(&job.operation, outcome),
             JobPurpose::Tidy => {}
         }
     }
