@@ -149,7 +149,7 @@ impl Store {
         self.check_revision(request.revision)?;
         let (key, end) = (&request.key, &request.range_end);
         let revision = self.revision + i64::from(!changes.is_empty());
-        let found: Vec<Rc<KeyValue>> = if request.revision > 0 && request.revision < revision {
+        let mut found: Vec<Rc<KeyValue>> = if request.revision > 0 && request.revision < revision {
             self.past(key, end, request.revision, changes)
         } else {
             self.among(key, end).cloned().collect()
@@ -159,6 +159,8 @@ impl Store {
         if request.count_only {
             return Ok(RangeResponse { header, count, ..RangeResponse::default() });
         }
+        // Keys that are left out this way are counted all the same.
+        found.retain(|kv| kv.mod_revision >= request.min_mod_revision);
         let limit = usize::try_from(request.limit).unwrap_or(0);
         let limit = if limit == 0 { usize::MAX } else { limit };
         let more = found.len() > limit;

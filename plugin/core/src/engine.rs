@@ -61,6 +61,7 @@ mod counts;
 mod documents;
 mod draft;
 mod drains;
+mod elsewhere;
 mod ending;
 mod endpoint;
 mod fleet;

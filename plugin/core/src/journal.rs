@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 pub mod batches;
+#[cfg(any(test, feature = "journal-contract"))]
+#[allow(clippy::panic, clippy::indexing_slicing, reason = "these are tests, and only compiled into tests")]
+pub mod contract;
 pub mod documents;
 pub mod etcd;
 pub mod event;

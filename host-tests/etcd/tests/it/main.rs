@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod access;
+mod contract;
 mod disruptions;
 mod envoy;
 mod gateway;

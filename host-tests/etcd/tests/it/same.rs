@@ -46,6 +46,11 @@ fn ranges_of_keys_and_of_the_past() -> Result {
                 player.range(RangeRequest { limit, ..range(key, end) });
             }
         }
+        for min_mod_revision in [-1, 1, 3, 5, 6, 7] {
+            player.range(RangeRequest { min_mod_revision, ..range("a", "c") });
+            player.range(RangeRequest { min_mod_revision, limit: 2, ..range("a", "c") });
+            player.range(RangeRequest { min_mod_revision, count_only: true, ..range("a", "c") });
+        }
         player.delete("a/2", "");
         player.delete("a/2", "");
         player.put("a/2", "new", 0);

@@ -131,13 +131,14 @@ impl Surface<'_, '_> {
             detail: rolled_back.map(|rolled_back| rolled_back.detail.clone()),
             since: rolled_back.map(|rolled_back| rolled_back.at),
         };
-        let ring = guard::count_all(self.world.store, self.keys, &endpoint.name, about.window)?;
+        let guard::FleetCounts { ring, opens_elsewhere, gateways } =
+            guard::count_fleet(self.world.store, self.keys, &endpoint.name, about.window, now.mono)?;
         Ok(answers::EndpointView {
             rollout,
-            breaker_opens_24h: progress.opens(now.mono).into(),
+            breaker_opens_24h: progress.opens(now.mono).saturating_add(opens_elsewhere).into(),
             counters: counters(&ring.totals),
             last_attempt_at: ring.totals.last_attempt,
-            window: window(about, &ring.total(now.mono, Instant::default())),
+            window: window(about, &ring.total(now.mono, Instant::default()), gateways),
             series: ring.series(now.mono).iter().map(part).collect(),
             ..answers::EndpointView::default()
         })
@@ -154,7 +155,7 @@ fn counters(totals: &Totals) -> Counters {
     Counters { accepted, attempts, delivered, failed, expired }
 }
 
-fn window(about: &About, counts: &Counts) -> WindowView {
+fn window(about: &About, counts: &Counts, gateways: u32) -> WindowView {
     // In hundredths of a percent, rounded down: the unit of all shares. In whole numbers, for 57 of 100 is 57 %.
     let (delivered, ended) = (u64::from(counts.delivered), u64::from(counts.delivered) + u64::from(counts.failed));
     let success = (delivered * 10_000).checked_div(ended).map(|share| Percent(share as u32));
@@ -167,6 +168,7 @@ fn window(about: &About, counts: &Counts) -> WindowView {
         success_percent: success.map(Percent::as_f64),
         p50_ms: millis(counts, 0.5),
         p95_ms: millis(counts, 0.95),
+        gateways: gateways.into(),
     }
 }
 

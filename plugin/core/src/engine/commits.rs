@@ -7,6 +7,7 @@ use crate::ids::EventId;
 use crate::journal::batches::EntryTicket;
 use crate::journal::etcd::Etcd;
 use crate::journal::operation::{KeyName, Revision, WriterId};
+use crate::journal::record::GuardReport;
 use crate::journal::segments::Origin;
 use crate::journal::writer::Writer;
 use crate::journal::{JournalSettings, JournalState};
@@ -34,6 +35,8 @@ pub(super) struct Journaled {
     pub process: Option<(String, WallTime)>,
     /// The writer under its present id, and when it drew that.
     pub leased: Option<(WriterId, WallTime)>,
+    /// What the other gateways are told of the counts of this one.
+    pub reports: BTreeMap<String, GuardReport>,
     /// When the journal served this worker badly last, and how.
     pub unwell: Option<(Instant, JournalState)>,
 }
@@ -60,6 +63,7 @@ impl Journaled {
             may_attempt: false,
             process: None,
             leased: None,
+            reports: BTreeMap::new(),
             unwell: None,
         }
     }

@@ -347,6 +347,7 @@ impl Engine {
             oldest: journal.writer.segments.oldest().map_or(0, WallTime::as_millis),
             takeovers: journal.writer.takeovers(),
             lease_since: journal.leased.map_or(0, |(_, since)| since.as_millis()),
+            guard: journal.reports.clone(),
         }
     }
 }

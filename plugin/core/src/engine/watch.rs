@@ -13,7 +13,7 @@ use crate::egress::breaker::Position;
 use crate::egress::operational::{Facts, NewsKind};
 use crate::ids::EndpointId;
 use crate::rollout::Progress;
-use crate::rollout::guard::{self, Ring, Trigger};
+use crate::rollout::guard::{self, FleetCounts, Trigger};
 use crate::store::{StoreError, World, Write, read, update};
 use crate::telemetry::backlog::Backlog;
 use crate::telemetry::notice::{Gauge, Notice};
@@ -40,7 +40,7 @@ impl Engine {
     }
 
     /// The progress of the endpoint's rollout.
-    fn progress(&mut self, world: &mut World<'_>, id: EndpointId) -> Option<&Progress> {
+    pub(super) fn progress(&mut self, world: &mut World<'_>, id: EndpointId) -> Option<&Progress> {
         self.refresh(world, id);
         self.endpoints.get(id.0).map(|state| &state.rollout.progress)
     }
@@ -75,10 +75,15 @@ impl Engine {
             progress.opened(now);
             true
         });
-        let opens = self.endpoints.get(id.0).map_or(0, |state| state.rollout.progress.opens(now));
+        self.judge_openings(world, id);
+    }
+
+    /// Rolls the endpoint back if its breaker has opened too often.
+    fn judge_openings(&mut self, world: &mut World<'_>, id: EndpointId) {
+        let (opens, gateways) = self.opens(world, id);
         if self.config.rollout.guard.as_ref().is_some_and(|guard| guard.has_opened_too_often(opens)) {
             let detail = [itoa::Buffer::new().format(opens), " openings in 24 hours"].concat();
-            self.roll_back(world, id, Trigger::BreakerOpens, &detail);
+            self.roll_back(world, id, Trigger::BreakerOpens, &over(detail, gateways));
         }
     }
 
@@ -92,6 +97,7 @@ impl Engine {
     /// Writes the counts, judges them, and promotes rollouts. Called once a second.
     pub(super) fn watch(&mut self, world: &mut World<'_>) {
         self.write_counts(world, WRITES_MAX);
+        self.exchange_counts(world);
         if !self.leadership.leads() {
             return;
         }
@@ -167,15 +173,19 @@ impl Engine {
         if self.endpoints.get(id.0).is_none_or(|state| state.counted.ring.is_empty()) {
             return;
         }
-        let Some(ring) = self.counted(world, id) else { return };
+        let Some(FleetCounts { ring, gateways, opens_elsewhere }) = self.counted(world, id) else { return };
         if let Some((trigger, detail)) = ring.judge(guard, world.now.mono, from) {
-            self.roll_back(world, id, trigger, &detail);
+            self.roll_back(world, id, trigger, &over(detail, gateways));
+        } else if opens_elsewhere > 0 {
+            // This gateway's openings were judged as they came, but perhaps without others' of the same second.
+            self.judge_openings(world, id);
         }
     }
 
     /// Rolls back an endpoint whose breaker has not closed for as long as the guard looks back. While the breaker is
     /// open next to no delivery ends, so the share of deliveries that succeed says nothing; the deliveries that wait
-    /// count toward `min_events`, too.
+    /// count toward `min_events`, too. Breakers are each gateway's own: while the others deliver well, with all that
+    /// waits here, this is the trouble of this gateway alone.
     fn judge_silence(&mut self, world: &mut World<'_>, id: EndpointId) {
         let (config, now) = (std::rc::Rc::clone(&self.config), world.now.mono);
         let Some(guard) = config.rollout.guard.as_ref().filter(|guard| guard.min_success.is_some()) else { return };
@@ -188,14 +198,17 @@ impl Engine {
         if now.since(since) < guard.window {
             return;
         }
-        let Some((endpoint, ring)) = config.endpoints.get(id.0).zip(self.counted(world, id)) else { return };
+        let Some((endpoint, counts)) = config.endpoints.get(id.0).zip(self.counted(world, id)) else { return };
         let Ok(backlog) = Backlog::of_all(world.store, &self.keys, now) else { return };
-        let (ended, waiting) = (ring.total(now, since), backlog.of(&endpoint.name));
-        if ended.delivered + ended.failed + waiting >= guard.min_events {
+        let (ended, waiting) = (counts.ring.total(now, since), backlog.of(&endpoint.name));
+        if counts.gateways > 1 && guard.bears(&ended, waiting) {
+            return;
+        }
+        if ended.ended().saturating_add(waiting) >= guard.min_events {
             let seconds = itoa::Buffer::new().format(now.since(since).as_secs()).to_owned();
             let waiting = itoa::Buffer::new().format(waiting).to_owned();
             let detail = ["the breaker has not closed for ", &seconds, " s; ", &waiting, " deliveries wait"].concat();
-            self.roll_back(world, id, Trigger::Success, &detail);
+            self.roll_back(world, id, Trigger::Success, &over(detail, counts.gateways));
         }
     }
 
@@ -206,7 +219,7 @@ impl Engine {
         let Some(progress) = self.progress(world, id).filter(|progress| progress.is_due(plan, now.wall)) else {
             return;
         };
-        let (from, opens, before) = (progress.counted_from, progress.opens(now.mono), progress.breached);
+        let (from, before) = (progress.counted_from, progress.breached);
         let breached = match guard {
             None => None,
             // While the breaker is open next to no delivery ends, so there is nothing to judge.
@@ -214,8 +227,9 @@ impl Engine {
                 Some(Trigger::BreakerOpens)
             }
             Some(guard) => {
-                let Some(ring) = self.counted(world, id) else { return };
-                guard.holds(&ring.total(now.mono, from), opens, before)
+                let (opens, _) = self.opens(world, id);
+                let Some(counts) = self.counted(world, id) else { return };
+                guard.holds(&counts.ring.total(now.mono, from), opens, before)
             }
         };
         if let Some(trigger) = breached {
@@ -301,18 +315,6 @@ impl Engine {
         }
     }
 
-    /// The counts of an endpoint, added up over all workers; `None`: the store failed.
-    fn counted(&mut self, world: &mut World<'_>, id: EndpointId) -> Option<Ring> {
-        let endpoint = self.config.endpoints.get(id.0)?;
-        match guard::count_all(world.store, &self.keys, &endpoint.name, self.window()) {
-            Ok(ring) => Some(ring),
-            Err(error) => {
-                self.output.note(Notice::Store { doing: "reading what was counted", error });
-                None
-            }
-        }
-    }
-
     fn tell_percent(&mut self, world: &mut World<'_>, id: EndpointId) {
         let (config, now) = (std::rc::Rc::clone(&self.config), world.now.wall);
         let Some(percent) = self.progress(world, id).map(|progress| progress.percent(&config.rollout.plan, now)) else {
@@ -325,4 +327,9 @@ impl Engine {
     pub(super) fn window(&self) -> std::time::Duration {
         guard::window(self.config.rollout.guard.as_ref())
     }
+}
+
+/// What was observed, with the number of gateways that it was observed at, if there are several.
+fn over(detail: String, gateways: u32) -> String {
+    if gateways > 1 { [&detail, ", over ", itoa::Buffer::new().format(gateways), " gateways"].concat() } else { detail }
 }

@@ -114,7 +114,11 @@ impl MemoryEtcd {
                 ok(&LeaseKeepAliveResponse { id, ttl, ..LeaseKeepAliveResponse::default() })
             }
             LEASE_REVOKE => {
-                self.revoke(LeaseRevokeRequest::decode(message).unwrap().id);
+                let id = LeaseRevokeRequest::decode(message).unwrap().id;
+                if !self.leases.contains_key(&id) {
+                    return error(5, "etcdserver: requested lease not found");
+                }
+                self.revoke(id);
                 ok(&LeaseRevokeResponse::default())
             }
             COMPACT => ok(&CompactionResponse::default()),
@@ -183,6 +187,7 @@ impl MemoryEtcd {
 
     fn range(&self, range: &RangeRequest) -> RangeResponse {
         let mut kvs = self.within(&range.key, &range.range_end);
+        kvs.retain(|kv| kv.mod_revision >= range.min_mod_revision);
         let more = range.limit > 0 && kvs.len() > range.limit as usize;
         if more {
             kvs.truncate(range.limit as usize);
@@ -214,4 +219,34 @@ fn ok(message: &impl Message) -> StoreReply {
 
 fn error(status: u32, text: &str) -> StoreReply {
     StoreReply::Answer { status: 200, grpc_status: Some(status), grpc_message: text.to_owned(), body: Vec::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::contract::{TestedStore, broken};
+    use crate::journal::etcd::Etcd;
+    use crate::journal::operation::Journal;
+
+    struct InMemory(MemoryEtcd, Instant);
+
+    impl TestedStore for InMemory {
+        fn client(&mut self) -> Box<dyn Journal> {
+            Box::new(Etcd::new("/p", 5, None))
+        }
+
+        fn carry(&mut self, call: &StoreCall) -> StoreReply {
+            self.0.handle(self.1, call)
+        }
+
+        fn wait(&mut self, time: Duration) {
+            self.1 = self.1.plus(time);
+        }
+    }
+
+    #[test]
+    fn it_keeps_the_contract_of_a_store() {
+        let empty = || InMemory(MemoryEtcd::default(), Instant::default());
+        assert_eq!(broken(&mut || Box::new(empty())), [""; 0]);
+    }
 }

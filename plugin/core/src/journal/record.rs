@@ -2,6 +2,8 @@
 //!
 //! Times are wall times: they are read by another gateway, or after a restart.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::ids::EventId;
@@ -218,6 +220,19 @@ pub struct Member {
     pub takeovers: u64,
     /// When the writer got its lease, in milliseconds since the Unix epoch; it gets another one when it loses it.
     pub lease_since: u64,
+    /// What the gateway has counted of its endpoints, by their names, for the guards of the other gateways; one writer of
+    /// each gateway says it.
+    pub guard: BTreeMap<String, GuardReport>,
+}
+
+/// What a gateway has counted of an endpoint, for the guards of the other gateways.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct GuardReport {
+    /// How often the endpoint's breaker opened in the last 24 hours.
+    pub opens: u32,
+    /// The recent counts, as the guard writes them, in base64.
+    pub counts: String,
 }
 
 impl Member {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::journal::operation::{Survey, WriterId};
-use crate::journal::record::Member;
+use crate::journal::record::{GuardReport, Member};
 use crate::time::Instant;
 
 /// What a writer knows of the fleet, and the dead writers that it has claimed.
@@ -83,6 +83,21 @@ impl Takeover {
         (self.fleet, self.seen) = (fleet, Some(now));
     }
 
+    /// What the other gateways have counted. Where two writers of one gateway say it, for the one that says it changes
+    /// when a writer begins or ends, only the one with the lower id counts, which is the one to say it.
+    pub fn reports_of_others(&self, instance: &str) -> Vec<&BTreeMap<String, GuardReport>> {
+        let mut writers: Vec<_> = self.members.iter().collect();
+        writers.sort_unstable_by_key(|(writer, _)| *writer);
+        let mut reports = BTreeMap::new();
+        for member in writers.into_iter().filter_map(|(_, member)| member.as_ref()) {
+            let is_others = member.instance != instance && !member.instance.is_empty();
+            if is_others && !member.guard.is_empty() {
+                reports.entry(&member.instance).or_insert(&member.guard);
+            }
+        }
+        reports.into_values().collect()
+    }
+
     /// Has the store asked again about a dead writer at this time at the earliest.
     pub fn try_again(&mut self, dead: WriterId, at: Instant) {
         if let Some(claim) = self.claims.get_mut(&dead) {
@@ -104,4 +119,33 @@ fn gateways(members: &[(WriterId, Option<Member>)]) -> u32 {
     };
     let instances: BTreeSet<String> = members.iter().map(instance).collect();
     u32::try_from(instances.len()).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of each other gateway one writer counts: the first that says anything. This gateway counts for itself.
+    #[test]
+    fn counts_of_each_other_gateway_are_taken_once() {
+        let member = |writer: u8, instance: &str, opens: &[u32]| {
+            let report = |opens: &u32| ("billing".to_owned(), GuardReport { opens: *opens, counts: String::new() });
+            let guard = opens.iter().map(report).collect();
+            (WriterId([writer; 16]), Some(Member { instance: instance.to_owned(), guard, ..Member::default() }))
+        };
+        let members = vec![
+            member(5, "a", &[50]),
+            member(1, "a", &[]),
+            member(3, "a", &[30]),
+            member(2, "b", &[20]),
+            member(0, "own", &[10]),
+            member(6, "", &[60]),
+            (WriterId([7; 16]), None),
+        ];
+        let takeover = Takeover { members, ..Takeover::default() };
+        let opens = |reports: Vec<&BTreeMap<String, GuardReport>>| {
+            reports.iter().map(|reports| reports["billing"].opens).collect::<Vec<_>>()
+        };
+        assert_eq!(opens(takeover.reports_of_others("own")), [30, 20]);
+    }
 }

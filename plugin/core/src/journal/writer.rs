@@ -15,7 +15,7 @@
 //! The operation is asked again with the same content, which the store recognises. An append that stays unknown for
 //! [`UNKNOWN_MAX`] is refused, and its segment made void, so that it cannot come late.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use crate::journal::batches::{Batches, EntryTicket, QueuedEntry};
@@ -24,7 +24,7 @@ use crate::journal::jobs::{Job, JobPurpose, Jobs};
 use crate::journal::operation::{
     EntryKey, Journal, KeyName, Operation, Outcome, StoreCall, StoreRefusal, StoreReply, Survey, WriterId,
 };
-use crate::journal::record::Member;
+use crate::journal::record::{GuardReport, Member};
 use crate::journal::segments::Segments;
 use crate::journal::takeover::Takeover;
 use crate::time::Instant;
@@ -184,6 +184,11 @@ impl Writer {
     /// What was found out last about the fleet.
     pub fn fleet(&self) -> &Survey {
         &self.takeover.fleet
+    }
+
+    /// What the other gateways have counted, but not this one, whose name is `instance`.
+    pub fn reports_of_others(&self, instance: &str) -> Vec<&BTreeMap<String, GuardReport>> {
+        self.takeover.reports_of_others(instance)
     }
 
     /// When that was; `None`: nothing was found out yet.

@@ -8,6 +8,8 @@
 //! stretches of `for`, the oldest of which begins where `for` begins: a bad minute is no bad five minutes, and neither
 //! is a bad start that has recovered. There is no verdict if nothing was counted in a stretch, or fewer than
 //! `min_events` in all.
+//!
+//! In a fleet whoever judges adds what the [other gateways](Elsewhere) have counted, too.
 
 use std::time::Duration;
 
@@ -266,6 +268,12 @@ impl Guard {
             .or_else(|| stops(Trigger::P95, max_p95.is_some(), above(whole.percentile(0.95), *max_p95)))
     }
 
+    /// Says whether the deliveries that have ended are enough and good enough, even if all that wait were to fail.
+    pub fn bears(&self, ended: &Counts, waiting: u32) -> bool {
+        let whole = Counts { failed: ended.failed.saturating_add(waiting), ..ended.clone() };
+        !below(whole.success(), self.min_success)
+    }
+
     /// Says whether the breaker has opened too often.
     pub fn has_opened_too_often(&self, opens: u32) -> bool {
         self.max_breaker_opens.is_some_and(|max| opens > max)
@@ -287,7 +295,7 @@ impl Guard {
 
 /// The number of deliveries, or attempts, that a trigger is judged by.
 fn counted(trigger: Trigger, counts: &Counts) -> u32 {
-    if trigger == Trigger::Success { counts.delivered + counts.failed } else { counts.attempts }
+    if trigger == Trigger::Success { counts.ended() } else { counts.attempts }
 }
 
 fn below(value: Option<f64>, least: Option<f64>) -> bool {
@@ -300,7 +308,7 @@ fn above<T: PartialOrd>(value: Option<T>, most: Option<T>) -> bool {
 
 /// What was observed, in words.
 fn seen(trigger: Trigger, whole: &Counts) -> String {
-    let ended = whole.delivered + whole.failed;
+    let ended = whole.ended();
     match trigger {
         Trigger::Success => format!("{} of {ended} deliveries were delivered", whole.delivered),
         Trigger::P95 => {
@@ -315,9 +323,11 @@ fn seen(trigger: Trigger, whole: &Counts) -> String {
 }
 
 mod counts;
+mod elsewhere;
 mod totals;
 
 pub use counts::Counts;
+pub use elsewhere::{Elsewhere, FleetCounts, count_fleet};
 pub use totals::Totals;
 
 #[cfg(test)]

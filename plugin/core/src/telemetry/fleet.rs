@@ -74,7 +74,9 @@ impl FleetView {
     /// What a survey says that was answered at `at`. A writer that has not said yet which gateway it is of is left out.
     pub fn of(survey: &Survey, at: Instant) -> Self {
         let mut gateways = Vec::<FleetGateway>::new();
-        for member in survey.alive.iter().filter_map(|(_, member)| Member::decode(member)) {
+        for mut member in survey.alive.iter().filter_map(|(_, member)| Member::decode(member)) {
+            // What the guards judge stands elsewhere.
+            member.guard.clear();
             match gateways.iter_mut().find(|gateway| gateway.sum.instance == member.instance) {
                 _ if member.instance.is_empty() => {}
                 Some(gateway) => gateway.add(member),
@@ -204,6 +206,7 @@ mod tests {
             oldest,
             takeovers: 1,
             lease_since,
+            ..Member::default()
         }
     }
 

@@ -72,14 +72,14 @@ pub struct EndpointView {
     pub breaker: BreakerView,
     /// The endpoint's rollout.
     pub rollout: RolloutView,
-    /// How often the endpoint's breaker opened in the last 24 hours.
+    /// How often the endpoint's breaker opened in the last 24 hours, at all gateways of the fleet.
     pub breaker_opens_24h: u64,
     /// The counts of the endpoint; `accepted` are deliveries.
     pub counters: Counters,
     /// When the last attempt was made.
     #[serde(with = "rfc3339::option")]
     pub last_attempt_at: Option<WallTime>,
-    /// The counts that the guard judges.
+    /// The counts that the guard judges: those of all gateways of the fleet, if there is one.
     pub window: WindowView,
     /// The counts of the guard's window in equal parts, oldest first, for a small chart.
     pub series: Vec<Part>,
@@ -176,6 +176,8 @@ pub struct WindowView {
     pub p50_ms: Option<u64>,
     /// The 95th percentile of the attempts' durations, in milliseconds.
     pub p95_ms: Option<u64>,
+    /// The gateways whose counts these are.
+    pub gateways: u64,
 }
 
 /// The counts of one part of the guard's window.

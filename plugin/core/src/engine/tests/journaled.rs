@@ -5,6 +5,7 @@ use crate::admin::control::Control;
 use crate::journal::memory::{Fault, MemoryEtcd};
 use crate::store::keys::Keys;
 
+mod guard;
 mod letters;
 
 const JOURNAL: &str = r#""journal": {"etcd": {"cluster": "etcd", "prefix": "/p"}"#;

@@ -4,8 +4,8 @@ use etcd_messages::compare::{Operand, Target};
 use etcd_messages::request_op::Request;
 use etcd_messages::response_op::Response;
 use etcd_messages::{
-    CompactionRequest, CompactionResponse, Compare, KeyValue, LeaseGrantRequest, LeaseKeepAliveResponse,
-    LeaseRevokeResponse, RangeResponse, RequestOp, ResponseHeader, ResponseOp, TxnRequest, TxnResponse,
+    CompactionRequest, CompactionResponse, Compare, KeyValue, LeaseGrantRequest, RangeResponse, RequestOp,
+    ResponseHeader, ResponseOp, TxnRequest, TxnResponse,
 };
 use proptest::prelude::*;
 use prost::Message;

@@ -37,10 +37,11 @@ impl Counts {
 
     /// Adds other counts to these.
     pub fn add(&mut self, other: &Self) {
-        self.delivered += other.delivered;
-        self.failed += other.failed;
-        self.attempts += other.attempts;
-        self.unauthorized += other.unauthorized;
+        // What other gateways say is read from outside: no number of theirs may be the end of this one.
+        self.delivered = self.delivered.saturating_add(other.delivered);
+        self.failed = self.failed.saturating_add(other.failed);
+        self.attempts = self.attempts.saturating_add(other.attempts);
+        self.unauthorized = self.unauthorized.saturating_add(other.unauthorized);
         self.longest = self.longest.max(other.longest);
         for (bucket, count) in &other.times {
             self.add_time(*bucket, *count);
@@ -49,14 +50,21 @@ impl Counts {
 
     fn add_time(&mut self, bucket: u8, count: u32) {
         match self.times.binary_search_by_key(&bucket, |(bucket, _)| *bucket) {
-            Ok(at) => self.times.get_mut(at).into_iter().for_each(|(_, counted)| *counted += count),
+            Ok(at) => {
+                self.times.get_mut(at).into_iter().for_each(|(_, counted)| *counted = counted.saturating_add(count))
+            }
             Err(at) => self.times.insert(at, (bucket, count)),
         }
     }
 
+    /// Deliveries that have ended.
+    pub fn ended(&self) -> u32 {
+        self.delivered.saturating_add(self.failed)
+    }
+
     /// The share of deliveries that were delivered; `None`: no delivery has ended.
     pub fn success(&self) -> Option<f64> {
-        share(self.delivered, self.delivered + self.failed)
+        share(self.delivered, self.ended())
     }
 
     /// The share of attempts answered 401 or 403; `None`: there were no attempts.
@@ -67,15 +75,15 @@ impl Counts {
     /// The percentile of the attempts' durations, for a `share` such as 0.95; `None`: there were no attempts.
     pub fn percentile(&self, share: f64) -> Option<Duration> {
         let rank = (f64::from(self.attempts) * share).ceil() as u32;
-        let mut below = 0;
+        let mut below = 0_u32;
         for (bucket, count) in &self.times {
-            if below + count >= rank.max(1) {
+            if below.saturating_add(*count) >= rank.max(1) {
                 let (from, to) = (floor(*bucket), floor(bucket.saturating_add(1)));
                 let within = f64::from(rank.max(1) - below) / f64::from(*count);
                 let millis = from + ((to - from) as f64 * within) as u64;
                 return Some(Duration::from_millis(millis.min(self.longest.into())));
             }
-            below += count;
+            below = below.saturating_add(*count);
         }
         None
     }

@@ -114,42 +114,6 @@ fn repeated_open_and_claim_are_told_from_fenced_ones() {
     }
 }
 
-#[test]
-fn release_of_a_claim_that_is_gone_was_made_before() {
-    let release = Operation::Release { writer: ME, dead: DEAD, is_done: true };
-    assert_eq!(told(&mut claiming(), &release, &txn(true, vec![])), Outcome::Applied);
-    assert_eq!(told(&mut claiming(), &release, &txn(false, vec![vec![]])), Outcome::Already);
-    let others = vec![vec![kv(T, b"", LEASE + 1, 1)]];
-    assert_eq!(told(&mut claiming(), &release, &txn(false, others)), Outcome::Fenced);
-}
-
-#[test]
-fn void_and_delete_without_the_lease_are_fenced() {
-    for operation in [
-        Operation::Void { segment: id(ME, 1), key: None },
-        Operation::Delete { writer: ME, owner: DEAD, finished: vec![1] },
-    ] {
-        assert_eq!(told(&mut claiming(), &operation, &txn(true, vec![])), Outcome::Applied);
-        assert_eq!(told(&mut claiming(), &operation, &txn(false, vec![])), Outcome::Fenced);
-    }
-}
-
-/// A lease that is gone is answered with no time to live, and no error.
-#[test]
-fn renewal_of_a_lease_that_is_gone_is_fenced() {
-    let alive = |ttl| ok(&LeaseKeepAliveResponse { id: LEASE, ttl, ..LeaseKeepAliveResponse::default() });
-    let renew = Operation::Renew { writer: ME };
-    assert_eq!(told(&mut opened(), &renew, &alive(5)), Outcome::Applied);
-    assert_eq!(told(&mut opened(), &renew, &alive(0)), Outcome::Fenced);
-}
-
-#[test]
-fn close_of_a_lease_that_is_gone_was_made_before() {
-    let close = Operation::Close { writer: ME };
-    assert_eq!(told(&mut opened(), &close, &ok(&LeaseRevokeResponse::default())), Outcome::Applied);
-    assert_eq!(told(&mut opened(), &close, &error(5, "etcdserver: requested lease not found")), Outcome::Already);
-}
-
 /// Another gateway that has compacted further has done the work.
 #[test]
 fn tidy_after_another_gateway_is_done() {
