@@ -194,7 +194,9 @@ impl Engine {
             ring.letters.iter().filter(|letter| !letter.is_shared).map(|letter| letter.serial).collect();
         let (mut changes, mut size) = (Vec::new(), 0);
         self.fleet_letters.keeping.clear();
-        while let Some(change) = self.fleet_letters.changes.pop_front().filter(|_| changes.len() < most) {
+        while changes.len() < most
+            && let Some(change) = self.fleet_letters.changes.pop_front()
+        {
             match change {
                 PlannedChange::Take(delivery) => changes.push((delivery, LetterChange::Take(instance.clone()))),
                 PlannedChange::Forget(delivery) => changes.push((delivery, LetterChange::Forget)),

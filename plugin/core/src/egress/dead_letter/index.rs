@@ -185,13 +185,14 @@ impl LetterIndex {
         let known = self.letters.iter().position(|letter| letter.name == new.name);
         let mut pushed = Pushed::default();
         match known.and_then(|at| self.letters.get(at).copied().map(|letter| (at, letter))) {
-            // It was redelivered elsewhere, or here, and has died again: the journal is to have it as it is now.
-            Some((at, letter)) if new.arrival == Arrival::Died && letter.is_shared => {
+            // It was redelivered or taken over, and has died again: what is kept is how it stands now.
+            Some((at, letter)) if new.arrival == Arrival::Died => {
                 self.letters.remove(at);
-                self.leave(letter.name);
+                if letter.is_shared {
+                    self.leave(letter.name);
+                }
                 pushed.freed.push(letter.slot);
             }
-            Some(_) if new.arrival == Arrival::Died => {}
             Some((_, letter)) => return Pushed { serial: letter.serial, ..Pushed::default() },
             // It was discarded, or is being redelivered.
             None if new.arrival != Arrival::Died && self.gone.contains(&new.name) => return pushed,
