@@ -10,6 +10,8 @@
 
 use std::fmt;
 
+pub use crate::journal::keys::{EntryKey, FleetClaim, FoundKey, KeyName, Revision};
+
 /// The id of a writer: random, a new one at each start.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WriterId(pub [u8; 16]);
@@ -42,20 +44,6 @@ pub struct SegmentId {
     pub writer: WriterId,
     /// The number of the segment; numbers grow, and none is used for other bytes.
     pub seq: u64,
-}
-
-/// The name of an idempotency key: a hash.
-pub type KeyName = [u8; 16];
-
-/// An idempotency key that is claimed with the event that it was used for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EntryKey {
-    /// The name of the key.
-    pub name: KeyName,
-    /// What is to be remembered of it.
-    pub bytes: Vec<u8>,
-    /// The revision of what is remembered so far, which this replaces; 0: nothing is.
-    pub from: Revision,
 }
 
 /// What is asked of the store. An operation is carried out as a whole or not at all, and may be asked again with the
@@ -172,6 +160,37 @@ pub enum Operation {
         /// The content.
         bytes: Vec<u8>,
     },
+    /// Claims an inbound message, if each of its keys is at its revision, `writer` is alive, and all of `dead` are dead; or
+    /// `MessageTaken`.
+    ClaimMessage {
+        /// The writer that asks.
+        writer: WriterId,
+        /// The claim.
+        claim: FleetClaim,
+        /// The writers whose claims it replaces.
+        dead: Vec<WriterId>,
+    },
+    /// Writes under the keys of a message that it is done.
+    SettleMessage {
+        /// The names of the keys.
+        names: Vec<KeyName>,
+        /// What is remembered.
+        bytes: Vec<u8>,
+        /// How long the keys last at least, in seconds.
+        lasts: u64,
+    },
+    /// Gives the claim of a message up, if it is made.
+    ReleaseMessage {
+        /// The claim.
+        claim: FleetClaim,
+        /// The claim may yet be made: it is void, whenever it comes.
+        may_come_late: bool,
+    },
+    /// Makes the keys of messages last from now on, at least for so many seconds.
+    KeepMessages {
+        /// The seconds.
+        lasts: u64,
+    },
     /// Lets the store drop what was overwritten and deleted up to the last time it was asked so.
     Tidy,
 }
@@ -181,7 +200,12 @@ impl Operation {
     pub fn needs_room(&self) -> bool {
         matches!(
             self,
-            Self::Open { .. } | Self::Append { .. } | Self::Void { .. } | Self::Note { .. } | Self::Claim { .. }
+            Self::Open { .. }
+                | Self::Append { .. }
+                | Self::Void { .. }
+                | Self::Note { .. }
+                | Self::Claim { .. }
+                | Self::ClaimMessage { .. }
         )
     }
 }
@@ -202,6 +226,8 @@ pub enum Outcome {
         /// What is remembered.
         bytes: Vec<u8>,
     },
+    /// It is not done: this stands under keys of the message.
+    MessageTaken(Vec<FoundKey>),
     /// It is not done, for this reason.
     Refused(StoreRefusal),
     /// Nobody can tell whether it is done, or will be.
@@ -222,9 +248,6 @@ pub enum Outcome {
     /// A document is not written: somebody else has changed it.
     Conflict,
 }
-
-/// The revision of a document: a number that grows with each change.
-pub type Revision = u64;
 
 /// A document of the fleet.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -21,6 +21,7 @@ use std::time::Duration;
 use crate::journal::batches::{Batches, EntryTicket, QueuedEntry};
 use crate::journal::event::{CommitRefusal, JournalEvent};
 use crate::journal::jobs::{Job, JobPurpose, Jobs};
+use crate::journal::message_queue::MessageQueue;
 use crate::journal::operation::{
     EntryKey, Journal, KeyName, Operation, Outcome, StoreCall, StoreRefusal, StoreReply, Survey, WriterId,
 };
@@ -32,6 +33,7 @@ use crate::time::Instant;
 mod appends;
 mod claims;
 mod documents;
+mod messages;
 mod notes;
 mod session;
 
@@ -77,6 +79,7 @@ pub struct Writer {
     next_seq: u64,
     batches: Batches,
     jobs: Jobs,
+    messages: MessageQueue,
     /// The segments that this writer keeps in the store.
     pub segments: Segments,
     takeover: Takeover,
@@ -118,6 +121,7 @@ impl Writer {
             next_seq: 0,
             batches: Batches::default(),
             jobs: Jobs::default(),
+            messages: MessageQueue::default(),
             segments: Segments::default(),
             takeover: Takeover::default(),
             events: VecDeque::new(),
@@ -263,6 +267,7 @@ impl Writer {
             self.refuse(expired, CommitRefusal::Store(StoreRefusal::NotSent));
         }
         self.keep_session(now, random);
+        self.drive_messages(now);
         if matches!(self.state, WriterState::Open(_)) {
             // A note that is under way may hold progress of it, and would leave that behind.
             if !self.is_noting(self.id) {
@@ -308,7 +313,8 @@ impl Writer {
         let has_notes =
             || self.owners().into_iter().any(|owner| self.segments.has_news(owner) && !self.is_noting(owner));
         let note = (is_open && has_notes()).then(|| self.noted.plus(NOTE_EVERY));
-        [session, append, note, self.batches.expires(), self.jobs.next()].into_iter().flatten().min()
+        let others = [self.batches.expires(), self.jobs.next(), self.messages_due()];
+        [session, append, note].into_iter().chain(others).flatten().min()
     }
 
     /// Handles what came back of a call.
@@ -360,6 +366,9 @@ impl Writer {
             JobPurpose::Survey | JobPurpose::Takeover(_) => self.takeover_ended(now, number, job, outcome),
             JobPurpose::Documents => self.documents_ended(job.operation, outcome),
             JobPurpose::Keys => self.keys_ended(now, number, job, &outcome),
+            JobPurpose::ClaimMessage(_) | JobPurpose::EndMessage(_) | JobPurpose::KeepMessages => {
+                self.message_ended(now, number, job, outcome);
+            }
             JobPurpose::Tidy => {}
         }
     }

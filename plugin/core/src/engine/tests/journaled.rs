@@ -5,6 +5,8 @@ use crate::admin::control::Control;
 use crate::journal::memory::{Fault, MemoryEtcd};
 use crate::store::keys::Keys;
 
+mod messages;
+
 const JOURNAL: &str = r#""journal": {"etcd": {"cluster": "etcd", "prefix": "/p"}"#;
 /// The payload of the events, by which faults find the calls that append them.
 const PAYLOAD: &[u8] = b"\"payload\"";
@@ -17,6 +19,9 @@ struct Gateways {
     running: Vec<bool>,
     /// Answers that producers have got since this was asked last: the gateway, the stream, the status, the body.
     answers: Vec<(usize, u32, u16, String)>,
+    /// Requests that were held and went on: the gateway, the stream.
+    passed: Vec<(usize, u32)>,
+    notices: Vec<Notice>,
 }
 
 impl Gateways {
@@ -34,7 +39,14 @@ impl Gateways {
         };
         let processes: Vec<_> = endpoints.iter().enumerate().map(gateway).collect();
         let running = vec![true; processes.len()];
-        let mut gateways = Self { etcd: MemoryEtcd::default(), processes, running, answers: Vec::new() };
+        let mut gateways = Self {
+            etcd: MemoryEtcd::default(),
+            processes,
+            running,
+            answers: Vec::new(),
+            passed: Vec::new(),
+            notices: Vec::new(),
+        };
         gateways.pass(200);
         gateways
     }
@@ -66,7 +78,11 @@ impl Gateways {
                             let body = String::from_utf8(answer.body).unwrap();
                             self.answers.push((gateway, stream, answer.status, body));
                         }
-                        Action::Notice(_) => {}
+                        Action::Pass { stream, rule, .. } => {
+                            self.passed.push((gateway, stream));
+                            process.run(worker, |engine, _| engine.handle_passed(rule, true));
+                        }
+                        Action::Notice(notice) => self.notices.push(notice),
                     }
                 }
             }

@@ -11,9 +11,10 @@ use proptest::prelude::*;
 use prost::Message;
 
 use super::*;
-use crate::journal::operation::{Page, StoredSegment};
+use crate::journal::operation::{FleetClaim, FoundKey, KeyName, Page, StoredSegment};
 
 mod answers;
+mod messages;
 mod sending;
 
 const ME: WriterId = WriterId([1; 16]);
