@@ -5,6 +5,7 @@
 //! - `cost`: at full load, from [wrk].
 //! - `latency`: at a given rate, from `client`s of our own.
 //! - `start_up`: processes that start.
+//! - `journal`: the same gateway without a journal, and with one.
 //! - [`soak`]: a million events, and what memory does meanwhile.
 //! - [`fleet`]: gateways that share a journal, killed again and again.
 //! - `sink`, `messages`: the receiver, and what a sender signed.
@@ -16,6 +17,7 @@ mod client;
 mod cost;
 mod figures;
 pub mod fleet;
+mod journal;
 mod latency;
 mod messages;
 mod options;
@@ -66,6 +68,12 @@ pub fn run(options: &Options) -> Result<()> {
         say!("## Start-up")?;
         say!("")?;
         start_up::run(&cases, options, &sink)?;
+    }
+    if options.what.contains(&What::Journal) {
+        say!("")?;
+        say!("## Journal")?;
+        say!("")?;
+        journal::run(&cases, options, &sink)?;
     }
     Ok(())
 }

@@ -66,6 +66,7 @@ mod ending;
 mod endpoint;
 mod fleet;
 mod fleet_keys;
+mod fleet_letters;
 mod fleet_messages;
 mod flights;
 mod gauges;
@@ -75,6 +76,7 @@ mod inspect;
 mod journaled;
 mod lane;
 mod leadership;
+mod letter_plan;
 mod letters;
 mod operate;
 mod output;
@@ -97,6 +99,7 @@ pub use draft::Reply;
 use drains::Drain;
 use endpoint::EndpointState;
 use leadership::Leadership;
+use letter_plan::FleetLetters;
 use output::Output;
 use queue::Queue;
 use telemetry::Telemetry;
@@ -122,6 +125,7 @@ pub struct Engine {
     /// The journal; `None`: the config has none.
     journal: Option<Journaled>,
     documents: Documents,
+    fleet_letters: FleetLetters,
     output: Output,
     /// Drain requests, which wait until nothing is pending.
     drains: Vec<Drain>,
@@ -145,6 +149,7 @@ impl Engine {
             telemetry: Telemetry::new(window, History::new(&keys, config.limits.history)),
             journal: config.journal.as_ref().map(Journaled::new),
             documents: Documents::default(),
+            fleet_letters: FleetLetters::default(),
             output: Output::default(),
             drains: Vec::new(),
             swept: Instant::default(),

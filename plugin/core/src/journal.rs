@@ -15,6 +15,7 @@ pub mod etcd;
 pub mod event;
 pub mod jobs;
 pub mod keys;
+pub mod letters;
 #[cfg(test)]
 pub mod memory;
 pub mod message_queue;

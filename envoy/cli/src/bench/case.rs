@@ -112,7 +112,14 @@ impl Case {
     /// # Errors
     /// When a filter does not build.
     pub fn launch(&self, workers: u32, sink: &Sink) -> Result<Launch> {
-        let mut example = Example::load()?;
+        self.launch_in(Example::load()?, workers, sink, json!({}))
+    }
+
+    /// The same, of another example, and with more keys in the filter's config.
+    ///
+    /// # Errors
+    /// When a filter does not build.
+    pub fn launch_in(&self, mut example: Example, workers: u32, sink: &Sink, more: Value) -> Result<Launch> {
         example.use_free_ports()?;
         example.set_cluster("billing", sink.address())?;
         let built = match self.filter {
@@ -124,6 +131,9 @@ impl Case {
             example.set_wasm(&wasm)?;
         }
         *example.plugin()? = plugin(self.filter);
+        if let (Some(plugin), Value::Object(more)) = (example.plugin()?.as_object_mut(), more) {
+            plugin.extend(more);
+        }
         let mut config = example.config().clone();
         let listeners = config.pointer_mut("/static_resources/listeners").and_then(Value::as_array_mut);
         // Without the admin surface: another filter, which has its own ticks.

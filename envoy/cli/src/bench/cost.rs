@@ -35,26 +35,45 @@ pub struct Loaded {
 /// # Errors
 /// When a request is refused, a delivery does not arrive, or connections are not kept alive.
 pub fn measure<'a>(cases: impl Iterator<Item = &'a Case>, options: &Options, sink: &Sink) -> Result<Vec<Loaded>> {
-    let start = |case: &Case| {
-        Ok(Loaded { case: case.clone(), envoy: case.start(1, sink)?, rates: Vec::new(), cpu_us: Vec::new() })
-    };
+    let start = |case: &Case| Ok(Loaded::new(case.clone(), case.start(1, sink)?));
     let mut all = cases.map(start).collect::<Result<Vec<_>>>()?;
     for loaded in &all {
-        // V8 compiles what runs often once more, and better: not in the measured time.
-        loaded.run(WARM_UP_SECONDS, options.connections, sink)?;
+        loaded.warm_up(options, sink)?;
     }
     for repetition in 1..=options.repetitions {
         for loaded in &mut all {
-            let (rate, cpu_us) = loaded.run(options.seconds, options.connections, sink)?;
+            let (rate, cpu_us) = loaded.measure_once(options, sink)?;
             tell!("{repetition}/{} {}: {rate:.0}/s, {cpu_us:.1} µs", options.repetitions, loaded.case);
-            loaded.rates.push(rate);
-            loaded.cpu_us.push(cpu_us);
         }
     }
     Ok(all)
 }
 
 impl Loaded {
+    /// An Envoy of which nothing was measured yet.
+    pub fn new(case: Case, envoy: Envoy) -> Self {
+        Self { case, envoy, rates: Vec::new(), cpu_us: Vec::new() }
+    }
+
+    /// Loads it for a while: V8 compiles what runs often once more, and better.
+    ///
+    /// # Errors
+    /// As [`measure`].
+    pub fn warm_up(&self, options: &Options, sink: &Sink) -> Result<()> {
+        self.run(WARM_UP_SECONDS, options.connections, sink).map(drop)
+    }
+
+    /// Loads it once, and notes events a second and CPU microseconds for each.
+    ///
+    /// # Errors
+    /// As [`measure`].
+    pub fn measure_once(&mut self, options: &Options, sink: &Sink) -> Result<(f64, f64)> {
+        let (rate, cpu_us) = self.run(options.seconds, options.connections, sink)?;
+        self.rates.push(rate);
+        self.cpu_us.push(cpu_us);
+        Ok((rate, cpu_us))
+    }
+
     /// Events a second.
     ///
     /// # Errors

@@ -23,14 +23,15 @@ use super::process::cpu_seconds;
 use super::sink::{Sink, numbered};
 
 /// A case at a rate, all its runs together.
-struct Paced<'a> {
+pub struct Paced<'a> {
     loaded: &'a Loaded,
     /// Events a second.
     rate: u32,
-    events: u64,
+    /// Events that were sent.
+    pub events: u64,
     cpu_seconds: f64,
     /// From when an event was due to leave until its producer had the answer, in milliseconds.
-    answers: Vec<f64>,
+    pub answers: Vec<f64>,
     /// From when its producer had the answer until it had arrived, in milliseconds.
     deliveries: Vec<f64>,
 }
@@ -56,12 +57,21 @@ pub fn run(loaded: &[Loaded], options: &Options, sink: &Sink) -> Result<()> {
 }
 
 impl<'a> Paced<'a> {
-    fn new(loaded: &'a Loaded, rate: u32) -> Self {
+    /// Nothing was sent yet.
+    pub fn new(loaded: &'a Loaded, rate: u32) -> Self {
         Self { loaded, rate, events: 0, cpu_seconds: 0.0, answers: Vec::new(), deliveries: Vec::new() }
     }
 
+    /// The CPU time of Envoy for each event, in microseconds.
+    pub fn cpu_us(&self) -> f64 {
+        self.cpu_seconds * 1e6 / self.events as f64
+    }
+
     /// Sends for so long, and adds what was measured. `number` is that of the last event.
-    fn run(&mut self, sink: &Sink, options: &Options, number: &mut u64) -> Result<()> {
+    ///
+    /// # Errors
+    /// When an event is refused or does not arrive, or this machine cannot send so quickly.
+    pub fn run(&mut self, sink: &Sink, options: &Options, number: &mut u64) -> Result<()> {
         let (envoy, rate) = (&self.loaded.envoy, self.rate);
         let address = envoy.listener(LISTENER)?;
         let (first, count) = (*number + 1, u64::from(rate * options.seconds));
@@ -128,7 +138,7 @@ fn print(all: &[Paced<'_>], options: &Options) -> Result<()> {
     say!("| | events/s | CPU µs an event | of full load | due to answer, p50 | p99 | answer to receiver, p50 | p99 |")?;
     say!("|---|--:|--:|--:|--:|--:|--:|--:|")?;
     for paced in all {
-        let cpu = paced.cpu_seconds * 1e6 / paced.events as f64;
+        let cpu = paced.cpu_us();
         let of = |values: &[f64], share| Ok::<_, anyhow::Error>(format!("{:.2} ms", quantile(values, share)?));
         let answer = [of(&paced.answers, 0.5)?, of(&paced.answers, 0.99)?].join(" | ");
         let delivery = match paced.loaded.case.filter {
@@ -144,7 +154,7 @@ fn print(all: &[Paced<'_>], options: &Options) -> Result<()> {
 }
 
 /// Events a second so few that each wakes Envoy for itself.
-const SLOW: u32 = 500;
+pub const SLOW: u32 = 500;
 /// Until all senders stand ready.
 const LEAD: Duration = Duration::from_millis(20);
 /// An event that leaves later than this was not sent at the given rate.

@@ -31,4 +31,6 @@ pub(super) enum What {
     Latency,
     /// Time and memory of a start, and of a worker's VM
     StartUp,
+    /// What a journal on etcd costs; not measured unless it is named, for it needs etcd and etcdctl
+    Journal,
 }

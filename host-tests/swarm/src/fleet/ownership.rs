@@ -19,7 +19,7 @@ pub enum JournalKey {
     Segment(SegmentName),
     /// `p/`: the progress of a segment.
     Progress(SegmentName),
-    /// `c/`, `l/`, `k/`: documents of the fleet, dead letters, idempotency keys.
+    /// `c/`, `l`, `l/`, `a/`, `k/`: documents of the fleet, dead letters and who redelivers them, idempotency keys.
     Shared,
 }
 
@@ -36,6 +36,9 @@ impl JournalKey {
     /// Reads a key; `None`: the journal has no such keys.
     pub fn parse(key: &[u8]) -> Option<Self> {
         let rest = std::str::from_utf8(key).ok()?.strip_prefix(PREFIX)?.strip_prefix('/')?;
+        if rest == "l" {
+            return Some(Self::Shared);
+        }
         let (table, name) = rest.split_once('/')?;
         let segment = || {
             let (writer, number) = name.split_once('/')?;
@@ -47,7 +50,7 @@ impl JournalKey {
             "t" => Self::Claimed(name.to_owned()),
             "j" => Self::Segment(segment()?),
             "p" => Self::Progress(segment()?),
-            "c" | "l" | "k" => Self::Shared,
+            "a" | "c" | "l" | "k" => Self::Shared,
             _ => return None,
         })
     }

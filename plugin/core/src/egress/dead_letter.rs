@@ -2,21 +2,27 @@
 //!
 //! `<name>/dead/index` lists the used slots, oldest first, each with the size of its letter and a serial number that no
 //! other letter has; `<name>/dead/<i>` holds a letter. The index is changed by compare-and-swap, and only when a
-//! delivery fails for good or letters are taken out, so contention is rare and a few kilobytes a change do not matter.
+//! delivery fails for good or letters are taken out, so contention is rare and some 30 bytes a letter do not matter.
 //! When one more letter would pass the limits, by number or by bytes, a letter goes for it: the oldest one of the endpoint
 //! that has the most. So an endpoint may use the whole ring while the others need none of it, and of two endpoints each
 //! has at least half: one that is dead takes no letter from another's share.
+//!
+//! With a journal the letters are the fleet's: each gateway's ring has those that the journal has. The index says which
+//! of its letters the journal has, too, and which of the journal's have left this ring and are to leave the journal.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
+use index::{Arrival, NewLetter};
+pub use index::{LetterIndex, Listed, Room, name_of};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use crate::ledger::record::{CodedRecord, EventMeta, decode_coded, encode_coded, split_payload, with_payload};
 use crate::outcome::Reason;
 use crate::store::keys::{Keys, Stored};
 use crate::store::{FREED, Record, SharedStore, StoreError, Write, is_freed, read, update};
 use crate::time::WallTime;
+
+mod index;
 
 /// The record of a dead letter; the payload stands behind it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,136 +68,6 @@ impl Record for Letter {
     }
 }
 
-/// The limits of the ring: a letter beyond them takes the place of the oldest ones.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Room {
-    /// The largest number of letters.
-    pub letters: u32,
-    /// The largest size of the letters' records and payloads together, in bytes.
-    pub bytes: u64,
-}
-
-impl Room {
-    /// The endpoint whose share is the largest in what is exceeded, by number or by bytes, of those with a letter that can
-    /// go; of two alike the one with the smaller number. `None`: all letters fit, or only the new one is left.
-    fn exceeded_by(&self, shares: &BTreeMap<u32, EndpointShare>) -> Option<u32> {
-        let largest = |of: fn(&EndpointShare) -> u64| {
-            let may_go = shares.iter().filter(|(_, share)| share.older > 0);
-            let sizes = may_go.map(|(endpoint, share)| (of(share), std::cmp::Reverse(*endpoint)));
-            sizes.max().map(|(_, endpoint)| endpoint.0)
-        };
-        let letters: u64 = shares.values().map(|share| share.letters).sum();
-        let bytes: u64 = shares.values().map(|share| share.bytes).sum();
-        if letters > u64::from(self.letters) {
-            return largest(|share| share.letters);
-        }
-        if bytes > self.bytes { largest(|share| share.bytes) } else { None }
-    }
-}
-
-/// The share of an endpoint in the ring.
-#[derive(Clone, Copy, Debug, Default)]
-struct EndpointShare {
-    letters: u64,
-    bytes: u64,
-    /// The letters that were there before the new one.
-    older: u64,
-}
-
-impl EndpointShare {
-    fn add(&mut self, size: u64) {
-        self.letters += 1;
-        self.older += 1;
-        self.bytes = self.bytes.saturating_add(size);
-    }
-
-    fn take(&mut self, size: u64) {
-        self.letters = self.letters.saturating_sub(1);
-        self.older = self.older.saturating_sub(1);
-        self.bytes = self.bytes.saturating_sub(size);
-    }
-}
-
-/// The entry of a letter in the index.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Listed {
-    slot: u32,
-    /// The size of the letter's record and payload, in bytes.
-    pub size: u64,
-    /// The serial number of the letter, which no other letter has.
-    pub serial: u64,
-    /// The letter's endpoint: the beginning of the SHA-256 of its name, or 0 if an older filter kept the letter.
-    pub endpoint: u32,
-}
-
-/// The number of an endpoint in the index: the beginning of the SHA-256 of its name. Two endpoints with one number would
-/// have one share.
-fn endpoint_number(name: &str) -> u32 {
-    let [a, b, c, d, ..]: [u8; 32] = Sha256::digest(name.as_bytes()).into();
-    u32::from_be_bytes([a, b, c, d])
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct LetterIndex {
-    /// The letters, oldest first.
-    letters: Vec<Listed>,
-    /// The number of letters that were ever kept: the serial number of the last one.
-    serial: u64,
-}
-
-impl Stored for LetterIndex {
-    const NAME: &'static str = "dead/index";
-}
-
-impl Record for LetterIndex {
-    /// Version 2 has each letter's endpoint.
-    const VERSION: u8 = 2;
-
-    fn decode(bytes: &[u8]) -> Result<(Self, &[u8]), StoreError> {
-        let Some((version, fields)) = bytes.split_first() else { return Err(StoreError::UnknownFormat) };
-        let read = match version {
-            1 => postcard::take_from_bytes::<(Vec<(u32, u64, u64)>, u64)>(fields).map(|((letters, serial), rest)| {
-                let listed = |(slot, size, serial)| Listed { slot, size, serial, endpoint: 0 };
-                (Self { letters: letters.into_iter().map(listed).collect(), serial }, rest)
-            }),
-            2 => postcard::take_from_bytes(fields),
-            _ => return Err(StoreError::UnknownFormat),
-        };
-        read.map_err(|_| StoreError::UnknownFormat)
-    }
-}
-
-impl LetterIndex {
-    /// Adds a letter; returns its slot, and the slots of the older letters that were evicted for it.
-    fn push(&mut self, endpoint: u32, size: u64, room: Room) -> (u32, Vec<u32>) {
-        let mut evicted = Vec::new();
-        let mut shares = BTreeMap::from([(endpoint, EndpointShare { letters: 1, bytes: size, older: 0 })]);
-        for letter in &self.letters {
-            shares.entry(letter.endpoint).or_insert(EndpointShare::default()).add(letter.size);
-        }
-        while let Some(largest) = room.exceeded_by(&shares) {
-            let Some(oldest) = self.letters.iter().position(|letter| letter.endpoint == largest) else { break };
-            let oldest = self.letters.remove(oldest);
-            shares.entry(oldest.endpoint).and_modify(|share| share.take(oldest.size));
-            evicted.push(oldest.slot);
-        }
-        let slot = self.lowest_free();
-        self.serial += 1;
-        self.letters.push(Listed { slot, size, serial: self.serial, endpoint });
-        (slot, evicted)
-    }
-
-    fn lowest_free(&self) -> u32 {
-        let mut used = vec![false; self.letters.len() + 1];
-        for letter in &self.letters {
-            if let Some(used) = used.get_mut(letter.slot as usize) {
-                *used = true;
-            }
-        }
-        used.iter().position(|used| !used).unwrap_or_default() as u32
-    }
-}
-
 /// A letter that is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kept {
@@ -201,7 +77,7 @@ pub struct Kept {
     pub evicted: u32,
 }
 
-/// Keeps a letter.
+/// Keeps a letter of a delivery that has died here.
 ///
 /// # Errors
 /// The store's; the letter is not kept then.
@@ -212,32 +88,104 @@ pub fn keep(
     payload: &[u8],
     room: Room,
 ) -> Result<Kept, StoreError> {
-    let bytes = with_payload(letter, payload)?;
-    let (endpoint, size) = (endpoint_number(&letter.endpoint), bytes.len() as u64);
-    let (slot, mut evicted, serial) = update(store, &keys.single(), |index: &mut LetterIndex| {
-        let (slot, evicted) = index.push(endpoint, size, room);
-        (Write::Yes, (slot, evicted, index.serial))
-    })?;
-    store.set(keys.of::<Letter>(slot).as_str(), &bytes, None)?;
-    let count = evicted.len() as u32;
-    evicted.retain(|old| *old != slot);
-    if !evicted.is_empty() {
-        free(store, keys, &evicted)?;
-    }
-    Ok(Kept { serial, evicted: count })
+    put(store, keys, letter, payload, Arrival::Died, room)
 }
 
-/// The serial number of the letter of a delivery, if the ring has it. Reads every letter.
+/// Keeps a letter of a dead gateway, unless the ring has it, or had it and it is to leave the journal: its serial number is
+/// 0 then.
+///
+/// # Errors
+/// The store's; the letter is not kept then.
+pub fn take_up(
+    store: &mut dyn SharedStore,
+    keys: &Keys,
+    letter: &Letter,
+    payload: &[u8],
+    room: Room,
+) -> Result<Kept, StoreError> {
+    put(store, keys, letter, payload, Arrival::TakenOver, room)
+}
+
+/// Keeps a letter that the journal has, unless the ring has it, or it has left the ring and is to leave the journal, too.
+/// If there is no room, the oldest letter goes, be it this one. Says whether the ring has, or had, the letter.
+///
+/// # Errors
+/// The store's; the letter is not kept then.
+pub fn share(
+    store: &mut dyn SharedStore,
+    keys: &Keys,
+    letter: &Letter,
+    payload: &[u8],
+    room: Room,
+) -> Result<bool, StoreError> {
+    // The first serial number is 1.
+    put(store, keys, letter, payload, Arrival::Shared, room).map(|kept| kept.serial > 0)
+}
+
+fn put(
+    store: &mut dyn SharedStore,
+    keys: &Keys,
+    letter: &Letter,
+    payload: &[u8],
+    arrival: Arrival,
+    room: Room,
+) -> Result<Kept, StoreError> {
+    let bytes = with_payload(letter, payload)?;
+    let new = NewLetter::new(&letter.endpoint, name_of(&letter.delivery()), bytes.len() as u64, letter.died, arrival);
+    let pushed = update(store, &keys.single(), |index: &mut LetterIndex| {
+        let pushed = index.push(new, room);
+        (if pushed.is_change { Write::Yes } else { Write::No }, pushed)
+    })?;
+    let mut freed = pushed.freed;
+    if let Some(slot) = pushed.slot {
+        store.set(keys.of::<Letter>(slot).as_str(), &bytes, None)?;
+        freed.retain(|old| *old != slot);
+    }
+    if !freed.is_empty() {
+        free(store, keys, &freed)?;
+    }
+    Ok(Kept { serial: pushed.serial, evicted: pushed.evicted })
+}
+
+/// The serial number of the letter of a delivery, if the ring has it.
 ///
 /// # Errors
 /// The store's.
 pub fn find(store: &mut dyn SharedStore, keys: &Keys, delivery: &str) -> Result<Option<u64>, StoreError> {
-    for listed in list(store, keys)? {
-        if open(store, keys, listed)?.is_some_and(|(letter, _)| letter.delivery() == delivery) {
-            return Ok(Some(listed.serial));
-        }
-    }
-    Ok(None)
+    let name = name_of(delivery);
+    Ok(list(store, keys)?.into_iter().find(|listed| listed.name == name).map(|listed| listed.serial))
+}
+
+/// The index of the ring.
+///
+/// # Errors
+/// The store's.
+pub fn index(store: &mut dyn SharedStore, keys: &Keys) -> Result<LetterIndex, StoreError> {
+    Ok(read(store, &keys.single())?.unwrap_or_default())
+}
+
+/// Notes that the journal has these letters, given by their serial numbers and names. One that has left the ring meanwhile
+/// is to leave the journal.
+///
+/// # Errors
+/// The store's.
+pub fn note_shared(store: &mut dyn SharedStore, keys: &Keys, letters: &[(u64, u64)]) -> Result<(), StoreError> {
+    update(store, &keys.single(), |index: &mut LetterIndex| {
+        letters.iter().for_each(|(serial, name)| index.note_shared(*serial, *name));
+        (if letters.is_empty() { Write::No } else { Write::Yes }, ())
+    })
+}
+
+/// Notes that letters with these names, which had left the ring, have left the journal, too.
+///
+/// # Errors
+/// The store's.
+pub fn forget_gone(store: &mut dyn SharedStore, keys: &Keys, names: &BTreeSet<u64>) -> Result<(), StoreError> {
+    update(store, &keys.single(), |index: &mut LetterIndex| {
+        let before = index.gone.len();
+        index.gone.retain(|name| !names.contains(name));
+        (if index.gone.len() == before { Write::No } else { Write::Yes }, ())
+    })
 }
 
 /// The entries of all letters, oldest first.
@@ -272,22 +220,31 @@ pub fn open_listed(
     letter: Listed,
 ) -> Result<Option<(Letter, Vec<u8>)>, StoreError> {
     let opened = open(store, keys, letter)?;
-    let is_listed = list(store, keys)?.contains(&letter);
+    let is_listed = list(store, keys)?.iter().any(|listed| listed.serial == letter.serial);
     Ok(opened.filter(|_| is_listed))
 }
 
-/// Takes letters out of the ring. `letters` must be in the order of [`list`]; those that are no longer in the ring are
+/// Takes letters out of the ring; those that the journal has are to leave it. Letters that are no longer in the ring are
 /// skipped.
 ///
 /// # Errors
 /// The store's.
 pub fn discard(store: &mut dyn SharedStore, keys: &Keys, letters: &[Listed]) -> Result<(), StoreError> {
+    take_out(store, keys, letters, true)
+}
+
+/// Takes letters out of the ring that have left the journal, or are another gateway's for a while.
+///
+/// # Errors
+/// The store's.
+pub fn drop_shared(store: &mut dyn SharedStore, keys: &Keys, letters: &[Listed]) -> Result<(), StoreError> {
+    take_out(store, keys, letters, false)
+}
+
+fn take_out(store: &mut dyn SharedStore, keys: &Keys, letters: &[Listed], is_for_all: bool) -> Result<(), StoreError> {
+    let serials: BTreeSet<u64> = letters.iter().map(|letter| letter.serial).collect();
     update(store, &keys.single(), |index: &mut LetterIndex| {
-        let before = index.letters.len();
-        // `letters` are oldest first, as `list` gives them: sorted by serial number.
-        let is_meant = |listed: &Listed| letters.binary_search_by_key(&listed.serial, |letter| letter.serial).is_ok();
-        index.letters.retain(|listed| !is_meant(listed));
-        (if index.letters.len() == before { Write::No } else { Write::Yes }, ())
+        (if index.take_out(&serials, is_for_all) { Write::Yes } else { Write::No }, ())
     })?;
     let slots: Vec<u32> = letters.iter().map(|letter| letter.slot).collect();
     free(store, keys, &slots)

@@ -137,6 +137,7 @@ impl Engine {
         self.handle_journal_events(world);
         self.note_progress(world.now);
         self.sync_documents(world);
+        self.sync_letters(world);
         let may_attempt = self.may_attempt_journaled(now);
         if let Some(journal) = self.journal.as_mut()
             && !std::mem::replace(&mut journal.may_attempt, may_attempt)
@@ -232,6 +233,7 @@ impl Engine {
                 JournalEvent::Documents { changed, until } => self.take_documents(world, changed, until),
                 JournalEvent::Stored(document) => self.document_stored(world, document),
                 JournalEvent::Conflict => self.document_conflict(world),
+                JournalEvent::Letters(news) => self.letters_told(world, news),
                 JournalEvent::Noted(segments) => self.noted(&segments),
                 JournalEvent::Appended { outcome, took, entries } => {
                     self.output.note(Notice::Appended { outcome, took, entries });

@@ -1,8 +1,11 @@
-//! Dead letters of events in the journal: the ring has them, for operators; the journal keeps them as long as the ring
-//! does, and whoever takes a dead gateway over puts them into its own ring.
+//! Dead letters of events in the journal: their segment keeps them until they are known to be kept among the fleet's
+//! ([`super::fleet_letters`]). Whoever takes a dead gateway over puts those that are not into its own ring.
 //!
-//! A letter that is redelivered leaves the ring at once. The journal keeps it until the redelivery has ended: if the
-//! gateway dies before, the letter is there again.
+//! A letter that is redelivered leaves the ring at once. If it is not among the fleet's yet, its segment keeps it until the
+//! redelivery has ended: if the gateway dies before, the letter is there again. So does one that is too large to be among
+//! them.
+
+use std::collections::BTreeMap;
 
 use super::Engine;
 use super::commits::KeptLetter;
@@ -17,7 +20,7 @@ use crate::store::{StoreError, World};
 use crate::telemetry::notice::Notice;
 
 impl Engine {
-    /// Remembers the letters of an event that has ended: their segment stays as long as they are in the ring.
+    /// Remembers the letters of an event that has ended: their segment stays until they are among the fleet's.
     pub(super) fn remember_letters(&mut self, event: &Pending, origin: Origin) {
         for delivery in &event.deliveries {
             let Delivery { endpoint, letter: Some(serial), .. } = delivery else { continue };
@@ -47,13 +50,8 @@ impl Engine {
             accepted: head.accepted,
             died: progress.trail.ended.unwrap_or(world.now.wall),
         };
-        match dead_letter::find(world.store, &self.keys, &letter.delivery())? {
-            Some(serial) => Ok(serial),
-            None => {
-                let room = self.config.limits.dead_letter_room();
-                dead_letter::keep(world.store, &self.keys, &letter, payload, room).map(|kept| kept.serial)
-            }
-        }
+        let room = self.config.limits.dead_letter_room();
+        dead_letter::take_up(world.store, &self.keys, &letter, payload, room).map(|kept| kept.serial)
     }
 
     /// Remembers a letter that was taken up.
@@ -64,7 +62,7 @@ impl Engine {
         }
     }
 
-    /// Lets the journal forget the letters that are in the ring no more, once a second.
+    /// Lets segments forget the letters that are among the fleet's, or in the ring no more, once a second.
     pub(super) fn check_letters(&mut self, world: &mut World<'_>) {
         if let Err(error) = self.forget_letters(world) {
             self.output.note(Notice::Store { doing: "looking for dead letters", error });
@@ -73,11 +71,13 @@ impl Engine {
 
     fn forget_letters(&mut self, world: &mut World<'_>) -> Result<(), StoreError> {
         let Some(journal) = self.journal.as_mut().filter(|journal| !journal.letters.is_empty()) else { return Ok(()) };
-        let serials: Vec<u64> =
-            dead_letter::list(world.store, &self.keys)?.iter().map(|listed| listed.serial).collect();
-        // The ring lists them oldest first.
-        let is_gone = |letter: &mut KeptLetter| serials.binary_search(&letter.serial).is_err();
-        let gone: Vec<KeptLetter> = journal.letters.extract_if(.., is_gone).collect();
+        let ring = dead_letter::list(world.store, &self.keys)?;
+        let ring: BTreeMap<u64, bool> = ring.iter().map(|listed| (listed.serial, listed.is_shared)).collect();
+        let is_over = |letter: &mut KeptLetter| ring.get(&letter.serial).is_none_or(|is_shared| *is_shared);
+        let mut gone: Vec<KeptLetter> = journal.letters.extract_if(.., is_over).collect();
+        for letter in gone.extract_if(.., |letter| ring.contains_key(&letter.serial)) {
+            journal.writer.segments.end_letter(letter.origin, &letter.endpoint);
+        }
         if gone.is_empty() {
             return Ok(());
         }

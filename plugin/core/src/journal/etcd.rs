@@ -9,6 +9,9 @@
 //! | `k/<hash>` | what is remembered of an idempotency key | as long as it is remembered |
 //! | `i/<hash>` | what is remembered of an inbound message | as long as it is remembered |
 //! | `c/<name>` | a document of the fleet | for good |
+//! | `l/<delivery>` | a dead letter | until it is discarded or delivered |
+//! | `l` | nothing: it is written with each change of a letter | for good |
+//! | `a/<delivery>` | who delivers the dead letter again | as long as the redeliverer's lease |
 //! | `t/<writer>` | who has claimed the dead writer | as long as the claimer's lease |
 //!
 //! Every change is a transaction that compares the lease of `w/<writer>` or `t/<writer>` first: a key that is gone has
@@ -32,6 +35,7 @@ use crate::journal::operation::{
 mod answers;
 mod errors;
 mod grpc;
+mod letters;
 mod transactions;
 
 /// The operations that a transaction may have, less those that it always has: etcd takes 128.

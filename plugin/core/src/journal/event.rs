@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::journal::batches::EntryTicket;
+use crate::journal::letters::LetterNews;
 use crate::journal::operation::{
     Document, FleetClaim, FoundKey, Outcome, Revision, SegmentId, StoreRefusal, StoredSegment, WriterId,
 };
@@ -106,6 +107,8 @@ pub enum JournalEvent {
     Stored(Document),
     /// A document was not written, since another gateway has changed it.
     Conflict,
+    /// Something is known of the fleet's dead letters.
+    Letters(LetterNews),
     /// An append has ended so, this long after it was asked for first.
     Appended {
         /// The outcome.

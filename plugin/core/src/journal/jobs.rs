@@ -47,6 +47,8 @@ pub enum JobPurpose {
     EndMessage(Instant),
     /// Keys of messages are kept.
     KeepMessages,
+    /// Dead letters are listed or read.
+    Letters,
     /// The store is tidied.
     Tidy,
 }

@@ -187,6 +187,9 @@ impl MemoryEtcd {
         if more {
             kvs.truncate(range.limit as usize);
         }
+        if range.keys_only {
+            kvs.iter_mut().for_each(|kv| kv.value.clear());
+        }
         RangeResponse { kvs, more, ..RangeResponse::default() }
     }
 

@@ -11,6 +11,7 @@
 use std::fmt;
 
 pub use crate::journal::keys::{EntryKey, FleetClaim, FoundKey, KeyName, Revision};
+use crate::journal::letters::{LetterAnswer, LetterOperation};
 
 /// The id of a writer: random, a new one at each start.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -191,6 +192,13 @@ pub enum Operation {
         /// The seconds.
         lasts: u64,
     },
+    /// Changes, lists or reads the fleet's dead letters.
+    Letters {
+        /// The writer that asks.
+        writer: WriterId,
+        /// What it asks.
+        letters: LetterOperation,
+    },
     /// Lets the store drop what was overwritten and deleted up to the last time it was asked so.
     Tidy,
 }
@@ -198,15 +206,16 @@ pub enum Operation {
 impl Operation {
     /// Whether the operation writes what takes room, so that a store without room refuses it.
     pub fn needs_room(&self) -> bool {
-        matches!(
-            self,
+        match self {
             Self::Open { .. }
-                | Self::Append { .. }
-                | Self::Void { .. }
-                | Self::Note { .. }
-                | Self::Claim { .. }
-                | Self::ClaimMessage { .. }
-        )
+            | Self::Append { .. }
+            | Self::Void { .. }
+            | Self::Note { .. }
+            | Self::Claim { .. }
+            | Self::ClaimMessage { .. } => true,
+            Self::Letters { letters, .. } => letters.needs_room(),
+            _ => false,
+        }
     }
 }
 
@@ -247,6 +256,8 @@ pub enum Outcome {
     Stored(Revision),
     /// A document is not written: somebody else has changed it.
     Conflict,
+    /// The answer to [`Operation::Letters`], where there is more than an outcome.
+    Letters(LetterAnswer),
 }
 
 /// A document of the fleet.

@@ -33,6 +33,7 @@ use crate::time::Instant;
 mod appends;
 mod claims;
 mod documents;
+mod letters;
 mod messages;
 mod notes;
 mod session;
@@ -369,6 +370,7 @@ impl Writer {
             JobPurpose::ClaimMessage(_) | JobPurpose::EndMessage(_) | JobPurpose::KeepMessages => {
                 self.message_ended(now, number, job, outcome);
             }
+            JobPurpose::Letters => self.letters_ended(&job.operation, outcome),
             JobPurpose::Tidy => {}
         }
     }

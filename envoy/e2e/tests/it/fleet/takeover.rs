@@ -12,8 +12,9 @@ use super::{ARRIVAL, FIRST, Plan, SECOND, Stage};
 use crate::isolation::one_load_at_a_time;
 
 const EVENTS: usize = 50;
-/// 18 MiB in all, more than four times what Envoy keeps of an answer in the example.
-const LARGE_EVENTS: usize = 30;
+/// 9 MiB in all: more than twice what Envoy keeps of an answer in the example, and less than an endpoint's share of what one
+/// worker holds, past which events are refused.
+const LARGE_EVENTS: usize = 16;
 const LARGE: usize = 600 * 1024;
 
 impl Stage {

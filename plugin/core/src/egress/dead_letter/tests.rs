@@ -1,5 +1,6 @@
 use proptest::prelude::*;
 
+use super::index::endpoint_number;
 use super::*;
 use crate::ids::EventId;
 use crate::store::memory::MemoryStore;
@@ -143,18 +144,109 @@ fn letter_format_matches_previous_release() {
     assert_recorded("letter coded", &coded);
 }
 
-/// The index of the previous release is read, and that of this one is written as it was recorded.
+/// The indexes of the previous releases are read, and that of this one is written as it was recorded.
 #[test]
 fn index_of_the_previous_release_is_read() {
-    let index = |endpoint| {
-        let first = Listed { slot: 0, size: 127, serial: 1, endpoint };
-        LetterIndex {
-            letters: vec![first, Listed { slot: u32::MAX, size: u64::MAX, serial: 128, endpoint }],
-            serial: 300,
-        }
+    let index = |endpoint, name, died, is_shared| {
+        let first = Listed { slot: 0, size: 127, serial: 1, endpoint, name, died, is_shared };
+        let gone = if is_shared { vec![name] } else { Vec::new() };
+        let letters = vec![first, Listed { slot: u32::MAX, size: u64::MAX, serial: 128, ..first }];
+        LetterIndex { letters, serial: 300, gone }
     };
-    assert_recorded("dead index 2", &index(endpoint_number("billing")));
-    assert_recorded("dead index 2 empty", &LetterIndex::default());
-    assert_old_is_read("dead index", &index(0));
+    let billing = endpoint_number("billing");
+    let died = WallTime::from_millis(1_700_000_000_000);
+    assert_recorded("dead index 3", &index(billing, name_of("a.billing"), died, true));
+    assert_recorded("dead index 3 empty", &LetterIndex::default());
+    assert_old_is_read("dead index 2", &index(billing, 0, WallTime::default(), false));
+    assert_old_is_read("dead index 2 empty", &LetterIndex::default());
+    assert_old_is_read("dead index", &index(0, 0, WallTime::default(), false));
     assert_old_is_read("dead index empty", &LetterIndex::default());
+}
+
+/// A letter of a time.
+fn at(id: u8, millis: u64) -> Letter {
+    Letter { died: WallTime::from_millis(millis), ..letter(id) }
+}
+
+fn count(store: &mut MemoryStore) -> usize {
+    listed(store).len()
+}
+
+/// The names that are to leave the journal.
+fn gone(store: &mut MemoryStore) -> Vec<u64> {
+    index(store, &Keys::new("g")).unwrap().gone
+}
+
+/// Letters of other gateways stand among one's own by the times of their deaths, and the oldest goes at every gateway.
+#[test]
+fn the_same_letter_goes_whatever_the_order_of_arrival() {
+    let letters = [at(1, 10), at(2, 20), at(3, 30), at(4, 40)];
+    let (keys, of_three) = (Keys::new("g"), room(3, 10_000));
+    let kept: Vec<_> = [[0, 1, 2, 3], [3, 2, 1, 0], [2, 0, 3, 1]]
+        .into_iter()
+        .map(|order| {
+            let mut store = MemoryStore::default();
+            for letter in order.map(|number| &letters[number]) {
+                share(&mut store, &keys, letter, b"", of_three).unwrap();
+            }
+            assert_eq!(gone(&mut store), [name_of(&letters[0].delivery())]);
+            listed(&mut store).into_iter().map(|(letter, _)| letter).collect::<Vec<_>>()
+        })
+        .collect();
+    assert!(kept.iter().all(|kept| *kept == letters[1..]), "{kept:?}");
+}
+
+/// A letter that the ring has is not put in twice, and one that was discarded comes back neither.
+#[test]
+fn a_shared_letter_is_kept_once_and_not_after_its_end() {
+    let (mut store, keys, large) = (MemoryStore::default(), Keys::new("g"), room(10, 10_000));
+    share(&mut store, &keys, &letter(1), b"", large).unwrap();
+    share(&mut store, &keys, &letter(1), b"", large).unwrap();
+    assert_eq!(take_up(&mut store, &keys, &letter(1), b"", large), Ok(Kept { serial: 1, evicted: 0 }));
+    let only = list(&mut store, &keys).unwrap();
+    assert_eq!((only.len(), gone(&mut store).len()), (1, 0));
+    discard(&mut store, &keys, &only).unwrap();
+    share(&mut store, &keys, &letter(1), b"", large).unwrap();
+    assert_eq!((count(&mut store), gone(&mut store).len()), (0, 1));
+    forget_gone(&mut store, &keys, &BTreeSet::from([name_of(&letter(1).delivery())])).unwrap();
+    share(&mut store, &keys, &letter(1), b"", large).unwrap();
+    assert_eq!((count(&mut store), gone(&mut store).len()), (1, 0));
+}
+
+/// What leaves the ring leaves the journal if the journal has it, or is just getting it; not what left the journal first.
+#[test]
+fn only_what_the_journal_has_is_to_leave_it() {
+    let (mut store, keys, large) = (MemoryStore::default(), Keys::new("g"), room(10, 10_000));
+    for id in 0..4 {
+        keep(&mut store, &keys, &letter(id), b"", large).unwrap();
+    }
+    let all = list(&mut store, &keys).unwrap();
+    note_shared(&mut store, &keys, &[(all[0].serial, all[0].name), (all[1].serial, all[1].name)]).unwrap();
+    discard(&mut store, &keys, &all[..1]).unwrap();
+    drop_shared(&mut store, &keys, &all[1..2]).unwrap();
+    discard(&mut store, &keys, &all[2..3]).unwrap();
+    assert_eq!(gone(&mut store), [all[0].name]);
+    note_shared(&mut store, &keys, &[(all[2].serial, all[2].name)]).unwrap();
+    assert_eq!(gone(&mut store), [all[0].name, all[2].name]);
+}
+
+/// A letter whose delivery has died once more takes the place of the one before, and is news for the journal.
+#[test]
+fn a_letter_that_died_again_replaces_the_one_before() {
+    let (mut store, keys, large) = (MemoryStore::default(), Keys::new("g"), room(10, 10_000));
+    share(&mut store, &keys, &letter(1), b"", large).unwrap();
+    let again = Letter { attempts: 9, ..letter(1) };
+    let Kept { serial, evicted: 0 } = keep(&mut store, &keys, &again, b"", large).unwrap() else { panic!() };
+    assert_eq!(listed(&mut store), [(again.clone(), Vec::new())]);
+    assert_eq!(gone(&mut store), [name_of(&again.delivery())]);
+    note_shared(&mut store, &keys, &[(serial, name_of(&again.delivery()))]).unwrap();
+    assert_eq!(gone(&mut store), [0u64; 0]);
+}
+
+/// A letter that has no room here at all is left to the gateways that have it.
+#[test]
+fn a_letter_larger_than_the_ring_stays_in_the_journal() {
+    let (mut store, keys) = (MemoryStore::default(), Keys::new("g"));
+    share(&mut store, &keys, &letter(1), &[0; 500], room(10, 300)).unwrap();
+    assert_eq!((count(&mut store), gone(&mut store).len()), (0, 0));
 }

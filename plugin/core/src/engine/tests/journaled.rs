@@ -5,6 +5,7 @@ use crate::admin::control::Control;
 use crate::journal::memory::{Fault, MemoryEtcd};
 use crate::store::keys::Keys;
 
+mod letters;
 mod messages;
 
 const JOURNAL: &str = r#""journal": {"etcd": {"cluster": "etcd", "prefix": "/p"}"#;
@@ -280,8 +281,9 @@ fn event_that_kills_three_takers_is_poison() {
     }
     gateways.only(&[4]);
     assert_eq!((gateways.pass(12_000).len(), gateways.processes[4].letters()), (0, 1));
-    // The journal keeps the letter as long as the ring does.
-    assert_eq!(gateways.etcd.found("/j/").len(), 1);
+    // The letter is the fleet's then, and nothing else is left.
+    gateways.pass(3_000);
+    assert_eq!((gateways.etcd.found("/j/").len(), gateways.etcd.found("/l/").len()), (0, 1));
 }
 
 /// A gateway that drains gives its events up; another one has them within two seconds.

@@ -11,6 +11,7 @@ use etcd_messages::{
 use super::Etcd;
 use super::errors::meaning;
 use super::grpc::{GrpcError, message, status};
+use crate::journal::letters::{LetterAnswer, LetterOperation};
 use crate::journal::operation::{
     Document, FleetClaim, FoundKey, KeyName, Operation, Outcome, Page, Revision, StoreReply, StoredSegment, Survey,
     WriterId,
@@ -88,6 +89,12 @@ impl Etcd {
                 Some(found) if found.value == *bytes => Outcome::Stored(unsigned(found.mod_revision)),
                 _ => Outcome::Conflict,
             },
+            Operation::Letters { letters: LetterOperation::List { .. }, .. } => {
+                Outcome::Letters(LetterAnswer::List(self.letter_list(is_made, keys(), keys(), keys())))
+            }
+            Operation::Letters { letters: LetterOperation::Read { .. }, .. } => {
+                Outcome::Letters(LetterAnswer::Read(self.stored_letters(ranges)))
+            }
             _ if is_made => {
                 self.made(operation);
                 Outcome::Applied
@@ -108,7 +115,7 @@ impl Etcd {
                     (None, _, None) => Outcome::Unknown,
                 }
             }
-            Operation::Note { writer, .. } | Operation::Claim { writer, .. } => {
+            Operation::Note { writer, .. } | Operation::Claim { writer, .. } | Operation::Letters { writer, .. } => {
                 self.repeated(operation, keys().kvs.first(), *writer)
             }
             Operation::ClaimMessage { writer, claim, .. } => {
@@ -162,7 +169,7 @@ impl Etcd {
     fn repeated(&mut self, operation: &Operation, found: Option<&KeyValue>, writer: WriterId) -> Outcome {
         let expected = match operation {
             Operation::Note { owner, .. } if *owner != writer => self.claims.get(owner).copied().unwrap_or(-1) + 1,
-            Operation::Note { .. } => self.lease(writer).version + 1,
+            Operation::Note { .. } | Operation::Letters { .. } => self.lease(writer).version + 1,
             _ => 1,
         };
         if found.is_some_and(|key| key.lease == self.lease(writer).id && key.version == expected) {
@@ -181,6 +188,11 @@ impl Etcd {
                 }
             }
             Operation::Note { writer, owner, .. } if writer == owner => {
+                if let Some(lease) = self.leases.get_mut(writer) {
+                    lease.version += 1;
+                }
+            }
+            Operation::Letters { writer, letters: LetterOperation::Change { .. } } => {
                 if let Some(lease) = self.leases.get_mut(writer) {
                     lease.version += 1;
                 }
@@ -207,7 +219,7 @@ fn writer_of(key: &KeyValue) -> Option<WriterId> {
 }
 
 /// A revision of etcd's, which is never negative.
-fn unsigned(revision: i64) -> Revision {
+pub(super) fn unsigned(revision: i64) -> Revision {
     Revision::try_from(revision).unwrap_or_default()
 }
 

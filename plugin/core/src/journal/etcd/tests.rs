@@ -11,6 +11,7 @@ use proptest::prelude::*;
 use prost::Message;
 
 use super::*;
+use crate::journal::letters::{LetterAnswer, LetterChange, LetterList, LetterOperation, StoredLetter};
 use crate::journal::operation::{FleetClaim, FoundKey, KeyName, Page, StoredSegment};
 
 mod answers;
@@ -66,6 +67,20 @@ fn append() -> Operation {
 fn note(owner: WriterId) -> Operation {
     let progress = vec![(5, b"progress".to_vec())];
     Operation::Note { writer: ME, owner, member: b"me".to_vec(), progress, finished: vec![6] }
+}
+
+fn letters(letters: LetterOperation) -> Operation {
+    Operation::Letters { writer: ME, letters }
+}
+
+/// A change of each kind.
+fn change() -> Operation {
+    let changes = vec![
+        ("a.x".to_owned(), LetterChange::Keep(b"letter".to_vec())),
+        ("b.x".to_owned(), LetterChange::Take("here".to_owned())),
+        ("c.x".to_owned(), LetterChange::Forget),
+    ];
+    letters(LetterOperation::Change { member: b"me".to_vec(), changes })
 }
 
 fn claim() -> Operation {

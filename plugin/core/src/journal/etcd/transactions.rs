@@ -62,6 +62,7 @@ impl Etcd {
             Operation::Page { owner, after, most } => self.page(*owner, *after, *most),
             Operation::Documents { since } => self.documents(*since),
             Operation::Store { name, revision, bytes } => self.store(name, *revision, bytes),
+            Operation::Letters { writer, letters } => self.letters(*writer, letters),
         };
         call(TXN, &transaction, token, part)
     }
@@ -289,7 +290,7 @@ impl Etcd {
     }
 }
 
-fn compare(key: Vec<u8>, operand: Operand) -> Compare {
+pub(super) fn compare(key: Vec<u8>, operand: Operand) -> Compare {
     let target = match operand {
         Operand::Version(_) => Target::Version,
         Operand::CreateRevision(_) => Target::Create,
@@ -304,23 +305,23 @@ fn is_missing(key: Vec<u8>) -> Compare {
     compare(key, Operand::CreateRevision(0))
 }
 
-fn put(key: Vec<u8>, value: Vec<u8>, lease: i64) -> RequestOp {
+pub(super) fn put(key: Vec<u8>, value: Vec<u8>, lease: i64) -> RequestOp {
     RequestOp { request: Some(Request::Put(PutRequest { key, value, lease })) }
 }
 
-fn delete(key: Vec<u8>) -> RequestOp {
+pub(super) fn delete(key: Vec<u8>) -> RequestOp {
     RequestOp { request: Some(Request::DeleteRange(DeleteRangeRequest { key, range_end: Vec::new() })) }
 }
 
-fn get(key: Vec<u8>) -> RequestOp {
+pub(super) fn get(key: Vec<u8>) -> RequestOp {
     range(RangeRequest { key, ..RangeRequest::default() })
 }
 
-fn range(range: RangeRequest) -> RequestOp {
+pub(super) fn range(range: RangeRequest) -> RequestOp {
     RequestOp { request: Some(Request::Range(range)) }
 }
 
 /// A revision as etcd has it.
-fn signed(revision: Revision) -> i64 {
+pub(super) fn signed(revision: Revision) -> i64 {
     i64::try_from(revision).unwrap_or(i64::MAX)
 }

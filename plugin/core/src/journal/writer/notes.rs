@@ -93,6 +93,7 @@ impl Writer {
                 let noted = progress.iter().map(|(seq, _)| SegmentId { writer: owner, seq: *seq }).collect();
                 self.events.push_back(JournalEvent::Noted(noted));
             }
+            (Outcome::Applied | Outcome::Already, Operation::Letters { letters, .. }) => self.letters_changed(letters),
             (Outcome::Applied | Outcome::Already, _) => {}
             // Without its claim nothing of a dead writer is left to this one, and perhaps it has no lease either.
             (Outcome::Fenced, _) => self.lose(now),
@@ -100,7 +101,9 @@ impl Writer {
             (Outcome::Unknown | Outcome::Refused(StoreRefusal::NotSent), _) => {
                 self.jobs.put_back(now, number, job, None);
             }
-            (_, Operation::Note { .. }) if job.is_uncertain => self.jobs.put_back(now, number, job, None),
+            (_, Operation::Note { .. } | Operation::Letters { .. }) if job.is_uncertain => {
+                self.jobs.put_back(now, number, job, None);
+            }
             (_, Operation::Note { progress, finished, .. }) => {
                 let changed: Vec<u64> = progress.iter().map(|(seq, _)| *seq).collect();
                 self.segments.put_back(owner, &changed, finished);

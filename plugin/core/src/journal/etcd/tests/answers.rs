@@ -264,3 +264,41 @@ fn no_token_or_password_is_shown() {
     let _ = etcd.read(&Operation::Survey, PART_AUTHENTICATE, &token("hunter3"));
     assert!(!format!("{etcd:?} {user:?}").contains("hunter"));
 }
+
+/// A change of letters that was refused had been made if the writer's key was written once more since, and only then.
+#[test]
+fn repeated_change_of_letters_is_told_from_a_fenced_one() {
+    for (lease, version, outcome) in
+        [(LEASE, 2, Outcome::Already), (LEASE, 1, Outcome::Fenced), (LEASE + 1, 2, Outcome::Fenced)]
+    {
+        let mut etcd = opened();
+        let found = vec![vec![kv(W, b"", lease, version)]];
+        assert_eq!(told(&mut etcd, &change(), &txn(false, found)), outcome);
+    }
+}
+
+#[test]
+fn letters_are_listed_and_read() {
+    let revised = |key: &str, value: &[u8], mod_revision| KeyValue { mod_revision, ..kv(key, value, 0, 1) };
+    let list = letters(LetterOperation::List { known: Some(7), after: None, most: 9 });
+    let again = vec![kv("/p/a/b.x", b"there", 5, 1)];
+    let taken = vec![("b.x".to_owned(), "there".to_owned())];
+    let unchanged = LetterList { taken: taken.clone(), ..LetterList::default() };
+    let told_list = |reply: &StoreReply| told(&mut opened(), &list, reply);
+    assert_eq!(told_list(&txn(true, vec![again.clone()])), Outcome::Letters(LetterAnswer::List(unchanged)));
+    let names = vec![revised("/p/l/a.x", b"", 8), revised("/p/l/b.x", b"", 9)];
+    let changed = LetterList {
+        names: Some(vec![("a.x".to_owned(), 8), ("b.x".to_owned(), 9)]),
+        has_more: false,
+        changed: Some(9),
+        taken,
+    };
+    let reply = txn(false, vec![again, vec![revised("/p/l", b"", 9)], names]);
+    assert_eq!(told_list(&reply), Outcome::Letters(LetterAnswer::List(changed)));
+    let none = LetterList { names: Some(Vec::new()), ..LetterList::default() };
+    assert_eq!(told_list(&txn(false, vec![vec![]; 3])), Outcome::Letters(LetterAnswer::List(none)));
+    let read = letters(LetterOperation::Read { names: vec!["a.x".to_owned(), "gone.x".to_owned()] });
+    let reply = txn(true, vec![vec![revised("/p/l/a.x", b"letter", 8)], vec![]]);
+    let found = StoredLetter { name: "a.x".to_owned(), revision: 8, bytes: b"letter".to_vec() };
+    assert_eq!(told(&mut opened(), &read, &reply), Outcome::Letters(LetterAnswer::Read(vec![found])));
+}

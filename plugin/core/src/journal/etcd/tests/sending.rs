@@ -195,3 +195,41 @@ proptest! {
         prop_assert_eq!(key(one).len(), key(other).len());
     }
 }
+
+/// Changes of letters have their turn among the writer's notes: a late one is none.
+#[test]
+fn changes_of_letters_are_numbered_like_notes() {
+    let mut etcd = opened();
+    let success: &[&str] = &[
+        "put w/ME \"me\" lease 77",
+        "put l \"\"",
+        "put l/a.x \"letter\"",
+        "delete a/a.x",
+        "put a/b.x \"here\" lease 77",
+        "delete l/c.x",
+        "delete a/c.x",
+    ];
+    let first: &[&str] = &["lease w/ME = 77", "version w/ME = 1"];
+    transaction(sent(&mut etcd, &change()), [first, success, &["get w/ME"]]);
+    assert_eq!(told(&mut etcd, &change(), &txn(true, vec![])), Outcome::Applied);
+    let second: &[&str] = &["lease w/ME = 77", "version w/ME = 2"];
+    transaction(sent(&mut etcd, &change()), [second, success, &["get w/ME"]]);
+    let forget = letters(LetterOperation::Forget { names: vec!["c.x".to_owned()] });
+    let success: &[&str] = &["delete l/c.x", "delete a/c.x", "delete l"];
+    transaction(sent(&mut etcd, &forget), [second, success, &["get w/ME"]]);
+}
+
+/// One key tells whether letters have changed; only then their names are listed.
+#[test]
+fn letters_are_listed_only_if_they_have_changed() {
+    let names: &[&str] = &["get a/..a0 limit 2000", "get l", "get l/..l0 keys limit 9"];
+    for (known, compare) in [(None, "mod l = -1"), (Some(7), "mod l = 7")] {
+        let list = letters(LetterOperation::List { known, after: None, most: 9 });
+        transaction(sent(&mut opened(), &list), [&[compare], &names[..1], names]);
+    }
+    let next = letters(LetterOperation::List { known: None, after: Some("a.x".to_owned()), most: 9 });
+    let (.., failure) = sent(&mut opened(), &next);
+    assert_eq!(failure[2], "get l/a.x\0..l0 keys limit 9");
+    let read = letters(LetterOperation::Read { names: vec!["a.x".to_owned(), "b.x".to_owned()] });
+    transaction(sent(&mut opened(), &read), [&[], &["get l/a.x", "get l/b.x"], &[]]);
+}
