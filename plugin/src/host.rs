@@ -199,6 +199,22 @@ pub fn answer_stream(root: u32, stream: u32, with: &Answer) -> bool {
     answered
 }
 
+/// Lets the paused request of the context `stream` go on with these changes, from the root context `root`; if they cannot
+/// be made it is answered. Returns whether they were made; `None`: the client was gone.
+pub fn pass_stream(root: u32, stream: u32, changes: &Changes) -> Option<bool> {
+    let is_changed = hostcalls::set_effective_context(stream).is_ok().then(|| {
+        let is_changed = change_request(changes) && careful::continue_request().is_ok();
+        if !is_changed {
+            answer(&gatepost_core::inbound::unavailable());
+        }
+        is_changed
+    });
+    if let Err(status) = hostcalls::set_effective_context(root) {
+        log::error!("cannot return to the root context: host status {status:?}");
+    }
+    is_changed
+}
+
 /// Sends an attempt as an HTTP call; returns the token of the call. `None`: the call was not sent.
 pub fn call(call: &Call) -> Option<u32> {
     let (cluster, headers) = (call.cluster()?, call.headers()?);

@@ -179,6 +179,11 @@ impl Root {
                 // A client that is gone needs no answer; its event goes on.
                 host::answer_stream(self.id, stream, &answer);
             }
+            Action::Pass { stream, rule, changes } => {
+                // A client that is gone is told of by its stream.
+                let Some(is_changed) = host::pass_stream(self.id, stream, &changes) else { return };
+                worker.engine(now, |engine, _| engine.handle_passed(rule, is_changed));
+            }
             Action::Notice(notice) => worker.tell(now, &notice),
         }
     }

@@ -75,12 +75,21 @@ impl Worker {
     pub fn end_message(&self, ticket: &Ticket, is_taken: bool) {
         self.engine(Now::default(), |engine, world| engine.handle_message_end(world, ticket, is_taken));
         self.tell_all(host::now);
+        self.wake_to_tell();
     }
 
     /// Tells the engine the end of the stream of a request that waited.
     pub fn end_request(&self, stream: u32, end: End) {
         self.engine(Now::default(), |engine, world| engine.handle_request_end(world, stream, end));
         self.tell_all(host::now);
+        self.wake_to_tell();
+    }
+
+    /// Wakes the root if the store of the journal is to be told that a message has ended.
+    fn wake_to_tell(&self) {
+        if self.engine.borrow().has_ended_messages() {
+            self.wake();
+        }
     }
 
     /// Counts and logs every notice that the engine has. The clocks are read only when there is one.

@@ -19,6 +19,7 @@ mod host_statuses;
 mod hours;
 mod inbound;
 mod inbound_faults;
+mod inbound_fleet;
 mod inbound_paths;
 mod inbound_secrets;
 mod matching;

@@ -242,11 +242,16 @@ fn series_of_the_journal_are_there_with_one() {
     for result in ["applied", "already", "fenced", "refused", "unknown"] {
         assert_eq!(process.metric(&format!("result=.={result};.;gatepost_journal_appends_total")), Some(0), "{result}");
     }
-    for metric in ["gatepost_takeovers_total", "gatepost_events_memory_only_total", "gatepost_fleet_gateways"] {
+    for metric in [
+        "gatepost_takeovers_total",
+        "gatepost_events_memory_only_total",
+        "gatepost_inbound_memory_only_total",
+        "gatepost_fleet_gateways",
+    ] {
         assert_eq!(process.metric(metric), Some(0), "{metric}");
     }
     assert_eq!((process.metric("gatepost_journal_up"), process.metric("gatepost_journal_full")), (Some(0), Some(0)));
-    assert_eq!(process.metrics().filter(|name| name.contains("gatepost_")).count(), 16 + 8 + 24 + 14);
+    assert_eq!(process.metrics().filter(|name| name.contains("gatepost_")).count(), 16 + 8 + 24 + 15);
     let told: Vec<&str> =
         process.log().iter().map(|line| line.message.as_str()).filter(|line| line.contains("event=journal_")).collect();
     assert_eq!(told.len(), 1, "one of the workers tells it: {told:?}");

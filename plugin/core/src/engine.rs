@@ -14,7 +14,7 @@
 //!
 //! | part | holds |
 //! |---|---|
-//! | `journaled` (of `commits`) | the writer of the journal, and events that wait for their commit |
+//! | `journaled` (of `commits`, `claims`) | the writer of the journal, events that wait for their commit, messages for their claim |
 //! | `queue` (of `holdings`, `lane`, `flights`, `timers`, `pending`) | pending events, and their attempts |
 //! | `leadership` | which configuration delivers, and whether anything is delivered |
 //! | `endpoint` (of `counts`, `told`) | the state and the counts of one endpoint |
@@ -55,6 +55,7 @@ use crate::time::Instant;
 
 mod accept;
 mod action;
+mod claims;
 mod commits;
 mod count;
 mod counts;
@@ -67,6 +68,7 @@ mod endpoint;
 mod fleet;
 mod fleet_keys;
 mod fleet_letters;
+mod fleet_messages;
 mod flights;
 mod gauges;
 mod hold;
@@ -236,7 +238,7 @@ impl Engine {
     /// The latest time of the next calls of [`handle_timeout`](Self::handle_timeout) and
     /// [`poll_action`](Self::poll_action); `None`: no attempt and no answer is due.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        if !self.output.is_empty() {
+        if !self.output.is_empty() || self.has_ended_messages() {
             return Some(Instant::default());
         }
         let attempt =

@@ -13,7 +13,7 @@
 //! | over `limits.body` | 413 | `too_large` |
 //! | no room to remember it | 503 + `retry-after`, or the application's if the rule says so | `full` · `unremembered` |
 //! | a sender's challenge, in good order · not | 200 · 403 or 400, see [`challenge`] | `challenge` · `challenge_refused` |
-//! | shared data cannot be read or written, or the body not be read | 503 + `retry-after` | `unavailable` |
+//! | shared data cannot be read or written, the message not be claimed in the fleet, or the body not be read | 503 + `retry-after` | `unavailable` |
 //! | the bodies of too many others are waited for | 503 + `retry-after` | `overloaded` |
 //!
 //! The verification fails closed: a request that is not known to be verified does not go on. `enabled` and the switches
@@ -229,6 +229,20 @@ pub struct Verdict {
 pub struct Ticket {
     rule: RuleId,
     claim: MessageClaim,
+    /// The number of the message's claim in the fleet; `None`: only the process knows it.
+    pub in_fleet: Option<u64>,
+}
+
+impl Ticket {
+    /// The rule of the message.
+    pub fn rule(&self) -> RuleId {
+        self.rule
+    }
+
+    /// The marks of the message.
+    pub fn marks(&self) -> &[u64] {
+        self.claim.marks()
+    }
 }
 
 impl Verifier {
@@ -264,19 +278,7 @@ impl Verifier {
             return answer.into();
         }
         match table.claim(store, now.mono, &marks) {
-            Ok(Seen::Never(claim)) => Verdict::pass(InboundResult::Verified, Some(Ticket { rule: id, claim })),
-            Ok(Seen::InProgress) => {
-                let answer = Answer::problem(409, "Conflict", "this message is being processed");
-                Verdict::answer(InboundResult::InProgress, answer.with("retry-after", "1"))
-            }
-            Ok(Seen::Done) => Verdict::answer(InboundResult::Duplicate, duplicate(rule.replay.duplicate)),
-            Ok(Seen::Full) => match rule.replay.when_full {
-                WhenFull::Allow => Verdict::pass(InboundResult::Unremembered, None),
-                WhenFull::Refuse => {
-                    let answer = Answer::unavailable(1, "too many messages are remembered to take another one");
-                    Verdict::answer(InboundResult::Full, answer)
-                }
-            },
+            Ok(standing) => seen(rule, id, standing),
             Err(_) => Verdict::unavailable(),
         }
     }
@@ -356,6 +358,28 @@ fn marks<'a>(rule: &'a Rule, headers: &Headers, body: &[u8], now: WallTime) -> R
     match unsigned {
         Some(fault) if marks.is_empty() => Err(fault),
         _ => Ok(marks),
+    }
+}
+
+/// The verdict on a message of this rule that is verified and stands so.
+pub fn seen(rule: &Rule, id: RuleId, standing: Seen) -> Verdict {
+    match standing {
+        Seen::Never(claim) => {
+            let ticket = Ticket { rule: id, claim, in_fleet: None };
+            Verdict::pass(InboundResult::Verified, Some(ticket))
+        }
+        Seen::InProgress => {
+            let answer = Answer::problem(409, "Conflict", "this message is being processed");
+            Verdict::answer(InboundResult::InProgress, answer.with("retry-after", "1"))
+        }
+        Seen::Done => Verdict::answer(InboundResult::Duplicate, duplicate(rule.replay.duplicate)),
+        Seen::Full => match rule.replay.when_full {
+            WhenFull::Allow => Verdict::pass(InboundResult::Unremembered, None),
+            WhenFull::Refuse => {
+                let answer = Answer::unavailable(1, "too many messages are remembered to take another one");
+                Verdict::answer(InboundResult::Full, answer)
+            }
+        },
     }
 }
 

@@ -17,9 +17,12 @@ pub mod documents;
 pub mod etcd;
 pub mod event;
 pub mod jobs;
+pub mod keys;
 pub mod letters;
 #[cfg(test)]
 pub mod memory;
+pub mod message_queue;
+pub mod messages;
 pub mod operation;
 pub mod record;
 pub mod segments;

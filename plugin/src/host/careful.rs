@@ -46,6 +46,7 @@ unsafe extern "C" {
         value_len: usize,
     ) -> Status;
     fn proxy_remove_header_map_value(map: MapType, name: *const u8, name_len: usize) -> Status;
+    fn proxy_continue_stream(stream_type: u32) -> Status;
     fn proxy_send_local_response(
         status: u32,
         details: *const u8,
@@ -106,6 +107,15 @@ pub fn set_request_header(name: &str, value: &str) -> Result<(), Status> {
 pub fn remove(map: MapType, name: &str) -> Result<(), Status> {
     // SAFETY: see the top of the file.
     done(unsafe { proxy_remove_header_map_value(map, name.as_ptr(), name.len()) })
+}
+
+/// Lets the current request go on, which is paused.
+///
+/// Reason: the SDK panics on every status but success.
+pub fn continue_request() -> Result<(), Status> {
+    const REQUEST: u32 = 0;
+    // SAFETY: no memory is passed.
+    done(unsafe { proxy_continue_stream(REQUEST) })
 }
 
 /// Answers the current request. `headers` is a header map as [`serialise`] writes it.

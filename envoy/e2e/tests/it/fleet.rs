@@ -25,7 +25,7 @@ use serde_json::{Value, json};
 const ARRIVAL: Duration = Duration::from_secs(120);
 const SECRET: &str = "secret-of-a";
 
-/// Two gateways, an etcd, and the receiver of their endpoint `a`.
+/// Two gateways, an etcd, and the receiver of their endpoint `a`, which is the application, too.
 struct Stage {
     fleet: Fleet,
     receiver: Receiver,
@@ -68,9 +68,11 @@ impl Stage {
             eprintln!("SKIPPED: {missing:#}");
             return Ok(None);
         }
-        let receiver = Receiver::start(&[("a", SECRET)], &Options { compact: true, ..Options::default() })?;
+        let receiver =
+            Receiver::start(&[("a", SECRET), (APPLICATION, SECRET)], &Options { compact: true, ..Options::default() })?;
         let etcd = Etcd::start(&plan.etcd)?;
         let setup = Setup::new(&receiver, &[endpoint("a", SECRET, plan.endpoint)]).with(plan.filter);
+        let setup = setup.with_application("/webhooks", APPLICATION, receiver.address());
         let setup = match plan.journal {
             Some(journal) => setup.with_journal(&etcd, journal),
             None => setup,
@@ -153,6 +155,8 @@ fn is_journalled(answer: &Answer) -> bool {
     answer.body.get("durability").is_some_and(|durability| durability == "journal")
 }
 
+/// The application, as the receiver knows it: requests below `/webhooks` go on to it.
+const APPLICATION: &str = "app";
 /// The agents of the two gateways.
 const FIRST: &str = "gateway-1";
 const SECOND: &str = "gateway-2";

@@ -10,7 +10,7 @@ use super::tree::Value;
 use super::values::{choice, header_name, header_value, literal_or_env, name, names};
 use crate::inbound::Rule;
 use crate::inbound::challenge::{Challenge, VerifyToken};
-use crate::inbound::replay::{CAPACITY_MAX, Duplicate, Policy, WhenFull};
+use crate::inbound::replay::{CAPACITY_MAX, Duplicate, Policy, Scope, WhenFull};
 use crate::index::Index;
 use crate::path::{PathPattern, readings};
 use crate::secret::Algorithm;
@@ -34,10 +34,10 @@ pub(super) struct InboundEntry {
 }
 
 /// Reads the section.
-pub(super) fn inbound(node: &Node<'_>) -> Option<Vec<InboundEntry>> {
+pub(super) fn inbound(node: &Node<'_>, has_journal: bool) -> Option<Vec<InboundEntry>> {
     let nodes = node.some_list(RULES_MAX, "at least one rule with name, match and secrets")?;
     names(&nodes);
-    let entries: Vec<_> = nodes.iter().map(entry).collect();
+    let entries: Vec<_> = nodes.iter().map(|node| entry(node, has_journal)).collect();
     let mut shapes = Index::default();
     for (number, (node, entry)) in nodes.iter().zip(&entries).enumerate() {
         let Some(entry) = entry else { continue };
@@ -50,7 +50,7 @@ pub(super) fn inbound(node: &Node<'_>) -> Option<Vec<InboundEntry>> {
     entries.into_iter().collect()
 }
 
-fn entry(node: &Node<'_>) -> Option<InboundEntry> {
+fn entry(node: &Node<'_>, has_journal: bool) -> Option<InboundEntry> {
     let keys = ["name", "match", "secrets", "signature", "tolerance", "replay", "header", "header_value", "challenge"];
     let object = node.object(&keys, &[])?;
     let name = object.required("name", "a name, unique among the inbound rules", name);
@@ -58,7 +58,9 @@ fn entry(node: &Node<'_>) -> Option<InboundEntry> {
     let signatures = signatures(&object, Use::Verify);
     let tolerance = object.or("tolerance", TOLERANCE, tolerance);
     let (policy, id) = object
-        .or("replay", (Policy::default(), None), |node| replay(node, signatures.as_deref().unwrap_or_default()))
+        .or("replay", (Policy::default(), None), |node| {
+            replay(node, signatures.as_deref().unwrap_or_default(), has_journal)
+        })
         .unzip();
     let header = object
         .or("header", "x-gatepost-verified".to_owned(), |node| header(node, signatures.as_deref().unwrap_or_default()));
@@ -114,8 +116,8 @@ fn tolerance(node: &Node<'_>) -> Option<Tolerance> {
 }
 
 /// Reads the key `replay`: the policy, and the template of a message's id.
-fn replay(node: &Node<'_>, signatures: &[Signature]) -> Option<(Policy, Option<Template>)> {
-    let object = node.object(&["ttl", "capacity", "duplicate", "when_full", "id"], &[])?;
+fn replay(node: &Node<'_>, signatures: &[Signature], has_journal: bool) -> Option<(Policy, Option<Template>)> {
+    let object = node.object(&["ttl", "capacity", "duplicate", "when_full", "id", "scope"], &[])?;
     let default = Policy::default();
     let ttl = object.duration("ttl", default.ttl, Duration::from_secs(1), TTL_MAX);
     let capacity = object.integer("capacity", default.capacity, CAPACITY_MAX);
@@ -126,8 +128,19 @@ fn replay(node: &Node<'_>, signatures: &[Signature]) -> Option<(Policy, Option<T
         choice(node, &[("refuse", WhenFull::Refuse), ("allow", WhenFull::Allow)], &[])
     });
     let id = object.optional("id", |node| replay_id(node, signatures));
-    let policy = Policy { ttl: ttl?, capacity: capacity?, duplicate: duplicate?, when_full: when_full? };
+    let scope = object.or("scope", default.scope, |node| scope(node, has_journal));
+    let policy = Policy { ttl: ttl?, capacity: capacity?, duplicate: duplicate?, when_full: when_full?, scope: scope? };
     Some((policy, id?))
+}
+
+/// Reads the key `scope`: the gateways of a fleet know of each other by their journal.
+fn scope(node: &Node<'_>, has_journal: bool) -> Option<Scope> {
+    match choice(node, &[("process", Scope::Process), ("fleet", Scope::Fleet)], &[])? {
+        Scope::Fleet if !has_journal => {
+            node.problem("is \"fleet\", and the configuration has no section journal", "the section, or process")
+        }
+        scope => Some(scope),
+    }
 }
 
 /// Reads the template of a message's id. All of it must be signed: who repeats a message could change the rest.

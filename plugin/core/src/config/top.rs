@@ -54,7 +54,8 @@ fn config(root: &Node<'_>) -> Option<Config> {
     let limits = object.or("limits", Limits::default(), limits);
     let rollout = object.or("rollout", Rollout::default(), rollout);
     let payload_guard = object.optional("payload_guard", payload_guard);
-    let inbound = object.or("inbound", Vec::new(), inbound);
+    let has_journal = object.get("journal").is_some();
+    let inbound = object.or("inbound", Vec::new(), |node| inbound(node, has_journal));
     let journal = object.optional("journal", journal);
     // A configuration with only an admin surface serves that of another filter of the same name; one with only inbound
     // rules sends nothing.
@@ -72,7 +73,7 @@ fn config(root: &Node<'_>) -> Option<Config> {
         Some(Vec::new())
     } else {
         object.required("routes", "a list of routes: a filter without routes does nothing", |node| {
-            routes(node, &names, object.get("journal").is_some())
+            routes(node, &names, has_journal)
         })
     };
     let (endpoints, routes, inbound) = (endpoints?, routes?, inbound?);

@@ -333,4 +333,4 @@ impl Engine {
 
 /// The `Retry-After` of an event that is refused during a drain: another gateway, or this one after its restart, may
 /// take it then.
-const DRAIN_RETRY_SECONDS: u64 = 5;
+pub(super) const DRAIN_RETRY_SECONDS: u64 = 5;

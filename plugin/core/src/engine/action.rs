@@ -7,7 +7,8 @@ use crate::answer::Answer;
 use crate::config::Config;
 use crate::egress::attempt::{attempt_headers, sink_headers};
 use crate::headers::CallHeaders;
-use crate::ids::EndpointId;
+use crate::ids::{EndpointId, RuleId};
+use crate::ingress::request::Changes;
 use crate::journal::jobs::CALL_TIMEOUT;
 use crate::journal::operation::StoreCall;
 use crate::ledger::record::EventMeta;
@@ -31,6 +32,16 @@ pub enum Action {
         stream: u32,
         /// The answer.
         answer: Answer,
+    },
+    /// Let a message go on that was held, with its headers changed, or if they cannot be, answer it as one that cannot be
+    /// verified now; then call [`Engine::handle_passed`](super::Engine::handle_passed).
+    Pass {
+        /// The stream of the request.
+        stream: u32,
+        /// The rule of the message.
+        rule: RuleId,
+        /// The changes.
+        changes: Changes,
     },
     /// Count a notice and write it to the log.
     Notice(Notice),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::claims::FleetMessages;
 use super::draft::Draft;
 use crate::ids::EventId;
 use crate::journal::batches::EntryTicket;
@@ -25,6 +26,7 @@ const BYTES_MAX: u64 = 16 << 20;
 pub(super) struct Journaled {
     pub writer: Writer,
     pub commits: Commits,
+    pub messages: FleetMessages,
     /// The dead letters in the ring that the journal keeps, too.
     pub letters: Vec<KeptLetter>,
     /// The idempotency keys of events that are committed and whose producers wait, with the events' ids.
@@ -58,6 +60,7 @@ impl Journaled {
         Self {
             writer: Writer::new(Box::new(etcd), settings.lease),
             commits: Commits::default(),
+            messages: FleetMessages::default(),
             letters: Vec::new(),
             unanswered: BTreeMap::new(),
             may_attempt: false,

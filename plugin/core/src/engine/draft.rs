@@ -56,19 +56,26 @@ pub(super) fn store_refusal() -> Reply {
 /// The reply to the producer of an event that could not be committed in the journal.
 pub(super) fn refuse_commit(why: CommitRefusal) -> Reply {
     let detail = match why {
-        CommitRefusal::Store(StoreRefusal::NotSent) => "the journal cannot be reached",
-        CommitRefusal::Store(StoreRefusal::Full) => "the journal is full",
         CommitRefusal::Store(StoreRefusal::TooLarge) => {
             return reply(
                 Answer::problem(413, "Content Too Large", "the event is larger than an entry of the journal may be"),
                 EventResult::Invalid,
             );
         }
-        CommitRefusal::Store(StoreRefusal::Denied) => "the journal refuses the gateway",
+        CommitRefusal::Store(why) => store_detail(why),
         CommitRefusal::Busy => "too many events wait for the journal",
         CommitRefusal::Unknown => "the journal does not answer; the event may be delivered all the same",
     };
     refuse(&Refusal { seconds: 1, detail })
+}
+
+/// What a refusal of the store is called in an answer.
+pub(super) fn store_detail(why: StoreRefusal) -> &'static str {
+    match why {
+        StoreRefusal::NotSent => "the journal cannot be reached",
+        StoreRefusal::Full => "the journal is full",
+        StoreRefusal::TooLarge | StoreRefusal::Denied => "the journal refuses the gateway",
+    }
 }
 
 pub(super) fn reply(answer: Answer, result: EventResult) -> Reply {

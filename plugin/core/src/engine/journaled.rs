@@ -29,7 +29,7 @@ use crate::telemetry::notice::Notice;
 use crate::time::{Instant, Now, WallTime};
 
 /// After so long without a lease an event is refused at once: before, the store may be back in a moment.
-const DOWN_MAX: Duration = Duration::from_secs(3);
+pub(super) const DOWN_MAX: Duration = Duration::from_secs(3);
 
 /// Where an admitted event is to be kept.
 pub(super) enum Keeping {
@@ -124,6 +124,7 @@ impl Engine {
         }
         let now = world.now.mono;
         self.learn_process(world);
+        self.tell_message_ends(now);
         self.steer_writer(world);
         let takes_over = self.leadership.leads() && !self.leadership.control.get().draining;
         let is_held = self.queue.waiting >= self.config.limits.pending as usize
@@ -160,10 +161,10 @@ impl Engine {
         let hands_over = self.leadership.generation.is_known() && !self.leadership.leads();
         let gives_up = hands_over || self.leadership.control.get().draining;
         let is_idle = !self.has_journaled_flights();
-        let Some(Journaled { writer, commits, .. }) = self.journal.as_mut() else { return };
+        let Some(Journaled { writer, commits, messages, .. }) = self.journal.as_mut() else { return };
         if !gives_up {
             writer.reopen(now);
-        } else if is_idle && commits.is_empty() {
+        } else if is_idle && commits.is_empty() && messages.is_empty() {
             writer.close(now);
         }
     }
@@ -182,7 +183,9 @@ impl Engine {
 
     /// Says whether the journal has nothing left to do for this worker.
     pub(super) fn is_journal_closed(&self) -> bool {
-        self.journal.as_ref().is_none_or(|journal| journal.writer.is_closed() && journal.commits.is_empty())
+        self.journal.as_ref().is_none_or(|Journaled { writer, commits, messages, .. }| {
+            writer.is_closed() && commits.is_empty() && messages.is_empty()
+        })
     }
 
     /// Says whether an attempt of an event in the journal may start: not without a lease, for then another gateway may
@@ -221,6 +224,9 @@ impl Engine {
                 JournalEvent::Refused { tickets, why } => {
                     tickets.into_iter().for_each(|ticket| self.refuse_draft(world, ticket, why));
                 }
+                JournalEvent::MessageClaimed { ticket, claim } => self.message_claimed(world, ticket, claim),
+                JournalEvent::MessageTaken { ticket, found } => self.message_taken(world, ticket, &found),
+                JournalEvent::MessageRefused { ticket, why } => self.message_refused(world, ticket, why),
                 JournalEvent::Lost => self.lose_journaled(world),
                 JournalEvent::Claimed(dead) => self.output.note(Notice::TakenOver { writer: dead.to_string() }),
                 JournalEvent::Taken { dead, segments } => self.take_up(world, dead, segments),

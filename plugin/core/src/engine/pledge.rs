@@ -32,6 +32,8 @@ impl Engine {
                     pledge.stream = None;
                 }
             }
+            // The application has not answered.
+            Some(Waiter::Message | Waiter::Passed) => return self.end_message(world, ticket, false),
             None => {}
         }
         // The event is kept, and goes on without its sender.

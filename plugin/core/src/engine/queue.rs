@@ -41,11 +41,15 @@ pub(super) struct Queue {
     last_attempt: u64,
 }
 
-/// What a producer waits for.
+/// What a producer waits for, or the sender of a message.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Waiter {
     /// That its event is committed in the journal, under this number.
     Commit(EntryTicket),
+    /// That its message is claimed in the fleet.
+    Message,
+    /// The end of its message, which is with the application.
+    Passed,
     /// The end of the event at this place.
     End(Place),
 }

@@ -1,5 +1,6 @@
 //! Requests that need the engine: their [`Work`], and the end of their streams.
 
+use std::ops::ControlFlow;
 use std::rc::Rc;
 
 use super::Engine;
@@ -32,9 +33,17 @@ impl Engine {
             }
             Work::Verify { rule, headers, body } => {
                 let config = Rc::clone(&self.config);
-                let verdict = self.gate.verify(&config.inbound, world.store, world.now, rule, &headers, &body);
+                let mut verdict = self.gate.verify(&config.inbound, world.store, world.now, rule, &headers, &body);
+                let claimable = self.claimable(rule, &mut verdict, headers.size() + body.len());
                 let verified = verdict.pass.is_ok().then_some(RequestResult::Inbound(rule, verdict.result));
-                let step = request.handle_verdict(&config.request_rules(), rule, verdict, *headers, body);
+                let mut step = request.handle_verdict(&config.request_rules(), rule, verdict, *headers, body);
+                if let Some(claimable) = claimable {
+                    step = match self.claim_message(world, request, claimable, step) {
+                        ControlFlow::Continue(step) => step,
+                        // It is counted already, or will be when it goes on.
+                        ControlFlow::Break(step) => return step,
+                    };
+                }
                 // A request that goes on to the application is counted once its headers are changed.
                 if !matches!(step, Step::Change(_)) {
                     verified.into_iter().for_each(|count| self.output.note(Notice::Request(count)));
@@ -68,6 +77,7 @@ impl Engine {
         if let Err(error) = self.gate.end(world.store, ticket, is_taken) {
             self.output.note(Notice::Store { doing: "ending the claim of an inbound message", error });
         }
+        self.note_message_end(ticket.in_fleet, is_taken);
     }
 
     /// Ends the claim of a message whose sender has left, if there is one.

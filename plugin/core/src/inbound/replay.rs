@@ -25,6 +25,7 @@
 
 use std::time::Duration;
 
+use crate::journal::messages::CLAIM_MAX;
 use crate::signature::Marks;
 use crate::store::keys::{KeyRow, Keys};
 use crate::store::{SharedStore, StoreError, swap};
@@ -34,9 +35,9 @@ mod bucket;
 
 use bucket::{EntryKind, Id, MARK, ReplayBucket, ReplayEntry};
 
-/// How long a claim holds while its message is with the application; after that the worker is taken for dead. Envoy
-/// itself gives up a stream that was silent for as long (`stream_idle_timeout`).
-pub const CLAIM: Duration = Duration::from_secs(300);
+/// How long a claim holds while its message is with the application, here and in the fleet; after that the worker is taken
+/// for dead.
+pub const CLAIM: Duration = CLAIM_MAX;
 
 /// The number of entries that a bucket has room for.
 pub const SLOTS: usize = 64;
@@ -59,6 +60,8 @@ pub struct Policy {
     pub duplicate: Duplicate,
     /// What happens to a new message when there is no room.
     pub when_full: WhenFull,
+    /// Among whom a message is known.
+    pub scope: Scope,
 }
 
 impl Default for Policy {
@@ -71,6 +74,7 @@ impl Default for Policy {
             // A sender that tries again has not learned that its message had arrived, and would go on.
             duplicate: Duplicate::Acknowledge,
             when_full: WhenFull::Refuse,
+            scope: Scope::Process,
         }
     }
 }
@@ -91,6 +95,15 @@ pub enum WhenFull {
     Refuse,
     /// The message goes to the application, and may do so again.
     Allow,
+}
+
+/// Among whom a message is known that comes again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// The workers of one process.
+    Process,
+    /// All gateways that have the journal: this table is asked first, then the journal.
+    Fleet,
 }
 
 /// How a message stands in the table.
@@ -115,6 +128,11 @@ pub struct MessageClaim {
 }
 
 impl MessageClaim {
+    /// The marks of the message, each once.
+    pub fn marks(&self) -> &[u64] {
+        &self.marks
+    }
+
     /// The kind of the entry for one of the claim's marks.
     fn kind(&self, mark: u64) -> EntryKind {
         if self.marks.first() == Some(&mark) { EntryKind::Claimed } else { EntryKind::See }

@@ -7,6 +7,7 @@
 //! | `j/<writer>/<seq>` | a segment; empty: void | until its deliveries have ended |
 //! | `p/<writer>/<seq>` | the progress of a segment | as long as the segment |
 //! | `k/<hash>` | what is remembered of an idempotency key | as long as it is remembered |
+//! | `i/<hash>` | what is remembered of an inbound message | as long as it is remembered |
 //! | `c/<name>` | a document of the fleet | for good |
 //! | `l/<delivery>` | a dead letter | until it is discarded or delivered |
 //! | `l` | nothing: it is written with each change of a letter | for good |
@@ -57,6 +58,9 @@ const PART_MAIN_AGAIN: u8 = 5;
 /// The part of a void that gives its idempotency key back, once nothing can come late.
 const PART_KEY: u8 = 6;
 
+/// The part of a release that makes a claim void which was not made yet.
+const PART_MARK: u8 = 7;
+
 /// How long a lease of idempotency keys lasts, in seconds: the ten minutes for which they are remembered, and two in
 /// which the next lease is granted.
 const KEYS_TTL: i64 = 720;
@@ -72,6 +76,8 @@ pub struct Etcd {
     leases: BTreeMap<WriterId, Lease>,
     /// The lease of idempotency keys: they are forgotten when it lapses.
     keys: Option<i64>,
+    /// The leases of the keys of messages, by how long the keys last.
+    messages: BTreeMap<u64, i64>,
     /// How often the keys of this gateway's claims were written.
     claims: BTreeMap<WriterId, i64>,
     /// The last revision that was seen, and the one at the last time the store was to be tidied.
@@ -102,6 +108,7 @@ impl Etcd {
             token: None,
             leases: BTreeMap::new(),
             keys: None,
+            messages: BTreeMap::new(),
             claims: BTreeMap::new(),
             revision: 0,
             tidied: 0,
@@ -157,6 +164,9 @@ impl Journal for Etcd {
             _ => match (self.outcome(operation, reply), operation) {
                 (Outcome::Applied, Operation::Void { key: Some(_), .. }) if part != PART_KEY => {
                     Err(self.main(operation, PART_KEY))
+                }
+                (Outcome::Fenced, Operation::ReleaseMessage { may_come_late: true, .. }) if part != PART_MARK => {
+                    Err(self.main(operation, PART_MARK))
                 }
                 // If it was not claimed there is nothing to give back.
                 (Outcome::Fenced, Operation::Void { .. }) if part == PART_KEY => Ok(Outcome::Applied),

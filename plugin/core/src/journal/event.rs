@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use crate::journal::batches::EntryTicket;
 use crate::journal::letters::LetterNews;
-use crate::journal::operation::{Document, Outcome, Revision, SegmentId, StoreRefusal, StoredSegment, WriterId};
+use crate::journal::operation::{
+    Document, FleetClaim, FoundKey, Outcome, Revision, SegmentId, StoreRefusal, StoredSegment, WriterId,
+};
 
 /// Why entries were not appended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -57,6 +59,27 @@ pub enum JournalEvent {
     Refused {
         /// The numbers of the entries.
         tickets: Vec<EntryTicket>,
+        /// Why.
+        why: CommitRefusal,
+    },
+    /// A message is claimed.
+    MessageClaimed {
+        /// The number of the claim.
+        ticket: EntryTicket,
+        /// The claim, to be settled or released.
+        claim: FleetClaim,
+    },
+    /// A message is not claimed: this stands under its keys.
+    MessageTaken {
+        /// The number of the claim.
+        ticket: EntryTicket,
+        /// What stands there.
+        found: Vec<FoundKey>,
+    },
+    /// A message is not claimed.
+    MessageRefused {
+        /// The number of the claim.
+        ticket: EntryTicket,
         /// Why.
         why: CommitRefusal,
     },

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::journal::batches::QueuedEntry;
+use crate::journal::batches::{EntryTicket, QueuedEntry};
+use crate::journal::messages::MessageKeys;
 use crate::journal::operation::{Operation, StoreCall, WriterId};
 use crate::time::Instant;
 
@@ -40,10 +41,27 @@ pub enum JobPurpose {
     Documents,
     /// Idempotency keys are kept or settled.
     Keys,
+    /// A message is claimed.
+    ClaimMessage(QueuedClaim),
+    /// What became of a message is told, first at this time.
+    EndMessage(Instant),
+    /// Keys of messages are kept.
+    KeepMessages,
     /// Dead letters are listed or read.
     Letters,
     /// The store is tidied.
     Tidy,
+}
+
+/// A message that is to be claimed.
+#[derive(Debug)]
+pub struct QueuedClaim {
+    /// The number of the claim.
+    pub ticket: EntryTicket,
+    /// The keys of the message.
+    pub keys: MessageKeys,
+    /// When it was to be claimed first.
+    pub since: Instant,
 }
 
 /// An operation that was asked of the store.
@@ -127,9 +145,14 @@ impl Jobs {
         self.jobs.values().any(is)
     }
 
+    /// The number of such jobs.
+    pub fn count(&self, is: impl Fn(&&Job) -> bool) -> usize {
+        self.jobs.values().filter(is).count()
+    }
+
     /// The number of jobs that append.
     pub fn appends(&self) -> usize {
-        self.jobs.values().filter(|job| matches!(job.purpose, JobPurpose::Append { .. })).count()
+        self.count(|job| matches!(job.purpose, JobPurpose::Append { .. }))
     }
 
     /// Drops the jobs that `is` does not hold.

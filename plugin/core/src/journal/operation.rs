@@ -10,6 +10,7 @@
 
 use std::fmt;
 
+pub use crate::journal::keys::{EntryKey, FleetClaim, FoundKey, KeyName, Revision};
 use crate::journal::letters::{LetterAnswer, LetterOperation};
 
 /// The id of a writer: random, a new one at each start.
@@ -44,20 +45,6 @@ pub struct SegmentId {
     pub writer: WriterId,
     /// The number of the segment; numbers grow, and none is used for other bytes.
     pub seq: u64,
-}
-
-/// The name of an idempotency key: a hash.
-pub type KeyName = [u8; 16];
-
-/// An idempotency key that is claimed with the event that it was used for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EntryKey {
-    /// The name of the key.
-    pub name: KeyName,
-    /// What is to be remembered of it.
-    pub bytes: Vec<u8>,
-    /// The revision of what is remembered so far, which this replaces; 0: nothing is.
-    pub from: Revision,
 }
 
 /// What is asked of the store. An operation is carried out as a whole or not at all, and may be asked again with the
@@ -174,6 +161,37 @@ pub enum Operation {
         /// The content.
         bytes: Vec<u8>,
     },
+    /// Claims an inbound message, if each of its keys is at its revision, `writer` is alive, and all of `dead` are dead; or
+    /// `MessageTaken`.
+    ClaimMessage {
+        /// The writer that asks.
+        writer: WriterId,
+        /// The claim.
+        claim: FleetClaim,
+        /// The writers whose claims it replaces.
+        dead: Vec<WriterId>,
+    },
+    /// Writes under the keys of a message that it is done.
+    SettleMessage {
+        /// The names of the keys.
+        names: Vec<KeyName>,
+        /// What is remembered.
+        bytes: Vec<u8>,
+        /// How long the keys last at least, in seconds.
+        lasts: u64,
+    },
+    /// Gives the claim of a message up, if it is made.
+    ReleaseMessage {
+        /// The claim.
+        claim: FleetClaim,
+        /// The claim may yet be made: it is void, whenever it comes.
+        may_come_late: bool,
+    },
+    /// Makes the keys of messages last from now on, at least for so many seconds.
+    KeepMessages {
+        /// The seconds.
+        lasts: u64,
+    },
     /// Changes, lists or reads the fleet's dead letters.
     Letters {
         /// The writer that asks.
@@ -189,9 +207,12 @@ impl Operation {
     /// Whether the operation writes what takes room, so that a store without room refuses it.
     pub fn needs_room(&self) -> bool {
         match self {
-            Self::Open { .. } | Self::Append { .. } | Self::Void { .. } | Self::Note { .. } | Self::Claim { .. } => {
-                true
-            }
+            Self::Open { .. }
+            | Self::Append { .. }
+            | Self::Void { .. }
+            | Self::Note { .. }
+            | Self::Claim { .. }
+            | Self::ClaimMessage { .. } => true,
             Self::Letters { letters, .. } => letters.needs_room(),
             _ => false,
         }
@@ -214,6 +235,8 @@ pub enum Outcome {
         /// What is remembered.
         bytes: Vec<u8>,
     },
+    /// It is not done: this stands under keys of the message.
+    MessageTaken(Vec<FoundKey>),
     /// It is not done, for this reason.
     Refused(StoreRefusal),
     /// Nobody can tell whether it is done, or will be.
@@ -236,9 +259,6 @@ pub enum Outcome {
     /// The answer to [`Operation::Letters`], where there is more than an outcome.
     Letters(LetterAnswer),
 }
-
-/// The revision of a document: a number that grows with each change.
-pub type Revision = u64;
 
 /// A document of the fleet.
 #[derive(Clone, Debug, PartialEq, Eq)]

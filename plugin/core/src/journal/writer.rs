@@ -21,6 +21,7 @@ use std::time::Duration;
 use crate::journal::batches::{Batches, EntryTicket, QueuedEntry};
 use crate::journal::event::{CommitRefusal, JournalEvent};
 use crate::journal::jobs::{Job, JobPurpose, Jobs};
+use crate::journal::message_queue::MessageQueue;
 use crate::journal::operation::{
     EntryKey, Journal, KeyName, Operation, Outcome, StoreCall, StoreRefusal, StoreReply, Survey, WriterId,
 };
@@ -33,6 +34,7 @@ mod appends;
 mod claims;
 mod documents;
 mod letters;
+mod messages;
 mod notes;
 mod session;
 
@@ -78,6 +80,7 @@ pub struct Writer {
     next_seq: u64,
     batches: Batches,
     jobs: Jobs,
+    messages: MessageQueue,
     /// The segments that this writer keeps in the store.
     pub segments: Segments,
     takeover: Takeover,
@@ -119,6 +122,7 @@ impl Writer {
             next_seq: 0,
             batches: Batches::default(),
             jobs: Jobs::default(),
+            messages: MessageQueue::default(),
             segments: Segments::default(),
             takeover: Takeover::default(),
             events: VecDeque::new(),
@@ -269,6 +273,7 @@ impl Writer {
             self.refuse(expired, CommitRefusal::Store(StoreRefusal::NotSent));
         }
         self.keep_session(now, random);
+        self.drive_messages(now);
         if matches!(self.state, WriterState::Open(_)) {
             // A note that is under way may hold progress of it, and would leave that behind.
             if !self.is_noting(self.id) {
@@ -314,7 +319,8 @@ impl Writer {
         let has_notes =
             || self.owners().into_iter().any(|owner| self.segments.has_news(owner) && !self.is_noting(owner));
         let note = (is_open && has_notes()).then(|| self.noted.plus(NOTE_EVERY));
-        [session, append, note, self.batches.expires(), self.jobs.next()].into_iter().flatten().min()
+        let others = [self.batches.expires(), self.jobs.next(), self.messages_due()];
+        [session, append, note].into_iter().chain(others).flatten().min()
     }
 
     /// Handles what came back of a call.
@@ -366,6 +372,9 @@ impl Writer {
             JobPurpose::Survey | JobPurpose::Takeover(_) => self.takeover_ended(now, number, job, outcome),
             JobPurpose::Documents => self.documents_ended(job.operation, outcome),
             JobPurpose::Keys => self.keys_ended(now, number, job, &outcome),
+            JobPurpose::ClaimMessage(_) | JobPurpose::EndMessage(_) | JobPurpose::KeepMessages => {
+                self.message_ended(now, number, job, outcome);
+            }
             JobPurpose::Letters => self.letters_ended(&job.operation, outcome),
             JobPurpose::Tidy => {}
         }

@@ -126,7 +126,10 @@ fn subject(config: &Config, notice: &Notice) -> Option<LineSubject> {
         Notice::Lost { .. } => (Level::Warn, "partition_lost", None),
         Notice::Generation { is_newest: true } => (Level::Info, "configuration_in_force", None),
         Notice::Generation { is_newest: false } => (Level::Info, "configuration_superseded", None),
-        Notice::Appended { .. } | Notice::MemoryOnly | Notice::JournalLost { events: 0 } => return None,
+        Notice::Appended { .. }
+        | Notice::MemoryOnly
+        | Notice::InboundMemoryOnly
+        | Notice::JournalLost { events: 0 } => return None,
         Notice::Journal { state: JournalState::Ok, .. } => (Level::Info, "journal_available", None),
         Notice::Journal { state: JournalState::Full, .. } => (Level::Error, "journal_full", None),
         Notice::Journal { state: JournalState::Unavailable, .. } => (Level::Error, "journal_unavailable", None),

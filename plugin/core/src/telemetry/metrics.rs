@@ -4,7 +4,7 @@
 //! into labels of `/stats/prometheus`.
 //!
 //! Every series is defined soon after the start, at 0: to Prometheus a counter that appears at 1 has not increased. The
-//! number of series follows from the config: 24 for each endpoint, 8 for each route, 17 for each inbound rule, 14 for a
+//! number of series follows from the config: 24 for each endpoint, 8 for each route, 17 for each inbound rule, 15 for a
 //! journal, and 16 besides.
 
 use std::time::Duration;
@@ -40,6 +40,7 @@ const APPEND_DURATION: &str = "gatepost_journal_append_duration_ms";
 const BATCH_EVENTS: &str = "gatepost_journal_batch_events";
 const TAKEOVERS: &str = "gatepost_takeovers_total";
 const MEMORY_ONLY: &str = "gatepost_events_memory_only_total";
+const INBOUND_MEMORY_ONLY: &str = "gatepost_inbound_memory_only_total";
 
 /// The subject of a series, which is its first label.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -154,6 +155,7 @@ pub fn series(subject: &Subject) -> Vec<Series> {
                 Series::histogram(BATCH_EVENTS),
                 Series::counter(TAKEOVERS),
                 Series::counter(MEMORY_ONLY),
+                Series::counter(INBOUND_MEMORY_ONLY),
             ];
             outcomes.into_iter().chain(one).chain(Gauge::OF_JOURNAL.map(Series::gauge)).collect()
         }
@@ -254,6 +256,7 @@ pub fn changes(notice: &Notice, change: &mut dyn FnMut(&Subject, Series, Change)
             }
         }
         Notice::MemoryOnly => add(Subject::Journal, Series::counter(MEMORY_ONLY)),
+        Notice::InboundMemoryOnly => add(Subject::Journal, Series::counter(INBOUND_MEMORY_ONLY)),
         Notice::TakenOver { .. } => add(Subject::Journal, Series::counter(TAKEOVERS)),
         Notice::Promoted { .. }
         | Notice::PhaseWaits { .. }
@@ -299,7 +302,7 @@ mod tests {
     use crate::outcome::Ending;
 
     /// The number of series of the process, a route, an endpoint, an inbound rule and the journal.
-    const SERIES: [usize; 5] = [16, 8, 24, 17, 14];
+    const SERIES: [usize; 5] = [16, 8, 24, 17, 15];
 
     fn changed(notice: &Notice) -> Vec<(Subject, &'static str, &'static str, Change)> {
         let mut changed = Vec::new();
@@ -333,6 +336,7 @@ mod tests {
             Notice::Appended { outcome: Outcome::Applied, took, entries: 3 },
             Notice::Appended { outcome: Outcome::Refused(StoreRefusal::Full), took, entries: 3 },
             Notice::MemoryOnly,
+            Notice::InboundMemoryOnly,
             Notice::TakenOver { writer: String::new() },
             Notice::Gauge { endpoint: None, gauge: Gauge::JournalUp, value: 1 },
         ];

@@ -189,6 +189,8 @@ pub enum Notice {
     },
     /// An event is kept in memory, since the journal cannot take it.
     MemoryOnly,
+    /// A message could not be claimed in the fleet, and the process's table decides alone.
+    InboundMemoryOnly,
     /// What a dead gateway had accepted was taken over.
     TakenOver {
         /// The id of the dead writer.

@@ -3,7 +3,7 @@
 use super::*;
 use crate::ids::RuleId;
 use crate::inbound::Path;
-use crate::inbound::replay::{Duplicate, Policy, WhenFull};
+use crate::inbound::replay::{Duplicate, Policy, Scope, WhenFull};
 use crate::secret::Key;
 use crate::signature::{Scheme, Tolerance};
 use crate::time::WallTime;
@@ -49,6 +49,7 @@ fn rule_gets_defaults_without_routes_or_endpoints() {
         capacity: 100_000,
         duplicate: Duplicate::Acknowledge,
         when_full: WhenFull::Refuse,
+        scope: Scope::Process,
     };
     assert_eq!((rule.replay, rule.header.as_str()), (replay, "x-gatepost-verified"));
     assert_eq!(config.inbound.headers(), ["x-gatepost-verified"]);
@@ -71,7 +72,7 @@ fn every_key_of_a_rule_has_its_effect() {
     assert!(matches!(&rule.signatures[0].keys[1].key, Key::Shared(_)));
     assert_eq!((rule.signatures[1].scheme, rule.signatures[1].keys.len()), (Scheme::Github, 1));
     assert_eq!(rule.tolerance, Tolerance { past: Duration::from_secs(60), future: Duration::ZERO });
-    let Policy { ttl, capacity, duplicate, when_full } = rule.replay;
+    let Policy { ttl, capacity, duplicate, when_full, .. } = rule.replay;
     assert_eq!((ttl, capacity), (Duration::from_secs(3600), 7));
     assert_eq!((duplicate, when_full), (Duplicate::Reject, WhenFull::Allow));
 }
@@ -111,6 +112,24 @@ fn a_rule_that_could_be_passed_by_is_refused() {
     (second["name"], second["match"]["path"]) = (json!("other"), json!("//IN/"));
     put(&mut twice, "/inbound/-", second);
     refused_once(&twice, "inbound[1]: can never match: rule \"partner\" has the same paths");
+}
+
+/// Only gateways with a journal know of each other's messages.
+#[test]
+fn replay_scope_fleet_needs_a_journal() {
+    let scope = |scope: &str| verifying(json!({"replay": {"scope": scope}}));
+    refused_once(
+        &scope("fleet"),
+        "inbound[0].replay.scope: is \"fleet\", and the configuration has no section journal; expected the section, or process",
+    );
+    refused_once(
+        &scope("cluster"),
+        "inbound[0].replay.scope: is \"cluster\", which is not known; expected process or fleet",
+    );
+    assert_eq!(good(&scope("process")).inbound[0].replay.scope, Scope::Process);
+    let mut journalled = scope("fleet");
+    put(&mut journalled, "/journal", json!({"etcd": {"cluster": "etcd", "prefix": "/p"}}));
+    assert_eq!(good(&journalled).inbound[0].replay.scope, Scope::Fleet);
 }
 
 /// The id of a message is a part of what is signed.

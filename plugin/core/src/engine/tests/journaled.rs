@@ -7,6 +7,7 @@ use crate::store::keys::Keys;
 
 mod guard;
 mod letters;
+mod messages;
 
 const JOURNAL: &str = r#""journal": {"etcd": {"cluster": "etcd", "prefix": "/p"}"#;
 /// The payload of the events, by which faults find the calls that append them.
@@ -20,6 +21,9 @@ struct Gateways {
     running: Vec<bool>,
     /// Answers that producers have got since this was asked last: the gateway, the stream, the status, the body.
     answers: Vec<(usize, u32, u16, String)>,
+    /// Requests that were held and went on: the gateway, the stream.
+    passed: Vec<(usize, u32)>,
+    notices: Vec<Notice>,
 }
 
 impl Gateways {
@@ -37,7 +41,14 @@ impl Gateways {
         };
         let processes: Vec<_> = endpoints.iter().enumerate().map(gateway).collect();
         let running = vec![true; processes.len()];
-        let mut gateways = Self { etcd: MemoryEtcd::default(), processes, running, answers: Vec::new() };
+        let mut gateways = Self {
+            etcd: MemoryEtcd::default(),
+            processes,
+            running,
+            answers: Vec::new(),
+            passed: Vec::new(),
+            notices: Vec::new(),
+        };
         gateways.pass(200);
         gateways
     }
@@ -69,7 +80,11 @@ impl Gateways {
                             let body = String::from_utf8(answer.body).unwrap();
                             self.answers.push((gateway, stream, answer.status, body));
                         }
-                        Action::Notice(_) => {}
+                        Action::Pass { stream, rule, .. } => {
+                            self.passed.push((gateway, stream));
+                            process.run(worker, |engine, _| engine.handle_passed(rule, true));
+                        }
+                        Action::Notice(notice) => self.notices.push(notice),
                     }
                 }
             }

@@ -71,6 +71,7 @@ impl JournaledProcess {
             Action::Answer { stream, answer } => {
                 self.answered.push((stream, serde_json::from_slice(&answer.body).unwrap()));
             }
+            Action::Pass { .. } => {}
             Action::Notice(notice) => self.notices.push(notice),
         }
     }

@@ -13,7 +13,8 @@ use super::errors::meaning;
 use super::grpc::{GrpcError, message, status};
 use crate::journal::letters::{LetterAnswer, LetterOperation};
 use crate::journal::operation::{
-    Document, Operation, Outcome, Page, Revision, StoreReply, StoredSegment, Survey, WriterId,
+    Document, FleetClaim, FoundKey, KeyName, Operation, Outcome, Page, Revision, StoreReply, StoredSegment, Survey,
+    WriterId,
 };
 
 impl Etcd {
@@ -33,6 +34,13 @@ impl Etcd {
             Operation::KeepKeys => match message::<LeaseGrantResponse>(reply) {
                 Ok(answer) => {
                     self.keys = Some(answer.id);
+                    Outcome::Applied
+                }
+                Err(error) => meaning(error),
+            },
+            Operation::KeepMessages { lasts } => match message::<LeaseGrantResponse>(reply) {
+                Ok(answer) => {
+                    self.messages.insert(*lasts, answer.id);
                     Outcome::Applied
                 }
                 Err(error) => meaning(error),
@@ -110,6 +118,10 @@ impl Etcd {
             Operation::Note { writer, .. } | Operation::Claim { writer, .. } | Operation::Letters { writer, .. } => {
                 self.repeated(operation, keys().kvs.first(), *writer)
             }
+            Operation::ClaimMessage { writer, claim, .. } => {
+                let (found, alive): (Vec<_>, _) = (claim.keys.iter().map(|_| keys()).collect(), keys());
+                self.message_taken(*writer, claim, found, alive)
+            }
             Operation::Release { dead, .. } => match keys().kvs.first() {
                 None => {
                     self.claims.remove(dead);
@@ -120,11 +132,37 @@ impl Etcd {
             Operation::Void { .. }
             | Operation::Settle { .. }
             | Operation::KeepKeys
+            | Operation::SettleMessage { .. }
+            | Operation::ReleaseMessage { .. }
+            | Operation::KeepMessages { .. }
             | Operation::Delete { .. }
             | Operation::Renew { .. }
             | Operation::Close { .. }
             | Operation::Tidy => Outcome::Fenced,
         }
+    }
+
+    /// Tells why the claim of a message was refused: an earlier try has made it, its writer is dead, or others have keys.
+    fn message_taken(
+        &self,
+        writer: WriterId,
+        claim: &FleetClaim,
+        found: Vec<RangeResponse>,
+        alive: RangeResponse,
+    ) -> Outcome {
+        let found: Vec<KeyValue> = found.into_iter().filter_map(|range| range.kvs.into_iter().next()).collect();
+        if found.len() == claim.keys.len() && found.iter().all(|key| key.value == claim.bytes) {
+            return Outcome::Already;
+        }
+        if alive.kvs.first().is_none_or(|key| key.lease != self.lease(writer).id) {
+            return Outcome::Fenced;
+        }
+        let taken = found.into_iter().filter_map(|key| {
+            let mut name = KeyName::default();
+            hex::decode_to_slice(last(&key.key)?, &mut name).ok()?;
+            Some(FoundKey { name, revision: unsigned(key.mod_revision), bytes: key.value })
+        });
+        Outcome::MessageTaken(taken.collect())
     }
 
     /// Tells whether a change that was refused had been made by an earlier try: then the key stands as it left it.

@@ -12,9 +12,10 @@ use prost::Message;
 
 use super::*;
 use crate::journal::letters::{LetterAnswer, LetterChange, LetterList, LetterOperation, StoredLetter};
-use crate::journal::operation::{Page, StoredSegment};
+use crate::journal::operation::{FleetClaim, FoundKey, KeyName, Page, StoredSegment};
 
 mod answers;
+mod messages;
 mod sending;
 
 const ME: WriterId = WriterId([1; 16]);

@@ -9,8 +9,9 @@ use etcd_messages::{
 };
 
 use super::grpc::call;
-use super::{Etcd, KEYS_TTL, PART_GRANT, PART_KEY, PART_MAIN_AGAIN};
-use crate::journal::operation::{EntryKey, KeyName, Operation, Revision, SegmentId, StoreCall, WriterId};
+use super::{Etcd, KEYS_TTL, PART_GRANT, PART_KEY, PART_MAIN_AGAIN, PART_MARK};
+use crate::journal::messages::KeyLease;
+use crate::journal::operation::{EntryKey, FleetClaim, KeyName, Operation, Revision, SegmentId, StoreCall, WriterId};
 
 impl Etcd {
     fn is_alive(&self, writer: WriterId) -> Compare {
@@ -40,6 +41,14 @@ impl Etcd {
             Operation::KeepKeys => {
                 return call(LEASE_GRANT, &LeaseGrantRequest { ttl: KEYS_TTL, id: 0 }, token, part);
             }
+            Operation::KeepMessages { lasts } => {
+                let ttl = i64::try_from(KeyLease::ttl(*lasts)).unwrap_or(i64::MAX);
+                return call(LEASE_GRANT, &LeaseGrantRequest { ttl, id: 0 }, token, part);
+            }
+            Operation::ClaimMessage { writer, claim, dead } => self.claim_message(*writer, claim, dead),
+            Operation::SettleMessage { names, bytes, lasts } => self.settle_message(names, bytes, *lasts),
+            Operation::ReleaseMessage { claim, .. } if part == PART_MARK => self.mark_message(claim),
+            Operation::ReleaseMessage { claim, may_come_late } => self.release_message(claim, *may_come_late),
             Operation::Settle { name, bytes } => self.settle(*name, bytes.as_deref()),
             Operation::Void { key: Some(key), .. } if part == PART_KEY => self.give_back(key),
             Operation::Void { segment, .. } => self.void(*segment),
@@ -102,6 +111,61 @@ impl Etcd {
             success: vec![delete(key)],
             failure: Vec::new(),
         }
+    }
+
+    fn claim_message(&self, writer: WriterId, claim: &FleetClaim, dead: &[WriterId]) -> TxnRequest {
+        let dead = dead.iter().map(|dead| is_missing(self.key('w', *dead)));
+        let names = || claim.keys.iter().map(|(name, _)| *name);
+        TxnRequest {
+            compare: std::iter::once(self.is_alive(writer))
+                .chain(claim.keys.iter().map(|key| self.is_at(*key)))
+                .chain(dead)
+                .collect(),
+            success: names().map(|name| self.put_message(name, &claim.bytes, claim.lasts)).collect(),
+            failure: names().map(|name| get(self.message_key(name))).chain([get(self.key('w', writer))]).collect(),
+        }
+    }
+
+    fn settle_message(&self, names: &[KeyName], bytes: &[u8], lasts: u64) -> TxnRequest {
+        let success = names.iter().map(|name| self.put_message(*name, bytes, lasts)).collect();
+        TxnRequest { compare: Vec::new(), success, failure: Vec::new() }
+    }
+
+    /// Forgets a claim; where a try of it may come late, something is left that is in its way.
+    fn release_message(&self, claim: &FleetClaim, may_come_late: bool) -> TxnRequest {
+        let is_made =
+            |(name, _): &(KeyName, Revision)| compare(self.message_key(*name), Operand::Value(claim.bytes.clone()));
+        let end = |(name, _): &(KeyName, Revision)| match may_come_late {
+            true => self.put_message(*name, b"", claim.lasts),
+            false => delete(self.message_key(*name)),
+        };
+        TxnRequest {
+            compare: claim.keys.iter().map(is_made).collect(),
+            success: claim.keys.iter().map(end).collect(),
+            failure: Vec::new(),
+        }
+    }
+
+    /// Puts something in the way of a claim that was not made yet.
+    fn mark_message(&self, claim: &FleetClaim) -> TxnRequest {
+        TxnRequest {
+            compare: claim.keys.iter().map(|key| self.is_at(*key)).collect(),
+            success: claim.keys.iter().map(|(name, _)| self.put_message(*name, b"", claim.lasts)).collect(),
+            failure: Vec::new(),
+        }
+    }
+
+    fn is_at(&self, (name, from): (KeyName, Revision)) -> Compare {
+        compare(self.message_key(name), Operand::ModRevision(signed(from)))
+    }
+
+    fn put_message(&self, name: KeyName, bytes: &[u8], lasts: u64) -> RequestOp {
+        // Without a lease the key would stand for ever: it is put under one that etcd never grants, which fails.
+        put(self.message_key(name), bytes.to_vec(), self.messages.get(&lasts).copied().unwrap_or(-1))
+    }
+
+    fn message_key(&self, name: KeyName) -> Vec<u8> {
+        format!("{}/i/{}", self.prefix, hex::encode(name)).into_bytes()
     }
 
     fn name_key(&self, name: KeyName) -> Vec<u8> {

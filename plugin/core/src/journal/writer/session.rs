@@ -46,7 +46,7 @@ impl Writer {
         let is_noting = self.jobs.any(|job| matches!(job.purpose, JobPurpose::Note(_) | JobPurpose::Delete(_)));
         let has_news = self.owners().into_iter().any(|owner| self.segments.has_news(owner));
         let is_silent = self.batches.is_empty() && self.jobs.appends() == 0 && !is_noting && !has_news;
-        is_silent || now.since(since) >= CLOSE_MAX
+        (is_silent && !self.has_messages()) || now.since(since) >= CLOSE_MAX
     }
 
     pub(super) fn session_ended(&mut self, now: Instant, job: &Job, outcome: &Outcome) {
@@ -84,7 +84,11 @@ impl Writer {
         self.segments = Segments::default();
         self.takeover.lose();
         self.jobs.retain(|job| {
-            matches!(job.purpose, JobPurpose::Append { .. }) || matches!(job.operation, Operation::Close { .. })
+            let is_kept = matches!(
+                job.purpose,
+                JobPurpose::Append { .. } | JobPurpose::ClaimMessage(_) | JobPurpose::EndMessage(_)
+            );
+            is_kept || matches!(job.operation, Operation::Close { .. })
         });
         self.forget_unused(self.id);
         self.events.push_back(JournalEvent::Lost);

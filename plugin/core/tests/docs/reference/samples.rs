@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 /// The samples; each is valid, and stays so without any one of its keys that may be left out.
-pub fn samples() -> [Value; 5] {
+pub fn samples() -> [Value; 6] {
     let percent = json!({
         "routes": [{"name": "ingest", "match": {"path": "/events/{event}"}, "event": "{event}"}],
         "endpoints": [{
@@ -61,7 +61,13 @@ pub fn samples() -> [Value; 5] {
         "admin": {"path": "/admin", "tokens": [{"env": "TOKEN", "role": "operate"}, {"value": "t"}]},
     });
     let [body, header, key] = tables();
-    [most, percent, body, header, key]
+    let fleet = json!({
+        "inbound": [{
+            "name": "partner", "match": {"path": "/in"}, "secrets": [{"env": "SECRET"}], "replay": {"scope": "fleet"},
+        }],
+        "journal": {"etcd": {"cluster": "etcd", "prefix": "/gatepost/shop"}},
+    });
+    [most, percent, fleet, body, header, key]
 }
 
 /// Schemes as tables, with a timestamp at each place.

@@ -6,7 +6,7 @@ const ID: &str = "01010101010101010101010101010101";
 const DEAD_ID: &str = "02020202020202020202020202020202";
 
 /// A transaction in short words: `lease w/… = 77`, `put j/… (lease 77) 3 bytes`.
-fn shown(call: &StoreCall) -> (Vec<String>, Vec<String>, Vec<String>) {
+pub(super) fn shown(call: &StoreCall) -> (Vec<String>, Vec<String>, Vec<String>) {
     assert_eq!(path(call), etcd_messages::TXN);
     let TxnRequest { compare, success, failure } = decoded(call);
     let texts = |ops: Vec<RequestOp>| ops.into_iter().map(|op| operation(op.request.unwrap())).collect();
@@ -25,7 +25,7 @@ fn comparison(compare: Compare) -> String {
         Operand::CreateRevision(number) => (Target::Create, number),
         Operand::Lease(number) => (Target::Lease, number),
         Operand::ModRevision(number) => (Target::Mod, number),
-        other => panic!("{other:?}"),
+        Operand::Value(value) => return format!("value {} = {:?}", short(&compare.key), text(&value)),
     };
     assert_eq!(compare.target, target as i32);
     format!("{} {} = {number}", format!("{target:?}").to_lowercase(), short(&compare.key))
@@ -49,7 +49,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).replace(ID, "ME")
 }
 
-fn sent(etcd: &mut Etcd, operation: &Operation) -> (Vec<String>, Vec<String>, Vec<String>) {
+pub(super) fn sent(etcd: &mut Etcd, operation: &Operation) -> (Vec<String>, Vec<String>, Vec<String>) {
     shown(&etcd.call(operation))
 }
 
@@ -58,7 +58,7 @@ fn owned(words: &[&str]) -> Vec<String> {
 }
 
 /// Asserts on the compares, on what follows if they hold, and on what follows else.
-fn transaction(sent: (Vec<String>, Vec<String>, Vec<String>), [compare, success, failure]: [&[&str]; 3]) {
+pub(super) fn transaction(sent: (Vec<String>, Vec<String>, Vec<String>), [compare, success, failure]: [&[&str]; 3]) {
     assert_eq!(sent, (owned(compare), owned(success), owned(failure)));
 }
 
