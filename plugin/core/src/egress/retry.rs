@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::outcome::StatusSet;
+use crate::outcome::{RETRY_AFTER_MAX, StatusSet};
 
 /// The retry policy of an endpoint: when an attempt is made again.
 #[derive(Clone, Debug, PartialEq)]
@@ -74,6 +74,12 @@ impl RetryPolicy {
         let sum: Duration = self.delays.iter().sum();
         DAY.max(sum + sum / 2)
     }
+
+    /// The longest wait before an attempt, by the schedule with its jitter or by a receiver's `Retry-After`.
+    pub fn longest(&self) -> Duration {
+        let delay = self.delays.iter().max().copied().unwrap_or_default();
+        delay.mul_f64(1.0 + self.jitter).max(RETRY_AFTER_MAX)
+    }
 }
 
 /// The wait before the next attempt, counted from the end of the one before it, once `made` attempts have been made;
@@ -90,7 +96,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::outcome::{RETRY_AFTER_MAX, StatusSet};
 
     fn policy(jitter: f64) -> RetryPolicy {
         RetryPolicy { delays: [0, 2, 4].map(Duration::from_secs).to_vec(), jitter, statuses: StatusSet::default() }

@@ -4,6 +4,7 @@
 //! gateway, the next one knows, and an event whose attempts go on killing gateways becomes a dead letter.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use super::Engine;
 use super::commits::Journaled;
@@ -11,6 +12,7 @@ use super::journaled::on_wall;
 use super::letters::ended;
 use super::pending::{Delivery, Pending, TrialMark};
 use crate::config::Config;
+use crate::egress::retry::RetryPolicy;
 use crate::ids::{EndpointId, RouteId};
 use crate::journal::operation::{SegmentId, StoredSegment, WriterId};
 use crate::journal::record::{
@@ -125,7 +127,10 @@ impl Engine {
             let endpoint = self.config.endpoints.iter().position(|endpoint| endpoint.name == first.endpoint);
             match endpoint.filter(|_| progress.is_open()) {
                 Some(endpoint) => {
-                    let mut delivery = delivery(EndpointId(endpoint), progress, world.now);
+                    let id = EndpointId(endpoint);
+                    let retry = self.config.endpoints.get(endpoint).map(|endpoint| &endpoint.retry);
+                    let longest = retry.map_or(Duration::ZERO, RetryPolicy::longest);
+                    let mut delivery = delivery(id, progress, longest, world.now);
                     delivery.letter = letter;
                     deliveries.push(delivery);
                 }
@@ -255,13 +260,13 @@ fn untouched(first: &EntryDelivery) -> DeliveryProgress {
     }
 }
 
-/// A delivery that is taken over.
-fn delivery(endpoint: EndpointId, progress: DeliveryProgress, now: Now) -> Delivery {
+/// A delivery that is taken over; `longest` is the longest wait before an attempt.
+fn delivery(endpoint: EndpointId, progress: DeliveryProgress, longest: Duration, now: Now) -> Delivery {
+    // The clock of the dead gateway may have been ahead by any time.
+    let due_here = |due| in_process(due, now).min(now.mono.plus(longest));
     let stage = match progress.stage {
-        JournalStage::Waiting(due) => Stage::Waiting { due: in_process(due, now) },
-        JournalStage::Sinking { attempts, reason, due } => {
-            Stage::Sinking { attempts, reason, due: in_process(due, now) }
-        }
+        JournalStage::Waiting(due) => Stage::Waiting { due: due_here(due) },
+        JournalStage::Sinking { attempts, reason, due } => Stage::Sinking { attempts, reason, due: due_here(due) },
         JournalStage::Ended | JournalStage::Letter => Stage::Dead,
     };
     let mut delivery = Delivery::new(endpoint, stage, false);

@@ -93,6 +93,8 @@ pub struct Writer {
     markers: usize,
     /// When the store was last asked to make idempotency keys last; `None`: they do not yet.
     keys_kept: Option<Instant>,
+    /// When it was asked that last, with whatever result.
+    keys_asked: Option<Instant>,
     /// The store has no room: only what deletes goes through.
     is_full: bool,
     last_error: Option<CommitRefusal>,
@@ -132,6 +134,7 @@ impl Writer {
             tidied: Instant::default(),
             markers: 0,
             keys_kept: None,
+            keys_asked: None,
             is_full: false,
             last_error: None,
             failing_since: None,

@@ -89,9 +89,14 @@ fn a_letter_keeps_its_body() {
 #[test]
 fn dead_endpoint_leaves_the_letters_of_others() {
     let mut store = MemoryStore::default();
-    let of = |endpoint: &str| Letter { endpoint: endpoint.into(), ..letter(1) };
     let keys = Keys::new("g");
-    let mut keep = |endpoint: &str, room| keep(&mut store, &keys, &of(endpoint), &[0; 100], room).unwrap().evicted;
+    let mut number = 0_u128;
+    let mut keep = |endpoint: &str, room| {
+        number += 1;
+        let mut letter = Letter { endpoint: endpoint.into(), ..letter(1) };
+        letter.meta.id = EventId::from_random(number.to_be_bytes());
+        keep(&mut store, &keys, &letter, &[0; 100], room).unwrap().evicted
+    };
     keep("quiet", room(1000, 1 << 20));
     (0..1040).for_each(|_| assert!(keep("dead", room(1000, 1 << 20)) <= 1));
     assert_eq!(keep("quiet", room(1000, 1 << 20)), 1);
@@ -99,6 +104,16 @@ fn dead_endpoint_leaves_the_letters_of_others() {
     (0..10).for_each(|_| _ = keep("dead", room(1000, 600)));
     let kept: Vec<_> = listed(&mut store).into_iter().map(|(letter, _)| letter.endpoint).collect();
     assert_eq!(kept, ["quiet", "quiet", "dead", "dead"]);
+}
+
+/// A delivery that was taken over and died again is one letter: as it stands now.
+#[test]
+fn a_delivery_that_dies_again_is_one_letter() {
+    let (mut store, keys) = (MemoryStore::default(), Keys::new("g"));
+    keep(&mut store, &keys, &letter(1), b"once", room(10, 10_000)).unwrap();
+    let again = keep(&mut store, &keys, &letter(1), b"again", room(10, 10_000)).unwrap();
+    assert_eq!(again, Kept { serial: 2, evicted: 0 });
+    assert_eq!(listed(&mut store), vec![(letter(1), b"again".to_vec())]);
 }
 
 #[test]

@@ -126,7 +126,10 @@ impl Writer {
     /// Makes idempotency keys last, once a minute.
     pub(super) fn keep_keys(&mut self, now: Instant) {
         let is_due = self.keys_kept.is_none_or(|kept| now.since(kept) >= KEEP_KEYS_EVERY);
-        if is_due && !self.jobs.any(|job| matches!(job.operation, Operation::KeepKeys)) {
+        // A store that refuses is not asked again at once: it may refuse for as long as it is full.
+        let may_ask = self.keys_asked.is_none_or(|asked| now.since(asked) >= KEEP_KEYS_AGAIN);
+        if is_due && may_ask && !self.jobs.any(|job| matches!(job.operation, Operation::KeepKeys)) {
+            self.keys_asked = Some(now);
             self.ask(now, Operation::KeepKeys, JobPurpose::Keys);
         }
     }
@@ -145,3 +148,6 @@ impl Writer {
 
 /// How often the store is asked to make idempotency keys last: a key lasts for a lease less this time.
 const KEEP_KEYS_EVERY: Duration = Duration::from_secs(60);
+
+/// How often at most.
+const KEEP_KEYS_AGAIN: Duration = Duration::from_secs(1);
