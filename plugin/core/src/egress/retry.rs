@@ -147,6 +147,7 @@ mod tests {
             let plain = policy(0.0).delays[made as usize];
             let wait = next_wait(&policy(jitter), made, None, chance).unwrap();
             prop_assert!(wait >= plain && wait <= plain.mul_f64(1.0 + jitter));
+            prop_assert!(wait <= policy(jitter).longest());
         }
     }
 }
