@@ -6,6 +6,7 @@
 pub mod account;
 pub mod load;
 
+use std::collections::BTreeSet;
 use std::process::ExitStatus;
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -213,6 +214,40 @@ impl Gateway {
         let answer = answer(request.header("authorization", ADMIN_AUTHORIZATION).send_json(body)?)?;
         ensure!(answer.status == 200, "PUT {path}: {answer:?}");
         Ok(answer.body)
+    }
+
+    /// Orders something of the admin surface: a POST below `/gatepost`, without a body.
+    ///
+    /// # Errors
+    /// When it does not answer, or not with 200.
+    pub fn post(&self, path: &str) -> Result<Value> {
+        let request = self.http.post(format!("http://{}/gatepost/{path}", self.admin));
+        let answer = answer(request.header("authorization", ADMIN_AUTHORIZATION).send_json(json!({}))?)?;
+        ensure!(answer.status == 200, "POST {path}: {answer:?}");
+        Ok(answer.body)
+    }
+
+    /// Takes something away by the admin surface: a DELETE below `/gatepost`.
+    ///
+    /// # Errors
+    /// When it does not answer, or not with 200.
+    pub fn delete(&self, path: &str) -> Result<Value> {
+        let request = self.http.delete(format!("http://{}/gatepost/{path}", self.admin));
+        let answer = answer(request.header("authorization", ADMIN_AUTHORIZATION).call()?)?;
+        ensure!(answer.status == 200, "DELETE {path}: {answer:?}");
+        Ok(answer.body)
+    }
+
+    /// The deliveries of which it lists dead letters.
+    ///
+    /// # Errors
+    /// When it does not answer, or lists none.
+    pub fn dead_letters(&self) -> Result<BTreeSet<String>> {
+        let answer = self.admin("dead-letters")?;
+        let listed = answer.get("dead_letters").and_then(Value::as_array);
+        let listed = listed.with_context(|| format!("no `dead_letters` in {answer}"))?;
+        let name = |letter: &Value| Some(letter.get("delivery")?.as_str()?.to_owned());
+        listed.iter().map(|letter| name(letter).with_context(|| letter.to_string())).collect()
     }
 
     /// Its status.

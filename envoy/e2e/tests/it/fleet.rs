@@ -3,7 +3,9 @@
 //! These tests say what must not be missing and what may come twice, never how long it takes: each prints the times that
 //! the contract is about.
 
+mod decisions;
 mod full;
+mod letters;
 mod outage;
 mod takeover;
 mod truth;
