@@ -122,7 +122,8 @@ pub enum Operation {
     },
     /// Asks who is alive, who is registered, and who has claimed whom.
     Survey,
-    /// Claims a dead writer, if it is dead, nobody has claimed it, and `writer` is alive. The claim ends with `writer`.
+    /// Claims a dead writer, if it is registered and dead, nobody has claimed it, and `writer` is alive. The claim ends with
+    /// `writer`.
     Claim {
         /// The writer that claims.
         writer: WriterId,

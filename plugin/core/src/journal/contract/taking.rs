@@ -153,4 +153,6 @@ fn dead_writer_that_is_done_is_forgotten(store: &mut dyn TestedStore) {
     let survey = bench.survey();
     assert_eq!((survey.registered, survey.claimed), (vec![writer(1)], vec![]));
     assert_eq!((bench.segments(0), bench.segments(1).len()), (vec![], 1));
+    bench.fenced(1, &claim(1, 0));
+    assert_eq!(bench.survey().claimed, [], "a late claim would last as long as its claimer");
 }

@@ -230,7 +230,13 @@ impl Etcd {
     fn claim(&self, writer: WriterId, dead: WriterId) -> TxnRequest {
         let (key, id) = (self.key('t', dead), writer.to_string().into_bytes());
         TxnRequest {
-            compare: vec![is_missing(self.key('w', dead)), is_missing(key.clone()), self.is_alive(writer)],
+            compare: vec![
+                is_missing(self.key('w', dead)),
+                is_missing(key.clone()),
+                // It is written once, and deleted with all that the writer left: a late claim finds nothing to claim.
+                compare(self.key('r', dead), Operand::Version(1)),
+                self.is_alive(writer),
+            ],
             success: vec![put(key.clone(), id, self.lease(writer).id)],
             failure: vec![get(key)],
         }

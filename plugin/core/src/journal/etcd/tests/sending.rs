@@ -151,7 +151,7 @@ fn survey_lists_members_and_only_the_keys_of_others() {
 
 #[test]
 fn claim_needs_a_dead_unclaimed_writer_and_a_lease() {
-    let compare: &[&str] = &["create w/DEAD = 0", "create t/DEAD = 0", "lease w/ME = 77"];
+    let compare: &[&str] = &["create w/DEAD = 0", "create t/DEAD = 0", "version r/DEAD = 1", "lease w/ME = 77"];
     let success: &[&str] = &["put t/DEAD \"ME\" lease 77"];
     transaction(sent(&mut opened(), &claim()), [compare, success, &["get t/DEAD"]]);
 }
