@@ -2,9 +2,38 @@
 
 use fastrand::Rng;
 use gatepost_swarm::fleet;
+use gatepost_swarm::fleet::bugs::ALL;
 use gatepost_swarm::fleet::plan::FleetPlan;
+use gatepost_swarm::hunt::found_in_fleets;
+use gatepost_swarm::play::{cores, play_all};
 
 use crate::batch::gatepost;
+
+const SEEDS: u64 = 150;
+
+/// As many as show each bug more than once.
+const SEEDS_OF_BUGS: u64 = 40;
+
+#[test]
+fn whatever_goes_wrong_a_fleet_keeps_its_promises() {
+    let played = play_all(0..SEEDS, cores(), |seed| fleet::run(gatepost(), seed), |_| {});
+    let total = played.unwrap_or_else(|violation| {
+        let lines: Vec<&str> = violation.trace.lines().collect();
+        let end = lines[lines.len().saturating_sub(40)..].join("\n");
+        panic!("{end}\nseed {} broke \"{}\": {}", violation.seed, violation.broken.invariant, violation.broken.seen);
+    });
+    assert_eq!(total.seeds, SEEDS);
+    assert!(total.sum.delivered > 3000 && total.sum.dead > 100, "{:?}", total.sum);
+}
+
+#[test]
+fn every_bug_of_a_fleet_is_caught_by_the_check_of_its_promise() {
+    for bug in ALL {
+        let found = found_in_fleets(gatepost(), bug, SEEDS_OF_BUGS);
+        let is_caught = found.values().any(|broken| bug.breaks.contains(&broken.invariant));
+        assert!(is_caught, "{}: {found:?}", bug.name);
+    }
+}
 
 /// The same seed gives the same trace to the last byte of every gateway and of etcd.
 #[test]
