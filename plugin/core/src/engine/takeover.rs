@@ -292,7 +292,8 @@ fn progress(endpoint: &str, delivery: &Delivery, now: Now) -> DeliveryProgress {
     let stage = match delivery.stage {
         Stage::Waiting { due } => JournalStage::Waiting(on_wall(due, now)),
         Stage::Sinking { attempts, reason, due } => JournalStage::Sinking { attempts, reason, due: on_wall(due, now) },
-        Stage::Delivered | Stage::Dead => JournalStage::Ended,
+        // Its letter may be among the fleet's only later, and the event's other deliveries go on meanwhile.
+        Stage::Delivered | Stage::Dead => ended(delivery),
     };
     let Delivery { attempts, response_status, trail, .. } = delivery;
     DeliveryProgress {

@@ -154,6 +154,24 @@ fn letter_of_a_gateway_that_dies_before_it_is_shared() {
     assert_eq!((gateways.listed(1), gateways.kept()), (vec![name], [0, 1, 0]));
 }
 
+/// The same of an event whose other delivery goes on: the segment says that one of them is a letter.
+#[test]
+fn letter_beside_a_delivery_that_goes_on_outlives_its_gateway() {
+    let once = billing(r#", "retry": {"delays": ["0s"]}, "breaker": null"#);
+    let both = format!("{once}, {}", endpoint("audit", r#", "retry": {"delays": ["0s", "5s"]}, "breaker": null"#));
+    let mut gateways = Gateways::with("", &[&both, &both], ADMIN);
+    gateways.fault(LETTER, Fault::Lost);
+    gateways.offer(0, 7);
+    assert_eq!(gateways.answer_all(2_000, |_| 503).len(), 2);
+    let listed = gateways.listed(0);
+    assert_eq!((listed.len(), gateways.kept()), (1, [1, 0, 0]));
+    gateways.etcd.faults.clear();
+    gateways.only(&[1]);
+    assert_eq!(gateways.answer_all(15_000, |_| 200), [(1, "audit".to_owned(), 2)]);
+    gateways.pass(3_000);
+    assert_eq!((gateways.listed(1), gateways.kept()), (listed, [0, 1, 0]));
+}
+
 /// One that dies after, before its segment is told, leaves it in both: it is one letter.
 #[test]
 fn letter_in_its_segment_and_among_the_fleets_is_one() {
