@@ -304,17 +304,21 @@ pub struct Survey {
     pub alive: Vec<(WriterId, Vec<u8>)>,
     /// All writers of which something may be left, alive or not.
     pub registered: Vec<WriterId>,
-    /// The writers that are claimed.
-    pub claimed: Vec<WriterId>,
+    /// The writers that are claimed, each with who has claimed it.
+    pub claimed: Vec<(WriterId, WriterId)>,
 }
 
 impl Survey {
     /// The dead writers that nobody has claimed.
     pub fn abandoned(&self) -> impl Iterator<Item = WriterId> {
-        self.registered
-            .iter()
-            .copied()
-            .filter(|writer| !self.claimed.contains(writer) && !self.alive.iter().any(|(alive, _)| alive == writer))
+        let is_claimed = |writer: &WriterId| self.claimed.iter().any(|(dead, _)| dead == writer);
+        let is_alive = |writer: &WriterId| self.alive.iter().any(|(alive, _)| alive == writer);
+        self.registered.iter().copied().filter(move |writer| !is_claimed(writer) && !is_alive(writer))
+    }
+
+    /// The dead writers that this one has claimed.
+    pub fn claimed_by(&self, writer: WriterId) -> impl Iterator<Item = WriterId> {
+        self.claimed.iter().filter(move |(_, by)| *by == writer).map(|(dead, _)| *dead)
     }
 }
 

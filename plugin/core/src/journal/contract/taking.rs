@@ -111,7 +111,7 @@ fn dead_writer_has_one_claimer(store: &mut dyn TestedStore) {
     assert_eq!(bench.survey().abandoned().collect::<Vec<_>>(), [writer(0)]);
     bench.repeated(1, &claim(1, 0), Outcome::Already);
     bench.fenced(2, &claim(2, 0));
-    assert_eq!((bench.survey().claimed, bench.survey().abandoned().count()), (vec![writer(0)], 0));
+    assert_eq!((bench.survey().claimed, bench.survey().abandoned().count()), (vec![(writer(0), writer(1))], 0));
     bench.fenced(2, &release(2, 0, true));
     assert_eq!(bench.survey().registered.len(), 3);
 }

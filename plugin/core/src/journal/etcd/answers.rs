@@ -229,12 +229,12 @@ fn document(prefix: &[u8], key: KeyValue) -> Option<Document> {
 }
 
 fn survey(alive: RangeResponse, registered: RangeResponse, claimed: RangeResponse) -> Survey {
-    let writers = |keys: RangeResponse| keys.kvs.iter().filter_map(writer_of).collect();
     let member = |key: KeyValue| Some((writer_of(&key)?, key.value));
+    let claim = |key: &KeyValue| Some((writer_of(key)?, WriterId::parse(std::str::from_utf8(&key.value).ok()?)?));
     Survey {
         alive: alive.kvs.into_iter().filter_map(member).collect(),
-        registered: writers(registered),
-        claimed: writers(claimed),
+        registered: registered.kvs.iter().filter_map(writer_of).collect(),
+        claimed: claimed.kvs.iter().filter_map(claim).collect(),
     }
 }
 

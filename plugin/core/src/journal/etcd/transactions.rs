@@ -223,7 +223,7 @@ impl Etcd {
             let range_end = prefix_end(&prefix);
             range(RangeRequest { key: prefix, range_end, keys_only, ..RangeRequest::default() })
         };
-        let success = vec![all('w', false), all('r', true), all('t', true)];
+        let success = vec![all('w', false), all('r', true), all('t', false)];
         TxnRequest { compare: Vec::new(), success, failure: Vec::new() }
     }
 

@@ -114,11 +114,13 @@ impl Writer {
         }
     }
 
-    /// Claims dead writers that nobody has claimed. Which ones are tried first depends on the writer's own id, so that
-    /// many living writers share many dead ones.
+    /// Claims dead writers that nobody has claimed, and those that this one has claimed without knowing it: a call that had
+    /// no answer may be carried out late, when another's claim has ended. Which ones are tried first depends on the writer's
+    /// own id, so that many living writers share many dead ones.
     fn claim_abandoned(&mut self, now: Instant) {
         self.takeover.left.retain(|_, until| *until > now);
-        let mut dead: Vec<WriterId> = self.takeover.fleet.abandoned().collect();
+        let fleet = &self.takeover.fleet;
+        let mut dead: Vec<WriterId> = fleet.abandoned().chain(fleet.claimed_by(self.id)).collect();
         dead.retain(|dead| {
             let is_new = !self.takeover.claims.contains_key(dead) && !self.takeover.left.contains_key(dead);
             is_new && *dead != self.id() && !self.is_asking(|job| is_about(job, *dead))

@@ -125,8 +125,12 @@ fn tidy_after_another_gateway_is_done() {
 fn survey_knows_alive_registered_and_claimed_writers() {
     let r = |writer: WriterId| kv(&format!("/p/r/{writer}"), b"", 0, 1);
     let strange = kv("/p/r/nobody", b"", 0, 1);
-    let ranges = vec![vec![kv(W, b"me", LEASE, 3)], vec![r(ME), r(DEAD), strange], vec![kv(T, b"", LEASE, 1)]];
-    let survey = Survey { alive: vec![(ME, b"me".to_vec())], registered: vec![ME, DEAD], claimed: vec![DEAD] };
+    let ranges = vec![
+        vec![kv(W, b"me", LEASE, 3)],
+        vec![r(ME), r(DEAD), strange],
+        vec![kv(T, ME.to_string().as_bytes(), LEASE, 1)],
+    ];
+    let survey = Survey { alive: vec![(ME, b"me".to_vec())], registered: vec![ME, DEAD], claimed: vec![(DEAD, ME)] };
     assert_eq!(told(&mut opened(), &Operation::Survey, &txn(true, ranges)), Outcome::Survey(survey));
 }
 

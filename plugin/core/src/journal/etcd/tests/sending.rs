@@ -144,8 +144,8 @@ fn delete_writes_nothing() {
 }
 
 #[test]
-fn survey_lists_members_and_only_the_keys_of_others() {
-    let success: &[&str] = &["get w/..w0 limit 0", "get r/..r0 keys limit 0", "get t/..t0 keys limit 0"];
+fn survey_lists_members_registrations_and_claims() {
+    let success: &[&str] = &["get w/..w0 limit 0", "get r/..r0 keys limit 0", "get t/..t0 limit 0"];
     transaction(sent(&mut opened(), &Operation::Survey), [&[], success, &[]]);
 }
 

@@ -66,6 +66,23 @@ fn a_claim_whose_answer_is_lost_is_known() {
     }
 }
 
+/// A claim that the store has and its claimer does not know of is found: a call without an answer may be carried out late,
+/// when another's claim has ended.
+#[test]
+fn a_claim_that_came_late_is_found() {
+    let mut fleet = Fleet::new(2);
+    fleet.commit(0, 1);
+    let dead = fleet.kill(0);
+    fleet.fault(&format!("/t/{dead}"), Fault::AnswerLost);
+    fleet.pass(7_000);
+    assert!(!fleet.etcd.found(&format!("/t/{dead}")).is_empty(), "the store has the claim");
+    fleet.writers[1].jobs.retain(|job| !matches!(job.operation, Operation::Claim { .. }));
+    fleet.heal();
+    fleet.pass(3_000);
+    assert_eq!(fleet.count(1, |event| *event == JournalEvent::Claimed(dead)), 1);
+    assert_eq!(pages(&fleet, 1), [1]);
+}
+
 /// A page and a release that are not sent are tried again after a while, not for ever in one callback.
 #[test]
 fn a_page_or_release_that_fails_waits() {
