@@ -35,13 +35,16 @@ impl Ring {
         if now.len() > limits.dead_letters || (bytes > limits.dead_letter_bytes && now.len() > 1) {
             return broken(Invariant::RingBounded, format!("{} letters, {bytes} bytes at {at:?}", now.len()));
         }
-        let gone: Vec<&Listed> = before.iter().filter(|letter| !now.contains(letter)).collect();
+        // A delivery that has died again has one letter: the new one.
+        let is_replaced =
+            |letter: &&Listed| now.iter().any(|other| other.name == letter.name && !before.contains(other));
+        let gone: Vec<&Listed> = before.iter().filter(|letter| !now.contains(letter) && !is_replaced(letter)).collect();
         if gone.is_empty() {
             return Ok(());
         }
         let overflows = |letter: &&Listed| bytes + letter.size as usize > limits.dead_letter_bytes;
         let is_full = now.len() + 1 > limits.dead_letters || gone.iter().any(overflows);
-        let is_new = now.last().is_some_and(|newest| !before.contains(newest));
+        let is_new = now.iter().any(|letter| !before.contains(letter));
         let made_room = is_new && is_full && gone.iter().all(|letter| is_to_go(letter, &before, now));
         if made_room || is_operating {
             return Ok(());
