@@ -7,15 +7,10 @@ use crate::ids::RuleId;
 use crate::inbound::Ticket;
 use crate::ingress::event::Offer;
 use crate::ingress::request::Changes;
-use crate::journal::batches::EntryTicket;
+use crate::journal::batches::{EntryTicket, WAITING_BYTES_MAX, WAITING_MAX};
 use crate::journal::messages::MessageKeys;
 use crate::journal::operation::FleetClaim;
 use crate::time::Instant;
-
-/// The most messages whose claims a worker waits for, and the most bytes of their headers and bodies: as of events that
-/// wait for their commit. A single message may be larger.
-const WAITING_MAX: usize = 2048;
-const BYTES_MAX: u64 = 16 << 20;
 
 /// The messages that a worker claims in the fleet, by the numbers of their claims.
 #[derive(Debug, Default)]
@@ -80,9 +75,10 @@ impl FleetMessages {
         self.messages.is_empty()
     }
 
-    /// Whether one more message of so many bytes may wait.
+    /// Whether one more message of so many bytes may wait, headers and body: as many as events that wait for their commit.
+    /// A single message may be larger.
     pub fn has_room(&self, bytes: u64) -> bool {
-        self.waiting == 0 || (self.waiting < WAITING_MAX && self.bytes.saturating_add(bytes) <= BYTES_MAX)
+        self.waiting == 0 || (self.waiting < WAITING_MAX && self.bytes.saturating_add(bytes) <= WAITING_BYTES_MAX)
     }
 
     /// The number of the next claim.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::claims::FleetMessages;
 use super::draft::Draft;
 use crate::ids::EventId;
-use crate::journal::batches::EntryTicket;
+use crate::journal::batches::{EntryTicket, WAITING_BYTES_MAX, WAITING_MAX};
 use crate::journal::etcd::Etcd;
 use crate::journal::operation::{KeyName, Revision, WriterId};
 use crate::journal::record::GuardReport;
@@ -13,13 +13,6 @@ use crate::journal::segments::Origin;
 use crate::journal::writer::Writer;
 use crate::journal::{JournalSettings, JournalState};
 use crate::time::{Instant, WallTime};
-
-/// The most events that wait for their commit in one worker: at 500 a second as many come within the 4 seconds after
-/// which each is answered.
-const COMMITS_MAX: usize = 2048;
-
-/// The most bytes of such events in one worker.
-const BYTES_MAX: u64 = 16 << 20;
 
 /// The engine's part of the journal.
 #[derive(Debug)]
@@ -54,6 +47,11 @@ pub(super) struct KeptLetter {
 }
 
 impl Journaled {
+    /// The name of this process; empty as long as it is not known.
+    pub fn instance(&self) -> &str {
+        self.process.as_ref().map_or("", |(instance, _)| instance)
+    }
+
     /// The part for a journal with these settings.
     pub fn new(settings: &JournalSettings) -> Self {
         let etcd = Etcd::new(&settings.etcd.prefix, settings.lease.as_secs(), settings.etcd.user.as_ref());
@@ -99,7 +97,7 @@ pub(super) struct Commits {
 impl Commits {
     /// Says whether there is room for one more event of so many bytes.
     pub fn has_room(&self, bytes: u64) -> bool {
-        self.waiting.len() < COMMITS_MAX && self.bytes + bytes <= BYTES_MAX
+        self.waiting.len() < WAITING_MAX && self.bytes + bytes <= WAITING_BYTES_MAX
     }
 
     /// Adds an event; returns the number of its entry.

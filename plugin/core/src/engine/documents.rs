@@ -89,10 +89,7 @@ impl Engine {
 
     /// Says whether this worker is the one of its gateway that keeps the documents.
     pub(super) fn keeps_documents(&self) -> bool {
-        self.journal.as_ref().is_some_and(|journal| {
-            let instance = journal.process.as_ref().map_or("", |(instance, _)| instance.as_str());
-            journal.writer.keeps_documents(instance)
-        })
+        self.journal.as_ref().is_some_and(|journal| journal.writer.keeps_documents(journal.instance()))
     }
 
     /// How often this gateway looks for what was changed here.

@@ -13,17 +13,15 @@ use super::accept::DRAIN_RETRY_SECONDS;
 use super::action::Action;
 use super::claims::{FleetMessage, Held, MessageState, Next};
 use super::draft::{Refusal, store_detail};
-use super::journaled::DOWN_MAX;
 use super::queue::Waiter;
 use crate::answer::Answer;
 use crate::ids::RuleId;
 use crate::inbound::replay::{Scope, Seen};
 use crate::inbound::{InboundResult, Rule, Ticket, Verdict, seen, unavailable};
 use crate::ingress::request::{Request, RequestResult, Step, Work};
-use crate::journal::Unavailable;
 use crate::journal::event::CommitRefusal;
 use crate::journal::messages::{FleetStanding, Holder, MessageKeys, MessageRecord, lasting, standing};
-use crate::journal::operation::{FleetClaim, FoundKey, KeyName, Operation, StoreRefusal, WriterId};
+use crate::journal::operation::{FleetClaim, FoundKey, KeyName, Operation, WriterId};
 use crate::store::World;
 use crate::telemetry::notice::Notice;
 use crate::time::{Instant, WallTime};
@@ -67,7 +65,7 @@ impl Engine {
         let Claimable { ticket, number, bytes } = claimable;
         let id = ticket.rule();
         if let Some(refusal) = self.no_claim(world.now.mono, bytes) {
-            if self.decides_in_memory() {
+            if self.falls_back_on_memory() {
                 self.output.note(Notice::InboundMemoryOnly);
                 return ControlFlow::Continue(match next {
                     Next::Pass(changes) => Step::Change(changes),
@@ -103,22 +101,8 @@ impl Engine {
         if self.leadership.control.get().draining {
             return Some(Refusal { seconds: DRAIN_RETRY_SECONDS, detail: "the gateway is draining before it ends" });
         }
-        let why = if journal.writer.down_for(now) >= DOWN_MAX {
-            let last = journal.writer.last_error().filter(|last| matches!(last, CommitRefusal::Store(_)));
-            last.unwrap_or(CommitRefusal::Store(StoreRefusal::NotSent))
-        } else if journal.writer.is_full() {
-            CommitRefusal::Store(StoreRefusal::Full)
-        } else if !journal.messages.has_room(bytes) {
-            CommitRefusal::Busy
-        } else {
-            return None;
-        };
-        Some(refuse_claim(why))
-    }
-
-    /// Whether the process's table decides where the fleet cannot.
-    fn decides_in_memory(&self) -> bool {
-        self.config.journal.as_ref().is_some_and(|journal| journal.unavailable == Unavailable::Memory)
+        let is_busy = || (!journal.messages.has_room(bytes)).then_some(CommitRefusal::Busy);
+        journal.writer.refusal(now).or_else(is_busy).map(refuse_claim)
     }
 
     /// Lets a message go on that is claimed now.
@@ -224,7 +208,7 @@ impl Engine {
     pub(super) fn message_refused(&mut self, world: &mut World<'_>, number: u64, why: CommitRefusal) {
         let Some(message) = self.journal.as_mut().and_then(|journal| journal.messages.take(number)) else { return };
         let MessageState::Waiting(held) = message.state else { return };
-        if self.decides_in_memory() {
+        if self.falls_back_on_memory() {
             self.output.note(Notice::InboundMemoryOnly);
             return self.go_on(world, held);
         }

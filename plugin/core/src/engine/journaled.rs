@@ -5,7 +5,6 @@
 //! there. But nobody adopts it by its record: whoever holds its segment in the journal delivers it.
 
 use std::rc::Rc;
-use std::time::Duration;
 
 use super::Engine;
 use super::action::{Action, StoreRequest};
@@ -28,9 +27,6 @@ use crate::store::World;
 use crate::telemetry::notice::Notice;
 use crate::time::{Instant, Now, WallTime};
 
-/// After so long without a lease an event is refused at once: before, the store may be back in a moment.
-pub(super) const DOWN_MAX: Duration = Duration::from_secs(3);
-
 /// Where an admitted event is to be kept.
 pub(super) enum Keeping {
     /// In shared data only.
@@ -50,21 +46,20 @@ impl Engine {
         else {
             return Keeping::Memory;
         };
-        let refusal = if writer.down_for(now) >= DOWN_MAX {
-            // This event is not sent, whatever became of the last one that was.
-            let last = writer.last_error().filter(|last| matches!(last, CommitRefusal::Store(_)));
-            Some(last.unwrap_or(CommitRefusal::Store(StoreRefusal::NotSent)))
-        } else if writer.is_full()
-            || self.fleet_bytes() >= self.config.journal.as_ref().map_or(0, |journal| journal.bytes)
-        {
-            Some(CommitRefusal::Store(StoreRefusal::Full))
+        if let Some(why) = writer.refusal(now) {
+            Keeping::Refused(why)
+        } else if self.fleet_bytes() >= self.config.journal.as_ref().map_or(0, |journal| journal.bytes) {
+            Keeping::Refused(CommitRefusal::Store(StoreRefusal::Full))
+        } else if !commits.has_room(draft.payload.len() as u64) {
+            Keeping::Refused(CommitRefusal::Busy)
         } else {
-            (!commits.has_room(draft.payload.len() as u64)).then_some(CommitRefusal::Busy)
-        };
-        match refusal {
-            None => Keeping::Journal,
-            Some(why) => Keeping::Refused(why),
+            Keeping::Journal
         }
+    }
+
+    /// Whether the process's memory takes what the journal does not.
+    pub(super) fn falls_back_on_memory(&self) -> bool {
+        self.config.journal.as_ref().is_some_and(|journal| journal.unavailable == Unavailable::Memory)
     }
 
     /// The size of what the fleet keeps in the store, as far as its members say, in bytes.
@@ -292,11 +287,10 @@ impl Engine {
 
     /// Answers an event that cannot be kept in the journal: it is refused, or kept in memory.
     pub(super) fn without_journal(&mut self, world: &mut World<'_>, mut draft: Draft, why: CommitRefusal) -> Reply {
-        let keeps = self.config.journal.as_ref().is_some_and(|journal| journal.unavailable == Unavailable::Memory);
         match why {
             CommitRefusal::Store(StoreRefusal::TooLarge) => {}
             CommitRefusal::Store(StoreRefusal::Full) if !self.journal.as_ref().is_some_and(|j| j.writer.is_full()) => {}
-            _ if keeps => {
+            _ if self.falls_back_on_memory() => {
                 self.output.note(Notice::MemoryOnly);
                 return self.finish_draft(world, draft, None).0;
             }

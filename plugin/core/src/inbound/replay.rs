@@ -35,10 +35,6 @@ mod bucket;
 
 use bucket::{EntryKind, Id, MARK, ReplayBucket, ReplayEntry};
 
-/// How long a claim holds while its message is with the application, here and in the fleet; after that the worker is taken
-/// for dead.
-pub const CLAIM: Duration = CLAIM_MAX;
-
 /// The number of entries that a bucket has room for.
 pub const SLOTS: usize = 64;
 
@@ -290,14 +286,14 @@ impl ReplayTable {
         };
         Ok(match kind {
             Some(EntryKind::Done) => Some(Seen::Done),
-            Some(EntryKind::Claimed) if entry.id.second() + CLAIM.as_secs() > second(now) => Some(Seen::InProgress),
+            Some(EntryKind::Claimed) if entry.id.second() + CLAIM_MAX.as_secs() > second(now) => Some(Seen::InProgress),
             _ => None,
         })
     }
 
     /// Whether an entry is to be forgotten. An entry that is not done lasts at least as long as its claim may.
     fn is_over(&self, entry: ReplayEntry, now: Instant) -> bool {
-        let lasts = if entry.kind == EntryKind::Done { self.ttl } else { self.ttl.max(CLAIM.as_secs()) };
+        let lasts = if entry.kind == EntryKind::Done { self.ttl } else { self.ttl.max(CLAIM_MAX.as_secs()) };
         entry.id.second() + lasts <= second(now)
     }
 

@@ -23,6 +23,13 @@ pub const SEGMENT: usize = 256 << 10;
 /// How long an entry may wait until it is appended for the first time.
 pub const WAIT_MAX: Duration = Duration::from_secs(3);
 
+/// The most events that wait for their commit in one worker, and the most messages that wait for their claim: at 500 a
+/// second as many come within the 4 seconds after which each is answered.
+pub const WAITING_MAX: usize = 2048;
+
+/// The most bytes of such events, and of such messages, in one worker.
+pub const WAITING_BYTES_MAX: u64 = 16 << 20;
+
 /// The number of an entry that waits, by which its fate is reported.
 pub type EntryTicket = u64;
 

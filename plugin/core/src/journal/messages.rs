@@ -15,11 +15,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::journal::operation::{FoundKey, KeyName, Revision, WriterId};
+use crate::journal::record;
 use crate::store::StoreError;
 use crate::time::{Instant, WallTime};
-
-/// The format version of what is remembered of a message.
-const VERSION: u8 = 1;
 
 /// How long a claim holds while its message is with the application; after that its holder is taken for dead. Envoy itself
 /// gives up a stream that was silent for as long (`stream_idle_timeout`).
@@ -60,7 +58,7 @@ impl MessageRecord {
     /// # Errors
     /// [`StoreError::Serialize`].
     pub fn encode(&self) -> Result<Vec<u8>, StoreError> {
-        postcard::to_extend(self, vec![VERSION]).map_err(|_| StoreError::Serialize)
+        record::encode(self)
     }
 
     /// Reads what is remembered.
@@ -68,10 +66,7 @@ impl MessageRecord {
     /// # Errors
     /// [`StoreError::UnknownFormat`].
     pub fn decode(bytes: &[u8]) -> Result<Self, StoreError> {
-        match bytes.split_first() {
-            Some((&VERSION, rest)) => postcard::from_bytes(rest).map_err(|_| StoreError::UnknownFormat),
-            _ => Err(StoreError::UnknownFormat),
-        }
+        record::decode(bytes)
     }
 }
 
@@ -164,9 +159,15 @@ impl KeyLease {
         self.granted.is_some_and(|granted| now.since(granted) < Duration::from_secs(lasts / 2))
     }
 
-    /// Whether another one is to be asked for: not sooner than a second after the last one was.
+    /// Whether another one is to be asked for.
     pub fn is_due(self, now: Instant, lasts: u64) -> bool {
-        let is_old = self.granted.is_none_or(|granted| now.since(granted) >= Duration::from_secs(lasts / 4));
+        self.is_due_every(now, Duration::from_secs(lasts / 4))
+    }
+
+    /// Whether another one is to be asked for, if that is to be so often. A store that refuses is asked again after a second:
+    /// it may refuse for as long as it is full.
+    pub fn is_due_every(self, now: Instant, every: Duration) -> bool {
+        let is_old = self.granted.is_none_or(|granted| now.since(granted) >= every);
         is_old && self.asked.is_none_or(|asked| now.since(asked) >= Duration::from_secs(1))
     }
 }
@@ -229,7 +230,7 @@ mod tests {
     /// What a later version has written lets nothing through.
     #[test]
     fn another_version_counts_as_in_progress() {
-        let later = FoundKey { bytes: vec![VERSION + 1, 0], ..found(1, record(3, 0, true)) };
+        let later = FoundKey { bytes: vec![record::VERSION + 1, 0], ..found(1, record(3, 0, true)) };
         assert_eq!(stands(&[later], Holder::Gone), FleetStanding::InProgress);
     }
 

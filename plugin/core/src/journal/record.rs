@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::EventId;
@@ -12,8 +13,8 @@ use crate::outcome::Reason;
 use crate::store::StoreError;
 use crate::time::WallTime;
 
-/// The format version of a segment and of its progress. A gateway leaves other versions to those that know them.
-const VERSION: u8 = 1;
+/// The format version of the journal's records. A gateway leaves other versions to those that know them.
+pub(super) const VERSION: u8 = 1;
 
 /// An accepted event, as a segment holds it, without its payload.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -147,7 +148,7 @@ pub fn decode_segment(bytes: &[u8]) -> Result<Vec<Entry>, StoreError> {
 /// # Errors
 /// [`StoreError::Serialize`].
 pub fn encode_progress(events: &[EventProgress]) -> Result<Vec<u8>, StoreError> {
-    postcard::to_extend(events, vec![VERSION]).map_err(|_| StoreError::Serialize)
+    encode(events)
 }
 
 /// Reads the progress of a segment.
@@ -155,6 +156,16 @@ pub fn encode_progress(events: &[EventProgress]) -> Result<Vec<u8>, StoreError> 
 /// # Errors
 /// [`StoreError::UnknownFormat`].
 pub fn decode_progress(bytes: &[u8]) -> Result<Vec<EventProgress>, StoreError> {
+    decode(bytes)
+}
+
+/// The bytes of a record of the journal, behind the format version.
+pub(super) fn encode<T: Serialize + ?Sized>(record: &T) -> Result<Vec<u8>, StoreError> {
+    postcard::to_extend(record, vec![VERSION]).map_err(|_| StoreError::Serialize)
+}
+
+/// Reads a record of this format version.
+pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, StoreError> {
     postcard::from_bytes(versioned(bytes)?).map_err(|_| StoreError::UnknownFormat)
 }
 
@@ -184,7 +195,7 @@ impl KeyRecord {
     /// # Errors
     /// [`StoreError::Serialize`].
     pub fn encode(&self) -> Result<Vec<u8>, StoreError> {
-        postcard::to_extend(self, vec![VERSION]).map_err(|_| StoreError::Serialize)
+        encode(self)
     }
 
     /// Reads what is remembered.
@@ -192,7 +203,7 @@ impl KeyRecord {
     /// # Errors
     /// [`StoreError::UnknownFormat`].
     pub fn decode(bytes: &[u8]) -> Result<Self, StoreError> {
-        postcard::from_bytes(versioned(bytes)?).map_err(|_| StoreError::UnknownFormat)
+        decode(bytes)
     }
 }
 

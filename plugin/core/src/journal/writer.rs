@@ -22,6 +22,7 @@ use crate::journal::batches::{Batches, EntryTicket, QueuedEntry};
 use crate::journal::event::{CommitRefusal, JournalEvent};
 use crate::journal::jobs::{Job, JobPurpose, Jobs};
 use crate::journal::message_queue::MessageQueue;
+use crate::journal::messages::KeyLease;
 use crate::journal::operation::{
     EntryKey, Journal, KeyName, Operation, Outcome, StoreCall, StoreRefusal, StoreReply, Survey, WriterId,
 };
@@ -91,10 +92,8 @@ pub struct Writer {
     tidied: Instant,
     /// The segments that were made void under this id.
     markers: usize,
-    /// When the store was last asked to make idempotency keys last; `None`: they do not yet.
-    keys_kept: Option<Instant>,
-    /// When it was asked that last, with whatever result.
-    keys_asked: Option<Instant>,
+    /// The lease of idempotency keys.
+    keys: KeyLease,
     /// The store has no room: only what deletes goes through.
     is_full: bool,
     last_error: Option<CommitRefusal>,
@@ -133,8 +132,7 @@ impl Writer {
             noted: Instant::default(),
             tidied: Instant::default(),
             markers: 0,
-            keys_kept: None,
-            keys_asked: None,
+            keys: KeyLease::default(),
             is_full: false,
             last_error: None,
             failing_since: None,

@@ -150,13 +150,13 @@ fn mark_of_a_released_message_is_not_the_next_ones() {
 fn dead_workers_claim_lapses_and_its_late_end_is_ignored() {
     let mut case = Case::new(1000);
     let lost = case.granted(0, &[1, 2]);
-    assert_eq!(case.claim(CLAIM.as_secs() - 1, &[1, 2]), Seen::InProgress);
-    let second = case.granted(CLAIM.as_secs(), &[1, 2]);
+    assert_eq!(case.claim(CLAIM_MAX.as_secs() - 1, &[1, 2]), Seen::InProgress);
+    let second = case.granted(CLAIM_MAX.as_secs(), &[1, 2]);
     case.release(lost.clone());
-    assert_eq!(case.claim(CLAIM.as_secs() + 1, &[1, 2]), Seen::InProgress);
+    assert_eq!(case.claim(CLAIM_MAX.as_secs() + 1, &[1, 2]), Seen::InProgress);
     case.commit(second);
     case.commit(lost);
-    assert_eq!(case.claim(CLAIM.as_secs() + 2, &[1, 2]), Seen::Done);
+    assert_eq!(case.claim(CLAIM_MAX.as_secs() + 2, &[1, 2]), Seen::Done);
 }
 
 #[test]

@@ -156,7 +156,7 @@ fn changed_request_passes_only_as_the_same_message() {
     let config = config();
     let requests = requests(&config);
     let (gate, mut store) = (Verifier::new(&config.inbound, &Keys::new("g")), MemoryStore::default());
-    let now = Now { mono: Instant::from_nanos(1).plus(CLAIM), wall: AT };
+    let now = Now { mono: Instant::from_nanos(1).plus(CLAIM_MAX), wall: AT };
     let mut verify = |request: &Request, taken: bool| {
         let headers: Vec<_> = request.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
         let rule = RuleId(request.rule);

@@ -9,10 +9,23 @@ use crate::journal::jobs::{Job, JobPurpose};
 use crate::journal::operation::{EntryKey, Operation, Outcome, SegmentId, StoreRefusal};
 use crate::time::Instant;
 
+/// After so long without a lease nothing new is taken: before, the store may be back in a moment.
+const DOWN_MAX: Duration = Duration::from_secs(3);
+
 impl Writer {
+    /// Why nothing new is to be given to the writer now; `None`: it takes more.
+    pub fn refusal(&self, now: Instant) -> Option<CommitRefusal> {
+        if self.down_for(now) >= DOWN_MAX {
+            // What is refused here is not sent, whatever became of the last that was.
+            let last = self.last_error.filter(|last| matches!(last, CommitRefusal::Store(_)));
+            return Some(last.unwrap_or(CommitRefusal::Store(StoreRefusal::NotSent)));
+        }
+        self.is_full.then_some(CommitRefusal::Store(StoreRefusal::Full))
+    }
+
     pub(super) fn append_due(&mut self, now: Instant) {
         while self.batches.due(self.jobs.appends()).is_some_and(|due| due <= now) {
-            if self.batches.has_key_first() && self.keys_kept.is_none() {
+            if self.batches.has_key_first() && self.keys.granted.is_none() {
                 // A key that is claimed before keys last would be remembered for ever.
                 return;
             }
@@ -125,18 +138,17 @@ impl Writer {
 
     /// Makes idempotency keys last, once a minute.
     pub(super) fn keep_keys(&mut self, now: Instant) {
-        let is_due = self.keys_kept.is_none_or(|kept| now.since(kept) >= KEEP_KEYS_EVERY);
-        // A store that refuses is not asked again at once: it may refuse for as long as it is full.
-        let may_ask = self.keys_asked.is_none_or(|asked| now.since(asked) >= KEEP_KEYS_AGAIN);
-        if is_due && may_ask && !self.jobs.any(|job| matches!(job.operation, Operation::KeepKeys)) {
-            self.keys_asked = Some(now);
+        if self.keys.is_due_every(now, KEEP_KEYS_EVERY)
+            && !self.jobs.any(|job| matches!(job.operation, Operation::KeepKeys))
+        {
+            self.keys.asked = Some(now);
             self.ask(now, Operation::KeepKeys, JobPurpose::Keys);
         }
     }
 
     pub(super) fn keys_ended(&mut self, now: Instant, number: u64, job: Job, outcome: &Outcome) {
         match (&job.operation, outcome) {
-            (Operation::KeepKeys, Outcome::Applied) => self.keys_kept = Some(job.sent),
+            (Operation::KeepKeys, Outcome::Applied) => self.keys.granted = Some(job.sent),
             // What is not settled for a while is settled by the key's end.
             (_, Outcome::Unknown | Outcome::Refused(StoreRefusal::NotSent)) if now.since(job.since) < UNKNOWN_MAX => {
                 self.jobs.put_back(now, number, job, None);
@@ -148,6 +160,3 @@ impl Writer {
 
 /// How often the store is asked to make idempotency keys last: a key lasts for a lease less this time.
 const KEEP_KEYS_EVERY: Duration = Duration::from_secs(60);
-
-/// How often at most.
-const KEEP_KEYS_AGAIN: Duration = Duration::from_secs(1);
