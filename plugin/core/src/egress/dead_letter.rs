@@ -12,8 +12,8 @@
 
 use std::collections::BTreeSet;
 
-use index::{Arrival, NewLetter};
-pub use index::{LetterIndex, Listed, Room, name_of};
+use index::NewLetter;
+pub use index::{Arrival, LetterIndex, Listed, Room, name_of};
 use serde::{Deserialize, Serialize};
 
 use crate::ledger::record::{CodedRecord, EventMeta, decode_coded, encode_coded, split_payload, with_payload};
@@ -71,58 +71,17 @@ impl Record for Letter {
 /// A letter that is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kept {
-    /// The serial number of the letter.
+    /// The serial number of the letter, counted from 1; 0: the letter is not in the ring, and is not to be.
     pub serial: u64,
     /// The number of older letters that were evicted for it.
     pub evicted: u32,
 }
 
-/// Keeps a letter of a delivery that has died here.
+/// Keeps a letter, as the way in which it [arrives](Arrival) has it.
 ///
 /// # Errors
 /// The store's; the letter is not kept then.
 pub fn keep(
-    store: &mut dyn SharedStore,
-    keys: &Keys,
-    letter: &Letter,
-    payload: &[u8],
-    room: Room,
-) -> Result<Kept, StoreError> {
-    put(store, keys, letter, payload, Arrival::Died, room)
-}
-
-/// Keeps a letter of a dead gateway, unless the ring has it, or had it and it is to leave the journal: its serial number is
-/// 0 then.
-///
-/// # Errors
-/// The store's; the letter is not kept then.
-pub fn take_up(
-    store: &mut dyn SharedStore,
-    keys: &Keys,
-    letter: &Letter,
-    payload: &[u8],
-    room: Room,
-) -> Result<Kept, StoreError> {
-    put(store, keys, letter, payload, Arrival::TakenOver, room)
-}
-
-/// Keeps a letter that the journal has, unless the ring has it, or it has left the ring and is to leave the journal, too.
-/// If there is no room, the oldest letter goes, be it this one. Says whether the ring has, or had, the letter.
-///
-/// # Errors
-/// The store's; the letter is not kept then.
-pub fn share(
-    store: &mut dyn SharedStore,
-    keys: &Keys,
-    letter: &Letter,
-    payload: &[u8],
-    room: Room,
-) -> Result<bool, StoreError> {
-    // The first serial number is 1.
-    put(store, keys, letter, payload, Arrival::Shared, room).map(|kept| kept.serial > 0)
-}
-
-fn put(
     store: &mut dyn SharedStore,
     keys: &Keys,
     letter: &Letter,
@@ -193,7 +152,7 @@ pub fn forget_gone(store: &mut dyn SharedStore, keys: &Keys, names: &BTreeSet<u6
 /// # Errors
 /// The store's.
 pub fn list(store: &mut dyn SharedStore, keys: &Keys) -> Result<Vec<Listed>, StoreError> {
-    Ok(read(store, &keys.single())?.map(|index: LetterIndex| index.letters).unwrap_or_default())
+    Ok(index(store, keys)?.letters)
 }
 
 /// Reads the letter in the slot of an entry, with its payload; `None` when the slot was freed meanwhile, or holds a letter
@@ -261,7 +220,7 @@ fn free(store: &mut dyn SharedStore, keys: &Keys, slots: &[u32]) -> Result<(), S
             seen.push((*slot, cas));
         }
     }
-    let index: LetterIndex = read(store, &keys.single())?.unwrap_or_default();
+    let index = index(store, keys)?;
     let mut used = vec![false; index.letters.iter().map(|listed| listed.slot as usize + 1).max().unwrap_or_default()];
     for listed in &index.letters {
         if let Some(used) = used.get_mut(listed.slot as usize) {

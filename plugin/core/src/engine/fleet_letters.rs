@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use super::Engine;
 use super::letter_plan::{FleetLetters, Here, LetterPlan, PlannedChange};
-use crate::egress::dead_letter::{self, Letter, name_of};
+use crate::egress::dead_letter::{self, Arrival, Letter, name_of};
 use crate::journal::letters::{LetterAnswer, LetterChange, LetterNews, LetterOperation, StoredLetter};
 use crate::ledger::Partition;
 use crate::ledger::record::{split_payload, with_payload};
@@ -105,7 +105,7 @@ impl Engine {
             ring: &ring,
             gone: &gone,
             redelivered: &redelivered,
-            instance: journal.process.as_ref().map_or("", |(instance, _)| instance),
+            instance: journal.instance(),
             largest: journal.writer.entry_max() as u64,
         });
         let LetterPlan { drop, share, settled, read, changes } = plan;
@@ -170,7 +170,8 @@ impl Engine {
             dead_letter::drop_shared(world.store, &self.keys, &old)?;
         }
         let room = self.config.limits.dead_letter_room();
-        if dead_letter::share(world.store, &self.keys, &letter, &payload, room)? {
+        let kept = dead_letter::keep(world.store, &self.keys, &letter, &payload, Arrival::Shared, room)?;
+        if kept.serial > 0 {
             self.fleet_letters.hold(name, Some(revision));
         } else {
             self.fleet_letters.leave(name, revision);
@@ -188,10 +189,7 @@ impl Engine {
         };
         let (most, room, is_full) =
             (journal.writer.letters_most(), journal.writer.entry_max(), journal.writer.is_full());
-        let instance = journal.process.as_ref().map(|(instance, _)| instance.clone()).unwrap_or_default();
-        let ring = dead_letter::index(world.store, &self.keys)?;
-        let is_news: BTreeSet<u64> =
-            ring.letters.iter().filter(|letter| !letter.is_shared).map(|letter| letter.serial).collect();
+        let instance = journal.instance().to_owned();
         let (mut changes, mut size) = (Vec::new(), 0);
         self.fleet_letters.keeping.clear();
         while changes.len() < most
@@ -200,10 +198,9 @@ impl Engine {
             match change {
                 PlannedChange::Take(delivery) => changes.push((delivery, LetterChange::Take(instance.clone()))),
                 PlannedChange::Forget(delivery) => changes.push((delivery, LetterChange::Forget)),
-                PlannedChange::Keep(listed) if is_full || !is_news.contains(&listed.serial) => {}
+                PlannedChange::Keep(_) if is_full => {}
                 PlannedChange::Keep(listed) => {
-                    let opened = dead_letter::open_listed(world.store, &self.keys, listed)?;
-                    let Some((letter, payload)) = opened else { continue };
+                    let Some((letter, payload)) = dead_letter::open(world.store, &self.keys, listed)? else { continue };
                     let bytes = with_payload(&letter, &payload)?;
                     if size + bytes.len() > room {
                         self.fleet_letters.changes.push_front(PlannedChange::Keep(listed));
@@ -215,6 +212,14 @@ impl Engine {
                 }
             }
         }
+        // After the letters: a slot whose letter is still in the ring now held no later one.
+        let ring = dead_letter::index(world.store, &self.keys)?;
+        let is_news: BTreeSet<u64> =
+            ring.letters.iter().filter(|letter| !letter.is_shared).map(|letter| letter.serial).collect();
+        self.fleet_letters.keeping.retain(|_, serial| is_news.contains(serial));
+        changes.retain(|(delivery, change)| {
+            !matches!(change, LetterChange::Keep(_)) || self.fleet_letters.keeping.contains_key(delivery)
+        });
         if let Some(journal) = self.journal.as_mut().filter(|_| !changes.is_empty()) {
             journal.writer.change_letters(world.now.mono, changes);
         }

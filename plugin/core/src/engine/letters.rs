@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use super::Engine;
 use super::commits::KeptLetter;
 use super::pending::{Delivery, Pending};
-use crate::egress::dead_letter::{self, Letter};
+use crate::egress::dead_letter::{self, Arrival, Letter};
 use crate::journal::record::{DeliveryProgress, EntryHead, JournalStage};
 use crate::journal::segments::Origin;
 use crate::ledger::Partition;
@@ -51,7 +51,7 @@ impl Engine {
             died: progress.trail.ended.unwrap_or(world.now.wall),
         };
         let room = self.config.limits.dead_letter_room();
-        dead_letter::take_up(world.store, &self.keys, &letter, payload, room).map(|kept| kept.serial)
+        dead_letter::keep(world.store, &self.keys, &letter, payload, Arrival::TakenOver, room).map(|kept| kept.serial)
     }
 
     /// Remembers a letter that was taken up.

@@ -11,7 +11,7 @@ use super::lane::{LaneEntry, LaneId};
 use super::pending::Pending;
 use crate::config::Config;
 use crate::egress::breaker::Signal;
-use crate::egress::dead_letter::{self, Kept, Letter};
+use crate::egress::dead_letter::{self, Arrival, Kept, Letter};
 use crate::egress::endpoint::{Endpoint, OnGone};
 use crate::egress::operational::NewsKind;
 use crate::egress::retry::{self, RetryPolicy};
@@ -166,7 +166,8 @@ impl Engine {
         letter: &Letter,
         payload: &[u8],
     ) -> Result<u64, StoreError> {
-        match dead_letter::keep(world.store, &self.keys, letter, payload, self.config.limits.dead_letter_room()) {
+        let room = self.config.limits.dead_letter_room();
+        match dead_letter::keep(world.store, &self.keys, letter, payload, Arrival::Died, room) {
             Ok(Kept { serial, evicted }) => {
                 self.output.note(Notice::DeadLetter {
                     id: letter.meta.id,

@@ -93,12 +93,13 @@ pub fn name_of(delivery: &str) -> u64 {
 
 /// The way in which a letter comes into the ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Arrival {
-    /// Its delivery has died here.
+pub enum Arrival {
+    /// Its delivery has died here: it takes the place of the letter that the ring has of the same delivery.
     Died,
-    /// It is a dead gateway's, whose events were taken over.
+    /// It is a dead gateway's, whose events were taken over: the ring gets it unless it has it, or had it and it is to leave
+    /// the journal.
     TakenOver,
-    /// The journal has it.
+    /// The journal has it: as one that was taken over, and if there is no room the oldest letter goes, be it this one.
     Shared,
 }
 

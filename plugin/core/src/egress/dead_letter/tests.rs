@@ -42,7 +42,7 @@ fn listed(store: &mut MemoryStore) -> Vec<(Letter, Vec<u8>)> {
 fn a_letter_that_is_taken_out_leaves_the_others() {
     let mut store = MemoryStore::default();
     for id in 0..3 {
-        keep(&mut store, &Keys::new("g"), &letter(id), b"body", room(10, 10_000)).unwrap();
+        keep(&mut store, &Keys::new("g"), &letter(id), b"body", Arrival::Died, room(10, 10_000)).unwrap();
     }
     let second = list(&mut store, &Keys::new("g")).unwrap()[1];
     discard(&mut store, &Keys::new("g"), &[second]).unwrap();
@@ -54,9 +54,9 @@ fn a_letter_that_is_taken_out_leaves_the_others() {
 #[test]
 fn removing_a_gone_letter_spares_its_successor() {
     let mut store = MemoryStore::default();
-    keep(&mut store, &Keys::new("g"), &letter(0), b"", room(1, 10_000)).unwrap();
+    keep(&mut store, &Keys::new("g"), &letter(0), b"", Arrival::Died, room(1, 10_000)).unwrap();
     let gone = list(&mut store, &Keys::new("g")).unwrap()[0];
-    keep(&mut store, &Keys::new("g"), &letter(1), b"", room(1, 10_000)).unwrap();
+    keep(&mut store, &Keys::new("g"), &letter(1), b"", Arrival::Died, room(1, 10_000)).unwrap();
     discard(&mut store, &Keys::new("g"), &[gone]).unwrap();
     assert_eq!(listed(&mut store), [(letter(1), Vec::new())]);
 }
@@ -65,12 +65,12 @@ fn removing_a_gone_letter_spares_its_successor() {
 #[test]
 fn letter_in_a_reused_slot_is_not_the_one_listed() {
     let (mut store, keys) = (MemoryStore::default(), Keys::new("g"));
-    keep(&mut store, &keys, &letter(0), b"one", room(1, 10_000)).unwrap();
+    keep(&mut store, &keys, &letter(0), b"one", Arrival::Died, room(1, 10_000)).unwrap();
     let stale = list(&mut store, &keys).unwrap()[0];
     assert!(open_listed(&mut store, &keys, stale).unwrap().is_some());
-    keep(&mut store, &keys, &letter(1), b"longer", room(1, 10_000)).unwrap();
+    keep(&mut store, &keys, &letter(1), b"longer", Arrival::Died, room(1, 10_000)).unwrap();
     assert_eq!(open(&mut store, &keys, stale), Ok(None));
-    keep(&mut store, &keys, &letter(2), b"two", room(1, 10_000)).unwrap();
+    keep(&mut store, &keys, &letter(2), b"two", Arrival::Died, room(1, 10_000)).unwrap();
     assert_eq!(open_listed(&mut store, &keys, stale), Ok(None), "of the same size, and not listed");
 }
 
@@ -78,7 +78,7 @@ fn letter_in_a_reused_slot_is_not_the_one_listed() {
 fn a_letter_keeps_its_body() {
     let mut store = MemoryStore::default();
     assert_eq!(
-        keep(&mut store, &Keys::new("g"), &letter(1), b"body", room(10, 10_000)),
+        keep(&mut store, &Keys::new("g"), &letter(1), b"body", Arrival::Died, room(10, 10_000)),
         Ok(Kept { serial: 1, evicted: 0 })
     );
     assert_eq!(listed(&mut store), vec![(letter(1), b"body".to_vec())]);
@@ -95,7 +95,7 @@ fn dead_endpoint_leaves_the_letters_of_others() {
         number += 1;
         let mut letter = Letter { endpoint: endpoint.into(), ..letter(1) };
         letter.meta.id = EventId::from_random(number.to_be_bytes());
-        keep(&mut store, &keys, &letter, &[0; 100], room).unwrap().evicted
+        keep(&mut store, &keys, &letter, &[0; 100], Arrival::Died, room).unwrap().evicted
     };
     keep("quiet", room(1000, 1 << 20));
     (0..1040).for_each(|_| assert!(keep("dead", room(1000, 1 << 20)) <= 1));
@@ -110,8 +110,8 @@ fn dead_endpoint_leaves_the_letters_of_others() {
 #[test]
 fn a_delivery_that_dies_again_is_one_letter() {
     let (mut store, keys) = (MemoryStore::default(), Keys::new("g"));
-    keep(&mut store, &keys, &letter(1), b"once", room(10, 10_000)).unwrap();
-    let again = keep(&mut store, &keys, &letter(1), b"again", room(10, 10_000)).unwrap();
+    keep(&mut store, &keys, &letter(1), b"once", Arrival::Died, room(10, 10_000)).unwrap();
+    let again = keep(&mut store, &keys, &letter(1), b"again", Arrival::Died, room(10, 10_000)).unwrap();
     assert_eq!(again, Kept { serial: 2, evicted: 0 });
     assert_eq!(listed(&mut store), vec![(letter(1), b"again".to_vec())]);
 }
@@ -120,7 +120,7 @@ fn a_delivery_that_dies_again_is_one_letter() {
 fn when_the_ring_is_full_the_oldest_goes_and_is_counted() {
     let mut store = MemoryStore::default();
     let evicted: Vec<_> = (0..5)
-        .map(|id| keep(&mut store, &Keys::new("g"), &letter(id), b"", room(3, 10_000)).unwrap().evicted)
+        .map(|id| keep(&mut store, &Keys::new("g"), &letter(id), b"", Arrival::Died, room(3, 10_000)).unwrap().evicted)
         .collect();
     assert_eq!(evicted, [0, 0, 0, 1, 1]);
     let kept: Vec<_> = listed(&mut store).into_iter().map(|(letter, _)| letter).collect();
@@ -135,7 +135,7 @@ proptest! {
     ) {
         let mut store = MemoryStore::default();
         for (id, size) in sizes.iter().enumerate() {
-            keep(&mut store, &Keys::new("g"), &letter(id as u8), &vec![0; *size], room(most, bytes)).unwrap();
+            keep(&mut store, &Keys::new("g"), &letter(id as u8), &vec![0; *size], Arrival::Died, room(most, bytes)).unwrap();
             let stored = |(key, (value, _)): (&String, &(Vec<u8>, _))| (key != "g/dead/index").then_some(value.len());
             let total: usize = store.values.iter().filter_map(stored).filter(|len| *len > 1).sum();
             prop_assert!(total as u64 <= bytes);
@@ -202,7 +202,7 @@ fn the_same_letter_goes_whatever_the_order_of_arrival() {
         .map(|order| {
             let mut store = MemoryStore::default();
             for letter in order.map(|number| &letters[number]) {
-                share(&mut store, &keys, letter, b"", of_three).unwrap();
+                keep(&mut store, &keys, letter, b"", Arrival::Shared, of_three).unwrap();
             }
             assert_eq!(gone(&mut store), [name_of(&letters[0].delivery())]);
             listed(&mut store).into_iter().map(|(letter, _)| letter).collect::<Vec<_>>()
@@ -215,16 +215,16 @@ fn the_same_letter_goes_whatever_the_order_of_arrival() {
 #[test]
 fn a_shared_letter_is_kept_once_and_not_after_its_end() {
     let (mut store, keys, large) = (MemoryStore::default(), Keys::new("g"), room(10, 10_000));
-    share(&mut store, &keys, &letter(1), b"", large).unwrap();
-    share(&mut store, &keys, &letter(1), b"", large).unwrap();
-    assert_eq!(take_up(&mut store, &keys, &letter(1), b"", large), Ok(Kept { serial: 1, evicted: 0 }));
+    keep(&mut store, &keys, &letter(1), b"", Arrival::Shared, large).unwrap();
+    keep(&mut store, &keys, &letter(1), b"", Arrival::Shared, large).unwrap();
+    assert_eq!(keep(&mut store, &keys, &letter(1), b"", Arrival::TakenOver, large), Ok(Kept { serial: 1, evicted: 0 }));
     let only = list(&mut store, &keys).unwrap();
     assert_eq!((only.len(), gone(&mut store).len()), (1, 0));
     discard(&mut store, &keys, &only).unwrap();
-    share(&mut store, &keys, &letter(1), b"", large).unwrap();
+    keep(&mut store, &keys, &letter(1), b"", Arrival::Shared, large).unwrap();
     assert_eq!((count(&mut store), gone(&mut store).len()), (0, 1));
     forget_gone(&mut store, &keys, &BTreeSet::from([name_of(&letter(1).delivery())])).unwrap();
-    share(&mut store, &keys, &letter(1), b"", large).unwrap();
+    keep(&mut store, &keys, &letter(1), b"", Arrival::Shared, large).unwrap();
     assert_eq!((count(&mut store), gone(&mut store).len()), (1, 0));
 }
 
@@ -233,7 +233,7 @@ fn a_shared_letter_is_kept_once_and_not_after_its_end() {
 fn only_what_the_journal_has_is_to_leave_it() {
     let (mut store, keys, large) = (MemoryStore::default(), Keys::new("g"), room(10, 10_000));
     for id in 0..4 {
-        keep(&mut store, &keys, &letter(id), b"", large).unwrap();
+        keep(&mut store, &keys, &letter(id), b"", Arrival::Died, large).unwrap();
     }
     let all = list(&mut store, &keys).unwrap();
     note_shared(&mut store, &keys, &[(all[0].serial, all[0].name), (all[1].serial, all[1].name)]).unwrap();
@@ -249,9 +249,11 @@ fn only_what_the_journal_has_is_to_leave_it() {
 #[test]
 fn a_letter_that_died_again_replaces_the_one_before() {
     let (mut store, keys, large) = (MemoryStore::default(), Keys::new("g"), room(10, 10_000));
-    share(&mut store, &keys, &letter(1), b"", large).unwrap();
+    keep(&mut store, &keys, &letter(1), b"", Arrival::Shared, large).unwrap();
     let again = Letter { attempts: 9, ..letter(1) };
-    let Kept { serial, evicted: 0 } = keep(&mut store, &keys, &again, b"", large).unwrap() else { panic!() };
+    let Kept { serial, evicted: 0 } = keep(&mut store, &keys, &again, b"", Arrival::Died, large).unwrap() else {
+        panic!()
+    };
     assert_eq!(listed(&mut store), [(again.clone(), Vec::new())]);
     assert_eq!(gone(&mut store), [name_of(&again.delivery())]);
     note_shared(&mut store, &keys, &[(serial, name_of(&again.delivery()))]).unwrap();
@@ -262,6 +264,6 @@ fn a_letter_that_died_again_replaces_the_one_before() {
 #[test]
 fn a_letter_larger_than_the_ring_stays_in_the_journal() {
     let (mut store, keys) = (MemoryStore::default(), Keys::new("g"));
-    share(&mut store, &keys, &letter(1), &[0; 500], room(10, 300)).unwrap();
+    keep(&mut store, &keys, &letter(1), &[0; 500], Arrival::Shared, room(10, 300)).unwrap();
     assert_eq!((count(&mut store), gone(&mut store).len()), (0, 0));
 }
