@@ -192,27 +192,28 @@ pub fn answer(answer: &Answer) -> bool {
 /// Answers the paused request of the context `stream` from the root context `root`; returns whether the client was
 /// still there.
 pub fn answer_stream(root: u32, stream: u32, with: &Answer) -> bool {
-    let answered = hostcalls::set_effective_context(stream).is_ok() && answer(with);
-    if let Err(status) = hostcalls::set_effective_context(root) {
-        log::error!("cannot return to the root context: host status {status:?}");
-    }
-    answered
+    in_stream(root, stream, || answer(with)) == Some(true)
 }
 
 /// Lets the paused request of the context `stream` go on with these changes, from the root context `root`; if they cannot
 /// be made it is answered. Returns whether they were made; `None`: the client was gone.
 pub fn pass_stream(root: u32, stream: u32, changes: &Changes) -> Option<bool> {
-    let is_changed = hostcalls::set_effective_context(stream).is_ok().then(|| {
+    in_stream(root, stream, || {
         let is_changed = change_request(changes) && careful::continue_request().is_ok();
         if !is_changed {
             answer(&gatepost_core::inbound::unavailable());
         }
         is_changed
-    });
+    })
+}
+
+/// Does something in the context `stream`, from the root context `root`; `None`: the client was gone.
+fn in_stream(root: u32, stream: u32, work: impl FnOnce() -> bool) -> Option<bool> {
+    let done = hostcalls::set_effective_context(stream).is_ok().then(work);
     if let Err(status) = hostcalls::set_effective_context(root) {
         log::error!("cannot return to the root context: host status {status:?}");
     }
-    is_changed
+    done
 }
 
 /// Sends an attempt as an HTTP call; returns the token of the call. `None`: the call was not sent.

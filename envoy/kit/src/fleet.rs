@@ -194,15 +194,16 @@ impl Gateway {
         })
     }
 
+    fn admin_url(&self, path: &str) -> String {
+        format!("http://{}/gatepost/{path}", self.admin)
+    }
+
     /// What the admin surface answers to a GET below `/gatepost`.
     ///
     /// # Errors
     /// When it does not answer, or not with 200.
     pub fn admin(&self, path: &str) -> Result<Value> {
-        let request = self.http.get(format!("http://{}/gatepost/{path}", self.admin));
-        let answer = answer(request.header("authorization", ADMIN_AUTHORIZATION).call()?)?;
-        ensure!(answer.status == 200, "GET {path}: {answer:?}");
-        Ok(answer.body)
+        done("GET", path, self.http.get(self.admin_url(path)).header("authorization", ADMIN_AUTHORIZATION).call()?)
     }
 
     /// Changes something by the admin surface: a PUT below `/gatepost`.
@@ -210,10 +211,8 @@ impl Gateway {
     /// # Errors
     /// When it does not answer, or not with 200.
     pub fn put(&self, path: &str, body: &Value) -> Result<Value> {
-        let request = self.http.put(format!("http://{}/gatepost/{path}", self.admin));
-        let answer = answer(request.header("authorization", ADMIN_AUTHORIZATION).send_json(body)?)?;
-        ensure!(answer.status == 200, "PUT {path}: {answer:?}");
-        Ok(answer.body)
+        let request = self.http.put(self.admin_url(path)).header("authorization", ADMIN_AUTHORIZATION);
+        done("PUT", path, request.send_json(body)?)
     }
 
     /// Orders something of the admin surface: a POST below `/gatepost`, without a body.
@@ -221,10 +220,8 @@ impl Gateway {
     /// # Errors
     /// When it does not answer, or not with 200.
     pub fn post(&self, path: &str) -> Result<Value> {
-        let request = self.http.post(format!("http://{}/gatepost/{path}", self.admin));
-        let answer = answer(request.header("authorization", ADMIN_AUTHORIZATION).send_json(json!({}))?)?;
-        ensure!(answer.status == 200, "POST {path}: {answer:?}");
-        Ok(answer.body)
+        let request = self.http.post(self.admin_url(path)).header("authorization", ADMIN_AUTHORIZATION);
+        done("POST", path, request.send_json(json!({}))?)
     }
 
     /// Takes something away by the admin surface: a DELETE below `/gatepost`.
@@ -232,10 +229,11 @@ impl Gateway {
     /// # Errors
     /// When it does not answer, or not with 200.
     pub fn delete(&self, path: &str) -> Result<Value> {
-        let request = self.http.delete(format!("http://{}/gatepost/{path}", self.admin));
-        let answer = answer(request.header("authorization", ADMIN_AUTHORIZATION).call()?)?;
-        ensure!(answer.status == 200, "DELETE {path}: {answer:?}");
-        Ok(answer.body)
+        done(
+            "DELETE",
+            path,
+            self.http.delete(self.admin_url(path)).header("authorization", ADMIN_AUTHORIZATION).call()?,
+        )
     }
 
     /// The deliveries of which it lists dead letters.
@@ -272,9 +270,16 @@ impl Gateway {
     /// # Errors
     /// When it does not answer within a minute.
     pub fn drain(&self) -> Result<Answer> {
-        let request = http::client_within(DRAIN).post(format!("http://{}/gatepost/drain", self.admin));
+        let request = http::client_within(DRAIN).post(self.admin_url("drain"));
         answer(request.header("authorization", ADMIN_AUTHORIZATION).send_json(json!({}))?)
     }
+}
+
+/// What the admin surface answers to an order that it carries out.
+fn done(method: &str, path: &str, response: ureq::http::Response<ureq::Body>) -> Result<Value> {
+    let answer = answer(response)?;
+    ensure!(answer.status == 200, "{method} {path}: {answer:?}");
+    Ok(answer.body)
 }
 
 fn answer(mut response: ureq::http::Response<ureq::Body>) -> Result<Answer> {

@@ -229,23 +229,29 @@ impl<'a> FleetRun<'a> {
 
     fn send(&mut self) -> Result<(), Broken> {
         let Some(number) = self.gateway() else { return Ok(()) };
-        let worker = self.rng.usize(0..self.plan.workers);
-        let Some(gateway) = self.gateways.get(number) else { return Ok(()) };
-        let is_stalled = |process: &Process| process.stalled_until(Thread::Worker(worker)) > process.clock().elapsed();
-        if self.fleet.get(&gateway.name).is_none_or(is_stalled) {
-            return Ok(());
-        }
-        self.events += 1;
-        let body = format!(r#"{{"n":{}}}"#, self.events);
+        let body = format!(r#"{{"n":{}}}"#, self.events + 1);
         let request = Request::post("/events/paid").header("content-type", "application/json").body(body);
         let at = self.fleet.now();
-        let sent = self.fleet.with(&gateway.name, |process| process.request(worker, request));
-        match sent {
-            Some(Ok(stream)) => self.open.push(Waiting { gateway: number, stream, at }),
-            Some(Err(fault)) => return broken(Invariant::NoTrap, format!("{}: {fault}", gateway.process())),
-            None => {}
+        if let Some(stream) = self.request(number, request)? {
+            self.events += 1;
+            self.open.push(Waiting { gateway: number, stream, at });
         }
         self.look()
+    }
+
+    /// Sends a request to some worker of a gateway; `None`: its thread stalls.
+    fn request(&mut self, number: usize, request: Request) -> Result<Option<StreamId>, Broken> {
+        let worker = self.rng.usize(0..self.plan.workers);
+        let Some(gateway) = self.gateways.get(number) else { return Ok(None) };
+        let is_stalled = |process: &Process| process.stalled_until(Thread::Worker(worker)) > process.clock().elapsed();
+        if self.fleet.get(&gateway.name).is_none_or(is_stalled) {
+            return Ok(None);
+        }
+        match self.fleet.with(&gateway.name, |process| process.request(worker, request)) {
+            Some(Ok(stream)) => Ok(Some(stream)),
+            Some(Err(fault)) => broken(Invariant::NoTrap, format!("{}: {fault}", gateway.process())),
+            None => Ok(None),
+        }
     }
 
     /// Lets some time go by; everything is checked after each thing that happens.

@@ -4,8 +4,8 @@ use std::sync::OnceLock;
 
 use fastrand::Rng;
 use gatepost_swarm::plan::Plan;
-use gatepost_swarm::play::{cores, play};
-use gatepost_swarm::{run, traced};
+use gatepost_swarm::play::{Total, cores, play};
+use gatepost_swarm::{Violation, run, traced};
 use host_tests::Filter;
 
 const SEEDS: u64 = 1000;
@@ -18,15 +18,19 @@ pub fn gatepost() -> &'static Filter {
     })
 }
 
-#[test]
-fn whatever_goes_wrong_every_invariant_holds() {
-    let played = play(gatepost(), 0..SEEDS, cores(), |_| {});
-    let total = played.unwrap_or_else(|violation| {
+/// What was played without a violation; panics with the end of the trace if there was one.
+pub fn held(played: Result<Total, Box<Violation>>) -> Total {
+    played.unwrap_or_else(|violation| {
         let (seed, broken, trace) = (violation.seed, &violation.broken, &violation.trace);
         let lines: Vec<&str> = trace.lines().collect();
         let end = lines[lines.len().saturating_sub(40)..].join("\n");
         panic!("{end}\nseed {seed} broke \"{}\": {}", broken.invariant, broken.seen);
-    });
+    })
+}
+
+#[test]
+fn whatever_goes_wrong_every_invariant_holds() {
+    let total = held(play(gatepost(), 0..SEEDS, cores(), |_| {}));
     assert_eq!(total.seeds, SEEDS);
 }
 

@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use host_tests::{Process, Request, StreamId, Thread};
+use host_tests::{Request, StreamId};
 use serde_json::{Value, json};
 
 use super::{FleetRun, Waiting};
-use crate::checks::invariant::broken;
-use crate::checks::{Broken, Invariant};
+use crate::checks::Broken;
 use crate::fleet::plan::TOKEN;
 
 /// When a gateway is asked again whose thread stalled.
@@ -49,20 +48,10 @@ impl FleetRun<'_> {
 
     /// Sends a request of the operator's to a worker; `None`: its thread stalls.
     fn order(&mut self, number: usize, method: &str, path: &str, body: &Value) -> Result<Option<StreamId>, Broken> {
-        let worker = self.rng.usize(0..self.plan.workers);
-        let Some(gateway) = self.gateways.get(number) else { return Ok(None) };
-        let is_stalled = |process: &Process| process.stalled_until(Thread::Worker(worker)) > process.clock().elapsed();
-        if self.fleet.get(&gateway.name).is_none_or(is_stalled) {
-            return Ok(None);
-        }
         let request =
             Request::new(method, &format!("/gatepost/{path}")).header("authorization", format!("Bearer {TOKEN}"));
         let request = if body.is_null() { request } else { request.body(body.to_string()) };
-        match self.fleet.with(&gateway.name, |process| process.request(worker, request)) {
-            Some(Ok(stream)) => Ok(Some(stream)),
-            Some(Err(fault)) => broken(Invariant::NoTrap, format!("{}: {fault}", gateway.process())),
-            None => Ok(None),
-        }
+        self.request(number, request)
     }
 
     /// Looks at the drains that were answered: who says that it is done holds nothing any more.
