@@ -10,6 +10,8 @@ pub use bench::TestedStore;
 
 mod appending;
 mod bench;
+mod letters;
+mod messages;
 mod sharing;
 mod taking;
 
@@ -19,7 +21,8 @@ type Rule = fn(&mut dyn TestedStore);
 /// The rules that a store breaks, by their names. `empty` makes an empty store, on which one rule is played. What was
 /// found instead is written to stderr.
 pub fn broken(empty: &mut dyn FnMut() -> Box<dyn TestedStore>) -> Vec<&'static str> {
-    let rules = appending::RULES.iter().chain(taking::RULES).chain(sharing::RULES);
+    let rules =
+        [appending::RULES, taking::RULES, sharing::RULES, messages::RULES, letters::RULES].into_iter().flatten();
     let is_broken = |(name, rule): &(&'static str, Rule)| {
         let mut store = empty();
         let is_broken = catch_unwind(AssertUnwindSafe(|| rule(store.as_mut()))).is_err();

@@ -15,8 +15,8 @@ pub struct Takeover {
     pub members: Vec<(WriterId, Option<Member>)>,
     /// The gateways that were alive then.
     pub gateways: u32,
-    /// The size of what all of them kept in the store then, in bytes.
-    pub bytes: u64,
+    /// The size of what each of them keeps in the store, in bytes, as it said last: a dead one's, too, until it is claimed.
+    kept: BTreeMap<WriterId, u64>,
     /// When that was.
     pub seen: Option<Instant>,
     /// When it was asked for last.
@@ -57,7 +57,7 @@ impl Default for Takeover {
             fleet: Survey::default(),
             members: Vec::new(),
             gateways: 0,
-            bytes: 0,
+            kept: BTreeMap::new(),
             seen: None,
             surveyed: Instant::default(),
             claims: BTreeMap::new(),
@@ -79,8 +79,16 @@ impl Takeover {
     pub fn learn(&mut self, fleet: Survey, now: Instant) {
         self.members = fleet.alive.iter().map(|(id, member)| (*id, Member::decode(member))).collect();
         self.gateways = gateways(&self.members);
-        self.bytes = self.members.iter().filter_map(|(_, member)| Some(member.as_ref()?.bytes)).sum();
+        let abandoned: BTreeSet<_> = fleet.abandoned().collect();
+        self.kept.retain(|writer, _| abandoned.contains(writer));
+        self.kept.extend(self.members.iter().filter_map(|(writer, member)| Some((*writer, member.as_ref()?.bytes))));
         (self.fleet, self.seen) = (fleet, Some(now));
+    }
+
+    /// The size of what the fleet keeps in the store, in bytes. What a dead writer kept counts until it is claimed, and then
+    /// as its claimer's; that of one that died before this gateway began is not known.
+    pub fn bytes(&self) -> u64 {
+        self.kept.values().sum()
     }
 
     /// What the other gateways have counted. Where two writers of one gateway say it, for the one that says it changes
@@ -124,6 +132,28 @@ fn gateways(members: &[(WriterId, Option<Member>)]) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What a writer keeps counts from its death until it is claimed, once and no longer.
+    #[test]
+    fn dead_writers_bytes_count_until_they_are_claimed() {
+        let ids = [1, 2].map(|id| WriterId([id; 16]));
+        let alive = |said: &[(usize, u64)]| {
+            let member = |bytes: u64| Member { bytes, ..Member::default() }.encode();
+            said.iter().map(|(id, bytes)| (ids[*id], member(*bytes))).collect()
+        };
+        let survey = |said, claimed| Survey { alive: alive(said), registered: ids.to_vec(), claimed };
+        let mut takeover = Takeover::default();
+        let mut learn = |survey| {
+            takeover.learn(survey, Instant::default());
+            takeover.bytes()
+        };
+        assert_eq!(learn(survey(&[(0, 70), (1, 5)], Vec::new())), 75);
+        assert_eq!(learn(survey(&[(1, 6)], Vec::new())), 76);
+        assert_eq!(learn(survey(&[(1, 60)], vec![(ids[0], ids[1])])), 60);
+        // What its claimer left to others is not known any more.
+        assert_eq!(learn(survey(&[(1, 6)], Vec::new())), 6);
+        assert_eq!(learn(Survey { alive: alive(&[(1, 6)]), registered: vec![ids[1]], claimed: Vec::new() }), 6);
+    }
 
     /// Of each other gateway one writer counts: the first that says anything. This gateway counts for itself.
     #[test]

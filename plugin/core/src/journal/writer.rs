@@ -183,7 +183,7 @@ impl Writer {
 
     /// The size of what the fleet kept in the store when that was found out last, in bytes.
     pub fn fleet_bytes(&self) -> u64 {
-        self.takeover.bytes
+        self.takeover.bytes()
     }
 
     /// What was found out last about the fleet.
