@@ -7,6 +7,7 @@
 //! - [`browser`]: a real browser, for the page.
 //! - [`mod@prometheus`]: a real Prometheus that scrapes it; [`alertmanager`]: a real Alertmanager.
 //! - [`application`]: what stands behind the gateway and remembers what it gets; it verifies nothing itself.
+//! - [`worker`]: one worker of a running Envoy, paused while the others go on.
 //! - [`tool`]: programs of other people's that a machine may lack.
 //!
 //! Envoy gives new connections to its workers in turn here (`exact_balance`), so two connections are two workers.
@@ -20,6 +21,8 @@ pub mod load;
 pub mod prometheus;
 pub mod setup;
 pub mod tool;
+#[cfg(target_os = "linux")]
+pub mod worker;
 
 pub use application::Application;
 pub use client::{Answer, Connection, Event, Pending, Protocol};

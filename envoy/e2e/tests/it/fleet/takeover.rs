@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 
 use anyhow::Result;
+#[cfg(target_os = "linux")]
+use gatepost_e2e::worker::PausedWorker;
 use gatepost_kit::fleet::account::Account;
 use gatepost_kit::fleet::now;
 use gatepost_kit::wait;
@@ -12,10 +14,15 @@ use super::{ARRIVAL, FIRST, Plan, SECOND, Stage};
 use crate::isolation::one_load_at_a_time;
 
 const EVENTS: usize = 50;
+/// What a gateway has pending that ends in an orderly way.
+const PENDING: usize = 1000;
 /// 9 MiB in all: more than twice what Envoy keeps of an answer in the example, and less than an endpoint's share of what one
 /// worker holds, past which events are refused.
 const LARGE_EVENTS: usize = 16;
 const LARGE: usize = 600 * 1024;
+/// The attempts that each worker has under way where receivers are slow.
+#[cfg(target_os = "linux")]
+const UNDER_WAY: usize = 10;
 
 impl Stage {
     /// Waits until each of these has failed twice, so that the journal knows of a failure.
@@ -65,7 +72,7 @@ fn terminated_gateways_pending_are_delivered_by_another() -> Result<()> {
     let _alone = one_load_at_a_time();
     let Some(mut stage) = Stage::start(Plan::default())? else { return Ok(()) };
     stage.receiver.script("a", &json!({"then": {"status": 503}}))?;
-    let ids = stage.accept(EVENTS)?;
+    let ids = stage.accept(PENDING)?;
     stage.failed_twice(&ids)?;
     let status = stage.fleet.gateway_mut(0)?.terminate()?;
     let ended = now()?;
@@ -80,7 +87,7 @@ fn drained_gateways_pending_are_delivered_by_another() -> Result<()> {
     let _alone = one_load_at_a_time();
     let Some(mut stage) = Stage::start(Plan::default())? else { return Ok(()) };
     stage.receiver.script("a", &json!({"then": {"status": 503}}))?;
-    let ids = stage.accept(EVENTS)?;
+    let ids = stage.accept(PENDING)?;
     stage.failed_twice(&ids)?;
     let answer = stage.fleet.gateway(0)?.drain()?;
     let drained = now()?;
@@ -169,6 +176,35 @@ fn stopped_gateway_is_fenced_when_it_goes_on() -> Result<()> {
     let late =
         taken.iter().filter(|record| record.agent == FIRST && record.signed > resumed && ids.contains(&record.id));
     assert_eq!(late.count(), 0, "what was taken over was not tried again: {taken:?}");
+    Ok(())
+}
+
+/// One worker is paused past its lease while it has attempts under way, and its gateway goes on: what it had is delivered by
+/// others, what the receiver took meanwhile comes twice, and when the worker goes on it makes no attempt of what it lost.
+#[cfg(target_os = "linux")]
+#[test]
+fn paused_worker_is_fenced_when_it_goes_on() -> Result<()> {
+    let _alone = one_load_at_a_time();
+    let plan = Plan { endpoint: json!({"timeout": "30s", "max_in_flight": UNDER_WAY}), ..Plan::default() };
+    let Some(stage) = Stage::start(plan)? else { return Ok(()) };
+    // The receiver has each of them for longer than a lease, and takes it.
+    stage.receiver.script("a", &json!({"then": {"delay": 10.0}}))?;
+    let outcome = stage.load(200).finish_at(100, ARRIVAL)?;
+    let ids: BTreeSet<_> = outcome.accepted.iter().map(|event| event.id.clone()).collect();
+    let paused = now()?;
+    let worker = PausedWorker::pause(stage.fleet.gateway(0)?.envoy()?.pid(), 0)?;
+    stage.receiver.script("a", &json!({}))?;
+    let account = wait::until("everything has arrived, and what was under way has come twice", ARRIVAL, || {
+        let account = Account::of(&outcome.accepted, &stage.receiver.records("a", 0)?);
+        Ok((account.missing.is_empty() && account.duplicates.len() >= UNDER_WAY).then_some(account))
+    })?;
+    let resumed = now()?;
+    println!("a worker paused for {:.1} s: duplicates {}", resumed - paused, account.duplicates.len());
+    drop(worker);
+    wait::until("nothing is pending", ARRIVAL, || Ok((stage.pending()? == 0).then_some(())))?;
+    let late = stage.receiver.records("a", 0)?;
+    let late = late.iter().filter(|record| ids.contains(&record.id) && record.signed > resumed);
+    assert_eq!(late.count(), 0, "what was taken over was not tried again");
     Ok(())
 }
 
