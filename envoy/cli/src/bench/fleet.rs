@@ -1,11 +1,12 @@
 //! `gatepost soak-fleet`: two gateways on an etcd under load, killed in turn again and again, while the receiver fails one
 //! attempt in ten. Nothing accepted may be missing, and what came twice must have been delivered just before a kill.
+//! Without kills it tells what the processes' memory and etcd's file do over the whole load.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use gatepost_kit::envoy::Launch;
-use gatepost_kit::etcd::{self, Etcd};
+use gatepost_kit::etcd::{self, Etcd, Size};
 use gatepost_kit::example::Example;
 use gatepost_kit::fleet::account::{Account, NOTED, Takeover};
 use gatepost_kit::fleet::load::{Load, Outcome, Producers};
@@ -63,12 +64,14 @@ pub fn run(options: &Options) -> Result<()> {
     let started = Instant::now();
     let producers = Producers::start(fleet.addresses(), load);
     let kills = kill_in_turn(&mut fleet, &producers, options)?;
+    let sizes = if options.kills == 0 { sizes(&fleet, &producers, options)? } else { Vec::new() };
     let outcome = producers.finish_at(options.events as usize, deadline(options.events, options))?;
     let seconds = started.elapsed().as_secs_f64();
     let records = settle(&fleet, &receiver, &outcome)?;
     print_kills(&kills, &outcome, &records)?;
     print_totals(&fleet, &outcome, seconds)?;
-    judge(&Account::of(&outcome.accepted, &records), &kills)
+    judge(&Account::of(&outcome.accepted, &records), &kills)?;
+    judge_sizes(&sizes)
 }
 
 /// The example with one endpoint, which bears a receiver that fails one in ten.
@@ -100,6 +103,59 @@ fn kill_in_turn(fleet: &mut Fleet, producers: &Producers, options: &Options) -> 
         fleet.gateway_mut(gateway)?.restart()?;
     }
     Ok(kills)
+}
+
+/// What the fleet took up at some time.
+struct Sizes {
+    /// Events accepted so far.
+    events: usize,
+    /// Of the first member of etcd.
+    etcd: Size,
+    /// Resident, of each gateway, in MiB.
+    resident: Vec<f64>,
+}
+
+impl Sizes {
+    fn of(fleet: &Fleet, events: usize) -> Result<Self> {
+        let resident = [0, 1].map(|number| {
+            let memory = Memory::of(fleet.gateway(number)?.envoy()?.pid())?;
+            Ok(memory.resident as f64 / 1024.0)
+        });
+        let resident = resident.into_iter().collect::<Result<_>>()?;
+        Ok(Self { events, etcd: fleet.etcd.size(0)?, resident })
+    }
+}
+
+/// What the fleet takes up after each tenth of the load.
+fn sizes(fleet: &Fleet, producers: &Producers, options: &Options) -> Result<Vec<Sizes>> {
+    let tenth = |number: u32| {
+        let due = (options.events / 10 * number) as usize;
+        producers.wait_for_more(due.saturating_sub(producers.accepted()), deadline(options.events / 10, options))?;
+        tell!("{} of {} events", producers.accepted(), options.events);
+        Sizes::of(fleet, producers.accepted())
+    };
+    (1..10).map(tenth).collect()
+}
+
+/// # Errors
+/// When a gateway needs more in the end than it did after three tenths of the load.
+fn judge_sizes(sizes: &[Sizes]) -> Result<()> {
+    let (Some(begun), Some(end)) = (sizes.get(2), sizes.last()) else { return Ok(()) };
+    say!("")?;
+    say!("| after events | etcd's file | in use | resident: gateway 1 | gateway 2 |")?;
+    say!("|--:|--:|--:|--:|--:|")?;
+    for Sizes { events, etcd, resident } in sizes {
+        let resident: Vec<_> = resident.iter().map(|mib| format!("{mib:.1} MiB")).collect();
+        say!("| {events} | {:.1} MiB | {:.1} MiB | {} |", mib(etcd.file), mib(etcd.used), resident.join(" | "))?;
+    }
+    for (begun, end) in begun.resident.iter().zip(&end.resident) {
+        ensure!(end / begun <= 1.0 + GROWTH_MAX, "a gateway grew from {begun:.1} to {end:.1} MiB");
+    }
+    Ok(())
+}
+
+fn mib(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
 }
 
 /// Ten times as long as so many events take at their pace, and a minute.
@@ -152,16 +208,10 @@ fn print_totals(fleet: &Fleet, outcome: &Outcome, seconds: f64) -> Result<()> {
          acceptance: {:.1} s.",
         outcome.longest_pause()
     )?;
-    let etcd = fleet.etcd.size(0)?;
-    let memory = [0, 1].map(|number| fleet.gateway(number)?.envoy().and_then(|envoy| Memory::of(envoy.pid())));
-    let memory = memory.into_iter().collect::<Result<Vec<_>>>()?;
-    let memory: Vec<_> = memory.iter().map(|memory| format!("{:.0} MiB", memory.resident as f64 / 1024.0)).collect();
-    say!(
-        "etcd's file {:.1} MiB, in use {:.1} MiB; resident: {}.",
-        etcd.file as f64 / f64::from(1 << 20),
-        etcd.used as f64 / f64::from(1 << 20),
-        memory.join(", ")
-    )?;
+    let Sizes { etcd, resident, .. } = Sizes::of(fleet, accepted)?;
+    let resident: Vec<_> = resident.iter().map(|mib| format!("{mib:.0} MiB")).collect();
+    let (file, used) = (mib(etcd.file), mib(etcd.used));
+    say!("etcd's file {file:.1} MiB, in use {used:.1} MiB; resident: {}.", resident.join(", "))?;
     Ok(())
 }
 
@@ -199,3 +249,5 @@ const DOWN: Duration = Duration::from_secs(600);
 /// Longer than a lease, a takeover and all retries.
 const SETTLED: Duration = Duration::from_secs(120);
 const LOOK: Duration = Duration::from_secs(1);
+/// How much a gateway's memory may grow after the warm-up, as a share.
+const GROWTH_MAX: f64 = 0.05;
