@@ -25,12 +25,13 @@ const LARGE: usize = 600 * 1024;
 const UNDER_WAY: usize = 10;
 
 impl Stage {
-    /// Waits until each of these has failed twice, so that the journal knows of a failure.
-    fn failed_twice(&self, ids: &BTreeSet<String>) -> Result<()> {
-        wait::until("each has failed twice", ARRIVAL, || {
+    /// Waits until each of these has failed three times: the first failure is then some seconds old, and the journal knows
+    /// of it.
+    fn failed_thrice(&self, ids: &BTreeSet<String>) -> Result<()> {
+        wait::until("each has failed three times", ARRIVAL, || {
             let records = self.receiver.records("a", 0)?;
             let attempts = |id: &String| records.iter().filter(|record| record.id == *id).count();
-            Ok(ids.iter().all(|id| attempts(id) >= 2).then_some(()))
+            Ok(ids.iter().all(|id| attempts(id) >= 3).then_some(()))
         })
     }
 
@@ -60,7 +61,7 @@ fn killed_gateways_pending_are_delivered_by_another() -> Result<()> {
     let Some(mut stage) = Stage::start(Plan::default())? else { return Ok(()) };
     stage.receiver.script("a", &json!({"then": {"status": 503}}))?;
     let ids = stage.accept(EVENTS)?;
-    stage.failed_twice(&ids)?;
+    stage.failed_thrice(&ids)?;
     let killed = stage.fleet.gateway_mut(0)?.kill()?;
     stage.receiver.script("a", &json!({}))?;
     stage.taken_over("kill -9", &ids, killed)
@@ -73,7 +74,7 @@ fn terminated_gateways_pending_are_delivered_by_another() -> Result<()> {
     let Some(mut stage) = Stage::start(Plan::default())? else { return Ok(()) };
     stage.receiver.script("a", &json!({"then": {"status": 503}}))?;
     let ids = stage.accept(PENDING)?;
-    stage.failed_twice(&ids)?;
+    stage.failed_thrice(&ids)?;
     let status = stage.fleet.gateway_mut(0)?.terminate()?;
     let ended = now()?;
     assert!(status.success(), "{status}");
@@ -88,7 +89,7 @@ fn drained_gateways_pending_are_delivered_by_another() -> Result<()> {
     let Some(mut stage) = Stage::start(Plan::default())? else { return Ok(()) };
     stage.receiver.script("a", &json!({"then": {"status": 503}}))?;
     let ids = stage.accept(PENDING)?;
-    stage.failed_twice(&ids)?;
+    stage.failed_thrice(&ids)?;
     let answer = stage.fleet.gateway(0)?.drain()?;
     let drained = now()?;
     assert_eq!(answer.status, 200, "{answer:?}");
@@ -113,7 +114,7 @@ fn killed_gateways_large_events_are_delivered_by_another() -> Result<()> {
     let Some(mut stage) = Stage::start(plan)? else { return Ok(()) };
     stage.receiver.script("a", &json!({"then": {"status": 503}}))?;
     let ids = stage.accept_of(LARGE_EVENTS, LARGE)?;
-    stage.failed_twice(&ids)?;
+    stage.failed_thrice(&ids)?;
     let killed = stage.fleet.gateway_mut(0)?.kill()?;
     stage.receiver.script("a", &json!({}))?;
     stage.taken_over("kill -9, large events", &ids, killed)
@@ -162,7 +163,7 @@ fn stopped_gateway_is_fenced_when_it_goes_on() -> Result<()> {
     let Some(stage) = Stage::start(Plan::default())? else { return Ok(()) };
     stage.receiver.script("a", &json!({"then": {"status": 503}}))?;
     let ids = stage.accept(EVENTS)?;
-    stage.failed_twice(&ids)?;
+    stage.failed_thrice(&ids)?;
     let stopped = now()?;
     stage.fleet.gateway(0)?.envoy()?.pause()?;
     stage.receiver.script("a", &json!({}))?;
