@@ -101,8 +101,8 @@ impl GrpcReply {
         Self::local(code, message, VIA_UPSTREAM)
     }
 
-    /// Envoy does not send at all, for want of a healthy host: the host call itself fails. For a stream that is a fault,
-    /// because Envoy 1.40 never returns from it.
+    /// Envoy does not send at all, for want of a healthy host: the host call itself fails. Of a stream Envoy 1.40 tells the
+    /// end all the same: its metadata in the midst of the host call, which here come behind it.
     pub fn refused() -> Self {
         Self { is_refused: true, ..Self::open() }
     }
@@ -150,6 +150,11 @@ impl GrpcReply {
     /// Does the server say nothing more after it?
     pub(crate) fn is_last(&self) -> bool {
         self.end.is_some()
+    }
+
+    /// Envoy's answer where no host can be reached.
+    pub(crate) fn no_host() -> Self {
+        Self::local(UNAVAILABLE, "no healthy upstream", "no_healthy_upstream").after(Duration::ZERO)
     }
 
     /// Envoy's answer to a call that took too long.

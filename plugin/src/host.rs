@@ -7,7 +7,7 @@ use gatepost_core::answer::Answer;
 use gatepost_core::engine::{Call, StoreRequest};
 use gatepost_core::headers::Headers;
 use gatepost_core::ingress::request::Changes;
-use gatepost_core::journal::operation::StoreReply;
+use gatepost_core::journal::operation::{StoreReply, StoreStream};
 use gatepost_core::outcome::CallEnd;
 use gatepost_core::store::{Cas, SharedStore, StoreError};
 use gatepost_core::telemetry::metrics::MetricKind;
@@ -229,6 +229,28 @@ pub fn call(call: &Call) -> Option<u32> {
 pub fn store_call(request: &StoreRequest) -> Option<u32> {
     let (headers, body) = (request.headers(), Some(request.call.body.as_slice()));
     hostcalls::dispatch_http_call(request.cluster(), headers, body, Vec::new(), request.timeout()).ok()
+}
+
+/// Opens a stream of gRPC to a cluster and sends its message; returns its token. `None`: it could not be opened.
+pub fn open_stream(cluster: &str, stream: &StoreStream) -> Option<u32> {
+    let metadata = stream.metadata.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
+    let token = hostcalls::open_grpc_stream(cluster, stream.service, stream.method, metadata).ok()?;
+    if hostcalls::send_grpc_stream_message(token, Some(&stream.message), false).is_ok() {
+        return Some(token);
+    }
+    cancel_stream(token);
+    None
+}
+
+/// Ends a stream of gRPC; one that Envoy does not know any more has ended.
+pub fn cancel_stream(token: u32) {
+    let _ = hostcalls::cancel_grpc_stream(token);
+}
+
+/// The message of `size` bytes that the current callback brings on a stream of gRPC, cut off where it is long.
+pub fn stream_message(size: usize) -> Vec<u8> {
+    const MESSAGE_MAX: usize = 64 << 10;
+    buffer(BufferType::GrpcReceiveBuffer, size.min(MESSAGE_MAX)).unwrap_or_default()
 }
 
 /// What came back of a call to the store: unary gRPC, whose status is in the trailers or, of an error, in the headers.

@@ -28,6 +28,8 @@ pub struct Root {
     worker: Option<Rc<Worker>>,
     /// The tokens of calls under way, with what they are: a few dozen at most for each endpoint, and for the journal.
     calls: Vec<(u32, CallKind)>,
+    /// The token of the stream on which the store of the journal announces changes, if it is open.
+    stream: Option<u32>,
     tick: Duration,
     /// `on_done` answered false: Envoy waits until the last call has ended.
     is_ending: bool,
@@ -43,7 +45,7 @@ enum CallKind {
 impl Root {
     /// A root that is not configured yet.
     pub fn new(id: u32) -> Self {
-        Self { id, worker: None, calls: Vec::new(), tick: Duration::ZERO, is_ending: false }
+        Self { id, worker: None, calls: Vec::new(), stream: None, tick: Duration::ZERO, is_ending: false }
     }
 }
 
@@ -69,6 +71,30 @@ impl Context for Root {
         }
         self.pump(now);
         self.end(now);
+    }
+
+    /// Tells the engine a message of the stream. Another stream's comes too late.
+    fn on_grpc_stream_message(&mut self, token: u32, size: usize) {
+        if self.stream == Some(token)
+            && let Some(worker) = self.worker.clone()
+        {
+            let now = host::now();
+            let message = host::stream_message(size);
+            worker.engine(now, |engine, world| engine.handle_announcement(world, &message));
+            self.pump(now);
+        }
+    }
+
+    /// Tells the engine the end of the stream. Envoy keeps hold of a stream that its server has closed until the filter
+    /// ends it, too, and must be told so in this callback.
+    fn on_grpc_stream_close(&mut self, token: u32, _status: u32) {
+        host::cancel_stream(token);
+        if self.stream == Some(token)
+            && let Some(worker) = self.worker.clone()
+        {
+            self.stream = None;
+            worker.engine(host::now(), |engine, world| engine.handle_stream_end(world));
+        }
     }
 
     /// Ends the root: its configuration is replaced and its listeners have drained. False while calls are under way, so
@@ -175,6 +201,13 @@ impl Root {
                     engine.handle_store_reply(world, request.number, &StoreReply::NotSent)
                 }),
             },
+            Action::OpenStream { cluster, stream } => {
+                self.stream = host::open_stream(&cluster, &stream);
+                if self.stream.is_none() {
+                    worker.engine(now, |engine, world| engine.handle_stream_end(world));
+                }
+            }
+            Action::CloseStream => self.stream.take().into_iter().for_each(host::cancel_stream),
             Action::Answer { stream, answer } => {
                 // A client that is gone needs no answer; its event goes on.
                 host::answer_stream(self.id, stream, &answer);

@@ -83,6 +83,9 @@ fn proxy_grpc_stream(
     begin(&mut call, request, token_at)
 }
 
+/// The number of what no server was asked.
+const NO_SERVER: usize = usize::MAX;
+
 fn begin(call: &mut HostCall<'_>, request: GrpcCall, token_at: u32) -> Result<u32> {
     let (cluster, thread, timeout) = (request.cluster.clone(), request.thread, request.timeout);
     if !call.world().upstreams.knows(&cluster) {
@@ -97,10 +100,13 @@ fn begin(call: &mut HostCall<'_>, request: GrpcCall, token_at: u32) -> Result<u3
     let kind = if request.is_stream { GrpcKind::Stream } else { GrpcKind::Call };
     let token = call.guest().next_grpc_token(kind);
     let Some((number, reply)) = call.world().upstreams.begin_grpc(request, rule) else {
-        if kind == GrpcKind::Stream {
-            bail!("no host of {cluster} can be reached: Envoy 1.40 never returns from this call");
-        }
         call.world().note(thread, What::Refused { cluster });
+        if kind == GrpcKind::Stream {
+            // Envoy tells the end of a stream whose token the filter never got.
+            let root = call.root();
+            call.guest().grpc.insert(token, PendingGrpc::new(kind, root, NO_SERVER));
+            answer(call, token, GrpcReply::no_host(), timeout);
+        }
         return Ok(Status::InternalFailure.code());
     };
     call.world().note(thread, What::Called { cluster, token });

@@ -55,6 +55,7 @@ use crate::time::Instant;
 
 mod accept;
 mod action;
+mod announcements;
 mod claims;
 mod commits;
 mod count;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+pub mod announcement;
 pub mod batches;
 #[cfg(any(test, feature = "journal-contract"))]
 #[allow(clippy::panic, clippy::indexing_slicing, reason = "these are tests, and only compiled into tests")]
@@ -16,6 +17,7 @@ pub mod contract;
 pub mod documents;
 pub mod etcd;
 pub mod event;
+pub mod ids;
 pub mod jobs;
 pub mod keys;
 pub mod letters;

@@ -10,7 +10,7 @@ use crate::headers::CallHeaders;
 use crate::ids::{EndpointId, RuleId};
 use crate::ingress::request::Changes;
 use crate::journal::jobs::CALL_TIMEOUT;
-use crate::journal::operation::StoreCall;
+use crate::journal::operation::{StoreCall, StoreStream};
 use crate::ledger::record::EventMeta;
 use crate::outcome::Reason;
 use crate::signature::Attempt;
@@ -26,6 +26,17 @@ pub enum Action {
     /// Send a call to the store of the journal; then call
     /// [`Engine::handle_store_reply`](super::Engine::handle_store_reply).
     Store(StoreRequest),
+    /// Open a stream to the store of the journal, in place of the one before, and send its message; then call
+    /// [`Engine::handle_announcement`](super::Engine::handle_announcement) with each message that comes, and
+    /// [`Engine::handle_stream_end`](super::Engine::handle_stream_end) when it has ended or could not be opened.
+    OpenStream {
+        /// The Envoy cluster.
+        cluster: String,
+        /// The stream.
+        stream: StoreStream,
+    },
+    /// Close that stream.
+    CloseStream,
     /// Answer a request that waits: a producer's, or an operator's drain request.
     Answer {
         /// The stream of the request.

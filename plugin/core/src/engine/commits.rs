@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::announcements::Announcements;
 use super::claims::FleetMessages;
 use super::draft::Draft;
 use crate::ids::EventId;
@@ -81,6 +82,7 @@ pub(super) struct Documents {
     pub was_alive: bool,
     /// This gateway has read them once since its start.
     pub are_known: bool,
+    pub announcements: Announcements,
 }
 
 /// The events that wait for their commit, by the numbers of their entries.

@@ -6,9 +6,9 @@
 //! | `endpoint/<name>` | `disabled`: the operators' override; `gone`: its receiver has answered 410 |
 //! | `rollout/<name>` | `rolled_back`: the rollback, if there is one; and, for each plan by its digest, how far it has come |
 //!
-//! A change here is written within [`LOOK_EVERY`], by the worker that made it at once; a change elsewhere is read within
-//! [`READ_EVERY`], by one worker of each gateway, and known to all its workers a quarter of a second later. There is no
-//! watch: one read of a few bytes in 400 ms costs less than a stream to every gateway, which a silent etcd does not close.
+//! A change here is written within [`LOOK_EVERY`], by the worker that made it at once; a change elsewhere is read as soon as
+//! the store announces it ([`super::announcements`]), and without an announcement within [`READ_EVERY`], by one worker of
+//! each gateway, and known to all its workers a quarter of a second later.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -31,7 +31,7 @@ use crate::time::Instant;
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// How often a gateway reads what was changed elsewhere.
-const READ_EVERY: Duration = Duration::from_millis(400);
+const READ_EVERY: Duration = Duration::from_secs(1);
 
 /// With more endpoints than this a gateway looks once a second: each costs two reads of shared data.
 const ENDPOINTS_QUICK: usize = 250;
@@ -53,6 +53,7 @@ impl Engine {
     /// Makes the documents here and in the store alike.
     pub(super) fn sync_documents(&mut self, world: &mut World<'_>) {
         let now = world.now.mono;
+        self.keep_announcements(now);
         let Some(journal) = self.journal.as_ref() else { return };
         if !journal.writer.is_alive(now) {
             // Without a lease this worker keeps nothing: it looks again when it is time, not at once.
@@ -66,12 +67,13 @@ impl Engine {
         if !self.documents.are_known {
             self.documents.are_known = self.agreed(world, "known").is_ok_and(|agreed| agreed.is_some());
         }
-        if keeps && now.since(self.documents.read) >= READ_EVERY {
+        let is_due = self.documents.announcements.is_changed || now.since(self.documents.read) >= READ_EVERY;
+        if keeps && is_due {
             self.documents.read = now;
             let since = self.documents.since;
-            if let Some(journal) = self.journal.as_mut() {
-                journal.writer.ask_documents(now, since);
-            }
+            // While they are being read already, the change may have come too late for that: they are read once more.
+            let is_asked = self.journal.as_mut().is_some_and(|journal| journal.writer.ask_documents(now, since));
+            self.documents.announcements.is_changed &= !is_asked;
         }
         if now.since(self.documents.looked) >= self.look_every() {
             self.documents.looked = now;

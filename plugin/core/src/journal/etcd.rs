@@ -29,7 +29,8 @@ use zeroize::Zeroizing;
 
 use crate::journal::EtcdUser;
 use crate::journal::operation::{
-    Journal, Operation, Outcome, SegmentId, StoreCall, StoreLimits, StoreRefusal, StoreReply, WriterId,
+    Announcement, Journal, Operation, Outcome, SegmentId, StoreCall, StoreLimits, StoreRefusal, StoreReply,
+    StoreStream, WriterId,
 };
 
 mod answers;
@@ -37,6 +38,7 @@ mod errors;
 mod grpc;
 mod letters;
 mod transactions;
+mod watch;
 
 /// The operations that a transaction may have, less those that it always has: etcd takes 128.
 const CHANGES_MAX: usize = 120;
@@ -181,6 +183,14 @@ impl Journal for Etcd {
 
     fn limits(&self) -> StoreLimits {
         StoreLimits { changes: CHANGES_MAX, segment: SEGMENT_MAX }
+    }
+
+    fn announcements(&self) -> Option<StoreStream> {
+        Some(self.watch())
+    }
+
+    fn announcement(&self, message: &[u8]) -> Announcement {
+        watch::announcement(message)
     }
 }
 

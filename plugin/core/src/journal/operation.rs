@@ -8,44 +8,10 @@
 //! Nothing here says how a store does that. A store must be able to make several changes at once under a condition, to
 //! list keys in their order, and to forget a key some time after it was renewed last.
 
-use std::fmt;
-
+pub use crate::journal::announcement::{Announcement, StoreStream};
+pub use crate::journal::ids::{SegmentId, WriterId};
 pub use crate::journal::keys::{EntryKey, FleetClaim, FoundKey, KeyName, Revision};
 use crate::journal::letters::{LetterAnswer, LetterOperation};
-
-/// The id of a writer: random, a new one at each start.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct WriterId(pub [u8; 16]);
-
-impl WriterId {
-    /// Reads the printed form.
-    pub fn parse(text: &str) -> Option<Self> {
-        let mut id = [0; 16];
-        hex::decode_to_slice(text, &mut id).ok()?;
-        Some(Self(id))
-    }
-}
-
-impl fmt::Display for WriterId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex::encode(self.0))
-    }
-}
-
-impl fmt::Debug for WriterId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-/// The id of a segment: its writer, and its number among those of the writer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SegmentId {
-    /// The writer that appended the segment.
-    pub writer: WriterId,
-    /// The number of the segment; numbers grow, and none is used for other bytes.
-    pub seq: u64,
-}
 
 /// What is asked of the store. An operation is carried out as a whole or not at all, and may be asked again with the
 /// same content if its answer did not come.
@@ -387,6 +353,12 @@ pub trait Journal {
 
     /// What an operation may hold at most.
     fn limits(&self) -> StoreLimits;
+
+    /// The stream on which the store announces changes of documents; `None`: it has no such stream.
+    fn announcements(&self) -> Option<StoreStream>;
+
+    /// What a message on that stream means.
+    fn announcement(&self, message: &[u8]) -> Announcement;
 }
 
 /// What an operation may hold at most.

@@ -6,7 +6,7 @@ const DELIVERED: &str = r#", "ack": "delivered", "ack_timeout": "30s""#;
 fn answers(actions: Vec<Action>) -> Vec<(u32, u16, String)> {
     let answer = |action| match action {
         Action::Answer { stream, answer } => Some((stream, answer.status, String::from_utf8(answer.body).unwrap())),
-        Action::Call(_) | Action::Store(_) | Action::Pass { .. } | Action::Notice(_) => None,
+        _ => None,
     };
     actions.into_iter().filter_map(answer).collect()
 }

@@ -5,6 +5,7 @@ use crate::admin::control::Control;
 use crate::journal::memory::{Fault, MemoryEtcd};
 use crate::store::keys::Keys;
 
+mod announcements;
 mod guard;
 mod letters;
 mod messages;
@@ -23,6 +24,8 @@ struct Gateways {
     answers: Vec<(usize, u32, u16, String)>,
     /// Requests that were held and went on: the gateway, the stream.
     passed: Vec<(usize, u32)>,
+    /// The streams that each gateway has open, on which changes are announced.
+    streams: Vec<i32>,
     notices: Vec<Notice>,
 }
 
@@ -47,6 +50,7 @@ impl Gateways {
             running,
             answers: Vec::new(),
             passed: Vec::new(),
+            streams: vec![0; endpoints.len()],
             notices: Vec::new(),
         };
         gateways.pass(200);
@@ -84,6 +88,8 @@ impl Gateways {
                             self.passed.push((gateway, stream));
                             process.run(worker, |engine, _| engine.handle_passed(rule, true));
                         }
+                        Action::OpenStream { .. } => self.streams[gateway] += 1,
+                        Action::CloseStream => self.streams[gateway] -= 1,
                         Action::Notice(notice) => self.notices.push(notice),
                     }
                 }

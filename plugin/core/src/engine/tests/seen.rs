@@ -71,7 +71,7 @@ impl JournaledProcess {
             Action::Answer { stream, answer } => {
                 self.answered.push((stream, serde_json::from_slice(&answer.body).unwrap()));
             }
-            Action::Pass { .. } => {}
+            Action::Pass { .. } | Action::OpenStream { .. } | Action::CloseStream => {}
             Action::Notice(notice) => self.notices.push(notice),
         }
     }

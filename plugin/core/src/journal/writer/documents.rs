@@ -3,17 +3,30 @@
 use super::{Writer, WriterState};
 use crate::journal::event::JournalEvent;
 use crate::journal::jobs::JobPurpose;
-use crate::journal::operation::{Document, Operation, Outcome, Revision, WriterId};
+use crate::journal::operation::{Announcement, Document, Operation, Outcome, Revision, StoreStream, WriterId};
 use crate::journal::record::Member;
 use crate::time::Instant;
 
 impl Writer {
-    /// Asks for the documents that have changed since a revision; does nothing while they are being asked for.
-    pub fn ask_documents(&mut self, now: Instant, since: Revision) {
+    /// Asks for the documents that have changed since a revision; does nothing, and says so, while they are being asked
+    /// for.
+    pub fn ask_documents(&mut self, now: Instant, since: Revision) -> bool {
         let is_asked = self.is_asking(|job| matches!(job.operation, Operation::Documents { .. }));
-        if !is_asked && matches!(self.state, WriterState::Open(_)) {
+        let may_ask = !is_asked && matches!(self.state, WriterState::Open(_));
+        if may_ask {
             self.ask(now, Operation::Documents { since }, JobPurpose::Documents);
         }
+        may_ask
+    }
+
+    /// The stream on which the store announces changes of documents.
+    pub fn announcements(&self) -> Option<StoreStream> {
+        self.journal.announcements()
+    }
+
+    /// What a message on that stream means.
+    pub fn announcement(&self, message: &[u8]) -> Announcement {
+        self.journal.announcement(message)
     }
 
     /// Writes a document that was changed from a revision; does nothing while it is being written. If the outcome is not
