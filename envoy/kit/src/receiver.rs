@@ -135,7 +135,7 @@ impl Receiver {
     /// When the receiver refuses the script.
     pub fn fail_one_in_ten(&self, endpoint: &str, delay: f64) -> Result<()> {
         let mut replies = vec![json!({"delay": delay}); 9];
-        replies.push(json!({"status": 503}));
+        replies.push(json!({"status": 503, "delay": delay}));
         self.script(endpoint, &json!({"replies": replies, "cycle": true}))
     }
 
