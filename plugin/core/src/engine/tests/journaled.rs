@@ -6,6 +6,7 @@ use crate::journal::memory::{Fault, MemoryEtcd};
 use crate::store::keys::Keys;
 
 mod guard;
+mod keys;
 mod letters;
 mod messages;
 
