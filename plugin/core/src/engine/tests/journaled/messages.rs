@@ -7,6 +7,8 @@ use crate::ingress::request::{Request, RequestResult, Step};
 use crate::ingress::waiting::Budgets;
 use crate::secret::Secret;
 
+mod late;
+
 const RULE: &str = r#"}, "inbound": [{"name": "partner", "match": {"path": "/in"}, "secrets": [{"value": "s"}],
     "signature": {"scheme": "github"}, "replay": {"scope": "fleet"}},
     {"name": "events", "match": {"path": "/events/paid"}, "secrets": [{"value": "t"}],
@@ -229,24 +231,6 @@ fn claim_whose_answer_is_lost_is_recognised() {
     assert_eq!(gateways.result(&mut sending, 1_000), None);
     gateways.etcd.faults.clear();
     assert_eq!(gateways.result(&mut sending, 200), Some(0));
-}
-
-/// A try of a claim that comes late, when the message was refused meanwhile, claims nothing.
-#[test]
-fn late_try_of_a_released_claim_claims_nothing() {
-    let mut gateways = Gateways::with_rule(2, "");
-    gateways.deliver(0, 1, b"to have a lease", 204);
-    gateways.fault(IDS, Fault::Late);
-    let mut sending = gateways.send(0, 2, b"{}");
-    assert_eq!(gateways.result(&mut sending, 100), None);
-    gateways.etcd.faults.clear();
-    assert_eq!(gateways.result(&mut sending, 100), Some(0));
-    gateways.respond(&mut sending, 503);
-    gateways.end_stream(&mut sending);
-    gateways.pass(100);
-    let now = Instant::from_nanos(gateways.processes[0].millis * 1_000_000);
-    gateways.etcd.apply_late(now);
-    assert_eq!(gateways.deliver(1, 3, b"{}", 204), Some(0));
 }
 
 /// Where a message cannot be claimed it is refused; a try that comes late claims nothing.
