@@ -7,14 +7,18 @@
 //! - [`plan`]: what a seed decides beforehand.
 //! - `receivers`: who gets the events.
 //! - `run`: the steps, and the end, where everything is healed.
-//! - `checks`: what must hold. `ownership`: who owns which segment, by etcd's own keys.
+//! - `checks`: what must hold. By etcd's own keys: `ownership`, who owns which segment; `claims`, who has which inbound
+//!   message; `switches`, what operators have decided.
 //! - [`bugs`]: deliberate bugs, between the gateways and etcd.
 
 pub mod bugs;
 mod checks;
+mod claims;
 mod ownership;
 pub mod plan;
 mod receivers;
 mod run;
+mod switches;
+mod tenures;
 
 pub use run::{played, run};

@@ -135,6 +135,14 @@ invariants! {
     GivenUp = "who says that it is drained holds nothing in the journal",
     /// In the end the journal holds only who is alive, markers of what may come late, and dead letters.
     JournalEmpty = "in the end the journal holds only who is alive, their markers, and dead letters",
+    /// A message goes on to the application of the gateway that has it by its claim in etcd.
+    Claimed = "a message of the fleet goes on only under its claim",
+    /// What is kept or let through by the memory of one process is counted there.
+    MemoryCounted = "what only memory knows of is counted",
+    /// An operator's order, given to one gateway, stands in etcd a second later.
+    OrderStands = "an order given to one gateway is the fleet's a second later",
+    /// Once all is quiet, all gateways show what etcd's documents say.
+    SameAtEveryGateway = "every gateway shows what operators have decided for the fleet",
     /// In the end no event is pending, and nobody waits for an answer.
     Ends = "all that is accepted comes to an end",
     /// In the end each accepted delivery was taken or is a letter.

@@ -66,6 +66,69 @@ pub const ALL: &[FleetBug] = &[
         },
     },
     FleetBug {
+        name: "key of each gateway",
+        what: "an idempotency key is claimed whatever etcd has under it",
+        breaks: &[Invariant::OneEventAKey],
+        change: |request| {
+            request.compare.retain(|compare| !matches!(JournalKey::parse(&compare.key), Some(JournalKey::Key(_))));
+        },
+    },
+    FleetBug {
+        name: "message of each gateway",
+        what: "a message is claimed whatever etcd has under it",
+        breaks: &[Invariant::TakenOnce, Invariant::OneAtATime],
+        change: |request| {
+            request.compare.retain(|compare| !matches!(JournalKey::parse(&compare.key), Some(JournalKey::Message(_))));
+        },
+    },
+    FleetBug {
+        name: "message not claimed",
+        what: "a claim is taken as made that etcd does not have",
+        breaks: &[Invariant::Claimed],
+        change: |request| {
+            let is_claim = request.compare.iter().any(|compare| {
+                matches!(JournalKey::parse(&compare.key), Some(JournalKey::Message(_)))
+                    && compare.target == i32::from(Target::Mod)
+            });
+            request
+                .success
+                .retain(|operation| !is_claim || !is_put(operation, |key| matches!(key, JournalKey::Message(_))));
+        },
+    },
+    FleetBug {
+        name: "message kept",
+        what: "a message that its application has refused is not given back",
+        breaks: &[Invariant::Acknowledged],
+        change: |request| {
+            let is_message = |key: &[u8]| matches!(JournalKey::parse(key), Some(JournalKey::Message(_)));
+            request.success.retain(
+                |operation| !matches!(&operation.request, Some(Request::DeleteRange(range)) if is_message(&range.key)),
+            );
+        },
+    },
+    FleetBug {
+        name: "order kept at home",
+        what: "what operators order at a gateway is not written to etcd",
+        breaks: &[Invariant::OrderStands, Invariant::SameAtEveryGateway],
+        change: |request| {
+            request.success.retain(|operation| !is_put(operation, |key| matches!(key, JournalKey::Document(_))));
+        },
+    },
+    FleetBug {
+        name: "documents not read",
+        what: "a gateway does not learn what was ordered at another",
+        breaks: &[Invariant::Stopped, Invariant::EndpointDisabled, Invariant::SameAtEveryGateway],
+        change: |request| {
+            for operation in &mut request.success {
+                if let Some(Request::Range(range)) = &mut operation.request
+                    && matches!(JournalKey::parse(&range.key), Some(JournalKey::Document(_)))
+                {
+                    range.min_mod_revision = i64::MAX;
+                }
+            }
+        },
+    },
+    FleetBug {
         name: "answered before it is committed",
         what: "a batch is taken as committed that etcd does not have",
         breaks: &[Invariant::Committed],
@@ -89,11 +152,13 @@ impl FleetBug {
     }
 }
 
+/// Whether an operation puts such a key.
+fn is_put(operation: &RequestOp, is: impl Fn(&JournalKey) -> bool) -> bool {
+    matches!(&operation.request, Some(Request::Put(put)) if JournalKey::parse(&put.key).is_some_and(|key| is(&key)))
+}
+
 fn is_segment(operation: &RequestOp) -> bool {
-    match &operation.request {
-        Some(Request::Put(put)) => matches!(JournalKey::parse(&put.key), Some(JournalKey::Segment(_))),
-        _ => false,
-    }
+    is_put(operation, |key| matches!(key, JournalKey::Segment(_)))
 }
 
 fn is_void(operation: &RequestOp) -> bool {

@@ -1,4 +1,6 @@
-//! What must hold of a fleet, judged from outside.
+//! What must hold of a fleet, judged from outside. `ends`: what must hold in the end.
+
+mod ends;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -7,11 +9,14 @@ use std::time::Duration;
 
 use etcd_messages::KeyValue;
 use etcd_model::{Applied, Change, Etcd};
-use gatepost_core::journal::record::decode_segment;
+use gatepost_core::journal::record::{KeyRecord, decode_segment};
+use host_tests::Thread;
 
+use super::claims::Claims;
 use super::ownership::{JournalKey, Ownership, SegmentName};
 use super::plan::{FleetPlan, PREFIX};
 use super::receivers::{Arrival, FleetReceivers};
+use super::switches::{IN_FORCE, ON, Switch, Switches};
 use crate::checks::invariant::broken;
 use crate::checks::{Broken, Invariant};
 
@@ -58,6 +63,16 @@ pub struct FleetChecks {
     events: BTreeMap<String, BTreeSet<SegmentName>>,
     deliveries: BTreeMap<(String, String), Progress>,
     under_way: Vec<Arrival>,
+    /// The events of the idempotency keys that etcd has had.
+    keys: BTreeMap<String, String>,
+    /// Who has which inbound message.
+    pub claims: Claims,
+    /// The switches of operators.
+    pub switches: Switches,
+    /// The messages that an application has taken, and whose VM is to tell etcd: the process and the thread of that.
+    untold: BTreeMap<u32, (String, Thread)>,
+    /// The events that a process attempts, and the messages that it lets through, by its own memory alone.
+    by_memory: BTreeMap<String, (BTreeSet<String>, u64)>,
     /// The events whose producers were told that they are accepted, with the endpoints that they were told.
     pub accepted: BTreeMap<String, Vec<String>>,
     /// Processes whose workers have waited in the middle of a callback, until then.
@@ -79,6 +94,11 @@ impl FleetChecks {
             events: BTreeMap::new(),
             deliveries: BTreeMap::new(),
             under_way: Vec::new(),
+            keys: BTreeMap::new(),
+            claims: Claims::default(),
+            switches: Switches::default(),
+            untold: BTreeMap::new(),
+            by_memory: BTreeMap::new(),
             accepted: BTreeMap::new(),
             frozen: BTreeMap::new(),
             log: Vec::new(),
@@ -103,7 +123,8 @@ impl FleetChecks {
             }
             self.arrived(arrival)?;
         }
-        applied.try_for_each(|one| self.applied(one))
+        applied.try_for_each(|one| self.applied(one))?;
+        self.switches.are_stored(now)
     }
 
     fn applied(&mut self, applied: &Applied) -> Result<(), Broken> {
@@ -144,9 +165,17 @@ impl FleetChecks {
             (Some(JournalKey::Claimed(dead)), Some(kv)) if change.before.is_none() => {
                 self.ownership.claimed(&dead, &String::from_utf8_lossy(&kv.value), at);
             }
-            (Some(JournalKey::Alive(writer) | JournalKey::Claimed(writer)), None) => self.ownership.ended(&writer, at),
+            (Some(JournalKey::Alive(writer)), None) => self.ownership.died(&writer, at),
+            (Some(JournalKey::Claimed(writer)), None) => self.ownership.ended(&writer, at),
             (Some(JournalKey::Segment(name)), Some(kv)) => self.put(name, kv)?,
             (Some(JournalKey::Segment(name)), None) => self.deleted(&name, at)?,
+            (Some(JournalKey::Message(name)), after) => {
+                let value = after.as_ref().map_or(b"".as_slice(), |kv| &kv.value);
+                self.claims.changed(&name, value, at, &self.ownership)?;
+                self.untold.retain(|number, _| !self.claims.is_done(*number));
+            }
+            (Some(JournalKey::Key(name)), Some(kv)) => self.key_put(name, kv)?,
+            (Some(JournalKey::Document(name)), Some(kv)) => self.switches.written(&name, &kv.value, at)?,
             (Some(_), _) => {}
             (None, _) => return broken(Invariant::KeysBounded, String::from_utf8_lossy(&change.key)),
         }
@@ -175,6 +204,15 @@ impl FleetChecks {
         }
         self.segments.insert(name, Segment { standing: Standing::There, deliveries });
         Ok(())
+    }
+
+    /// An idempotency key is claimed, once and for all, for one event.
+    fn key_put(&mut self, name: String, kv: &KeyValue) -> Result<(), Broken> {
+        let Ok(KeyRecord { id, .. }) = KeyRecord::decode(&kv.value) else {
+            return broken(Invariant::Harness, format!("the key {name} cannot be read"));
+        };
+        let first = self.keys.entry(name).or_insert_with(|| id.to_string());
+        if *first == id.to_string() { Ok(()) } else { broken(Invariant::OneEventAKey, format!("{first}, and {id}")) }
     }
 
     fn deleted(&mut self, name: &SegmentName, at: Duration) -> Result<(), Broken> {
@@ -216,13 +254,15 @@ impl FleetChecks {
     fn arrived(&mut self, arrival: Arrival) -> Result<(), Broken> {
         let Arrival { process, at, endpoint, id, is_taken, thread, .. } = &arrival;
         self.tell(*at, format!("{process} {thread} attempts {id} at {endpoint}, taken: {is_taken}"));
-        let Some(segments) = self.events.get(id) else {
-            return broken(Invariant::Committed, format!("{process} attempts {id} at {at:?}"));
-        };
-        let slack = if self.frozen.get(process).is_some_and(|until| at <= until) { Duration::MAX / 4 } else { AHEAD };
-        if !segments.iter().any(|name| self.ownership.owned(process, &name.writer, *at, slack)) {
-            let owners: Vec<String> = segments.iter().map(|name| self.ownership.told(&name.writer)).collect();
-            return broken(Invariant::OneOwner, format!("{process} attempts {id} at {at:?}, owners {owners:?}"));
+        if self.plan.is_prompt() {
+            self.is_on(&Switch::State, &arrival, Invariant::Stopped)?;
+            self.is_on(&Switch::Endpoint(endpoint.clone()), &arrival, Invariant::EndpointDisabled)?;
+        }
+        let is_owner = self.is_owner(process, id, *at);
+        if is_owner.is_err() && self.plan.falls_back {
+            self.by_memory.entry(process.clone()).or_default().0.insert(id.clone());
+        } else {
+            is_owner?;
         }
         let progress = self.deliveries.entry((id.clone(), endpoint.clone())).or_default();
         progress.attempts += 1;
@@ -235,8 +275,68 @@ impl FleetChecks {
         Ok(())
     }
 
+    /// Checks that this process owns a segment with the event.
+    fn is_owner(&self, process: &str, id: &str, at: Duration) -> Result<(), Broken> {
+        let Some(segments) = self.events.get(id) else {
+            return broken(Invariant::Committed, format!("{process} attempts {id} at {at:?}"));
+        };
+        let slack = self.slack(process, at);
+        if segments.iter().any(|name| self.ownership.owned(process, &name.writer, at, slack)) {
+            return Ok(());
+        }
+        let owners: Vec<String> = segments.iter().map(|name| self.ownership.told(&name.writer)).collect();
+        broken(Invariant::OneOwner, format!("{process} attempts {id} at {at:?}, owners {owners:?}"))
+    }
+
+    /// By how much what a process does at this time may be late.
+    fn slack(&self, process: &str, at: Duration) -> Duration {
+        if self.frozen.get(process).is_some_and(|until| at <= *until) { Duration::MAX / 4 } else { AHEAD }
+    }
+
+    /// Checks that an attempt does not leave while what stands in etcd, and is known by now, stops it.
+    fn is_on(&self, switch: &Switch, arrival: &Arrival, invariant: Invariant) -> Result<(), Broken> {
+        let Arrival { process, at, id, .. } = arrival;
+        let is_stopped = *at > IN_FORCE
+            && !self.switches.is_switching_on(process, switch, *at)
+            && self.switches.was_always(switch, *at - IN_FORCE, |word| word != ON);
+        if is_stopped { broken(invariant, format!("{process} attempts {id} at {at:?}: {switch:?}")) } else { Ok(()) }
+    }
+
+    /// A message goes on to the application of a process.
+    pub fn passes(&mut self, process: &str, number: u32, at: Duration) -> Result<(), Broken> {
+        self.tell(at, format!("{process} lets message {number} through"));
+        if self.claims.had(process, number, at, self.slack(process, at)) {
+            return Ok(());
+        }
+        if self.plan.falls_back {
+            self.by_memory.entry(process.to_owned()).or_default().1 += 1;
+            return Ok(());
+        }
+        let seen = format!("{process} at {at:?}: message {number}, {}", self.claims.told(number));
+        broken(Invariant::Claimed, seen)
+    }
+
+    /// The application has taken a message, as the VM of this thread knows: etcd is to know it, too.
+    pub fn is_taken(&mut self, process: &str, thread: Thread, number: u32) {
+        if !self.claims.is_done(number) && !self.plan.falls_back {
+            self.untold.insert(number, (process.to_owned(), thread));
+        }
+    }
+
+    /// Checks that what a process does by its memory alone is counted: the events, and the messages.
+    pub fn are_counted(&self, process: &str, events: u64, messages: u64) -> Result<(), Broken> {
+        let Some((attempted, passed)) = self.by_memory.get(process) else { return Ok(()) };
+        if attempted.len() as u64 <= events && *passed <= messages {
+            return Ok(());
+        }
+        let seen = format!("{process}: {attempted:?} of {events}, {passed} messages of {messages}");
+        broken(Invariant::MemoryCounted, seen)
+    }
+
     /// The VMs of a process have ended, or that of one thread.
-    pub fn lost(&mut self, process: &str, thread: Option<host_tests::Thread>, now: Duration) {
+    pub fn lost(&mut self, process: &str, thread: Option<Thread>, now: Duration) {
+        self.switches.lost(process);
+        self.untold.retain(|_, (other, of)| other != process || thread.is_some_and(|thread| thread != *of));
         let is_lost = |one: &&Arrival| {
             one.process == process && thread.is_none_or(|thread| one.thread == thread) && one.ends + AHEAD > now
         };
@@ -274,46 +374,5 @@ impl FleetChecks {
         }
         let segments: Vec<_> = segments.map(|name| (name, self.segments.get(name).map(|one| one.standing))).collect();
         broken(Invariant::NothingVanishes, format!("{id} was accepted, and stands in none of {segments:?}"))
-    }
-
-    /// Whether nothing is left to do.
-    pub fn is_done(&self) -> bool {
-        self.etcd.pairs(PREFIX).iter().all(|kv| self.may_stay(kv))
-    }
-
-    /// May this key stand in the end? Living writers; what they have made void, since that may come late as long as they
-    /// live; and what is no gateway's own.
-    fn may_stay(&self, kv: &KeyValue) -> bool {
-        let is_alive = |writer: &str| self.etcd.get(format!("{PREFIX}/w/{writer}")).is_some();
-        match JournalKey::parse(&kv.key) {
-            Some(JournalKey::Alive(_) | JournalKey::Letter(_) | JournalKey::Shared) => true,
-            Some(JournalKey::Registered(writer)) => is_alive(&writer),
-            Some(JournalKey::Segment(name)) => kv.value.is_empty() && is_alive(&name.writer),
-            Some(JournalKey::Claimed(_) | JournalKey::Progress(_)) | None => false,
-        }
-    }
-
-    /// Checks the end: every delivery that was accepted was taken or is a dead letter, and nothing else is left in the
-    /// journal.
-    pub fn judge(&self) -> Result<(usize, usize), Broken> {
-        let (mut taken, mut failed) = (0, 0);
-        for (id, endpoints) in &self.accepted {
-            for endpoint in endpoints {
-                let delivery = (id.clone(), endpoint.clone());
-                if !self.has_ended(&delivery) {
-                    let known = self.deliveries.get(&delivery);
-                    return broken(Invariant::NothingVanishes, format!("{id} to {endpoint}: {known:?}"));
-                }
-                let is_taken = self.deliveries.get(&delivery).is_some_and(|progress| progress.taken > 0);
-                (taken, failed) = (taken + usize::from(is_taken), failed + usize::from(!is_taken));
-            }
-        }
-        let pairs = self.etcd.pairs(PREFIX);
-        let strange = pairs.iter().filter(|kv| !self.may_stay(kv)).map(|kv| String::from_utf8_lossy(&kv.key));
-        let strange: Vec<_> = strange.collect();
-        if !strange.is_empty() {
-            return broken(Invariant::JournalEmpty, format!("{strange:?}"));
-        }
-        Ok((taken, failed))
     }
 }

@@ -1,10 +1,11 @@
 //! Who owns which writer's segments, at any time, as etcd's keys say it: a gateway owns those of its own writers while
 //! their leases last, and those of the dead writers that they have claimed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::plan::PREFIX;
+use super::tenures::Tenures;
 
 /// A key of the journal.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +22,13 @@ pub enum JournalKey {
     Progress(SegmentName),
     /// `l/`: a dead letter.
     Letter(String),
-    /// `c/`, `l`, `a/`, `k/`: documents of the fleet, when a letter changed last, who redelivers which, idempotency keys.
+    /// `c/`: a document of the fleet.
+    Document(String),
+    /// `i/`: an inbound message.
+    Message(String),
+    /// `k/`: an idempotency key.
+    Key(String),
+    /// `l`, `a/`: when a letter changed last, and who redelivers which.
     Shared,
 }
 
@@ -53,24 +60,21 @@ impl JournalKey {
             "j" => Self::Segment(segment()?),
             "p" => Self::Progress(segment()?),
             "l" => Self::Letter(name.to_owned()),
-            "a" | "c" | "k" => Self::Shared,
+            "c" => Self::Document(name.to_owned()),
+            "i" => Self::Message(name.to_owned()),
+            "k" => Self::Key(name.to_owned()),
+            "a" => Self::Shared,
             _ => return None,
         })
     }
 }
 
-/// A time in which a gateway owned something.
-#[derive(Clone, Debug)]
-struct Tenure {
-    process: String,
-    from: Duration,
-    until: Option<Duration>,
-}
-
 /// Who owns which writer's segments.
 #[derive(Debug, Default)]
 pub struct Ownership {
-    tenures: BTreeMap<String, Vec<Tenure>>,
+    tenures: Tenures,
+    /// The writers that are alive.
+    alive: BTreeSet<String>,
     /// The process of each writer.
     processes: BTreeMap<String, String>,
 }
@@ -79,40 +83,49 @@ impl Ownership {
     /// A writer's key appears, by a call of this process.
     pub fn opened(&mut self, writer: &str, process: &str, at: Duration) {
         self.processes.insert(writer.to_owned(), process.to_owned());
-        self.begin(writer, process, at);
+        self.alive.insert(writer.to_owned());
+        self.tenures.begin(writer, process, at);
+    }
+
+    /// A writer's key is gone.
+    pub fn died(&mut self, writer: &str, at: Duration) {
+        self.alive.remove(writer);
+        self.ended(writer, at);
     }
 
     /// A claim appears, whose value names the writer that claims.
     pub fn claimed(&mut self, dead: &str, claimer: &str, at: Duration) {
-        let process = self.processes.get(claimer).cloned().unwrap_or_default();
-        self.begin(dead, &process, at);
+        let process = self.process(claimer).to_owned();
+        self.tenures.begin(dead, &process, at);
     }
 
-    /// The key of a writer, or of a claim, is gone.
+    /// A claim is gone.
     pub fn ended(&mut self, writer: &str, at: Duration) {
-        for tenure in self.tenures.get_mut(writer).into_iter().flatten() {
-            tenure.until.get_or_insert(at);
-        }
+        self.tenures.end(writer, at);
     }
 
-    fn begin(&mut self, writer: &str, process: &str, from: Duration) {
-        let tenure = Tenure { process: process.to_owned(), from, until: None };
-        self.tenures.entry(writer.to_owned()).or_default().push(tenure);
+    /// The process of a writer; empty where none is known.
+    pub fn process(&self, writer: &str) -> &str {
+        self.processes.get(writer).map_or("", String::as_str)
+    }
+
+    /// Is this writer alive now?
+    pub fn is_alive(&self, writer: &str) -> bool {
+        self.alive.contains(writer)
     }
 
     /// Does this process own the writer's segments now?
     pub fn owns(&self, process: &str, writer: &str) -> bool {
-        self.tenures.get(writer).into_iter().flatten().any(|one| one.process == process && one.until.is_none())
+        self.tenures.has(process, writer)
     }
 
     /// Did this process own the writer's segments at this time, or until at most `slack` before?
     pub fn owned(&self, process: &str, writer: &str, at: Duration, slack: Duration) -> bool {
-        let mut tenures = self.tenures.get(writer).into_iter().flatten().filter(|one| one.process == process);
-        tenures.any(|one| one.from <= at + slack && one.until.is_none_or(|until| at <= until + slack))
+        self.tenures.had(process, writer, at, slack)
     }
 
     /// What is known of a writer's owners, for a message.
     pub fn told(&self, writer: &str) -> String {
-        format!("{:?}", self.tenures.get(writer).map(Vec::as_slice).unwrap_or_default())
+        self.tenures.told(writer)
     }
 }

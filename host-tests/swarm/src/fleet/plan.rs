@@ -6,6 +6,9 @@ use std::time::Duration;
 use fastrand::Rng;
 use serde_json::json;
 
+use crate::plan::{PARTNER, PARTNERS_SECRET, REPLAYS};
+use crate::requests::PATH;
+
 /// What all keys of the fleet begin with.
 pub const PREFIX: &str = "/gatepost/swarm";
 
@@ -71,6 +74,10 @@ pub struct FleetPlan {
     pub steps: u32,
     /// What goes wrong.
     pub faults: FleetFaults,
+    /// Operators pause, disable and enable.
+    pub is_operated: bool,
+    /// What etcd does not take is kept in memory (`unavailable: memory`).
+    pub falls_back: bool,
 }
 
 impl FleetPlan {
@@ -80,7 +87,7 @@ impl FleetPlan {
         let faults = faults(rng);
         let mut delays = vec![Duration::ZERO];
         delays.extend((0..rng.usize(2..6)).map(|_| Duration::from_millis(rng.u64(100..3000))));
-        Self {
+        let mut plan = Self {
             gateways: rng.usize(1..=3),
             workers: rng.usize(1..=2),
             is_rolling: endpoints.len() > 1 && !faults.is_none() && rng.bool(),
@@ -91,7 +98,14 @@ impl FleetPlan {
             jitter: Duration::from_millis(if rng.bool() { 0 } else { rng.u64(1..30) }),
             steps: rng.u32(40..120),
             faults,
-        }
+            is_operated: false,
+            falls_back: false,
+        };
+        // Drawn by a copy of the generator: all else of the seed is the same as without it.
+        let mut more = rng.clone().fork();
+        plan.is_operated = more.bool();
+        plan.falls_back = !plan.is_calm() && more.u8(0..5) == 0;
+        plan
     }
 
     /// Whether nothing goes wrong but receivers and clocks.
@@ -103,6 +117,11 @@ impl FleetPlan {
     pub fn is_prompt(&self) -> bool {
         let FleetFaults { trap, stall, freeze, calls, outage, .. } = self.faults;
         trap + stall + freeze + calls + outage == 0
+    }
+
+    /// Whether a gateway that is on can always write what an operator orders.
+    pub fn stores_orders(&self) -> bool {
+        self.is_prompt() && self.faults.full + self.faults.drain == 0
     }
 
     /// The configuration of a gateway that knows these endpoints.
@@ -126,8 +145,15 @@ impl FleetPlan {
             "user_agent": "swarm",
             "routes": [{"name": "accept", "match": {"path": "/events/{event}"}, "event": "{event}"}],
             "endpoints": endpoints.iter().map(endpoint).collect::<Vec<_>>(),
+            "inbound": [{
+                "name": PARTNER, "match": {"path": PATH}, "secrets": [{"value": PARTNERS_SECRET}],
+                "signature": {"scheme": "github"}, "replay": {"capacity": REPLAYS, "scope": "fleet"},
+            }],
             "admin": {"tokens": [{"value": TOKEN, "role": "operate"}]},
-            "journal": {"etcd": {"cluster": ETCD, "prefix": PREFIX}, "lease": format!("{}s", self.lease)},
+            "journal": {
+                "etcd": {"cluster": ETCD, "prefix": PREFIX}, "lease": format!("{}s", self.lease),
+                "unavailable": if self.falls_back { "memory" } else { "reject" },
+            },
         })
         .to_string()
     }

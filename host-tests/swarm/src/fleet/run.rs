@@ -1,7 +1,12 @@
-//! The steps of a run of a fleet. `faults`: what goes wrong meanwhile. `drains`: what an operator does.
+//! The steps of a run of a fleet. `producer`, `sender`: events and inbound messages. `faults`: what goes wrong meanwhile.
+//! `drains`, `orders`: what operators do. `end`: everything is healed.
 
 mod drains;
+mod end;
 mod faults;
+mod orders;
+mod producer;
+mod sender;
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -10,7 +15,9 @@ use std::time::Duration;
 use etcd_model::Etcd;
 use fastrand::Rng;
 use host_tests::{Filter, Fleet, Process, Request, StreamId, Thread};
-use serde_json::Value;
+use orders::Operator;
+use producer::{Keys, Use};
+use sender::{Passing, Sender};
 
 use super::bugs::FleetBug;
 use super::checks::FleetChecks;
@@ -21,14 +28,8 @@ use crate::checks::{Broken, Invariant};
 use crate::outcome::{Summary, Violation};
 use crate::throw::Throw;
 
-/// How long everything may take to come to its end once all is healed: leases, takeovers, and a whole schedule.
-const HEALING: Duration = Duration::from_secs(180);
-
 /// How long the request of a producer stands whose VM is lost.
 const IDLE: Duration = Duration::from_secs(60);
-
-/// How long a producer may wait where nothing goes wrong.
-const CALM_ANSWER: Duration = Duration::from_secs(1);
 
 /// Plays the run of a seed.
 ///
@@ -74,6 +75,8 @@ struct Waiting {
     gateway: usize,
     stream: StreamId,
     at: Duration,
+    /// The idempotency key of an event.
+    keyed: Option<Use>,
 }
 
 struct FleetRun<'a> {
@@ -88,6 +91,9 @@ struct FleetRun<'a> {
     gateways: Vec<Gateway>,
     open: Vec<Waiting>,
     drains: Vec<Waiting>,
+    keys: Keys,
+    sender: Sender,
+    operator: Operator,
     /// When an operator makes room in etcd.
     full_until: Option<Duration>,
     events: u32,
@@ -125,6 +131,9 @@ impl<'a> FleetRun<'a> {
             checks,
             open: Vec::new(),
             drains: Vec::new(),
+            keys: Keys::new(seed),
+            sender: Sender::new(seed),
+            operator: Operator::new(seed),
             full_until: None,
             events: 0,
             disruptions: 0,
@@ -170,6 +179,7 @@ impl<'a> FleetRun<'a> {
             .seed(seed)
             .config(self.plan.config(&endpoints))
             .idle_timeout(IDLE)
+            .application(self.sender.application(seed, self.is_healed))
             .wall_clock_off_by(self.rng.i64(-400..400))
             .cluster(ETCD, self.etcd.upstream(&process, now));
         for endpoint in &endpoints {
@@ -210,6 +220,8 @@ impl<'a> FleetRun<'a> {
                 self.send()?;
             }
         }
+        self.send_messages()?;
+        self.operate()?;
         let longest = if self.rng.u8(0..10) == 0 { 6_000 } else { 400 };
         let wait = Duration::from_millis(self.rng.u64(0..longest));
         self.pass(wait)
@@ -217,9 +229,13 @@ impl<'a> FleetRun<'a> {
 
     /// A gateway that is alive.
     fn gateway(&mut self) -> Option<usize> {
-        let alive = self.gateways.iter().enumerate().filter(|(_, gateway)| gateway.returns.is_none());
-        let alive: Vec<usize> = alive.map(|(number, _)| number).collect();
+        let alive = self.alive();
         self.rng.choice(alive)
+    }
+
+    fn alive(&self) -> Vec<usize> {
+        let alive = self.gateways.iter().enumerate().filter(|(_, gateway)| gateway.returns.is_none());
+        alive.map(|(number, _)| number).collect()
     }
 
     fn thread(&mut self) -> Thread {
@@ -227,21 +243,14 @@ impl<'a> FleetRun<'a> {
         if number == self.plan.workers { Thread::Main } else { Thread::Worker(number) }
     }
 
-    fn send(&mut self) -> Result<(), Broken> {
-        let Some(number) = self.gateway() else { return Ok(()) };
-        let body = format!(r#"{{"n":{}}}"#, self.events + 1);
-        let request = Request::post("/events/paid").header("content-type", "application/json").body(body);
-        let at = self.fleet.now();
-        if let Some(stream) = self.request(number, request)? {
-            self.events += 1;
-            self.open.push(Waiting { gateway: number, stream, at });
-        }
-        self.look()
-    }
-
     /// Sends a request to some worker of a gateway; `None`: its thread stalls.
     fn request(&mut self, number: usize, request: Request) -> Result<Option<StreamId>, Broken> {
         let worker = self.rng.usize(0..self.plan.workers);
+        self.request_at(number, worker, request)
+    }
+
+    /// Sends a request to a worker of a gateway; `None`: its thread stalls.
+    fn request_at(&mut self, number: usize, worker: usize, request: Request) -> Result<Option<StreamId>, Broken> {
         let Some(gateway) = self.gateways.get(number) else { return Ok(None) };
         let is_stalled = |process: &Process| process.stalled_until(Thread::Worker(worker)) > process.clock().elapsed();
         if self.fleet.get(&gateway.name).is_none_or(is_stalled) {
@@ -282,19 +291,22 @@ impl<'a> FleetRun<'a> {
     fn run_to(&mut self, until: Duration) -> Result<(), Broken> {
         loop {
             let left = until.saturating_sub(self.fleet.now());
-            let (checks, open) = (RefCell::new(&mut self.checks), &self.open);
+            let (checks, open, messages) = (RefCell::new(&mut self.checks), &self.open, &self.sender.open);
             let gateways = &self.gateways;
             let found = RefCell::new(Ok(()));
             let look = |fleet: &Fleet| {
                 let result = checks.borrow_mut().look(fleet.now());
-                let stops = result.is_err() || open.iter().any(|one| is_answered(fleet, gateways, one));
+                let get = |number: usize| gateways.get(number).and_then(|gateway| fleet.get(&gateway.name));
+                let is_answered = |one: &Waiting| get(one.gateway).is_none_or(|process| !process.is_open(one.stream));
+                let has_moved = |one: &Passing| get(one.gateway).is_none_or(|process| one.has_moved(process));
+                let stops = result.is_err() || open.iter().any(is_answered) || messages.iter().any(has_moved);
                 *found.borrow_mut() = result;
                 stops
             };
             let stopped = self.fleet.run_until(look, left);
             found.into_inner()?;
             match stopped {
-                Ok(true) => self.answers()?,
+                Ok(true) => self.look()?,
                 Ok(false) => return self.look(),
                 Err(fault) => return broken(Invariant::NoTrap, fault.to_string()),
             }
@@ -304,98 +316,14 @@ impl<'a> FleetRun<'a> {
     fn look(&mut self) -> Result<(), Broken> {
         self.checks.look(self.fleet.now())?;
         self.drained()?;
-        self.answers()
-    }
-
-    /// Looks at the answers that have come.
-    fn answers(&mut self) -> Result<(), Broken> {
-        let now = self.fleet.now();
-        for open in std::mem::take(&mut self.open) {
-            let Some(gateway) = self.gateways.get(open.gateway) else { continue };
+        self.look_at_messages()?;
+        self.answers()?;
+        for gateway in self.gateways.iter().filter(|_| self.plan.falls_back) {
             let Some(process) = self.fleet.get(&gateway.name) else { continue };
-            let answer = process.answer(open.stream).map(|answer| (answer.status(), answer.body.clone()));
-            match answer {
-                Some((status, body)) => self.answered(&open, status, &body)?,
-                None if process.is_open(open.stream) => {
-                    if self.plan.is_calm() && now > open.at + CALM_ANSWER {
-                        return broken(Invariant::AnsweredInTime, format!("{} since {:?}", open.stream, open.at));
-                    }
-                    self.open.push(open);
-                }
-                // Its VM is gone.
-                None => {}
-            }
+            let metric = |name: &str| process.metric(name).unwrap_or_default();
+            let events = metric("gatepost_events_memory_only_total");
+            self.checks.are_counted(&gateway.process(), events, metric("gatepost_inbound_memory_only_total"))?;
         }
         Ok(())
     }
-
-    fn answered(&mut self, open: &Waiting, status: u16, body: &[u8]) -> Result<(), Broken> {
-        let receipt: Value = serde_json::from_slice(body).unwrap_or_default();
-        self.checks.tell(self.fleet.now(), format!("a producer is answered {status} {receipt}"));
-        let text = |key: &str| receipt.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-        match status {
-            202 if text("durability") != "memory" => {}
-            503 if !self.plan.is_calm() => return Ok(()),
-            _ => return broken(Invariant::Answers, format!("{} at {:?}: {status} {receipt}", open.stream, open.at)),
-        }
-        let deliveries = receipt.get("deliveries").and_then(Value::as_array);
-        let name = |delivery: &Value| delivery.get("endpoint").and_then(Value::as_str).map(str::to_owned);
-        let endpoints: Vec<String> = deliveries.into_iter().flatten().filter_map(name).collect();
-        if self.gateways.get(open.gateway).is_none_or(|gateway| gateway.endpoints != endpoints) {
-            return broken(Invariant::Answers, format!("{receipt}"));
-        }
-        self.checks.accepted(&text("id"), endpoints)
-    }
-
-    /// Ends all faults, and waits until every event has ended.
-    fn heal(&mut self) -> Result<Summary, Broken> {
-        self.checks.tell(self.fleet.now(), "everything is healed");
-        self.is_healed = true;
-        self.etcd.clear_disruptions();
-        self.make_room();
-        self.receivers.borrow_mut().heal();
-        let now = self.fleet.now();
-        for gateway in &mut self.gateways {
-            gateway.returns = gateway.returns.map(|_| now);
-            gateway.drained_until = gateway.drained_until.map(|_| now);
-            self.fleet.with(&gateway.name, Process::clear_rules);
-        }
-        // The deploy ends: each has the whole configuration.
-        for number in 0..self.gateways.len() {
-            if self.gateways.get(number).is_some_and(|gateway| gateway.endpoints != self.plan.endpoints) {
-                self.kill(number, Duration::ZERO);
-            }
-        }
-        let until = self.fleet.now() + HEALING;
-        while self.fleet.now() < until {
-            self.pass(Duration::from_secs(2))?;
-            self.wake()?;
-            if self.checks.is_done() && self.open.is_empty() {
-                break;
-            }
-        }
-        if !self.open.is_empty() {
-            return broken(Invariant::Ends, format!("{} producers wait", self.open.len()));
-        }
-        let (delivered, dead) = self.checks.judge()?;
-        Ok(Summary { accepted: self.checks.accepted.len(), delivered, dead, disruptions: self.disruptions })
-    }
-
-    /// A VM that was lost comes back with the next request to its worker.
-    fn wake(&mut self) -> Result<(), Broken> {
-        for gateway in &self.gateways {
-            for worker in 0..self.plan.workers {
-                let asked = self.fleet.with(&gateway.name, |process| process.request(worker, Request::new("GET", "/")));
-                if let Some(Err(fault)) = asked {
-                    return broken(Invariant::NoTrap, format!("{}: {fault}", gateway.process()));
-                }
-            }
-        }
-        self.look()
-    }
-}
-
-fn is_answered(fleet: &Fleet, gateways: &[Gateway], open: &Waiting) -> bool {
-    let process = gateways.get(open.gateway).and_then(|gateway| fleet.get(&gateway.name));
-    process.is_none_or(|process| !process.is_open(open.stream))
 }

@@ -46,7 +46,11 @@ pub(super) enum MessageState {
     /// The sender has left before it was known.
     Left,
     /// It is made, and the message is with the application, or is an event.
-    Claimed(FleetClaim),
+    Claimed {
+        claim: FleetClaim,
+        /// A try of the claim may come late.
+        may_come_late: bool,
+    },
 }
 
 /// A request that is held until its message is claimed.
@@ -102,7 +106,7 @@ impl FleetMessages {
     /// Takes a message.
     pub fn take(&mut self, number: EntryTicket) -> Option<FleetMessage> {
         let message = self.messages.remove(&number)?;
-        if !matches!(message.state, MessageState::Claimed(_)) {
+        if !matches!(message.state, MessageState::Claimed { .. }) {
             self.waiting = self.waiting.saturating_sub(1);
             self.bytes = self.bytes.saturating_sub(message.held_bytes());
         }
@@ -110,15 +114,16 @@ impl FleetMessages {
     }
 
     /// Puts a message back that is claimed now.
-    pub fn put_claimed(&mut self, number: EntryTicket, message: FleetMessage, claim: FleetClaim) {
-        self.messages.insert(number, FleetMessage { state: MessageState::Claimed(claim), ..message });
+    pub fn put_claimed(&mut self, number: EntryTicket, message: FleetMessage, claim: FleetClaim, may_come_late: bool) {
+        let state = MessageState::Claimed { claim, may_come_late };
+        self.messages.insert(number, FleetMessage { state, ..message });
     }
 
     /// Notes that a message has ended, and whether the application has taken it. The sender of one that is still waited
     /// for has left.
     pub fn end(&mut self, number: EntryTicket, is_taken: bool) {
         match self.messages.get(&number).map(|message| &message.state) {
-            Some(MessageState::Claimed(_)) => self.ended.push((number, is_taken)),
+            Some(MessageState::Claimed { .. }) => self.ended.push((number, is_taken)),
             Some(MessageState::Waiting(_)) => {
                 if let Some(message) = self.take(number) {
                     self.add(number, FleetMessage { state: MessageState::Left, ..message });

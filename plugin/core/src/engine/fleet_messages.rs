@@ -106,16 +106,22 @@ impl Engine {
     }
 
     /// Lets a message go on that is claimed now.
-    pub(super) fn message_claimed(&mut self, world: &mut World<'_>, number: u64, claim: FleetClaim) {
+    pub(super) fn message_claimed(
+        &mut self,
+        world: &mut World<'_>,
+        number: u64,
+        claim: FleetClaim,
+        may_come_late: bool,
+    ) {
         let Some(journal) = self.journal.as_mut() else { return };
         let message = journal.messages.take(number);
         let Some(FleetMessage { state: MessageState::Waiting(held), rule, ttl, keys, since, rounds }) = message else {
             // Its sender has left.
-            let operation = Operation::ReleaseMessage { claim, may_come_late: false };
+            let operation = Operation::ReleaseMessage { claim, may_come_late };
             return journal.writer.end_message(world.now.mono, operation);
         };
         let message = FleetMessage { state: MessageState::Left, rule, ttl, keys, since, rounds };
-        journal.messages.put_claimed(number, message, claim);
+        journal.messages.put_claimed(number, message, claim, may_come_late);
         self.go_on(world, held);
     }
 
@@ -241,17 +247,15 @@ impl Engine {
     pub(super) fn tell_message_ends(&mut self, now: Instant) {
         let Some(journal) = self.journal.as_mut() else { return };
         for (number, is_taken) in journal.messages.take_ended() {
-            let Some(FleetMessage { state: MessageState::Claimed(claim), keys, .. }) = journal.messages.take(number)
-            else {
-                continue;
-            };
+            let Some(FleetMessage { state, keys, .. }) = journal.messages.take(number) else { continue };
+            let MessageState::Claimed { claim, may_come_late } = state else { continue };
             let record = MessageRecord { writer: journal.writer.id().0, number, at: keys.at, is_done: true };
             let operation = match record.encode() {
                 Ok(bytes) if is_taken => {
                     let names = claim.keys.iter().map(|(name, _)| *name).collect();
                     Operation::SettleMessage { names, bytes, lasts: claim.lasts }
                 }
-                _ => Operation::ReleaseMessage { claim, may_come_late: false },
+                _ => Operation::ReleaseMessage { claim, may_come_late },
             };
             journal.writer.end_message(now, operation);
         }

@@ -219,7 +219,9 @@ impl Engine {
                 JournalEvent::Refused { tickets, why } => {
                     tickets.into_iter().for_each(|ticket| self.refuse_draft(world, ticket, why));
                 }
-                JournalEvent::MessageClaimed { ticket, claim } => self.message_claimed(world, ticket, claim),
+                JournalEvent::MessageClaimed { ticket, claim, may_come_late } => {
+                    self.message_claimed(world, ticket, claim, may_come_late);
+                }
                 JournalEvent::MessageTaken { ticket, found } => self.message_taken(world, ticket, &found),
                 JournalEvent::MessageRefused { ticket, why } => self.message_refused(world, ticket, why),
                 JournalEvent::Lost => self.lose_journaled(world),

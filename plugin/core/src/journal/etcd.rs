@@ -57,11 +57,8 @@ const PART_MAIN: u8 = 4;
 /// The operation itself, with a token that is new because the one before was refused.
 const PART_MAIN_AGAIN: u8 = 5;
 
-/// The part of a void that gives its idempotency key back, once nothing can come late.
-const PART_KEY: u8 = 6;
-
 /// The part of a release that makes a claim void which was not made yet.
-const PART_MARK: u8 = 7;
+const PART_MARK: u8 = 6;
 
 /// How long a lease of idempotency keys lasts, in seconds: the ten minutes for which they are remembered, and two in
 /// which the next lease is granted.
@@ -164,14 +161,9 @@ impl Journal for Etcd {
                 Self::granted(self, operation, reply, PART_MAIN_AGAIN)
             }
             _ => match (self.outcome(operation, reply), operation) {
-                (Outcome::Applied, Operation::Void { key: Some(_), .. }) if part != PART_KEY => {
-                    Err(self.main(operation, PART_KEY))
-                }
                 (Outcome::Fenced, Operation::ReleaseMessage { may_come_late: true, .. }) if part != PART_MARK => {
                     Err(self.main(operation, PART_MARK))
                 }
-                // If it was not claimed there is nothing to give back.
-                (Outcome::Fenced, Operation::Void { .. }) if part == PART_KEY => Ok(Outcome::Applied),
                 (outcome, _) => Ok(outcome),
             },
         }

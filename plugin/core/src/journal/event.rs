@@ -68,6 +68,8 @@ pub enum JournalEvent {
         ticket: EntryTicket,
         /// The claim, to be settled or released.
         claim: FleetClaim,
+        /// A try of it may come late.
+        may_come_late: bool,
     },
     /// A message is not claimed: this stands under its keys.
     MessageTaken {
@@ -87,9 +89,9 @@ pub enum JournalEvent {
     Lost,
     /// A dead writer was claimed.
     Claimed(WriterId),
-    /// Segments of a dead writer were read, and are this worker's to deliver.
+    /// Segments of a dead writer were read, or one of its own that it had given up, and are this worker's to deliver.
     Taken {
-        /// The dead writer.
+        /// The writer that has appended them.
         dead: WriterId,
         /// The segments.
         segments: Vec<StoredSegment>,

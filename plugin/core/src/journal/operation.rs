@@ -58,8 +58,9 @@ pub enum Operation {
     Void {
         /// The segment.
         segment: SegmentId,
-        /// The idempotency key that was to be claimed with it: given back if it was.
-        key: Option<EntryKey>,
+        /// An idempotency key is claimed with it. If it was appended it stays, and the answer is a page with it: by the
+        /// key other gateways may have told their producers that the event is accepted.
+        has_key: bool,
     },
     /// Writes how segments stand, and deletes those of which nothing is left, if `owner` is `writer` itself or claimed by
     /// it, and `writer` is alive. The notes of an owner take effect in the order in which they were asked for, or not at

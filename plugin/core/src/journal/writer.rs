@@ -13,7 +13,8 @@
 //!
 //! **An outcome that is not known** (a timeout, a reset) is no failure: etcd may have carried the call out, or may yet.
 //! The operation is asked again with the same content, which the store recognises. An append that stays unknown for
-//! [`UNKNOWN_MAX`] is refused, and its segment made void, so that it cannot come late.
+//! [`UNKNOWN_MAX`] is refused, and its segment made void, so that it cannot come late. One with an idempotency key that was appended after
+//! all is not made void, for others may have answered by the key: it is delivered.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -279,7 +280,7 @@ impl Writer {
             // A note that is under way may hold progress of it, and would leave that behind.
             if !self.is_noting(self.id) {
                 for segment in self.segments.take_void() {
-                    self.make_void(now, segment, None);
+                    self.make_void(now, segment, false);
                 }
             }
             if self.markers >= MARKERS_MAX {
@@ -366,9 +367,7 @@ impl Writer {
                 self.forget_unused_but_current(job.writer);
             }
             JobPurpose::Append { .. } => self.append_ended(now, number, job, outcome),
-            // A writer without its lease need not make anything void: what comes late is refused.
-            JobPurpose::Void if matches!(outcome, Outcome::Applied | Outcome::Fenced) => {}
-            JobPurpose::Void => self.jobs.put_back(now, number, job, None),
+            JobPurpose::Void => self.void_ended(now, number, job, outcome),
             JobPurpose::Note(owner) | JobPurpose::Delete(owner) => self.note_ended(now, number, job, owner, &outcome),
             JobPurpose::Survey | JobPurpose::Takeover(_) => self.takeover_ended(now, number, job, outcome),
             JobPurpose::Documents => self.documents_ended(job.operation, outcome),

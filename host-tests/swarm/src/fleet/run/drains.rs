@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::{FleetRun, Waiting};
 use crate::checks::Broken;
 use crate::fleet::plan::TOKEN;
+use crate::fleet::switches::{ON, Switch};
 
 /// When a gateway is asked again whose thread stalled.
 const AGAIN: Duration = Duration::from_millis(500);
@@ -20,7 +21,7 @@ impl FleetRun<'_> {
         let now = self.fleet.now();
         let goes_on = now + Duration::from_millis(self.rng.u64(500..15_000));
         if let Some(stream) = self.order(number, "POST", "drain", &Value::Null)? {
-            self.drains.push(Waiting { gateway: number, stream, at: now });
+            self.drains.push(Waiting { gateway: number, stream, at: now, keyed: None });
         }
         if let Some(gateway) = self.gateways.get_mut(number) {
             gateway.drained_until = Some(goes_on);
@@ -37,6 +38,9 @@ impl FleetRun<'_> {
                 continue;
             }
             let is_asked = self.order(number, "PUT", "state", &json!({"state": "enabled"}))?.is_some();
+            if let Some(gateway) = self.gateways.get(number).filter(|_| is_asked) {
+                self.checks.switches.ordered(&gateway.process(), Switch::State, ON, now, false);
+            }
             if let Some(gateway) = self.gateways.get_mut(number) {
                 gateway.drained_until = (!is_asked).then_some(now + AGAIN);
                 self.checks.tell(now, format!("{} is switched on: {is_asked}", gateway.process()));
@@ -47,7 +51,13 @@ impl FleetRun<'_> {
     }
 
     /// Sends a request of the operator's to a worker; `None`: its thread stalls.
-    fn order(&mut self, number: usize, method: &str, path: &str, body: &Value) -> Result<Option<StreamId>, Broken> {
+    pub(super) fn order(
+        &mut self,
+        number: usize,
+        method: &str,
+        path: &str,
+        body: &Value,
+    ) -> Result<Option<StreamId>, Broken> {
         let request =
             Request::new(method, &format!("/gatepost/{path}")).header("authorization", format!("Bearer {TOKEN}"));
         let request = if body.is_null() { request } else { request.body(body.to_string()) };

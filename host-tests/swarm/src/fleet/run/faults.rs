@@ -32,7 +32,10 @@ impl FleetRun<'_> {
         (gateway.returns, gateway.drained_until) = (Some(now + wait), None);
         let process = gateway.process();
         self.fleet.kill(&gateway.name);
-        self.open.retain(|open| open.gateway != number);
+        for open in self.open.extract_if(.., |open| open.gateway == number).collect::<Vec<_>>() {
+            self.ended(&open);
+        }
+        self.sender.open.retain(|one| one.gateway != number);
         self.drains.retain(|drain| drain.gateway != number);
         self.checks.lost(&process, None, now);
         self.checks.tell(now, format!("{process} is killed"));
@@ -44,6 +47,7 @@ impl FleetRun<'_> {
         let Some(gateway) = self.gateways.get(number) else { return };
         self.disruptions += 1;
         self.checks.lost(&gateway.process(), Some(thread), now);
+        self.sender.lost(number, thread);
         self.checks.tell(now, format!("{}: the VM of {thread} is lost", gateway.process()));
         self.fleet.with(&gateway.name, |process| process.kill_vm(thread));
     }

@@ -7,6 +7,7 @@ use crate::store::keys::Keys;
 
 mod announcements;
 mod guard;
+mod keys;
 mod letters;
 mod messages;
 

@@ -46,7 +46,7 @@ fn lapsed_writer_changes_nothing(store: &mut dyn TestedStore) {
     bench.fenced(0, &append(0, 1, "b"));
     bench.fenced(0, &note(0, 0, &[(0, "progress")], &[]));
     bench.fenced(0, &delete(0, 0, &[0]));
-    bench.fenced(0, &Operation::Void { segment: segment(0, 0), key: None });
+    bench.fenced(0, &Operation::Void { segment: segment(0, 0), has_key: false });
     bench.fenced(0, &claim(0, 1));
     assert_eq!(bench.segments(0), [(0, "a".to_owned(), None)]);
     assert_eq!(bench.survey().claimed, []);
@@ -88,8 +88,8 @@ fn void_beats_a_late_append(store: &mut dyn TestedStore) {
     bench.applied(0, &append(0, 1, "in time"));
     bench.applied(0, &note(0, 0, &[(1, "progress")], &[]));
     for seq in [0, 1] {
-        bench.applied(0, &Operation::Void { segment: segment(0, seq), key: None });
-        bench.applied(0, &Operation::Void { segment: segment(0, seq), key: None });
+        bench.applied(0, &Operation::Void { segment: segment(0, seq), has_key: false });
+        bench.applied(0, &Operation::Void { segment: segment(0, seq), has_key: false });
     }
     bench.carry(&late);
     bench.fenced(0, &append(0, 0, "late"));

@@ -2,14 +2,14 @@
 
 use super::Rule;
 use super::bench::{Bench, TestedStore, append, segment, writer};
-use crate::journal::operation::{Document, EntryKey, Operation, Outcome, Revision};
+use crate::journal::operation::{Document, EntryKey, Operation, Outcome, Page, Revision, StoredSegment};
 
 pub(super) const RULES: &[(&str, Rule)] = &[
     ("a document is changed from the revision that it has", document_is_changed_from_its_revision),
     ("documents are read that have changed since", documents_are_read_that_have_changed),
     ("an idempotency key is claimed with one event", key_is_claimed_with_one_event),
     ("what is remembered of a key is settled", key_is_settled),
-    ("a void segment gives its own key back", void_gives_its_key_back),
+    ("a segment whose key is claimed is not made void", segment_with_its_key_is_not_made_void),
     ("what is tidied loses nothing", tidying_loses_nothing),
 ];
 
@@ -114,16 +114,24 @@ fn key_is_settled(store: &mut dyn TestedStore) {
     assert_eq!(bench.segments(0), [(0, "a".to_owned(), None)]);
 }
 
-fn void_gives_its_key_back(store: &mut dyn TestedStore) {
+fn segment_with_its_key_is_not_made_void(store: &mut dyn TestedStore) {
     let mut bench = Bench::new(store, &[0, 1]);
     bench.applied(0, &Operation::KeepKeys);
-    let of = |bytes: &str| Some(EntryKey { name: NAME, bytes: bytes.into(), from: 0 });
+    bench.applied(1, &Operation::KeepKeys);
+    let void = |gateway, seq| Operation::Void { segment: segment(gateway, seq), has_key: true };
     bench.applied(0, &keyed(0, 0, "a", 0));
-    // That of another event stays.
-    bench.applied(1, &Operation::Void { segment: segment(1, 0), key: of("b") });
-    assert_eq!(taken(&mut bench, &keyed(1, 1, "c", 0)).1, "a");
-    bench.applied(0, &Operation::Void { segment: segment(0, 0), key: of("a") });
-    bench.applied(1, &keyed(1, 1, "c", 0));
+    let stands = StoredSegment { seq: 0, bytes: b"a".to_vec(), progress: None };
+    bench.is(0, &void(0, 0), Outcome::Page(Page { segments: vec![stands], has_more: false }));
+    assert_eq!(taken(&mut bench, &keyed(1, 0, "b", 0)).1, "a");
+    // One that was not appended is void, whenever it comes, and has not claimed its key.
+    let late = bench.call(0, &keyed(0, 1, "late", 0));
+    bench.applied(0, &void(0, 1));
+    bench.is(0, &void(0, 1), Outcome::Already);
+    bench.carry(&late);
+    assert_eq!(bench.segments(0), [(0, "a".to_owned(), None), (1, String::new(), None)]);
+    assert_eq!(taken(&mut bench, &keyed(1, 0, "b", 0)).1, "a");
+    bench.lapse(0);
+    bench.fenced(0, &void(0, 0));
 }
 
 fn tidying_loses_nothing(store: &mut dyn TestedStore) {

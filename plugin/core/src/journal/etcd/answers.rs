@@ -129,8 +129,16 @@ impl Etcd {
                 }
                 Some(_) => Outcome::Fenced,
             },
-            Operation::Void { .. }
-            | Operation::Settle { .. }
+            Operation::Void { segment, .. } => {
+                let (found, alive) = (keys(), keys());
+                let is_alive = alive.kvs.first().is_some_and(|key| key.lease == self.lease(segment.writer).id);
+                match found.kvs.first() {
+                    Some(found) if is_alive && found.value.is_empty() => Outcome::Already,
+                    Some(_) if is_alive => Outcome::Page(page(found, RangeResponse::default())),
+                    _ => Outcome::Fenced,
+                }
+            }
+            Operation::Settle { .. }
             | Operation::KeepKeys
             | Operation::SettleMessage { .. }
             | Operation::ReleaseMessage { .. }

@@ -9,7 +9,7 @@ use etcd_messages::{
 };
 
 use super::grpc::call;
-use super::{Etcd, KEYS_TTL, PART_GRANT, PART_KEY, PART_MAIN_AGAIN, PART_MARK};
+use super::{Etcd, KEYS_TTL, PART_GRANT, PART_MAIN_AGAIN, PART_MARK};
 use crate::journal::messages::KeyLease;
 use crate::journal::operation::{EntryKey, FleetClaim, KeyName, Operation, Revision, SegmentId, StoreCall, WriterId};
 
@@ -50,8 +50,7 @@ impl Etcd {
             Operation::ReleaseMessage { claim, .. } if part == PART_MARK => self.mark_message(claim),
             Operation::ReleaseMessage { claim, may_come_late } => self.release_message(claim, *may_come_late),
             Operation::Settle { name, bytes } => self.settle(*name, bytes.as_deref()),
-            Operation::Void { key: Some(key), .. } if part == PART_KEY => self.give_back(key),
-            Operation::Void { segment, .. } => self.void(*segment),
+            Operation::Void { segment, has_key } => self.void(*segment, *has_key),
             Operation::Note { writer, owner, member, progress, finished } => {
                 self.note(*writer, *owner, member, progress, finished)
             }
@@ -101,16 +100,6 @@ impl Etcd {
             None => vec![delete(key)],
         };
         TxnRequest { compare: Vec::new(), success, failure: Vec::new() }
-    }
-
-    /// Forgets an idempotency key if it was claimed with a segment that is void now.
-    fn give_back(&self, claimed: &EntryKey) -> TxnRequest {
-        let key = self.name_key(claimed.name);
-        TxnRequest {
-            compare: vec![compare(key.clone(), Operand::Value(claimed.bytes.clone()))],
-            success: vec![delete(key)],
-            failure: Vec::new(),
-        }
     }
 
     fn claim_message(&self, writer: WriterId, claim: &FleetClaim, dead: &[WriterId]) -> TxnRequest {
@@ -172,11 +161,13 @@ impl Etcd {
         format!("{}/k/{}", self.prefix, hex::encode(name)).into_bytes()
     }
 
-    fn void(&self, segment: SegmentId) -> TxnRequest {
+    fn void(&self, segment: SegmentId, has_key: bool) -> TxnRequest {
+        let key = self.segment_key('j', segment);
+        let is_free = has_key.then(|| is_missing(key.clone()));
         TxnRequest {
-            compare: vec![self.is_alive(segment.writer)],
-            success: vec![put(self.segment_key('j', segment), Vec::new(), 0), delete(self.segment_key('p', segment))],
-            failure: Vec::new(),
+            compare: std::iter::once(self.is_alive(segment.writer)).chain(is_free).collect(),
+            success: vec![put(key.clone(), Vec::new(), 0), delete(self.segment_key('p', segment))],
+            failure: if has_key { vec![get(key), get(self.key('w', segment.writer))] } else { Vec::new() },
         }
     }
 

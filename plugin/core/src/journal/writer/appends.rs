@@ -6,7 +6,7 @@ use super::{UNKNOWN_MAX, Writer, WriterState};
 use crate::journal::batches::{QueuedEntry, WAIT_MAX, segment_of};
 use crate::journal::event::{CommitRefusal, JournalEvent};
 use crate::journal::jobs::{Job, JobPurpose};
-use crate::journal::operation::{EntryKey, Operation, Outcome, SegmentId, StoreRefusal};
+use crate::journal::operation::{Operation, Outcome, SegmentId, StoreRefusal};
 use crate::time::Instant;
 
 /// After so long without a lease nothing new is taken: before, the store may be back in a moment.
@@ -87,9 +87,22 @@ impl Writer {
     }
 
     /// Makes a segment void. The marker stays as long as the writer has its id: with too many of them it takes another.
-    pub(super) fn make_void(&mut self, now: Instant, segment: SegmentId, key: Option<EntryKey>) {
+    pub(super) fn make_void(&mut self, now: Instant, segment: SegmentId, has_key: bool) {
         self.markers += 1;
-        self.jobs.push(now, segment.writer, Operation::Void { segment, key }, JobPurpose::Void);
+        self.jobs.push(now, segment.writer, Operation::Void { segment, has_key }, JobPurpose::Void);
+    }
+
+    pub(super) fn void_ended(&mut self, now: Instant, number: u64, job: Job, outcome: Outcome) {
+        match outcome {
+            // A writer without its lease need not make anything void: what comes late is refused.
+            Outcome::Applied | Outcome::Already | Outcome::Fenced => {}
+            // What it was appended for is taken up as if another had left it.
+            Outcome::Page(page) if job.writer == self.id => {
+                self.events.push_back(JournalEvent::Taken { dead: job.writer, segments: page.segments });
+            }
+            Outcome::Page(_) => {}
+            _ => self.jobs.put_back(now, number, job, None),
+        }
     }
 
     fn has_waited(&self, now: Instant, entries: &[QueuedEntry]) -> bool {
@@ -123,7 +136,7 @@ impl Writer {
         };
         self.refuse(entries, why);
         if job.is_uncertain && job.writer == self.id {
-            self.make_void(now, segment, key);
+            self.make_void(now, segment, key.is_some());
         }
     }
 

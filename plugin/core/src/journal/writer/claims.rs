@@ -64,11 +64,19 @@ impl Writer {
         self.ask(now, Operation::Release { writer, dead, is_done }, JobPurpose::Takeover(dead));
     }
 
-    /// Opens segments of a dead writer that were [taken](JournalEvent::Taken), all of those that were read last.
-    pub fn open_taken(&mut self, dead: WriterId, segments: Vec<(SegmentId, OpenSegment)>) {
-        let Some(claim) = self.takeover.claims.get_mut(&dead) else { return };
-        claim.is_handing = false;
-        segments.into_iter().for_each(|(id, segment)| self.segments.insert(id, segment));
+    /// Opens segments that were [taken](JournalEvent::Taken): of a dead writer all of those that were read last, of this
+    /// one a segment that it had given up.
+    pub fn open_taken(&mut self, owner: WriterId, segments: Vec<(SegmentId, OpenSegment)>) {
+        let is_own = owner == self.id;
+        match self.takeover.claims.get_mut(&owner) {
+            Some(claim) => claim.is_handing = false,
+            None if is_own => {}
+            None => return,
+        }
+        for (id, mut segment) in segments {
+            segment.may_come_late = is_own;
+            self.segments.insert(id, segment);
+        }
     }
 
     pub(super) fn takeover_ended(&mut self, now: Instant, number: u64, job: Job, outcome: Outcome) {

@@ -142,7 +142,8 @@ impl Writer {
         };
         match outcome {
             Outcome::Applied | Outcome::Already => {
-                self.tell(JournalEvent::MessageClaimed { ticket, claim: claim.clone() });
+                let may_come_late = job.is_uncertain;
+                self.tell(JournalEvent::MessageClaimed { ticket, claim: claim.clone(), may_come_late });
             }
             Outcome::MessageTaken(found) => self.tell(JournalEvent::MessageTaken { ticket, found }),
             // Under the next lease the claim is another one.

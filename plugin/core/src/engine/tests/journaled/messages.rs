@@ -7,6 +7,8 @@ use crate::ingress::request::{Request, RequestResult, Step};
 use crate::ingress::waiting::Budgets;
 use crate::secret::Secret;
 
+mod late;
+
 const RULE: &str = r#"}, "inbound": [{"name": "partner", "match": {"path": "/in"}, "secrets": [{"value": "s"}],
     "signature": {"scheme": "github"}, "replay": {"scope": "fleet"}},
     {"name": "events", "match": {"path": "/events/paid"}, "secrets": [{"value": "t"}],

@@ -86,7 +86,7 @@ fn append_needs_the_lease_and_an_unused_number() {
 /// A key that is gone has lease 0, so a writer that has none must compare with another number.
 #[test]
 fn without_a_lease_nothing_is_compared_with_zero() {
-    for operation in [append(), note(ME), note(DEAD), claim(), Operation::Void { segment: id(ME, 1), key: None }] {
+    for operation in [append(), note(ME), note(DEAD), claim(), Operation::Void { segment: id(ME, 1), has_key: false }] {
         let (compare, ..) = sent(&mut closed(), &operation);
         assert!(
             compare.iter().any(|compare| compare.starts_with("lease ") && compare.ends_with(" = -1")),
@@ -97,7 +97,7 @@ fn without_a_lease_nothing_is_compared_with_zero() {
 
 #[test]
 fn void_overwrites_with_nothing() {
-    let void = Operation::Void { segment: id(ME, 1), key: None };
+    let void = Operation::Void { segment: id(ME, 1), has_key: false };
     let success: &[&str] = &["put j/ME/0000000000000001 \"\"", "delete p/ME/0000000000000001"];
     transaction(sent(&mut opened(), &void), [&["lease w/ME = 77"], success, &[]]);
 }
