@@ -180,6 +180,9 @@ fn settle(fleet: &Fleet, receiver: &Receiver, outcome: &Outcome) -> Result<Vec<R
 }
 
 fn print_kills(kills: &[Kill], outcome: &Outcome, records: &[Record]) -> Result<()> {
+    if kills.is_empty() {
+        return Ok(());
+    }
     let account = Account::of(&outcome.accepted, records);
     say!("| kill | gateway | its pending | went on after | all of them after | came twice |")?;
     say!("|--:|--:|--:|--:|--:|--:|")?;
