@@ -256,7 +256,8 @@ fn a_full_database_and_the_way_back() -> Result {
     same(&["--quota-backend-bytes", &QUOTA.to_string()], model, |player| {
         let value = "x".repeat(100 << 10);
         player.put("first", &value, 0);
-        let full = (0..100)
+        // A real one finds out when it next writes its file, ten times a second.
+        let full = (0..10_000)
             .find_map(|number| player.get::<PutResponse>(PUT, &put(&format!("k/{}", number % 2), &value, 0)).err());
         player.said.push(format!("{full:?}"));
         // How many it took differs, and with it the revision.
