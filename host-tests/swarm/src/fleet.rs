@@ -14,6 +14,7 @@
 pub mod bugs;
 mod checks;
 mod claims;
+mod clients;
 mod ownership;
 pub mod plan;
 mod receivers;

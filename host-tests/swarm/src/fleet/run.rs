@@ -15,12 +15,10 @@ use std::time::Duration;
 use etcd_model::Etcd;
 use fastrand::Rng;
 use host_tests::{Filter, Fleet, Process, Request, StreamId, Thread};
-use orders::Operator;
-use producer::{Keys, Use};
-use sender::{Passing, Sender};
 
 use super::bugs::FleetBug;
 use super::checks::FleetChecks;
+use super::clients::{Keys, Operator, Passing, Sender, Use};
 use super::plan::{ETCD, FleetPlan};
 use super::receivers::FleetReceivers;
 use crate::checks::invariant::broken;

@@ -7,22 +7,13 @@ use std::time::Duration;
 
 use super::Engine;
 use super::action::Action;
+use super::commits::Announcements;
 use crate::journal::operation::Announcement;
 use crate::store::World;
 use crate::time::Instant;
 
 /// The wait until a stream that has ended is opened again.
 const AGAIN: Duration = Duration::from_secs(5);
-
-/// The stream of announcements, as far as this worker knows.
-#[derive(Debug, Default)]
-pub(super) struct Announcements {
-    is_open: bool,
-    /// When it may be opened at the earliest.
-    again: Instant,
-    /// A change was announced, and the documents were not read since.
-    pub is_changed: bool,
-}
 
 impl Engine {
     /// Opens the stream where this worker keeps the documents, and closes it where it does so no more.

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use super::announcements::Announcements;
 use super::claims::FleetMessages;
 use super::draft::Draft;
 use crate::ids::EventId;
@@ -83,6 +82,16 @@ pub(super) struct Documents {
     /// This gateway has read them once since its start.
     pub are_known: bool,
     pub announcements: Announcements,
+}
+
+/// The stream of announcements, as far as this worker knows.
+#[derive(Debug, Default)]
+pub(super) struct Announcements {
+    pub is_open: bool,
+    /// When it may be opened at the earliest.
+    pub again: Instant,
+    /// A change was announced, and the documents were not read since.
+    pub is_changed: bool,
 }
 
 /// The events that wait for their commit, by the numbers of their entries.

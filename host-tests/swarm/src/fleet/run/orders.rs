@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use fastrand::Rng;
 use host_tests::{Process, Thread};
 use serde_json::{Value, json};
 
@@ -18,24 +17,6 @@ const KNOWS: Duration = Duration::from_secs(3);
 /// How long all gateways may take to show the same, once nothing goes wrong any more: a worker that was lost may have been
 /// the one of its gateway that reads the documents.
 const QUIET: Duration = Duration::from_secs(30);
-
-/// The operators of the fleet, with a random generator of their own.
-pub(super) struct Operator {
-    rng: Rng,
-    /// When somebody ordered last that the filter be disabled.
-    disabled: Option<Duration>,
-}
-
-impl Operator {
-    pub fn new(seed: u64) -> Self {
-        Self { rng: Rng::with_seed(seed ^ 0x09e7), disabled: None }
-    }
-
-    /// Whether somebody has ordered since then that the filter be disabled.
-    pub fn has_disabled(&self, since: Duration) -> bool {
-        self.disabled.is_some_and(|at| at >= since)
-    }
-}
 
 impl FleetRun<'_> {
     /// Lets an operator switch something now and then. What is off is soon on again, or nothing would happen in most runs.

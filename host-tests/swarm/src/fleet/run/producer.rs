@@ -1,66 +1,18 @@
 //! Producers: what they send to which gateway, some under idempotency keys, and what they are answered.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use fastrand::Rng;
 use host_tests::{Answer, Request};
 use serde_json::Value;
 
 use super::{FleetRun, Waiting};
 use crate::checks::invariant::broken;
 use crate::checks::{Broken, Invariant};
+use crate::fleet::clients::Use;
 use crate::fleet::switches::{IN_FORCE, Switch};
 
 /// How long a producer may wait where nothing goes wrong.
 const CALM_ANSWER: Duration = Duration::from_secs(1);
-
-/// The number of keys that producers use again: the last ones.
-const KEYS: u32 = 4;
-
-/// An event under an idempotency key: the key's number, and whether it is another event than the key was drawn for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Use {
-    key: u32,
-    is_other: bool,
-}
-
-/// What is known of an idempotency key.
-#[derive(Debug, Default)]
-struct Key {
-    /// The id of its event, the endpoints, and which of the two events that is, once one is accepted in the journal.
-    first: Option<(String, Vec<String>, bool)>,
-    /// The events that were sent under it.
-    sent: BTreeSet<bool>,
-    /// The requests that are under way.
-    open: usize,
-    /// When one ended last.
-    ended: Duration,
-}
-
-/// The idempotency keys of the producers. They have a random generator of their own, as the senders of messages and the
-/// operators have.
-pub(super) struct Keys {
-    rng: Rng,
-    keys: BTreeMap<u32, Key>,
-}
-
-impl Keys {
-    pub fn new(seed: u64) -> Self {
-        Self { rng: Rng::with_seed(seed ^ 0x0e75), keys: BTreeMap::new() }
-    }
-
-    /// Draws a key for the next event, in a quarter of the cases: a new one, or one of the last.
-    fn draw(&mut self) -> Option<Use> {
-        if self.rng.u8(0..4) > 0 {
-            return None;
-        }
-        let next = self.keys.len() as u32;
-        let is_new = next == 0 || self.rng.bool();
-        let key = if is_new { next } else { next - 1 - self.rng.u32(0..next.min(KEYS)) };
-        Some(Use { key, is_other: self.rng.u8(0..10) == 0 })
-    }
-}
 
 impl FleetRun<'_> {
     /// Sends an event, and some events with a key to another gateway, too, while the first may be under way.

@@ -1,23 +1,17 @@
 //! The sender of signed messages to the gateways, one message to several of them, and the applications behind.
 
-use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
-use std::rc::Rc;
 use std::time::Duration;
 
-use fastrand::Rng;
-use host_tests::{Application, Forwarded, Process, Reply, Request, StreamId, Thread};
+use host_tests::{Request, Thread};
 
 use super::FleetRun;
 use crate::checks::attempts::mac;
 use crate::checks::invariant::broken;
 use crate::checks::{Broken, Invariant};
 use crate::fleet::claims::body;
+use crate::fleet::clients::{Message, NUMBER, Passing, Sender};
 use crate::plan::PARTNERS_SECRET;
 use crate::requests::PATH;
-
-/// The header with a message's number, by which its application knows it.
-const NUMBER: &str = "x-number";
 
 /// The number of messages that come again: the last ones.
 const AGAIN: u32 = 6;
@@ -27,82 +21,6 @@ const AT_LAST: Duration = Duration::from_secs(15);
 
 /// How long a claim that was given up may be found in etcd, where nothing goes wrong.
 const RELEASED: Duration = Duration::from_secs(1);
-
-/// A request with a message that has not ended.
-pub(super) struct Passing {
-    number: u32,
-    pub gateway: usize,
-    worker: usize,
-    stream: StreamId,
-    at: Duration,
-    has_passed: bool,
-}
-
-/// What is known of a message.
-#[derive(Debug, Default)]
-struct Message {
-    /// A VM was lost that had it: its process takes it for claimed for some minutes.
-    is_unsure: bool,
-    /// When a request with it ended last.
-    ended: Duration,
-}
-
-/// The sender, with a random generator of its own.
-pub(super) struct Sender {
-    rng: Rng,
-    messages: BTreeMap<u32, Message>,
-    pub open: Vec<Passing>,
-    /// The messages that an application has taken, whether its answer arrives or not.
-    taken: Rc<RefCell<BTreeSet<u32>>>,
-}
-
-impl Sender {
-    pub fn new(seed: u64) -> Self {
-        let rng = Rng::with_seed(seed ^ 0x5e9d);
-        Self { rng, messages: BTreeMap::new(), open: Vec::new(), taken: Rc::default() }
-    }
-
-    /// The application of a gateway, which takes messages, refuses them, or does not answer; a healthy one takes all.
-    pub fn application(&self, seed: u64, is_healthy: bool) -> Application {
-        let (mut rng, taken) = (Rng::with_seed(seed ^ 0x0a11), Rc::clone(&self.taken));
-        Application::by(move |request| {
-            if request.header(":path") != PATH {
-                return Reply::status(200).after(Duration::ZERO);
-            }
-            let later = Duration::from_millis(rng.u64(1..4_000));
-            let reply = match if is_healthy { 0 } else { rng.u8(0..12) } {
-                0..4 => Reply::status(200).after(Duration::ZERO),
-                4..6 => Reply::status(202).after(later),
-                6 | 7 => return Reply::status(500).after(later),
-                8 => return Reply::status(404).after(Duration::ZERO),
-                9 => return Reply::disconnect(),
-                // It breaks behind its headers, which say 200.
-                10 => Reply::reset().after(later),
-                _ => return Reply::hang(),
-            };
-            taken.borrow_mut().extend(number(request));
-            reply
-        })
-    }
-
-    /// The VM of a worker is lost: its process takes for claimed what it had.
-    pub fn lost(&mut self, gateway: usize, thread: Thread) {
-        for one in self.open.iter().filter(|one| one.gateway == gateway && thread == Thread::Worker(one.worker)) {
-            self.messages.entry(one.number).or_default().is_unsure = true;
-        }
-    }
-}
-
-fn number(request: &Forwarded) -> Option<u32> {
-    request.header(NUMBER).parse().ok()
-}
-
-impl Passing {
-    /// Whether there is something to look at.
-    pub fn has_moved(&self, process: &Process) -> bool {
-        !process.is_open(self.stream) || (!self.has_passed && process.forwarded(self.stream).is_some())
-    }
-}
 
 impl FleetRun<'_> {
     /// Sends, now and then, some messages, new and old, and some to two gateways at once.
