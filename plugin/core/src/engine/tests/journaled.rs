@@ -309,6 +309,23 @@ fn drain_hands_over_within_two_seconds() {
     assert_eq!(gateways.offer(0, 8).answer.map(|answer| answer.status), Some(503));
 }
 
+/// However many deliveries have failed, the journal knows of each within a second: what fits into no note is in the next.
+#[test]
+fn failures_of_many_are_all_noted_within_a_second() {
+    const EVENTS: u32 = 300;
+    let endpoints = billing(r#", "breaker": null, "retry": {"delays": ["0s", "60s"]}"#);
+    let mut gateways = Gateways::new(&[&endpoints]);
+    for stream in 0..EVENTS {
+        gateways.offer(0, stream);
+        for (gateway, sent) in gateways.poll() {
+            gateways.processes[gateway].end(&sent, Ending::Status(503));
+        }
+    }
+    assert_eq!(gateways.etcd.found("/p/j/").len(), EVENTS as usize);
+    gateways.answer_all(1_000, |_| 503);
+    assert_eq!(gateways.etcd.found("/p/p/").len(), EVENTS as usize);
+}
+
 /// A worker that adopts the partition of a dead one leaves its journalled events to whoever holds the journal's.
 #[test]
 fn an_event_is_not_adopted_and_taken_over_too() {

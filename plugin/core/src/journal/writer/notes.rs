@@ -79,6 +79,10 @@ impl Writer {
             segment.has_progress = true;
             noted.push((id.seq, bytes));
         }
+        if self.segments.has_news(owner) {
+            // What did not fit follows when this note has ended, and not only at the next time.
+            self.noted = Instant::default();
+        }
         if owner == self.id {
             self.member_written = self.member.clone();
         }
