@@ -175,7 +175,13 @@ impl Engine {
     /// Says whether the engine needs [`handle_connection`](Self::handle_connection) at all: to learn the id of a
     /// connection costs a host call.
     pub fn wants_connections(&self) -> bool {
-        !self.config.endpoints.is_empty()
+        self.has_generations()
+    }
+
+    /// Says whether it matters which configuration is the newest: it is the one that delivers, and speaks for this
+    /// gateway in the fleet.
+    fn has_generations(&self) -> bool {
+        !self.config.endpoints.is_empty() || self.config.journal.is_some()
     }
 
     /// Says whether this connection is newer than all that this worker has served.

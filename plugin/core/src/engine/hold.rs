@@ -58,9 +58,8 @@ impl Engine {
     /// Finds out which configuration delivers.
     pub(super) fn check_generation(&mut self, world: &mut World<'_>) {
         self.leadership.check(world.now.mono, self.callback);
-        // A configuration without endpoints has nothing to deliver, and a worker that ends delivers no more: neither
-        // claims to be the newest.
-        if self.config.endpoints.is_empty() || self.leadership.is_closing {
+        // A configuration with nothing to deliver and no fleet, and a worker that ends, do not claim to be the newest.
+        if !self.has_generations() || self.leadership.is_closing {
             return;
         }
         match self.leadership.generation.check(world.store, world.now.mono) {

@@ -19,8 +19,12 @@ impl Writer {
         may_ask
     }
 
-    /// The stream on which the store announces changes of documents.
+    /// The stream on which the store announces changes of documents; none before it is known which writers there are, for
+    /// one of a gateway needs it.
     pub fn announcements(&self) -> Option<StoreStream> {
+        if self.takeover.members.is_empty() {
+            return None;
+        }
         self.journal.announcements()
     }
 
