@@ -235,7 +235,7 @@ pub fn store_call(request: &StoreRequest) -> Option<u32> {
 pub fn open_stream(cluster: &str, stream: &StoreStream) -> Option<u32> {
     let metadata = stream.metadata.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
     let token = hostcalls::open_grpc_stream(cluster, stream.service, stream.method, metadata).ok()?;
-    if hostcalls::send_grpc_stream_message(token, Some(&stream.message), false).is_ok() {
+    if careful::send_on_stream(token, &stream.message).is_ok() {
         return Some(token);
     }
     cancel_stream(token);
@@ -244,7 +244,7 @@ pub fn open_stream(cluster: &str, stream: &StoreStream) -> Option<u32> {
 
 /// Ends a stream of gRPC; one that Envoy does not know any more has ended.
 pub fn cancel_stream(token: u32) {
-    let _ = hostcalls::cancel_grpc_stream(token);
+    let _ = careful::cancel_stream(token);
 }
 
 /// The message of `size` bytes that the current callback brings on a stream of gRPC, cut off where it is long.

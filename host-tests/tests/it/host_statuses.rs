@@ -8,10 +8,12 @@
 
 use std::error::Error;
 
+use etcd_model::Outage;
 use host_tests::{Effect, Point, Process, Reply, Request, Rule, StartError, Thread, Upstream};
 use serde_json::json;
 
-use crate::sender::{Message, rule};
+use crate::fleet::{Gateways, journaled};
+use crate::sender::{Message, rule, verifying};
 use crate::support::{config, endpoint, event, gateway, millis, seconds, with};
 
 /// What Envoy answers besides success, to each host call that the filter makes.
@@ -34,6 +36,17 @@ const ANSWERS: [(&str, &[u32]); 15] = [
     ("proxy_record_metric", &[1]),
     // Through getrandom.
     ("random_get", &[28]),
+];
+
+/// The same, to the calls that are made only for a journal. Without `proxy_set_effective_context` the SDK itself can tell
+/// no answer of a call: it needs no test that it may fail.
+const ANSWERS_WITH_A_JOURNAL: [(&str, &[u32]); 4] = [
+    // Through `plugin/src/host/careful.rs`.
+    ("proxy_grpc_send", &[1, 2, 9, 10]),
+    ("proxy_grpc_cancel", &[1, 2, 9, 10]),
+    ("proxy_continue_stream", &[2, 9, 10]),
+    // Through the SDK.
+    ("proxy_grpc_stream", &[4, 10]),
 ];
 
 type Result = std::result::Result<(), Box<dyn Error>>;
@@ -93,6 +106,37 @@ fn no_answer_that_envoy_gives_to_a_host_call_traps_the_filter() -> Result {
         }
     }
     Ok(())
+}
+
+/// Messages are held until they are claimed; the stream of announcements ends, is opened again, and ends with its
+/// configuration.
+#[test]
+fn no_answer_that_envoy_gives_for_a_journal_traps_the_filter() {
+    let inbound = with(rule("github"), json!({"replay": {"scope": "fleet"}}));
+    let config = verifying([inbound]);
+    for (call, statuses) in ANSWERS_WITH_A_JOURNAL {
+        for status in statuses {
+            for rule in [
+                Rule::new(Point::HostCall(call), Effect::Fail(*status)),
+                Rule::new(Point::HostCall(call), Effect::Fail(*status)).after(1).times(2),
+            ] {
+                let mut gateways = Gateways::start(config.clone(), json!({}));
+                gateways.with("one", |process| process.add_rule(rule));
+                for id in ["evt_1", "evt_2", "evt_3"] {
+                    let message = Message::new(gateways.process("one"), "github", id).body(id);
+                    gateways.request("one", 0, message.request());
+                    gateways.etcd.fail(Outage::Down, millis(10));
+                    gateways.advance(6_000);
+                }
+                let newer = journaled(with(config.clone(), json!({"user_agent": "newer"})), json!({}));
+                gateways.with("one", |process| process.update_config(newer.to_string())).expect("it is taken");
+                gateways.advance(1_000);
+                gateways.with("one", Process::end_drain).unwrap_or_else(|fault| panic!("{call} {status}: {fault}"));
+                gateways.advance(10_000);
+                assert!(gateways.process("one").crossings().of(call) > 1, "{call} is made");
+            }
+        }
+    }
 }
 
 /// A context that the SDK does not know, or a token, would be its panic, and so an error here.

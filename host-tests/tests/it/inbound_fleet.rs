@@ -2,33 +2,18 @@
 //! may go on.
 
 use etcd_messages::TXN;
-use etcd_model::{Disruption, Etcd, Mishap};
-use host_tests::{Fleet, Process, Request, StreamId};
+use etcd_model::{Disruption, Mishap};
+use host_tests::{Request, StreamId};
 use serde_json::json;
 
+use crate::fleet::{Gateways, NAMES};
 use crate::sender::{Message, counted, rule, verifying};
-use crate::support::{gateway, millis, seconds, with};
-
-/// Two gateways behind one etcd, which have their leases.
-struct Gateways {
-    fleet: Fleet,
-    etcd: Etcd,
-}
-
-const NAMES: [&str; 2] = ["one", "two"];
+use crate::support::{seconds, with};
 
 impl Gateways {
-    fn start(unavailable: &str) -> Self {
-        let journal = json!({"etcd": {"cluster": "etcd", "prefix": "/g"}, "unavailable": unavailable});
+    fn verifying(unavailable: &str) -> Self {
         let rule = with(rule("github"), json!({"replay": {"scope": "fleet"}}));
-        let config = with(verifying([rule]), json!({"journal": journal}));
-        let (mut fleet, etcd) = (Fleet::default(), Etcd::new(7));
-        for (name, seed) in NAMES.into_iter().zip(1..) {
-            let builder = gateway(&config).seed(seed).cluster("etcd", etcd.upstream(name, fleet.now()));
-            fleet.start(name, builder).expect("it starts");
-        }
-        let mut gateways = Self { fleet, etcd };
-        gateways.advance(3_000);
+        let mut gateways = Self::start(verifying([rule]), json!({"unavailable": unavailable}));
         // The first message of a worker waits for the lease under which ids are kept.
         for name in NAMES {
             for worker in 0..2 {
@@ -41,22 +26,9 @@ impl Gateways {
         gateways
     }
 
-    fn advance(&mut self, for_millis: u64) {
-        self.fleet.advance(millis(for_millis)).unwrap_or_else(|fault| panic!("{fault}"));
-    }
-
-    fn process(&self, name: &str) -> &Process {
-        self.fleet.get(name).expect("it runs")
-    }
-
     fn message(&self, id: &str) -> Message {
         let name = self.fleet.names().next().expect("one runs");
         Message::new(self.process(name), "github", id)
-    }
-
-    fn request(&mut self, name: &str, worker: usize, request: Request) -> StreamId {
-        let stream = self.fleet.with(name, |process| process.request(worker, request));
-        stream.expect("it runs").unwrap_or_else(|fault| panic!("{fault}"))
     }
 
     /// The status of the answer, and whether the application got the request.
@@ -77,7 +49,7 @@ impl Gateways {
 /// at the other gateway.
 #[test]
 fn held_message_goes_on_whole_and_is_a_duplicate_elsewhere() {
-    let mut gateways = Gateways::start("reject");
+    let mut gateways = Gateways::verifying("reject");
     let message = gateways.message("evt_1");
     let lies = |request: Request| request.header("x-gatepost-verified", "mine").header("X_Gatepost_Verified", "mine");
     let stream = gateways.request("one", 0, lies(message.request()));
@@ -97,7 +69,7 @@ fn held_message_goes_on_whole_and_is_a_duplicate_elsewhere() {
 /// However the request comes, the application gets it as it came: in pieces, over HTTP/2, with trailers, without a body.
 #[test]
 fn held_message_goes_on_however_it_came() {
-    let mut gateways = Gateways::start("reject");
+    let mut gateways = Gateways::verifying("reject");
     let pieces = ["{\"a\": ", "1", "}"];
     let whole = pieces.concat();
     for (number, way) in ["pieces", "http2", "trailers", "empty"].into_iter().enumerate() {
@@ -125,7 +97,7 @@ fn held_message_goes_on_however_it_came() {
 /// A client that hangs up while its message is held, or is with the application, may send it again, to the other gateway.
 #[test]
 fn client_that_hangs_up_may_come_again_elsewhere() {
-    let mut gateways = Gateways::start("reject");
+    let mut gateways = Gateways::verifying("reject");
     for wait in [0, 1, 2, 4] {
         let message = gateways.message(&format!("evt_{wait}"));
         let slow = host_tests::Application::always(host_tests::Reply::status(200).after(seconds(60)));
@@ -142,7 +114,7 @@ fn client_that_hangs_up_may_come_again_elsewhere() {
 /// While etcd does not answer a message is held for four seconds, and then refused; it may come again when etcd is back.
 #[test]
 fn message_is_refused_when_etcd_does_not_answer() {
-    let mut gateways = Gateways::start("reject");
+    let mut gateways = Gateways::verifying("reject");
     for is_applied in [false, true] {
         let message = gateways.message(&format!("evt_{is_applied}"));
         gateways.etcd.disrupt(Disruption::new(Mishap::Unanswered { is_applied }).of(TXN).touching("/g/i/"));
@@ -163,7 +135,7 @@ fn message_is_refused_when_etcd_does_not_answer() {
 /// With `unavailable: memory` the message goes on by the process's table, which is counted.
 #[test]
 fn unavailable_memory_lets_the_process_decide_and_counts() {
-    let mut gateways = Gateways::start("memory");
+    let mut gateways = Gateways::verifying("memory");
     gateways.etcd.disrupt(Disruption::new(Mishap::NotSent));
     let message = gateways.message("evt_1");
     assert_eq!(gateways.process("one").metric("gatepost_inbound_memory_only_total"), Some(0));
@@ -177,7 +149,7 @@ fn unavailable_memory_lets_the_process_decide_and_counts() {
 /// What a gateway had taken is known when it is dead, and what it had claimed may come again.
 #[test]
 fn killed_gateway_leaves_what_is_done_and_nothing_claimed() {
-    let mut gateways = Gateways::start("reject");
+    let mut gateways = Gateways::verifying("reject");
     let (done, lost) = (gateways.message("done"), gateways.message("lost").body("{}"));
     assert_eq!(gateways.send("one", 0, done.request()), (Some(200), true));
     let slow = host_tests::Application::always(host_tests::Reply::status(200).after(seconds(60)));
@@ -188,4 +160,16 @@ fn killed_gateway_leaves_what_is_done_and_nothing_claimed() {
     gateways.advance(8_000);
     assert_eq!(gateways.send("two", 0, done.request()), (Some(200), false));
     assert_eq!(gateways.send("two", 1, lost.request()), (Some(200), true));
+}
+
+/// Gateways that only verify are a fleet like any other: they know each other, and one worker of each reads for all.
+#[test]
+fn gateways_without_endpoints_know_each_other() {
+    let mut gateways = Gateways::verifying("reject");
+    gateways.advance(2_000);
+    for name in NAMES {
+        assert_eq!(gateways.process(name).metric("gatepost_fleet_gateways"), Some(2), "{name}");
+        let streams = gateways.process(name).grpc_calls("etcd").iter().filter(|call| call.is_stream).count();
+        assert_eq!(streams, 1, "{name}");
+    }
 }

@@ -3,6 +3,7 @@
 
 mod access;
 mod admin_listener;
+mod announcements;
 mod answers;
 mod breaker;
 mod builds;
@@ -13,6 +14,7 @@ mod delivery;
 mod disabled;
 mod drain;
 mod faults;
+mod fleet;
 mod fuel;
 mod history;
 mod host_statuses;

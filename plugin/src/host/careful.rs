@@ -57,6 +57,8 @@ unsafe extern "C" {
         headers_len: usize,
         grpc_status: i32,
     ) -> Status;
+    fn proxy_grpc_send(token: u32, message: *const u8, message_len: usize, ends: u32) -> Status;
+    fn proxy_grpc_cancel(token: u32) -> Status;
 }
 
 #[link(wasm_import_module = "wasi_snapshot_preview1")]
@@ -143,6 +145,24 @@ pub fn send_local_response(
             NO_GRPC_STATUS,
         )
     })
+}
+
+/// Sends a message on a stream of gRPC, which stays open.
+///
+/// Reason: the SDK panics on every status but success, "not found" and "bad argument", such as where a capability
+/// restriction lets the stream be opened and leaves out this. Documents are read without a stream, too.
+pub fn send_on_stream(token: u32, message: &[u8]) -> Result<(), Status> {
+    const GOES_ON: u32 = 0;
+    // SAFETY: see the top of the file.
+    done(unsafe { proxy_grpc_send(token, message.as_ptr(), message.len(), GOES_ON) })
+}
+
+/// Ends a stream of gRPC at once: nothing more is told of it.
+///
+/// Reason: the SDK panics on every status but success and "not found"; see [`send_on_stream`].
+pub fn cancel_stream(token: u32) -> Result<(), Status> {
+    // SAFETY: no memory is passed.
+    done(unsafe { proxy_grpc_cancel(token) })
 }
 
 /// A clock, in nanoseconds: [`REALTIME`] since the Unix epoch, [`MONOTONIC`] since some moment that is the same for all

@@ -1,0 +1,52 @@
+//! Two gateways of one fleet, behind one etcd.
+
+use etcd_model::Etcd;
+use host_tests::{Fleet, Process, Request, StreamId};
+use serde_json::{Value, json};
+
+use crate::support::{gateway, millis, with};
+
+pub const NAMES: [&str; 2] = ["one", "two"];
+
+pub struct Gateways {
+    pub fleet: Fleet,
+    pub etcd: Etcd,
+}
+
+/// This configuration with a journal, which has these keys besides.
+pub fn journaled(config: Value, journal: Value) -> Value {
+    let journal = with(json!({"etcd": {"cluster": "etcd", "prefix": "/g"}}), journal);
+    with(config, json!({"journal": journal}))
+}
+
+impl Gateways {
+    /// Starts them with this configuration, and a journal that has these keys besides. They have their leases.
+    pub fn start(config: Value, journal: Value) -> Self {
+        let config = journaled(config, journal);
+        let (mut fleet, etcd) = (Fleet::default(), Etcd::new(7));
+        for (name, seed) in NAMES.into_iter().zip(1..) {
+            let builder = gateway(&config).seed(seed).cluster("etcd", etcd.upstream(name, fleet.now()));
+            fleet.start(name, builder).expect("it starts");
+        }
+        let mut gateways = Self { fleet, etcd };
+        gateways.advance(3_000);
+        gateways
+    }
+
+    pub fn advance(&mut self, for_millis: u64) {
+        self.fleet.advance(millis(for_millis)).unwrap_or_else(|fault| panic!("{fault}"));
+    }
+
+    pub fn process(&self, name: &str) -> &Process {
+        self.fleet.get(name).expect("it runs")
+    }
+
+    /// Does something to a gateway.
+    pub fn with<T>(&mut self, name: &str, work: impl FnOnce(&mut Process) -> T) -> T {
+        self.fleet.with(name, work).expect("it runs")
+    }
+
+    pub fn request(&mut self, name: &str, worker: usize, request: Request) -> StreamId {
+        self.with(name, |process| process.request(worker, request)).unwrap_or_else(|fault| panic!("{fault}"))
+    }
+}
