@@ -112,6 +112,8 @@ impl Writer {
                 let changed: Vec<u64> = progress.iter().map(|(seq, _)| *seq).collect();
                 self.segments.put_back(owner, &changed, finished);
                 self.member_written = Member::default();
+                // A store that refuses is asked again when it is time, however much there is to note.
+                self.noted = now;
             }
             (_, Operation::Delete { finished, .. }) => self.segments.put_back(owner, &[], finished),
             _ => {}
