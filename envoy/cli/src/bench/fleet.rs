@@ -71,6 +71,7 @@ pub fn run(options: &Options) -> Result<()> {
     print_kills(&kills, &outcome, &records)?;
     print_totals(&fleet, &outcome, seconds)?;
     judge(&Account::of(&outcome.accepted, &records), &kills)?;
+    print_sizes(&sizes)?;
     judge_sizes(&sizes)
 }
 
@@ -139,10 +140,10 @@ fn sizes(fleet: &Fleet, producers: &Producers, options: &Options) -> Result<Vec<
     (1..10).map(tenth).collect()
 }
 
-/// # Errors
-/// When a gateway needs more in the end than it did after three tenths of the load.
-fn judge_sizes(sizes: &[Sizes]) -> Result<()> {
-    let (Some(begun), Some(end)) = (sizes.get(2), sizes.last()) else { return Ok(()) };
+fn print_sizes(sizes: &[Sizes]) -> Result<()> {
+    if sizes.is_empty() {
+        return Ok(());
+    }
     say!("")?;
     say!("| after events | etcd's file | in use | resident: gateway 1 | gateway 2 |")?;
     say!("|--:|--:|--:|--:|--:|")?;
@@ -150,6 +151,13 @@ fn judge_sizes(sizes: &[Sizes]) -> Result<()> {
         let resident: Vec<_> = resident.iter().map(|mib| format!("{mib:.1} MiB")).collect();
         say!("| {events} | {:.1} MiB | {:.1} MiB | {} |", mib(etcd.file), mib(etcd.used), resident.join(" | "))?;
     }
+    Ok(())
+}
+
+/// # Errors
+/// When a gateway needs more in the end than it did after three tenths of the load.
+fn judge_sizes(sizes: &[Sizes]) -> Result<()> {
+    let (Some(begun), Some(end)) = (sizes.get(2), sizes.last()) else { return Ok(()) };
     for (begun, end) in begun.resident.iter().zip(&end.resident) {
         ensure!(end / begun <= 1.0 + GROWTH_MAX, "a gateway grew from {begun:.1} to {end:.1} MiB");
     }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use gatepost_core::journal::ids::WriterId;
 use gatepost_core::journal::messages::MessageRecord;
 use hmac_sha256::{HMAC, Hash};
 
@@ -53,7 +54,7 @@ impl Claims {
         if self.done.contains(name) && !is_done {
             return broken(Invariant::TakenOnce, seen("it was done"));
         }
-        let claimer = record.filter(|record| !record.is_done).map(|record| writer(&record));
+        let claimer = record.filter(|record| !record.is_done).map(|record| WriterId(record.writer).to_string());
         let before = self.writers.get(name).filter(|_| self.tenures.is_held(name));
         if let (Some(claimer), Some(before)) = (&claimer, before)
             && before != claimer
@@ -86,8 +87,4 @@ impl Claims {
     pub fn told(&self, number: u32) -> String {
         self.tenures.told(&name(number))
     }
-}
-
-fn writer(record: &MessageRecord) -> String {
-    record.writer.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -98,7 +98,7 @@ impl Switches {
     pub fn was_always(&self, switch: &Switch, since: Duration, is: impl Fn(&str) -> bool) -> bool {
         let words = self.words.get(switch).map(Vec::as_slice).unwrap_or_default();
         let first = words.iter().rposition(|(at, _)| *at <= since);
-        let before = first.map_or(Some(ON), |_| None);
+        let before = first.is_none().then_some(ON);
         let stood = words.iter().skip(first.unwrap_or_default()).map(|(_, word)| word.as_str());
         before.into_iter().chain(stood).all(is)
     }
