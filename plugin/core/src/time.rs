@@ -122,6 +122,20 @@ pub struct Now {
     pub wall: WallTime,
 }
 
+impl Now {
+    /// A time of this process on the wall clock.
+    #[must_use]
+    pub fn on_wall(self, at: Instant) -> WallTime {
+        self.wall.plus(at.since(self.mono)).minus(self.mono.since(at))
+    }
+
+    /// A time on the wall clock as one of this process.
+    #[must_use]
+    pub fn in_process(self, at: WallTime) -> Instant {
+        self.mono.plus(at.since(self.wall)).minus(self.wall.since(at))
+    }
+}
+
 /// The nanoseconds of a duration; `u64::MAX` for one beyond the 584 years that a `u64` spans.
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)

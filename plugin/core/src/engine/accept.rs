@@ -25,7 +25,6 @@ use crate::ingress::event::{Event, EventResult, Offer};
 use crate::ingress::idempotency::{IdempotencyKey, KeyClaim};
 use crate::ingress::receipt::EventStatus;
 use crate::ingress::route::Ack;
-use crate::journal::segments::Origin;
 use crate::ledger::Place;
 use crate::ledger::record::{EventMeta, Stage};
 use crate::outcome::{DeliveryResult, Reason};
@@ -42,27 +41,20 @@ impl Engine {
         };
         match self.keeping(world.now.mono, &draft) {
             Keeping::Journal => self.append_draft(world, draft),
-            Keeping::Memory => self.finish_draft(world, draft, None).0,
+            Keeping::Memory => self.finish_draft(world, draft),
             Keeping::Refused(why) => self.without_journal(world, draft, why),
         }
     }
 
-    /// Keeps a draft in shared data, and commits it. `origin` is where it stands in the journal already, if it does.
-    /// Returns the place of the event, unless nothing is left to do for it.
-    pub(super) fn finish_draft(
-        &mut self,
-        world: &mut World<'_>,
-        mut draft: Draft,
-        origin: Option<Origin>,
-    ) -> (Reply, Option<Place>) {
+    /// Keeps a draft in shared data, and commits it.
+    pub(super) fn finish_draft(&mut self, world: &mut World<'_>, mut draft: Draft) -> Reply {
         let (key, message) = (draft.key, draft.message.take());
-        draft.pending.origin = origin;
-        let (reply, place) = match self.keep_draft(world, &draft) {
-            Ok(place) => (self.commit_draft(world, draft, place), place),
-            Err(refusal) => (refuse(&refusal), None),
+        let reply = match self.keep_draft(world, &draft) {
+            Ok(place) => self.commit_draft(world, draft, place),
+            Err(refusal) => refuse(&refusal),
         };
         self.end_message(world, message, reply.result == Some(EventResult::Accepted));
-        (self.settled(world, key.as_ref(), reply), place)
+        self.settled(world, key.as_ref(), reply)
     }
 
     /// Decides whether an event is taken; nothing of it is kept yet but the claim of its idempotency key.
@@ -153,7 +145,7 @@ impl Engine {
     }
 
     /// Writes an admitted event to shared data, and returns its place; `None`: all its deliveries have ended already.
-    fn keep_draft(&mut self, world: &mut World<'_>, draft: &Draft) -> Result<Option<Place>, Refusal> {
+    pub(super) fn keep_draft(&mut self, world: &mut World<'_>, draft: &Draft) -> Result<Option<Place>, Refusal> {
         let Draft { meta, payload, pending, .. } = draft;
         self.bury_overflow(world, meta, payload, pending)?;
         if pending.is_settled() {
@@ -164,7 +156,7 @@ impl Engine {
     }
 
     /// Counts an event that is kept, begins its deliveries, and answers its producer or owes the producer an answer.
-    fn commit_draft(&mut self, world: &mut World<'_>, draft: Draft, place: Option<Place>) -> Reply {
+    pub(super) fn commit_draft(&mut self, world: &mut World<'_>, draft: Draft, place: Option<Place>) -> Reply {
         let Draft { meta, payload, pending, stream, ack, key, .. } = draft;
         let route = pending.route;
         let answer = match ack {

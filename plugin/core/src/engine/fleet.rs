@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use super::Engine;
 use super::commits::Journaled;
-use super::journaled::on_wall;
 use crate::journal::JournalState;
 use crate::journal::event::CommitRefusal;
 use crate::journal::operation::StoreRefusal;
@@ -30,7 +29,7 @@ impl Engine {
         let state = self.journal_state(world.now);
         let worker = self.leadership.nonce(world);
         let Some(Journaled { writer, .. }) = self.journal.as_ref() else { return };
-        let last_error = writer.last_failure().map(|(at, why)| (on_wall(at, world.now), why.label().to_owned()));
+        let last_error = writer.last_failure().map(|(at, why)| (world.now.on_wall(at), why.label().to_owned()));
         let health = JournalHealth { worker, at: world.now.mono, state, last_error };
         let fleet = writer.fleet_seen().map_or_else(FleetView::default, |at| FleetView::of(writer.fleet(), at));
         match FleetRecord::say(world.store, &self.keys, &health, limit, &fleet) {

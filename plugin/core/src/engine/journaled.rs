@@ -11,6 +11,7 @@ use super::action::{Action, StoreRequest};
 use super::commits::Journaled;
 use super::draft::{Draft, Reply, refuse_commit, store_refusal};
 use super::queue::Waiter;
+use super::takeover::told;
 use crate::admin::about::About;
 use crate::answer::Answer;
 use crate::ingress::event::EventResult;
@@ -69,6 +70,10 @@ impl Engine {
 
     /// Gives an admitted event to the writer; its producer is answered when its fate is known.
     pub(super) fn append_draft(&mut self, world: &mut World<'_>, draft: Draft) -> Reply {
+        if self.own(world).is_err() {
+            // Shared data would not take it after its commit either.
+            return self.settled(world, draft.key.as_ref(), store_refusal());
+        }
         let head = self.entry_head(world.now, &draft);
         let Some(journal) = self.journal.as_mut() else { return store_refusal() };
         let Ok(entry) = encode_entry(&head, &draft.payload) else { return store_refusal() };
@@ -96,7 +101,7 @@ impl Engine {
                 let endpoint = self.config.endpoints.get(delivery.endpoint.0)?;
                 Some(EntryDelivery {
                     endpoint: endpoint.name.clone(),
-                    due: on_wall(due, now),
+                    due: now.on_wall(due),
                     expires: pending.accepted_wall.plus(endpoint.max_age),
                 })
             }
@@ -212,7 +217,12 @@ impl Engine {
                     let mut open = self.committed(world, segment, &tickets, bytes, is_ours);
                     open.may_come_late = may_come_late;
                     if let Some(journal) = self.journal.as_mut().filter(|_| is_ours) {
+                        // What shared data does not take is left to this worker's next writer, or to another gateway.
+                        let is_left = open.events.iter().any(|event| matches!(event, SegmentEvent::Rest(_)));
                         journal.writer.segments.insert(segment, open);
+                        if is_left {
+                            journal.writer.abandon(world.now.mono);
+                        }
                     }
                 }
                 JournalEvent::KeyTaken { ticket, revision, bytes } => self.key_taken(world, ticket, revision, &bytes),
@@ -256,20 +266,34 @@ impl Engine {
             };
             oldest = oldest.min(draft.pending.accepted_wall);
             let stream = draft.stream;
+            draft.pending.origin = Some(Origin { segment, index });
             self.remember_key(&draft);
-            let (reply, place) = if is_ours {
-                self.finish_draft(world, draft, Some(Origin { segment, index }))
+            let (reply, event) = if is_ours {
+                self.begin_committed(world, draft)
             } else {
-                draft.pending.origin = Some(Origin { segment, index });
-                (self.told_pending(world, draft), None)
+                (self.told_pending(world, draft), SegmentEvent::Ended)
             };
-            events.push(place.map_or(SegmentEvent::Ended, |place| SegmentEvent::Here(place, Vec::new())));
+            events.push(event);
             self.answer_late(stream, reply);
         }
         OpenSegment::new(events, bytes, oldest)
     }
 
-    /// Answers the producer of an event that is accepted, and that another gateway delivers.
+    /// Begins the deliveries of an event that is committed. It is accepted even if shared data does not take it: then it is
+    /// left in the journal as it stands.
+    fn begin_committed(&mut self, world: &mut World<'_>, mut draft: Draft) -> (Reply, SegmentEvent) {
+        let Ok(place) = self.keep_draft(world, &draft) else {
+            let left = told(&self.config, &draft.pending, world.now).map(|(_, told)| told).collect();
+            return (self.told_pending(world, draft), SegmentEvent::rest(left));
+        };
+        let (key, message) = (draft.key, draft.message.take());
+        let reply = self.commit_draft(world, draft, place);
+        self.end_message(world, message, true);
+        let event = place.map_or(SegmentEvent::Ended, |place| SegmentEvent::Here(place, Vec::new()));
+        (self.settled(world, key.as_ref(), reply), event)
+    }
+
+    /// Answers the producer of an event that is accepted, and that this worker does not deliver now.
     fn told_pending(&mut self, world: &mut World<'_>, draft: Draft) -> Reply {
         let Draft { pending, key, message, .. } = draft;
         let answer = Answer::receipt(202, &self.receipt(&pending, EventStatus::Accepted, false));
@@ -294,7 +318,7 @@ impl Engine {
             CommitRefusal::Store(StoreRefusal::Full) if !self.journal.as_ref().is_some_and(|j| j.writer.is_full()) => {}
             _ if self.falls_back_on_memory() => {
                 self.output.note(Notice::MemoryOnly);
-                return self.finish_draft(world, draft, None).0;
+                return self.finish_draft(world, draft);
             }
             _ => {}
         }
@@ -352,9 +376,4 @@ impl Engine {
             guard: journal.reports.clone(),
         }
     }
-}
-
-/// A time of this process on the wall clock.
-pub(super) fn on_wall(at: Instant, now: Now) -> WallTime {
-    now.wall.plus(at.since(now.mono)).minus(now.mono.since(at))
 }

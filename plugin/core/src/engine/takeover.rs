@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use super::Engine;
 use super::commits::Journaled;
-use super::journaled::on_wall;
 use super::letters::ended;
 use super::pending::{Delivery, Pending, TrialMark};
 use crate::config::Config;
@@ -22,7 +21,7 @@ use crate::journal::segments::{OpenSegment, Origin, SegmentEvent};
 use crate::ledger::Place;
 use crate::ledger::record::{Stage, Trail};
 use crate::store::World;
-use crate::time::{Instant, Now, WallTime};
+use crate::time::{Instant, Now};
 
 /// The largest number of attempts in a row that may have killed their gateway, before an event is poison.
 const TRIALS_MAX: u8 = 3;
@@ -87,7 +86,7 @@ impl Engine {
         }
         let mut meta = head.meta;
         meta.content_encoding = head.content_encoding;
-        let accepted = Now { mono: in_process(head.accepted, world.now), wall: head.accepted };
+        let accepted = Now { mono: world.now.in_process(head.accepted), wall: head.accepted };
         let mut pending = Pending::new(meta.id, meta.event_type.clone(), route, accepted, deliveries);
         pending.bytes = payload.len() as u64;
         (pending.origin, pending.mark, pending.trials) = (Some(origin), TrialMark::Wanted, Some(known.trials));
@@ -263,7 +262,7 @@ fn untouched(first: &EntryDelivery) -> DeliveryProgress {
 /// A delivery that is taken over; `longest` is the longest wait before an attempt.
 fn delivery(endpoint: EndpointId, progress: DeliveryProgress, longest: Duration, now: Now) -> Delivery {
     // The clock of the dead gateway may have been ahead by any time.
-    let due_here = |due| in_process(due, now).min(now.mono.plus(longest));
+    let due_here = |due| now.in_process(due).min(now.mono.plus(longest));
     let stage = match progress.stage {
         JournalStage::Waiting(due) => Stage::Waiting { due: due_here(due) },
         JournalStage::Sinking { attempts, reason, due } => Stage::Sinking { attempts, reason, due: due_here(due) },
@@ -276,7 +275,7 @@ fn delivery(endpoint: EndpointId, progress: DeliveryProgress, longest: Duration,
 }
 
 /// How the deliveries of an event stand that this worker makes, for the journal.
-fn told<'a>(
+pub(super) fn told<'a>(
     config: &'a Config,
     event: &'a Pending,
     now: Now,
@@ -290,8 +289,8 @@ fn told<'a>(
 /// How a delivery stands, for the journal.
 fn progress(endpoint: &str, delivery: &Delivery, now: Now) -> DeliveryProgress {
     let stage = match delivery.stage {
-        Stage::Waiting { due } => JournalStage::Waiting(on_wall(due, now)),
-        Stage::Sinking { attempts, reason, due } => JournalStage::Sinking { attempts, reason, due: on_wall(due, now) },
+        Stage::Waiting { due } => JournalStage::Waiting(now.on_wall(due)),
+        Stage::Sinking { attempts, reason, due } => JournalStage::Sinking { attempts, reason, due: now.on_wall(due) },
         // Its letter may be among the fleet's only later, and the event's other deliveries go on meanwhile.
         Stage::Delivered | Stage::Dead => ended(delivery),
     };
@@ -303,9 +302,4 @@ fn progress(endpoint: &str, delivery: &Delivery, now: Now) -> DeliveryProgress {
         stage,
         trail: trail.clone(),
     }
-}
-
-/// A time on the wall clock as one of this process.
-fn in_process(at: WallTime, now: Now) -> Instant {
-    now.mono.plus(at.since(now.wall)).minus(now.wall.since(at))
 }

@@ -10,6 +10,7 @@ mod guard;
 mod keys;
 mod letters;
 mod messages;
+mod notes;
 
 const JOURNAL: &str = r#""journal": {"etcd": {"cluster": "etcd", "prefix": "/p"}"#;
 /// The payload of the events, by which faults find the calls that append them.
@@ -309,37 +310,26 @@ fn drain_hands_over_within_two_seconds() {
     assert_eq!(gateways.offer(0, 8).answer.map(|answer| answer.status), Some(503));
 }
 
-/// A gateway whose receiver has just failed so many events, each in a segment of its own.
-fn with_failed(events: u32) -> Gateways {
-    let endpoints = billing(r#", "breaker": null, "retry": {"delays": ["0s", "60s"]}"#);
-    let mut gateways = Gateways::new(&[&endpoints]);
-    for stream in 0..events {
-        gateways.offer(0, stream);
-        for (gateway, sent) in gateways.poll() {
-            gateways.processes[gateway].end(&sent, Ending::Status(503));
-        }
+/// What shared data does not take after the commit stands in the journal: it is accepted, and delivered by the next writer.
+#[test]
+fn event_that_shared_data_does_not_take_is_not_lost() {
+    for keyed in [false, true] {
+        let mut gateways = Gateways::new(&[&billing("")]);
+        gateways.fault("payload", Fault::Lost);
+        let offered = if keyed { gateways.offer_keyed(0, 7) } else { gateways.offer(0, 7) };
+        assert!(offered.answer.is_none());
+        gateways.pass(100);
+        gateways.etcd.faults.clear();
+        gateways.processes[0].store.refuse_sets = true;
+        assert!(gateways.pass(500).is_empty(), "keyed: {keyed}");
+        assert_eq!(gateways.statuses(), [202], "keyed: {keyed}");
+        gateways.pass(10_000);
+        let refused = gateways.offer(0, 8).answer.map(|answer| answer.status);
+        assert_eq!(refused, Some(503), "what is known to fail is not committed");
+        gateways.processes[0].store.refuse_sets = false;
+        assert_eq!(gateways.answer_all(20_000, |_| 200), [(0, "billing".to_owned(), 1)], "keyed: {keyed}");
+        assert!(gateways.etcd.found("/j/").is_empty());
     }
-    assert_eq!(gateways.etcd.found("/p/j/").len(), events as usize);
-    gateways
-}
-
-/// However many deliveries have failed, the journal knows of each within a second: what fits into no note is in the next.
-#[test]
-fn failures_of_many_are_all_noted_within_a_second() {
-    let mut gateways = with_failed(300);
-    gateways.answer_all(1_000, |_| 503);
-    assert_eq!(gateways.etcd.found("/p/p/").len(), 300);
-}
-
-/// A store that has no room is asked twice a second to keep what has failed, however much that is.
-#[test]
-fn full_store_is_not_asked_again_at_once() {
-    let mut gateways = with_failed(300);
-    gateways.etcd.is_full = true;
-    gateways.etcd.calls.clear();
-    gateways.answer_all(3_000, |_| 503);
-    let notes = gateways.etcd.calls.iter().filter(|call| crate::journal::memory::has(call, "/p/p/")).count();
-    assert!((2..=8).contains(&notes), "{notes} notes in 3 s");
 }
 
 /// A worker that adopts the partition of a dead one leaves its journalled events to whoever holds the journal's.

@@ -7,7 +7,7 @@ use crate::ingress::idempotency::IdempotencyKey;
 
 impl Gateways {
     /// Sends the event with its key to a gateway.
-    fn offer_keyed(&mut self, gateway: usize, stream: u32) -> Reply {
+    pub(super) fn offer_keyed(&mut self, gateway: usize, stream: u32) -> Reply {
         let event = Event {
             event_type: "paid".into(),
             payload: PAYLOAD.into(),
