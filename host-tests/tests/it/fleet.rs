@@ -11,6 +11,7 @@ pub const NAMES: [&str; 2] = ["one", "two"];
 pub struct Gateways {
     pub fleet: Fleet,
     pub etcd: Etcd,
+    config: Value,
 }
 
 /// This configuration with a journal, which has these keys besides.
@@ -23,14 +24,17 @@ impl Gateways {
     /// Starts them with this configuration, and a journal that has these keys besides. They have their leases.
     pub fn start(config: Value, journal: Value) -> Self {
         let config = journaled(config, journal);
-        let (mut fleet, etcd) = (Fleet::default(), Etcd::new(7));
-        for (name, seed) in NAMES.into_iter().zip(1..) {
-            let builder = gateway(&config).seed(seed).cluster("etcd", etcd.upstream(name, fleet.now()));
-            fleet.start(name, builder).expect("it starts");
-        }
-        let mut gateways = Self { fleet, etcd };
+        let mut gateways = Self { fleet: Fleet::default(), etcd: Etcd::new(7), config };
+        NAMES.into_iter().for_each(|name| gateways.start_again(name));
         gateways.advance(3_000);
         gateways
+    }
+
+    /// Starts a gateway, as one that has died or was not there yet.
+    pub fn start_again(&mut self, name: &str) {
+        let seed = 1 + NAMES.iter().take_while(|other| **other != name).count() as u64;
+        let upstream = self.etcd.upstream(name, self.fleet.now());
+        self.fleet.start(name, gateway(&self.config).seed(seed).cluster("etcd", upstream)).expect("it starts");
     }
 
     pub fn advance(&mut self, for_millis: u64) {

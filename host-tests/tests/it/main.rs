@@ -24,6 +24,7 @@ mod inbound_faults;
 mod inbound_fleet;
 mod inbound_paths;
 mod inbound_secrets;
+mod joining;
 mod matching;
 mod metrics;
 mod mutants;

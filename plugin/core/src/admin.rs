@@ -47,6 +47,8 @@ pub struct AdminRequest<'a> {
     pub authorization: Option<&'a [u8]>,
     /// The body.
     pub body: &'a [u8],
+    /// The gateway has just started, and does not know yet what its fleet has decided.
+    pub is_joining: bool,
 }
 
 /// The outcome of a request.
@@ -160,6 +162,11 @@ impl Surface<'_, '_> {
         }
         self.only_parameters(parameters)?;
         let about = &self.about()?;
+        let is_shared = matches!(words.as_slice(), ["state" | "overrides"] | ["endpoints", _] | ["rollout", ..]);
+        if is_shared && self.request.is_joining {
+            let detail = "this gateway has just started, and has not read yet what its fleet has decided; try again";
+            return Err(Box::new(Problem::unavailable(1, detail)));
+        }
         match words.as_slice() {
             ["status"] => self.status(about),
             ["events", id] => self.show_event(about, id),

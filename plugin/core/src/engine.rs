@@ -257,7 +257,7 @@ impl Engine {
 
     /// Says whether this worker starts attempts.
     fn delivers(&self) -> bool {
-        self.leadership.delivers(self.config.enabled)
+        self.leadership.delivers(self.config.enabled) && !self.documents.is_joining
     }
 
     fn check_control(&mut self, world: &mut World<'_>) {

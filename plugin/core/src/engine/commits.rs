@@ -81,6 +81,10 @@ pub(super) struct Documents {
     pub was_alive: bool,
     /// This gateway has read them once since its start.
     pub are_known: bool,
+    /// When this worker looked first.
+    pub began: Option<Instant>,
+    /// This gateway has just started and does not know them: it attempts nothing, and takes no order that changes one.
+    pub is_joining: bool,
     pub announcements: Announcements,
 }
 

@@ -33,6 +33,10 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// How often a gateway reads what was changed elsewhere.
 const READ_EVERY: Duration = Duration::from_secs(1);
 
+/// How long a gateway that has started waits for the documents at most: a fleet may be switched off, but a store that is
+/// away must not hold what is in memory only.
+const JOINING_MAX: Duration = Duration::from_secs(3);
+
 /// With more endpoints than this a gateway looks once a second: each costs two reads of shared data.
 const ENDPOINTS_QUICK: usize = 250;
 
@@ -54,6 +58,7 @@ impl Engine {
     pub(super) fn sync_documents(&mut self, world: &mut World<'_>) {
         let now = world.now.mono;
         self.keep_announcements(now);
+        self.join(world);
         let Some(journal) = self.journal.as_ref() else { return };
         if !journal.writer.is_alive(now) {
             // Without a lease this worker keeps nothing: it looks again when it is time, not at once.
@@ -64,9 +69,6 @@ impl Engine {
             self.documents.read = Instant::default();
         }
         let keeps = self.keeps_documents();
-        if !self.documents.are_known {
-            self.documents.are_known = self.agreed(world, "known").is_ok_and(|agreed| agreed.is_some());
-        }
         let is_due = self.documents.announcements.is_changed || now.since(self.documents.read) >= READ_EVERY;
         if keeps && is_due {
             self.documents.read = now;
@@ -81,6 +83,15 @@ impl Engine {
                 self.store_changed(world, &self.subjects());
             }
         }
+    }
+
+    /// Finds out whether this gateway has read the documents since its start.
+    fn join(&mut self, world: &mut World<'_>) {
+        if !self.documents.are_known {
+            self.documents.are_known = self.agreed(world, "known").is_ok_and(|agreed| agreed.is_some());
+        }
+        let began = *self.documents.began.get_or_insert(world.now.mono);
+        self.documents.is_joining = !self.documents.are_known && world.now.mono.since(began) < JOINING_MAX;
     }
 
     /// When the documents are to be looked at next.
@@ -207,10 +218,13 @@ impl Engine {
             if agreed.as_ref().is_some_and(|agreed| agreed.revision >= revision) {
                 continue;
             }
-            let merged = agreed.and_then(|agreed| {
-                let base = decode(&agreed.bytes).unwrap_or_default();
-                let here = self.fields(world, subject, &base).ok()?;
-                Some(merge(&base, &here, &elsewhere))
+            let base = agreed.as_ref().and_then(|agreed| decode(&agreed.bytes)).unwrap_or_default();
+            let merged = self.fields(world, subject, &base).ok().map(|mut here| {
+                if agreed.is_none() {
+                    // How far its rollouts have come by themselves is no decision of a gateway that has just started.
+                    here.retain(|_, value| is_decision(value));
+                }
+                merge(&base, &here, &elsewhere)
             });
             if let Err(error) = self.put_fields(world, subject, &merged.unwrap_or(elsewhere)) {
                 return self.output.note(Notice::Store { doing: "taking over a document of the fleet", error });
@@ -219,7 +233,7 @@ impl Engine {
         }
         self.documents.since = until;
         if !self.documents.are_known {
-            self.documents.are_known = true;
+            (self.documents.are_known, self.documents.is_joining) = (true, false);
             self.agree(world, "known", &Agreed { revision: until, bytes: Vec::new() });
         }
     }
@@ -280,6 +294,14 @@ impl Engine {
         for state in &mut self.endpoints {
             (state.seen, state.rollout.read) = (None, None);
         }
+    }
+}
+
+/// Whether somebody has decided this: a rollout that only goes on as planned nobody has.
+fn is_decision(value: &Value) -> bool {
+    match serde_json::from_value::<Stand>(value.clone()) {
+        Ok(stand) => stand.is_by_operator(),
+        Err(_) => true,
     }
 }
 

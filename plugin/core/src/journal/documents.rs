@@ -6,7 +6,11 @@
 //!
 //! **Two gateways change one document at once.** The later one finds that the revision is another, and merges: each field
 //! that it has changed itself since it last read the document keeps its value, every other one is the fleet's. A gateway
-//! that has never read the document takes it as it is: what it began with is no decision.
+//! that has never read the document has changed what operators have ordered there since.
+//!
+//! **A gateway starts.** Until it has read the documents it attempts nothing, and takes no order that would change one;
+//! events are accepted, and wait. When the store is away all that ends after three seconds: then the config and orders
+//! given here decide, and become the fleet's when the store is back.
 
 use std::collections::BTreeMap;
 

@@ -10,8 +10,8 @@ use crate::checks::invariant::broken;
 use crate::checks::{Broken, Invariant};
 use crate::fleet::switches::{ON, Switch};
 
-/// A gateway that has started has read the fleet's documents after so long: what was ordered there before, it may take for
-/// what it began with.
+/// A gateway that has started has read the fleet's documents after so long: before, it refuses orders, and accepts events
+/// although the fleet is off.
 const KNOWS: Duration = Duration::from_secs(3);
 
 /// How long all gateways may take to show the same, once nothing goes wrong any more: a worker that was lost may have been
@@ -70,12 +70,12 @@ impl FleetRun<'_> {
         self.checks.tell(now, format!("{process}: {switch:?} is ordered {word}, {status:?}"));
         match status {
             Some(200) => {
-                let is_stored = self.plan.stores_orders() && !is_new && gateway.drained_until.is_none();
+                let is_stored = self.plan.stores_orders() && gateway.drained_until.is_none();
                 self.checks.switches.ordered(&process, switch, word, now, is_stored);
             }
             // Its configuration lacks the endpoint.
             Some(404) if self.plan.is_rolling => {}
-            // Its VM is lost, or its configuration has not begun.
+            // Its VM is lost, or it has not read what the fleet has decided.
             Some(503) | None if !self.plan.is_calm() || is_new => {}
             status => return broken(Invariant::Answers, format!("{status:?} to {switch:?} {word} at {process}")),
         }
