@@ -48,7 +48,7 @@ fn leaders_killed_and_stopped_under_load_lose_nothing() -> Result<()> {
     assert_told(&outcome);
     // A leader that was stopped for as long as a lease revokes all leases when it goes on, before it learns that it leads
     // no more (https://github.com/etcd-io/etcd/issues/15247): every gateway is then taken over as if it had died.
-    stage.settle("leader killed, the next one stopped", &outcome, &seconds(begun, now()?))?;
+    stage.settle("leader killed, the next one stopped", &outcome, &moments(begun, now()?))?;
     Ok(())
 }
 
@@ -78,13 +78,14 @@ fn etcd_dead_for_longer_than_a_lease_loses_nothing() -> Result<()> {
     let outcome = load.finish_at(800, ARRIVAL)?;
     assert_told(&outcome);
     // Without etcd no gateway can note what it has delivered.
-    stage.settle("all members dead", &outcome, &seconds(dead, now()?))?;
+    stage.settle("all members dead", &outcome, &moments(dead, now()?))?;
     Ok(())
 }
 
-/// Each second of this time.
-fn seconds(begin: f64, end: f64) -> Vec<f64> {
-    (0..).map(|second| begin + f64::from(second)).take_while(|second| *second < end + 1.0).collect()
+/// Moments at which a gateway may have been taken over, so near to each other that one lies just before any delivery of
+/// this time.
+fn moments(begin: f64, end: f64) -> Vec<f64> {
+    (0..).map(|number| begin + f64::from(number) * 0.25).take_while(|moment| *moment < end + 1.0).collect()
 }
 
 /// Several leases of two seconds.
