@@ -201,6 +201,7 @@ impl Engine {
             self.check_generation(world);
         }
         self.check_control(world);
+        self.withdraw_cleared();
         self.drive_journal(world);
         self.expire_pledges(world);
         if world.now.mono.since(self.swept) >= SWEEP {

@@ -82,6 +82,16 @@ impl EndpointRecord {
         }
     }
 
+    /// When to look again at an endpoint that is disabled or whose breaker is open; `None`: it is neither.
+    fn held_until(&self, endpoint: &Endpoint, now: Instant) -> Option<Instant> {
+        if self.is_disabled(endpoint) {
+            return Some(now.plus(RECHECK));
+        }
+        let Admission::Wait { until } = self.admission(endpoint.breaker.is_some(), now) else { return None };
+        let recheck = if self.breaker.position() == Position::HalfOpen { RECHECK_PROBE } else { RECHECK };
+        Some(until.min(now.plus(recheck)))
+    }
+
     /// Whether the deliveries of this endpoint wait.
     pub fn is_disabled(&self, endpoint: &Endpoint) -> bool {
         self.disables(endpoint.disabled, endpoint.digest)
@@ -154,15 +164,10 @@ impl EndpointKeys {
         now: Instant,
         gateways: u32,
     ) -> Result<(AttemptGate, Option<Position>), StoreError> {
-        let recheck = AttemptGate::Shut { until: now.plus(RECHECK) };
-        if shared.is_disabled(endpoint) {
-            return Ok((recheck, None));
+        if let Some(until) = shared.held_until(endpoint, now) {
+            return Ok((AttemptGate::Shut { until }, None));
         }
         let admission = shared.admission(endpoint.breaker.is_some(), now);
-        if let Admission::Wait { until } = admission {
-            let recheck = if shared.breaker.position() == Position::HalfOpen { RECHECK_PROBE } else { RECHECK };
-            return Ok((AttemptGate::Shut { until: until.min(now.plus(recheck)) }, None));
-        }
         if let Some(until) = self.take_token(store, endpoint, now, gateways)? {
             return Ok((AttemptGate::Shut { until }, None));
         }
@@ -170,6 +175,30 @@ impl EndpointKeys {
             Admission::Admit(permit) => Ok((AttemptGate::Open(permit), None)),
             Admission::Probe | Admission::Wait { .. } => self.claim_probe(store, endpoint, owner, now),
         }
+    }
+
+    /// Says until when the gate is shut, as [`pass`](Self::pass) would find it; `None`: it is open. Takes neither a token nor
+    /// the breaker's probe. `ahead` are the attempts that are to pass before.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn shut_until(
+        &self,
+        store: &mut dyn SharedStore,
+        shared: &EndpointRecord,
+        endpoint: &Endpoint,
+        now: Instant,
+        (gateways, ahead): (u32, usize),
+    ) -> Result<Option<Instant>, StoreError> {
+        if let Some(until) = shared.held_until(endpoint, now) {
+            return Ok(Some(until));
+        }
+        if ahead > 0 && shared.admission(endpoint.breaker.is_some(), now) == Admission::Probe {
+            return Ok(Some(now.plus(RECHECK_PROBE)));
+        }
+        let Some(rate) = endpoint.rate.map(|rate| rate.shared_by(gateways)) else { return Ok(None) };
+        let mut bucket: TokenBucket = read(store, &self.rate)?.unwrap_or_default();
+        Ok((0..=ahead).find_map(|_| bucket.take(now, &rate).err()))
     }
 
     /// Reports how an attempt ended, as [`Breaker::report`] takes it; returns the new position of the breaker, if the

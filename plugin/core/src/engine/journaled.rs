@@ -139,6 +139,9 @@ impl Engine {
         self.sync_documents(world);
         self.sync_letters(world);
         let may_attempt = self.may_attempt_journaled(now);
+        if !may_attempt {
+            self.withdraw_trials();
+        }
         if let Some(journal) = self.journal.as_mut()
             && !std::mem::replace(&mut journal.may_attempt, may_attempt)
             && may_attempt

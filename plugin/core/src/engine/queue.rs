@@ -1,12 +1,12 @@
 //! The queue of one worker: accepted events that have not ended, the partitions that hold them, the order of attempts,
 //! the attempts under way, and the producers that wait.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use super::flights::Flights;
 use super::holdings::{Fresh, Holding, Holdings};
 use super::lane::{LaneEntry, LaneId, Lanes};
-use super::pending::{Delivery, Pending};
+use super::pending::{Delivery, Pending, TrialMark};
 use super::timers::Timers;
 use crate::config::Limits;
 use crate::egress::endpoint::Endpoint;
@@ -37,8 +37,19 @@ pub(super) struct Queue {
     /// What the producers whose streams wait are waiting for.
     pub waiters: HashMap<u32, Waiter>,
     /// Entries of lanes whose attempts the journal holds back.
-    parked: Vec<(LaneId, LaneEntry)>,
+    parked: Vec<Parked>,
+    /// The events that the journal has cleared in this callback.
+    pub cleared: Vec<Place>,
     last_attempt: u64,
+}
+
+/// An entry that is taken out of its lane.
+#[derive(Debug)]
+struct Parked {
+    lane: LaneId,
+    entry: LaneEntry,
+    /// Its attempt has its place among those under way already.
+    is_reserved: bool,
 }
 
 /// What a producer waits for, or the sender of a message.
@@ -69,6 +80,7 @@ impl Queue {
             pledges: Timers::default(),
             waiters: HashMap::new(),
             parked: Vec::new(),
+            cleared: Vec::new(),
             last_attempt: 0,
         }
     }
@@ -103,19 +115,60 @@ impl Queue {
     pub fn drop_leftovers(&mut self) {
         let holdings = &self.holdings;
         self.lanes.retain(|entry| is_live(holdings, entry));
-        self.parked.retain(|(_, entry)| is_live(holdings, entry));
+        for parked in self.parked.extract_if(.., |parked| !is_live(holdings, &parked.entry)) {
+            if parked.is_reserved {
+                self.lanes.ended(parked.lane);
+            }
+        }
     }
 
     /// Takes an entry out of its lane until [`unpark`](Self::unpark) puts it back.
     pub fn park(&mut self, lane: LaneId, entry: LaneEntry) {
-        self.parked.push((lane, entry));
+        self.parked.push(Parked { lane, entry, is_reserved: false });
+    }
+
+    /// The same; the attempt that is to come takes its place among those under way at once.
+    pub fn reserve(&mut self, lane: LaneId, entry: LaneEntry) {
+        self.lanes.started(lane);
+        self.parked.push(Parked { lane, entry, is_reserved: true });
+    }
+
+    /// The places of the events whose attempts have their places reserved.
+    pub fn reserved(&self) -> Vec<Place> {
+        self.parked.iter().filter(|parked| parked.is_reserved).map(|parked| parked.entry.place).collect()
+    }
+
+    /// How many places of a lane are reserved.
+    pub fn reserved_in(&self, lane: LaneId) -> usize {
+        self.parked.iter().filter(|parked| parked.is_reserved && parked.lane == lane).count()
+    }
+
+    /// Gives the reserved places back; the entries stay parked.
+    pub fn give_back_reserved(&mut self) {
+        for parked in &mut self.parked {
+            if std::mem::take(&mut parked.is_reserved) {
+                self.lanes.ended(parked.lane);
+            }
+        }
     }
 
     /// Puts entries back into their lanes that `is` names by their places.
     pub fn unpark(&mut self, is: impl Fn(Place) -> bool) {
-        for (lane, entry) in self.parked.extract_if(.., |(_, entry)| is(entry.place)) {
+        for Parked { lane, entry, is_reserved } in self.parked.extract_if(.., |parked| is(parked.entry.place)) {
+            if is_reserved {
+                self.lanes.ended(lane);
+            }
             self.lanes.put_back(lane, entry);
         }
+    }
+
+    /// Puts back the entries of these events, which are cleared, and those that waited for their turn.
+    pub fn unpark_cleared(&mut self, cleared: &BTreeSet<Place>) {
+        let is_wanted = |event: &Pending| event.mark == TrialMark::Wanted;
+        let waiting = self.parked.iter().map(|parked| parked.entry.place);
+        let waiting: BTreeSet<Place> =
+            waiting.filter(|place| self.holdings.event(*place).is_some_and(is_wanted)).collect();
+        self.unpark(|place| cleared.contains(&place) || waiting.contains(&place));
     }
 
     /// Moves a delivery to a stage that waits, and puts it into a lane.

@@ -8,6 +8,7 @@ use super::action::{Action, Call, Purpose};
 use super::endpoint::SeenRecord;
 use super::flights::Flight;
 use super::lane::{LaneEntry, LaneId};
+use super::takeover::Clearance;
 use crate::egress::breaker::{Permit, Position};
 use crate::egress::state::{AttemptGate, EndpointRecord, RECHECK};
 use crate::ids::EndpointId;
@@ -38,19 +39,28 @@ impl Engine {
                 self.bury(world, entry.place, entry.index, reason);
                 continue;
             }
-            if !self.is_cleared(now, entry.place) {
+            let clearance = self.clearance(now, entry.place);
+            if clearance == Clearance::Held {
                 self.queue.park(lane, entry);
                 continue;
             }
-            let permit = match self.gate(world, lane) {
-                AttemptGate::Open(permit) => permit,
+            match self.gate(world, lane, clearance) {
+                AttemptGate::Open(_) if clearance == Clearance::Wanted => {
+                    self.ask_trial(entry.place);
+                    self.queue.reserve(lane, entry);
+                }
+                AttemptGate::Open(permit) => self.launch(world, lane, entry, (!lane.sink).then_some(permit)),
+                // Its turn comes when those that are being cleared have left.
+                AttemptGate::Shut { .. } if clearance == Clearance::Wanted && self.queue.reserved_in(lane) > 0 => {
+                    self.queue.park(lane, entry);
+                    continue;
+                }
                 AttemptGate::Shut { until } => {
                     self.queue.lanes.put_back(lane, entry);
                     self.queue.lanes.block(lane, until);
-                    return;
                 }
-            };
-            return self.launch(world, lane, entry, (!lane.sink).then_some(permit));
+            }
+            return;
         }
     }
 
@@ -98,11 +108,13 @@ impl Engine {
     }
 
     /// Asks all gates that may hold an attempt back: the rollout, the endpoint's switch, breaker and rate. A sink has
-    /// no gate: a dead letter has waited long enough.
-    fn gate(&mut self, world: &mut World<'_>, lane: LaneId) -> AttemptGate {
+    /// no gate: a dead letter has waited long enough. Of an attempt that is not cleared yet nothing is taken: its permit is
+    /// none.
+    fn gate(&mut self, world: &mut World<'_>, lane: LaneId, clearance: Clearance) -> AttemptGate {
+        const NO_PERMIT: AttemptGate = AttemptGate::Open(Permit::Closed { epoch: 0 });
         let now = world.now.mono;
         if lane.sink {
-            return AttemptGate::Open(Permit::Closed { epoch: 0 });
+            return NO_PERMIT;
         }
         if self.is_rolled_back(world, lane.endpoint) {
             return AttemptGate::Shut { until: now.plus(RECHECK) };
@@ -119,7 +131,15 @@ impl Engine {
         let Some((endpoint, keys)) = self.endpoint(lane.endpoint) else {
             return AttemptGate::Shut { until: now.plus(RECHECK) };
         };
-        match keys.pass(world.store, &shared, endpoint, owner, now, gateways) {
+        let passed = match clearance {
+            Clearance::Given => keys.pass(world.store, &shared, endpoint, owner, now, gateways),
+            Clearance::Wanted | Clearance::Held => {
+                let ahead = self.queue.reserved_in(lane);
+                let until = keys.shut_until(world.store, &shared, endpoint, now, (gateways, ahead));
+                until.map(|until| (until.map_or(NO_PERMIT, |until| AttemptGate::Shut { until }), None))
+            }
+        };
+        match passed {
             Ok((gate, moved)) => {
                 if !matches!(gate, AttemptGate::Open(Permit::Closed { .. })) {
                     self.look_again(lane.endpoint);

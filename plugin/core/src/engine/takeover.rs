@@ -195,32 +195,67 @@ impl Engine {
             }
         }
         if !known.is_empty() {
-            self.queue.unpark(|place| known.contains(&place));
+            self.queue.unpark_cleared(&known);
+            self.queue.cleared.extend(known);
         }
     }
 
-    /// Says whether an attempt of this event may start as far as the journal is concerned; if not, its entry is parked
-    /// until it may.
-    pub(super) fn is_cleared(&mut self, now: Instant, place: Place) -> bool {
+    /// Says whether an attempt of this event may start as far as the journal is concerned.
+    pub(super) fn clearance(&mut self, now: Instant, place: Place) -> Clearance {
         let may = self.may_attempt_journaled(now);
-        let Some(event) = self.queue.holdings.event_mut(place) else { return true };
-        let Some(origin) = event.origin else { return true };
+        let Some(event) = self.queue.holdings.event(place).filter(|event| event.origin.is_some()) else {
+            return Clearance::Given;
+        };
         if !may {
             self.journal.as_mut().into_iter().for_each(|journal| journal.may_attempt = false);
-            return false;
+            self.withdraw_trial(place);
+            return Clearance::Held;
         }
         match event.mark {
-            TrialMark::None | TrialMark::Known => return true,
-            TrialMark::Asked => return false,
-            TrialMark::Wanted => {}
+            TrialMark::None | TrialMark::Known => Clearance::Given,
+            TrialMark::Asked => Clearance::Held,
+            TrialMark::Wanted => Clearance::Wanted,
         }
+    }
+
+    /// Tells the journal that an attempt of this event is about to leave.
+    pub(super) fn ask_trial(&mut self, place: Place) {
+        let Some(event) = self.queue.holdings.event_mut(place) else { return };
         event.mark = TrialMark::Asked;
         event.trials = Some(event.trials.unwrap_or_default().saturating_add(1));
-        if let Some(journal) = self.journal.as_mut() {
+        if let Some((journal, origin)) = self.journal.as_mut().zip(event.origin) {
             journal.writer.segments.change(origin);
             journal.writer.note_soon();
         }
-        false
+    }
+
+    /// Takes back that an attempt of this event is about to leave, where nothing but the journal was told and something
+    /// else holds the attempt: what waits kills no gateway.
+    pub(super) fn withdraw_trial(&mut self, place: Place) {
+        let Some(event) = self.queue.holdings.event_mut(place) else { return };
+        let is_under_way = event.deliveries.iter().any(|delivery| delivery.under_way);
+        let is_told = matches!(event.mark, TrialMark::Asked | TrialMark::Known) && !is_under_way;
+        let Some((trials, origin)) = event.trials.as_mut().zip(event.origin).filter(|_| is_told) else { return };
+        *trials = trials.saturating_sub(1);
+        event.mark = TrialMark::Wanted;
+        if let Some(journal) = self.journal.as_mut() {
+            journal.writer.segments.change(origin);
+        }
+    }
+
+    /// Takes the same back for attempts that were cleared in an earlier callback and have not left in it.
+    pub(super) fn withdraw_cleared(&mut self) {
+        for place in std::mem::take(&mut self.queue.cleared) {
+            self.withdraw_trial(place);
+        }
+    }
+
+    /// Takes the same back for all attempts that are not cleared.
+    pub(super) fn withdraw_trials(&mut self) {
+        for place in self.queue.reserved() {
+            self.withdraw_trial(place);
+        }
+        self.queue.give_back_reserved();
     }
 
     /// Notes that an event in the journal does not stand as the journal knows it, or has ended.
@@ -246,6 +281,17 @@ impl Engine {
             journal.writer.segments.end(origin, ended);
         }
     }
+}
+
+/// Whether an attempt of an event may start as far as the journal is concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Clearance {
+    /// It may.
+    Given,
+    /// It may once the journal has been told.
+    Wanted,
+    /// It may not: the journal is being told, or has no use for it now.
+    Held,
 }
 
 /// How a delivery stands that was not attempted yet.

@@ -11,6 +11,7 @@ mod keys;
 mod letters;
 mod messages;
 mod notes;
+mod trials;
 
 const JOURNAL: &str = r#""journal": {"etcd": {"cluster": "etcd", "prefix": "/p"}"#;
 /// The payload of the events, by which faults find the calls that append them.
@@ -275,24 +276,6 @@ fn deliveries_of_other_configs_are_left_to_them() {
     gateways.only(&[1, 2]);
     assert_eq!(gateways.answer_all(25_000, |_| 200), [(2, "billing".to_owned(), 1)]);
     assert!(gateways.etcd.found("/j/").is_empty());
-}
-
-/// An event whose attempts kill three gateways that took it over is a dead letter at the next one.
-#[test]
-fn event_that_kills_three_takers_is_poison() {
-    let mut gateways = Gateways::new(&[billing("").as_str(); 5]);
-    gateways.only(&[0]);
-    gateways.offer(0, 7);
-    assert_eq!(gateways.pass(500).len(), 1);
-    for gateway in 1..=3 {
-        gateways.only(&[gateway]);
-        assert_eq!(gateways.pass(12_000).len(), 1, "gateway {gateway}");
-    }
-    gateways.only(&[4]);
-    assert_eq!((gateways.pass(12_000).len(), gateways.processes[4].letters()), (0, 1));
-    // The letter is the fleet's then, and nothing else is left.
-    gateways.pass(3_000);
-    assert_eq!((gateways.etcd.found("/j/").len(), gateways.etcd.found("/l/").len()), (0, 1));
 }
 
 /// A gateway that drains gives its events up; another one has them within two seconds.
