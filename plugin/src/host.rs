@@ -234,12 +234,21 @@ pub fn store_call(request: &StoreRequest) -> Option<u32> {
 /// Opens a stream of gRPC to a cluster and sends its message; returns its token. `None`: it could not be opened.
 pub fn open_stream(cluster: &str, stream: &StoreStream) -> Option<u32> {
     let metadata = stream.metadata.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
-    let token = hostcalls::open_grpc_stream(cluster, stream.service, stream.method, metadata).ok()?;
+    let token = hostcalls::open_grpc_stream(&grpc_service(cluster)?, stream.service, stream.method, metadata).ok()?;
     if careful::send_on_stream(token, &stream.message).is_ok() {
         return Some(token);
     }
     cancel_stream(token);
     None
+}
+
+/// The target of a stream of gRPC: `GrpcService{envoy_grpc{cluster_name}}` of Envoy's API, serialised. Envoy takes the bare
+/// name of a cluster, too, but first tries to read any target as that message, and aborts where a name happens to be a
+/// message without a cluster, such as `etcd1`. `None`: the name is so long that its message is no text, which the SDK wants.
+fn grpc_service(cluster: &str) -> Option<String> {
+    const CLUSTER_MAX: usize = 125;
+    let inner = u8::try_from(cluster.len()).ok().filter(|len| usize::from(*len) <= CLUSTER_MAX)?;
+    Some(format!("\n{}\n{}{cluster}", char::from(inner + 2), char::from(inner)))
 }
 
 /// Ends a stream of gRPC; one that Envoy does not know any more has ended.

@@ -244,12 +244,18 @@ impl Setup {
         let mut example = Example::load_file("envoy/fleet.yaml")?;
         let members: Vec<&str> = members.iter().map(String::as_str).collect();
         example.set_members("etcd", &members)?;
+        example.rename_cluster("etcd", CLUSTER_OF_ETCD)?;
         let mut journal = example.plugin()?.get("journal").context("the example has no journal")?.clone();
         overlay(&mut journal, more.clone());
+        *journal.pointer_mut("/etcd/cluster").context("the journal names no cluster")? = json!(CLUSTER_OF_ETCD);
         overlay(&mut plugin, json!({"journal": journal}));
         Ok((example, plugin))
     }
 }
+
+/// The cluster of the journal's etcd. Its name is by chance a message of protobuf, which Envoy tries to read before it takes
+/// the target of a stream for the name of a cluster.
+const CLUSTER_OF_ETCD: &str = "etcd1";
 
 /// Replaces keys of an object.
 pub(crate) fn overlay(value: &mut Value, more: Value) {

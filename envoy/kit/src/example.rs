@@ -135,6 +135,17 @@ impl Example {
         Ok(())
     }
 
+    /// Gives a cluster another name; what names it is left to the caller.
+    ///
+    /// # Errors
+    /// When the config has no such cluster.
+    pub fn rename_cluster(&mut self, name: &str, new: &str) -> Result<()> {
+        let cluster = named(at(&mut self.config, CLUSTERS)?, name)?;
+        *at(cluster, "/name")? = json!(new);
+        *at(cluster, "/load_assignment/cluster_name")? = json!(new);
+        Ok(())
+    }
+
     /// Adds a cluster of this name, a copy of the first one, unless there is one.
     ///
     /// # Errors

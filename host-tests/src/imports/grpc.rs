@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use wasmtime::{Caller, Linker, Result, bail};
 
+use target::Target;
+
 use crate::abi::Status;
 use crate::grpc::{GrpcCall, GrpcReply};
 use crate::guest::{GrpcKind, Guest, PendingGrpc};
@@ -11,6 +13,8 @@ use crate::host_call::{HostCall, define, enter};
 use crate::ids::At;
 use crate::rules::{Effect, Place};
 use crate::world::trace::What;
+
+mod target;
 
 pub(super) fn link(linker: &mut Linker<Guest>) -> Result<()> {
     define!(linker, "env", [proxy_grpc_call, proxy_grpc_stream, proxy_grpc_send, proxy_grpc_cancel, proxy_grpc_close]);
@@ -35,10 +39,11 @@ fn proxy_grpc_call(
 ) -> Result<u32> {
     let mut call = enter!(caller, "proxy_grpc_call");
     let message = call.bytes(message_at, message_size)?;
+    let target = Target::read(&call.bytes(cluster_at, cluster_size)?)?;
     let request = GrpcCall {
         at: call.world().clock.elapsed(),
         thread: call.guest().thread,
-        cluster: call.text(cluster_at, cluster_size)?,
+        cluster: target.cluster().to_owned(),
         service: call.text(service_at, service_size)?,
         method: call.text(method_at, method_size)?,
         metadata: call.pairs(metadata_at, metadata_size)?,
@@ -49,7 +54,7 @@ fn proxy_grpc_call(
         number: 0,
         asked_at: call.world().clock.elapsed(),
     };
-    begin(&mut call, request, token_at)
+    begin(&mut call, &target, request, token_at)
 }
 
 #[expect(clippy::too_many_arguments, reason = "the ABI has them")]
@@ -66,10 +71,11 @@ fn proxy_grpc_stream(
     token_at: u32,
 ) -> Result<u32> {
     let mut call = enter!(caller, "proxy_grpc_stream");
+    let target = Target::read(&call.bytes(cluster_at, cluster_size)?)?;
     let request = GrpcCall {
         at: call.world().clock.elapsed(),
         thread: call.guest().thread,
-        cluster: call.text(cluster_at, cluster_size)?,
+        cluster: target.cluster().to_owned(),
         service: call.text(service_at, service_size)?,
         method: call.text(method_at, method_size)?,
         metadata: call.pairs(metadata_at, metadata_size)?,
@@ -80,17 +86,17 @@ fn proxy_grpc_stream(
         number: 0,
         asked_at: call.world().clock.elapsed(),
     };
-    begin(&mut call, request, token_at)
+    begin(&mut call, &target, request, token_at)
 }
 
 /// The number of what no server was asked.
 const NO_SERVER: usize = usize::MAX;
 
-fn begin(call: &mut HostCall<'_>, request: GrpcCall, token_at: u32) -> Result<u32> {
-    let (cluster, thread, timeout) = (request.cluster.clone(), request.thread, request.timeout);
-    if !call.world().upstreams.knows(&cluster) {
+fn begin(call: &mut HostCall<'_>, target: &Target, request: GrpcCall, token_at: u32) -> Result<u32> {
+    if matches!(target, Target::Bare(cluster) if !call.world().upstreams.knows(cluster)) {
         return Ok(Status::ParseFailure.code());
     }
+    let (cluster, thread, timeout) = (request.cluster.clone(), request.thread, request.timeout);
     let rule = call.world().rules.decide(thread, Place::Upstream(&cluster));
     match rule {
         Effect::Trap => return call.trap(),

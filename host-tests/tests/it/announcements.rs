@@ -7,7 +7,7 @@ use etcd_messages::WATCH;
 use etcd_model::{Disruption, Mishap, Outage, Status};
 use serde_json::json;
 
-use crate::fleet::{Gateways, NAMES};
+use crate::fleet::{ETCD, Gateways, NAMES};
 use crate::operator::{administered, done};
 use crate::support::{config, endpoint, millis, seconds};
 
@@ -55,7 +55,7 @@ impl Gateways {
 
     /// How many streams to etcd a gateway has begun, those included that failed at once.
     fn streams(&self, name: &str) -> usize {
-        self.process(name).grpc_calls("etcd").iter().filter(|call| call.is_stream).count()
+        self.process(name).grpc_calls(ETCD).iter().filter(|call| call.is_stream).count()
     }
 }
 
@@ -100,7 +100,7 @@ fn silent_stream_costs_no_more_than_a_second() {
 #[test]
 fn worker_that_listened_is_followed_by_another() {
     let mut gateways = Gateways::operated();
-    let listens = gateways.process("two").grpc_calls("etcd").iter().find(|call| call.is_stream).map(|call| call.thread);
+    let listens = gateways.process("two").grpc_calls(ETCD).iter().find(|call| call.is_stream).map(|call| call.thread);
     gateways.with("two", |process| process.kill_vm(listens.expect("one listens")));
     gateways.advance(20_000);
     let slowest = gateways.slowest_switch();

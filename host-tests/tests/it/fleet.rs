@@ -14,9 +14,12 @@ pub struct Gateways {
     config: Value,
 }
 
+/// The cluster of etcd. Its name is by chance a message of protobuf, which Envoy tries to read first.
+pub const ETCD: &str = "etcd1";
+
 /// This configuration with a journal, which has these keys besides.
 pub fn journaled(config: Value, journal: Value) -> Value {
-    let journal = with(json!({"etcd": {"cluster": "etcd", "prefix": "/g"}}), journal);
+    let journal = with(json!({"etcd": {"cluster": ETCD, "prefix": "/g"}}), journal);
     with(config, json!({"journal": journal}))
 }
 
@@ -34,7 +37,7 @@ impl Gateways {
     pub fn start_again(&mut self, name: &str) {
         let seed = 1 + NAMES.iter().take_while(|other| **other != name).count() as u64;
         let upstream = self.etcd.upstream(name, self.fleet.now());
-        self.fleet.start(name, gateway(&self.config).seed(seed).cluster("etcd", upstream)).expect("it starts");
+        self.fleet.start(name, gateway(&self.config).seed(seed).cluster(ETCD, upstream)).expect("it starts");
     }
 
     pub fn advance(&mut self, for_millis: u64) {

@@ -6,7 +6,7 @@ use etcd_model::{Disruption, Mishap};
 use host_tests::{Request, StreamId};
 use serde_json::json;
 
-use crate::fleet::{Gateways, NAMES};
+use crate::fleet::{ETCD, Gateways, NAMES};
 use crate::sender::{Message, counted, rule, verifying};
 use crate::support::{seconds, with};
 
@@ -169,7 +169,7 @@ fn gateways_without_endpoints_know_each_other() {
     gateways.advance(2_000);
     for name in NAMES {
         assert_eq!(gateways.process(name).metric("gatepost_fleet_gateways"), Some(2), "{name}");
-        let streams = gateways.process(name).grpc_calls("etcd").iter().filter(|call| call.is_stream).count();
+        let streams = gateways.process(name).grpc_calls(ETCD).iter().filter(|call| call.is_stream).count();
         assert_eq!(streams, 1, "{name}");
     }
 }
