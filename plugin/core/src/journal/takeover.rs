@@ -15,11 +15,8 @@ pub struct Takeover {
     pub members: Vec<(WriterId, Option<Member>)>,
     /// The gateways that were alive then.
     pub gateways: u32,
-    /// The size of what each writer keeps in the store, in bytes, as it said last: a dead one's, too, until nothing of it is
-    /// left.
+    /// The size of what each of them keeps in the store, in bytes, as it said last: a dead one's, too, until it is claimed.
     kept: BTreeMap<WriterId, u64>,
-    /// The size of what all of them keep, in bytes.
-    bytes: u64,
     /// When that was.
     pub seen: Option<Instant>,
     /// When it was asked for last.
@@ -61,7 +58,6 @@ impl Default for Takeover {
             members: Vec::new(),
             gateways: 0,
             kept: BTreeMap::new(),
-            bytes: 0,
             seen: None,
             surveyed: Instant::default(),
             claims: BTreeMap::new(),
@@ -83,18 +79,16 @@ impl Takeover {
     pub fn learn(&mut self, fleet: Survey, now: Instant) {
         self.members = fleet.alive.iter().map(|(id, member)| (*id, Member::decode(member))).collect();
         self.gateways = gateways(&self.members);
-        self.kept.retain(|writer, _| fleet.registered.contains(writer));
+        let abandoned: BTreeSet<_> = fleet.abandoned().collect();
+        self.kept.retain(|writer, _| abandoned.contains(writer));
         self.kept.extend(self.members.iter().filter_map(|(writer, member)| Some((*writer, member.as_ref()?.bytes))));
-        let is_claimed = |writer: &WriterId| fleet.claimed.iter().any(|(dead, _)| dead == writer);
-        self.bytes = self.kept.iter().filter(|(writer, _)| !is_claimed(writer)).map(|(_, bytes)| bytes).sum();
         (self.fleet, self.seen) = (fleet, Some(now));
     }
 
-    /// The size of what the fleet keeps in the store, in bytes. What a dead writer kept counts as long as nobody has claimed
-    /// it, and what its claimer then left to others as well, at most too much of it; while it is claimed it counts as its
-    /// claimer's. That of a writer that died before this gateway began is not known.
+    /// The size of what the fleet keeps in the store, in bytes. What a dead writer kept counts until it is claimed, and then
+    /// as its claimer's; that of one that died before this gateway began is not known.
     pub fn bytes(&self) -> u64 {
-        self.bytes
+        self.kept.values().sum()
     }
 
     /// What the other gateways have counted. Where two writers of one gateway say it, for the one that says it changes
@@ -139,9 +133,9 @@ fn gateways(members: &[(WriterId, Option<Member>)]) -> u32 {
 mod tests {
     use super::*;
 
-    /// What a writer keeps counts from its death until nothing of it is left, once: while it is claimed, as its claimer's.
+    /// What a writer keeps counts from its death until it is claimed, once and no longer.
     #[test]
-    fn dead_writers_bytes_count_once() {
+    fn dead_writers_bytes_count_until_they_are_claimed() {
         let ids = [1, 2].map(|id| WriterId([id; 16]));
         let alive = |said: &[(usize, u64)]| {
             let member = |bytes: u64| Member { bytes, ..Member::default() }.encode();
@@ -156,7 +150,8 @@ mod tests {
         assert_eq!(learn(survey(&[(0, 70), (1, 5)], Vec::new())), 75);
         assert_eq!(learn(survey(&[(1, 6)], Vec::new())), 76);
         assert_eq!(learn(survey(&[(1, 60)], vec![(ids[0], ids[1])])), 60);
-        assert_eq!(learn(survey(&[(1, 6)], Vec::new())), 76, "its claimer has left some of it to others");
+        // What its claimer left to others is not known any more.
+        assert_eq!(learn(survey(&[(1, 6)], Vec::new())), 6);
         assert_eq!(learn(Survey { alive: alive(&[(1, 6)]), registered: vec![ids[1]], claimed: Vec::new() }), 6);
     }
 
