@@ -154,7 +154,7 @@ impl Engine {
         let Some(Journaled { writer, .. }) = self.journal.as_mut() else { return };
         writer.set_member(member);
         let (holdings, config) = (&self.queue.holdings, &self.config);
-        for owner in writer.wants_notes(now.mono) {
+        for owner in writer.take_notes(now.mono) {
             writer.note(now.mono, owner, &mut |_, segment| {
                 let events = (0..).zip(&segment.events);
                 let told = events.filter_map(|(index, event)| match event {

@@ -30,8 +30,8 @@ impl Writer {
         is_time && matches!(self.state, WriterState::Open(_))
     }
 
-    /// The writers of whose segments something is to be noted now.
-    pub fn wants_notes(&self, now: Instant) -> Vec<WriterId> {
+    /// The writers of whose segments something is to be noted now, which [`note`](Self::note) does.
+    pub fn take_notes(&mut self, now: Instant) -> Vec<WriterId> {
         if !self.may_note(now) {
             return Vec::new();
         }
@@ -41,6 +41,9 @@ impl Writer {
             let has_changed = *owner == self.id && (self.is_full || self.member != self.member_written);
             (self.segments.has_news(*owner) || has_changed) && !self.is_noting(*owner)
         });
+        if !owners.is_empty() {
+            self.noted = now;
+        }
         owners
     }
 
@@ -51,7 +54,6 @@ impl Writer {
         owner: WriterId,
         progress: &mut dyn FnMut(SegmentId, &OpenSegment) -> Vec<EventProgress>,
     ) {
-        self.noted = now;
         let limits = self.journal.limits();
         // Half of the changes are for what is finished, and each of those takes two, for the segment and its progress.
         let most = limits.changes / 4;

@@ -103,7 +103,7 @@ impl Fleet {
         });
         self.work(index);
         let progress = &self.progress;
-        for owner in self.writers[index].wants_notes(now) {
+        for owner in self.writers[index].take_notes(now) {
             self.writers[index].note(now, owner, &mut |_, _| progress.clone());
         }
     }
