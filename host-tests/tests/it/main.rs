@@ -10,6 +10,7 @@ mod builds;
 mod config;
 mod crashes;
 mod crossings;
+mod decided;
 mod delivery;
 mod disabled;
 mod drain;
@@ -24,7 +25,7 @@ mod inbound_faults;
 mod inbound_fleet;
 mod inbound_paths;
 mod inbound_secrets;
-mod joining;
+
 mod matching;
 mod metrics;
 mod mutants;

@@ -13,6 +13,7 @@ use crate::config::{Admin, Problems, Role};
 use crate::egress::operational::{News, NewsKind};
 use crate::egress::state::EndpointKeys;
 use crate::ingress::request::AdminRefusal;
+use crate::journal::documents::FleetKnowledge;
 use crate::json::quoted;
 use crate::store::keys::Keys;
 use crate::store::{SharedStore, StoreError, World};
@@ -47,8 +48,8 @@ pub struct AdminRequest<'a> {
     pub authorization: Option<&'a [u8]>,
     /// The body.
     pub body: &'a [u8],
-    /// The gateway has just started, and does not know yet what its fleet has decided.
-    pub is_joining: bool,
+    /// What the gateway knows of its fleet's decisions.
+    pub fleet: FleetKnowledge,
 }
 
 /// The outcome of a request.
@@ -162,11 +163,7 @@ impl Surface<'_, '_> {
         }
         self.only_parameters(parameters)?;
         let about = &self.about()?;
-        let is_shared = matches!(words.as_slice(), ["state" | "overrides"] | ["endpoints", _] | ["rollout", ..]);
-        if is_shared && self.request.is_joining {
-            let detail = "this gateway has just started, and has not read yet what its fleet has decided; try again";
-            return Err(Box::new(Problem::unavailable(1, detail)));
-        }
+        self.may_be_decided(&words)?;
         match words.as_slice() {
             ["status"] => self.status(about),
             ["events", id] => self.show_event(about, id),
@@ -185,6 +182,20 @@ impl Surface<'_, '_> {
             ["drain"] => self.drain(),
             _ => self.delete_overrides(about),
         }
+    }
+
+    /// Refuses what would be decided without knowing what the fleet has decided.
+    fn may_be_decided(&self, words: &[&str]) -> Result<()> {
+        let detail = match (self.request.fleet, words) {
+            (FleetKnowledge::Awaited, ["state" | "overrides"] | ["endpoints", _] | ["rollout", ..]) => {
+                "this gateway has just started, and has not read yet what its fleet has decided; try again"
+            }
+            (FleetKnowledge::Missed, ["overrides"] | ["rollout", ..]) => {
+                "this gateway could not read what its fleet has decided since it started, for the journal does not answer"
+            }
+            _ => return Ok(()),
+        };
+        Err(Box::new(Problem::unavailable(1, detail)))
     }
 
     fn only(&self, method: &'static str) -> Result<()> {

@@ -45,6 +45,7 @@ use crate::egress::state::EndpointKeys;
 use crate::ids::EndpointId;
 use crate::inbound::Verifier;
 use crate::ingress::idempotency::KeyTable;
+use crate::journal::documents::FleetKnowledge;
 use crate::ledger::generation::Generation;
 use crate::rollout::guard;
 use crate::store::World;
@@ -150,7 +151,7 @@ impl Engine {
             endpoints: config.endpoints.iter().map(state).collect(),
             telemetry: Telemetry::new(window, History::new(&keys, config.limits.history)),
             journal: config.journal.as_ref().map(Journaled::new),
-            documents: Documents::default(),
+            documents: Documents::new(config.journal.is_some()),
             fleet_letters: FleetLetters::default(),
             output: Output::default(),
             drains: Vec::new(),
@@ -258,7 +259,7 @@ impl Engine {
 
     /// Says whether this worker starts attempts.
     fn delivers(&self) -> bool {
-        self.leadership.delivers(self.config.enabled) && !self.documents.is_joining
+        self.leadership.delivers(self.config.enabled) && self.documents.knowledge != FleetKnowledge::Awaited
     }
 
     fn check_control(&mut self, world: &mut World<'_>) {

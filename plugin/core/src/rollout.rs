@@ -159,13 +159,6 @@ pub struct Stand {
     is_told: bool,
 }
 
-impl Stand {
-    /// Says whether an operator has decided where the rollout stands.
-    pub fn is_by_operator(&self) -> bool {
-        self.by_operator.is_some() || self.is_held
-    }
-}
-
 /// A rollback.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RolledBack {

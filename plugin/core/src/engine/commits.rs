@@ -6,6 +6,7 @@ use super::claims::FleetMessages;
 use super::draft::Draft;
 use crate::ids::EventId;
 use crate::journal::batches::{EntryTicket, WAITING_BYTES_MAX, WAITING_MAX};
+use crate::journal::documents::FleetKnowledge;
 use crate::journal::etcd::Etcd;
 use crate::journal::operation::{KeyName, Revision, WriterId};
 use crate::journal::record::GuardReport;
@@ -79,13 +80,18 @@ pub(super) struct Documents {
     pub looked: Instant,
     /// This worker had a lease when it last looked: it reads at once when it gets one.
     pub was_alive: bool,
-    /// This gateway has read them once since its start.
-    pub are_known: bool,
+    pub knowledge: FleetKnowledge,
     /// When this worker looked first.
     pub began: Option<Instant>,
-    /// This gateway has just started and does not know them: it attempts nothing, and takes no order that changes one.
-    pub is_joining: bool,
     pub announcements: Announcements,
+}
+
+impl Documents {
+    /// What a worker knows at its start.
+    pub fn new(has_fleet: bool) -> Self {
+        let knowledge = if has_fleet { FleetKnowledge::Awaited } else { FleetKnowledge::Read };
+        Self { knowledge, ..Self::default() }
+    }
 }
 
 /// The stream of announcements, as far as this worker knows.

@@ -20,7 +20,7 @@ use super::commits::Documents;
 use crate::admin::control::Control;
 use crate::egress::state::EndpointDecision;
 use crate::ids::EndpointId;
-use crate::journal::documents::{Agreed, Fields, decode, encode, merge};
+use crate::journal::documents::{Agreed, Fields, FleetKnowledge, decode, encode, merge};
 use crate::journal::operation::{Document, Revision};
 use crate::rollout::{Progress, RolledBack, Stand};
 use crate::store::{Record, StoreError, World, Write, read, update};
@@ -44,6 +44,9 @@ const ENDPOINTS_QUICK: usize = 250;
 const PLANS_MAX: usize = 4;
 
 const ROLLED_BACK: &str = "rolled_back";
+
+/// The name under which it is remembered up to which revision the documents were read first.
+const KNOWN: &str = "known";
 
 /// The subject of a document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -79,7 +82,7 @@ impl Engine {
         }
         if now.since(self.documents.looked) >= self.look_every() {
             self.documents.looked = now;
-            if keeps && self.documents.are_known {
+            if keeps && self.knows_fleet() {
                 self.store_changed(world, &self.subjects());
             }
         }
@@ -87,11 +90,22 @@ impl Engine {
 
     /// Finds out whether this gateway has read the documents since its start.
     fn join(&mut self, world: &mut World<'_>) {
-        if !self.documents.are_known {
-            self.documents.are_known = self.agreed(world, "known").is_ok_and(|agreed| agreed.is_some());
+        if self.knows_fleet() {
+            return;
         }
         let began = *self.documents.began.get_or_insert(world.now.mono);
-        self.documents.is_joining = !self.documents.are_known && world.now.mono.since(began) < JOINING_MAX;
+        if self.agreed(world, KNOWN).is_ok_and(|agreed| agreed.is_some()) {
+            // Another worker has read them: what this one has seen since is older.
+            self.documents.knowledge = FleetKnowledge::Read;
+            self.forget_copies(world);
+        } else if world.now.mono.since(began) >= JOINING_MAX {
+            self.documents.knowledge = FleetKnowledge::Missed;
+        }
+    }
+
+    /// Says whether this gateway has read the documents since its start.
+    pub(super) fn knows_fleet(&self) -> bool {
+        self.documents.knowledge == FleetKnowledge::Read
     }
 
     /// When the documents are to be looked at next.
@@ -112,7 +126,7 @@ impl Engine {
 
     /// Writes what this worker has just changed.
     pub(super) fn publish_changes(&mut self, world: &mut World<'_>) {
-        if self.journal.is_some() && self.documents.are_known {
+        if self.journal.is_some() && self.knows_fleet() {
             self.store_changed(world, &self.subjects());
         }
     }
@@ -144,12 +158,18 @@ impl Engine {
 
     /// What the fleet and this gateway last agreed on.
     fn agreed(&self, world: &mut World<'_>, name: &str) -> Result<Option<Agreed>, StoreError> {
-        read(world.store, &self.keys.of::<Agreed>(name))
+        read(world.store, &self.keys.of::<Agreed>(&self.in_fleet(name)))
+    }
+
+    /// The name of a document with that of its fleet: a newer configuration may be of another one.
+    fn in_fleet(&self, name: &str) -> String {
+        let etcd = self.config.journal.as_ref().map(|journal| &journal.etcd);
+        etcd.map_or_else(String::new, |etcd| format!("{}{}/{name}", etcd.cluster, etcd.prefix))
     }
 
     fn agree(&mut self, world: &mut World<'_>, name: &str, agreed: &Agreed) {
         let written = agreed.encode().and_then(|bytes| {
-            let key = self.keys.of::<Agreed>(name);
+            let key = self.keys.of::<Agreed>(&self.in_fleet(name));
             world.store.set(key.as_str(), &bytes, None)
         });
         if let Err(error) = written {
@@ -195,10 +215,13 @@ impl Engine {
                     return Ok(fields);
                 };
                 let (digest, stand) = progress.stand();
+                let digest = format!("{digest:016x}");
                 set(ROLLED_BACK, json!(progress.rolled_back));
-                // A rollout without phases and without an operator's share stands where it began.
-                if !self.config.rollout.plan.phases.is_empty() || progress.by_operator.is_some() || progress.is_held {
-                    set(&format!("{digest:016x}"), json!(stand));
+                // A rollout without phases and without an operator's share stands where it began, unless the fleet has it
+                // elsewhere.
+                let has_moved = progress.by_operator.is_some() || progress.is_held || base.contains_key(&digest);
+                if has_moved || !self.config.rollout.plan.phases.is_empty() {
+                    set(&digest, json!(stand));
                 }
             }
         }
@@ -208,9 +231,12 @@ impl Engine {
 
     /// Takes over documents that were changed elsewhere; what was changed here meanwhile stays, and is written next.
     pub(super) fn take_documents(&mut self, world: &mut World<'_>, changed: Vec<Document>, until: Revision) {
-        if !changed.is_empty() {
-            self.forget_copies();
+        if self.has_left_store(world, until) {
+            // Everything in the new one is news.
+            self.documents.since = Revision::default();
+            return self.document_conflict(world);
         }
+        let is_changed = !changed.is_empty();
         for Document { name, revision, bytes } in changed {
             let Some(subject) = self.subject(&name) else { continue };
             let Some(elsewhere) = decode(&bytes) else { continue };
@@ -221,8 +247,7 @@ impl Engine {
             let base = agreed.as_ref().and_then(|agreed| decode(&agreed.bytes)).unwrap_or_default();
             let merged = self.fields(world, subject, &base).ok().map(|mut here| {
                 if agreed.is_none() {
-                    // How far its rollouts have come by themselves is no decision of a gateway that has just started.
-                    here.retain(|_, value| is_decision(value));
+                    here.retain(|key, value| holds_at_first(subject, key, value, &elsewhere));
                 }
                 merge(&base, &here, &elsewhere)
             });
@@ -232,10 +257,27 @@ impl Engine {
             self.agree(world, &name, &Agreed { revision, bytes });
         }
         self.documents.since = until;
-        if !self.documents.are_known {
-            (self.documents.are_known, self.documents.is_joining) = (true, false);
-            self.agree(world, "known", &Agreed { revision: until, bytes: Vec::new() });
+        if !self.knows_fleet() {
+            self.documents.knowledge = FleetKnowledge::Read;
+            self.agree(world, KNOWN, &Agreed { revision: until, bytes: Vec::new() });
         }
+        if is_changed {
+            self.forget_copies(world);
+        }
+    }
+
+    /// Forgets what was agreed on in a store in whose place another one was put, whose revisions are lower; says whether
+    /// that is so.
+    fn has_left_store(&mut self, world: &mut World<'_>, until: Revision) -> bool {
+        let known = self.agreed(world, KNOWN).ok().flatten();
+        if known.is_none_or(|known| known.revision <= until) {
+            return false;
+        }
+        for name in self.subjects().into_iter().filter_map(|subject| self.name(subject)).collect::<Vec<_>>() {
+            self.agree(world, &name, &Agreed::default());
+        }
+        self.agree(world, KNOWN, &Agreed { revision: until, bytes: Vec::new() });
+        true
     }
 
     /// Remembers that the fleet has agreed on a document as it was written by this gateway.
@@ -288,21 +330,22 @@ impl Engine {
         }
     }
 
-    /// Forgets the copies that this worker has in its memory: they are read again when they are needed.
-    fn forget_copies(&mut self) {
+    /// Forgets the copies that this worker has in its memory, and reads the operators' switches again.
+    pub(super) fn forget_copies(&mut self, world: &mut World<'_>) {
         self.leadership.control = Default::default();
         for state in &mut self.endpoints {
             (state.seen, state.rollout.read) = (None, None);
         }
+        self.check_control(world);
     }
 }
 
-/// Whether somebody has decided this: a rollout that only goes on as planned nobody has.
-fn is_decision(value: &Value) -> bool {
-    match serde_json::from_value::<Stand>(value.clone()) {
-        Ok(stand) => stand.is_by_operator(),
-        Err(_) => true,
-    }
+/// Whether what stands here holds when a document is read for the first time: what was ordered here does, unless the fleet's
+/// word is younger; how far a rollout has come by itself does not.
+fn holds_at_first(subject: DocumentSubject, key: &str, here: &Value, elsewhere: &Fields) -> bool {
+    let at = |value: &Value| value.get("at").and_then(Value::as_u64).unwrap_or_default();
+    let is_younger = elsewhere.get(key).is_none_or(|elsewhere| at(here) >= at(elsewhere));
+    is_younger && (key == ROLLED_BACK || !matches!(subject, DocumentSubject::Rollout(_)))
 }
 
 /// Forgets how far plans had come that are long replaced: all but the last ones to begin.

@@ -195,7 +195,7 @@ impl Engine {
     /// deliver the event.
     pub(super) fn may_attempt_journaled(&self, now: Instant) -> bool {
         let is_alive = self.journal.as_ref().is_some_and(|journal| journal.writer.is_alive(now));
-        is_alive && self.documents.are_known && !self.leadership.control.get().draining
+        is_alive && self.knows_fleet() && !self.leadership.control.get().draining
     }
 
     /// The next call to the store.

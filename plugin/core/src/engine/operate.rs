@@ -7,7 +7,6 @@ use super::Engine;
 use super::action::Action;
 use super::drains::Drain;
 use crate::admin::about::About;
-use crate::admin::control::Cached;
 use crate::admin::{self, AdminRequest, Outcome};
 use crate::answer::{Answer, Problem};
 use crate::ingress::request::RequestResult;
@@ -54,9 +53,7 @@ impl Engine {
                 (None, line)
             }
         };
-        // This worker reads the change at its next look.
-        self.leadership.control = Cached::default();
-        self.endpoints.iter_mut().for_each(|endpoint| endpoint.seen = None);
+        self.forget_copies(world);
         self.output.note(Notice::Changed { line });
         self.publish_changes(world);
         answer

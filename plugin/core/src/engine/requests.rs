@@ -100,7 +100,7 @@ impl Engine {
             return Some(Answer::unavailable(1, "this configuration has no such admin surface"));
         };
         let (method, authorization) = (headers.text(":method"), headers.single("authorization"));
-        let is_joining = self.documents.is_joining;
-        self.administer(world, stream, &admin::AdminRequest { method, path, query, authorization, body, is_joining })
+        let fleet = self.documents.knowledge;
+        self.administer(world, stream, &admin::AdminRequest { method, path, query, authorization, body, fleet })
     }
 }

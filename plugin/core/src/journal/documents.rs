@@ -5,12 +5,13 @@
 //! it writes what was changed here, by compare-and-swap, and takes over what was changed elsewhere.
 //!
 //! **Two gateways change one document at once.** The later one finds that the revision is another, and merges: each field
-//! that it has changed itself since it last read the document keeps its value, every other one is the fleet's. A gateway
-//! that has never read the document has changed what operators have ordered there since.
+//! that it has changed itself since it last read the document keeps its value, every other one is the fleet's.
 //!
 //! **A gateway starts.** Until it has read the documents it attempts nothing, and takes no order that would change one;
-//! events are accepted, and wait. When the store is away all that ends after three seconds: then the config and orders
-//! given here decide, and become the fleet's when the store is back.
+//! events are accepted, and wait. When the store is away all that ends after three seconds: the config decides, and the
+//! state and endpoints can be switched. When the store is back those orders are changes of the fleet's documents, except
+//! where the fleet's word is younger. Nothing can be ordered about rollouts meanwhile, for nobody knows here how far they
+//! have come.
 
 use std::collections::BTreeMap;
 
@@ -47,6 +48,18 @@ pub fn merge(base: &Fields, here: &Fields, elsewhere: &Fields) -> Fields {
         }
     }
     merged
+}
+
+/// What a gateway knows of the documents.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FleetKnowledge {
+    /// It has read them since its start, or is of no fleet.
+    #[default]
+    Read,
+    /// It has just started, and waits for them.
+    Awaited,
+    /// It has waited for them in vain: the store is away.
+    Missed,
 }
 
 /// The document as the fleet and this gateway last agreed on it, in shared data.

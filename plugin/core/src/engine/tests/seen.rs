@@ -120,7 +120,8 @@ impl JournaledProcess {
     /// The answer of the admin surface, as any worker gives it.
     fn ask(&mut self, path: &str) -> (u16, Value) {
         let authorization: Option<&[u8]> = Some(b"Bearer may-look");
-        let admin = AdminRequest { method: "GET", path, query: "", authorization, body: b"", is_joining: false };
+        let admin =
+            AdminRequest { method: "GET", path, query: "", authorization, body: b"", fleet: Default::default() };
         let outcome = self
             .process
             .run(0, |engine, world| handle(world, &engine.keys, engine.config.admin.as_ref().unwrap(), &admin));

@@ -46,7 +46,7 @@ impl Gateways {
 
     fn ask(&mut self, gateway: usize, method: &str, path: &str) {
         let authorization: Option<&[u8]> = Some(b"Bearer may-operate");
-        let request = AdminRequest { method, path, query: "", authorization, body: b"", is_joining: false };
+        let request = AdminRequest { method, path, query: "", authorization, body: b"", fleet: Default::default() };
         let outcome = self.processes[gateway]
             .run(0, |engine, world| handle(world, &engine.keys, engine.config.admin.as_ref().unwrap(), &request));
         assert!(matches!(outcome, Outcome::Changed(..)), "{outcome:?}");
