@@ -38,8 +38,10 @@ pub(super) struct Queue {
     pub waiters: HashMap<u32, Waiter>,
     /// Entries of lanes whose attempts the journal holds back.
     parked: Vec<Parked>,
-    /// The events that the journal has cleared in this callback.
+    /// The events that the journal has cleared since the engine was last told the time.
     pub cleared: Vec<Place>,
+    /// Those that it had cleared then: their attempts leave before the next time, or something holds them.
+    pub may_leave: Vec<Place>,
     last_attempt: u64,
 }
 
@@ -81,6 +83,7 @@ impl Queue {
             waiters: HashMap::new(),
             parked: Vec::new(),
             cleared: Vec::new(),
+            may_leave: Vec::new(),
             last_attempt: 0,
         }
     }

@@ -243,9 +243,11 @@ impl Engine {
         }
     }
 
-    /// Takes the same back for attempts that were cleared in an earlier callback and have not left in it.
+    /// Takes the same back for attempts that were cleared and have not left since: they could have after the last call of
+    /// this.
     pub(super) fn withdraw_cleared(&mut self) {
-        for place in std::mem::take(&mut self.queue.cleared) {
+        let newly = std::mem::take(&mut self.queue.cleared);
+        for place in std::mem::replace(&mut self.queue.may_leave, newly) {
             self.withdraw_trial(place);
         }
     }
