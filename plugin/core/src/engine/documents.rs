@@ -89,7 +89,7 @@ impl Engine {
     }
 
     /// Finds out whether this gateway has read the documents since its start.
-    fn join(&mut self, world: &mut World<'_>) {
+    pub(super) fn join(&mut self, world: &mut World<'_>) {
         if self.knows_fleet() {
             return;
         }

@@ -100,6 +100,8 @@ impl Engine {
             return Some(Answer::unavailable(1, "this configuration has no such admin surface"));
         };
         let (method, authorization) = (headers.text(":method"), headers.single("authorization"));
+        // A VM that was rebuilt for this request has not looked yet.
+        self.join(world);
         let fleet = self.documents.knowledge;
         self.administer(world, stream, &admin::AdminRequest { method, path, query, authorization, body, fleet })
     }

@@ -37,13 +37,16 @@ impl FleetRun<'_> {
             if gateway.drained_until.is_none_or(|at| at > now) {
                 continue;
             }
-            let is_asked = self.order(number, "PUT", "state", &json!({"state": "enabled"}))?.is_some();
-            if let Some(gateway) = self.gateways.get(number).filter(|_| is_asked) {
+            let stream = self.order(number, "PUT", "state", &json!({"state": "enabled"}))?;
+            let process = self.gateways.get(number).and_then(|gateway| self.fleet.get(&gateway.name));
+            let answer = process.zip(stream).and_then(|(process, stream)| process.answer(stream));
+            let is_on = answer.is_some_and(|answer| answer.status() == 200);
+            if let Some(gateway) = self.gateways.get(number).filter(|_| is_on) {
                 self.checks.switches.ordered(&gateway.process(), Switch::State, ON, now, false);
             }
             if let Some(gateway) = self.gateways.get_mut(number) {
-                gateway.drained_until = (!is_asked).then_some(now + AGAIN);
-                self.checks.tell(now, format!("{} is switched on: {is_asked}", gateway.process()));
+                gateway.drained_until = (!is_on).then_some(now + AGAIN);
+                self.checks.tell(now, format!("{} is switched on: {is_on}", gateway.process()));
             }
             self.look()?;
         }
