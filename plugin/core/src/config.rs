@@ -6,6 +6,7 @@
 
 use crate::egress::dead_letter::Room;
 use crate::egress::endpoint::Endpoint;
+use crate::egress::filter::Subject;
 use crate::egress::subscription::Subscriptions;
 use crate::ids::EndpointId;
 use crate::inbound::Rules;
@@ -23,6 +24,7 @@ mod delivery;
 mod document;
 mod endpoints;
 mod error;
+mod filter;
 mod inbound;
 mod journal;
 mod limits;
@@ -69,6 +71,8 @@ pub struct Config {
     pub journal: Option<JournalSettings>,
     /// The subscriptions, which find the endpoints of an event type.
     pub subscriptions: Subscriptions,
+    /// The request headers that filters of endpoints look at; in lower case.
+    pub filter_headers: Vec<String>,
     /// The fingerprint of the configuration and the version of Gatepost: equal for equal ones, and practically only for
     /// those.
     pub fingerprint: u64,
@@ -84,6 +88,7 @@ impl Config {
             rollout_key: self.rollout.key.as_ref(),
             body_max: self.limits.body,
             is_guarded: self.payload_guard.is_some(),
+            filter_headers: &self.filter_headers,
         }
     }
 
@@ -95,6 +100,12 @@ impl Config {
             wanting.retain(|endpoint| fed.binary_search(endpoint).is_ok());
         }
         wanting
+    }
+
+    /// Says whether an event passes the filter of an endpoint.
+    pub fn passes(&self, endpoint: EndpointId, subject: &Subject<'_>) -> bool {
+        let filter = self.endpoints.get(endpoint.0).and_then(|endpoint| endpoint.filter.as_ref());
+        filter.is_none_or(|filter| filter.matches(subject))
     }
 }
 

@@ -5,6 +5,7 @@ pub mod attempt;
 pub mod breaker;
 pub mod dead_letter;
 pub mod endpoint;
+pub mod filter;
 pub mod operational;
 pub mod rate;
 pub mod retry;

@@ -68,6 +68,11 @@ pub fn check(body: &[u8]) -> Result<&str, BodyFault> {
     Ok(text)
 }
 
+/// Parses the body. Of a repeated key the last counts, as in most parsers.
+pub fn value(body: &[u8]) -> Result<Value, BodyFault> {
+    parse(text(body)?, PhantomData::<Value>)
+}
+
 /// Parses a text that is one JSON value, and no deeper than [`DEPTH_MAX`]. serde_json counts the levels that a visitor
 /// enters, not those that it skips, so [`too_deep`] counts all of them.
 fn parse<'a, S: DeserializeSeed<'a>>(text: &'a str, seed: S) -> Result<S::Value, BodyFault> {
@@ -131,6 +136,11 @@ impl Pointer {
             return Err("a JSON pointer has at most 32 tokens");
         }
         Ok(Self { text: text.to_owned(), tokens })
+    }
+
+    /// The text of the pointer.
+    pub fn as_str(&self) -> &str {
+        &self.text
     }
 
     /// Reads the body's value at this pointer. The whole body is read: of a repeated key the last counts, as in most

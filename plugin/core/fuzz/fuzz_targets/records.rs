@@ -92,7 +92,7 @@ fuzz_target!(|bytes: &[u8]| {
         };
         let key = (second % 2 == 0).then(|| IdempotencyKey::new("r", None, b"key", &[b"{}"]));
         engine.handle_connection(&mut world, second);
-        engine.handle_event(&mut world, Offer { stream: 1, route: RouteId(0), event, fillings: Vec::new(), key, rollout_key: None });
+        engine.handle_event(&mut world, Offer { stream: 1, route: RouteId(0), event, fillings: Vec::new(), filter_headers: Vec::new(), key, rollout_key: None });
         let mut actions = 0;
         while let Some(action) = engine.poll_action(&mut world) {
             actions += 1;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::Limits;
 use super::delivery::{breaker, rate, retry};
+use super::filter::filter;
 use super::reader::{Node, Object, all};
 use super::signature::{Use, is_taken, signatures};
 use super::values::{choice, cluster, header_value, name, url};
@@ -65,12 +66,14 @@ fn entry(node: &Node<'_>, limits: &Limits) -> Option<EndpointEntry> {
         "headers",
         "disabled",
         "dead_letter",
+        "filter",
     ];
     let object = node.object(&keys, &[])?;
     let name = object.required("name", "a name, unique among the endpoints", name);
     let cluster = object.required("cluster", "the name of a cluster in Envoy's configuration", cluster);
     let url = object.required("url", "an absolute URL such as \"https://api.example.com/webhooks\"", url);
     let events = events(&object);
+    let filter = object.optional("filter", filter);
     let signatures = signatures(&object, Use::Sign);
     let timeout = object.duration("timeout", Duration::from_secs(10), Duration::from_millis(10), TIMEOUT_MAX);
     let retry = retry(&object);
@@ -95,6 +98,7 @@ fn entry(node: &Node<'_>, limits: &Limits) -> Option<EndpointEntry> {
         name: name?.to_owned(),
         cluster: cluster?,
         url: url?,
+        filter: filter?,
         signatures: signatures?,
         timeout: timeout?,
         retry: retry?,

@@ -267,7 +267,7 @@ pub(crate) fn all<N, T>(nodes: &[N], mut read: impl FnMut(&N) -> Option<T>) -> O
     (items.len() == nodes.len()).then_some(items)
 }
 
-fn unknown(key: &str, known: &[&str]) -> String {
+pub(super) fn unknown(key: &str, known: &[&str]) -> String {
     let near = known.iter().map(|known| (strsim::levenshtein(key, known), *known)).min();
     match near {
         Some((distance, known)) if distance <= NEAR_MAX && distance < known.len() => {

@@ -1,5 +1,7 @@
 //! The top level of a configuration.
 
+use std::collections::BTreeSet;
+
 use super::admin::admin;
 use super::endpoints::{ENDPOINTS_MAX, endpoints};
 use super::error::{ConfigProblem, Problems};
@@ -13,6 +15,7 @@ use super::routes::routes;
 use super::tree::Value;
 use super::values::{literal_or_env, names};
 use super::{Config, Limits, Rollout, document};
+use crate::egress::filter::EventFilter;
 use crate::egress::subscription::Subscriptions;
 use crate::headers;
 use crate::inbound::Rules;
@@ -78,6 +81,8 @@ fn config(root: &Node<'_>) -> Option<Config> {
     };
     let (endpoints, routes, inbound) = (endpoints?, routes?, inbound?);
     let subscriptions = Subscriptions::build(endpoints.iter().map(|entry| entry.events.as_slice()));
+    let filters = endpoints.iter().filter_map(|entry| entry.endpoint.filter.as_ref());
+    let filter_headers: BTreeSet<String> = filters.flat_map(EventFilter::headers).map(str::to_owned).collect();
     Some(Config {
         enabled: enabled?,
         user_agent: user_agent?,
@@ -90,6 +95,7 @@ fn config(root: &Node<'_>) -> Option<Config> {
         inbound: Rules::new(inbound.into_iter().map(|entry| (entry.rule, entry.pattern)).collect()),
         journal: journal?,
         subscriptions,
+        filter_headers: filter_headers.into_iter().collect(),
         fingerprint: root.value().digest().wrapping_add(Value::Text(AGENT.to_owned()).digest()),
     })
 }

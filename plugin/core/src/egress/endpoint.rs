@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::egress::breaker::BreakerPolicy;
+use crate::egress::filter::EventFilter;
 use crate::egress::operational::NewsKinds;
 use crate::egress::rate::Rate;
 use crate::egress::retry::RetryPolicy;
@@ -18,6 +19,8 @@ pub struct Endpoint {
     pub cluster: String,
     /// Where the request goes.
     pub url: Url,
+    /// Which of the events that it subscribes to it gets; `None`: all.
+    pub filter: Option<EventFilter>,
     /// How deliveries are signed: in one scheme, or in two while receivers move from one scheme to the other.
     pub signatures: Vec<Signature>,
     /// How long an attempt may take.

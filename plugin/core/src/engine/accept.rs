@@ -17,14 +17,17 @@ use super::pending::{Delivery, Pending, Pledge};
 use super::settle::{buried, state};
 use crate::admin::control::{FilterState, REREAD};
 use crate::answer::Answer;
+use crate::config::Config;
 use crate::egress::breaker::Admission;
 use crate::egress::dead_letter::Letter;
 use crate::egress::endpoint::{Endpoint, Overflow};
+use crate::egress::filter::Subject;
 use crate::ids::{EndpointId, EventId};
 use crate::ingress::event::{Event, EventResult, Offer};
 use crate::ingress::idempotency::{IdempotencyKey, KeyClaim};
+use crate::ingress::payload::GuardAction;
 use crate::ingress::receipt::EventStatus;
-use crate::ingress::route::Ack;
+use crate::ingress::route::{Ack, Route};
 use crate::ledger::Place;
 use crate::ledger::record::{EventMeta, Stage};
 use crate::outcome::{DeliveryResult, Reason};
@@ -71,15 +74,15 @@ impl Engine {
             return Err(refuse(&Refusal { seconds: DRAIN_RETRY_SECONDS, detail }));
         }
         let Some(route) = config.routes.get(offer.route.0) else { return Err(refuse(&STORE_REFUSAL)) };
-        let wanted = config.endpoints_for(route, &offer.event.event_type);
-        if wanted.is_empty() {
-            return Err(nothing_sent(id, &offer.event, EventStatus::NoSubscriber, EventResult::NoSubscriber));
-        }
+        let wanted = subscribers(&config, route, &offer, id)?;
         // Before the idempotency key is claimed: the producer may send the event again under this key, without the
         // personal data.
         if let Some(answer) = self.inspect(world, &mut offer, &wanted) {
             return Err(reply(answer, EventResult::Invalid));
         }
+        // Filters look at what is sent, which is not what it was where the guard has redacted it.
+        let is_redacted = config.payload_guard.as_ref().is_some_and(|guard| guard.action == GuardAction::Redact);
+        let wanted = if is_redacted { subscribers(&config, route, &offer, id)? } else { wanted };
         let key = offer.key;
         let id = key.map_or(Ok(id), |key| self.claim_key(world, &key, id, route.ack))?;
         self.draft(world, offer, id, &wanted, route.ack).map_err(|reply| self.settled(world, key.as_ref(), reply))
@@ -321,6 +324,20 @@ impl Engine {
         self.enlist(place, pending);
         self.queue.fresh.insert(place, meta, payload);
     }
+}
+
+/// The endpoints that an event goes to: those that subscribe to its type and whose filter it passes. The error is the reply
+/// to the producer of an event that nobody wants.
+fn subscribers(config: &Config, route: &Route, offer: &Offer, id: EventId) -> Result<Vec<EndpointId>, Reply> {
+    let Event { event_type, payload, content_encoding, .. } = &offer.event;
+    let subject =
+        Subject::new(event_type, &offer.filter_headers, content_encoding.is_none().then_some(payload.as_slice()));
+    let mut wanted = config.endpoints_for(route, event_type);
+    wanted.retain(|endpoint| config.passes(*endpoint, &subject));
+    if wanted.is_empty() {
+        return Err(nothing_sent(id, &offer.event, EventStatus::NoSubscriber, EventResult::NoSubscriber));
+    }
+    Ok(wanted)
 }
 
 /// The `Retry-After` of an event that is refused during a drain: another gateway, or this one after its restart, may

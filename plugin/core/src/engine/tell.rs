@@ -10,6 +10,7 @@ use crate::admin::about::About;
 use crate::egress::breaker::{Permit, Position};
 use crate::egress::dead_letter::Letter;
 use crate::egress::endpoint::Endpoint;
+use crate::egress::filter::Subject;
 use crate::egress::operational::{Facts, News, NewsKind};
 use crate::event_type::is_operational;
 use crate::ids::{EndpointId, EventId};
@@ -96,6 +97,8 @@ impl Engine {
         let now = world.now;
         let instance = About::read(world.store, &self.keys).ok().flatten().and_then(|about| about.instance);
         let payload = news.payload(now.wall, instance);
+        let subject = Subject::new(news.kind.event_type(), &[], Some(&payload));
+        let wanted: Vec<EndpointId> = wanted.into_iter().filter(|id| config.passes(*id, &subject)).collect();
         let bytes = payload.len() as u64;
         let is_full = self.queue.is_full(&config.limits, wanted.len(), bytes);
         let mut deliveries = Vec::new();

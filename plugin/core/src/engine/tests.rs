@@ -83,8 +83,15 @@ impl Process {
             traceparent: None,
             tracestate: None,
         };
-        let offer =
-            Offer { stream, route: crate::ids::RouteId(0), event, fillings: Vec::new(), key: None, rollout_key: None };
+        let offer = Offer {
+            stream,
+            route: crate::ids::RouteId(0),
+            event,
+            fillings: Vec::new(),
+            filter_headers: Vec::new(),
+            key: None,
+            rollout_key: None,
+        };
         self.run(worker, |engine, world| engine.handle_event(world, offer))
     }
 

@@ -45,6 +45,8 @@ pub struct Offer {
     pub event: Event,
     /// What the path and the headers filled in, for the payload guard; empty if there is none.
     pub fillings: Vec<Filling>,
+    /// The headers that filters of endpoints look at, as far as the request has them.
+    pub filter_headers: Vec<(String, String)>,
     /// The idempotency key of the request, if it has one.
     pub key: Option<IdempotencyKey>,
     /// The rollout key, which decides whether the event is in a rollout; `None`: the event's id decides.

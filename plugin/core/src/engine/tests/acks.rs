@@ -107,7 +107,15 @@ fn offer_with_key(process: &mut Process, worker: usize, stream: u32, body: &[u8]
         tracestate: None,
     };
     let key = Some(IdempotencyKey::new("ingest", None, b"order-1", &[body]));
-    let offer = Offer { stream, route: crate::ids::RouteId(0), event, fillings: Vec::new(), key, rollout_key: None };
+    let offer = Offer {
+        stream,
+        route: crate::ids::RouteId(0),
+        event,
+        fillings: Vec::new(),
+        filter_headers: Vec::new(),
+        key,
+        rollout_key: None,
+    };
     process.run(worker, |engine, world| engine.handle_event(world, offer))
 }
 

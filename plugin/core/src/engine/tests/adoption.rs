@@ -221,6 +221,7 @@ fn returning_config_delivers_on_its_first_new_connection() {
             route: crate::ids::RouteId(0),
             event,
             fillings: Vec::new(),
+            filter_headers: Vec::new(),
             key: None,
             rollout_key: None,
         };

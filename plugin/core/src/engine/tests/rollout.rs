@@ -84,8 +84,15 @@ fn one_key_always_falls_alike_and_a_share_of_them_is_in() {
             tracestate: None,
         };
         let rollout_key = Some(format!("tenant-{key}"));
-        let offer =
-            Offer { stream: 1, route: crate::ids::RouteId(0), event, fillings: Vec::new(), key: None, rollout_key };
+        let offer = Offer {
+            stream: 1,
+            route: crate::ids::RouteId(0),
+            event,
+            fillings: Vec::new(),
+            filter_headers: Vec::new(),
+            key: None,
+            rollout_key,
+        };
         process.run(worker, |engine, world| engine.handle_event(world, offer)).result
     };
     let first: Vec<_> = (0..400).map(|key| offer(&mut process, key, 0)).collect();

@@ -20,6 +20,8 @@ pub struct RequestRules<'a> {
     pub body_max: usize,
     /// There is a payload guard, which looks at all that leaves of an event.
     pub is_guarded: bool,
+    /// The headers that filters of endpoints look at; in lower case.
+    pub filter_headers: &'a [String],
 }
 
 /// Selects the route of a request.

@@ -37,13 +37,21 @@ pub(super) fn take(
         Ok(event) => {
             let fillings = if rules.is_guarded { fillings(route, captures, headers) } else { Vec::new() };
             let key = key.map(|key| idempotency_key(route, captures, headers, &key, &event));
-            Ok(Work::Take(Box::new(Offer { stream, route: id, event, fillings, key, rollout_key })))
+            let filter_headers = filter_headers(rules.filter_headers, headers);
+            let offer = Offer { stream, route: id, event, fillings, filter_headers, key, rollout_key };
+            Ok(Work::Take(Box::new(offer)))
         }
         Err(rejection) => match unreadable(&rejection).filter(|_| rules.is_guarded) {
             Some(why) => Ok(Work::RefuseEvent(id, why)),
             None => Err(Box::new(rejected(&rejection))),
         },
     }
+}
+
+/// The headers of these names that the request has.
+fn filter_headers(names: &[String], headers: &Headers) -> Vec<(String, String)> {
+    let value = |name: &String| Some((name.clone(), String::from_utf8_lossy(&headers.get(name)?).into_owned()));
+    names.iter().filter_map(value).collect()
 }
 
 /// Why the payload guard cannot read a body that the route cannot read; `None`: the rejection has another reason, or

@@ -106,6 +106,7 @@ fn endpoint() -> Value {
     json!({
         "name": "billing", "cluster": "billing", "url": "http://billing",
         "events": ["order.*"],
+        "filter": {"amount": {"$gte": 100}},
         "secrets": secrets("2027-01-01T00:00:00Z"), "signature": signature(),
         "timeout": "1s",
         "retry": {"delays": ["1s"], "jitter": 0.5, "statuses": [408]},

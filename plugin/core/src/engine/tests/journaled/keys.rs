@@ -17,7 +17,15 @@ impl Gateways {
             tracestate: None,
         };
         let key = Some(IdempotencyKey::new("ingest", None, b"order-1", &[PAYLOAD]));
-        let offer = Offer { stream, route: RouteId(0), event, fillings: Vec::new(), key, rollout_key: None };
+        let offer = Offer {
+            stream,
+            route: RouteId(0),
+            event,
+            fillings: Vec::new(),
+            filter_headers: Vec::new(),
+            key,
+            rollout_key: None,
+        };
         self.processes[gateway].run(0, |engine, world| engine.handle_event(world, offer))
     }
 }
