@@ -10,6 +10,7 @@ mod breaker;
 mod builds;
 mod crashes;
 mod dead_letters;
+mod filters;
 mod idempotency;
 mod inbound;
 mod limits;
@@ -40,6 +41,7 @@ pub fn all() -> Vec<Scenario> {
         refusals::all(),
         rollouts::all(),
         payloads::all(),
+        filters::all(),
         updates::all(),
         builds::all(),
         crashes::all(),
