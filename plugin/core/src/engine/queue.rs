@@ -1,12 +1,12 @@
 //! The queue of one worker: accepted events that have not ended, the partitions that hold them, the order of attempts,
 //! the attempts under way, and the producers that wait.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
 use super::flights::Flights;
 use super::holdings::{Fresh, Holding, Holdings};
 use super::lane::{LaneEntry, LaneId, Lanes};
-use super::pending::{Delivery, Pending, TrialMark};
+use super::pending::{Delivery, Pending};
 use super::timers::Timers;
 use crate::config::Limits;
 use crate::egress::endpoint::Endpoint;
@@ -160,18 +160,11 @@ impl Queue {
         for Parked { lane, entry, is_reserved } in self.parked.extract_if(.., |parked| is(parked.entry.place)) {
             if is_reserved {
                 self.lanes.ended(lane);
+                // Others may have found the gate shut because this one is to pass first.
+                self.lanes.block(lane, Instant::default());
             }
             self.lanes.put_back(lane, entry);
         }
-    }
-
-    /// Puts back the entries of these events, which are cleared, and those that waited for their turn.
-    pub fn unpark_cleared(&mut self, cleared: &BTreeSet<Place>) {
-        let is_wanted = |event: &Pending| event.mark == TrialMark::Wanted;
-        let waiting = self.parked.iter().map(|parked| parked.entry.place);
-        let waiting: BTreeSet<Place> =
-            waiting.filter(|place| self.holdings.event(*place).is_some_and(is_wanted)).collect();
-        self.unpark(|place| cleared.contains(&place) || waiting.contains(&place));
     }
 
     /// Moves a delivery to a stage that waits, and puts it into a lane.

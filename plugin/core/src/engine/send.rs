@@ -50,11 +50,6 @@ impl Engine {
                     self.queue.reserve(lane, entry);
                 }
                 AttemptGate::Open(permit) => self.launch(world, lane, entry, (!lane.sink).then_some(permit)),
-                // Its turn comes when those that are being cleared have left.
-                AttemptGate::Shut { .. } if clearance == Clearance::Wanted && self.queue.reserved_in(lane) > 0 => {
-                    self.queue.park(lane, entry);
-                    continue;
-                }
                 AttemptGate::Shut { until } => {
                     self.queue.lanes.put_back(lane, entry);
                     self.queue.lanes.block(lane, until);
@@ -108,8 +103,8 @@ impl Engine {
     }
 
     /// Asks all gates that may hold an attempt back: the rollout, the endpoint's switch, breaker and rate. A sink has
-    /// no gate: a dead letter has waited long enough. Of an attempt that is not cleared yet nothing is taken: its permit is
-    /// none.
+    /// no gate: a dead letter has waited long enough. For an attempt that the journal has not cleared, the gates are only
+    /// looked at: the permit is worth nothing, and the attempt asks again once it is cleared.
     fn gate(&mut self, world: &mut World<'_>, lane: LaneId, clearance: Clearance) -> AttemptGate {
         const NO_PERMIT: AttemptGate = AttemptGate::Open(Permit::Closed { epoch: 0 });
         let now = world.now.mono;

@@ -195,7 +195,7 @@ impl Engine {
             }
         }
         if !known.is_empty() {
-            self.queue.unpark_cleared(&known);
+            self.queue.unpark(|place| known.contains(&place));
             self.queue.cleared.extend(known);
         }
     }
@@ -243,8 +243,8 @@ impl Engine {
         }
     }
 
-    /// Takes the same back for attempts that were cleared and have not left since: they could have after the last call of
-    /// this.
+    /// Withdraws the trials of attempts that were cleared before the last call of this and have not left since: something
+    /// holds them.
     pub(super) fn withdraw_cleared(&mut self) {
         let newly = std::mem::take(&mut self.queue.cleared);
         for place in std::mem::replace(&mut self.queue.may_leave, newly) {
@@ -252,7 +252,7 @@ impl Engine {
         }
     }
 
-    /// Takes the same back for all attempts that are not cleared.
+    /// Withdraws the trials of all attempts that are not cleared.
     pub(super) fn withdraw_trials(&mut self) {
         for place in self.queue.reserved() {
             self.withdraw_trial(place);
