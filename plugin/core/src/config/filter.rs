@@ -166,15 +166,9 @@ impl FilterReader {
             "$startsWith" => text(node).map(Test::StartsWith),
             "$endsWith" => text(node).map(Test::EndsWith),
             "$ref" => pointer(node).map(|pointer| Test::Equals(Operand::Ref(pointer))),
-            _ => {
-                // What others call $ne is as near to $eq.
-                let meant = if key == "$neq" { "$ne" } else { key };
-                let what = match meant {
-                    "$ne" => "is not a known operator (did you mean $ne?)".to_owned(),
-                    key => unknown(key, &OPERATORS).replace("key", "operator"),
-                };
-                node.problem(&what, &format!("one of {}, $headers.<name>", OPERATORS.join(", ")))
-            }
+            // What others call $ne, which is as near to $eq.
+            "$neq" => no_operator(node, "is not a known operator (did you mean $ne?)"),
+            _ => no_operator(node, &unknown(key, &OPERATORS).replace("key", "operator")),
         }
     }
 
@@ -190,6 +184,10 @@ enum Entry {
     Whole(Condition),
     /// A test of the value, or of an element of it.
     Test(Test),
+}
+
+fn no_operator<T>(node: &Node<'_>, what: &str) -> Option<T> {
+    node.problem(what, &format!("one of {}, $headers.<name>", OPERATORS.join(", ")))
 }
 
 fn only_at_the_top<T>(node: &Node<'_>) -> Option<T> {
