@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::config;
+use crate::ids::RouteId;
 use crate::ingress::event::{Event, EventResult, Offer};
 use crate::outcome::Ending;
 use crate::store::SharedStore;
@@ -26,6 +27,20 @@ struct Process {
     workers: Vec<Engine>,
     millis: u64,
     drawn: u128,
+}
+
+/// An event of the first route that a producer offers, without a key.
+fn offer_of(stream: u32, event_type: &str, payload: &[u8]) -> Offer {
+    let event = Event {
+        event_type: event_type.into(),
+        payload: payload.into(),
+        content_type: None,
+        content_encoding: None,
+        traceparent: None,
+        tracestate: None,
+    };
+    let (fillings, filter_headers) = (Vec::new(), Vec::new());
+    Offer { stream, route: RouteId(0), event, fillings, filter_headers, key: None, rollout_key: None }
 }
 
 /// An attempt that has left.
@@ -75,23 +90,7 @@ impl Process {
     }
 
     fn offer_event(&mut self, worker: usize, stream: u32, event_type: &str, payload: &[u8]) -> Reply {
-        let event = Event {
-            event_type: event_type.into(),
-            payload: payload.into(),
-            content_type: None,
-            content_encoding: None,
-            traceparent: None,
-            tracestate: None,
-        };
-        let offer = Offer {
-            stream,
-            route: crate::ids::RouteId(0),
-            event,
-            fillings: Vec::new(),
-            filter_headers: Vec::new(),
-            key: None,
-            rollout_key: None,
-        };
+        let offer = offer_of(stream, event_type, payload);
         self.run(worker, |engine, world| engine.handle_event(world, offer))
     }
 

@@ -98,24 +98,8 @@ fn gone_client_is_not_answered_and_its_event_goes_on() {
 }
 
 fn offer_with_key(process: &mut Process, worker: usize, stream: u32, body: &[u8]) -> Reply {
-    let event = Event {
-        event_type: "paid".into(),
-        payload: body.to_vec(),
-        content_type: None,
-        content_encoding: None,
-        traceparent: None,
-        tracestate: None,
-    };
     let key = Some(IdempotencyKey::new("ingest", None, b"order-1", &[body]));
-    let offer = Offer {
-        stream,
-        route: crate::ids::RouteId(0),
-        event,
-        fillings: Vec::new(),
-        filter_headers: Vec::new(),
-        key,
-        rollout_key: None,
-    };
+    let offer = Offer { key, ..offer_of(stream, "paid", body) };
     process.run(worker, |engine, world| engine.handle_event(world, offer))
 }
 

@@ -208,23 +208,7 @@ fn returning_config_delivers_on_its_first_new_connection() {
     replace(&mut process, 1, &newer);
     process.run(1, Engine::handle_timeout);
     let offer = |process: &mut Process, worker: usize, connection| {
-        let event = Event {
-            event_type: "paid".into(),
-            payload: b"{}".into(),
-            content_type: None,
-            content_encoding: None,
-            traceparent: None,
-            tracestate: None,
-        };
-        let offer = Offer {
-            stream: 1,
-            route: crate::ids::RouteId(0),
-            event,
-            fillings: Vec::new(),
-            filter_headers: Vec::new(),
-            key: None,
-            rollout_key: None,
-        };
+        let offer = offer_of(1, "paid", b"{}");
         process.run(worker, |engine, world| {
             engine.handle_connection(world, connection);
             engine.handle_event(world, offer)

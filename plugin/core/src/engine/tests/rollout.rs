@@ -75,24 +75,8 @@ fn an_event_outside_of_the_rollout_is_answered_and_not_kept() {
 fn one_key_always_falls_alike_and_a_share_of_them_is_in() {
     let mut process = rollout(2, r#""percent": 30"#, &billing(r#", "breaker": {"failures": 100}"#));
     let offer = |process: &mut Process, key: usize, worker: usize| {
-        let event = Event {
-            event_type: "paid".into(),
-            payload: b"{}".to_vec(),
-            content_type: None,
-            content_encoding: None,
-            traceparent: None,
-            tracestate: None,
-        };
         let rollout_key = Some(format!("tenant-{key}"));
-        let offer = Offer {
-            stream: 1,
-            route: crate::ids::RouteId(0),
-            event,
-            fillings: Vec::new(),
-            filter_headers: Vec::new(),
-            key: None,
-            rollout_key,
-        };
+        let offer = Offer { rollout_key, ..offer_of(1, "paid", b"{}") };
         process.run(worker, |engine, world| engine.handle_event(world, offer)).result
     };
     let first: Vec<_> = (0..400).map(|key| offer(&mut process, key, 0)).collect();

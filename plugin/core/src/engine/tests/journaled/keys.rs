@@ -1,31 +1,13 @@
 //! Idempotency keys that hold in the fleet.
 
 use super::*;
-use crate::ids::RouteId;
-use crate::ingress::event::{Event, Offer};
 use crate::ingress::idempotency::IdempotencyKey;
 
 impl Gateways {
     /// Sends the event with its key to a gateway.
     pub(super) fn offer_keyed(&mut self, gateway: usize, stream: u32) -> Reply {
-        let event = Event {
-            event_type: "paid".into(),
-            payload: PAYLOAD.into(),
-            content_type: None,
-            content_encoding: None,
-            traceparent: None,
-            tracestate: None,
-        };
         let key = Some(IdempotencyKey::new("ingest", None, b"order-1", &[PAYLOAD]));
-        let offer = Offer {
-            stream,
-            route: RouteId(0),
-            event,
-            fillings: Vec::new(),
-            filter_headers: Vec::new(),
-            key,
-            rollout_key: None,
-        };
+        let offer = Offer { key, ..offer_of(stream, "paid", PAYLOAD) };
         self.processes[gateway].run(0, |engine, world| engine.handle_event(world, offer))
     }
 }

@@ -3,13 +3,19 @@
 use super::*;
 use crate::egress::state::EndpointKeys;
 
-/// An event whose attempts kill three gateways that took it over is a dead letter at the next one.
-#[test]
-fn event_that_kills_three_takers_is_poison() {
-    let mut gateways = Gateways::new(&[billing("").as_str(); 5]);
+/// Gateways of which the first, which alone runs, has accepted an event and attempts it.
+fn with_attempt(endpoints: &[&str]) -> Gateways {
+    let mut gateways = Gateways::new(endpoints);
     gateways.only(&[0]);
     gateways.offer(0, 7);
     assert_eq!(gateways.pass(500).len(), 1);
+    gateways
+}
+
+/// An event whose attempts kill three gateways that took it over is a dead letter at the next one.
+#[test]
+fn event_that_kills_three_takers_is_poison() {
+    let mut gateways = with_attempt(&[billing("").as_str(); 5]);
     for gateway in 1..=3 {
         gateways.only(&[gateway]);
         assert_eq!(gateways.pass(12_000).len(), 1, "gateway {gateway}");
@@ -25,10 +31,7 @@ fn event_that_kills_three_takers_is_poison() {
 #[test]
 fn event_that_waits_while_gateways_die_is_no_poison() {
     let disabled = billing(r#", "disabled": true"#);
-    let mut gateways = Gateways::new(&[&billing(""), &disabled, &disabled, &disabled, &disabled, &billing("")]);
-    gateways.only(&[0]);
-    gateways.offer(0, 7);
-    assert_eq!(gateways.pass(500).len(), 1);
+    let mut gateways = with_attempt(&[&billing(""), &disabled, &disabled, &disabled, &disabled, &billing("")]);
     for gateway in 1..=4 {
         gateways.only(&[gateway]);
         assert_eq!(gateways.pass(12_000).len(), 0, "gateway {gateway}");
@@ -59,10 +62,7 @@ fn events_behind_one_that_kills_are_no_poison() {
 /// An endpoint is disabled while the journal is being told of an attempt: the attempt does not leave, and is none.
 #[test]
 fn attempt_that_is_held_at_the_last_moment_is_no_trial() {
-    let mut gateways = Gateways::new(&[billing("").as_str(); 5]);
-    gateways.only(&[0]);
-    gateways.offer(0, 7);
-    assert_eq!(gateways.pass(500).len(), 1);
+    let mut gateways = with_attempt(&[billing("").as_str(); 5]);
     for gateway in 1..=3 {
         gateways.only(&[gateway]);
         gateways.fault("/p/p/", Fault::Lost);
